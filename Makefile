@@ -1,0 +1,62 @@
+# On a machine with python3 (3.11 or newer, with venv and pip) and make, each of these sets up by itself:
+#
+#   make demo    two brokers on this machine, a refused and a granted spawn, its log live
+#   make test    the tests (about two minutes)
+#   make check   lint, types and the floors between the packages
+#   make chaos   the long crash and fuzz runs, with their counts
+#   make bench   the measurements, ratios first
+#   make lock    requirements.lock anew from pyproject.toml (needs uv; nothing else does)
+#
+# PYTHON=python3.13 picks another interpreter, VENV=dir another place for the environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+UV ?= uv
+WORKERS ?= 4
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check chaos bench lock setup clean
+.DEFAULT_GOAL := demo
+
+demo: $(READY)
+	@$(BIN)/relay demo
+
+test: $(READY)
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+check: $(READY)
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+chaos: $(READY)
+	@$(BIN)/python -m pytest -m chaos -s -p no:xdist
+
+bench: $(READY)
+	@$(BIN)/python -m bench
+
+lock:
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --group dev \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --output-file requirements.lock pyproject.toml
+
+setup: $(READY)
+
+# The stamp is touched last: a set-up that was cut off is done again.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is not Python 3.11 or newer"; \
+	  echo "try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: $(PYTHON) cannot make virtual environments"; \
+	  echo "why: Debian and Ubuntu ship venv and pip apart from python3"; \
+	  echo "try: sudo apt-get install python3-venv"; exit 1; } >&2
+	@echo "setting up $(VENV) ..." >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

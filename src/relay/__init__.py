@@ -1,0 +1,33 @@
+"""Relay: a peer-to-peer mesh of brokers that runs agents, scripts and tools on any of your machines.
+
+`import relay` loads nothing else; each name below is imported when it is first used.
+"""
+
+TYPE_CHECKING = False  # type checkers know the name; importing `typing` for it would cost 8 ms a command
+if TYPE_CHECKING:
+    from relay.api import routes
+    from relay.api.aclient import AsyncClient
+    from relay.api.client import Client
+    from relay.api.home import Home
+    from relay.core.errors import RelayError
+
+__all__ = ["AsyncClient", "Client", "Home", "RelayError", "__version__", "routes"]
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "AsyncClient": "relay.api.aclient",
+    "Client": "relay.api.client",
+    "Home": "relay.api.home",
+    "RelayError": "relay.core.errors",
+    "routes": "relay.api.routes",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The public name, imported on first use."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'relay' has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(_HOME_OF[name])
+    return module if name == "routes" else getattr(module, name)

@@ -1,0 +1,165 @@
+"""The asyncio client of the control socket: a pool of connections, for many calls in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from relay.api import http1
+from relay.api.client import broke_off, document, no_broker, too_slow, trusted_socket
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from relay.api.home import Home
+    from relay.api.routes import Call
+
+Answer = TypeVar("Answer")
+
+READ_BYTES = 256 * 1024
+MOST_CONNECTIONS = 64
+
+
+class _Connection:
+    """One stream pair; `fresh` until it has carried an answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.fresh = True
+
+    async def begin(self, data: bytes) -> tuple[http1.Response, list[bytes]]:
+        """Send a request and read up to the end of the answer's head."""
+        response = http1.Response()
+        self.writer.write(data)
+        await self.writer.drain()
+        pieces: list[bytes] = []
+        while not response.status:
+            pieces += await self.more(response)
+        return response, pieces
+
+    async def more(self, response: http1.Response) -> list[bytes]:
+        data = await self.reader.read(READ_BYTES)
+        if not data and not response.status:
+            raise ConnectionResetError
+        if data:
+            return response.feed(data)
+        response.end()
+        return []
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class AsyncClient:
+    """Calls to the broker of a home, any number at a time.
+
+    Args:
+        home: whose broker.
+        connections: how many connections at most; further calls wait for one.
+    """
+
+    def __init__(self, home: Home, connections: int = MOST_CONNECTIONS) -> None:
+        self.home = home
+        self._idle: list[_Connection] = []
+        self._slots = asyncio.Semaphore(connections)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections that no call uses."""
+        closing, self._idle = self._idle, []
+        for connection in closing:
+            connection.close()
+        await asyncio.gather(*(each.writer.wait_closed() for each in closing), return_exceptions=True)
+
+    async def ask(self, call: Call[Answer]) -> Answer:
+        """The broker's answer to a call.
+
+        Raises:
+            RelayError: the error the broker answered, or why there is no answer.
+        """
+        try:
+            async with asyncio.timeout(call.patience_s), self._slots:
+                status, body = await self._answered(call)
+        except TimeoutError as fault:
+            raise too_slow(self.home) from fault
+        answer: Answer = document(status, body, self.home)  # type: ignore[assignment]
+        return answer
+
+    async def lines(self, call: Call[Answer]) -> AsyncIterator[Answer]:
+        """The documents of a stream, as they come, on a connection of their own.
+
+        Raises:
+            RelayError: the error the broker answered, or that it went away.
+        """
+        async with self._borrowed(None) as connection:
+            response, pieces = await connection.begin(_bytes_of(call))
+            if response.status >= 400:
+                document(response.status, await _rest(connection, response, pieces), self.home)
+            cutter = http1.Lines()
+            while True:
+                for line in (line for piece in pieces for line in cutter.feed(piece)):
+                    yield json.loads(line)
+                if response.done:
+                    return
+                pieces = await connection.more(response)
+
+    async def _answered(self, call: Call[Answer]) -> tuple[int, bytes]:
+        while True:
+            kept = self._idle.pop() if self._idle else None
+            try:
+                async with self._borrowed(kept) as connection:
+                    response, pieces = await connection.begin(_bytes_of(call))
+                    body = await _rest(connection, response, pieces)
+                    self._keep(connection, response)
+                return response.status, body
+            except _Stale:
+                continue  # nothing was answered, and a POST carries its operation id
+
+    def _keep(self, connection: _Connection, response: http1.Response) -> None:
+        if response.keep_alive:
+            connection.fresh = False
+            self._idle.append(connection)
+
+    @asynccontextmanager
+    async def _borrowed(self, kept: _Connection | None) -> AsyncIterator[_Connection]:
+        connection = kept or await self._open()
+        try:
+            yield connection
+        except http1.BadAnswer as fault:
+            raise broke_off(self.home, str(fault)) from fault
+        except (BrokenPipeError, ConnectionResetError) as fault:
+            raise broke_off(self.home) if connection.fresh else _Stale from fault
+        finally:
+            if connection not in self._idle:
+                connection.close()
+
+    async def _open(self) -> _Connection:
+        try:
+            return _Connection(*await asyncio.open_unix_connection(trusted_socket(self.home), limit=READ_BYTES))
+        except OSError as fault:
+            raise no_broker(self.home, fault) from fault
+
+
+class _Stale(Exception):
+    """A kept connection had been closed by the broker before it said anything."""
+
+
+def _bytes_of(call: Call[Answer]) -> bytes:
+    body = None if call.body is None else json.dumps(call.body).encode()
+    return http1.request(call.method, call.path, body)
+
+
+async def _rest(connection: _Connection, response: http1.Response, pieces: list[bytes]) -> bytes:
+    while not response.done:
+        pieces += await connection.more(response)
+    return b"".join(pieces)

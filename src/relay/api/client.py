@@ -1,0 +1,260 @@
+"""The blocking client of the control socket: what the command uses."""
+
+from __future__ import annotations
+
+import _socket  # `socket` adds selectors and enums, 6 ms; connect, sendall and recv are these very ones
+import errno
+import json
+import os
+
+from relay.api import http1
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self, TypeVar
+
+    from relay.api.home import Home
+    from relay.api.routes import Call
+    from relay.core.errors import RelayError
+
+    Answer = TypeVar("Answer")
+
+CONNECT_S = 10.0
+READ_BYTES = 256 * 1024
+
+
+class _Stale(Exception):
+    """A kept connection had been closed by the broker before it said anything."""
+
+
+class Client:
+    """One connection to the broker of a home, opened when it is first needed.
+
+    Args:
+        home: whose broker.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._socket: _socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def ask(self, call: Call[Answer]) -> Answer:
+        """The broker's answer to a call.
+
+        Raises:
+            RelayError: the error the broker answered, or why there is no answer.
+        """
+        response, pieces = self._begin(call)
+        while not response.done:
+            pieces += self._more(response)
+        self._finish(response)
+        answer: Answer = document(response.status, b"".join(pieces), self.home)  # type: ignore[assignment]
+        return answer
+
+    def lines(self, call: Call[Answer]) -> Iterator[Answer]:
+        """The documents of a stream, as they come; it ends when the broker ends it.
+
+        Raises:
+            RelayError: the error the broker answered, or that it went away.
+        """
+        response, pieces = self._begin(call)
+        if response.status >= 400:
+            self._refuse(response, pieces)
+        self._patience(None)
+        cutter = http1.Lines()
+        try:
+            while True:
+                for piece in pieces:
+                    yield from map(json.loads, cutter.feed(piece))
+                if response.done:
+                    break
+                pieces = self._more(response)
+        except BaseException:
+            self.close()
+            raise
+        self._finish(response)
+
+    def _refuse(self, response: http1.Response, pieces: list[bytes]) -> None:
+        while not response.done:
+            pieces += self._more(response)
+        self._finish(response)
+        document(response.status, b"".join(pieces), self.home)
+
+    def _finish(self, response: http1.Response) -> None:
+        if not response.keep_alive:
+            self.close()
+
+    def _begin(self, call: Call[Answer]) -> tuple[http1.Response, list[bytes]]:
+        body = None if call.body is None else json.dumps(call.body).encode()
+        data = http1.request(call.method, call.path, body)
+        try:
+            return self._exchange(data, call.patience_s)
+        except _Stale:
+            # nothing was answered; a POST carries its operation id, so that sending it again is harmless
+            return self._exchange(data, call.patience_s)
+
+    def _exchange(self, data: bytes, patience_s: float) -> tuple[http1.Response, list[bytes]]:
+        kept = self._socket is not None
+        self._connect()
+        self._patience(patience_s)
+        response = http1.Response()
+        try:
+            self._send(data)
+            first = self._receive()
+        except (BrokenPipeError, ConnectionResetError) as fault:
+            raise self._went_away(kept) from fault
+        if not first:
+            raise self._went_away(kept)
+        pieces = self._fed(response, first)
+        while not response.status:
+            pieces += self._more(response)
+        return response, pieces
+
+    def _went_away(self, kept: bool) -> Exception:
+        self.close()
+        return _Stale() if kept else broke_off(self.home)
+
+    def _send(self, data: bytes) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.sendall(data)
+        except TimeoutError as fault:
+            self.close()
+            raise too_slow(self.home) from fault
+
+    def _receive(self) -> bytes:
+        assert self._socket is not None
+        try:
+            return self._socket.recv(READ_BYTES)
+        except TimeoutError as fault:
+            self.close()
+            raise too_slow(self.home) from fault
+        except BaseException:
+            self.close()  # interrupted in the middle of an answer: the rest of it must not meet the next call
+            raise
+
+    def _more(self, response: http1.Response) -> list[bytes]:
+        try:
+            data = self._receive()
+        except ConnectionResetError:
+            data = b""
+        return self._fed(response, data)
+
+    def _fed(self, response: http1.Response, data: bytes) -> list[bytes]:
+        try:
+            if data:
+                return response.feed(data)
+            response.end()
+        except http1.BadAnswer as fault:
+            self.close()
+            raise broke_off(self.home, str(fault)) from fault
+        return []
+
+    def _patience(self, seconds: float | None) -> None:
+        if self._socket is not None:
+            self._socket.settimeout(seconds)
+
+    def _connect(self) -> None:
+        if self._socket is not None:
+            return
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            connection.settimeout(CONNECT_S)
+            connection.connect(trusted_socket(self.home))
+        except OSError as fault:
+            connection.close()
+            raise no_broker(self.home, fault) from fault
+        self._socket = connection
+
+
+def trusted_socket(home: Home) -> str:
+    """The path of the control socket, unless it stands where another user could have put one."""
+    path = home.socket
+    if os.path.dirname(path) != home.path:
+        from relay.api.home import is_private_folder
+
+        if not is_private_folder(os.path.dirname(path)):
+            raise FileNotFoundError(errno.ENOENT, "no private folder for the socket", path)
+    return path
+
+
+def document(status: int, body: bytes, home: Home) -> object:
+    """The answer's JSON.
+
+    Raises:
+        RelayError: the error in the answer, as the class of its branch.
+    """
+    try:
+        answer: object = json.loads(body) if body else {}
+    except ValueError:
+        raise broke_off(home, f"its answer (HTTP {status}) is not JSON") from None
+    if status < 400:
+        return answer
+    from relay.core import errors
+
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict):
+        raise broke_off(home, f"it answered HTTP {status} without saying why")
+    raise errors.from_json(error)
+
+
+def no_broker(home: Home, fault: OSError) -> RelayError:
+    """The error for a socket that nobody answers on."""
+    from relay.core.errors import Code, LocalFault, Unreachable
+
+    if not home.is_set_up:
+        return not_set_up(home)
+    if isinstance(fault, PermissionError):
+        why = "the control socket belongs to another user"
+        return LocalFault(f"may not use {home.path}", code=Code.STORE_FAULT, why=why, hint="run it as that user")
+    return Unreachable(
+        "the broker of this machine is not running",
+        code=Code.NOT_RUNNING,
+        why=f"nothing answers at {home.socket}",
+        hint=home.command("up --detach"),
+    )
+
+
+def not_set_up(home: Home) -> RelayError:
+    """The error for a home that holds no broker yet."""
+    from relay.core.errors import Code, LocalFault
+
+    return LocalFault(
+        "relay is not set up here",
+        code=Code.NOT_SET_UP,
+        why=f"there is no broker in {home.path}",
+        hint=f"{home.command('init')}   or, to enter a workspace: {home.command('join LINK')}",
+    )
+
+
+def broke_off(home: Home, why: str = "it closed the connection without an answer") -> RelayError:
+    """The error for a broker that stopped in the middle of an answer."""
+    from relay.core.errors import Unreachable
+
+    return Unreachable("the broker of this machine broke off", why=why, hint=home.command("doctor"))
+
+
+def too_slow(home: Home) -> RelayError:
+    """The error for a broker that is there and says nothing."""
+    from relay.core.errors import Code, Unreachable
+
+    return Unreachable(
+        "the broker of this machine does not answer",
+        code=Code.TIMED_OUT,
+        why="it took the request and said nothing in time",
+        hint=home.command("doctor"),
+    )

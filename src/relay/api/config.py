@@ -1,0 +1,211 @@
+"""`config.toml`: how this broker runs. Each key is documented in the template and checked with its line."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from relay.api import durations
+from relay.core import ids
+from relay.core.errors import Code, LocalFault, Misuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.api.home import Home
+
+MAX_BYTES = 256 * 1024
+DEFAULT_PORT = 7411
+LOG_LEVELS = ("debug", "info", "warning", "error")
+RESERVED_TABLES = ("dashboard", "notify")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+
+
+def _slots() -> int:
+    return max(4, 2 * (os.cpu_count() or 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of a broker.
+
+    Attributes:
+        name: what this broker is called; None for the name it was set up with.
+        listen: `host:port` each; empty for loopback and, where there is one, the Tailscale address, port 7411.
+        always_on: whether others may leave envelopes here for those who sleep.
+        max_parallel: how many tasks run at once; more wait for a slot.
+        default_timeout: awake seconds a task may take where it says nothing itself; None for no limit.
+        watchdog: seconds without output after which a person is asked to look; None for never.
+        retention: seconds that ended spawns and their logs are kept.
+        log_level: `debug`, `info`, `warning` or `error`.
+        env: names of further environment variables that tasks inherit from the broker.
+        dashboard, notify: reserved tables.
+    """
+
+    name: str | None = None
+    listen: tuple[str, ...] = ()
+    always_on: bool = False
+    max_parallel: int = field(default_factory=_slots)
+    default_timeout: float | None = None
+    watchdog: float | None = None
+    retention: float = 30 * 86_400.0
+    log_level: str = "info"
+    env: tuple[str, ...] = ()
+    dashboard: dict[str, Any] = field(default_factory=dict)
+    notify: dict[str, Any] = field(default_factory=dict)
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[v6]:port`; port 0 takes any free one.
+
+    Raises:
+        ValueError: it is no such thing.
+    """
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9.-]+):(\d{1,5})", text)
+    if match is None or int(match[2]) > 65_535:
+        raise ValueError("an address is written host:port")
+    return match[1].strip("[]"), int(match[2])
+
+
+def _name(value: object) -> str:
+    if not ids.is_name(value):
+        raise ValueError("a name has 1 to 64 of a-z, 0-9, '.', '_' and '-', and starts with a letter or digit")
+    return str(value)
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    texts = _list_of_texts(value)
+    for text in texts:
+        split_address(text)
+    return texts
+
+
+def _list_of_texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError('a list of texts is written ["one", "two"]')
+    return tuple(value)
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("it is true or false")
+    return value
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024:
+        raise ValueError("it is a whole number from 1 to 1024")
+    return value
+
+
+def _duration(value: object) -> float:
+    if not isinstance(value, str):
+        raise ValueError('a duration is written "90s", "30m", "2h" or "1d"')
+    try:
+        return durations.parse(value)
+    except Misuse as fault:
+        raise ValueError(fault.why) from None
+
+
+def _duration_or_none(value: object) -> float | None:
+    return None if value == "none" else _duration(value)
+
+
+def _level(value: object) -> str:
+    if value not in LOG_LEVELS:
+        raise ValueError(f"it is one of {', '.join(LOG_LEVELS)}")
+    return str(value)
+
+
+def _variables(value: object) -> tuple[str, ...]:
+    names = _list_of_texts(value)
+    if not all(map(_ENV_NAME.match, names)):
+        raise ValueError("each is the name of an environment variable")
+    return names
+
+
+def _table(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("it is a table")
+    return value
+
+
+CHECKS: dict[str, Callable[[object], Any]] = {
+    "name": _name,
+    "listen": _addresses,
+    "always_on": _switch,
+    "max_parallel": _count,
+    "default_timeout": _duration_or_none,
+    "watchdog": _duration_or_none,
+    "retention": _duration,
+    "log_level": _level,
+    "env": _variables,
+    **dict.fromkeys(RESERVED_TABLES, _table),
+}
+
+
+def line_of(text: str, key: str) -> int:
+    """The line (from 1) where a top-level key or its table stands; 1 where it cannot be told."""
+    spelled = re.compile(rf"\s*(?:\[+\s*)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
+    return next((number for number, line in enumerate(text.split("\n"), 1) if spelled.match(line)), 1)
+
+
+def parse(text: str, where: str = "config.toml") -> Config:
+    """The settings in a file's text.
+
+    Args:
+        text: TOML.
+        where: the file's name, for errors.
+
+    Raises:
+        LocalFault: with the line that is wrong.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise bad_config(f"{where} is not TOML", str(fault)) from fault
+    checked = {}
+    for key, value in content.items():
+        place = f"{where}, line {line_of(text, key)}"
+        if key not in CHECKS:
+            raise bad_config(f"{place}: there is no setting {key!r}", f"the settings are {', '.join(CHECKS)}")
+        try:
+            checked[key] = CHECKS[key](value)
+        except ValueError as fault:
+            raise bad_config(f"{place}: {key} is wrong", str(fault)) from fault
+    return Config(**checked)
+
+
+def bad_config(message: str, why: str) -> LocalFault:
+    """The error for settings that cannot be used."""
+    return LocalFault(message, code=Code.BAD_CONFIG, why=why, hint="mend the line; `relay config list` checks it")
+
+
+def read(home: Home) -> str:
+    """The text of a home's config.toml; empty where there is none.
+
+    Raises:
+        LocalFault: it is too big, or not UTF-8.
+    """
+    try:
+        with open(home.config, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise bad_config(f"{home.config} is too big", f"it may have {MAX_BYTES} bytes")
+        return data.decode()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as fault:
+        raise bad_config(f"{home.config} is not UTF-8", str(fault)) from fault
+
+
+def load(home: Home) -> Config:
+    """The settings of a home; the defaults where it has no file.
+
+    Raises:
+        LocalFault: with the line that is wrong.
+    """
+    return parse(read(home), home.config)

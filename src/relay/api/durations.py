@@ -1,0 +1,50 @@
+"""Durations and moments as people type and read them."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+from relay.core.errors import Code, Misuse
+
+SECONDS_IN = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_PART = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])")
+
+
+def parse(text: str) -> float:
+    """Seconds in `90s`, `30m`, `2h`, `1d` or a sum of them like `1h30m`.
+
+    Raises:
+        Misuse: it is none of these, or it is zero.
+    """
+    parts = _PART.findall(text)
+    seconds = float(sum(float(number) * SECONDS_IN[unit] for number, unit in parts))
+    if "".join(number + unit for number, unit in parts) != text or not seconds:
+        raise Misuse(
+            f"{text[:40]!r} is no duration",
+            code=Code.BAD_DURATION,
+            why="a duration is a number and a unit: s, m, h or d",
+            hint="write 90s, 30m, 2h or 1d",
+        )
+    return seconds
+
+
+def spoken(seconds: float) -> str:
+    """A duration for people: `0.8 s`, `42 s`, `3 min`, `5 h`, `12 d`."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    for unit, size, limit in (("s", 1, 100), ("min", 60, 5400), ("h", 3600, 129_600)):
+        if seconds < limit:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds // 86_400)} d"
+
+
+def moment(text: str) -> float:
+    """Seconds since 1970 of an RFC 3339 time."""
+    return datetime.datetime.fromisoformat(text).timestamp()
+
+
+def rfc3339(milliseconds: int) -> str:
+    """The text of a moment: RFC 3339 in UTC with milliseconds."""
+    at = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03d}Z"

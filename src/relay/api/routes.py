@@ -1,0 +1,175 @@
+"""Every request of the control contract, made once for both clients.
+
+A function here makes a `Call`; `Client.ask` or `AsyncClient.ask` carries it and gives back what the type
+says; the calls whose docstring says "a line each" go to `lines`. Every POST carries the operation id, minted
+by the client, so that a request sent again after a lost answer acts once.
+"""
+
+from __future__ import annotations
+
+import os
+
+from relay.api.http1 import quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Generic, TypeVar
+
+    from relay.api import shapes
+
+    Answer = TypeVar("Answer")
+
+    class _Answered(Generic[Answer]):
+        """Carries the answer's type for the checker."""
+
+else:
+    Answer = None
+
+    class _Answered:
+        """`typing.Generic` without the import."""
+
+        def __class_getitem__(cls, item: object) -> type:
+            return cls
+
+
+PREFIX = "/api/v1/"
+ANSWER_S = 60.0
+
+
+class Call(_Answered[Answer]):
+    """One request.
+
+    Attributes:
+        method: GET or POST.
+        path: with its query.
+        body: the JSON document, or None.
+        patience_s: how long the answer may take.
+    """
+
+    __slots__ = ("body", "method", "path", "patience_s")
+
+    def __init__(self, path: str, body: dict[str, Any] | None = None, patience_s: float = ANSWER_S) -> None:
+        self.method = "GET" if body is None else "POST"
+        self.path = PREFIX + path
+        self.body = body
+        self.patience_s = patience_s
+
+
+def new_operation() -> str:
+    """A fresh operation id (32 letters)."""
+    return os.urandom(16).hex()
+
+
+def _query(**values: object) -> str:
+    given = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
+    pairs = [f"{key}={quoted(str(value))}" for key, value in given.items() if value is not None]
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+def _operation(operation: str | None, **body: object) -> dict[str, Any]:
+    return {"operation": operation or new_operation(), **body}
+
+
+def status() -> Call[shapes.Status]:
+    """How this broker is."""
+    return Call("status")
+
+
+def brokers() -> Call[list[shapes.Broker]]:
+    """The members of the workspace as this broker sees them."""
+    return Call("brokers")
+
+
+def spawns(everything: bool = False, broker: str | None = None, limit: int | None = None) -> Call[list[shapes.Spawn]]:
+    """Spawns, newest first.
+
+    Args:
+        everything: the ended ones too.
+        broker: only those on this broker (name or id prefix).
+        limit: at most so many.
+    """
+    return Call("spawns" + _query(all=everything, broker=broker, limit=limit))
+
+
+def spawn(request: shapes.SpawnOrder) -> Call[shapes.Spawn]:
+    """Run something; answered as soon as the request is durable."""
+    return Call("spawns", _operation(None) | dict(request))
+
+
+def show(ref: str) -> Call[shapes.Spawn]:
+    """One spawn, by id prefix, name or name@broker."""
+    return Call(f"spawns/{quoted(ref)}")
+
+
+def wait(ref: str, seconds: float = 30) -> Call[shapes.Spawn]:
+    """One spawn, once it has ended, needs a person, or the seconds are over."""
+    return Call(f"spawns/{quoted(ref)}/wait" + _query(seconds=seconds), patience_s=seconds + ANSWER_S)
+
+
+def log(
+    ref: str, follow: bool = False, tail: int | None = None, offset: int | None = None
+) -> Call[shapes.LogLine]:
+    """What a spawn has written, a line each.
+
+    Args:
+        ref: which spawn.
+        follow: go on until it has ended.
+        tail: only the last so many lines.
+        offset: from a `next` that an earlier line carried.
+    """
+    return Call(f"spawns/{quoted(ref)}/log" + _query(offset=offset, follow=follow, tail=tail))
+
+
+def stop(ref: str, operation: str | None = None) -> Call[shapes.Spawn]:
+    """End a spawn and all it started."""
+    return Call(f"spawns/{quoted(ref)}/stop", _operation(operation))
+
+
+def events(since: int | None = None, follow: bool = False) -> Call[shapes.Event]:
+    """What happened, a line each; `{"kind":"reset"}` where `since` is no longer kept."""
+    return Call("events" + _query(since=since, follow=follow))
+
+
+def queue() -> Call[list[shapes.Spawn]]:
+    """The tasks that have not ended, on every machine."""
+    return Call("queue")
+
+
+def outbox() -> Call[shapes.Outbox]:
+    """Envelopes on their way."""
+    return Call("outbox")
+
+
+def audit(limit: int | None = None) -> Call[list[shapes.AuditEntry]]:
+    """The latest decisions, allowed and refused."""
+    return Call("audit" + _query(limit=limit))
+
+
+def audit_verify() -> Call[shapes.AuditVerdict]:
+    """Whether the audit log's chain holds."""
+    return Call("audit/verify")
+
+
+def invite(ttl_s: float | None = None, operation: str | None = None) -> Call[shapes.Invite]:
+    """A one-time link for a new member."""
+    return Call("invites", _operation(operation, ttl_s=ttl_s))
+
+
+def join(link: str, name: str | None = None, operation: str | None = None) -> Call[shapes.Founded]:
+    """Take this broker into the workspace that the link invites to."""
+    return Call("joins", _operation(operation, link=link, name=name))
+
+
+def grants_changed(operation: str | None = None) -> Call[dict[str, Any]]:
+    """Tell the broker that trust.toml was edited."""
+    return Call("grants/changed", _operation(operation))
+
+
+def doctor() -> Call[list[shapes.Check]]:
+    """What the broker finds when it examines itself."""
+    return Call("doctor")
+
+
+def down(operation: str | None = None) -> Call[dict[str, Any]]:
+    """Stop the broker; what it runs goes on."""
+    return Call("down", _operation(operation))

@@ -1,0 +1,140 @@
+"""Reading and changing single settings of `config.toml`, the person's comments kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import tomlkit
+
+from relay.api import config
+from relay.core.errors import LocalFault, Misuse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.api.home import Home
+
+TEMPLATE = """\
+# How this broker runs. `relay config set KEY VALUE` edits this file; a running broker reads it at its next start.
+# A line that starts with '#' is a setting at its default.
+
+# What this broker is called; a label, never an identity.
+# name = "laptop"
+
+# Where it listens. Without this: loopback and, where there is one, the Tailscale address, port 7411.
+# listen = ["127.0.0.1:7411"]
+
+# Whether others may leave envelopes here for brokers that sleep.
+# always_on = false
+
+# How many tasks run at once; more wait for a slot. Without this: twice the processors, at least 4.
+# max_parallel = 4
+
+# How long a task may take, in awake time, where it does not say so itself.
+# default_timeout = "none"
+
+# After how long without output a person is asked to look.
+# watchdog = "none"
+
+# How long ended tasks and their logs are kept.
+# retention = "30d"
+
+# How much the broker writes to broker.log: debug, info, warning or error.
+# log_level = "info"
+
+# Names of environment variables that tasks inherit besides the basic ones (PATH, HOME, LANG and the like).
+# env = ["EDITOR"]
+
+# [dashboard] and [notify] are reserved.
+"""
+
+
+def shown(home: Home) -> dict[str, Any]:
+    """Every setting as it holds now, the reserved tables only where they say something."""
+    values = dataclasses.asdict(config.load(home))
+    return {key: value for key, value in values.items() if key not in config.RESERVED_TABLES or value}
+
+
+def get(home: Home, key: str) -> object:
+    """One setting as it holds now; `dashboard.port` reaches into a table.
+
+    Raises:
+        Misuse: there is no such setting.
+    """
+    value: object = dataclasses.asdict(config.load(home))
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise Misuse(f"there is no setting {key!r}", hint="relay config list")
+        value = value[part]
+    return value
+
+
+def _value(key: str, words: Sequence[str]) -> object:
+    """What was typed, as TOML: a list's words, a number or switch, else a text."""
+    if key in ("listen", "env"):
+        return [part for word in words for part in word.split(",") if part]
+    text = " ".join(words)
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def set_value(home: Home, key: str, words: Sequence[str]) -> object:
+    """Change one setting in the file, the rest of it kept as it is; returns the new value.
+
+    Raises:
+        Misuse: there is no such setting, or it cannot be that.
+    """
+    table, _, inner = key.partition(".")
+    if table not in config.CHECKS or bool(inner) != (table in config.RESERVED_TABLES):
+        raise Misuse(f"there is no setting {key!r}", hint="relay config list")
+    text = config.read(home) or TEMPLATE
+    changed = _changed(text, table, inner, _value(key, words))
+    try:
+        config.parse(changed)
+    except LocalFault as fault:
+        raise Misuse(f"{key} cannot be {' '.join(words)[:80]!r}", why=fault.why) from fault
+    write(home.config, changed)
+    return get(home, key)
+
+
+def _changed(text: str, table: str, inner: str, value: object) -> str:
+    document = tomlkit.parse(text)
+    if inner:
+        document.setdefault(table, tomlkit.table())[inner] = value
+    else:
+        document[table] = value
+    return tomlkit.dumps(document)
+
+
+def write(path: str, text: str) -> None:
+    """Replace a file in one step: after a crash it is the old one or the new one, 0600."""
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def write_template(home: Home, name: str | None, listen: Sequence[str]) -> None:
+    """Make config.toml where there is none, with what `init` or `join` was told.
+
+    Raises:
+        Misuse: the name or an address cannot be used.
+    """
+    if not os.path.exists(home.config):
+        write(home.config, TEMPLATE)
+    if name is not None:
+        set_value(home, "name", [name])
+    if listen:
+        set_value(home, "listen", listen)

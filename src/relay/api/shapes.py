@@ -1,0 +1,296 @@
+"""The JSON of the contract, as types. Every time is RFC 3339 in UTC with milliseconds."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+StateName = Literal[
+    "queued",
+    "delivered",
+    "held",
+    "waiting",
+    "starting",
+    "running",
+    "needs_input",
+    "completed",
+    "failed",
+    "timed_out",
+    "cancelled",
+    "rejected",
+    "expired",
+    "lost",
+]
+
+
+class Named(TypedDict):
+    """A broker as others mention it."""
+
+    id: str
+    name: str
+
+
+# written as a call because "from" is a keyword: whose word a spawn is, and when it was said
+SpawnTruth = TypedDict("SpawnTruth", {"from": str, "at": str})
+
+
+class Needs(TypedDict):
+    """What a person is asked."""
+
+    request: str
+    kind: str
+    text: str
+    tool: str | None
+    input: Any
+    expires: str | None
+
+
+class Result(TypedDict):
+    """What a spawn came to."""
+
+    status: str
+    outcome: Literal["done", "awaiting_approval", "error"]
+    summary: str
+    output_tail: str
+    usage: dict[str, Any]
+    session: NotRequired[str | None]
+    branch: NotRequired[str | None]
+    diffstat: NotRequired[str | None]
+
+
+class Fault(TypedDict):
+    """An error: what, and what to do next."""
+
+    code: str
+    message: str
+    why: NotRequired[str]
+    hint: str
+
+
+class Spawn(TypedDict):
+    """A request to run something, and how it stands."""
+
+    id: str
+    name: str
+    broker: Named
+    origin: Named
+    requested_by: str
+    agent: str
+    task: str
+    cwd: str | None
+    mode: str
+    state: StateName
+    reason: str
+    since: str
+    attempt: int
+    created: str
+    started: str | None
+    ended: str | None
+    exit_code: int | None
+    signal: int | None
+    timeout_s: float | None
+    labels: dict[str, str]
+    truth: SpawnTruth | None
+    ack: str
+    needs: Needs | None
+    result: Result | None
+    error: Fault | None
+
+
+class SpawnOrder(TypedDict, total=False):
+    """The body of `POST spawns`.
+
+    Attributes:
+        operation: minted by the client; the same one never runs twice.
+        cwd: a folder on the target, or `new`.
+        caller_cwd: for a local spawn without `cwd`: where the person stands.
+        argv: for the agent `exec` alone.
+    """
+
+    operation: str
+    name: str
+    agent: str
+    task: str
+    argv: list[str]
+    broker: str | None
+    cwd: str | None
+    caller_cwd: str | None
+    mode: str | None
+    model: str | None
+    timeout_s: float | None
+    labels: dict[str, str]
+    ttl_s: float | None
+    requested_by: str
+
+
+class SelfNamed(Named):
+    """This broker."""
+
+    version: str
+
+
+class Workspace(TypedDict):
+    """The workspace a broker belongs to."""
+
+    id: str
+    name: str
+    epoch: int
+
+
+class OutboxCounts(TypedDict):
+    """How much is on its way."""
+
+    envelopes: int
+    bytes: int
+    oldest: str | None
+
+
+class TaskCounts(TypedDict):
+    """What this broker has to do."""
+
+    running: int
+    waiting: int
+    held: int
+
+
+class StoreState(TypedDict):
+    """How the store is."""
+
+    ok: bool
+    sqlite: str
+
+
+class Status(TypedDict):
+    """How a broker is."""
+
+    broker: SelfNamed
+    running: bool
+    pid: int
+    since: str
+    listen: list[str]
+    workspace: Workspace
+    links: int
+    outbox: OutboxCounts
+    tasks: TaskCounts
+    store: StoreState
+
+
+class Founded(TypedDict):
+    """What `init` and `join` made."""
+
+    broker: Named
+    workspace: Workspace
+    home: NotRequired[str]
+
+
+class Invite(TypedDict):
+    """A one-time way in."""
+
+    link: str
+    expires: str
+
+
+class BrokerGrants(TypedDict):
+    """Which verbs stand between a broker and us."""
+
+    to_us: list[str] | None
+    from_us: list[str]
+
+
+class Broker(TypedDict):
+    id: str
+    name: str
+    self: bool
+    online: bool | None
+    last_seen: str | None
+    link: Literal["direct", "relayed"] | None
+    via: str | None
+    rtt_ms: float | None
+    outbox: int
+    grants: BrokerGrants
+    capabilities: list[str]
+    agents: list[str]
+    version: str | None
+
+
+class GrantShown(TypedDict):
+    """One grant of `trust list`."""
+
+    broker: Named
+    verbs: list[str]
+    agents: list[str]
+    dirs: list[str]
+    mode: str
+    max_parallel: int
+    ask: bool
+    expires: str | None
+
+
+class LogLine(TypedDict):
+    """A piece of output; `raw` (base64) only where the bytes are not UTF-8."""
+
+    at: str
+    stream: Literal["out", "err"]
+    data: str
+    raw: NotRequired[str]
+    next: int
+
+
+class Event(TypedDict):
+    """Something that happened; further keys depend on the kind."""
+
+    seq: int
+    at: str
+    kind: str
+    spawn: NotRequired[Any]
+    broker: NotRequired[Any]
+
+
+class EnvelopeRow(TypedDict):
+    """An envelope on its way."""
+
+    id: str
+    kind: str
+    peer: str
+    state: str
+    age_s: float
+    tries: int
+    next_try: str | None
+    reason: str | None
+
+
+class Outbox(TypedDict):
+    """All envelopes this broker holds."""
+
+    outgoing: list[EnvelopeRow]
+    incoming: list[EnvelopeRow]
+    held_for_others: list[EnvelopeRow]
+    dead: list[EnvelopeRow]
+
+
+class AuditEntry(TypedDict, total=False):
+    """One decision; further keys depend on the kind."""
+
+    seq: int
+    at: str
+    kind: str
+    decision: str
+    broker: Any
+    detail: Any
+
+
+class AuditVerdict(TypedDict):
+    """Whether the audit chain holds, and up to where."""
+
+    ok: bool
+    entries: int
+    head: str
+    bad_seq: int | None
+
+
+class Check(TypedDict):
+    """One finding of `doctor`."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str

@@ -1,0 +1,40 @@
+"""The carrier seam: what moves a link's messages. Two implementations: WebSocket, and the in-memory one of `relay.testing`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class CarrierClosed(Exception):
+    """The connection is gone; nothing more will come or go."""
+
+
+class Carrier(Protocol):
+    """One connection to one peer, whose TLS key is known.
+
+    Attributes:
+        peer_public: the raw Ed25519 key (32 bytes) of the other side's leaf certificate.
+        dialled: whether this side made the connection.
+        address: the other side's address, for people.
+    """
+
+    peer_public: bytes
+    dialled: bool
+    address: str
+
+    async def send(self, message: bytes) -> None:
+        """Hand over one message; waits while the other side is slow.
+
+        Raises:
+            CarrierClosed: the connection is gone.
+        """
+
+    async def receive(self) -> bytes:
+        """The next message, at most `frames.MAX_FRAME` bytes.
+
+        Raises:
+            CarrierClosed: the connection is gone, or the other side broke the carrier's rules.
+        """
+
+    async def close(self) -> None:
+        """End the connection."""

@@ -1,0 +1,130 @@
+"""The greeting of a link: what this broker says of itself in a hello, and what it makes of the other's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relay.broker.members import Members
+from relay.core import ids
+from relay.core.errors import Code, PeerFault
+from relay.core.hello import (
+    PROTOCOL_VERSIONS,
+    AuditHead,
+    Binding,
+    Hello,
+    Incarnation,
+    Judgement,
+    Role,
+    common_version,
+    is_behind,
+    judge_incarnation,
+)
+from relay.core.ids import BrokerId
+from relay.trust.hello import sign_hello, verify_hello
+from relay.trust.identity import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """A verified hello of a member.
+
+    Attributes:
+        peer: who said it.
+        hello: what it said.
+        judgement: what its incarnation is next to the highest one seen before.
+    """
+
+    peer: BrokerId
+    hello: Hello
+    judgement: Judgement
+
+
+class Greeter:
+    """Makes and judges hellos.
+
+    Args:
+        identity: this broker's keys.
+        incarnation: of this start.
+        members: who may come in.
+        audit_head: the end of this broker's audit log.
+        addresses: where this broker listens, as it tells others.
+        always_on: whether it offers to hold for others.
+        clock: milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        incarnation: Incarnation,
+        members: Members,
+        *,
+        audit_head: Callable[[], AuditHead],
+        addresses: Callable[[], tuple[str, ...]],
+        always_on: bool,
+        clock: Callable[[], int],
+    ) -> None:
+        self._identity = identity
+        self._incarnation = incarnation
+        self._members = members
+        self._audit_head = audit_head
+        self._addresses = addresses
+        self._role = Role.HOLDER if always_on else Role.MEMBER
+        self._clock = clock
+        self._seen: dict[BrokerId, Incarnation] = {}
+        self.behind = False
+
+    def remember(self, peer: BrokerId, seen: Incarnation) -> None:
+        """The highest incarnation seen of a peer, as the store had it."""
+        self._seen[peer] = seen
+
+    def binding(self, peer_public: bytes, dialled: bool) -> Binding:
+        """The connection between this broker and the holder of that TLS leaf key."""
+        own = self._identity.public
+        return Binding(own, peer_public) if dialled else Binding(peer_public, own)
+
+    def hello(self, peer_public: bytes, dialled: bool) -> bytes:
+        """This broker's signed hello for one connection."""
+        seen = self._seen.get(ids.broker_id(peer_public))
+        hello = Hello(
+            versions=PROTOCOL_VERSIONS,
+            public=self._identity.public,
+            name=self._members.own_name,
+            role=self._role,
+            incarnation=self._incarnation.counter,
+            nonce=self._incarnation.nonce,
+            roster_head=self._members.roster.head,
+            audit_head=self._audit_head(),
+            binding=self.binding(peer_public, dialled).digest,
+            seen_of_you=seen.counter if seen else 0,
+            addresses=self._addresses(),
+            clock_ms=self._clock(),
+        )
+        return sign_hello(self._identity, hello)
+
+    def judge(self, raw: bytes, peer_public: bytes, dialled: bool) -> Greeted:
+        """The verified hello of a member, bound to this connection.
+
+        Raises:
+            PeerFault: `bad_hello`, or `not_a_member`.
+        """
+        hello = verify_hello(raw, self.binding(peer_public, dialled), peer_public)
+        common_version(PROTOCOL_VERSIONS, hello.versions)
+        if self._members.keys(hello.id) is None:
+            raise PeerFault(
+                f"{hello.name} {ids.short(hello.id)} is not on the roster of this workspace",
+                code=Code.NOT_A_MEMBER,
+                why="it holds the workspace key, but was never admitted, or was put out",
+            )
+        new = Incarnation(hello.incarnation, hello.nonce)
+        judgement = judge_incarnation(self._seen.get(hello.id), new)
+        if judgement is Judgement.NEWER:
+            self._seen[hello.id] = new
+        self.behind = self.behind or is_behind(self._incarnation.counter, hello.seen_of_you)
+        return Greeted(hello.id, hello, judgement)
+
+
+def fresh_incarnation(counter: int) -> Incarnation:
+    """This start's incarnation, from the stored counter that was just raised."""
+    return Incarnation(counter, os.urandom(16))

@@ -1,0 +1,90 @@
+"""Who belongs to the workspace, as this broker knows it now: the folded roster, and names for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from relay.core import ids
+from relay.core.errors import Code, Misuse
+from relay.core.ids import BrokerId
+from relay.core.roster import Member, Roster
+from relay.trust.sealing import PeerKeys
+
+
+class Members:
+    """The roster in use. Replaced whole, so that the store's thread may read it at any moment.
+
+    Args:
+        own: this broker's id.
+        own_name: its label.
+        roster: the folded statements.
+    """
+
+    def __init__(self, own: BrokerId, own_name: str, roster: Roster) -> None:
+        self.own = own
+        self.own_name = own_name
+        self.replace(roster)
+
+    def replace(self, roster: Roster) -> None:
+        """Use another roster from now on."""
+        self.roster = roster
+        self._keys = {
+            member.id: PeerKeys(member.id, member.public, member.sealing_public) for member in roster.members.values()
+        }
+
+    @property
+    def others(self) -> list[Member]:
+        """All members but this broker, by name."""
+        members = (member for member in self.roster.members.values() if member.id != self.own)
+        return sorted(members, key=lambda member: (member.name, member.id))
+
+    def keys(self, broker: BrokerId) -> PeerKeys | None:
+        """A member's keys, or None for a stranger or one that was put out."""
+        return self._keys.get(broker)
+
+    def name(self, broker: BrokerId) -> str:
+        """What people call this broker; the short id where nothing else is known."""
+        if broker == self.own:
+            return self.own_name
+        member = self.roster.members.get(broker)
+        return member.name if member else ids.short(broker)
+
+    def label(self, broker: BrokerId) -> dict[str, str]:
+        """The broker as JSON answers show it."""
+        return {"id": broker, "name": self.name(broker)}
+
+    def resolve(self, text: str | None) -> BrokerId:
+        """The broker a person means: None is this one, else a name, or the beginning of an id.
+
+        Raises:
+            Misuse: `unknown_broker`, or `ambiguous` with the candidates.
+        """
+        if text is None or text == self.own_name:
+            return self.own
+        found = self._candidates(text)
+        if len(found) == 1:
+            return found[0]
+        raise self._ambiguous(text, found) if found else self._unknown(text)
+
+    def _candidates(self, text: str) -> list[BrokerId]:
+        named = [member.id for member in self.others if member.name == text]
+        prefix = text.replace("-", "").lower()
+        everyone = [self.own, *(member.id for member in self.others)]
+        return named or ([each for each in everyone if each.startswith(prefix)] if len(prefix) >= 4 else [])
+
+    def _unknown(self, text: str) -> Misuse:
+        known = ", ".join([self.own_name, *(member.name for member in self.others)])
+        return Misuse(
+            f"there is no broker {text[:80]!r} in this workspace",
+            code=Code.UNKNOWN_BROKER,
+            why=f"known are {known}",
+            hint="relay brokers",
+        )
+
+    def _ambiguous(self, text: str, found: Iterable[BrokerId]) -> Misuse:
+        return Misuse(
+            f"{text[:80]!r} may be several brokers",
+            code=Code.AMBIGUOUS,
+            why=", ".join(f"{self.name(each)} {ids.short(each)}" for each in found),
+            hint="name it by the first letters of its id",
+        )

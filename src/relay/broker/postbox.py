@@ -1,0 +1,95 @@
+"""Sealing what this broker says: into the outbox, or at once for what is not durable."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from relay.broker.members import Members
+from relay.core import ids
+from relay.core.delivery import Outgoing
+from relay.core.envelope import MAX_BODY, Body, Header
+from relay.core.errors import Code, Misuse, PeerFault
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.store import outbox
+from relay.store.journal import Letter
+from relay.trust.identity import Identity
+from relay.trust.sealing import PeerKeys, seal
+
+LIVE_TTL = 60_000
+QUOTA = outbox.Quota(envelopes=100_000, bytes=512 * 1024 * 1024)
+
+
+class SealingPostbox:
+    """Seals letters under this broker's identity.
+
+    Args:
+        identity: this broker's keys.
+        members: whom there is to seal to.
+        incarnation: of this start; stands in every header.
+        is_linked: whether a link to a broker is up, so that a letter may leave at once.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        members: Members,
+        incarnation: int,
+        is_linked: Callable[[BrokerId], bool],
+    ) -> None:
+        self._identity = identity
+        self._members = members
+        self._incarnation = incarnation
+        self._is_linked = is_linked
+
+    def post(self, tx: sqlite3.Connection, letter: Letter, now: int) -> Outgoing | None:
+        """Seal a letter and put it into the outbox, in this transaction.
+
+        Raises:
+            Misuse: its body is longer than an envelope may be.
+            LocalFault: `outbox_full`.
+        """
+        keys = self._members.keys(letter.recipient)
+        if keys is None:
+            return None
+        header, raw = self._sealed(keys, letter.kind, letter.content, letter.operation, now, letter.ttl)
+        tried = self._is_linked(letter.recipient)
+        posting = outbox.Posting(
+            header.id, letter.recipient, letter.kind, letter.operation, raw, now, header.expires, letter.spawn, int(tried)
+        )
+        # the target's word is never refused for room: work has been done, and its end has to be told
+        n = outbox.post(tx, posting, None if letter.kind is Kind.SNAPSHOT else QUOTA)
+        return None if n is None else Outgoing(n, header.id, raw, tried)
+
+    def seal_live(self, recipient: BrokerId, kind: Kind, content: dict[str, Any], now: int) -> bytes | None:
+        """An envelope that is not kept: None where the recipient is no member."""
+        keys = self._members.keys(recipient)
+        if keys is None:
+            return None
+        return self._sealed(keys, kind, content, os.urandom(12).hex(), now, LIVE_TTL)[1]
+
+    def _sealed(
+        self, keys: PeerKeys, kind: Kind, content: dict[str, Any], operation: str, now: int, ttl: int
+    ) -> tuple[Header, bytes]:
+        header = Header(
+            kind=kind,
+            id=os.urandom(ids.ENVELOPE_ID_BYTES),
+            origin=self._identity.id,
+            recipient=keys.id,
+            key_id=keys.key_id,
+            incarnation=self._incarnation,
+            created=now,
+            expires=now + ttl,
+        )
+        try:
+            return header, seal(self._identity, keys, header, Body(operation, content))
+        except PeerFault as fault:
+            raise Misuse(
+                "that is too long to send",
+                code=Code.BAD_TASK,
+                why=f"an envelope carries at most {MAX_BODY // 1024} KiB ({fault.why})",
+                hint="put the text into a file on the target and name the file in the task",
+            ) from None

@@ -1,0 +1,97 @@
+"""How a verb is declared: a typer command without a body, bound to the function that does the work.
+
+Typer only parses: what a command returns is a `Parsed`, as the fast parser returns it, and `main` calls the
+verb. So both ways in do the same.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+
+import typer
+
+from relay.cli.parsing import FLAG, NUMBER, TEXT, TEXTS, Parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON: one document, or one object a line.")]
+HomeFolder = Annotated[str | None, typer.Option("--home", metavar="DIR", help="The broker's folder.")]
+
+TARGETS: dict[str, str] = {}
+SECTIONS: dict[str, str] = {}
+EXAMPLES: dict[str, tuple[str, ...]] = {}
+KINDS: dict[str, dict[str, str]] = {}
+
+
+def group(name: str, about: str, root: typer.Typer) -> typer.Typer:
+    """A group of verbs under one word, such as `trust`."""
+    made = typer.Typer(name=name, help=about, rich_markup_mode=None, add_completion=False, no_args_is_help=False)
+    made.callback()(_common_only)
+    root.add_typer(made, name=name)
+    return made
+
+
+def _common_only(context: typer.Context, json: Json = False, home: HomeFolder = None) -> None:
+    keep_common(context, json, home)
+
+
+def keep_common(context: typer.Context, json: bool, home: str | None) -> None:
+    """Remember `--json` and `--home` given before the verb."""
+    known = context.ensure_object(dict)
+    known["json"] = json or known.get("json", False)
+    known["home"] = home if home is not None else known.get("home")
+
+
+def verb(
+    app: typer.Typer, key: str, target: str, section: str, examples: tuple[str, ...]
+) -> Callable[[Callable[..., None]], Callable[..., Parsed]]:
+    """Declare a verb.
+
+    Args:
+        app: the root or a group.
+        key: the words that call it, such as `trust allow`.
+        target: `module:function` under `relay.cli.verbs`.
+        section: the heading it stands under in `relay --help`.
+        examples: command lines; a test parses each of them.
+    """
+
+    def declare(declared: Callable[..., None]) -> Callable[..., Parsed]:
+        TARGETS[key] = target
+        SECTIONS[key] = section
+        EXAMPLES[key] = examples
+        command = _parsing_command(key, declared)
+        app.command(key.split()[-1], help=inspect.getdoc(declared))(command)
+        return command
+
+    return declare
+
+
+def _parsing_command(key: str, declared: Callable[..., None]) -> Callable[..., Parsed]:
+    def command(context: typer.Context, **values: Any) -> Parsed:
+        keep_common(context, values.pop("json"), values.pop("home"))
+        plain = {name: list(value) if isinstance(value, list | tuple) else value for name, value in values.items()}
+        return Parsed(key, plain | context.obj)
+
+    signature = inspect.signature(declared, eval_str=True)
+    extra = {"context": (typer.Context, inspect.Parameter.empty), "json": (Json, False), "home": (HomeFolder, None)}
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in extra.items()
+    ]
+    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()]
+    KINDS[key] = {each.name: _kind(each.annotation) for each in [*own, *added]}
+    whole = signature.replace(parameters=[*own, *added], return_annotation=None)
+    command.__signature__ = whole  # type: ignore[attr-defined]
+    command.__annotations__ = {name: each.annotation for name, each in whole.parameters.items()}
+    return command
+
+
+def _kind(annotation: Any) -> str:
+    plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    named = [each for each in get_args(plain) if each is not type(None)] if get_origin(plain) is not list else []
+    base = named[0] if named else plain
+    if get_origin(base) is list:
+        return TEXTS
+    return {bool: FLAG, int: NUMBER}.get(base, TEXT)

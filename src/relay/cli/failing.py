@@ -1,0 +1,65 @@
+"""Turns whatever went wrong into the contract's error form and an exit status. No traceback reaches a person."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+from relay.cli import speech
+from relay.core.errors import Code, LocalFault, Misuse, RelayError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FAILED, MISUSED = 1, 2
+
+
+def report(fault: Exception, words: Sequence[str]) -> int:
+    """Say what went wrong, on stderr or as a JSON document; returns the exit status.
+
+    Args:
+        fault: what was raised.
+        words: the command line, which says whether JSON is wanted.
+    """
+    error = fault if isinstance(fault, RelayError) else _from_foreign(fault)
+    as_json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
+    try:
+        speech.error(error, as_json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stderr = None  # type: ignore[assignment]  # nobody reads; Python must not complain of it either
+    return MISUSED if isinstance(error, Misuse) else FAILED
+
+
+def _from_foreign(fault: Exception) -> RelayError:
+    if isinstance(fault, OSError):
+        return _from_system(fault)
+    _keep_trace(fault)
+    return LocalFault(
+        "something in relay itself went wrong",
+        code=Code.INTERNAL,
+        why=f"{type(fault).__name__}: {fault}",
+        hint="relay doctor; RELAY_TRACE=FILE keeps the details in a file",
+    )
+
+
+def _from_system(fault: OSError) -> RelayError:
+    full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
+    what = f"{fault.filename}: " if fault.filename else ""
+    return LocalFault(
+        "the disk is full" if full else "this machine refused it",
+        code=Code.DISK_FULL if full else Code.STORE_FAULT,
+        why=f"{what}{fault.strerror or fault}",
+        hint="free some space and do it again" if full else "relay doctor",
+    )
+
+
+def _keep_trace(fault: Exception) -> None:
+    import os
+    import traceback
+
+    path = os.environ.get("RELAY_TRACE")
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("".join(traceback.format_exception(fault)))

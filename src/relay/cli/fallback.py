@@ -1,0 +1,57 @@
+"""The slow way to parse: by typer itself, for what the table does not accept and for saying what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.main import get_command
+
+from relay.cli import app
+from relay.cli.parsing import HELP, Parsed
+from relay.cli.surface import TABLE
+from relay.core.errors import Misuse
+
+# typer may carry click within itself or import it; either way these are its bases
+UsageFault: Any = typer.BadParameter.__mro__[1]
+
+
+def parse_slowly(words: list[str]) -> Parsed:
+    """The verb and its values.
+
+    Raises:
+        Misuse: what is wrong with the line, in typer's words.
+    """
+    if words == ["--version"]:
+        return Parsed("version", {"json": False, "home": None})
+    if words and words[0] == "help":
+        return _of_verb(words[1:])
+    command: Any = get_command(app.build())
+    try:
+        parsed = command.main([word for word in words], prog_name="relay", standalone_mode=False)
+    except UsageFault as fault:
+        raise _misuse(fault, words) from fault
+    if isinstance(parsed, Parsed):
+        return parsed
+    raise Misuse("that cannot be understood", hint="relay --help")
+
+
+def _of_verb(words: list[str]) -> Parsed:
+    key = " ".join(words)
+    if key and key not in TABLE and not any(each.startswith(key + " ") for each in TABLE):
+        raise Misuse(f"there is no verb {key[:80]!r}", hint="relay --help")
+    return Parsed(key, {}, asks_help=True)
+
+
+def _misuse(fault: Any, words: list[str]) -> Misuse:
+    context = getattr(fault, "ctx", None)
+    path = context.command_path if context is not None else "relay"
+    message = str(fault.format_message()).rstrip(".")
+    return Misuse(message[:1].lower() + message[1:], why=_dashes(message, words), hint=f"{path} --help")
+
+
+def _dashes(message: str, words: list[str]) -> str:
+    """A word of the task that starts with a dash is the likeliest slip of all."""
+    if words[:1] == ["spawn"] and message.startswith("No such option") and "--" not in words:
+        return "words that start with a dash and belong to the task stand after --"
+    return ""

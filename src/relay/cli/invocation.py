@@ -1,0 +1,30 @@
+"""What every verb is given beside its own words: whose broker, and whether JSON is wanted."""
+
+from __future__ import annotations
+
+from relay.api.home import Home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.api.client import Client
+
+
+class Invocation:
+    """One command line's common part.
+
+    Args:
+        folder: `--home`, or None.
+        as_json: `--json`.
+    """
+
+    __slots__ = ("home", "json")
+
+    def __init__(self, folder: str | None, as_json: bool) -> None:
+        self.home = Home(folder)
+        self.json = as_json
+
+    def client(self) -> Client:
+        """A client of the home's broker; it connects when it is first asked something."""
+        from relay.api.client import Client
+
+        return Client(self.home)

@@ -1,0 +1,79 @@
+"""The command's start: parse by the table, call the verb, turn every failure into words and an exit status.
+
+Nothing is imported here that a verb may not need: Python's own start is most of what `relay ps` takes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from relay.cli.parsing import parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.cli.parsing import Parsed
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141  # what a program in C exits with when its reader has gone: 128 + SIGPIPE
+HELP_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "help")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line and give back its exit status.
+
+    Args:
+        argv: what follows `relay`; None for this process's own.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        status = _carry_out(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        _silence_stdout()
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as fault:
+        from relay.cli.failing import report
+
+        return report(fault, words)
+
+
+def _carry_out(words: list[str]) -> int:
+    from relay.cli.surface import TABLE
+
+    parsed = parse(words, TABLE)
+    if parsed is None:
+        from relay.cli.fallback import parse_slowly
+
+        parsed = parse_slowly(words)
+    return _show_help(parsed.verb) if parsed.help else run(parsed)
+
+
+def run(parsed: Parsed) -> int:
+    """Call the verb that a command line names."""
+    from relay.cli.invocation import Invocation
+    from relay.cli.surface import TABLE
+
+    values = dict(parsed.values)
+    invocation = Invocation(values.pop("home"), values.pop("json"))
+    target = TABLE[parsed.verb]["target"] if parsed.verb else "relay.cli.verbs.bare:run"
+    module, _, function = target.partition(":")
+    status: int = getattr(__import__(module, fromlist=[function]), function)(invocation, **values)
+    return status
+
+
+def _show_help(verb: str) -> int:
+    with open(os.path.join(HELP_FOLDER, f"{(verb or 'relay').replace(' ', '-')}.txt"), encoding="utf-8") as file:
+        sys.stdout.write(file.read())
+    return 0
+
+
+def _silence_stdout() -> None:
+    # what is still in the buffer must not fail again while Python ends
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,62 @@
+"""Declares the verbs that run things."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from relay.cli.declaring import verb
+
+SECTION = "Run"
+
+Text = str | None
+
+
+def _option(flag: str, metavar: str, about: str, short: str = "") -> typer.models.OptionInfo:
+    names = (flag, short) if short else (flag,)
+    option: typer.models.OptionInfo = typer.Option(*names, metavar=metavar, help=about)
+    return option
+
+
+def declare(root: typer.Typer) -> None:
+    """Add the verbs."""
+
+    @verb(
+        root,
+        "spawn",
+        "spawn:run",
+        SECTION,
+        (
+            'relay spawn coder claude "Implement the plan" --broker vps --cwd /srv/site',
+            'relay spawn build shell "make test" --broker mini --cwd new --wait',
+            "relay spawn build exec --broker mini --cwd /srv/site --follow -- make test",
+            "relay spawn - claude @plan.md --timeout 2h --label ticket=42",
+        ),
+    )
+    def spawn(
+        name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it; `-` makes a name up.")],
+        agent: Annotated[str, typer.Argument(metavar="AGENT", help="claude, codex, ..., shell or exec.")],
+        words: Annotated[
+            list[str] | None,
+            typer.Argument(
+                metavar="[TASK | -- ARGV...]", help="The task; `-` reads stdin, @FILE a file. For exec: its words."
+            ),
+        ] = None,
+        broker: Annotated[Text, _option("--broker", "B", "On which machine (this one).", "-b")] = None,
+        cwd: Annotated[Text, _option("--cwd", "D", "In which folder there; `new` for a fresh one.", "-C")] = None,
+        mode: Annotated[Text, _option("--mode", "M", "How far it may go unasked: plan, edit or full (edit).")] = None,
+        model: Annotated[Text, _option("--model", "M", "The model, for agents that know models.")] = None,
+        timeout: Annotated[Text, _option("--timeout", "T", "End it after so long, such as 30m.")] = None,
+        label: Annotated[list[str] | None, _option("--label", "K=V", "A label; may be repeated.")] = None,
+        ttl: Annotated[Text, _option("--ttl", "T", "Not to be started later than this (7d; at most 30d).")] = None,
+        wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end; exit with its status.")] = False,
+        follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait, and show its output as it comes.")] = False,
+        idempotency_key: Annotated[
+            Text, _option("--idempotency-key", "K", "Sent again with the same key, it does not run again.")
+        ] = None,
+    ) -> None:
+        """Run an agent, a command or a program, here or on another machine.
+
+        Answers as soon as the request is durable; a machine that sleeps gets it when it is back.
+        """

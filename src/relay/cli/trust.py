@@ -1,0 +1,96 @@
+"""Declares the verbs about who may do what on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from relay.cli.declaring import group, verb
+
+SECTION = "Trust"
+
+Broker = Annotated[str, typer.Argument(metavar="BROKER", help="A member, by name or the first letters of its id.")]
+Brokers = Annotated[list[str], typer.Argument(metavar="BROKER...", help="Members, by name or first letters of the id.")]
+
+
+def _many(flag: str, metavar: str, about: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(flag, metavar=metavar, help=f"{about}; may be repeated.")
+    return option
+
+
+def declare(root: typer.Typer) -> None:
+    """Add the verbs."""
+    trust = group("trust", "Who may do what on this machine (trust.toml). Nothing is allowed by default.", root)
+    _declare_changes(trust)
+    _declare_looking(trust)
+    _declare_audit(group("audit", "What was allowed and refused on this machine.", root))
+
+
+def _declare_changes(trust: typer.Typer) -> None:
+    @verb(
+        trust,
+        "trust allow",
+        "trust_allow:run",
+        SECTION,
+        (
+            "relay trust allow laptop --profile runner --dir ~/projects",
+            "relay trust allow laptop --agent shell --dir new --expires 30d",
+        ),
+    )
+    def allow(
+        brokers: Brokers,
+        profile: Annotated[str | None, typer.Option("--profile", metavar="P", help="read-only, runner or full.")] = None,
+        verbs: Annotated[list[str] | None, _many("--verb", "V", "What it may do, such as spawn or view")] = None,
+        agents: Annotated[list[str] | None, _many("--agent", "A", "An agent it may run")] = None,
+        dirs: Annotated[list[str] | None, _many("--dir", "D", "A folder it may work in, or `new`")] = None,
+        mode: Annotated[str | None, typer.Option("--mode", metavar="M", help="Up to plan, edit or full.")] = None,
+        max_parallel: Annotated[
+            int | None, typer.Option("--max-parallel", metavar="N", help="How many at once; more wait.")
+        ] = None,
+        ask: Annotated[
+            bool | None, typer.Option("--ask/--no-ask", help="Hold each request until a person says yes.")
+        ] = None,
+        expires: Annotated[
+            str | None, typer.Option("--expires", metavar="T", help="After how long it ends, such as 30d; or `never`.")
+        ] = None,
+    ) -> None:
+        """Let other brokers act on this machine. Adds to what they may do already."""
+
+    @verb(trust, "trust revoke", "trust_revoke:run", SECTION, ("relay trust revoke laptop",))
+    def revoke(broker: Broker) -> None:
+        """Take every right on this machine from a broker: its tasks here are stopped, its queue is dropped."""
+
+
+def _declare_looking(trust: typer.Typer) -> None:
+    @verb(trust, "trust list", "trust_list:run", SECTION, ("relay trust list", "relay trust list --json"))
+    def listing() -> None:
+        """List who may do what on this machine."""
+
+    @verb(
+        trust,
+        "trust test",
+        "trust_test:run",
+        SECTION,
+        ("relay trust test laptop", "relay trust test laptop --agent claude --dir ~/projects/site --mode full"),
+    )
+    def test(
+        broker: Broker,
+        verb_: Annotated[str, typer.Option("--verb", metavar="V", help="What it would do.")] = "spawn",
+        agent: Annotated[str | None, typer.Option("--agent", metavar="A", help="Which agent it would run.")] = None,
+        directory: Annotated[str | None, typer.Option("--dir", metavar="D", help="In which folder, or `new`.")] = None,
+        mode: Annotated[str | None, typer.Option("--mode", metavar="M", help="plan, edit or full.")] = None,
+    ) -> None:
+        """Tell whether a broker may do something here, without doing it. Exit status 1 for no."""
+
+
+def _declare_audit(audit: typer.Typer) -> None:
+    @verb(audit, "audit show", "audit:show", SECTION, ("relay audit show", "relay audit show --limit 20 --json"))
+    def show(
+        limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the last N.")] = None,
+    ) -> None:
+        """Show the latest decisions on this machine, allowed and refused."""
+
+    @verb(audit, "audit verify", "audit:verify", SECTION, ("relay audit verify",))
+    def verify() -> None:
+        """Check that nothing in the audit log was changed or cut. Exit status 1 where something was."""

@@ -1,0 +1,67 @@
+"""Declares the verbs that show what runs and what it came to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from relay.cli.declaring import verb
+
+SECTION = "Watch"
+
+Spawn = Annotated[str, typer.Argument(metavar="ID", help="A spawn: id prefix, name or name@broker.")]
+Spawns = Annotated[list[str], typer.Argument(metavar="ID...", help="Spawns: id prefix, name or name@broker.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on as it comes.")]
+
+
+def declare(root: typer.Typer) -> None:
+    """Add the verbs."""
+    _declare_looking(root)
+    _declare_waiting(root)
+    _declare_streams(root)
+
+
+def _declare_looking(root: typer.Typer) -> None:
+    @verb(root, "ps", "ps:run", SECTION, ("relay ps", "relay ps --all --broker vps", "relay ps --json"))
+    def ps(
+        everything: Annotated[bool, typer.Option("--all", "-a", help="The ended ones too.")] = False,
+        broker: Annotated[
+            str | None, typer.Option("--broker", "-b", metavar="B", help="Only those on this machine.")
+        ] = None,
+        limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="At most N.")] = None,
+    ) -> None:
+        """List what runs and waits, on every machine."""
+
+    @verb(root, "show", "show:run", SECTION, ("relay show coder", "relay show coder@vps --json"))
+    def show(spawn: Spawn) -> None:
+        """Show all that is known of one spawn, and whose word it is."""
+
+    @verb(root, "result", "result:run", SECTION, ("relay result coder", "relay result k3j5abcd --json"))
+    def result(spawn: Spawn) -> None:
+        """Print what a spawn came to. Exit status 1 where it has not ended."""
+
+
+def _declare_waiting(root: typer.Typer) -> None:
+    @verb(root, "wait", "wait:run", SECTION, ("relay wait coder", "relay wait build@mini test@mini"))
+    def wait(spawns: Spawns) -> None:
+        """Wait until spawns have ended; exit with the first status that is not 0, in the order given."""
+
+
+def _declare_streams(root: typer.Typer) -> None:
+    @verb(root, "logs", "logs:run", SECTION, ("relay logs coder", "relay logs coder@vps -f --tail 50"))
+    def logs(
+        spawn: Spawn,
+        follow: Follow = False,
+        tail: Annotated[int | None, typer.Option("--tail", "-n", metavar="N", help="Only the last N lines.")] = None,
+    ) -> None:
+        """Print what a spawn has written, the bytes as they were: its output to stdout, its errors to stderr."""
+
+    @verb(root, "events", "events:run", SECTION, ("relay events -f --json", "relay events --since 120"))
+    def events(
+        follow: Follow = False,
+        since: Annotated[
+            int | None, typer.Option("--since", metavar="SEQ", help="After this number; all that are kept, without -f.")
+        ] = None,
+    ) -> None:
+        """Print what happens: spawns, links, grants, envelopes."""

@@ -1,0 +1,122 @@
+"""The allowlist's values: a grant, what `relay trust allow` changes in one, and the profiles.
+
+The rules that judge by them are in `relay.core.grants`, the file in `relay.trust.grants`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from relay.core.errors import Misuse
+from relay.core.ids import BrokerId
+from relay.core.spawning import FRESH_DIRECTORY
+
+VERBS = tuple("spawn view attach send stop approve handoff push message tool forward".split())
+ANY_AGENT = "*"
+DEFAULT_MODE = "edit"
+DEFAULT_PARALLEL = 4
+NEVER = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one identity may do on this machine.
+
+    Attributes:
+        broker: whose.
+        verbs: of `VERBS`.
+        agents: names, and `*` for all but `shell` and `exec`.
+        dirs: real absolute paths, and `new` for a fresh folder.
+        mode: how far an agent may go without asking: `plan`, `edit` or `full`.
+        max_parallel: how many at once; more wait.
+        ask: hold each request for a person.
+        expires: milliseconds since 1970; None for never.
+        frozen: a clone of that machine was seen; nothing is allowed until it is allowed again.
+    """
+
+    broker: BrokerId
+    verbs: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    dirs: tuple[str, ...] = ()
+    mode: str = DEFAULT_MODE
+    max_parallel: int = DEFAULT_PARALLEL
+    ask: bool = False
+    expires: int | None = None
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What `relay trust allow` adds to a grant. None leaves a value as it is.
+
+    Attributes:
+        verbs, agents, dirs: added to those there are.
+        mode, max_parallel, ask: set.
+        expires: milliseconds since 1970; `NEVER` (0) removes the date.
+    """
+
+    verbs: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    dirs: tuple[str, ...] = ()
+    mode: str | None = None
+    max_parallel: int | None = None
+    ask: bool | None = None
+    expires: int | None = None
+
+
+PROFILES: dict[str, Change] = {
+    "read-only": Change(verbs=("view",)),
+    "runner": Change(verbs=("spawn",), agents=(ANY_AGENT,), dirs=(FRESH_DIRECTORY,), mode="edit"),
+    "full": Change(verbs=VERBS, agents=(ANY_AGENT, "shell", "exec"), dirs=(FRESH_DIRECTORY,), mode="full"),
+}
+
+
+def combined(first: Change, second: Change) -> Change:
+    """One change that does what both do; where only one value fits, the second's counts."""
+    return Change(
+        verbs=_union(first.verbs, second.verbs),
+        agents=_union(first.agents, second.agents),
+        dirs=_union(first.dirs, second.dirs),
+        mode=second.mode or first.mode,
+        max_parallel=first.max_parallel if second.max_parallel is None else second.max_parallel,
+        ask=first.ask if second.ask is None else second.ask,
+        expires=first.expires if second.expires is None else second.expires,
+    )
+
+
+def profile(name: str) -> Change:
+    """The change a profile stands for.
+
+    Raises:
+        Misuse: there is no profile of that name.
+    """
+    if name not in PROFILES:
+        raise Misuse(f"there is no profile {name[:40]!r}", why=f"the profiles are {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(first + second))
+
+
+def extended(grant: Grant, change: Change) -> Grant:
+    """The grant after `relay trust allow`; it is thawed, and the right to spawn comes with an agent or directory.
+
+    Args:
+        grant: the existing one, or `Grant(broker)` for a first.
+        change: what is added.
+    """
+    first_spawn = ("spawn",) if (change.agents or change.dirs) and not change.verbs else ()
+    expires = grant.expires if change.expires is None else (change.expires or None)
+    return dataclasses.replace(
+        grant,
+        verbs=_union(grant.verbs, change.verbs or first_spawn),
+        agents=_union(grant.agents, change.agents),
+        dirs=_union(grant.dirs, change.dirs),
+        mode=change.mode or grant.mode,
+        max_parallel=grant.max_parallel if change.max_parallel is None else change.max_parallel,
+        ask=grant.ask if change.ask is None else change.ask,
+        expires=expires,
+        frozen=False,
+    )

@@ -1,0 +1,131 @@
+"""What is on its way to one recipient: queued, in flight, receipted.
+
+The outbox in the store is the truth; this is the window over it. Entries leave the window only by the
+recipient's receipt; when a link goes, everything in flight is queued again, in order. What does not fit the
+window is read from the store later (`wants_more`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from relay.core.frames import MAX_BATCH, MAX_BATCH_BYTES
+
+MAX_QUEUED = 2_048
+MAX_QUEUED_BYTES = 16 * 1024 * 1024
+MAX_IN_FLIGHT = 1_024
+RESEND_AFTER = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One outbox row.
+
+    Attributes:
+        n: its place in the outbox; grows.
+        id: the envelope's id.
+        raw: the envelope.
+        tried: it is on disk that this row may have been sent; nothing is sent before that.
+    """
+
+    n: int
+    id: bytes
+    raw: bytes
+    tried: bool
+
+
+@dataclass(slots=True)
+class Window:
+    """The rows of one recipient that are in memory.
+
+    Attributes:
+        complete: every stored row is in the window, so that a new one may be appended to it.
+        last: the highest `n` that was ever in the window.
+    """
+
+    complete: bool = False
+    last: int = 0
+    _queue: deque[Outgoing] = field(default_factory=deque)
+    _queued_bytes: int = 0
+    _flight: dict[bytes, tuple[Outgoing, int]] = field(default_factory=dict)
+
+    def offer(self, row: Outgoing) -> None:
+        """A row was committed. It enters the window if it is the next one and there is room."""
+        if not self.complete:
+            return
+        if self._full():
+            self.complete = False
+            return
+        self._append(row)
+
+    def _full(self) -> bool:
+        return len(self._queue) >= MAX_QUEUED or self._queued_bytes >= MAX_QUEUED_BYTES
+
+    def _append(self, row: Outgoing) -> None:
+        if row.n <= self.last:
+            return
+        self._queue.append(row)
+        self._queued_bytes += len(row.raw)
+        self.last = row.n
+
+    def refill(self, rows: Iterable[Outgoing], end: bool) -> None:
+        """Rows read from the store behind `last`; `end` says that there were no more."""
+        for row in rows:
+            self._append(row)
+        self.complete = end
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether the store holds rows that the window should read now."""
+        return not self.complete and len(self._queue) < MAX_QUEUED // 4
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing awaits a receipt."""
+        return not self._flight
+
+    def take(self, credit: int, now: int) -> list[Outgoing]:
+        """The next batch to send: at most 32 envelopes, 300 KiB and `credit` bytes; empty when there is none."""
+        batch: list[Outgoing] = []
+        size = 0
+        while self._queue and len(batch) < MAX_BATCH and len(self._flight) < MAX_IN_FLIGHT:
+            size += len(self._queue[0].raw)
+            if batch and size > MAX_BATCH_BYTES or size > credit:
+                break
+            row = self._queue.popleft()
+            self._queued_bytes -= len(row.raw)
+            self._flight[row.id] = (row, now)
+            batch.append(row)
+        return batch
+
+    def receipted(self, ids: Iterable[bytes]) -> list[bytes]:
+        """The ids among these that were in flight; they are done."""
+        return [each for each in ids if self._flight.pop(each, None) is not None]
+
+    def drop(self, gone: Iterable[bytes]) -> None:
+        """Rows that left the outbox without a receipt: cancelled before they were ever sent."""
+        for each in gone:
+            self._flight.pop(each, None)
+
+    def link_lost(self) -> None:
+        """Queue again all that was in flight, in order, before the rest."""
+        rows = sorted((row for row, _ in self._flight.values()), key=lambda row: row.n)
+        self._flight.clear()
+        self._queue.extendleft(replace(row, tried=True) for row in reversed(rows))
+        self._queued_bytes += sum(len(row.raw) for row in rows)
+
+    def next_resend(self) -> int | None:
+        """When the oldest row in flight should be sent again, monotonic milliseconds."""
+        if not self._flight:
+            return None
+        return min(at for _, at in self._flight.values()) + RESEND_AFTER
+
+    def resend(self, now: int) -> None:
+        """Queue again what has been in flight for too long: the recipient may have failed to commit it."""
+        late = [row for row, at in self._flight.values() if at + RESEND_AFTER <= now]
+        for row in late:
+            del self._flight[row.id]
+        self._queue.extendleft(replace(row, tried=True) for row in sorted(late, key=lambda row: -row.n))
+        self._queued_bytes += sum(len(row.raw) for row in late)

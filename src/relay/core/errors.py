@@ -1,0 +1,182 @@
+"""The one tree of errors, and the one enum of their codes.
+
+    RelayError                 code, message, why, hint; what a person is shown
+    ├── Misuse                 the caller's words are wrong (exit status 2)
+    ├── LocalFault             this machine: home, store, disk, configuration, port
+    ├── Unreachable            nothing could be asked; nothing was changed
+    ├── Refused                a policy said no, here or at the target; nothing ran
+    └── PeerFault              a peer or a stranger broke the protocol; its bytes were dropped
+
+"You misused me" (Misuse) and "the peer misbehaved" (PeerFault) are different branches: the first is
+shown to the person who typed, the second is audited and never trusted for its wording.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+
+class Code(StrEnum):
+    """Every error code of the product. Scripts match on these; they are listed in docs/errors.md."""
+
+    # Misuse
+    USAGE = "usage"
+    BAD_TASK = "bad_task"
+    BAD_DURATION = "bad_duration"
+    BAD_NAME = "bad_name"
+    BAD_INVITE = "bad_invite"
+    UNKNOWN_BROKER = "unknown_broker"
+    UNKNOWN_SPAWN = "unknown_spawn"
+    AMBIGUOUS = "ambiguous"
+    NAME_IN_USE = "name_in_use"
+    CONFLICT = "conflict"
+    # LocalFault
+    NOT_SET_UP = "not_set_up"
+    ALREADY_SET_UP = "already_set_up"
+    ALREADY_RUNNING = "already_running"
+    PORT_TAKEN = "port_taken"
+    BAD_CONFIG = "bad_config"
+    BAD_TRUST_FILE = "bad_trust_file"
+    BAD_AGENTS_FILE = "bad_agents_file"
+    BAD_KEY_FILE = "bad_key_file"
+    ROSTER_CLOSED = "roster_closed"
+    STORE_CORRUPT = "store_corrupt"
+    STORE_NEWER = "store_newer"
+    STORE_FAULT = "store_fault"
+    DISK_FULL = "disk_full"
+    OUTBOX_FULL = "outbox_full"
+    LAUNCH_FAILED = "launch_failed"
+    INTERNAL = "internal"
+    # Unreachable
+    NOT_RUNNING = "not_running"
+    UNREACHABLE = "unreachable"
+    NO_ADDRESS = "no_address"
+    TIMED_OUT = "timed_out"
+    # Refused
+    NO_GRANT = "no_grant"
+    NO_VERB = "no_verb"
+    NO_AGENT = "no_agent"
+    NO_DIRECTORY = "no_directory"
+    FOREIGN_DIRECTORY = "foreign_directory"
+    MODE_BEYOND_GRANT = "mode_beyond_grant"
+    GRANT_EXPIRED = "grant_expired"
+    GRANT_FROZEN = "grant_frozen"
+    TOO_MANY = "too_many"
+    TOO_DEEP = "too_deep"
+    UNKNOWN_AGENT = "unknown_agent"
+    MISSING_BINARY = "missing_binary"
+    NOT_EXECUTABLE = "not_executable"
+    EXPIRED = "expired"
+    INVITE_REFUSED = "invite_refused"
+    NOT_A_SIGNER = "not_a_signer"
+    WORKSPACE_POPULATED = "workspace_populated"
+    INTAKE_STOPPED = "intake_stopped"
+    # PeerFault
+    BAD_ENVELOPE = "bad_envelope"
+    BAD_FRAME = "bad_frame"
+    BAD_HELLO = "bad_hello"
+    BAD_SIGNATURE = "bad_signature"
+    NOT_A_MEMBER = "not_a_member"
+    OTHER_WORKSPACE = "other_workspace"
+    UNKNOWN_KIND = "unknown_kind"
+    UNKNOWN_KEY = "unknown_key"
+    REPLAYED = "replayed"
+    # how a task ended
+    EXIT_NONZERO = "exit_nonzero"
+    KILLED_BY_SIGNAL = "killed_by_signal"
+    TASK_TIMED_OUT = "task_timed_out"
+    TASK_LOST = "task_lost"
+    AGENT_ERROR = "agent_error"
+    AGENT_NO_RESULT = "agent_no_result"
+    AGENT_DENIED = "agent_denied"
+    AGENT_MAX_TURNS = "agent_max_turns"
+
+
+class RelayError(Exception):
+    """What happened (`message`), why (`why`) and the exact command that mends it (`hint`).
+
+    Args:
+        message: one sentence, no secret in it, safe to print after cleaning.
+        code: what scripts match on.
+        why: the reason, where the message alone does not give it.
+        hint: what to do next; a command, with the machine it belongs on.
+    """
+
+    default_code = Code.INTERNAL
+
+    def __init__(self, message: str, *, code: Code | None = None, why: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.why = why
+        self.hint = hint
+
+    def to_json(self) -> dict[str, Any]:
+        """The error as the command contract shows it, without the outer `error` key."""
+        return {"code": str(self.code), "message": self.message, "why": self.why, "hint": self.hint}
+
+
+class Misuse(RelayError):
+    """The caller's words are wrong; nothing was changed."""
+
+    default_code = Code.USAGE
+
+
+class LocalFault(RelayError):
+    """This machine cannot do it now: its home, store, disk, configuration or port."""
+
+    default_code = Code.STORE_FAULT
+
+
+class Unreachable(RelayError):
+    """Nobody answered; nothing is known to have changed."""
+
+    default_code = Code.UNREACHABLE
+
+
+class Refused(RelayError):
+    """A policy said no; nothing ran."""
+
+    default_code = Code.NO_GRANT
+
+
+class PeerFault(RelayError):
+    """A peer or a stranger broke the protocol; what it sent was dropped."""
+
+    default_code = Code.BAD_ENVELOPE
+
+
+BRANCHES: tuple[type[RelayError], ...] = (Misuse, LocalFault, Unreachable, Refused, PeerFault)
+_BRANCH_OF: dict[str, str] = {
+    **dict.fromkeys(
+        "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn ambiguous name_in_use"
+        " conflict".split(),
+        "Misuse",
+    ),
+    **dict.fromkeys("not_running unreachable no_address timed_out".split(), "Unreachable"),
+    **dict.fromkeys(
+        "no_grant no_verb no_agent no_directory foreign_directory mode_beyond_grant grant_expired grant_frozen"
+        " too_many too_deep unknown_agent missing_binary not_executable expired invite_refused"
+        " not_a_signer"
+        " workspace_populated intake_stopped".split(),
+        "Refused",
+    ),
+}
+
+
+def from_json(document: dict[str, Any]) -> RelayError:
+    """The error a control answer carried, as the class of its branch again.
+
+    Args:
+        document: what `RelayError.to_json` made; unknown codes become `internal`.
+    """
+    text = str(document.get("code", ""))
+    code = Code(text) if text in Code._value2member_map_ else Code.INTERNAL
+    branch = {kind.__name__: kind for kind in BRANCHES}[_BRANCH_OF.get(text, "LocalFault")]
+    return branch(
+        str(document.get("message", "")),
+        code=code,
+        why=str(document.get("why", "")),
+        hint=str(document.get("hint", "")),
+    )

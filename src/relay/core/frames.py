@@ -1,0 +1,137 @@
+"""Link frames: what stands in one WebSocket message between two brokers, msgpack `[type, …]`.
+
+    [0, hello bytes]            once each way, first
+    [1, [envelope bytes, …]]    at most 32 envelopes and 300 KiB
+    [2, n] / [3, n]             ping and its answer
+    [4, reason]                 goodbye: "asleep", "down", "replaced", "refused: …"
+    [5, bytes]                  credit: how many more bytes of envelopes the sender of this frame will take
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relay.core.envelope import MAX_ENVELOPE
+from relay.core.errors import Code, PeerFault
+from relay.core.wire import pack, unpack
+
+MAX_FRAME = 320 * 1024
+MAX_BATCH = 32
+MAX_BATCH_BYTES = 300 * 1024
+MAX_HELLO = 8 * 1024
+MAX_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class HelloFrame:
+    """The signed hello, not yet verified."""
+
+    hello: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Envelopes, as bytes."""
+
+    envelopes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks for a Pong of the same number."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answers a Ping."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """The other side leaves, and says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """The other side will take this many more bytes of envelopes."""
+
+    amount: int
+
+
+Frame = HelloFrame | Batch | Ping | Pong | Bye | Credit
+
+
+def pack_frame(frame: Frame) -> bytes:
+    """The frame as one WebSocket message."""
+    match frame:
+        case HelloFrame(hello):
+            return pack([0, hello])
+        case Batch(envelopes):
+            return pack([1, list(envelopes)])
+        case Ping(n):
+            return pack([2, n])
+        case Pong(n):
+            return pack([3, n])
+        case Bye(reason):
+            return pack([4, reason[:MAX_REASON]])
+        case Credit(amount):
+            return pack([5, amount])
+
+
+def _fault(why: str) -> PeerFault:
+    return PeerFault("a frame was refused", code=Code.BAD_FRAME, why=why)
+
+
+def _hello(value: object) -> Frame:
+    if type(value) is not bytes or len(value) > MAX_HELLO:
+        raise _fault("a hello of another form")
+    return HelloFrame(value)
+
+
+def _batch(value: object) -> Frame:
+    if type(value) is not list or not 0 < len(value) <= MAX_BATCH:
+        raise _fault("a batch of another form")
+    if not all(type(item) is bytes and len(item) <= MAX_ENVELOPE for item in value):
+        raise _fault("a batch of another form")
+    return Batch(tuple(value))
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise _fault("a number of another form")
+    return value
+
+
+def _bye(value: object) -> Frame:
+    if type(value) is not str or len(value) > MAX_REASON:
+        raise _fault("a goodbye of another form")
+    return Bye(value)
+
+
+_READERS: dict[int, Callable[[object], Frame]] = {
+    0: _hello,
+    1: _batch,
+    2: lambda value: Ping(_number(value)),
+    3: lambda value: Pong(_number(value)),
+    4: _bye,
+    5: lambda value: Credit(_number(value)),
+}
+
+
+def unpack_frame(data: bytes) -> Frame:
+    """The frame in one message.
+
+    Raises:
+        PeerFault: `bad_frame` or `bad_envelope`; the link is to be closed.
+    """
+    parts = unpack(data, MAX_FRAME)
+    if type(parts) is not list or len(parts) != 2 or type(parts[0]) is not int or parts[0] not in _READERS:
+        raise _fault("an unknown frame")
+    return _READERS[parts[0]](parts[1])

@@ -1,0 +1,50 @@
+"""What may cross a link, in one table: each kind of envelope with its body's keys and its durability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The kind of an envelope, as it stands in the header."""
+
+    SPAWN = "spawn"
+    STOP = "stop"
+    SNAPSHOT = "snapshot"
+    RECEIPT = "receipt"
+    NACK = "nack"
+    ROSTER = "roster"
+    LOG_OPEN = "log.open"
+    LOG_DATA = "log.data"
+    LOG_CLOSE = "log.close"
+
+
+@dataclass(frozen=True, slots=True)
+class KindFacts:
+    """How a kind is carried.
+
+    Attributes:
+        durable: kept in the outbox until receipted; otherwise dropped where there is no path.
+        keys: the keys its body must have.
+    """
+
+    durable: bool
+    keys: frozenset[str]
+
+
+def _facts(durable: bool, keys: str) -> KindFacts:
+    return KindFacts(durable, frozenset(keys.split()))
+
+
+KINDS: dict[Kind, KindFacts] = {
+    Kind.SPAWN: _facts(True, "spawn name agent task cwd mode chain"),
+    Kind.STOP: _facts(True, "spawn"),
+    Kind.SNAPSHOT: _facts(True, "snapshot signature"),
+    Kind.RECEIPT: _facts(False, "ids"),
+    Kind.NACK: _facts(False, "id code why"),
+    Kind.ROSTER: _facts(False, "statements"),
+    Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
+    Kind.LOG_DATA: _facts(False, "stream n offset next data end"),
+    Kind.LOG_CLOSE: _facts(False, "stream"),
+}

@@ -1,0 +1,222 @@
+"""One link's machine: hello first, then frames; an answered ping shows that the other side lives.
+
+Sans-I/O: `receive` and `tick` take `now` (monotonic milliseconds) and return effects that the shell
+carries out in order. The machine never sleeps; `next_deadline` says when it wants to be ticked.
+
+    OPENING --hello verified--> UP --bye / fault / silence--> CLOSED
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from relay.core.errors import Code, PeerFault
+from relay.core.frames import Batch, Bye, Credit, Frame, HelloFrame, Ping, Pong
+
+HELLO_TIMEOUT = 10_000
+IDLE_PING = 30_000
+BUSY_PING = 3_000
+ANSWER_WITHIN = 6_000
+RECEIVE_WINDOW = 4 * 1024 * 1024
+
+
+class LinkState(Enum):
+    """Where a link stands."""
+
+    OPENING = auto()
+    UP = auto()
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put this frame on the wire."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Greet:
+    """A hello arrived: verify it, then call `accept`, or close."""
+
+    hello: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Envelopes arrived, in this order."""
+
+    envelopes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """A ping was answered after this many milliseconds."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The other side will take more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection, for this reason."""
+
+    reason: str
+
+
+Effect = Send | Greet | Take | RoundTrip | Granted | Close
+
+
+@dataclass(slots=True)
+class LinkMachine:
+    """The state of one link.
+
+    Attributes:
+        opened: when the connection was made, monotonic milliseconds.
+        credit: bytes of envelopes the other side will still take.
+    """
+
+    opened: int
+    state: LinkState = LinkState.OPENING
+    credit: int = RECEIVE_WINDOW
+    _heard: int = 0
+    _ping: tuple[int, int] | None = None
+    _pings: int = 0
+    _unanswered_since: int | None = None
+    _owed: int = 0
+    _greeted: bool = field(default=False)
+
+    def __post_init__(self) -> None:
+        self._heard = self.opened
+
+    def receive(self, frame: Frame, now: int) -> list[Effect]:
+        """What to do about a frame.
+
+        Raises:
+            PeerFault: the other side broke the order of the protocol; close the link.
+        """
+        self._heard = now
+        if self.state is LinkState.CLOSED:
+            return []
+        if self.state is LinkState.OPENING:
+            return self._opening(frame)
+        return self._up(frame, now)
+
+    def _opening(self, frame: Frame) -> list[Effect]:
+        if isinstance(frame, Bye):
+            return self._close(f"the other side said: {frame.reason}")
+        if not isinstance(frame, HelloFrame) or self._greeted:
+            raise PeerFault("a frame came before the hello", code=Code.BAD_FRAME)
+        self._greeted = True
+        return [Greet(frame.hello)]
+
+    def _up(self, frame: Frame, now: int) -> list[Effect]:
+        match frame:
+            case Batch(envelopes):
+                return [Take(envelopes)]
+            case Ping(n):
+                return [Send(Pong(n))]
+            case Pong(n):
+                return self._pong(n, now)
+            case Credit(amount):
+                self.credit = min(self.credit + amount, RECEIVE_WINDOW)
+                return [Granted()]
+            case Bye(reason):
+                return self._close(f"the other side said: {reason}")
+            case HelloFrame():
+                raise PeerFault("a second hello", code=Code.BAD_FRAME)
+
+    def accept(self, now: int) -> None:
+        """The hello was verified and the id is on the roster: the link is up."""
+        self.state = LinkState.UP
+        self._heard = now
+
+    def sent(self, size: int, now: int, *, awaits_receipt: bool) -> None:
+        """Envelopes of this many bytes went out."""
+        self.credit -= size
+        if awaits_receipt and self._unanswered_since is None:
+            self._unanswered_since = now
+
+    def answered(self, all_of_it: bool, now: int) -> None:
+        """Receipts came; `all_of_it` says that nothing is unanswered any more."""
+        self._unanswered_since = None if all_of_it else now
+
+    def taken(self, size: int) -> list[Effect]:
+        """Envelopes of this many bytes were dealt with: give the credit back, in steps of a quarter window."""
+        self._owed += size
+        if self._owed < RECEIVE_WINDOW // 4:
+            return []
+        owed, self._owed = self._owed, 0
+        return [Send(Credit(owed))]
+
+    def _pong(self, n: int, now: int) -> list[Effect]:
+        if self._ping is None or self._ping[0] != n:
+            return []
+        sent_at, self._ping = self._ping[1], None
+        return [RoundTrip(now - sent_at)]
+
+    def _close(self, reason: str) -> list[Effect]:
+        self.state = LinkState.CLOSED
+        return [Close(reason)]
+
+    def ping_now(self, now: int) -> list[Effect]:
+        """Ask at once whether the other side lives, unless that was asked already."""
+        if self.state is not LinkState.UP or self._ping is not None:
+            return []
+        self._pings += 1
+        self._ping = (self._pings, now)
+        return [Send(Ping(self._pings))]
+
+    def _ping_due(self) -> int:
+        quiet = self._heard + IDLE_PING
+        if self._unanswered_since is None:
+            return quiet
+        return min(quiet, max(self._unanswered_since, self._heard) + BUSY_PING)
+
+    def next_deadline(self) -> int | None:
+        """When `tick` wants to be called, monotonic milliseconds; None once closed."""
+        if self.state is LinkState.CLOSED:
+            return None
+        if self.state is LinkState.OPENING:
+            return self.opened + HELLO_TIMEOUT
+        return self._ping[1] + ANSWER_WITHIN if self._ping else self._ping_due()
+
+    def tick(self, now: int) -> list[Effect]:
+        """What the passing of time asks for."""
+        deadline = self.next_deadline()
+        if deadline is None or now < deadline:
+            return []
+        if self.state is LinkState.OPENING:
+            return self._close("no hello within 10 s")
+        if self._ping is not None:
+            return self._close("no answer to a ping within 6 s")
+        return self.ping_now(now)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What decides between two connections of one pair of brokers.
+
+    Attributes:
+        incarnation: the peer's, from its hello.
+        dialler: the id (wire bytes) of the side that dialled.
+    """
+
+    incarnation: int
+    dialler: bytes
+
+
+def replaces(present: Claim, new: Claim) -> bool:
+    """Whether a new connection takes the place of the present one.
+
+    The newer incarnation wins, then the dial of the higher id; the same dialler dials again only when it has
+    given up the connection before. Both sides come to the same answer without a word.
+    """
+    if new.incarnation != present.incarnation:
+        return new.incarnation > present.incarnation
+    return new.dialler >= present.dialler

@@ -1,0 +1,236 @@
+"""The values of a spawn: what was asked for (`SpawnRequest`) and the target's word on it (`Snapshot`).
+
+Both cross links, so both are checked field by field on the way in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.core import ids
+from relay.core.errors import Code, Misuse, PeerFault
+from relay.core.ids import BrokerId
+from relay.core.states import State
+from relay.core.wire import pack, unpack
+
+MODES = ("plan", "edit", "full")
+MAX_TASK = 200 * 1024
+MAX_ARGV = 1024
+MAX_LABELS = 32
+MAX_CHAIN = 8
+MAX_TIMEOUT_S = 30 * 86_400
+MAX_SUMMARY, MAX_TAIL = 4_000, 16_000
+MAX_SNAPSHOT = 128 * 1024
+FRESH_DIRECTORY = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnRequest:
+    """What one broker asks another (or itself) to run.
+
+    Attributes:
+        id: minted by the origin's broker; 16 letters.
+        name: the person's label.
+        agent: which of the target's agents; a local command there, never an argv from here.
+        task: the text for the agent, at most 200 KiB; for `exec` the words joined for reading.
+        argv: for `exec` alone: the words themselves.
+        cwd: a directory on the target, `new` for a fresh one, or None for none given.
+        mode: `plan`, `edit` or `full`.
+        model: passed to the agent where it knows models.
+        timeout_s: awake seconds until `timed_out`; None for the target's default.
+        labels: at most 32 short texts.
+        requested_by: the person or client, for views; grants nothing.
+        chain: the broker ids this request came through, oldest first; empty for a person's own.
+        created: milliseconds since 1970, the origin's clock.
+        expires: not to be started after this.
+    """
+
+    id: str
+    name: str
+    agent: str
+    task: str
+    created: int
+    expires: int
+    argv: tuple[str, ...] = ()
+    cwd: str | None = None
+    mode: str = "edit"
+    model: str | None = None
+    timeout_s: float | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    requested_by: str = ""
+    chain: tuple[BrokerId, ...] = ()
+
+    def to_content(self) -> dict[str, Any]:
+        """The body of a `spawn` envelope."""
+        content = {name: getattr(self, name) for name in _REQUEST_FIELDS}
+        content["spawn"] = content.pop("id")
+        return content | {"argv": list(self.argv), "chain": list(self.chain)}
+
+
+_REQUEST_FIELDS = tuple(item.name for item in dataclasses.fields(SpawnRequest))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The target's word on a spawn at one moment. Copies keep the highest (attempt, seq).
+
+    Attributes:
+        spawn: the spawn's id.
+        target: whose word this is.
+        attempt: which try, from 1; 0 before the first.
+        seq: grows with every snapshot of the spawn.
+        state: where it stands.
+        at: when it was said, milliseconds since 1970 on the target's clock.
+        since: since when the state holds.
+        reason: why it stands there, in words.
+        cwd: where it runs, as the target resolved it.
+        started, ended: of the attempt.
+        exit_code, signal: of the attempt, at most one of them.
+        result: `{"status","outcome","summary","output_tail","usage","session"}` or None.
+        error: `{"code","message","why","hint"}` or None.
+        needs: what a person is asked, or None.
+    """
+
+    spawn: str
+    target: BrokerId
+    attempt: int
+    seq: int
+    state: State
+    at: int
+    since: int
+    reason: str = ""
+    cwd: str | None = None
+    started: int | None = None
+    ended: int | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    needs: dict[str, Any] | None = None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What two snapshots of one spawn are compared by: the greater one is the later word."""
+        return (self.attempt, self.seq)
+
+    def to_bytes(self) -> bytes:
+        """The bytes the target signs."""
+        return pack({name: getattr(self, name) for name in _SNAPSHOT_FIELDS} | {"state": str(self.state)})
+
+
+_SNAPSHOT_FIELDS = tuple(item.name for item in dataclasses.fields(Snapshot))
+
+
+def _text(limit: int) -> Callable[[object], bool]:
+    return lambda value: type(value) is str and len(value.encode("utf-8", "surrogatepass")) <= limit
+
+
+def _optional(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or check(value)
+
+
+def _count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _seconds(value: object) -> bool:
+    return type(value) in (int, float) and 0 < value <= MAX_TIMEOUT_S  # type: ignore[operator]
+
+
+def _labels(value: object) -> bool:
+    return type(value) is dict and len(value) <= MAX_LABELS and all(map(_text(256), [*value, *value.values()]))
+
+
+def _texts(most: int, each: int) -> Callable[[object], bool]:
+    return lambda value: type(value) is list and len(value) <= most and all(map(_text(each), value))
+
+
+def _document(limit: int) -> Callable[[object], bool]:
+    return lambda value: type(value) is dict and len(pack(value)) <= limit
+
+
+def is_broker_id(value: object) -> bool:
+    """Whether this is a well-formed broker id in its plain text form."""
+    try:
+        return type(value) is str and ids.parse_broker_id(value) == value
+    except Misuse:
+        return False
+
+
+def _plain(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: check(value) and "\0" not in str(value)
+
+
+_REQUEST_CHECKS: dict[str, Callable[[object], bool]] = {
+    "spawn": ids.is_spawn_id,
+    "name": ids.is_name,
+    "agent": ids.is_name,
+    "task": _plain(_text(MAX_TASK)),
+    "created": _count,
+    "expires": _count,
+    "argv": lambda value: _texts(MAX_ARGV, MAX_TASK)(value) and not any("\0" in word for word in value),  # type: ignore[attr-defined]
+    "cwd": _optional(_plain(_text(4096))),
+    "mode": lambda value: value in MODES,
+    "model": _optional(_plain(_text(128))),
+    "timeout_s": _optional(_seconds),
+    "labels": _labels,
+    "requested_by": _text(128),
+    "chain": lambda value: type(value) is list and len(value) <= MAX_CHAIN and all(map(is_broker_id, value)),
+}
+
+_SNAPSHOT_CHECKS: dict[str, Callable[[object], bool]] = {
+    "spawn": ids.is_spawn_id,
+    "target": is_broker_id,
+    "attempt": _count,
+    "seq": _count,
+    "state": lambda value: value in State._value2member_map_,
+    "at": _count,
+    "since": _count,
+    "reason": _text(4096),
+    "cwd": _optional(_text(4096)),
+    "started": _optional(_count),
+    "ended": _optional(_count),
+    "exit_code": _optional(lambda value: type(value) is int and -1024 < value < 1024),
+    "signal": _optional(lambda value: type(value) is int and 0 < value < 128),
+    "result": _optional(_document(MAX_SNAPSHOT)),
+    "error": _optional(_document(MAX_SNAPSHOT)),
+    "needs": _optional(_document(MAX_SNAPSHOT)),
+}
+
+
+def first_bad_field(content: dict[str, Any]) -> str | None:
+    """The name of the first field of a spawn's body that is missing or wrong, or None."""
+    return next((key for key, check in _REQUEST_CHECKS.items() if key not in content or not check(content[key])), None)
+
+
+def request_from_content(content: dict[str, Any]) -> SpawnRequest:
+    """The request in a `spawn` envelope's body; unknown keys are ignored.
+
+    Raises:
+        PeerFault: a field is missing or wrong.
+    """
+    bad = first_bad_field(content)
+    if bad is not None:
+        raise PeerFault("a spawn request was refused", code=Code.BAD_ENVELOPE, why=f"its field {bad!r} is wrong")
+    known = {key: content[key] for key in _REQUEST_CHECKS if key != "spawn"}
+    known |= {"argv": tuple(content["argv"]), "chain": tuple(content["chain"])}
+    return SpawnRequest(id=content["spawn"], **known)
+
+
+def snapshot_from_bytes(data: bytes) -> Snapshot:
+    """The snapshot in these signed bytes; unknown keys are ignored.
+
+    Raises:
+        PeerFault: a field is missing or wrong.
+    """
+    content = unpack(data, MAX_SNAPSHOT)
+    if type(content) is not dict:
+        raise PeerFault("a snapshot was refused", code=Code.BAD_ENVELOPE, why="it is no map")
+    for key, check in _SNAPSHOT_CHECKS.items():
+        if key not in content or not check(content[key]):
+            raise PeerFault("a snapshot was refused", code=Code.BAD_ENVELOPE, why=f"its field {key!r} is wrong")
+    known = {key: content[key] for key in _SNAPSHOT_CHECKS}
+    return Snapshot(**known | {"state": State(content["state"])})

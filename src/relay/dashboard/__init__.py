@@ -1,0 +1,1 @@
+"""The dashboard: the web page, its server, and the words it shows."""

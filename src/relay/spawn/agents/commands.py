@@ -1,0 +1,41 @@
+"""`shell` and `exec`: the two agents that take commands, each granted only by its name."""
+
+from __future__ import annotations
+
+import signal
+
+from relay.core.errors import Code, Misuse
+from relay.core.spawning import SpawnRequest
+from relay.spawn.agents.agent import Command, PlainReader, Reader
+
+
+class Shell:
+    """Runs the task text with `/bin/sh -c`."""
+
+    name = "shell"
+
+    def command(self, request: SpawnRequest, attempt: int) -> Command:
+        if not request.task.strip():
+            raise Misuse("the task is empty", code=Code.BAD_TASK, hint='relay spawn NAME shell "make test"')
+        return Command(("/bin/sh", "-c", request.task), stop_signal=signal.SIGTERM)
+
+    def reader(self) -> Reader:
+        return PlainReader()
+
+
+class Exec:
+    """Runs the request's words as they are, without a shell."""
+
+    name = "exec"
+
+    def command(self, request: SpawnRequest, attempt: int) -> Command:
+        if not request.argv or not request.argv[0]:
+            raise Misuse(
+                "the agent exec was given no words to run",
+                code=Code.BAD_TASK,
+                hint="relay spawn NAME exec -- make test",
+            )
+        return Command(request.argv, stop_signal=signal.SIGTERM)
+
+    def reader(self) -> Reader:
+        return PlainReader()

@@ -1,0 +1,289 @@
+"""One attempt as the broker sees it: a folder that is prepared, observed and told to stop.
+
+The same code serves an attempt that was just launched and one that was found after a broker's `kill -9`: all it
+knows it reads from the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relay.spawn.recovery import Verdict, settle
+from relay.spawn.shim import folder as layout
+from relay.spawn.shim import processes, record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.spawn.watch import Changes, Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The shim's promise, durable before the task can exist."""
+
+    shim: int
+    ticks: int
+    boot: str
+    protocol: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The task is past exec. `at` is in ms since the epoch."""
+
+    pid: int
+    ticks: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The log has grown to `up_to_offset` bytes; its last frame may still be on its way."""
+
+    up_to_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchError:
+    """Why a task could not be started, or the shim not do its work.
+
+    Attributes:
+        kind: `not_found`, `not_executable`, `bad_interpreter`, `bad_cwd`, `too_long`, `exec_failed`, `stopped`
+            (before it was started) or `shim_fault`.
+        errno: the system's number where it gave one.
+        text: what and why, at most about 150 characters.
+    """
+
+    kind: str
+    errno: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExitRecord:
+    """How an attempt ended; written when no process of its tree was left (but `survivors`).
+
+    Attributes:
+        exit_code: of the main process; None where a signal ended it or it never ran.
+        signal: that ended the main process.
+        timed_out: the shim stopped it because its time was over.
+        stopped: a durable stop preceded the main process's end.
+        started_at, ended_at: of the main process, ms since the epoch; `started_at` is None if it never ran.
+        error: why it never ran, or what befell the shim.
+        survivors: processes that a second of KILLs did not end (of other users, or stuck in the kernel).
+        maxrss_kib, cpu_ms: of the main process and what it waited for; the first is at least the shim's own.
+        log_bytes: how long the log is.
+        log_dropped: bytes of output beyond the log's limit.
+        log_lost: bytes of output that could not be written, for the reason in `log_error` (`ENOSPC`, ...).
+    """
+
+    exit_code: int | None
+    signal: int | None
+    timed_out: bool
+    stopped: bool
+    started_at: int | None
+    ended_at: int
+    error: LaunchError | None
+    survivors: int = 0
+    maxrss_kib: int = 0
+    cpu_ms: int = 0
+    log_bytes: int = 0
+    log_dropped: int = 0
+    log_lost: int = 0
+    log_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The end, with its record."""
+
+    record: ExitRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """The shim is gone and left no exit record; the tree has been swept, the attempt can start no more.
+
+    Attributes:
+        verdict: FENCE_AND_REQUEUE where the task never started, SWEEP_AND_LOST otherwise.
+        survivors: processes that the sweep could not kill.
+    """
+
+    verdict: Verdict
+    survivors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All slots of the record at one moment; None or False where absent."""
+
+    intent: Intent | None
+    started: Started | None
+    exit: ExitRecord | None
+    fenced: bool
+    stopping: bool
+
+
+class Attempt:
+    """One attempt folder. Cheap to make; it keeps no descriptor open."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def prepare(cls, root: Path, name: str) -> Attempt:
+        """Make `root/name` with all its files, durable when this returns. Blocks for three fsyncs (about 1 ms).
+
+        Must return before the launch is asked for: recovery from a missing folder rests on it.
+        """
+        layout.furnish(str(root / name))
+        return cls(root / name)
+
+    @classmethod
+    def open(cls, root: Path, name: str) -> Attempt:
+        """The attempt of that name, whether its folder is there or not."""
+        return cls(root / name)
+
+    @property
+    def log(self) -> Path:
+        """The log's path, for `transcript`."""
+        return self.folder / layout.LOG
+
+    def read(self) -> Record:
+        """The record as it stands. Reads 4 KiB of page cache. A missing folder reads as an empty record."""
+        try:
+            fd = os.open(self.folder / layout.RECORD, os.O_RDONLY)
+        except FileNotFoundError:
+            return Record(None, None, None, fenced=False, stopping=False)
+        try:
+            return _typed(record.read_slots(fd))
+        finally:
+            os.close(fd)
+
+    def request_stop(self, by: str = "") -> bool:
+        """Have the attempt stopped: the wish is durable before the shim is signalled. Blocks for one sync.
+
+        An attempt without a shim yet will not start. Safe to repeat, also by the next broker.
+
+        Args:
+            by: who asked, for the record; at most 200 characters are kept.
+
+        Returns:
+            False where the attempt had ended already.
+        """
+        fd = os.open(self.folder / layout.RECORD, os.O_RDWR)
+        try:
+            if record.read_slot(fd, record.STOP) is None:
+                wish = {"at": time.time_ns() // 1_000_000, "by": by.encode("ascii", "replace").decode()[:200]}
+                record.write_slot(fd, record.STOP, wish, durable=True)
+            now = _typed(record.read_slots(fd))
+        finally:
+            os.close(fd)
+        _tell(now)
+        return now.exit is None
+
+    async def observe(
+        self, watcher: Watcher, on_event: Callable[[Started | Output], None], *, shim: int | None = None
+    ) -> Exited | Vanished:
+        """Follow the attempt to its end, from wherever it is: just launched, running since before, or over.
+
+        Args:
+            watcher: the process's watcher.
+            on_event: called in the event loop with `Started` once, and with `Output` whenever the log has grown
+                (many writes may make one call). Both also tell what happened before this call.
+            shim: the shim's pid as `Launcher.launch` returned it. Without it, and without an intent in the
+                record, the attempt is recovered: fenced if nobody is about to start it.
+        """
+        with watcher.folder(self.folder) as changes:
+            following = _Following(self, on_event)
+            intent = self.read().intent
+            if intent is not None and intent.boot != processes.boot_id():
+                return await following.recovered(changes)
+            if intent is None and shim is None:
+                return await self._observe_unlaunched(watcher, following, changes)
+            return await following.until_end(watcher, changes, shim)
+
+    async def _observe_unlaunched(
+        self, watcher: Watcher, following: _Following, changes: Changes
+    ) -> Exited | Vanished:
+        outcome = await settle(self.folder, changes)
+        intent = self.read().intent
+        if outcome.verdict is Verdict.REATTACH and intent:
+            return await following.until_end(watcher, changes, None)
+        return following.end() or Vanished(outcome.verdict, outcome.survivors)
+
+
+class _Following:
+    """What an observer has been told so far."""
+
+    def __init__(self, attempt: Attempt, on_event: Callable[[Started | Output], None]) -> None:
+        self._attempt = attempt
+        self._on_event = on_event
+        self._started = False
+        self._offset = 0
+
+    async def until_end(self, watcher: Watcher, changes: Changes, shim: int | None) -> Exited | Vanished:
+        """Until the exit record is there or the shim is gone; `shim` serves where there is no intent yet."""
+        now = self._attempt.read()
+        if now.stopping:
+            # The broker that wrote the wish may have died before it told the shim.
+            _tell(now)
+        pid = now.intent.shim if now.intent else shim
+        assert pid is not None
+        with watcher.process(pid, changes) as ended:
+            # The pid was opened before it is compared: it cannot become another's in between.
+            gone = now.intent is not None and not processes.same(pid, now.intent.ticks)
+            while (end := self.end()) is None and not (gone or ended()):
+                await changes.wait()
+        return end or await self.recovered(changes)
+
+    async def recovered(self, changes: Changes) -> Exited | Vanished:
+        outcome = await settle(self._attempt.folder, changes)
+        return self.end() or Vanished(outcome.verdict, outcome.survivors)
+
+    def end(self) -> Exited | None:
+        """Tell what is new; the end where it has come."""
+        # The record first: what the log holds when the exit is written is then told before it.
+        now = self._attempt.read()
+        if now.started and not self._started:
+            self._started = True
+            self._on_event(now.started)
+        self._tell_output()
+        return Exited(now.exit) if now.exit else None
+
+    def _tell_output(self) -> None:
+        try:
+            size = os.stat(self._attempt.log).st_size
+        except FileNotFoundError:
+            return
+        if size > self._offset:
+            self._offset = size
+            self._on_event(Output(size))
+
+
+def _tell(now: Record) -> None:
+    if now.intent and now.exit is None and now.intent.boot == processes.boot_id():
+        processes.signal_exactly(now.intent.shim, now.intent.ticks, signal.SIGTERM)
+
+
+def _typed(slots: list[dict[str, Any] | None]) -> Record:
+    intent, started, end = slots[record.INTENT], slots[record.STARTED], slots[record.EXIT]
+    return Record(
+        intent=Intent(**intent) if intent else None,
+        started=Started(**started) if started else None,
+        exit=_typed_exit(end) if end else None,
+        fenced=slots[record.FENCE] is not None,
+        stopping=slots[record.STOP] is not None,
+    )
+
+
+def _typed_exit(fields: dict[str, Any]) -> ExitRecord:
+    error = fields.pop("error")
+    return ExitRecord(**fields, error=LaunchError(**error) if error else None)

@@ -1,0 +1,130 @@
+"""One attempt from its folder to its end: prepare, launch, observe. It tells the supervisor, and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.core.errors import Code, LocalFault, RelayError
+from relay.spawn.agents.agent import Command
+from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
+from relay.spawn.launcher import Launcher, LaunchFenced, LaunchSpec
+from relay.spawn.recovery import Verdict
+from relay.spawn.watch import Watcher
+
+Heard = Callable[[Started | Output], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to launch, and where.
+
+    Attributes:
+        folder: the attempt folder's name.
+        command: the agent's.
+        environment: the whole of it.
+        directory: where it runs.
+        fresh: make that directory first.
+        timeout_s: awake seconds, or None.
+    """
+
+    folder: str
+    command: Command
+    environment: dict[str, str]
+    directory: Path
+    fresh: bool
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Nothing of the attempt was or will be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlaunchable:
+    """It could not be launched, for a reason that will not pass by itself."""
+
+    fault: RelayError
+
+
+End = Exited | Vanished | Fenced | Unlaunchable
+
+
+class Attempting:
+    """Carries attempts out on this machine.
+
+    Args:
+        root: the folder of attempt folders.
+        launcher: the fork server.
+        watcher: of the folders.
+    """
+
+    def __init__(self, root: Path, launcher: Launcher, watcher: Watcher) -> None:
+        self._root = root
+        self._launcher = launcher
+        self._watcher = watcher
+
+    def folder(self, name: str) -> Attempt:
+        """The attempt folder of that name, there or not."""
+        return Attempt.open(self._root, name)
+
+    async def run(self, plan: Plan, is_stopping: Callable[[], bool], heard: Heard) -> End:
+        """Prepare, launch and follow an attempt to its end.
+
+        Args:
+            plan: what to run.
+            is_stopping: whether a stop was asked for before the folder was there to hold it.
+            heard: told of the start and of output.
+        """
+        try:
+            attempt = await asyncio.to_thread(self._prepare, plan)
+        except OSError as fault:
+            return Unlaunchable(_no_folder(fault))
+        if is_stopping():
+            await asyncio.to_thread(attempt.request_stop)
+        try:
+            shim = await self._launcher.launch(self._spec(plan, attempt))
+        except LaunchFenced:
+            return Fenced()
+        except RelayError as fault:
+            return Unlaunchable(fault)
+        return _plain(await attempt.observe(self._watcher, heard, shim=shim))
+
+    async def resume(self, name: str, heard: Heard) -> End:
+        """Follow an attempt that an earlier run of the broker began, whatever became of it."""
+        return _plain(await self.folder(name).observe(self._watcher, heard))
+
+    def _prepare(self, plan: Plan) -> Attempt:
+        if plan.fresh:
+            plan.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Attempt.prepare(self._root, plan.folder)
+
+    def _spec(self, plan: Plan, attempt: Attempt) -> LaunchSpec:
+        command = plan.command
+        return LaunchSpec(
+            folder=attempt.folder,
+            argv=command.argv,
+            env=plan.environment | command.environment,
+            cwd=plan.directory,
+            stdin=None if command.stdin is None else command.stdin.encode("utf-8", "replace"),
+            timeout_s=plan.timeout_s,
+            stop_signal=command.stop_signal,
+        )
+
+
+def _plain(end: Exited | Vanished) -> End:
+    if isinstance(end, Vanished) and end.verdict is Verdict.FENCE_AND_REQUEUE:
+        return Fenced()
+    return end
+
+
+def _no_folder(fault: OSError) -> LocalFault:
+    return LocalFault(
+        "its folder could not be made",
+        code=Code.DISK_FULL if fault.errno == 28 else Code.LAUNCH_FAILED,
+        why=str(fault),
+        hint="relay doctor, on the machine that was to run it",
+    )

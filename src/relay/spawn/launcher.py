@@ -1,0 +1,272 @@
+"""The broker's end of the fork server: start it, ask it for shims, start it again when it died.
+
+A launch is never sent twice. If its answer was lost, the folder tells what became of it (`recovery`): either its
+shim made its promise, or the attempt is fenced and the caller queues the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relay.core.errors import Code, LocalFault, Misuse
+from relay.spawn.attempt import Attempt
+from relay.spawn.recovery import settle
+from relay.spawn.shim import spec as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from relay.spawn.watch import Watcher
+
+DEFAULT_LOG_LIMIT = 256 << 20
+_ANSWER = struct.Struct("!I")
+_ENTRY = Path(__file__).parent / "shim" / "serve.py"
+
+
+class BadLaunch(Misuse):
+    """A launch that can never work: a NUL byte, an empty command, a relative folder."""
+
+    default_code = Code.BAD_TASK
+
+
+class LaunchRefused(LocalFault):
+    """The fork server could make no process; the attempt has not started and may be launched again."""
+
+    default_code = Code.LAUNCH_FAILED
+
+
+class LaunchFenced(LocalFault):
+    """The fork server died before the attempt was promised; it is fenced now and the next one may be queued."""
+
+    default_code = Code.LAUNCH_FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """What to run in a prepared attempt folder.
+
+    Attributes:
+        folder: the attempt folder, absolute; its name is the mark in the task's environment.
+        argv: the command, `argv[0]` looked up in the PATH of `env`.
+        env: the whole environment; PWD and RELAY_ATTEMPT are added.
+        cwd: where it runs, absolute.
+        stdin: what it reads before end of file; None is /dev/null.
+        timeout_s: awake time it may take, seconds; None for ever.
+        stop_signal: the agent's own way to stop, sent to its process group.
+        stop_grace_s: how long that may take before TERM, seconds; at most 2.5 are given.
+        log_limit: bytes of log after which output is counted and dropped.
+
+    Raises:
+        BadLaunch: where no system could launch this.
+    """
+
+    folder: Path
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    stdin: bytes | None = None
+    timeout_s: float | None = None
+    stop_signal: int = signal.SIGINT
+    stop_grace_s: float = 2.0
+    log_limit: int = DEFAULT_LOG_LIMIT
+
+    def __post_init__(self) -> None:
+        fault = wire.Spec(**self._fields(0)).fault()
+        if fault:
+            raise BadLaunch(f"this cannot be launched: {fault}")
+
+    def packed(self, serial: int) -> bytes:
+        """The wire form, answered under `serial`."""
+        return wire.pack(self._fields(serial), self.stdin or b"")
+
+    def _fields(self, serial: int) -> dict[str, Any]:
+        return {
+            "serial": serial,
+            "folder": str(self.folder),
+            "argv": list(self.argv),
+            "env": dict(self.env),
+            "cwd": str(self.cwd),
+            "timeout_s": self.timeout_s,
+            "stop_signal": int(self.stop_signal),
+            "stop_grace_s": self.stop_grace_s,
+            "log_limit": self.log_limit,
+            "has_stdin": self.stdin is not None,
+        }
+
+
+class _AnswerLost(Exception):
+    """The fork server died between a launch and its answer."""
+
+
+@dataclass(slots=True)
+class _Server:
+    """One running fork server."""
+
+    pid: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    waiting: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
+    live: int | None = None
+    listening: asyncio.Task[None] | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.listening is not None and not self.listening.done()
+
+    async def ask(self, serial: int, message: bytes) -> dict[str, Any]:
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.waiting[serial] = answer
+        try:
+            self.writer.write(message)
+            return await answer
+        finally:
+            self.waiting.pop(serial, None)
+
+    async def listen(self) -> None:
+        """Hand out answers until the server is gone."""
+        try:
+            while True:
+                (length,) = _ANSWER.unpack(await self.reader.readexactly(_ANSWER.size))
+                self._hand_out(json.loads(await self.reader.readexactly(length)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._part()
+
+    def _hand_out(self, answer: dict[str, Any]) -> None:
+        if "live" in answer:
+            self.live = answer["live"]
+        waiting = self.waiting.get(answer["serial"])
+        if waiting and not waiting.done():
+            waiting.set_result(answer)
+
+    def _part(self) -> None:
+        self.writer.close()
+        for waiting in self.waiting.values():
+            if not waiting.done():
+                waiting.set_exception(_AnswerLost())
+
+
+class Launcher:
+    """Launches shims through a fork server, which is replaced when it dies.
+
+    Args:
+        watcher: the process's watcher.
+        errors: a file for what the fork server and the shims say on stderr (nothing, unless they crash).
+    """
+
+    def __init__(self, watcher: Watcher, errors: Path | None = None) -> None:
+        self._watcher = watcher
+        self._errors = errors
+        self._serials = count(1)
+        self._server: _Server | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def server_pid(self) -> int | None:
+        """The running fork server's pid."""
+        return self._server.pid if self._server and self._server.usable else None
+
+    async def start(self) -> None:
+        """Start the fork server if none is running; best done before keys are in memory.
+
+        Raises:
+            LaunchRefused: where the system has no process for it.
+        """
+        await self._usable()
+
+    async def launch(self, spec: LaunchSpec) -> int:
+        """Have a shim forked for a prepared attempt.
+
+        Returns:
+            The shim's pid. Whether the task starts is for `Attempt.observe` to tell.
+
+        Raises:
+            LaunchRefused: nothing was started, for want of processes.
+            LaunchFenced: the fork server died meanwhile and nothing was or will be started in this attempt.
+        """
+        server = await self._usable()
+        serial = next(self._serials)
+        try:
+            answer = await server.ask(serial, spec.packed(serial))
+        except _AnswerLost:
+            return await self._resolve(spec.folder)
+        if "refused" in answer:
+            raise LaunchRefused(f"the task was not started: {answer['refused']}")
+        return int(answer["pid"])
+
+    async def close(self) -> None:
+        """Part from the fork server. It leaves at once, or when its last shim is done."""
+        server, self._server = self._server, None
+        if server is None or server.listening is None:
+            return
+        if server.usable:
+            server.writer.write_eof()
+        await server.listening
+        # One that stays for its shims is nobody's to wait for: it outlives the broker.
+        if not server.live:
+            await _bury(server)
+
+    async def _resolve(self, folder: Path) -> int:
+        with self._watcher.folder(folder) as changes:
+            await settle(folder, changes)
+        intent = Attempt(folder).read().intent
+        if intent is None:
+            raise LaunchFenced(f"the fork server died before {folder.name} was promised; it was fenced")
+        return intent.shim
+
+    async def _usable(self) -> _Server:
+        async with self._starting:
+            if self._server is None or not self._server.usable:
+                if self._server:
+                    await _bury(self._server)
+                self._server = await self._spawn()
+            return self._server
+
+    async def _spawn(self) -> _Server:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                pid = await asyncio.to_thread(_exec_server, theirs.fileno(), self._errors)
+            except OSError as fault:
+                ours.close()
+                raise LaunchRefused("the fork server could not be started", why=str(fault)) from fault
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        server = _Server(pid, reader, writer)
+        server.listening = asyncio.create_task(server.listen())
+        return server
+
+
+def _exec_server(control: int, errors: Path | None) -> int:
+    """Start the fork server by exec, with next to no environment: what it has, every shim has."""
+    stderr = str(errors) if errors else os.devnull
+    actions = [
+        (os.POSIX_SPAWN_DUP2, control, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 2, stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
+    ]
+    command = [sys.executable, "-I", "-S", str(_ENTRY)]
+    return os.posix_spawn(
+        sys.executable, command, {"PATH": os.defpath}, file_actions=actions, setsid=True, setsigmask=[]
+    )
+
+
+async def _bury(server: _Server) -> None:
+    await asyncio.to_thread(_wait_for, server.pid)
+
+
+def _wait_for(pid: int) -> None:
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return

@@ -1,0 +1,175 @@
+"""From an attempt's exit record and its agent's own words to the state it ends in.
+
+Failure is never dressed as success: `completed` takes exit code 0 *and* the agent's finding, and the record
+is written only when the process tree has ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from signal import Signals
+from typing import Any
+
+from relay.core.errors import Code, RelayError
+from relay.core.spawning import MAX_SUMMARY, MAX_TAIL
+from relay.core.states import State
+from relay.spawn.agents.agent import Finding
+from relay.spawn.attempt import ExitRecord, LaunchError
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended.
+
+    Attributes:
+        state: a terminal state.
+        reason: one line for people.
+        exit_code, signal: of the task.
+        started, ended: milliseconds since 1970, as the shim saw them.
+        result: what `relay result` shows.
+        error: why it is no success, or None.
+    """
+
+    state: State
+    reason: str
+    exit_code: int | None = None
+    signal: int | None = None
+    started: int | None = None
+    ended: int | None = None
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    state: State
+    reason: str
+    code: Code | None = None
+    hint: str = ""
+    finding: Finding = field(default_factory=lambda: Finding(State.COMPLETED))
+
+
+_NOT_EXECUTABLE = (Code.NOT_EXECUTABLE, "chmod +x it, on the machine that runs it")
+_START_FAULTS: dict[str, tuple[Code, str]] = {
+    "not_found": (Code.MISSING_BINARY, "install it there, or add its folder to PATH where that broker is started"),
+    "not_executable": _NOT_EXECUTABLE,
+    "bad_interpreter": _NOT_EXECUTABLE,
+    "bad_cwd": (Code.NO_DIRECTORY, "choose a directory that exists there: --cwd DIR"),
+    "too_long": (Code.BAD_TASK, "put the text into a file on the target and name the file in the task"),
+}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _start_fault(error: LaunchError) -> _Verdict:
+    if error.kind == "shim_fault":
+        return _Verdict(State.LOST, f"its supervision failed: {error.text}", Code.TASK_LOST, "relay logs {id}")
+    hint = "relay doctor, on the machine that was to run it"
+    code, hint = _START_FAULTS.get(error.kind, (Code.LAUNCH_FAILED, hint))
+    return _Verdict(State.FAILED, error.text, code, hint)
+
+
+def _own_end(exit_code: int, finding: Finding) -> _Verdict:
+    if finding.state is State.COMPLETED and exit_code == 0:
+        return _Verdict(State.COMPLETED, "", finding=finding)
+    return _Verdict(State.FAILED, finding.why, finding.code or Code.EXIT_NONZERO, finding.hint, finding)
+
+
+def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None) -> _Verdict:
+    if record.stopped:
+        return _Verdict(State.CANCELLED, "stopped by request", finding=finding)
+    if record.error is not None:
+        return _start_fault(record.error)
+    if record.timed_out:
+        why = f"it ran longer than its timeout of {timeout_s:g} s" if timeout_s else "it ran longer than its timeout"
+        return _Verdict(State.TIMED_OUT, why, Code.TASK_TIMED_OUT, "give it more: --timeout 2h", finding)
+    if record.signal:
+        why = f"it was ended by {_signal_name(record.signal)}"
+        return _Verdict(State.FAILED, why, Code.KILLED_BY_SIGNAL, "relay logs {id}", finding)
+    if record.exit_code is None:
+        return _Verdict(State.LOST, "its exit record names no end", Code.TASK_LOST, "relay logs {id}")
+    return _own_end(record.exit_code, finding)
+
+
+def _error(verdict: _Verdict, spawn: str) -> dict[str, Any] | None:
+    if verdict.code is None:
+        return None
+    return {
+        "code": str(verdict.code),
+        "message": verdict.reason,
+        "why": "",
+        "hint": verdict.hint.replace("{id}", spawn),
+    }
+
+
+def _result(verdict: _Verdict, tail: str, lost_bytes: int = 0, survivors: int = 0) -> dict[str, Any]:
+    finding = verdict.finding
+    return {
+        "status": str(verdict.state),
+        "outcome": "done" if verdict.state is State.COMPLETED else "error",
+        "summary": (finding.summary or verdict.reason or _last_line(tail))[:MAX_SUMMARY],
+        "output_tail": tail[-MAX_TAIL:],
+        "usage": finding.usage,
+        "session": finding.session,
+        "branch": None,
+        "diffstat": None,
+        "output_lost_bytes": lost_bytes,
+        "processes_left": survivors,
+    }
+
+
+def _last_line(tail: str) -> str:
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def outcome_of(
+    spawn: str, record: ExitRecord, finding: Finding, tail: str, timeout_s: float | None
+) -> Outcome:
+    """The outcome of an attempt that left an exit record.
+
+    Args:
+        spawn: the spawn's id, for the hints.
+        record: what the shim wrote.
+        finding: what the agent's output said.
+        tail: the end of the output, as text.
+        timeout_s: what its timeout was, for the words.
+    """
+    verdict = _judge(record, finding, timeout_s)
+    return Outcome(
+        verdict.state,
+        verdict.reason,
+        record.exit_code,
+        record.signal,
+        record.started_at,
+        record.ended_at,
+        _result(verdict, tail, record.log_dropped + record.log_lost, record.survivors),
+        _error(verdict, spawn),
+    )
+
+
+def lost(spawn: str, tail: str, now: int, survivors: int = 0) -> Outcome:
+    """The outcome of an attempt that left none: it was started, and nobody saw its end.
+
+    Args:
+        spawn: the spawn's id.
+        tail: the end of the output, as text.
+        now: milliseconds since 1970.
+        survivors: processes of it that could not be ended.
+    """
+    why = "its supervisor was killed, so its end was not seen; it may have acted"
+    verdict = _Verdict(State.LOST, why, Code.TASK_LOST, "relay logs {id}, then spawn it again if that is safe")
+    result = _result(verdict, tail, survivors=survivors)
+    return Outcome(State.LOST, why, ended=now, result=result, error=_error(verdict, spawn))
+
+
+def not_started(spawn: str, fault: RelayError, now: int) -> Outcome:
+    """The outcome of an attempt that could not be launched."""
+    hint = fault.hint or "relay doctor, on the machine that was to run it"
+    verdict = _Verdict(State.FAILED, f"{fault.message}{f': {fault.why}' if fault.why else ''}", fault.code, hint)
+    return Outcome(State.FAILED, verdict.reason, ended=now, result=_result(verdict, ""), error=_error(verdict, spawn))

@@ -1,0 +1,54 @@
+"""Reading an attempt's log for its agent: progress while it runs, the finding and the tail at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from relay.core.spawning import MAX_TAIL
+from relay.spawn import transcript
+from relay.spawn.agents.agent import Finding, PlainReader, Reader
+
+STEP = 1024 * 1024
+
+
+class LogReading:
+    """One attempt's log, read once from front to end.
+
+    Args:
+        log: its path.
+        reader: the agent's.
+    """
+
+    def __init__(self, log: Path, reader: Reader) -> None:
+        self._log = log
+        self._reader = reader
+        self._offset = 0
+
+    def progress(self) -> list[str]:
+        """What the agent said since the last call; reads at most 1 MiB, and nothing for agents that say nothing."""
+        if isinstance(self._reader, PlainReader):
+            return []
+        return self._read(STEP)
+
+    def _read(self, limit: int | None) -> list[str]:
+        said: list[str] = []
+        try:
+            for chunk in transcript.chunks(self._log, self._offset, limit):
+                said += self._reader.feed(chunk.stream, chunk.data)
+                self._offset = chunk.next_offset
+        except FileNotFoundError:
+            return said
+        return said
+
+    def finding(self, exit_code: int) -> Finding:
+        """What the whole output says about the end. Blocks while it reads the rest."""
+        if not isinstance(self._reader, PlainReader):
+            self._read(None)
+        return self._reader.finding(exit_code)
+
+    def tail(self) -> str:
+        """The last 16,000 bytes of output as text; empty where there is no log."""
+        try:
+            return transcript.tail_text(self._log, MAX_TAIL)
+        except FileNotFoundError:
+            return ""

@@ -1,0 +1,148 @@
+"""What becomes of an attempt whose shim may be gone: decide from what is found, then carry it out under the lock.
+
+| lock | intent | started | exit | fence | boot | verdict |
+|---|---|---|---|---|---|---|
+| any | any | any | yes | any | any | TERMINAL: all is over, the exit record says how |
+| any | yes, or started | | no | yes | any | SWEEP_AND_LOST: impossible by the lock, so never run again |
+| any | no | no | no | yes | any | FENCE_AND_REQUEUE: somebody fenced it before us |
+| held | no | any | no | no | any | WAIT: a shim is between its lock and its intent |
+| held | yes | any | no | no | same | REATTACH |
+| held | yes | any | no | no | other | WAIT: another recovery is at work, a lock does not outlive a boot |
+| free | no | no | no | no | any | FENCE_AND_REQUEUE: the intent precedes any process, so none was |
+| free | yes, or started | | no | no | any | SWEEP_AND_LOST; after another boot there is nothing to sweep |
+
+A missing folder (or a half-made one) of an attempt that the store calls prepared is furnished, fenced and
+requeued. It cannot have run: `Attempt.prepare` returns, and only then the launch is asked for, after record,
+folder and the folder above are fsynced; a folder that a crash took along had therefore never been handed to a
+fork server. It cannot run later either: a launch still under way finds the fence, or the lock taken. Should a
+person have deleted the folder under a running task, its mark is found in the process table, and it is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from relay.spawn import tree
+from relay.spawn.shim import folder as layout
+from relay.spawn.shim import processes, record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from relay.spawn.watch import Changes
+
+_LOCK_LAG_S = 0.25
+"""The kernel tells of a closed lock just before it frees it; rather than miss that, look again."""
+
+
+class Verdict(Enum):
+    """What is to be done with an attempt."""
+
+    TERMINAL = "terminal"
+    REATTACH = "reattach"
+    WAIT = "wait"
+    FENCE_AND_REQUEUE = "fence and requeue"
+    SWEEP_AND_LOST = "sweep and lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is found in an attempt's folder. `same_boot` is about the intent and means nothing without one."""
+
+    lock_held: bool
+    intent: bool
+    started: bool
+    exit: bool
+    fence: bool
+    same_boot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was decided and done. `survivors` counts processes that a sweep could not kill."""
+
+    verdict: Verdict
+    survivors: int = 0
+
+
+def decide(found: Found) -> Verdict:
+    """The verdict on one row of the table above."""
+    promised = found.intent or found.started
+    if found.exit:
+        return Verdict.TERMINAL
+    if found.fence:
+        return Verdict.SWEEP_AND_LOST if promised else Verdict.FENCE_AND_REQUEUE
+    if found.lock_held:
+        return Verdict.REATTACH if found.intent and found.same_boot else Verdict.WAIT
+    return Verdict.SWEEP_AND_LOST if promised else Verdict.FENCE_AND_REQUEUE
+
+
+def recover(folder: Path) -> Recovered:
+    """Decide on an attempt and carry it out; blocks for file syncs, and up to 2 s for a sweep.
+
+    Idempotent: a second call, or one by the next broker, comes to the same verdict.
+    """
+    if not (folder / layout.LOCK).exists() or not (folder / layout.RECORD).exists():
+        layout.furnish(str(folder))
+        if tree.find(folder.name, None):
+            return Recovered(Verdict.SWEEP_AND_LOST, tree.sweep(folder.name, None))
+    lock = layout.take_lock(str(folder))
+    try:
+        return _recover(folder, lock_held=lock is None)
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+async def settle(folder: Path, changes: Changes) -> Recovered:
+    """`recover`, again and again while the verdict is WAIT (a shim needs about a ms from lock to intent).
+
+    Args:
+        changes: a watch on this folder.
+    """
+    while (outcome := await asyncio.to_thread(recover, folder)).verdict is Verdict.WAIT:
+        await changes.wait(_LOCK_LAG_S)
+    return outcome
+
+
+def _recover(folder: Path, *, lock_held: bool) -> Recovered:
+    fd = os.open(folder / layout.RECORD, os.O_RDWR)
+    try:
+        slots = record.read_slots(fd)
+        verdict = decide(_found(slots, lock_held))
+        if verdict is Verdict.FENCE_AND_REQUEUE:
+            _fence(fd, slots)
+    finally:
+        os.close(fd)
+    if verdict is Verdict.SWEEP_AND_LOST:
+        return Recovered(verdict, tree.sweep(folder.name, _task_of_this_boot(slots)))
+    return Recovered(verdict)
+
+
+def _found(slots: list[dict[str, object] | None], lock_held: bool) -> Found:
+    intent = slots[record.INTENT]
+    return Found(
+        lock_held=lock_held,
+        intent=intent is not None,
+        # The task's slot is as good a proof of a promise as the later word that it is past exec.
+        started=slots[record.STARTED] is not None or slots[record.TASK] is not None,
+        exit=slots[record.EXIT] is not None,
+        fence=slots[record.FENCE] is not None,
+        same_boot=intent is not None and intent.get("boot") == processes.boot_id(),
+    )
+
+
+def _fence(fd: int, slots: list[dict[str, object] | None]) -> None:
+    if slots[record.FENCE] is None:
+        record.write_slot(fd, record.FENCE, {"by": os.getpid()}, durable=True)
+
+
+def _task_of_this_boot(slots: list[dict[str, object] | None]) -> tuple[int, int] | None:
+    intent, task = slots[record.INTENT], slots[record.TASK]
+    if intent is None or task is None or intent.get("boot") != processes.boot_id():
+        return None
+    return int(str(task["pid"])), int(str(task["ticks"]))

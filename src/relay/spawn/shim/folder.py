@@ -1,0 +1,62 @@
+"""The attempt folder, which is the interface: who holds `lock` owns the attempt, `record` and `log` tell of it.
+
+    HOME/attempts/<SPAWN>-<N>/    0700
+        lock      empty; flock
+        record    see `record.py`
+        log       see `frames.py`
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from .record import RECORD_BYTES
+
+LOCK = "lock"
+RECORD = "record"
+LOG = "log"
+
+
+def furnish(folder: str) -> None:
+    """Make the folder and what is missing in it, durable when this returns; what is there is kept.
+
+    The record is written with zeros, not `posix_fallocate`d: that leaves unwritten extents, whose first write has
+    to change the file's metadata, so that each fdatasync of the shim would also wait for the journal.
+    """
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    for name in (LOCK, LOG):
+        os.close(_make(f"{folder}/{name}"))
+    record = _make(f"{folder}/{RECORD}")
+    try:
+        if os.fstat(record).st_size < RECORD_BYTES:
+            os.pwrite(record, bytes(RECORD_BYTES), 0)
+        os.fsync(record)
+    finally:
+        os.close(record)
+    _sync_folder(folder)
+    _sync_folder(os.path.dirname(folder))
+
+
+def take_lock(folder: str) -> int | None:
+    """The descriptor that holds the attempt's lock, None where another holds it. Raises FileNotFoundError."""
+    # Opened for writing, so that its closing is an event (IN_CLOSE_WRITE) to who watches the folder.
+    fd = os.open(f"{folder}/{LOCK}", os.O_RDWR)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def _make(path: str) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,36 @@
+"""The three `prctl` calls that Python lacks; on other systems than Linux they do nothing.
+
+Without them (macOS) a killed shim does not take its task along at once: the broker's sweep does, by session.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+ADOPTS = sys.platform == "linux"
+"""Whether `adopt_orphans` works here."""
+_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies. A set-uid exec clears it (prctl(2))."""
+    if _prctl:
+        _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphaned descendant, whatever session it put itself into."""
+    if _prctl:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def set_title(title: str) -> None:
+    """Show `title` (at most 15 bytes) as the process's name."""
+    if _prctl:
+        _prctl(_PR_SET_NAME, title.encode(), 0, 0, 0)

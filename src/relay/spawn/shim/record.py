@@ -1,0 +1,79 @@
+"""An attempt's record: one preallocated file of fixed slots, written in place.
+
+Each slot has one writer and is written once: the shim writes INTENT, TASK, STARTED and EXIT, the broker STOP
+and FENCE. A slot is `length, crc32, JSON`, little-endian, within one 512-byte sector, so that a write is torn
+only where a disk tears sectors; a torn slot reads as absent. In place, because overwriting written blocks
+needs no allocation on a full disk and no folder sync (contract.md: 1.85 ms a run against 4.6 ms by rename).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from zlib import crc32
+
+PROTOCOL = 1
+SLOT_BYTES = 512
+RECORD_BYTES = 4096
+
+INTENT = 0
+STARTED = 1
+EXIT = 2
+FENCE = 3
+STOP = 4
+TASK = 5
+"""The task's pid, written before the task is released to exec: the sweep then knows its session."""
+SLOTS = 6
+
+_HEAD = struct.Struct("<II")
+ROOM = SLOT_BYTES - _HEAD.size
+
+# macOS has no fdatasync.
+sync = getattr(os, "fdatasync", os.fsync)
+
+
+def encode(fields: dict[str, object]) -> bytes:
+    """The bytes of one slot. Raises ValueError where `fields` need more than `ROOM` bytes of JSON."""
+    payload = json.dumps(fields, separators=(",", ":")).encode()
+    if len(payload) > ROOM:
+        raise ValueError(f"a slot holds {ROOM} bytes, not {len(payload)}")
+    return _HEAD.pack(len(payload), crc32(payload)) + payload
+
+
+def fit(fields: dict[str, object]) -> dict[str, object]:
+    """`fields`, the text of their `error` cut until a slot holds them: no end is lost to its wording."""
+    error = fields.get("error")
+    while isinstance(error, dict) and len(json.dumps(fields, separators=(",", ":"))) > ROOM and error["text"]:
+        error["text"] = error["text"][: len(error["text"]) // 2]
+    return fields
+
+
+def decode(slot: bytes) -> dict[str, object] | None:
+    """The fields of one slot, None where it is absent or torn."""
+    if len(slot) < _HEAD.size:
+        return None
+    length, check = _HEAD.unpack_from(slot)
+    payload = slot[_HEAD.size : _HEAD.size + length]
+    if not 0 < length <= ROOM or len(payload) != length or crc32(payload) != check:
+        return None
+    fields: dict[str, object] = json.loads(payload)
+    return fields
+
+
+def read_slots(fd: int) -> list[dict[str, object] | None]:
+    """All slots, in the order of their numbers."""
+    page = os.pread(fd, RECORD_BYTES, 0)
+    return [decode(page[at * SLOT_BYTES : (at + 1) * SLOT_BYTES]) for at in range(SLOTS)]
+
+
+def read_slot(fd: int, slot: int) -> dict[str, object] | None:
+    """One slot, None where it is absent or torn."""
+    return decode(os.pread(fd, SLOT_BYTES, slot * SLOT_BYTES))
+
+
+def write_slot(fd: int, slot: int, fields: dict[str, object], *, durable: bool) -> None:
+    """Write one slot; with `durable` it is on the disk when this returns."""
+    os.pwrite(fd, encode(fields), slot * SLOT_BYTES)
+    if durable:
+        sync(fd)

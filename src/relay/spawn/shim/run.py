@@ -1,0 +1,100 @@
+"""One shim's life: lock, refuse or promise, run, report.
+
+Order is everything (design §7). The intent is on the disk before a process of the task can exist, so that no
+intent means never started; the exit record is written when the tree is gone, so that it means all is over.
+The stop slot is read after the intent was written and the broker reads the intent after it wrote the stop
+slot: one of them sees the other, and no stop is lost between them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from . import folder, kernel, processes, record, tree
+from .logfile import LogFile
+from .spec import MARKER, Spec
+from .supervise import Supervisor
+from .task import fork_task
+from .wakeup import Wakeup
+
+DONE = 0
+REFUSED = 3
+"""The attempt has been promised, fenced or ended before, or another holds its lock: nothing was done."""
+SURVIVED = 4
+"""The exit record is written but a process of the tree is still alive."""
+
+
+def run(spec: Spec) -> int:
+    """Own the attempt of `spec` from its lock to its exit record; the shim's exit status."""
+    os.setsid()
+    kernel.adopt_orphans()
+    kernel.set_title("relay-shim")
+    wakeup = Wakeup(signal.SIGTERM, signal.SIGCHLD)
+    lock = folder.take_lock(spec.folder)
+    if lock is None:
+        return REFUSED
+    record_fd = os.open(f"{spec.folder}/{folder.RECORD}", os.O_RDWR)
+    slots = record.read_slots(record_fd)
+    if slots[record.INTENT] or slots[record.FENCE] or slots[record.EXIT]:
+        return REFUSED
+    _promise(record_fd)
+    fields = _carry_out(spec, lock, record_fd, wakeup)
+    record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=True)
+    return SURVIVED if fields["survivors"] else DONE
+
+
+def _promise(record_fd: int) -> None:
+    me = processes.look_up(os.getpid())
+    fields: dict[str, object] = {
+        "shim": os.getpid(),
+        "ticks": me.ticks if me else 0,
+        "boot": processes.boot_id(),
+        "protocol": record.PROTOCOL,
+        "at": time.time_ns() // 1_000_000,
+    }
+    record.write_slot(record_fd, record.INTENT, fields, durable=True)
+
+
+def _carry_out(spec: Spec, lock: int, record_fd: int, wakeup: Wakeup) -> dict[str, object]:
+    try:
+        if record.read_slot(record_fd, record.STOP) is not None:
+            return _never_ran("stopped", "stopped before it was started", stopped=True)
+        return _supervise(spec, lock, record_fd, wakeup)
+    except Exception as fault:  # whatever it is, the tree must go and the record must say so
+        _kill_everything(spec)
+        return _never_ran("shim_fault", f"{type(fault).__name__}: {fault}"[:100], stopped=False)
+
+
+def _supervise(spec: Spec, lock: int, record_fd: int, wakeup: Wakeup) -> dict[str, object]:
+    log = LogFile(os.open(f"{spec.folder}/{folder.LOG}", os.O_WRONLY), spec.log_limit)
+    task = fork_task(spec, lock)
+    child = processes.look_up(task.pid)
+    fields: dict[str, object] = {"pid": task.pid, "ticks": child.ticks if child else 0}
+    record.write_slot(record_fd, record.TASK, fields, durable=False)
+    supervisor = Supervisor(spec, task, log, record_fd, wakeup)
+    task.release()
+    return supervisor.run()
+
+
+def _kill_everything(spec: Spec) -> None:
+    mark = f"{MARKER}={spec.name}".encode()
+    deadline = time.monotonic() + 1.0
+    while (living := tree.members(mark, None)) and time.monotonic() < deadline:
+        tree.signal_all(living, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _never_ran(kind: str, text: str, *, stopped: bool) -> dict[str, object]:
+    now = time.time_ns() // 1_000_000
+    return {
+        "exit_code": None,
+        "signal": None,
+        "timed_out": False,
+        "stopped": stopped,
+        "started_at": None,
+        "ended_at": now,
+        "error": {"kind": kind, "errno": None, "text": text},
+        "survivors": 0,
+    }

@@ -1,0 +1,88 @@
+"""What a launch asks for, as it crosses from the broker to the fork server.
+
+On the wire: `JSON length, stdin length` (two u32, big-endian), the JSON, the raw bytes for stdin. The bytes
+stand outside the JSON, because a task's text may be a megabyte and need not be UTF-8.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import struct
+
+WIRE = struct.Struct("!II")
+GRACE_CAP_S = 2.5
+"""Longest time for the agent's own way to stop: TERM (1 s) and KILL (1 s) follow within 5 s (promise 9)."""
+MARKER = "RELAY_ATTEMPT"
+
+
+class Spec:
+    """One launch. `serial` ties the answer to it; the other fields are `LaunchSpec`'s."""
+
+    def __init__(
+        self,
+        serial: int,
+        folder: str,
+        argv: list[str],
+        env: dict[str, str],
+        cwd: str,
+        timeout_s: float | None,
+        stop_signal: int,
+        stop_grace_s: float,
+        log_limit: int,
+        has_stdin: bool,
+        stdin: bytes = b"",
+    ) -> None:
+        self.serial = serial
+        self.folder = folder
+        self.argv = argv
+        self.env = env
+        self.cwd = cwd
+        self.timeout_s = timeout_s
+        self.stop_signal = stop_signal
+        self.stop_grace_s = min(max(stop_grace_s, 0.0), GRACE_CAP_S)
+        self.log_limit = log_limit
+        self.stdin = stdin if has_stdin else None
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which is also the mark in the task's environment."""
+        return self.folder.rsplit("/", 1)[-1]
+
+    def fault(self) -> str | None:
+        """Why this cannot be launched, None where it can."""
+        texts = [self.folder, self.cwd, *self.argv, *self.env, *self.env.values()]
+        if any("\0" in text for text in texts):
+            return "a NUL byte in the command, its folder or its environment"
+        if not self.argv or not self.argv[0]:
+            return "an empty command"
+        if not (self.folder.startswith("/") and self.cwd.startswith("/")):
+            return "a folder that is not absolute"
+        return self._fault_of_environment()
+
+    def _fault_of_environment(self) -> str | None:
+        if any(not name or "=" in name for name in self.env):
+            return "an environment variable without a proper name"
+        if self.stop_signal not in signal.valid_signals():
+            return f"no such signal: {self.stop_signal}"
+        return None
+
+
+def pack(fields: dict[str, object], stdin: bytes) -> bytes:
+    """The wire form of a launch."""
+    head = json.dumps(fields).encode()
+    return WIRE.pack(len(head), len(stdin)) + head + stdin
+
+
+def unpack(buffer: bytearray) -> Spec | None:
+    """Take the first whole launch off `buffer`; None where more bytes must come first."""
+    if len(buffer) < WIRE.size:
+        return None
+    head, body = WIRE.unpack_from(buffer)
+    end = WIRE.size + head + body
+    if len(buffer) < end:
+        return None
+    fields = json.loads(buffer[WIRE.size : WIRE.size + head])
+    spec = Spec(**fields, stdin=bytes(buffer[WIRE.size + head : end]))
+    del buffer[:end]
+    return spec

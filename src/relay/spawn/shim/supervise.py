@@ -1,0 +1,269 @@
+"""The shim's loop: move output to the log, text to stdin, time to the ladder; end when the tree has ended.
+
+On Linux the shim is a subreaper, so `wait` answering "no children" is proof that no process of the tree is
+left: an ordinary end costs no search of the process table.
+"""
+
+from __future__ import annotations
+
+import os
+import resource  # os.wait4 imports it otherwise, in each shim anew (0.4 ms)
+import select
+import signal
+import time
+
+from . import record, tree
+from .frames import ERR, OUT
+from .kernel import ADOPTS
+from .ladder import GIVE_UP, KILL, SOFT, TERM, Ladder
+from .spec import MARKER, Spec
+from .task import Task, failure_of
+
+TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .logfile import LogFile
+    from .wakeup import Wakeup
+
+_CHUNK = 65536
+_PIPE_PIECES = 32
+"""More than the largest pipe holds (1 MiB): what is read beyond was written after the tree's end."""
+_IN = select.POLLIN
+
+
+class Supervisor:
+    """One task from its release to the death of its tree."""
+
+    def __init__(self, spec: Spec, task: Task, log: LogFile, record_fd: int, wakeup: Wakeup) -> None:
+        self._spec = spec
+        self._task = task
+        self._log = log
+        self._record = record_fd
+        self._wakeup = wakeup
+        self._mark = f"{MARKER}={spec.name}".encode()
+        # With a subreaper the session finds nothing more, and an ended session's number may be used again.
+        self._session = None if ADOPTS else task.pid
+        self._ladder = Ladder()
+        self._poll = select.poll()
+        self._on: dict[int, Callable[[], object]] = {}
+        self._unsent = memoryview(spec.stdin or b"")
+        self._started_at = _wall_ms()
+        self._timeout_at = None if spec.timeout_s is None else time.monotonic() + spec.timeout_s
+        self._status: int | None = None
+        self._childless = False
+        self._given_up = False
+        self._stopping = False
+        self._asked = False
+        self._ask_at_exec = False
+        self._survivors = 0
+        self._timed_out = False
+        self._error: dict[str, object] | None = None
+        self._end: dict[str, object] = {}
+
+    def run(self) -> dict[str, object]:
+        """Supervise to the end; the fields of the exit slot."""
+        self._listen()
+        while not self._finished():
+            for fd, _ in self._poll.poll(self._pause_ms()):
+                self._on.get(fd, _nothing)()
+            self._keep_time()
+        self._drain()
+        self._sweep_orphans()
+        self._log.flush()
+        return self._exit_fields()
+
+    def _listen(self) -> None:
+        task = self._task
+        self._add(self._wakeup.fd, _IN, self._signalled)
+        self._add(task.failure, _IN, self._exec_known)
+        self._add(task.outputs[OUT], _IN, lambda: self._output(OUT))
+        self._add(task.outputs[ERR], _IN, lambda: self._output(ERR))
+        if task.stdin is not None:
+            self._add(task.stdin, select.POLLOUT, self._feed)
+
+    def _add(self, fd: int, events: int, call: Callable[[], object]) -> None:
+        os.set_blocking(fd, False)
+        self._poll.register(fd, events)
+        self._on[fd] = call
+
+    def _close(self, fd: int) -> None:
+        self._poll.unregister(fd)
+        del self._on[fd]
+        os.close(fd)
+
+    def _finished(self) -> bool:
+        return self._given_up or (self._status is not None and self._childless)
+
+    def _pause_ms(self) -> float | None:
+        times = [at for at in (self._timeout_at, self._ladder.next_deadline()) if at is not None]
+        # Rounded up: a poll that returns a moment early would spin.
+        return max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
+
+    # --- signals and ends
+
+    def _signalled(self) -> None:
+        numbers = self._wakeup.take()
+        if signal.SIGTERM in numbers:
+            self._look_for_stop()
+        if signal.SIGCHLD in numbers:
+            self._reap()
+
+    def _look_for_stop(self) -> None:
+        # A TERM without a durable stop is a service manager's: the task outlives its broker.
+        if record.read_slot(self._record, record.STOP) is not None:
+            self._begin_stop()
+
+    def _begin_stop(self) -> None:
+        self._asked = True
+        self._ladder.stop(time.monotonic(), self._spec.stop_grace_s)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._childless = True
+                return
+            if pid == 0:
+                return
+            if pid == self._task.pid:
+                self._main_ended(status, usage)
+
+    def _main_ended(self, status: int, usage: resource.struct_rusage) -> None:
+        self._status = status
+        self._stopping = record.read_slot(self._record, record.STOP) is not None
+        self._timeout_at = None
+        self._ladder.ended(time.monotonic())
+        self._end = {
+            "ended_at": _wall_ms(),
+            "maxrss_kib": usage.ru_maxrss,
+            "cpu_ms": round((usage.ru_utime + usage.ru_stime) * 1000),
+        }
+
+    # --- time
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        if self._timeout_at is not None and now >= self._timeout_at:
+            self._timeout_at = None
+            self._timed_out = True
+            self._begin_stop()
+        step = self._ladder.due(now)
+        if step is not None:
+            self._take(step)
+
+    def _take(self, step: str) -> None:
+        if step == SOFT:
+            self._ask()
+        elif step == GIVE_UP:
+            self._give_up()
+        else:
+            self._signal_tree({TERM: signal.SIGTERM, KILL: signal.SIGKILL}[step])
+
+    def _ask(self) -> None:
+        # Before exec the child ignores what the fork server ignores: the signal would be lost.
+        self._ask_at_exec = self._task.failure in self._on
+        # The whole group, as a terminal's Ctrl-C would: a shell in front of the agent passes nothing on.
+        if self._status is None and not self._ask_at_exec:
+            try:
+                os.killpg(self._task.pid, self._spec.stop_signal)
+            except (ProcessLookupError, PermissionError):
+                return
+
+    def _signal_tree(self, number: int) -> None:
+        tree.signal_all(tree.members(self._mark, self._session), number)
+
+    def _give_up(self) -> None:
+        # Only a process in an uninterruptible call, or of another user, survives a second of KILLs.
+        self._reap()
+        self._survivors = len(tree.members(self._mark, self._session))
+        self._given_up = True
+
+    def _sweep_orphans(self) -> None:
+        # What another process started for the task (a window in a tmux server) is no descendant; without a
+        # subreaper (macOS) neither is any orphan.
+        if (self._asked or not ADOPTS) and not self._given_up:
+            self._signal_tree(signal.SIGKILL)
+
+    # --- pipes
+
+    def _exec_known(self) -> None:
+        try:
+            report = os.read(self._task.failure, 64)
+        except BlockingIOError:
+            return
+        self._close(self._task.failure)
+        if report:
+            self._error = failure_of(report, self._spec)
+            return
+        self._note_start()
+        if self._ask_at_exec:
+            self._ask()
+
+    def _note_start(self) -> None:
+        fields = {**(record.read_slot(self._record, record.TASK) or {}), "at": _wall_ms()}
+        # Not durable: it speaks of a process, which a power cut takes along.
+        record.write_slot(self._record, record.STARTED, fields, durable=False)
+
+    def _output(self, stream: int) -> bool:
+        """Move one piece; whether there may be more at once."""
+        fd = self._task.outputs[stream]
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        if data:
+            self._log.write(stream, data)
+        else:
+            self._close(fd)
+        return bool(data)
+
+    def _feed(self) -> None:
+        fd = self._task.stdin
+        assert fd is not None
+        try:
+            self._unsent = self._unsent[os.write(fd, self._unsent[:_CHUNK]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._unsent = self._unsent[:0]
+        if not self._unsent:
+            self._close(fd)
+
+    def _drain(self) -> None:
+        # Every writer of the tree is dead; a stranger that was given the pipe must not hold us up.
+        if self._task.failure in self._on:
+            self._exec_known()
+        for stream in (OUT, ERR):
+            for _ in range(_PIPE_PIECES):
+                if self._task.outputs[stream] not in self._on or not self._output(stream):
+                    break
+
+    def _exit_fields(self) -> dict[str, object]:
+        status = self._status
+        ran = status is not None and self._error is None
+        code = os.waitstatus_to_exitcode(status) if ran and status is not None else None
+        return {
+            "exit_code": code if code is not None and code >= 0 else None,
+            "signal": -code if code is not None and code < 0 else None,
+            "timed_out": self._timed_out,
+            "stopped": self._stopping,
+            "started_at": self._started_at,
+            "ended_at": _wall_ms(),
+            **self._end,
+            "error": self._error,
+            "survivors": self._survivors,
+            "log_bytes": self._log.end,
+            "log_dropped": self._log.dropped,
+            "log_lost": self._log.lost,
+            "log_error": self._log.error,
+        }
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _nothing() -> None:
+    """For a descriptor that was closed earlier in the same round."""

@@ -1,0 +1,379 @@
+"""The supervisor: admits spawns, starts them in the order they came, and writes down how each ended.
+
+Decisions stand in journal entries; what follows from a committed one (a launch, a stop) is carried out after it.
+After a restart `recover` takes up every attempt the store knows of; none is ever started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relay.core.errors import Code, LocalFault, RelayError
+from relay.core.ids import BrokerId
+from relay.core.states import IN_HAND as IN_HAND_STATES
+from relay.core.states import TERMINAL, State
+from relay.spawn.admission import Admission, Judge
+from relay.spawn.agents.agent import Reader
+from relay.spawn.agents.registry import Agents, UnknownReader
+from relay.spawn.attempt import Exited, Output, Started, Vanished
+from relay.spawn.attempting import Attempting, End, Fenced, Plan, Unlaunchable
+from relay.spawn.ledger import Ledger, Step, ending
+from relay.spawn.outcome import Outcome, lost, not_started, outcome_of
+from relay.spawn.reading import LogReading
+from relay.spawn.requests import request_of
+from relay.store import attempts, spawns
+from relay.store.journal import Entry, Journal
+from relay.store.spawn_rows import BY_ID, COUNTS, IN_HAND, WAITING_HEADS, SpawnRow
+
+GRACE_S = 0.3
+MOST_FENCED = 5
+RETRY_S = 1.0
+SAY_EVERY_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What this machine gives to tasks.
+
+    Attributes:
+        parallel: how many may be in hand at once.
+        default_timeout_s: for requests that name none; None for no limit.
+        environment: makes a task's environment from the agent's additions and the spawn's id.
+    """
+
+    parallel: int
+    default_timeout_s: float | None
+    environment: Callable[[dict[str, str], str], dict[str, str]]
+
+
+def folder_name(spawn: str, attempt: int) -> str:
+    """The attempt folder's name, which is also the mark in the task's environment."""
+    return f"{spawn}-{attempt}"
+
+
+class Supervisor:
+    """Runs spawns on this machine.
+
+    Args:
+        own: this broker's id.
+        journal: where decisions are committed.
+        ledger: signs the steps.
+        attempting: carries attempts out.
+        agents: what can be run.
+        judge: asked before each start.
+        limits: what tasks get.
+    """
+
+    def __init__(
+        self,
+        own: BrokerId,
+        journal: Journal,
+        ledger: Ledger,
+        attempting: Attempting,
+        agents: Agents,
+        judge: Judge,
+        limits: Limits,
+    ) -> None:
+        self._own = own
+        self._journal = journal
+        self._ledger = ledger
+        self._attempting = attempting
+        self._agents = agents
+        self._judge = judge
+        self._limits = limits
+        self._stopping: set[str] = set()
+        self._running: set[asyncio.Task[None]] = set()
+        self._growth: dict[str, set[asyncio.Event]] = {}
+
+    # admitting, inside a transaction
+
+    def admit(self, entry: Entry, row: SpawnRow) -> SpawnRow:
+        """Decide on a spawn that has just been delivered; the row as it stands then."""
+        return self._consider(entry, row, self._judge(entry, row))
+
+    def _consider(self, entry: Entry, row: SpawnRow, admission: Admission) -> SpawnRow:
+        if admission.refusal is not None:
+            return self.refuse(entry, row, admission.refusal)
+        if admission.held:
+            return self._ledger.step(entry, row, Step(State.HELD, "a person here has to approve it"))
+        why = admission.waiting or self._no_slot(entry)
+        if why:
+            return self._wait(entry, row, why)
+        return self._start(entry, row, admission)
+
+    def refuse(self, entry: Entry, row: SpawnRow, refusal: RelayError) -> SpawnRow:
+        """End a spawn that may not start."""
+        return self._ledger.step(entry, row, Step(State.REJECTED, refusal.message, error=refusal.to_json()))
+
+    def _wait(self, entry: Entry, row: SpawnRow, why: str) -> SpawnRow:
+        if row.state is State.WAITING:
+            spawns.explain(entry.tx, row.id, why)
+            return row
+        return self._ledger.step(entry, row, Step(State.WAITING, why))
+
+    def _no_slot(self, entry: Entry) -> str:
+        counts = dict(COUNTS.all(entry.tx, target=self._own))
+        in_hand = sum(counts.get(state, 0) for state in IN_HAND_STATES)
+        if in_hand < self._limits.parallel:
+            return ""
+        ahead = counts.get(State.WAITING, 0)
+        return f"{in_hand} of {self._limits.parallel} slots busy, {ahead} ahead"
+
+    def _start(self, entry: Entry, row: SpawnRow, admission: Admission) -> SpawnRow:
+        n = row.attempt + 1
+        attempts.prepare(entry.tx, row.id, n, folder_name(row.id, n), entry.now)
+        step = Step(State.STARTING, attempt=n, cwd=admission.directory)
+        started = self._ledger.step(entry, row, step)
+        entry.then(lambda: self._go(self._attempt(started, admission)))
+        return started
+
+    def stop(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
+        """Stop a spawn of this machine; at once where it has not started, else the shim is asked after the commit."""
+        if row.state in TERMINAL:
+            return row
+        if row.state not in IN_HAND_STATES:
+            return self._ledger.step(entry, row, Step(State.CANCELLED, f"stopped by {by} before it started"))
+        spawns.request_stop(entry.tx, row.id, entry.now)
+        entry.then(lambda: self._go(self._ask_to_stop(row, by)))
+        return row
+
+    # carrying out
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("work on a spawn failed; it is taken up at the next start", exc_info=error)
+
+    async def _ask_to_stop(self, row: SpawnRow, by: str) -> None:
+        self._stopping.add(row.id)
+        attempt = self._attempting.folder(folder_name(row.id, row.attempt))
+        try:
+            await asyncio.to_thread(attempt.request_stop, by)
+        except FileNotFoundError:
+            # not prepared yet: `Attempting.run` looks at `_stopping` before it launches
+            return
+
+    async def _attempt(self, row: SpawnRow, admission: Admission) -> None:
+        try:
+            plan, reading = self._plan(row, admission)
+        except RelayError as fault:
+            await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
+            return
+        heard = _Heard(self, row, reading)
+        end = await self._attempting.run(plan, lambda: row.id in self._stopping, heard)
+        heard.over()
+        await self._ended(row, end, reading)
+
+    def _plan(self, row: SpawnRow, admission: Admission) -> tuple[Plan, LogReading]:
+        agent = self._agents.get(row.agent)
+        command = agent.command(request_of(row), row.attempt)
+        name = folder_name(row.id, row.attempt)
+        plan = Plan(
+            folder=name,
+            command=command,
+            environment=self._limits.environment({}, row.id),
+            directory=Path(admission.directory),
+            fresh=admission.fresh,
+            timeout_s=self._timeout(row),
+        )
+        return plan, LogReading(self._attempting.folder(name).log, agent.reader())
+
+    def _timeout(self, row: SpawnRow) -> float | None:
+        return row.timeout_s if row.timeout_s is not None else self._limits.default_timeout_s
+
+    async def _ended(self, row: SpawnRow, end: End, reading: LogReading) -> None:
+        match end:
+            case Exited(record):
+                finding = await asyncio.to_thread(reading.finding, record.exit_code or 0)
+                tail = await asyncio.to_thread(reading.tail)
+                outcome = outcome_of(row.id, record, finding, tail, self._timeout(row))
+                await self._finish(row, outcome, dataclasses.asdict(record))
+            case Vanished(_, survivors):
+                tail = await asyncio.to_thread(reading.tail)
+                await self._finish(row, lost(row.id, tail, self._journal.clock(), survivors), None)
+            case Fenced():
+                await self._requeue(row)
+            case Unlaunchable(fault):
+                await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
+
+    async def _finish(self, row: SpawnRow, outcome: Outcome, record: dict[str, Any] | None) -> None:
+        def decide(entry: Entry) -> None:
+            now = spawns.require(entry.tx, row.id)
+            if now.state in TERMINAL or now.attempt != row.attempt:
+                return
+            attempts.ended(entry.tx, row.id, row.attempt, entry.now, record)
+            self._ledger.step(entry, now, ending(outcome))
+            self._start_waiting(entry)
+
+        await self._commit_for_sure(decide)
+        self._stopping.discard(row.id)
+        self.grew(row.id)
+
+    async def _requeue(self, row: SpawnRow) -> None:
+        def decide(entry: Entry) -> None:
+            now = spawns.require(entry.tx, row.id)
+            if now.state is not State.STARTING or now.attempt != row.attempt:
+                return
+            attempts.fenced(entry.tx, row.id, row.attempt, entry.now)
+            self._after_fence(entry, now)
+            self._start_waiting(entry)
+
+        await self._commit_for_sure(decide)
+
+    def _after_fence(self, entry: Entry, row: SpawnRow) -> None:
+        if row.stop_requested is not None:
+            self._ledger.step(entry, row, Step(State.CANCELLED, "stopped before it started"))
+        elif row.attempt >= MOST_FENCED:
+            fault = LocalFault("it could not be started", code=Code.LAUNCH_FAILED, why=f"{row.attempt} attempts failed")
+            self._ledger.step(entry, row, ending(not_started(row.id, fault, entry.now)))
+        else:
+            self._ledger.step(entry, row, Step(State.WAITING, "its start was cut off before it began; it starts again"))
+
+    async def _commit_for_sure(self, decide: Callable[[Entry], None]) -> None:
+        # the end of a task is not to be lost to a full disk: the exit record waits, and so do we
+        while True:
+            try:
+                return await self._journal.commit(decide)
+            except LocalFault as fault:
+                _log.error("the end of a task is not written yet: %s: %s", fault.message, fault.why)
+                await asyncio.sleep(RETRY_S)
+
+    # starting what waits
+
+    def _start_waiting(self, entry: Entry) -> None:
+        blocked: set[BrokerId] = set()
+        for spawn, origin in WAITING_HEADS.all(entry.tx, target=self._own):
+            if self._no_slot(entry):
+                return
+            if origin not in blocked and self._reconsider(entry, spawns.require(entry.tx, spawn)) is State.WAITING:
+                blocked.add(origin)  # its grant is used up: what else it has waiting would fare the same
+
+    def _reconsider(self, entry: Entry, row: SpawnRow) -> State:
+        if row.expires <= entry.now:
+            why = "it was not to be started after its time to live"
+            return self._ledger.step(entry, row, Step(State.EXPIRED, why)).state
+        return self._consider(entry, row, self._judge(entry, row)).state
+
+    async def start_waiting(self) -> None:
+        """Start what waits and may start now."""
+        await self._journal.commit(self._start_waiting)
+
+    # what a running attempt tells
+
+    def growth(self, spawn: str) -> asyncio.Event:
+        """An event that is set when the spawn's transcript grows or the spawn ends; give it back to `forget`."""
+        event = asyncio.Event()
+        self._growth.setdefault(spawn, set()).add(event)
+        return event
+
+    def forget(self, spawn: str, event: asyncio.Event) -> None:
+        """The follower that asked for this event is done."""
+        followers = self._growth.get(spawn, set())
+        followers.discard(event)
+        if not followers:
+            self._growth.pop(spawn, None)
+
+    def grew(self, spawn: str) -> None:
+        """There is new output, or the end."""
+        for event in self._growth.get(spawn, ()):
+            event.set()
+
+    def log_of(self, spawn: str, attempt: int) -> Path:
+        """The transcript of an attempt on this machine, there or not."""
+        return self._attempting.folder(folder_name(spawn, attempt)).log
+
+    def seen_running(self, row: SpawnRow, at: int) -> None:
+        """The task is past its exec and has spoken or lived through its grace."""
+
+        def decide(entry: Entry) -> None:
+            now = BY_ID.one(entry.tx, id=row.id)
+            if now is not None and now.state is State.STARTING and now.attempt == row.attempt:
+                attempts.started(entry.tx, row.id, row.attempt, at)
+                self._ledger.step(entry, now, Step(State.RUNNING, started=at))
+
+        self._go(self._commit_for_sure(decide))
+
+    def said(self, row: SpawnRow, words: list[str]) -> None:
+        """The agent told of its progress."""
+        text = words[-1]
+        self._go(self._commit_for_sure(lambda entry: entry.event("spawn.log", {"spawn": row.id, "text": text})))
+
+    # starting up and going down
+
+    async def recover(self) -> None:
+        """Take up every attempt that an earlier run of this broker left unfinished."""
+        for row in await self._journal.store.all(IN_HAND, target=self._own):
+            self._go(self._resume(row))
+        await self.start_waiting()
+
+    async def _resume(self, row: SpawnRow) -> None:
+        name = folder_name(row.id, row.attempt)
+        reading = LogReading(self._attempting.folder(name).log, self._reader(row))
+        if row.stop_requested is not None:
+            await self._ask_to_stop(row, "an earlier request")
+        heard = _Heard(self, row, reading)
+        end = await self._attempting.resume(name, heard)
+        heard.over()
+        await self._ended(row, end, reading)
+
+    def _reader(self, row: SpawnRow) -> Reader:
+        try:
+            return self._agents.get(row.agent).reader()
+        except RelayError:
+            # agents.toml was changed meanwhile: nobody can read what it says, so nobody may call it a success
+            return UnknownReader(row.agent)
+
+    async def close(self) -> None:
+        """Let go of every attempt; all of them go on."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+
+class _Heard:
+    """Turns an attempt's signs of life into the supervisor's words."""
+
+    def __init__(self, supervisor: Supervisor, row: SpawnRow, reading: LogReading) -> None:
+        self._supervisor = supervisor
+        self._row = row
+        self._reading = reading
+        self._started: Started | None = None
+        self._told = row.state is not State.STARTING
+        self._said_at = 0.0
+
+    def __call__(self, event: Started | Output) -> None:
+        if isinstance(event, Started):
+            self._started = event
+            asyncio.get_running_loop().call_later(GRACE_S, self._running)
+        else:
+            self._running()
+            self._supervisor.grew(self._row.id)
+            self._progress()
+
+    def _progress(self) -> None:
+        words = self._reading.progress()
+        if words and time.monotonic() - self._said_at >= SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            self._supervisor.said(self._row, words)
+
+    def over(self) -> None:
+        """The attempt has ended: a grace that runs out now says nothing any more."""
+        self._told = True
+
+    def _running(self) -> None:
+        if self._started is not None and not self._told:
+            self._told = True
+            self._supervisor.seen_running(self._row, self._started.at)

@@ -1,0 +1,53 @@
+"""Sweeping what a vanished shim left behind, from the broker.
+
+Three nets (design §7): the fork server adopts and kills orphans by itself; here the environment's mark finds what
+kept its environment, the task's session what cleared it, and descent what both have started.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from relay.spawn.shim import processes
+from relay.spawn.shim.spec import MARKER
+from relay.spawn.shim.tree import signal_all
+
+_SWEEP_S = 2.0
+_LOOK_AGAIN_S = 0.01
+
+
+def find(name: str, task: tuple[int, int] | None) -> list[processes.Process]:
+    """The living processes of an attempt's tree.
+
+    Args:
+        name: the attempt folder's name, which the task's environment carries.
+        task: pid and start ticks of the task's main process, of *this* boot; None where they are not known.
+    """
+    table = processes.table()
+    mark = f"{MARKER}={name}".encode()
+    pids = {pid for pid in table if processes.carries(pid, mark)} | _session(table, task)
+    pids |= processes.descendants(table, pids)
+    return [table[pid] for pid in pids if table[pid].alive]
+
+
+def sweep(name: str, task: tuple[int, int] | None) -> int:
+    """Kill the tree, blocking for at most about 2 s; how many processes are still alive. Arguments as `find`."""
+    deadline = time.monotonic() + _SWEEP_S
+    while living := find(name, task):
+        if time.monotonic() > deadline:
+            break
+        signal_all(living, signal.SIGKILL)
+        time.sleep(_LOOK_AGAIN_S)
+    return len(living)
+
+
+def _session(table: dict[int, processes.Process], task: tuple[int, int] | None) -> set[int]:
+    if task is None:
+        return set()
+    pid, ticks = task
+    leader = table.get(pid)
+    # The number lives on while the session has members; another process under it is another session.
+    if leader is not None and leader.ticks != ticks:
+        return set()
+    return {each.pid for each in table.values() if each.session == pid and each.ticks >= ticks}

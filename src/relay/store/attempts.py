@@ -1,0 +1,86 @@
+"""Attempts at a spawn on this machine, each with the folder of its shim."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from relay.store.query import Query, Tx, columns, mapper, to_json
+
+
+class AttemptState(StrEnum):
+    """How far an attempt got, as far as this store was told."""
+
+    PREPARED = "prepared"
+    STARTED = "started"
+    ENDED = "ended"
+    FENCED = "fenced"
+
+
+OPEN = (AttemptState.PREPARED, AttemptState.STARTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try. Times in milliseconds; `exit` is the shim's exit record, or None."""
+
+    spawn: str
+    n: int
+    folder: str
+    state: AttemptState
+    prepared: int
+    started: int | None = None
+    ended: int | None = None
+    exit: dict[str, Any] | None = None
+
+
+_row = mapper(Attempt, state=AttemptState, exit=json.loads)
+_SELECT = f"SELECT {columns(Attempt)} FROM attempts"
+
+OF_SPAWN: Query[Attempt] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n", _row)
+NEWEST: Query[Attempt] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n DESC LIMIT 1", _row)
+UNFINISHED: Query[Attempt] = Query(f"{_SELECT} WHERE state IN ('prepared', 'started') ORDER BY spawn, n", _row)
+
+
+def prepare(tx: Tx, spawn: str, n: int, folder: str, now: int) -> None:
+    """Record an attempt before its shim is asked for.
+
+    Args:
+        n: from 1; a second attempt of one number is refused by the table (sqlite3.IntegrityError).
+        folder: where its lock, record and log are.
+        now: milliseconds.
+    """
+    tx.execute(
+        "INSERT INTO attempts (spawn, n, folder, state, prepared) VALUES (?, ?, ?, 'prepared', ?)",
+        (spawn, n, folder, now),
+    )
+
+
+def started(tx: Tx, spawn: str, n: int, now: int) -> bool:
+    """The task is past its exec; whether the attempt was prepared until now."""
+    sql = "UPDATE attempts SET state = 'started', started = ? WHERE spawn = ? AND n = ? AND state = 'prepared'"
+    return tx.execute(sql, (now, spawn, n)).rowcount > 0
+
+
+def ended(tx: Tx, spawn: str, n: int, now: int, exit_record: dict[str, Any] | None) -> bool:
+    """The attempt is over; whether it was open until now.
+
+    Args:
+        exit_record: the shim's, or None where the attempt is lost.
+    """
+    return _finish(tx, spawn, n, AttemptState.ENDED, now, exit_record)
+
+
+def fenced(tx: Tx, spawn: str, n: int, now: int) -> bool:
+    """The attempt never started and never will; whether it was open until now."""
+    return _finish(tx, spawn, n, AttemptState.FENCED, now, None)
+
+
+def _finish(tx: Tx, spawn: str, n: int, state: AttemptState, now: int, record: dict[str, Any] | None) -> bool:
+    sql = (
+        "UPDATE attempts SET state = ?, ended = ?, exit = ?"
+        " WHERE spawn = ? AND n = ? AND state IN ('prepared', 'started')"
+    )
+    return tx.execute(sql, (str(state), now, to_json(record), spawn, n)).rowcount > 0

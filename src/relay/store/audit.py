@@ -1,0 +1,54 @@
+"""The audit log's rows. The hash chain is the trust room's: here an entry is bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from relay.store.query import Query, Tx, mapper
+
+GENESIS = bytes(32)  # what the first entry is chained to
+
+MakeEntry: TypeAlias = Callable[[int, bytes], tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One entry: its number from 1, when (milliseconds), its bytes and the hash (32 bytes) of chain and entry."""
+
+    seq: int
+    at: int
+    entry: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """The newest entry's number and hash."""
+
+    seq: int
+    hash: bytes
+
+
+_SELECT = "SELECT seq, at, entry, hash FROM audit"
+_row = mapper(AuditRow)
+
+SINCE: Query[AuditRow] = Query(f"{_SELECT} WHERE seq > :seq ORDER BY seq LIMIT :limit", _row)
+NEWEST: Query[AuditRow] = Query(f"{_SELECT} ORDER BY seq DESC LIMIT :limit", _row)
+HEAD: Query[AuditHead] = Query("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", mapper(AuditHead))
+
+
+def append(tx: Tx, at: int, make_entry: MakeEntry) -> AuditHead:
+    """Add an entry to the chain; the new head.
+
+    Args:
+        at: milliseconds.
+        make_entry: from the entry's number and the hash before it (`GENESIS` for the first), the entry's bytes
+            and its hash.
+    """
+    head = HEAD.one(tx) or AuditHead(0, GENESIS)
+    seq = head.seq + 1
+    entry, digest = make_entry(seq, head.hash)
+    tx.execute("INSERT INTO audit VALUES (?, ?, ?, ?)", (seq, at, entry, digest))
+    return AuditHead(seq, digest)

@@ -1,0 +1,142 @@
+"""The store as its users see it: `write` an op, read a query, back up, check."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from relay.store import faults
+from relay.store.migrations import back_up
+from relay.store.opening import Opened, connect, open_file
+from relay.store.query import Query, Tx
+from relay.store.reading import Readers
+from relay.store.writer import Writer
+
+T = TypeVar("T")
+MAX_PROBLEMS = 20
+
+
+class Store:
+    """One SQLite file, opened by one process. Made by `Store.open`; used from the loop that opened it."""
+
+    def __init__(self, path: Path, opened: Opened, readers: Readers) -> None:
+        self.path = path
+        self._lock = opened.lock
+        self._readers = readers
+        self._writer = Writer(opened.connection, path, asyncio.get_running_loop())
+
+    @classmethod
+    async def open(cls, path: Path, *, readers: int = 2) -> Store:
+        """Open or make the store and bring it to the newest schema.
+
+        Args:
+            path: the file; its folder exists.
+            readers: how many reading connections.
+
+        Raises:
+            LocalFault: `already_running`, `store_corrupt`, `store_newer`, `disk_full` or `store_fault`.
+        """
+        opened = await asyncio.to_thread(open_file, path, time.time_ns() // 1_000_000)
+        reading = Readers(path)
+        try:
+            await reading.open(readers)
+        except BaseException:
+            opened.connection.close()
+            opened.lock.close()
+            raise
+        return cls(path, opened, reading)
+
+    async def __aenter__(self) -> Store:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def write(self, op: Callable[[Tx], T]) -> T:
+        """Run an op in the next batch; when this returns, what it did is on disk.
+
+        A cancelled caller's op runs all the same, wholly or not at all.
+
+        Args:
+            op: synchronous, without I/O of its own, run on the writer thread; it must not commit or roll back.
+                What it raises undoes it alone and is raised here.
+
+        Raises:
+            LocalFault: `disk_full`, `store_corrupt` or `store_fault`: nothing of the batch was done.
+        """
+        return await self.submit(op)
+
+    def submit(self, op: Callable[[Tx], T]) -> asyncio.Future[T]:
+        """Hand an op over at once; the future is done after its COMMIT. As `write` in all else."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._writer.submit(op, done)
+        return done
+
+    def write_soon(self, op: Callable[[Tx], object]) -> None:
+        """Run an op in the next batch without waiting; for what may be lost in a crash. A failure is logged.
+
+        Raises:
+            LocalFault: the store is closed.
+        """
+        self._writer.submit(op, None)
+
+    async def all(self, query: Query[T], /, **params: Any) -> list[T]:
+        """Every row of a query, as of the last commit."""
+        return [query.row(found) for found in await self._readers.rows(query.sql, params)]
+
+    async def one(self, query: Query[T], /, **params: Any) -> T | None:
+        """The first row of a query or None, as of the last commit."""
+        found = await self._readers.rows(query.sql, params)
+        return query.row(found[0]) if found else None
+
+    async def integrity(self, *, thorough: bool = False) -> list[str]:
+        """What SQLite finds wrong with the file, at most twenty lines; empty is well. Reads all of it.
+
+        Args:
+            thorough: check the indexes against their tables too.
+        """
+        return await asyncio.to_thread(_problems, self.path, "integrity_check" if thorough else "quick_check")
+
+    async def back_up(self, copy: Path) -> None:
+        """Write a consistent, compacted, durable copy while work goes on.
+
+        Args:
+            copy: the new file, mode 0600; replaced where it exists.
+
+        Raises:
+            LocalFault: `disk_full` or `store_fault`.
+        """
+        await asyncio.to_thread(_copy, self.path, copy)
+
+    async def close(self) -> None:
+        """Commit what was handed over, close, let the next opener in; safe to call twice."""
+        await self._readers.close()
+        await self._writer.close()
+        self._lock.close()
+
+
+def _problems(path: Path, check: str) -> list[str]:
+    connection = connect(path)
+    try:
+        found = [str(line) for (line,) in connection.execute(f"PRAGMA {check}({MAX_PROBLEMS})")]
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    finally:
+        connection.close()
+    return [] if found == ["ok"] else found
+
+
+def _copy(path: Path, copy: Path) -> None:
+    connection = connect(path)
+    try:
+        back_up(connection, copy)
+    except sqlite3.Error as error:
+        raise (faults.fault_of(error, path) or error) from None
+    except OSError as error:
+        raise faults.of_system(error, copy) from None
+    finally:
+        connection.close()

@@ -1,0 +1,52 @@
+"""The event stream, numbered, so that every subscriber can resume."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from relay.store.query import Query, Tx, first_column, mapper
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event; `at` in milliseconds, `data` its own keys."""
+
+    seq: int
+    at: int
+    kind: str
+    data: dict[str, Any]
+
+
+SINCE: Query[Event] = Query(
+    "SELECT seq, at, kind, data FROM events WHERE seq > :seq ORDER BY seq LIMIT :limit", mapper(Event, data=json.loads)
+)
+LOWEST: Query[int | None] = Query("SELECT min(seq) FROM events", first_column)
+HIGHEST: Query[int] = Query(
+    "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)", first_column
+)
+
+
+def append(tx: Tx, kind: str, data: dict[str, Any], at: int) -> int:
+    """Add an event; its number.
+
+    Args:
+        kind: such as `spawn.state`.
+        data: its own keys.
+        at: milliseconds.
+    """
+    text = json.dumps(data, separators=(",", ":"))
+    return tx.execute("INSERT INTO events (at, kind, data) VALUES (?, ?, ?)", (at, kind, text)).lastrowid or 0
+
+
+def was_purged(tx: Tx, seq: int) -> bool:
+    """Whether events after this number are gone, so that who resumes there must be told `reset`."""
+    lowest = LOWEST.one(tx)
+    return seq < (HIGHEST.one(tx) or 0) if lowest is None else seq + 1 < lowest
+
+
+def purge(tx: Tx, keep: int) -> int:
+    """Delete all but the newest `keep` events; how many."""
+    highest = HIGHEST.one(tx) or 0
+    return tx.execute("DELETE FROM events WHERE seq <= ?", (highest - keep,)).rowcount

@@ -1,0 +1,108 @@
+"""SQLite's storage errors in the words of the product.
+
+    sqlite3.Error
+    ├── FULL                              LocalFault disk_full
+    ├── CORRUPT, NOTADB                   LocalFault store_corrupt
+    ├── IOERR, CANTOPEN, READONLY, BUSY … LocalFault store_fault
+    └── the rest                          a defect of ours, raised as it is
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+from relay.core.errors import Code, LocalFault
+
+BACKUPS = "backups"
+_LOW_WATER = 64 * 1024  # bytes; SQLite reports a full disk as an I/O error where it could not grow its -shm file
+
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_TROUBLE = {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOLFS,
+}
+
+
+def disk_full(path: Path) -> LocalFault:
+    """The fault of a full disk.
+
+    Args:
+        path: the store's file.
+    """
+    return LocalFault(
+        "the disk is full; nothing was recorded",
+        code=Code.DISK_FULL,
+        why=f"{path.parent} has no room for the store",
+        hint=f"free some space: df -h {path.parent}",
+    )
+
+
+def corrupt(path: Path, why: str) -> LocalFault:
+    """The fault of a damaged store; it is never replaced or repaired silently.
+
+    Args:
+        path: the store's file.
+        why: what was found.
+    """
+    return LocalFault(
+        f"the store {path} is damaged or is not a Relay store",
+        code=Code.STORE_CORRUPT,
+        why=why,
+        hint=f"relay doctor; copies made before upgrades are in {path.parent / BACKUPS}",
+    )
+
+
+def trouble(path: Path, why: str) -> LocalFault:
+    """The fault of a store that cannot be read or written now.
+
+    Args:
+        path: the store's file.
+        why: what the system said.
+    """
+    return LocalFault(f"the store {path} cannot be used now", code=Code.STORE_FAULT, why=why, hint="relay doctor")
+
+
+def closed(path: Path) -> LocalFault:
+    """The fault of using a store after `close`."""
+    return LocalFault(f"the store {path} is closed", why="the broker is stopping", hint="relay up")
+
+
+def _no_room(path: Path) -> bool:
+    try:
+        free = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return free.f_bavail * free.f_frsize < _LOW_WATER
+
+
+def fault_of(error: sqlite3.Error, path: Path) -> LocalFault | None:
+    """The fault this SQLite error means, or None where it is a defect of the SQL.
+
+    Args:
+        error: what SQLite raised.
+        path: the store's file.
+    """
+    extended: int | None = getattr(error, "sqlite_errorcode", None)
+    if extended is None:
+        return None
+    primary = extended & 0xFF
+    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _no_room(path)):
+        return disk_full(path)
+    if primary in _DAMAGE:
+        return corrupt(path, str(error))
+    return trouble(path, f"{error} ({error.sqlite_errorname})") if primary in _TROUBLE else None
+
+
+def of_system(error: OSError, path: Path) -> LocalFault:
+    """The fault an operating system's error means for the store."""
+    return disk_full(path) if error.errno in (errno.ENOSPC, errno.EDQUOT) else trouble(path, str(error))

@@ -1,0 +1,146 @@
+"""The journal: what a transaction decided leaves this broker only after its COMMIT.
+
+An `Entry` is one transaction and what follows from it: envelopes for the outbox, events for subscribers,
+callbacks. All of it is written inside the transaction; the interpreter carries it out after the commit, in
+order. A rolled back entry leaves nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from relay.core.delivery import Outgoing
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.store import events
+from relay.store.engine import Store
+from relay.store.events import Event
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is to be sealed and kept in the outbox.
+
+    Attributes:
+        recipient: the broker it is for.
+        kind: its kind.
+        content: its body's keys.
+        operation: the id its effect is deduped by at the recipient.
+        spawn: the spawn it belongs to, for `relay outbox`.
+        ttl: how long it may wait, milliseconds.
+    """
+
+    recipient: BrokerId
+    kind: Kind
+    content: dict[str, Any]
+    operation: str
+    ttl: int
+    spawn: str | None = None
+
+
+class Postbox(Protocol):
+    """Seals letters and puts them into the outbox."""
+
+    def post(self, tx: sqlite3.Connection, letter: Letter, now: int) -> Outgoing | None:
+        """Seal and insert, inside the transaction; None where the recipient is no member (any more)."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One open transaction.
+
+    Attributes:
+        tx: the connection, for the store's functions.
+        now: milliseconds since 1970.
+    """
+
+    tx: sqlite3.Connection
+    now: int
+    _postbox: Postbox
+    posted: list[tuple[BrokerId, Outgoing]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    following: list[Callable[[], None]] = field(default_factory=list)
+
+    def post(self, letter: Letter) -> bool:
+        """Put a letter into the outbox; False where the recipient is no member (any more)."""
+        outgoing = self._postbox.post(self.tx, letter, self.now)
+        if outgoing is None:
+            return False
+        self.posted.append((letter.recipient, outgoing))
+        return True
+
+    def event(self, kind: str, data: dict[str, Any]) -> None:
+        """Record an event; subscribers hear of it after the commit."""
+        seq = events.append(self.tx, kind, data, self.now)
+        self.events.append(Event(seq, self.now, kind, data))
+
+    def then(self, callback: Callable[[], None]) -> None:
+        """Call this on the event loop after the commit."""
+        self.following.append(callback)
+
+    def mark(self) -> tuple[int, int, int]:
+        """Where the entry stands, for `forget_since`."""
+        return len(self.posted), len(self.events), len(self.following)
+
+    def forget_since(self, mark: tuple[int, int, int]) -> None:
+        """Drop what was added since the mark: its savepoint was rolled back."""
+        del self.posted[mark[0] :], self.events[mark[1] :], self.following[mark[2] :]
+
+
+class Journal:
+    """Runs entries on the store's writer and carries out what follows from them.
+
+    Args:
+        store: the open store.
+        postbox: seals letters.
+        clock: milliseconds since 1970.
+    """
+
+    def __init__(self, store: Store, postbox: Postbox, clock: Callable[[], int]) -> None:
+        self.store = store
+        self.clock = clock
+        self._postbox = postbox
+        self._on_posted: Callable[[BrokerId, Outgoing], None] = lambda recipient, outgoing: None
+        self._on_event: Callable[[Event], None] = lambda event: None
+
+    def connect(
+        self, on_posted: Callable[[BrokerId, Outgoing], None], on_event: Callable[[Event], None]
+    ) -> None:
+        """Say who hears of committed envelopes and events."""
+        self._on_posted, self._on_event = on_posted, on_event
+
+    async def commit(self, decide: Callable[[Entry], T]) -> T:
+        """Run `decide` in a transaction of its own, then carry out what it decided.
+
+        Raises:
+            LocalFault: the store could not commit; nothing happened.
+            Exception: whatever `decide` raised; nothing happened.
+        """
+        entries: list[Entry] = []
+
+        def operation(tx: sqlite3.Connection) -> T:
+            entry = Entry(tx, self.clock(), self._postbox)
+            entries[:] = [entry]
+            return decide(entry)
+
+        done = self.store.submit(operation)
+        done.add_done_callback(lambda ended: self._carry_out(ended, entries))
+        # shielded: a caller that is cancelled does not keep what was committed from being carried out
+        return await asyncio.shield(done)
+
+    def _carry_out(self, ended: asyncio.Future[Any], entries: list[Entry]) -> None:
+        if ended.cancelled() or ended.exception() is not None:
+            return
+        entry = entries[0]
+        for recipient, outgoing in entry.posted:
+            self._on_posted(recipient, outgoing)
+        for event in entry.events:
+            self._on_event(event)
+        for callback in entry.following:
+            callback()

@@ -1,0 +1,209 @@
+"""Durable envelopes on their way out. Only the recipient's receipt, or this broker's owner, removes a row."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relay.core.errors import Code, LocalFault
+from relay.core.ids import BrokerId
+from relay.store.query import Query, Tx, columns, first_column, mapper, placed
+
+
+class OutboxState(StrEnum):
+    """Whether a row is still sent."""
+
+    PENDING = "pending"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """An envelope to post.
+
+    Attributes:
+        id: the envelope's, 16 bytes.
+        kind: the header's.
+        operation: what its effect is deduped by; with recipient and kind unique among the rows.
+        spawn: the spawn it is about, or None.
+        envelope: its bytes.
+        created, expires: the header's, milliseconds.
+        tries: 1 where it may leave as soon as it is committed.
+    """
+
+    id: bytes
+    recipient: BrokerId
+    kind: str
+    operation: str
+    envelope: bytes
+    created: int
+    expires: int
+    spawn: str | None = None
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much the outbox may hold, dead letters counted."""
+
+    envelopes: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A row of a page to send: `n` is where the next page starts."""
+
+    n: int
+    id: bytes
+    envelope: bytes
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLine:
+    """A row as it is listed, without its envelope. `bytes` is the envelope's length, times in milliseconds."""
+
+    n: int
+    id: bytes
+    recipient: BrokerId
+    kind: str
+    operation: str
+    spawn: str | None
+    bytes: int
+    created: int
+    expires: int
+    tries: int
+    last_try: int | None
+    state: OutboxState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the outbox holds: envelopes, their bytes, when the oldest was made (milliseconds or None)."""
+
+    envelopes: int
+    bytes: int
+    oldest: int | None
+
+
+_line = mapper(OutboxLine, state=OutboxState)
+_SELECT = f"SELECT {columns(OutboxLine)} FROM outbox"
+
+# at least one envelope however large, then as many as fit
+PAGE: Query[Parcel] = Query(
+    "SELECT n, id, envelope, tries FROM (SELECT *, sum(bytes) OVER (ORDER BY n) AS running FROM"
+    " (SELECT n, id, envelope, tries, bytes FROM outbox"
+    " WHERE recipient = :recipient AND n > :after AND state = 'pending' ORDER BY n LIMIT :limit))"
+    " WHERE running <= :max_bytes OR running = bytes ORDER BY n",
+    mapper(Parcel),
+)
+ALL: Query[OutboxLine] = Query(f"{_SELECT} ORDER BY n LIMIT :limit", _line)
+BY_ID: Query[OutboxLine] = Query(f"{_SELECT} WHERE id = :id", _line)
+BY_RECIPIENT: Query[OutboxLine] = Query(f"{_SELECT} WHERE recipient = :recipient ORDER BY n", _line)
+BY_SPAWN: Query[OutboxLine] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n", _line)
+EXPIRED: Query[OutboxLine] = Query(
+    f"{_SELECT} WHERE state = 'pending' AND expires <= :now ORDER BY expires LIMIT :limit", _line
+)
+WAITING: Query[tuple[BrokerId, int]] = Query(
+    "SELECT recipient, count(*) FROM outbox WHERE state = 'pending' GROUP BY recipient", lambda row: (row[0], row[1])
+)
+TOTALS: Query[Totals] = Query(
+    "SELECT envelopes, bytes, (SELECT created FROM outbox ORDER BY n LIMIT 1) FROM outbox_size", mapper(Totals)
+)
+_SAME: Query[int] = Query(
+    "SELECT n FROM outbox WHERE recipient = :recipient AND kind = :kind AND operation = :operation", first_column
+)
+
+
+def _check_room(tx: Tx, more: int, quota: Quota) -> None:
+    envelopes, held = tx.execute("SELECT envelopes, bytes FROM outbox_size").fetchone()
+    if envelopes < quota.envelopes and held + more <= quota.bytes:
+        return
+    raise LocalFault(
+        "the outbox is full; nothing was queued",
+        code=Code.OUTBOX_FULL,
+        why=f"{envelopes} of at most {quota.envelopes} envelopes, {held} of at most {quota.bytes} bytes wait",
+        hint="relay outbox",
+    )
+
+
+def post(tx: Tx, item: Posting, quota: Quota | None) -> int | None:
+    """Put an envelope in the outbox: its number, or None where the same operation waits there already.
+
+    Args:
+        item: the envelope.
+        quota: what the outbox may hold then; None for what must not be refused (a result).
+
+    Raises:
+        LocalFault: `outbox_full`.
+    """
+    if _SAME.one(tx, recipient=item.recipient, kind=item.kind, operation=item.operation) is not None:
+        return None
+    if quota is not None:
+        _check_room(tx, len(item.envelope), quota)
+    values = {field.name: getattr(item, field.name) for field in dataclasses.fields(Posting)}
+    values["bytes"] = len(item.envelope)
+    return tx.execute(placed("outbox", values), values).lastrowid
+
+
+def reseal(tx: Tx, old: bytes, new: bytes, envelope: bytes, expires: int) -> bool:
+    """Replace an envelope by its content sealed again (another key, another expiry); False where it is gone.
+
+    Args:
+        old, new: envelope ids.
+        envelope: the new bytes.
+        expires: the new header's, milliseconds.
+    """
+    sql = "UPDATE outbox SET id = ?, envelope = ?, bytes = ?, expires = ? WHERE id = ?"
+    return tx.execute(sql, (new, envelope, len(envelope), expires, old)).rowcount > 0
+
+
+def receipted(tx: Tx, recipient: BrokerId, envelopes: Iterable[bytes]) -> list[OutboxLine]:
+    """Remove what its recipient has taken; the removed rows.
+
+    Args:
+        recipient: who signed the receipt: rows for others stay, whatever it says.
+        envelopes: ids; unknown ones are ignored.
+    """
+    lines = [line for each in envelopes if (line := BY_ID.one(tx, id=each)) and line.recipient == recipient]
+    tx.executemany("DELETE FROM outbox WHERE n = ?", [(line.n,) for line in lines])
+    return lines
+
+
+def mark_tried(tx: Tx, envelopes: Iterable[bytes], now: int) -> None:
+    """Count a sending of these ids at this moment (milliseconds)."""
+    sql = "UPDATE outbox SET tries = tries + 1, last_try = ? WHERE id = ?"
+    tx.executemany(sql, [(now, each) for each in envelopes])
+
+
+def dead_letter(tx: Tx, envelope: bytes, reason: str) -> bool:
+    """Stop sending a row and show it as dead; whether it was pending."""
+    sql = "UPDATE outbox SET state = 'dead', reason = ? WHERE id = ? AND state = 'pending'"
+    return tx.execute(sql, (reason, envelope)).rowcount > 0
+
+
+def retry(tx: Tx, envelope: bytes) -> bool:
+    """Send a dead letter again; whether there was one."""
+    # a new number: links have paged past the old one
+    sql = (
+        "UPDATE outbox SET state = 'pending', reason = '', tries = 0,"
+        " n = (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'outbox') WHERE id = ? AND state = 'dead'"
+    )
+    if tx.execute(sql, (envelope,)).rowcount == 0:
+        return False
+    tx.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'outbox'")
+    return True
+
+
+def drop(tx: Tx, envelope: bytes) -> bool:
+    """Delete a row unsent; whether there was one."""
+    return tx.execute("DELETE FROM outbox WHERE id = ?", (envelope,)).rowcount > 0
+
+
+def drop_for(tx: Tx, recipient: BrokerId) -> int:
+    """Delete everything for a broker that was evicted or forgotten; how many rows."""
+    return tx.execute("DELETE FROM outbox WHERE recipient = ?", (recipient,)).rowcount

@@ -1,0 +1,90 @@
+"""What is known of the other brokers. The roster says who is a member; this says where and when it was seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from relay.core.ids import BrokerId
+from relay.store.query import Query, Tx, columns, mapper, placed, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One broker that is not this one.
+
+    Attributes:
+        public, sealing_public: raw Ed25519 and X25519 keys, 32 bytes.
+        addresses: `host:port` texts, or whatever documents the broker room keeps.
+        last_seen: when a link to it last spoke, milliseconds.
+        incarnation, nonce: the highest that a hello of it stated.
+        frozen: its rights are suspended (a clone was seen) until its owner here allows it again.
+        clock_skew_ms: its clock minus ours.
+        grants_to_us: what it said we may do there; None where it has not said.
+        agents: what it said it has.
+    """
+
+    id: BrokerId
+    public: bytes
+    sealing_public: bytes | None = None
+    name: str = ""
+    addresses: tuple[Any, ...] = ()
+    last_seen: int | None = None
+    incarnation: int = 0
+    nonce: bytes | None = None
+    frozen: bool = False
+    clock_skew_ms: int | None = None
+    version: str = ""
+    grants_to_us: list[Any] | None = None
+    agents: tuple[Any, ...] = ()
+
+
+def _texts(stored: str) -> tuple[Any, ...]:
+    return tuple(json.loads(stored))
+
+
+_row = mapper(Peer, addresses=_texts, frozen=bool, grants_to_us=json.loads, agents=_texts)
+_SELECT = f"SELECT {columns(Peer)} FROM peers"
+
+ALL: Query[Peer] = Query(f"{_SELECT} ORDER BY name, id", _row)
+BY_ID: Query[Peer] = Query(f"{_SELECT} WHERE id = :id", _row)
+BY_NAME: Query[Peer] = Query(f"{_SELECT} WHERE name = :name ORDER BY id", _row)
+BY_PREFIX: Query[Peer] = Query(f"{_SELECT} WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id", _row)
+
+
+def _stored(peer: Peer) -> dict[str, Any]:
+    values: dict[str, Any] = {item.name: getattr(peer, item.name) for item in dataclasses.fields(Peer)}
+    return values | {key: to_json(values[key]) for key in ("addresses", "grants_to_us", "agents")}
+
+
+def upsert(tx: Tx, peer: Peer) -> None:
+    """Write the whole row, new or not."""
+    values = _stored(peer)
+    changes = ", ".join(f"{key} = excluded.{key}" for key in values if key != "id")
+    tx.execute(f"{placed('peers', values)} ON CONFLICT (id) DO UPDATE SET {changes}", values)
+
+
+def change(tx: Tx, peer: BrokerId, **changes: Any) -> Peer | None:
+    """Replace some fields of a row; the new row, or None where there is no such peer.
+
+    Args:
+        changes: fields of `Peer` by name, in the form they have there.
+    """
+    found = BY_ID.one(tx, id=peer)
+    if found is None:
+        return None
+    changed = dataclasses.replace(found, **changes)
+    upsert(tx, changed)
+    return changed
+
+
+def note_seen(tx: Tx, peer: BrokerId, now: int) -> None:
+    """Remember that a link to this peer spoke; never goes back."""
+    tx.execute("UPDATE peers SET last_seen = max(coalesce(last_seen, 0), ?) WHERE id = ?", (now, peer))
+
+
+def forget(tx: Tx, peer: BrokerId) -> bool:
+    """Delete the row; whether there was one."""
+    return tx.execute("DELETE FROM peers WHERE id = ?", (peer,)).rowcount > 0

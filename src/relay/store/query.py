@@ -1,0 +1,87 @@
+"""Named SELECTs and the mapping of their rows to frozen values."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Tx: TypeAlias = sqlite3.Connection
+Row: TypeAlias = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[T]):
+    """One SELECT, written once for ops and for the reading side.
+
+    Attributes:
+        sql: with named parameters (`:name`).
+        row: makes the value of one row.
+    """
+
+    sql: str
+    row: Callable[[Row], T]
+
+    def all(self, tx: Tx, /, **params: Any) -> list[T]:
+        """Every row, inside an op."""
+        return [self.row(found) for found in tx.execute(self.sql, params)]
+
+    def one(self, tx: Tx, /, **params: Any) -> T | None:
+        """The first row or None, inside an op."""
+        found = tx.execute(self.sql, params).fetchone()
+        return None if found is None else self.row(found)
+
+
+def columns(kind: type) -> str:
+    """The columns of a row class, in the order of its fields, for a SELECT."""
+    return ", ".join(f'"{item.name}"' for item in dataclasses.fields(kind))
+
+
+def mapper(kind: Callable[..., T], **decoders: Callable[[Any], Any]) -> Callable[[Row], T]:
+    """A row mapper for a dataclass whose fields stand in the order of the columns.
+
+    Args:
+        kind: the dataclass.
+        decoders: by field name, what turns the stored value into the field's; None stays None.
+    """
+    if not decoders:
+        return lambda row: kind(*row)
+    names = [item.name for item in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    places = [(names.index(name), decode) for name, decode in decoders.items()]
+
+    def mapped(row: Row) -> T:
+        values = list(row)
+        for place, decode in places:
+            if values[place] is not None:
+                values[place] = decode(values[place])
+        return kind(*values)
+
+    return mapped
+
+
+def first_column(row: Row) -> Any:
+    """The mapper of a SELECT with one column."""
+    return row[0]
+
+
+def to_json(value: Any) -> str | None:
+    """The stored form of a JSON column; None stays NULL."""
+    return None if value is None else json.dumps(value, separators=(",", ":"))
+
+
+def placed(table: str, values: Mapping[str, Any], verb: str = "INSERT") -> str:
+    """An INSERT of these columns with named parameters.
+
+    Args:
+        table: the table.
+        values: whose keys are the columns; never a text from outside.
+        verb: `INSERT` or `INSERT OR IGNORE`.
+    """
+    names = ", ".join(f'"{name}"' for name in values)
+    marks = ", ".join(f":{name}" for name in values)
+    return f"{verb} INTO {table} ({names}) VALUES ({marks})"

@@ -1,0 +1,141 @@
+"""Spawns as they are kept, and the questions asked about them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from relay.core.ids import BrokerId
+from relay.core.states import State
+from relay.store.query import Query, columns, first_column, mapper
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnRow:
+    """One spawn as this broker knows it. Times in milliseconds.
+
+    Attributes:
+        id … operation: what was asked for; `cwd` as asked.
+        state … since: where it stands, and since when and why.
+        attempt, seq: the order of the target's word that says so; (0, 0) before the first.
+        at: when the target said so, on its clock; None before its first word.
+        ran_in: the directory as the target resolved it.
+        first_word: when the first receipt or snapshot arrived here; None while it may still wait in the outbox.
+        stop_requested: when a stop was asked for.
+    """
+
+    id: str
+    name: str
+    origin: BrokerId
+    target: BrokerId
+    agent: str
+    task: str
+    argv: tuple[str, ...]
+    cwd: str | None
+    mode: str
+    model: str | None
+    timeout_s: float | None
+    labels: dict[str, str]
+    requested_by: str
+    chain: tuple[BrokerId, ...]
+    created: int
+    expires: int
+    operation: str
+    state: State
+    reason: str
+    since: int
+    attempt: int
+    seq: int
+    at: int | None
+    ran_in: str | None
+    started: int | None
+    ended: int | None
+    exit_code: int | None
+    signal: int | None
+    first_word: int | None
+    stop_requested: int | None
+    needs: dict[str, Any] | None
+    error: dict[str, Any] | None
+    result: dict[str, Any] | None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What the target's words are compared by."""
+        return (self.attempt, self.seq)
+
+
+def _texts(stored: str) -> tuple[str, ...]:
+    return tuple(json.loads(stored))
+
+
+_row = mapper(
+    SpawnRow,
+    argv=_texts,
+    labels=json.loads,
+    chain=_texts,
+    state=State,
+    needs=json.loads,
+    error=json.loads,
+    result=json.loads,
+)
+_SELECT = f"SELECT {columns(SpawnRow)} FROM spawns"
+_IN_HAND = "state IN ('starting', 'running', 'needs_input')"
+
+
+def _query(rest: str) -> Query[SpawnRow]:
+    return Query(f"{_SELECT} {rest}", _row)
+
+
+BY_ID = _query("WHERE id = :id")
+BY_PREFIX = _query("WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id LIMIT 20")
+LIVE_NAMED = _query("WHERE live = 1 AND name = :name AND (:target IS NULL OR target = :target) ORDER BY created DESC")
+# the live ones of a name, or else the newest; more than one is for the caller to call ambiguous
+BY_NAME = _query(
+    "WHERE n IN (SELECT n FROM spawns WHERE live = 1 AND name = :name AND (:target IS NULL OR target = :target))"
+    " OR n = (SELECT n FROM spawns WHERE name = :name AND (:target IS NULL OR target = :target) AND NOT EXISTS"
+    " (SELECT 1 FROM spawns WHERE live = 1 AND name = :name AND (:target IS NULL OR target = :target))"
+    " ORDER BY created DESC, n DESC LIMIT 1) ORDER BY created DESC, n DESC"
+)
+LIVE = _query("WHERE live = 1 ORDER BY created DESC, n DESC")
+# `ps`: what is live and the last that ended
+RECENT = _query(
+    "WHERE n IN (SELECT n FROM spawns WHERE live = 1 AND (:target IS NULL OR target = :target)) OR n IN"
+    " (SELECT n FROM spawns WHERE live = 0 AND (:target IS NULL OR target = :target) ORDER BY since DESC LIMIT :ended)"
+    " ORDER BY created DESC, n DESC"
+)
+# states: a JSON list of states, or null for all; the inner SELECT is answered from one index
+LISTING = _query(
+    "WHERE n IN (SELECT n FROM spawns INDEXED BY spawns_newest WHERE created < :before"
+    " AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))"
+    " AND (:target IS NULL OR target = :target) AND (:origin IS NULL OR origin = :origin)"
+    " ORDER BY created DESC, n DESC LIMIT :limit) ORDER BY created DESC, n DESC"
+)
+WAITING = _query("WHERE live = 1 AND target = :target AND state = 'waiting' ORDER BY n")
+# what waits, in order of arrival, without its text: there may be thousands
+WAITING_HEADS: Query[tuple[str, BrokerId]] = Query(
+    "SELECT id, origin FROM spawns WHERE live = 1 AND target = :target AND state = 'waiting' ORDER BY n",
+    lambda row: (row[0], row[1]),
+)
+HELD = _query("WHERE live = 1 AND target = :target AND state = 'held' ORDER BY n")
+IN_HAND = _query(f"WHERE live = 1 AND target = :target AND {_IN_HAND} ORDER BY n")
+# asked for here, to be started elsewhere, and not known to have ended
+ELSEWHERE = _query("WHERE live = 1 AND origin = :origin AND target <> :origin ORDER BY n")
+# never taken by any hop: what this origin may still end by itself once it expired
+UNSENT_EXPIRED = _query("WHERE live = 1 AND state = 'queued' AND first_word IS NULL AND expires <= :now ORDER BY n")
+COUNTS: Query[tuple[State, int]] = Query(
+    "SELECT state, count(*) FROM spawns WHERE live = 1 AND target = :target GROUP BY state",
+    lambda row: (State(row[0]), row[1]),
+)
+IN_HAND_FROM: Query[int] = Query(
+    f"SELECT count(*) FROM spawns WHERE live = 1 AND target = :target AND origin = :origin AND {_IN_HAND}", first_column
+)
+LIVE_FROM: Query[int] = Query(
+    "SELECT count(*) FROM spawns WHERE live = 1 AND target = :target AND origin = :origin", first_column
+)
+EVER = 2**62  # a `before` that excludes nothing
+
+
+def states_param(states: frozenset[State] | set[State] | None) -> str | None:
+    """The `states` parameter of `LISTING`."""
+    return None if states is None else json.dumps(sorted(states))

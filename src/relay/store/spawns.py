@@ -1,0 +1,178 @@
+"""What happens to spawns: accepted, told by the target, ended here while nobody had them, asked to stop."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from relay.core.errors import Code, Misuse
+from relay.core.ids import BrokerId
+from relay.core.spawning import Snapshot, SpawnRequest
+from relay.core.states import State
+from relay.store.query import Tx, placed, to_json
+from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
+
+PURGE_STEP = 500  # spawns a transaction
+
+
+def insert(
+    tx: Tx,
+    request: SpawnRequest,
+    *,
+    origin: BrokerId,
+    target: BrokerId,
+    operation: str,
+    state: State,
+    since: int,
+    reason: str = "",
+    may_share_name: bool = False,
+) -> SpawnRow:
+    """Keep a new spawn; the name is checked in this same transaction, so that two never hold it.
+
+    Args:
+        request: what is asked for.
+        origin: whose request it is; `target`: who is to run it.
+        operation: the client's operation id.
+        state: `queued` at an origin whose target is elsewhere, `delivered` or later at the target.
+        since: milliseconds.
+        reason: why it stands there.
+
+    Raises:
+        Misuse: `name_in_use`: a live spawn of this name is on that target; `conflict`: the id exists.
+    """
+    _check_new(tx, request.id)
+    require_free_name(tx, request.name, target)
+    values = _asked(request) | {"origin": origin, "target": target, "operation": operation}
+    values |= {"state": str(state), "since": since, "reason": reason}
+    tx.execute(placed("spawns", values), values)
+    return require(tx, request.id)
+
+
+def _check_new(tx: Tx, spawn: str) -> None:
+    if BY_ID.one(tx, id=spawn) is not None:
+        raise Misuse(f"a spawn {spawn} exists already", code=Code.CONFLICT, hint=f"relay show {spawn}")
+
+
+def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
+    """Refuse a name that a live spawn on a broker has; for a retry, which brings an old row back to life.
+
+    Raises:
+        Misuse: `name_in_use`.
+    """
+    other = LIVE_NAMED.one(tx, name=name, target=target)
+    if other is None:
+        return
+    raise Misuse(
+        f"the name {name!r} is in use there",
+        code=Code.NAME_IN_USE,
+        why=f"spawn {other.id} has it and is {other.state}",
+        hint=f"choose another name, or: relay stop {other.id}",
+    )
+
+
+def _asked(request: SpawnRequest) -> dict[str, Any]:
+    values: dict[str, Any] = {item.name: getattr(request, item.name) for item in dataclasses.fields(SpawnRequest)}
+    return values | {key: to_json(values[key]) for key in ("argv", "labels", "chain")}
+
+
+def require(tx: Tx, spawn: str) -> SpawnRow:
+    """The row of a spawn that exists.
+
+    Raises:
+        Misuse: `unknown_spawn`.
+    """
+    found = BY_ID.one(tx, id=spawn)
+    if found is None:
+        raise Misuse(f"there is no spawn {spawn}", code=Code.UNKNOWN_SPAWN, hint="relay ps --all")
+    return found
+
+
+_APPLY = """
+UPDATE spawns SET state = :state, reason = :reason, since = :since, attempt = :attempt, seq = :seq, at = :at,
+    ran_in = coalesce(:cwd, ran_in), started = :started, ended = :ended, exit_code = :exit_code, signal = :signal,
+    needs = :needs, error = :error, result = :result, first_word = coalesce(first_word, :now)
+WHERE id = :spawn AND target = :target AND (attempt, seq) < (:attempt, :seq)
+"""
+
+
+def apply_snapshot(tx: Tx, snapshot: Snapshot, now: int) -> bool:
+    """Take the target's word on a spawn; False where it is not later than what is known, or not the target's.
+
+    In whatever order the words arrive, the row ends as the highest (attempt, seq) says. A terminal state is left
+    only by a later word of the target, never by one of ours.
+
+    Args:
+        snapshot: verified: its signature is by `snapshot.target`.
+        now: milliseconds, for `first_word`.
+    """
+    values: dict[str, Any] = {item.name: getattr(snapshot, item.name) for item in dataclasses.fields(Snapshot)}
+    values |= {key: to_json(values[key]) for key in ("needs", "error", "result")}
+    values |= {"state": str(snapshot.state), "now": now}
+    return tx.execute(_APPLY, values).rowcount > 0
+
+
+def delivered(tx: Tx, spawn: str, now: int) -> bool:
+    """Take the target's receipt of a spawn's envelope; whether the row changed.
+
+    Args:
+        now: milliseconds.
+    """
+    sql = (
+        "UPDATE spawns SET first_word = coalesce(first_word, :now), state = 'delivered', reason = '', since = :now"
+        " WHERE id = :spawn AND state = 'queued' AND seq = 0"
+    )
+    return tx.execute(sql, {"spawn": spawn, "now": now}).rowcount > 0
+
+
+def explain(tx: Tx, spawn: str, reason: str) -> bool:
+    """Reword why a live spawn stands where it does, without a word of the target; whether it is live."""
+    return tx.execute("UPDATE spawns SET reason = ? WHERE id = ? AND live = 1", (reason, spawn)).rowcount > 0
+
+
+def end_untaken(
+    tx: Tx, spawn: str, state: State, reason: str, now: int, error: dict[str, Any] | None = None
+) -> bool:
+    """End a spawn here, while no word of the target has arrived; False where one has.
+
+    A word that arrives all the same (another hop had the envelope) replaces this end.
+
+    Args:
+        state: `cancelled`, `expired` or `rejected`.
+        reason: why, in words.
+        now: milliseconds.
+        error: `{"code", "message", "why", "hint"}` or None.
+    """
+    sql = (
+        "UPDATE spawns SET state = ?, reason = ?, since = ?, ended = ?, error = ?"
+        " WHERE id = ? AND state IN ('queued', 'delivered') AND attempt = 0 AND seq = 0"
+    )
+    return tx.execute(sql, (str(state), reason, now, now, to_json(error), spawn)).rowcount > 0
+
+
+def request_stop(tx: Tx, spawn: str, now: int) -> bool:
+    """Remember that a live spawn is to stop; whether this is the first time.
+
+    Args:
+        now: milliseconds.
+    """
+    sql = "UPDATE spawns SET stop_requested = ? WHERE id = ? AND live = 1 AND stop_requested IS NULL"
+    return tx.execute(sql, (now, spawn)).rowcount > 0
+
+
+def clear_stop(tx: Tx, spawn: str) -> None:
+    """Forget a stop that a new attempt is not bound by (`relay retry`)."""
+    tx.execute("UPDATE spawns SET stop_requested = NULL WHERE id = ?", (spawn,))
+
+
+def purge_ended(tx: Tx, before: int, limit: int = PURGE_STEP) -> list[str]:
+    """Delete spawns that ended before a moment, with all that hangs on them; their ids. Repeat until empty.
+
+    Args:
+        before: milliseconds.
+        limit: most spawns in this transaction.
+    """
+    sql = "SELECT id FROM spawns WHERE live = 0 AND since < ? ORDER BY since LIMIT ?"
+    gone = [str(spawn) for (spawn,) in tx.execute(sql, (before, limit))]
+    for table, key in (("spawns", "id"), ("attempts", "spawn"), ("snapshots", "spawn"), ("tails", "spawn")):
+        tx.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(spawn,) for spawn in gone])
+    return gone

@@ -1,0 +1,166 @@
+"""The one writer: a thread that commits whatever is waiting as one transaction.
+
+No linger timer: one transaction is in flight, what arrives meanwhile is the next batch. So a lone caller waits
+for one fsync, and thirty-two callers share one (measured: design, performance.md point 2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+
+from relay.core.errors import LocalFault
+from relay.store import faults
+from relay.store.query import Tx
+
+MAX_BATCH = 512  # ops; bounds how long the first caller of a flood waits, and the size of one transaction
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    op: Callable[[Tx], Any]
+    done: asyncio.Future[Any] | None
+    outcome: Any = None
+    error: BaseException | None = None
+
+
+def _settle(jobs: list[_Job]) -> None:
+    """Resume the callers, on their loop. One that was cancelled meanwhile is done already and stays so."""
+    for job in jobs:
+        if job.done is None or job.done.done():
+            continue
+        if job.error is None:
+            job.done.set_result(job.outcome)
+        else:
+            job.done.set_exception(job.error)
+
+
+class Writer:
+    """Owns the writing connection and its thread.
+
+    Args:
+        connection: in autocommit mode, made with `check_same_thread=False`; the writer closes it.
+        path: the store's file, for faults.
+        loop: where callers wait.
+    """
+
+    def __init__(self, connection: Tx, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._path = path
+        self._loop = loop
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._closing = False
+        # a daemon, so that a process that failed before close() still exits; nothing acknowledged is in its hands
+        self._thread = Thread(target=self._run, name="relay-store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, op: Callable[[Tx], Any], done: asyncio.Future[Any] | None) -> None:
+        """Hand an op over; from here on it runs, whether or not its caller still waits.
+
+        Args:
+            op: runs on the writer thread inside the batch's transaction.
+            done: gets the outcome after COMMIT; None where nobody waits.
+
+        Raises:
+            LocalFault: the store is closed.
+        """
+        if self._closing:
+            raise faults.closed(self._path)
+        self._queue.put(_Job(op, done))
+
+    async def close(self) -> None:
+        """Commit what was handed over before, close the connection, end the thread."""
+        if not self._closing:
+            self._closing = True
+            self._queue.put(None)
+        await asyncio.shield(self._ended)
+        self._thread.join()
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            batch, more = self._next_batch()
+            if batch:
+                self._commit(batch)
+                self._deliver(batch)
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+        self._on_loop(self._end)
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _next_batch(self) -> tuple[list[_Job], bool]:
+        """All that waits, at least one; and whether there may be more after it."""
+        batch: list[_Job] = []
+        job = self._queue.get()
+        with contextlib.suppress(Empty):
+            while job is not None:
+                batch.append(job)
+                if len(batch) == MAX_BATCH:
+                    break
+                job = self._queue.get_nowait()
+        return batch, job is not None
+
+    def _commit(self, batch: list[_Job]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                self._attempt(job)
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            self._abandon(batch, error)
+
+    def _attempt(self, job: _Job) -> None:
+        self._connection.execute("SAVEPOINT op")
+        try:
+            job.outcome = job.op(self._connection)
+        except BaseException as error:
+            job.error = self._told(error)
+            if not self._connection.in_transaction:  # SQLite rolled the whole batch back (full disk, I/O)
+                raise
+            self._connection.execute("ROLLBACK TO op")
+        self._connection.execute("RELEASE op")
+
+    def _abandon(self, batch: list[_Job], error: BaseException) -> None:
+        """Nothing of the batch was done: tell everyone so, each with an exception of their own."""
+        _log.error("a batch of %d writes was not committed: %s", len(batch), error)
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        for job in batch:
+            job.error = job.error or self._fault(error)
+
+    def _fault(self, error: BaseException) -> LocalFault:
+        known = faults.fault_of(error, self._path) if isinstance(error, sqlite3.Error) else None
+        return known or faults.trouble(self._path, f"{type(error).__name__}: {error}")
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What the op's own caller is told: storage faults in our words, all else as it was raised."""
+        if isinstance(error, StopIteration):  # a Future refuses it
+            return RuntimeError("an op raised StopIteration")
+        known = faults.fault_of(error, self._path) if isinstance(error, sqlite3.Error) else None
+        return known or error
+
+    def _deliver(self, batch: list[_Job]) -> None:
+        for job in batch:
+            if job.done is None and job.error is not None:
+                _log.error("a write that nobody waits for failed", exc_info=job.error)
+        waiting = [job for job in batch if job.done is not None]
+        if waiting:
+            self._on_loop(_settle, waiting)
+
+    def _on_loop(self, callback: Callable[..., None], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            self._loop.call_soon_threadsafe(callback, *args)

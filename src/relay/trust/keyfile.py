@@ -1,0 +1,169 @@
+"""Files that belong to one person: mode 0600, written whole and durably, refused when others can read them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import stat
+from pathlib import Path
+from typing import Any
+
+from relay.core.errors import Code, LocalFault
+
+MAX_FILE = 1024 * 1024
+OTHERS_READ = stat.S_IRWXG | stat.S_IRWXO
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def read_private(path: Path, code: Code, forbidden: int = OTHERS_READ) -> bytes:
+    """The bytes of a file whose mode shuts others out.
+
+    Args:
+        path: the file.
+        code: of the fault, for the kind of file.
+        forbidden: mode bits that must be off.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        LocalFault: it cannot be read, is longer than 1 MiB, or is open to others.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_mode(path, os.fstat(file.fileno()).st_mode, code, forbidden)
+            data = file.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise LocalFault(f"{path} cannot be read", code=code, why=error.strerror or "", hint=_show(path)) from None
+    if len(data) > MAX_FILE:
+        raise LocalFault(f"{path} is too long", code=code, why=f"it has more than {MAX_FILE} bytes", hint=_show(path))
+    return data
+
+
+def _show(path: Path) -> str:
+    return shlex.join(["ls", "-l", str(path)])
+
+
+def _check_mode(path: Path, mode: int, code: Code, forbidden: int) -> None:
+    if stat.S_IMODE(mode) & forbidden:
+        can = "write to" if forbidden == OTHERS_WRITE else "read"
+        raise LocalFault(
+            f"{path} is open to other users",
+            code=code,
+            why=f"its mode is {stat.S_IMODE(mode):04o}; others can {can} it",
+            hint=shlex.join(["chmod", "600", str(path)]),
+        )
+
+
+def _write_beside(path: Path, data: bytes) -> Path:
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        with os.fdopen(file, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return beside
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def create_private(path: Path, data: bytes, code: Code) -> None:
+    """Write a new file of mode 0600, whole or not at all, durable on return.
+
+    Raises:
+        LocalFault: `already_set_up` when it exists; `code` when it cannot be written.
+    """
+    try:
+        beside = _write_beside(path, data)
+        try:
+            os.link(beside, path)  # fails when the name is taken, as O_EXCL would, and never shows half a file
+        finally:
+            beside.unlink()
+        _sync_folder(path.parent)
+    except FileExistsError:
+        raise LocalFault(f"{path} exists already", code=Code.ALREADY_SET_UP, hint="relay status") from None
+    except OSError as error:
+        raise _unwritable(path, error, code) from None
+
+
+def replace_private(path: Path, data: bytes, code: Code) -> None:
+    """Put these bytes in the place of a file, mode 0600, whole or not at all, durable on return.
+
+    Raises:
+        LocalFault: it cannot be written.
+    """
+    try:
+        beside = _write_beside(path, data)
+        try:
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error, code) from None
+
+
+def _unwritable(path: Path, error: OSError, code: Code) -> LocalFault:
+    hint = shlex.join(["ls", "-ld", str(path.parent)])
+    return LocalFault(f"{path} cannot be written", code=code, why=error.strerror or "", hint=hint)
+
+
+def load_key_document(path: Path, what: str, missing: str) -> dict[str, Any]:
+    """The JSON object in a key file.
+
+    Args:
+        path: the file.
+        what: what it holds, for the sentences ("this machine's identity").
+        missing: the command that makes one.
+
+    Raises:
+        LocalFault: `not_set_up` when it is missing; `bad_key_file` when broken. No byte of it is shown.
+    """
+    try:
+        data = read_private(path, Code.BAD_KEY_FILE)
+    except FileNotFoundError:
+        raise LocalFault(
+            f"there is no {what} yet", code=Code.NOT_SET_UP, why=f"{path} is missing", hint=missing
+        ) from None
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise bad_key_file(path, "it is not the JSON that relay writes")
+    return document
+
+
+def bad_key_file(path: Path, why: str) -> LocalFault:
+    """The fault for a key file that was damaged. `why` must not hold a byte of it."""
+    return LocalFault(
+        f"{path} is damaged", code=Code.BAD_KEY_FILE, why=why, hint="restore it from a backup: relay restore"
+    )
+
+
+def key_field(document: dict[str, Any], name: str, length: int) -> bytes:
+    """A hex field of a key document, as exactly `length` bytes.
+
+    Raises:
+        ValueError: it is missing or of another form; the text does not show it.
+    """
+    text = document.get(name)
+    try:
+        data = bytes.fromhex(text) if isinstance(text, str) else b""
+    except ValueError:
+        data = b""
+    if len(data) != length:
+        raise ValueError(f"its field {name!r} is missing or wrong")
+    return data

@@ -1,0 +1,35 @@
+"""Accepted work survives kill -9 of anything, is never run twice, and is never called what it was not."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from relay.testing import crash
+from relay.testing.crash import Plan
+
+_SUITE_SECONDS = 120
+_CHAOS_SECONDS = 3_600
+
+
+def _seed() -> int:
+    return int(os.environ.get("RELAY_CRASH_SEED", "0")) or random.SystemRandom().getrandbits(32)
+
+
+@pytest.mark.timeout(_SUITE_SECONDS)
+def test_kills_at_random() -> None:
+    """150 tasks, 30 kills; the seed is in the report (RELAY_CRASH_SEED runs the same decisions again)."""
+    report = crash.run(Plan(tasks=150, kills=30, seed=_seed()))
+    assert not report.violations, str(report)
+    assert report.kills["shim"] and report.kills["broker"] and report.states["completed"], str(report)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(_CHAOS_SECONDS)
+def test_kills_at_random_for_long() -> None:
+    """2,000 tasks, 400 kills, with the counts printed."""
+    report = crash.run(Plan(tasks=2_000, kills=400, seed=_seed(), settle_within=180))
+    print(f"\ncrash: {report}")
+    assert not report.violations, str(report)

@@ -1,0 +1,1 @@
+"""Bytes nobody should send: at the decoders, and at a live port."""

@@ -1,0 +1,123 @@
+"""Valid bytes of every form that crosses a link, with the decoder of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import nacl.exceptions
+import nacl.public
+import nacl.signing
+
+from relay.core import envelope, frames, ids, spawning, wire
+from relay.core.envelope import Body, Envelope, Header
+from relay.core.kinds import Kind
+from relay.core.spawning import Snapshot, SpawnRequest
+from relay.core.states import State
+
+_SIGNER = nacl.signing.SigningKey(bytes(range(32)))
+_SEALER = nacl.public.PrivateKey(bytes(range(32, 64)))
+ORIGIN = ids.broker_id(bytes(_SIGNER.verify_key))
+RECIPIENT = ids.broker_id(bytes(reversed(range(32))))
+_NOW = 1_800_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of bytes.
+
+    Attributes:
+        name: for the report.
+        specimen: valid bytes.
+        decode: takes them in; raises what the decoder raises.
+    """
+
+    name: str
+    specimen: bytes
+    decode: Callable[[bytes], object]
+
+
+REQUEST = SpawnRequest(
+    id=ids.spawn_id(bytes(10)),
+    name="build",
+    agent="exec",
+    task="make test",
+    created=_NOW,
+    expires=_NOW + 1,
+    argv=("make", "test"),
+    cwd="/srv/work",
+    timeout_s=90.0,
+    labels={"team": "core"},
+    requested_by="somebody",
+    chain=(ORIGIN,),
+)
+SNAPSHOT = Snapshot(
+    spawn=REQUEST.id,
+    target=RECIPIENT,
+    attempt=1,
+    seq=4,
+    state=State.COMPLETED,
+    at=_NOW,
+    since=_NOW,
+    exit_code=0,
+    started=_NOW,
+    ended=_NOW,
+    result={"status": "completed", "outcome": "done", "summary": "ok", "output_tail": "ok\n", "usage": {"tokens": 3}},
+)
+HEADER = Header(Kind.SPAWN, bytes(16), ORIGIN, RECIPIENT, bytes(8), 3, _NOW, _NOW + 1000)
+HEADER_BYTES = envelope.pack_header(HEADER)
+BODY = envelope.pack_body(HEADER, HEADER_BYTES, Body("operation-1", REQUEST.to_content(), ("task",)))
+
+
+def _sealed() -> bytes:
+    return nacl.public.SealedBox(_SEALER.public_key).encrypt(BODY)
+
+
+@cache
+def valid_envelope() -> bytes:
+    """A sealed and signed envelope."""
+    sealed = _sealed()
+    signature = _SIGNER.sign(envelope.signing_input(HEADER_BYTES, sealed)).signature
+    return envelope.pack_envelope(HEADER_BYTES, sealed, signature)
+
+
+def verified(raw: bytes) -> Envelope | None:
+    """The envelope, decoded and with its signature checked; None where the signature is not its origin's."""
+    taken = envelope.unpack_envelope(raw)
+    try:
+        _SIGNER.verify_key.verify(envelope.signing_input(taken.header_bytes, taken.sealed), taken.signature)
+    except nacl.exceptions.BadSignatureError:
+        return None
+    return taken
+
+
+def _body(data: bytes) -> object:
+    taken = envelope.unpack_envelope(valid_envelope())
+    body = envelope.unpack_body(taken, data)
+    return spawning.request_from_content(body.content)
+
+
+def _request(data: bytes) -> object:
+    content = wire.unpack(data, envelope.MAX_BODY)
+    return spawning.request_from_content(content) if type(content) is dict else None
+
+
+def forms() -> list[Form]:
+    """Every form, with its decoder."""
+    snapshot = SNAPSHOT.to_bytes()
+    batch = frames.pack_frame(frames.Batch((valid_envelope(), valid_envelope())))
+    plain = wire.pack({"a": [1, 2.5, "x", b"y", None, True], "b": {"c": []}})
+    return [
+        Form("wire", plain, lambda data: wire.unpack(data, 4096)),
+        Form("header", HEADER_BYTES, envelope.unpack_header),
+        Form("envelope", valid_envelope(), envelope.unpack_envelope),
+        Form("body", BODY, _body),
+        Form("request", wire.pack(REQUEST.to_content()), _request),
+        Form("snapshot", snapshot, spawning.snapshot_from_bytes),
+        Form("frame of envelopes", batch, frames.unpack_frame),
+        Form("frame of a ping", frames.pack_frame(frames.Ping(7)), frames.unpack_frame),
+        Form("frame of a goodbye", frames.pack_frame(frames.Bye("asleep")), frames.unpack_frame),
+        Form("frame of credit", frames.pack_frame(frames.Credit(65536)), frames.unpack_frame),
+        Form("frame of a hello", frames.pack_frame(frames.HelloFrame(b"x" * 200)), frames.unpack_frame),
+    ]

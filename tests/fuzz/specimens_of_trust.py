@@ -1,0 +1,69 @@
+"""Valid bytes of what brokers say of themselves and of each other: hellos, statements, pairing, invites."""
+
+from __future__ import annotations
+
+from relay.core import hello, ids, invites, pairing, roster
+from relay.core.hello import AuditHead, Hello, Role
+from relay.core.invites import InviteLink
+from relay.core.pairing import Answer, JoinRequest, PeerRecord
+from relay.core.roster import Member, Statement, StatementKind
+from tests.fuzz.specimens import ORIGIN, RECIPIENT, Form
+
+_PUBLIC = bytes(range(32))
+_SUBJECT = ids.broker_id(_PUBLIC)
+_WORKSPACE = "a" * roster.WORKSPACE_ID_CHARS
+_NOW = 1_800_000_000_000
+_ADDRESSES = ("127.0.0.1:7411", "[::1]:7411", "vps.example.net:7411")
+
+_HELLO = Hello(
+    versions=(1,),
+    public=_PUBLIC,
+    name="laptop",
+    role=Role.MEMBER,
+    incarnation=3,
+    nonce=bytes(16),
+    roster_head=bytes(32),
+    audit_head=AuditHead(4, bytes(32)),
+    binding=bytes(32),
+    seen_of_you=2,
+    addresses=_ADDRESSES,
+    clock_ms=_NOW,
+)
+_MEMBER = Member(_SUBJECT, _PUBLIC, bytes(32), "laptop", _NOW)
+_ADMIT = Statement(StatementKind.ADMIT, _WORKSPACE, ORIGIN, 2, bytes(32), _NOW, _SUBJECT, _MEMBER)
+_EVICT = Statement(StatementKind.EVICT, _WORKSPACE, ORIGIN, 3, bytes(32), _NOW, _SUBJECT, reason="lost it")
+_REQUEST = JoinRequest(
+    invite=bytes(invites.INVITE_ID_BYTES),
+    inviter=ORIGIN,
+    nonce=bytes(hello.NONCE_BYTES),
+    public=_PUBLIC,
+    sealing_public=bytes(32),
+    name="vps",
+    addresses=_ADDRESSES,
+    proof=bytes(32),
+)
+_ANSWER = Answer(
+    invite=bytes(invites.INVITE_ID_BYTES),
+    joiner=_SUBJECT,
+    workspace={"id": _WORKSPACE, "name": "home", "epoch": 1},
+    sealed_key=bytes(80),
+    statements=(roster.pack_statement(_ADMIT), roster.pack_statement(_EVICT)),
+    records=(PeerRecord(RECIPIENT, _ADDRESSES),),
+)
+_LINK = InviteLink(ORIGIN, bytes(32), "home", _NOW, _ADDRESSES)
+
+
+def _link(data: bytes) -> object:
+    return invites.parse_link(data.decode("utf-8", "replace"))
+
+
+def forms() -> list[Form]:
+    """Every form of this room, with its decoder."""
+    return [
+        Form("hello", hello.pack_hello(_HELLO), hello.unpack_hello),
+        Form("admission", roster.pack_statement(_ADMIT), roster.unpack_statement),
+        Form("eviction", roster.pack_statement(_EVICT), roster.unpack_statement),
+        Form("join request", pairing.pack_request(_REQUEST), pairing.unpack_request),
+        Form("join answer", pairing.pack_answer(_ANSWER), pairing.unpack_answer),
+        Form("invite link", invites.format_link(_LINK).encode(), _link),
+    ]

@@ -1,0 +1,1 @@
+"""Running things on this machine: real processes, real folders, no mocks."""

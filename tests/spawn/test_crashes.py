@@ -1,0 +1,124 @@
+"""kill -9 of each process in turn: nothing runs twice, nothing is forgotten, nothing is made up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay.spawn.attempt import Attempt, Exited, Vanished
+from relay.spawn.launcher import LaunchFenced
+from relay.spawn.recovery import Verdict, recover
+
+from .yard import alive, until
+
+if TYPE_CHECKING:
+    from .yard import Yard
+
+MINI_BROKER = Path(__file__).parent / "mini_broker.py"
+
+
+async def test_a_killed_shim_takes_its_task_along(yard: Yard) -> None:
+    run = await yard.sh("setsid env -i sh -c 'echo $$; sleep 60' & echo ready; sleep 60")
+    await run.says("ready")
+    await until(lambda: len(run.output().split()) == 2)
+    task = (await run.started()).pid
+    stray = next(int(word) for word in run.output().split() if word.isdigit())
+    os.kill(run.shim, signal.SIGKILL)
+    assert await run.end() == Vanished(Verdict.SWEEP_AND_LOST, 0)
+    assert not alive(task) and not run.tree()
+    # Without mark and session only the fork server, which adopted it, can know it.
+    await until(lambda: not alive(stray))
+    assert recover(run.attempt.folder).verdict is Verdict.SWEEP_AND_LOST
+
+
+async def test_a_killed_shim_and_a_killed_server_leave_nothing_either(yard: Yard) -> None:
+    run = await yard.sh("sh -c 'trap \"\" HUP; echo $$; sleep 60' & env -i sleep 61 & wait")
+    await until(lambda: run.output().strip())
+    server = yard.launcher.server_pid
+    assert server is not None
+    os.kill(server, signal.SIGKILL)
+    os.kill(run.shim, signal.SIGKILL)
+    assert await run.end() == Vanished(Verdict.SWEEP_AND_LOST, 0)
+    assert not alive(int(run.output())) and not run.tree()
+    await until(lambda: yard.launcher.server_pid is None)
+    await yard.launcher.start()
+
+
+async def test_a_killed_fork_server_costs_nothing(yard: Yard) -> None:
+    run = await yard.sh("echo ready; sleep 0.3; exit 11")
+    await run.says("ready")
+    server = yard.launcher.server_pid
+    assert server is not None
+    os.kill(server, signal.SIGKILL)
+    await until(lambda: yard.launcher.server_pid is None)
+    assert await yard.run("exit 12") != server
+    assert (await run.exit()).exit_code == 11
+    assert yard.launcher.server_pid not in (None, server)
+
+
+async def test_an_answer_that_was_lost_is_never_asked_for_again(yard: Yard, tmp_path: Path) -> None:
+    await yard.launcher.start()
+    server = yard.launcher.server_pid
+    assert server is not None
+    os.kill(server, signal.SIGSTOP)
+    attempt = yard.prepare()
+    spec = yard.spec(attempt, "touch", str(tmp_path / "ran"))
+    launch = asyncio.create_task(yard.launcher.launch(spec))
+    await asyncio.sleep(0)
+    os.kill(server, signal.SIGKILL)
+    with pytest.raises(LaunchFenced):
+        await launch
+    # The same folder, asked for once more: the shim finds the fence.
+    end = await yard.observe(attempt, await yard.launcher.launch(spec)).end()
+    assert end == Vanished(Verdict.FENCE_AND_REQUEUE, 0)
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_a_second_launch_of_one_attempt_runs_nothing(yard: Yard, tmp_path: Path) -> None:
+    attempt = yard.prepare()
+    spec = yard.spec(attempt, "sh", "-c", f"echo ran >> {tmp_path}/ran")
+    shims = await asyncio.gather(*(yard.launcher.launch(spec) for _ in range(8)))
+    ends = await asyncio.gather(*(yard.observe(attempt, shim).end() for shim in shims))
+    assert all(isinstance(end, Exited) and end.record.exit_code == 0 for end in ends)
+    assert (tmp_path / "ran").read_text() == "ran\n"
+
+
+@pytest.mark.parametrize("ends_before", [True, False])
+async def test_a_killed_broker_learns_the_exit_code_later(
+    yard: Yard, tmp_path: Path, ends_before: bool
+) -> None:
+    name = f"{os.urandom(8).hex()}-1"
+    yard.names.append(name)
+    go = tmp_path / "go"
+    script = f"echo ready; until test -e {go}; do sleep 0.02; done; exit 13"
+    broker = await asyncio.create_subprocess_exec(
+        sys.executable, str(MINI_BROKER), str(yard.root), name, script, stdout=asyncio.subprocess.PIPE
+    )
+    assert broker.stdout is not None
+    shim, server = map(int, (await broker.stdout.readline()).split())
+    attempt = Attempt.open(yard.root, name)
+    await until(lambda: attempt.read().started)
+    broker.kill()
+    await broker.wait()
+    assert alive(server) and recover(attempt.folder).verdict is Verdict.REATTACH
+    if ends_before:
+        go.touch()
+        await until(lambda: not alive(shim))
+        assert recover(attempt.folder).verdict is Verdict.TERMINAL
+    run = yard.observe(attempt)
+    await run.says("ready")
+    go.touch()
+    assert (await run.exit()).exit_code == 13
+    await until(lambda: not alive(server))
+
+
+async def test_a_prepared_attempt_that_was_never_launched_is_fenced(yard: Yard) -> None:
+    attempt = yard.prepare()
+    assert await yard.observe(attempt).end() == Vanished(Verdict.FENCE_AND_REQUEUE, 0)
+    assert attempt.read().fenced

@@ -1,0 +1,130 @@
+"""Nothing outlives its task (promise 9), whatever it does to stay."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .yard import alive, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .yard import Run, Yard
+
+STUBBORN = "trap '' INT TERM HUP; echo ready; while :; do sleep 0.05; done"
+
+
+async def stop(run: Run) -> None:
+    assert run.attempt.request_stop("test")
+
+
+async def test_the_agents_own_way_comes_first(yard: Yard) -> None:
+    run = await yard.sh("trap 'echo bye; exit 5' INT; echo ready; while :; do sleep 0.02; done")
+    await run.says("ready")
+    await stop(run)
+    end = await run.exit()
+    assert end.stopped and end.exit_code == 5 and "bye" in run.output()
+
+
+async def test_another_signal_may_be_its_way(yard: Yard) -> None:
+    run = await yard.sh(
+        "trap 'exit 6' USR1; trap '' INT; echo ready; while :; do sleep 0.02; done", stop_signal=signal.SIGUSR1
+    )
+    await run.says("ready")
+    await stop(run)
+    assert (await run.exit()).exit_code == 6
+
+
+async def test_term_follows_the_grace(yard: Yard) -> None:
+    run = await yard.sh(
+        "trap '' INT; trap 'exit 8' TERM; echo ready; while :; do sleep 0.02; done", stop_grace_s=0.1
+    )
+    await run.says("ready")
+    await stop(run)
+    assert (await run.exit()).exit_code == 8
+
+
+async def test_the_stubborn_are_gone_within_five_seconds(yard: Yard) -> None:
+    # A daemon of its own session and group, orphaned, deaf to everything, and without the mark.
+    daemon = f"setsid env -i sh -c \"{STUBBORN.replace('ready', 'daemon $$')}\" & wait"
+    run = await yard.sh(f"({daemon}) & {STUBBORN}", stop_grace_s=60)
+    await run.says("ready")
+    await run.says("daemon")
+    words = run.output().split()
+    daemon_pid = int(words[words.index("daemon") + 1])
+    assert alive(daemon_pid)
+    begun = time.monotonic()
+    await stop(run)
+    end = await run.exit()
+    assert time.monotonic() - begun < 5
+    assert end.stopped and end.signal == signal.SIGKILL and end.survivors == 0
+    assert not alive(daemon_pid) and not run.tree()
+
+
+async def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_end(yard: Yard) -> None:
+    run = await yard.sh("setsid sh -c 'trap \"\" TERM; echo $$; sleep 60' & sleep 0.1; exit 0")
+    begun = time.monotonic()
+    end = await run.exit()
+    assert end.exit_code == 0 and end.survivors == 0 and time.monotonic() - begun < 4
+    assert not alive(int(run.output()))
+
+
+async def test_what_is_left_may_finish(yard: Yard) -> None:
+    run = await yard.sh("(sleep 0.2; echo late) & exit 0")
+    end = await run.exit()
+    assert end.exit_code == 0 and run.output() == "late\n"
+
+
+async def test_a_stop_before_the_start_starts_nothing(yard: Yard, tmp_path: Path) -> None:
+    attempt = yard.prepare()
+    assert attempt.request_stop()
+    spec = yard.spec(attempt, "touch", str(tmp_path / "ran"))
+    end = await yard.observe(attempt, await yard.launcher.launch(spec)).exit()
+    assert end.stopped and end.error is not None and end.error.kind == "stopped"
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_a_stop_after_the_end_is_no_stop(yard: Yard) -> None:
+    run = await yard.sh("exit 0")
+    await run.exit()
+    assert not run.attempt.request_stop()
+    end = await yard.observe(run.attempt).exit()
+    assert not end.stopped and end.exit_code == 0
+
+
+async def test_a_stop_that_was_written_but_not_told_is_told_by_the_next_broker(yard: Yard) -> None:
+    run = await yard.sh("echo ready; exec sleep 60")
+    await run.says("ready")
+    os.kill(run.shim, signal.SIGSTOP)
+    await stop(run)
+    run.watching.cancel()
+    os.kill(run.shim, signal.SIGCONT)
+    end = await yard.observe(run.attempt).exit()
+    assert end.stopped and end.signal == signal.SIGINT
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_signals_of_others_stop_nothing(yard: Yard, number: int) -> None:
+    run = await yard.sh("echo ready; sleep 0.3; exit 9")
+    await run.says("ready")
+    server = yard.launcher.server_pid
+    assert server is not None
+    for pid in (run.shim, server):
+        os.kill(pid, number)
+    assert (await run.exit()).exit_code == 9
+    assert yard.launcher.server_pid == server
+
+
+async def test_stopping_takes_along_what_another_process_started(yard: Yard) -> None:
+    run = await yard.sh("echo ready; exec sleep 60")
+    await run.says("ready")
+    child = os.posix_spawn("/bin/sleep", ["sleep", "61"], {"RELAY_ATTEMPT": run.attempt.folder.name})
+    await stop(run)
+    await run.exit()
+    await until(lambda: not alive(child))
+    os.waitpid(child, 0)

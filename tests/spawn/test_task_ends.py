@@ -1,0 +1,152 @@
+"""How tasks end, and that the exit record tells it as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay.spawn import transcript
+from relay.spawn.attempt import Exited, Output, Started
+from relay.spawn.launcher import BadLaunch
+
+if TYPE_CHECKING:
+    from .yard import Yard
+
+MIB = b"0123456789abcde\n" * 65536
+
+
+@pytest.mark.parametrize("code", [0, 7, 255])
+async def test_the_exit_code_is_kept(yard: Yard, code: int) -> None:
+    end = await yard.run(f"exit {code}")
+    assert (end.exit_code, end.signal, end.error, end.survivors) == (code, None, None, 0)
+    assert not end.timed_out and not end.stopped
+    assert end.started_at is not None and end.started_at <= end.ended_at
+
+
+async def test_a_signal_is_no_exit_code(yard: Yard) -> None:
+    end = await yard.run("kill -SEGV $$")
+    assert (end.exit_code, end.signal) == (None, signal.SIGSEGV)
+
+
+async def test_events_come_in_order(yard: Yard) -> None:
+    run = await yard.sh("echo out; echo err >&2; exit 3")
+    end = await run.end()
+    assert isinstance(end, Exited) and end.record.exit_code == 3
+    assert isinstance(run.events[0], Started)
+    assert isinstance(run.events[-1], Output) and run.events[-1].up_to_offset == end.record.log_bytes
+    assert (run.output(0), run.output(1)) == ("out\n", "err\n")
+
+
+async def test_a_missing_binary(yard: Yard) -> None:
+    run = await yard.launch("no-such-agent")
+    end = await run.exit()
+    assert end.error is not None and end.error.kind == "not_found" and "no-such-agent" in end.error.text
+    assert end.exit_code is None and not any(isinstance(event, Started) for event in run.events)
+
+
+async def test_a_file_that_is_not_executable(yard: Yard, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("echo never\n")
+    end = await (await yard.launch(str(script))).exit()
+    assert end.error is not None and end.error.kind == "not_executable"
+    script.chmod(0o755)
+    end = await (await yard.launch(str(script))).exit()
+    assert end.error is not None and end.error.kind == "not_executable"
+
+
+async def test_a_missing_interpreter(yard: Yard, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    end = await (await yard.launch(str(script))).exit()
+    assert end.error is not None and end.error.kind == "bad_interpreter"
+
+
+async def test_a_missing_folder_to_run_in(yard: Yard) -> None:
+    end = await yard.run("true", cwd=Path("/no/such/" + "folder-é" * 20))
+    assert end.error is not None and end.error.kind == "bad_cwd" and end.exit_code is None
+
+
+async def test_the_timeout_needs_no_broker_to_act(yard: Yard) -> None:
+    end = await yard.run("sleep 30 & sleep 30", timeout_s=0.2)
+    assert end.timed_out and not end.stopped and end.signal == signal.SIGINT
+    assert end.ended_at - (end.started_at or 0) < 2000
+
+
+async def test_stdin_is_empty_unless_given(yard: Yard) -> None:
+    run = await yard.sh("readlink /proc/self/fd/0; wc -c")
+    await run.exit()
+    assert run.output() == "/dev/null\n0\n"
+
+
+async def test_a_mebibyte_through_stdin_and_back(yard: Yard) -> None:
+    run = await yard.launch("cat", stdin=MIB)
+    assert (await run.exit()).exit_code == 0
+    assert run.output().encode() == MIB
+
+
+async def test_stdin_that_nobody_reads(yard: Yard) -> None:
+    assert (await yard.run("exec 0<&-; sleep 0.05", stdin=MIB)).exit_code == 0
+    assert (await yard.run("exit 4", stdin=MIB)).exit_code == 4
+    assert (await yard.run("wc -c", stdin=b"")).exit_code == 0
+
+
+async def test_what_the_task_is_given(yard: Yard, tmp_path: Path) -> None:
+    script = 'echo "$PWD $RELAY_ATTEMPT"; env | wc -l; ls /proc/self/fd; grep -E "Sig(Ign|Blk)" /proc/self/status'
+    run = await yard.sh(script, cwd=tmp_path)
+    await run.exit()
+    lines = run.output().splitlines()
+    assert lines[0] == f"{tmp_path} {run.attempt.folder.name}"
+    # PATH, LANG, PWD, the mark and what the shell adds (at most OLDPWD, SHLVL, _): nothing of ours.
+    assert int(lines[1]) <= 7
+    # The fourth is the folder that ls reads.
+    assert lines[2:6] == ["0", "1", "2", "3"]
+    assert [line.split()[1].strip("0") for line in lines[6:8]] == ["", ""]
+
+
+async def test_a_full_disk_does_not_stop_the_task(yard: Yard, tmp_path: Path) -> None:
+    attempt = yard.prepare()
+    attempt.log.unlink()
+    attempt.log.symlink_to("/dev/full")
+    done = tmp_path / "done"
+    spec = yard.spec(attempt, "sh", "-c", f"head -c 300000 /dev/zero; touch {done}")
+    run = yard.observe(attempt, await yard.launcher.launch(spec))
+    end = await run.exit()
+    assert done.exists() and end.exit_code == 0
+    assert (end.log_lost, end.log_error, end.log_bytes) == (300000, "ENOSPC", 0)
+
+
+async def test_the_log_has_a_limit(yard: Yard) -> None:
+    run = await yard.sh("head -c 3000000 /dev/zero; echo end", log_limit=100_000)
+    end = await run.exit()
+    kept = sum(len(chunk.data) for chunk in transcript.chunks(run.attempt.log))
+    assert end.exit_code == 0 and end.log_bytes <= 100_000
+    assert kept + end.log_dropped == 3_000_004
+
+
+async def test_many_at_once(yard: Yard) -> None:
+    runs = [await yard.sh(f"echo {number}; exit {number}") for number in range(40)]
+    assert [(await run.exit()).exit_code for run in runs] == list(range(40))
+    assert [run.output() for run in runs] == [f"{number}\n" for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"argv": ("a\0b",)}, {"argv": ()}, {"cwd": Path("relative")}, {"env": {"A=B": "c"}}, {"stop_signal": 999}],
+)
+async def test_what_no_system_can_launch_is_refused(yard: Yard, change: dict[str, object]) -> None:
+    options = dict(change)
+    argv = options.pop("argv", ("true",))
+    assert isinstance(argv, tuple)
+    with pytest.raises(BadLaunch):
+        yard.spec(yard.prepare(), *argv, **options)
+
+
+async def test_folders_are_private(yard: Yard) -> None:
+    attempt = yard.prepare()
+    assert os.stat(attempt.folder).st_mode & 0o777 == 0o700
+    assert {os.stat(file).st_mode & 0o777 for file in attempt.folder.iterdir()} == {0o600}

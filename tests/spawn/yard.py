@@ -1,0 +1,122 @@
+"""A place to run attempts in, which leaves no process behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relay.spawn import transcript, tree
+from relay.spawn.attempt import Attempt, Exited, ExitRecord, Output, Started, Vanished
+from relay.spawn.launcher import Launcher, LaunchSpec
+from relay.spawn.shim import processes
+from relay.spawn.watch import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+async def until(condition: Callable[[], Any], within_s: float = 10.0) -> None:
+    """Wait for a condition; AssertionError when its time is over."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process with this pid runs."""
+    found = processes.look_up(pid)
+    return found is not None and found.alive
+
+
+@dataclass
+class Run:
+    """One observed attempt."""
+
+    attempt: Attempt
+    shim: int
+    events: list[Started | Output]
+    watching: asyncio.Task[Exited | Vanished]
+
+    async def end(self) -> Exited | Vanished:
+        return await self.watching
+
+    async def exit(self) -> ExitRecord:
+        end = await self.watching
+        assert isinstance(end, Exited), end
+        return end.record
+
+    async def started(self) -> Started:
+        await until(lambda: any(isinstance(event, Started) for event in self.events))
+        return next(event for event in self.events if isinstance(event, Started))
+
+    async def says(self, text: str) -> None:
+        await until(lambda: text in self.output())
+
+    def output(self, stream: int | None = None) -> str:
+        chunks = transcript.chunks(self.attempt.log)
+        return b"".join(each.data for each in chunks if stream in (None, each.stream)).decode()
+
+    def tree(self) -> list[int]:
+        return [process.pid for process in tree.find(self.attempt.folder.name, None)]
+
+
+class Yard:
+    """A folder of attempts, a watcher and a launcher."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.watcher = Watcher()
+        self.launcher = Launcher(self.watcher, root.parent / "errors")
+        self.names: list[str] = []
+
+    def prepare(self) -> Attempt:
+        name = f"{uuid.uuid4().hex}-1"
+        self.names.append(name)
+        return Attempt.prepare(self.root, name)
+
+    def spec(self, attempt: Attempt, *argv: str, **options: Any) -> LaunchSpec:
+        return LaunchSpec(attempt.folder, argv, **{"env": ENVIRONMENT, "cwd": Path("/"), **options})
+
+    async def launch(self, *argv: str, **options: Any) -> Run:
+        attempt = self.prepare()
+        shim = await self.launcher.launch(self.spec(attempt, *argv, **options))
+        return self.observe(attempt, shim)
+
+    def observe(self, attempt: Attempt, shim: int | None = None) -> Run:
+        events: list[Started | Output] = []
+        watching = asyncio.create_task(attempt.observe(self.watcher, events.append, shim=shim))
+        return Run(attempt, shim or 0, events, watching)
+
+    async def sh(self, script: str, **options: Any) -> Run:
+        return await self.launch("sh", "-c", script, **options)
+
+    async def run(self, script: str, **options: Any) -> ExitRecord:
+        return await (await self.sh(script, **options)).exit()
+
+    async def close(self) -> None:
+        server = self.launcher.server_pid
+        await self.launcher.close()
+        self.watcher.close()
+        left = {name: tree.find(name, None) for name in self.names}
+        for name in left:
+            tree.sweep(name, None)
+        assert not any(left.values()), left
+        if server is not None:
+            await until(lambda: not alive(server))
+            self._reap(server)
+        errors = self.root.parent / "errors"
+        assert not errors.exists() or not errors.read_text(), errors.read_text()
+
+    def _reap(self, pid: int) -> None:
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            return
