@@ -15,7 +15,10 @@ import nacl.signing
 BATCH = 32
 
 
-def _envelopes(count: int, body: int) -> tuple[nacl.signing.VerifyKey, nacl.public.PrivateKey, list[tuple[bytes, bytes]]]:
+_Made = tuple[nacl.signing.VerifyKey, nacl.public.PrivateKey, list[tuple[bytes, bytes]]]
+
+
+def _envelopes(count: int, body: int) -> _Made:
     signer, recipient = nacl.signing.SigningKey.generate(), nacl.public.PrivateKey.generate()
     box = nacl.public.SealedBox(recipient.public_key)
     sealed = [box.encrypt(at.to_bytes(8, "big") + bytes(body - 8)) for at in range(count)]

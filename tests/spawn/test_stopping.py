@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .yard import alive, until
+from .yard import alive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,7 @@ async def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_end(yard: Yard
     begun = time.monotonic()
     end = await run.exit()
     assert end.exit_code == 0 and end.survivors == 0 and time.monotonic() - begun < 4
-    assert not alive(int(run.output()))
+    assert not alive(int(run.output().split()[0]))
 
 
 async def test_what_is_left_may_finish(yard: Yard) -> None:
@@ -123,8 +124,8 @@ async def test_signals_of_others_stop_nothing(yard: Yard, number: int) -> None:
 async def test_stopping_takes_along_what_another_process_started(yard: Yard) -> None:
     run = await yard.sh("echo ready; exec sleep 60")
     await run.says("ready")
-    child = os.posix_spawn("/bin/sleep", ["sleep", "61"], {"RELAY_ATTEMPT": run.attempt.folder.name})
+    mark = {"RELAY_ATTEMPT": run.attempt.folder.name}
+    stranger = await asyncio.create_subprocess_exec("sleep", "61", env=mark)
     await stop(run)
     await run.exit()
-    await until(lambda: not alive(child))
-    os.waitpid(child, 0)
+    assert await stranger.wait() in (-signal.SIGTERM, -signal.SIGKILL)

@@ -39,6 +39,14 @@ def spoken(seconds: float) -> str:
     return f"{int(seconds // 86_400)} d"
 
 
+def typed(seconds: float) -> str:
+    """A duration as a person would type it: `90s`, `30m`, `2h`, `30d`."""
+    for unit, size in reversed(SECONDS_IN.items()):
+        if seconds >= size and seconds % size == 0:
+            return f"{int(seconds // size)}{unit}"
+    return f"{seconds:g}s"
+
+
 def moment(text: str) -> float:
     """Seconds since 1970 of an RFC 3339 time."""
     return datetime.datetime.fromisoformat(text).timestamp()

@@ -70,12 +70,12 @@ class Home:
 
     @property
     def identity_key(self) -> str:
-        """The broker's private key; its presence is what "set up" means."""
+        """The broker's private key."""
         return self._file("identity.key")
 
     @property
     def workspace_key(self) -> str:
-        """The key that the workspace's members share."""
+        """The key that the workspace's members share; written last, its presence is what "set up" means."""
         return self._file("workspace.key")
 
     @property
@@ -136,7 +136,7 @@ class Home:
     @property
     def is_set_up(self) -> bool:
         """Whether `relay init` or `relay join` has been here."""
-        return os.path.exists(self.identity_key)
+        return os.path.exists(self.workspace_key)
 
     @property
     def socket(self) -> str:

@@ -267,15 +267,16 @@ class Outbox(TypedDict):
     dead: list[EnvelopeRow]
 
 
-class AuditEntry(TypedDict, total=False):
-    """One decision; further keys depend on the kind."""
+class AuditEntry(TypedDict):
+    """One decision: who wanted what, and what came of it."""
 
     seq: int
     at: str
-    kind: str
-    decision: str
-    broker: Any
-    detail: Any
+    actor: str
+    action: str
+    outcome: str
+    code: str
+    detail: str
 
 
 class AuditVerdict(TypedDict):

@@ -1,4 +1,7 @@
-"""The carrier seam: what moves a link's messages. Two implementations: WebSocket, and the in-memory one of `relay.testing`."""
+"""The carrier seam: what moves a link's messages.
+
+Two implementations: the WebSocket, and the in-memory one of `relay.testing`.
+"""
 
 from __future__ import annotations
 

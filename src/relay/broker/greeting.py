@@ -109,7 +109,7 @@ class Greeter:
         Raises:
             PeerFault: `bad_hello`, or `not_a_member`.
         """
-        hello = verify_hello(raw, self.binding(peer_public, dialled), peer_public)
+        hello = verify_hello(raw, peer_public, self.binding(peer_public, dialled))
         common_version(PROTOCOL_VERSIONS, hello.versions)
         if self._members.keys(hello.id) is None:
             raise PeerFault(

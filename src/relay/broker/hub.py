@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
+from relay.core.states import TERMINAL, State
 from relay.store import events
 from relay.store.engine import Store
 from relay.store.events import Event
 
+T = TypeVar("T")
 PAGE = 500
+DECISIVE = frozenset({*map(str, TERMINAL), str(State.NEEDS_INPUT), str(State.HELD)})
 
 
 class Hub:
@@ -30,8 +33,9 @@ class Hub:
         """An event was committed."""
         news, self._news = self._news, asyncio.Event()
         news.set()
-        for watcher in self._watchers.get(str(event.data.get("spawn", "")), ()):
-            watcher.set()
+        if event.data.get("state") in DECISIVE:
+            for watcher in self._watchers.get(str(event.data.get("spawn", "")), ()):
+                watcher.set()
 
     def close(self) -> None:
         """End every subscription."""
@@ -48,7 +52,7 @@ class Hub:
             since: the last number the subscriber has seen.
             follow: go on for ever; else end at the newest.
         """
-        if await self._store.one(events.LOWEST) is not None and await self._was_purged(since):
+        if await self._was_purged(since):
             highest = await self._store.one(events.HIGHEST) or 0
             yield Event(highest, 0, "reset", {})
             since = highest
@@ -67,8 +71,14 @@ class Hub:
         lowest = await self._store.one(events.LOWEST)
         return lowest is not None and since + 1 < lowest and since > 0
 
-    async def until(self, spawn: str, look: Callable[[], Any], seconds: float) -> Any:
-        """What `look` (awaited) gives once it is not None, asked again at each event of a spawn; None after `seconds`."""
+    async def until(self, spawn: str, look: Callable[[], Awaitable[T | None]], seconds: float) -> T | None:
+        """What `look` gives once it is not None; asked again when the spawn ends or needs a person.
+
+        Args:
+            spawn: its id.
+            look: reads what is known now.
+            seconds: after these, None.
+        """
         watcher = asyncio.Event()
         self._watchers.setdefault(spawn, set()).add(watcher)
         deadline = asyncio.get_running_loop().time() + seconds

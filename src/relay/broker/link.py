@@ -1,4 +1,7 @@
-"""One link: the shell around `core.link`, from the hello to the end. It moves bytes and keeps time; it decides nothing."""
+"""One link: the shell around `core.link`, from the hello to the end.
+
+It moves bytes and keeps time; it decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +156,8 @@ class Link:
     # reading
 
     async def _read(self) -> None:
-        self._control.append(pack_frame(HelloFrame(self._greeter.hello(self.carrier.peer_public, self.carrier.dialled))))
+        hello = self._greeter.hello(self.carrier.peer_public, self.carrier.dialled)
+        self._control.append(pack_frame(HelloFrame(hello)))
         self._more.set()
         self._arm()
         while True:

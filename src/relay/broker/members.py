@@ -22,7 +22,7 @@ class Members:
 
     def __init__(self, own: BrokerId, own_name: str, roster: Roster) -> None:
         self.own = own
-        self.own_name = own_name
+        self._fallback = own_name
         self.replace(roster)
 
     def replace(self, roster: Roster) -> None:
@@ -31,6 +31,12 @@ class Members:
         self._keys = {
             member.id: PeerKeys(member.id, member.public, member.sealing_public) for member in roster.members.values()
         }
+
+    @property
+    def own_name(self) -> str:
+        """This broker's label: the roster's, so that every machine calls it the same."""
+        member = self.roster.members.get(self.own)
+        return member.name if member else self._fallback
 
     @property
     def others(self) -> list[Member]:

@@ -58,7 +58,15 @@ class SealingPostbox:
         header, raw = self._sealed(keys, letter.kind, letter.content, letter.operation, now, letter.ttl)
         tried = self._is_linked(letter.recipient)
         posting = outbox.Posting(
-            header.id, letter.recipient, letter.kind, letter.operation, raw, now, header.expires, letter.spawn, int(tried)
+            header.id,
+            letter.recipient,
+            letter.kind,
+            letter.operation,
+            raw,
+            now,
+            header.expires,
+            letter.spawn,
+            int(tried),
         )
         # the target's word is never refused for room: work has been done, and its end has to be told
         n = outbox.post(tx, posting, None if letter.kind is Kind.SNAPSHOT else QUOTA)

@@ -50,14 +50,15 @@ def commands() -> dict[str, Any]:
     found = {"": root}
     for name, command in root.commands.items():
         found[name] = command
-        found |= {f"{name} {inner}": each for inner, each in getattr(command, "commands", {}).items()}
+        inner = getattr(command, "commands", {})
+        found.update((f"{name} {each}", inner[each]) for each in inner)
     return found
 
 
 def _flags(key: str, option: Any) -> dict[str, tuple[str, str, object]]:
     kind = declaring.KINDS[key][option.name]
-    on = {flag: (option.name, kind, True if kind == FLAG else None) for flag in option.opts}
-    return on | {flag: (option.name, kind, False) for flag in option.secondary_opts}
+    on = dict.fromkeys(option.opts, (option.name, kind, True if kind == FLAG else None))
+    return on | dict.fromkeys(option.secondary_opts, (option.name, kind, False))
 
 
 def entry(key: str, command: Any) -> dict[str, Any]:

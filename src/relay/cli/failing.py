@@ -28,7 +28,7 @@ def report(fault: Exception, words: Sequence[str]) -> int:
         speech.error(error, as_json)
         sys.stdout.flush()
     except BrokenPipeError:
-        sys.stderr = None  # type: ignore[assignment]  # nobody reads; Python must not complain of it either
+        sys.stderr = None  # nobody reads; Python must not complain of it either
     return MISUSED if isinstance(error, Misuse) else FAILED
 
 

@@ -8,7 +8,7 @@ import typer
 from typer.main import get_command
 
 from relay.cli import app
-from relay.cli.parsing import HELP, Parsed
+from relay.cli.parsing import Parsed
 from relay.cli.surface import TABLE
 from relay.core.errors import Misuse
 
@@ -28,7 +28,7 @@ def parse_slowly(words: list[str]) -> Parsed:
         return _of_verb(words[1:])
     command: Any = get_command(app.build())
     try:
-        parsed = command.main([word for word in words], prog_name="relay", standalone_mode=False)
+        parsed = command.main(list(words), prog_name="relay", standalone_mode=False)
     except UsageFault as fault:
         raise _misuse(fault, words) from fault
     if isinstance(parsed, Parsed):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 WIDTH = 100
+ON_ALL = ("json", "home", "help")
 COMMON = (
     ("--json", "Print JSON: one document, or one object a line."),
     ("--home DIR", "The broker's folder (RELAY_HOME, else the platform's data folder)."),
@@ -29,12 +30,12 @@ First steps:  relay demo        then:  relay init && relay up --detach
 def of_verb(key: str, command: Any) -> str:
     """The help of one verb: usage, what it does, words, options, examples."""
     words = [each for each in command.params if each.param_type_name == "argument"]
-    options = [each for each in command.params if each.param_type_name == "option" and each.name not in ("json", "home")]
+    options = [each for each in command.params if each.param_type_name == "option" and each.name not in ON_ALL]
     usage = f"Usage: relay {key} {' '.join(map(_word, words))}".rstrip() + " [OPTIONS]"
     parts = [usage, _prose(command.help)]
     if words:
         parts.append("Words:\n" + _rows((each.metavar or each.name, each.help) for each in words))
-    own = [(_option(key, each), each.help) for each in options if each.name != "help"]
+    own = [(_option(key, each), each.help) for each in options]
     parts.append("Options:\n" + _rows([*own, *COMMON]))
     parts.append("Examples:\n" + "\n".join(f"  {line}" for line in declaring.EXAMPLES[key]))
     return "\n\n".join(parts) + "\n"

@@ -40,7 +40,7 @@ def _declare_changes(trust: typer.Typer) -> None:
     )
     def allow(
         brokers: Brokers,
-        profile: Annotated[str | None, typer.Option("--profile", metavar="P", help="read-only, runner or full.")] = None,
+        profile: Annotated[str | None, typer.Option("--profile", metavar="P", help="read-only, runner, full.")] = None,
         verbs: Annotated[list[str] | None, _many("--verb", "V", "What it may do, such as spawn or view")] = None,
         agents: Annotated[list[str] | None, _many("--agent", "A", "An agent it may run")] = None,
         dirs: Annotated[list[str] | None, _many("--dir", "D", "A folder it may work in, or `new`")] = None,

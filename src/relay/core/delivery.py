@@ -92,7 +92,7 @@ class Window:
         size = 0
         while self._queue and len(batch) < MAX_BATCH and len(self._flight) < MAX_IN_FLIGHT:
             size += len(self._queue[0].raw)
-            if batch and size > MAX_BATCH_BYTES or size > credit:
+            if (batch and size > MAX_BATCH_BYTES) or size > credit:
                 break
             row = self._queue.popleft()
             self._queued_bytes -= len(row.raw)

@@ -176,14 +176,13 @@ def _no_grant(asked: Asked, label: str) -> Denied:
 
 
 def _unusable(grant: Grant, lacks: Sequence[_Lack], now: int, label: str) -> Denied | None:
+    expired = grant.expires is not None and now >= grant.expires
+    hint = _allow(label, lacks, *(("--expires", "30d") if expired else ()))
     if grant.frozen:
         why = "two machines were seen with its identity: one is a clone or a restored copy"
-        return Denied(Code.GRANT_FROZEN, f"the grant of {label} is frozen", why, _allow(label, lacks))
-    if grant.expires is not None and now >= grant.expires:
-        why = "the date in trust.toml has passed"
-        hint = _allow(label, lacks, "--expires", "30d")
-        return Denied(Code.GRANT_EXPIRED, f"the grant of {label} has expired", why, hint)
-    return None
+        return Denied(Code.GRANT_FROZEN, f"the grant of {label} is frozen", why, hint)
+    why = "the date in trust.toml has passed"
+    return Denied(Code.GRANT_EXPIRED, f"the grant of {label} has expired", why, hint) if expired else None
 
 
 def _too_deep(asked: Asked, max_depth: int) -> Denied | None:

@@ -45,6 +45,6 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.NACK: _facts(False, "id code why"),
     Kind.ROSTER: _facts(False, "statements"),
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
-    Kind.LOG_DATA: _facts(False, "stream n offset next data end"),
+    Kind.LOG_DATA: _facts(False, "stream n chunks end"),
     Kind.LOG_CLOSE: _facts(False, "stream"),
 }

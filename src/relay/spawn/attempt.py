@@ -11,7 +11,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from relay.spawn.recovery import Verdict, settle
 from relay.spawn.shim import folder as layout
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from relay.spawn.watch import Changes, Watcher
 
+_Value = TypeVar("_Value", "Intent", "Started", "ExitRecord")
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -177,6 +178,9 @@ class Attempt:
 
         Returns:
             False where the attempt had ended already.
+
+        Raises:
+            FileNotFoundError: where the folder is missing; recovery fences such an attempt.
         """
         fd = os.open(self.folder / layout.RECORD, os.O_RDWR)
         try:
@@ -276,8 +280,8 @@ def _tell(now: Record) -> None:
 def _typed(slots: list[dict[str, Any] | None]) -> Record:
     intent, started, end = slots[record.INTENT], slots[record.STARTED], slots[record.EXIT]
     return Record(
-        intent=Intent(**intent) if intent else None,
-        started=Started(**started) if started else None,
+        intent=_pick(Intent, intent) if intent else None,
+        started=_pick(Started, started) if started else None,
         exit=_typed_exit(end) if end else None,
         fenced=slots[record.FENCE] is not None,
         stopping=slots[record.STOP] is not None,
@@ -285,5 +289,10 @@ def _typed(slots: list[dict[str, Any] | None]) -> Record:
 
 
 def _typed_exit(fields: dict[str, Any]) -> ExitRecord:
-    error = fields.pop("error")
-    return ExitRecord(**fields, error=LaunchError(**error) if error else None)
+    error = fields["error"]
+    return _pick(ExitRecord, {**fields, "error": LaunchError(**error) if error else None})
+
+
+def _pick(kind: type[_Value], fields: dict[str, Any]) -> _Value:
+    # A shim outlives its broker's upgrade, and its downgrade: what it says beyond our words is left out.
+    return kind(**{name: value for name, value in fields.items() if name in kind.__match_args__})

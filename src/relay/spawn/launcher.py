@@ -256,8 +256,16 @@ def _exec_server(control: int, errors: Path | None) -> int:
         (os.POSIX_SPAWN_OPEN, 2, stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
     ]
     command = [sys.executable, "-I", "-S", str(_ENTRY)]
+    # What a parent of ours ignored (nohup) would otherwise be ignored by every task.
+    default = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     return os.posix_spawn(
-        sys.executable, command, {"PATH": os.defpath}, file_actions=actions, setsid=True, setsigmask=[]
+        sys.executable,
+        command,
+        {"PATH": os.defpath},
+        file_actions=actions,
+        setsid=True,
+        setsigmask=[],
+        setsigdef=default,
     )
 
 

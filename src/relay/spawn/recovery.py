@@ -1,15 +1,18 @@
 """What becomes of an attempt whose shim may be gone: decide from what is found, then carry it out under the lock.
 
-| lock | intent | started | exit | fence | boot | verdict |
+| lock | intent | started | exit | fence | shim lives | verdict |
 |---|---|---|---|---|---|---|
 | any | any | any | yes | any | any | TERMINAL: all is over, the exit record says how |
 | any | yes, or started | | no | yes | any | SWEEP_AND_LOST: impossible by the lock, so never run again |
 | any | no | no | no | yes | any | FENCE_AND_REQUEUE: somebody fenced it before us |
 | held | no | any | no | no | any | WAIT: a shim is between its lock and its intent |
-| held | yes | any | no | no | same | REATTACH |
-| held | yes | any | no | no | other | WAIT: another recovery is at work, a lock does not outlive a boot |
+| held | yes | any | no | no | yes | REATTACH |
+| held | yes | any | no | no | no | WAIT: another recovery, or the dying child of a dead shim, is about to let go |
 | free | no | no | no | no | any | FENCE_AND_REQUEUE: the intent precedes any process, so none was |
 | free | yes, or started | | no | no | any | SWEEP_AND_LOST; after another boot there is nothing to sweep |
+
+"The shim lives": the intent is of this boot, and its pid still runs with the same start ticks. After a reboot no
+lock is held and no shim lives, so that an intent without an exit is lost.
 
 A missing folder (or a half-made one) of an attempt that the store calls prepared is furnished, fenced and
 requeued. It cannot have run: `Attempt.prepare` returns, and only then the launch is asked for, after record,
@@ -51,14 +54,14 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is found in an attempt's folder. `same_boot` is about the intent and means nothing without one."""
+    """What is found in an attempt's folder. `shim_lives` is about the intent and means nothing without one."""
 
     lock_held: bool
     intent: bool
     started: bool
     exit: bool
     fence: bool
-    same_boot: bool
+    shim_lives: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def decide(found: Found) -> Verdict:
     if found.fence:
         return Verdict.SWEEP_AND_LOST if promised else Verdict.FENCE_AND_REQUEUE
     if found.lock_held:
-        return Verdict.REATTACH if found.intent and found.same_boot else Verdict.WAIT
+        return Verdict.REATTACH if found.intent and found.shim_lives else Verdict.WAIT
     return Verdict.SWEEP_AND_LOST if promised else Verdict.FENCE_AND_REQUEUE
 
 
@@ -132,8 +135,14 @@ def _found(slots: list[dict[str, object] | None], lock_held: bool) -> Found:
         started=slots[record.STARTED] is not None or slots[record.TASK] is not None,
         exit=slots[record.EXIT] is not None,
         fence=slots[record.FENCE] is not None,
-        same_boot=intent is not None and intent.get("boot") == processes.boot_id(),
+        shim_lives=_shim_lives(intent),
     )
+
+
+def _shim_lives(intent: dict[str, object] | None) -> bool:
+    if intent is None or intent["boot"] != processes.boot_id():
+        return False
+    return processes.same(int(str(intent["shim"])), int(str(intent["ticks"])))
 
 
 def _fence(fd: int, slots: list[dict[str, object] | None]) -> None:

@@ -80,7 +80,7 @@ def chunks(log: Path, offset: int = 0, limit: int | None = None) -> Iterator[Chu
 def tail(log: Path, limit: int) -> bytes:
     """The last `limit` bytes that the task wrote, both streams in the order they came."""
     pieces: list[bytes] = []
-    for chunk in _backwards(log):
+    for chunk in backwards(log):
         pieces.append(chunk.data)
         limit -= len(chunk.data)
         if limit <= 0:
@@ -94,7 +94,8 @@ def tail_text(log: Path, limit: int) -> str:
     return tail(log, limit).decode("utf-8", "replace")
 
 
-def _backwards(log: Path) -> Iterator[Chunk]:
+def backwards(log: Path) -> Iterator[Chunk]:
+    """The chunks from the last to the first."""
     size = log.stat().st_size
     for start in range((size - 1) // BLOCK * BLOCK, -1, -BLOCK):
         yield from reversed(list(split(raw(log, start, BLOCK), start)))

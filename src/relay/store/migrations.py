@@ -105,7 +105,11 @@ def back_up(connection: Tx, copy: Path) -> None:
     part.unlink(missing_ok=True)
     # VACUUM INTO takes an empty file: so the mode is right before the first byte
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    connection.execute("VACUUM INTO ?", (str(part),))
-    _sync(part)
-    part.rename(copy)
+    try:
+        connection.execute("VACUUM INTO ?", (str(part),))
+        _sync(part)
+        part.rename(copy)
+    except BaseException:
+        part.unlink(missing_ok=True)  # on a full disk it must not stay in the way
+        raise
     _sync(copy.parent)

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from relay.core.errors import Code, LocalFault
 from relay.core.ids import BrokerId
-from relay.store.query import Query, Tx, columns, first_column, mapper, placed
+from relay.store.query import Query, Tx, columns, first_column, insertion, mapper
 
 
 class OutboxState(StrEnum):
@@ -114,6 +114,8 @@ WAITING: Query[tuple[BrokerId, int]] = Query(
 TOTALS: Query[Totals] = Query(
     "SELECT envelopes, bytes, (SELECT created FROM outbox ORDER BY n LIMIT 1) FROM outbox_size", mapper(Totals)
 )
+_POSTED = tuple(item.name for item in dataclasses.fields(Posting))
+_POST = insertion("outbox", (*_POSTED, "bytes"))
 _SAME: Query[int] = Query(
     "SELECT n FROM outbox WHERE recipient = :recipient AND kind = :kind AND operation = :operation", first_column
 )
@@ -145,9 +147,9 @@ def post(tx: Tx, item: Posting, quota: Quota | None) -> int | None:
         return None
     if quota is not None:
         _check_room(tx, len(item.envelope), quota)
-    values = {field.name: getattr(item, field.name) for field in dataclasses.fields(Posting)}
+    values = {name: getattr(item, name) for name in _POSTED}
     values["bytes"] = len(item.envelope)
-    return tx.execute(placed("outbox", values), values).lastrowid
+    return tx.execute(_POST, values).lastrowid
 
 
 def reseal(tx: Tx, old: bytes, new: bytes, envelope: bytes, expires: int) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.core.ids import BrokerId
-from relay.store.query import Query, Tx, columns, mapper, placed, to_json
+from relay.store.query import Query, Tx, columns, insertion, mapper, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,9 @@ def _texts(stored: str) -> tuple[Any, ...]:
 
 _row = mapper(Peer, addresses=_texts, frozen=bool, grants_to_us=json.loads, agents=_texts)
 _SELECT = f"SELECT {columns(Peer)} FROM peers"
+_FIELDS = tuple(item.name for item in dataclasses.fields(Peer))
+_CHANGES = ", ".join(f"{key} = excluded.{key}" for key in _FIELDS if key != "id")
+_UPSERT = f"{insertion('peers', _FIELDS)} ON CONFLICT (id) DO UPDATE SET {_CHANGES}"
 
 ALL: Query[Peer] = Query(f"{_SELECT} ORDER BY name, id", _row)
 BY_ID: Query[Peer] = Query(f"{_SELECT} WHERE id = :id", _row)
@@ -55,15 +58,13 @@ BY_PREFIX: Query[Peer] = Query(f"{_SELECT} WHERE id >= :prefix AND id < :prefix 
 
 
 def _stored(peer: Peer) -> dict[str, Any]:
-    values: dict[str, Any] = {item.name: getattr(peer, item.name) for item in dataclasses.fields(Peer)}
+    values: dict[str, Any] = {name: getattr(peer, name) for name in _FIELDS}
     return values | {key: to_json(values[key]) for key in ("addresses", "grants_to_us", "agents")}
 
 
 def upsert(tx: Tx, peer: Peer) -> None:
     """Write the whole row, new or not."""
-    values = _stored(peer)
-    changes = ", ".join(f"{key} = excluded.{key}" for key in values if key != "id")
-    tx.execute(f"{placed('peers', values)} ON CONFLICT (id) DO UPDATE SET {changes}", values)
+    tx.execute(_UPSERT, _stored(peer))
 
 
 def change(tx: Tx, peer: BrokerId, **changes: Any) -> Peer | None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 Tx: TypeAlias = sqlite3.Connection
 Row: TypeAlias = Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Query(Generic[T]):
+class Query(Generic[T_co]):
     """One SELECT, written once for ops and for the reading side.
 
     Attributes:
@@ -25,13 +26,13 @@ class Query(Generic[T]):
     """
 
     sql: str
-    row: Callable[[Row], T]
+    row: Callable[[Row], T_co]
 
-    def all(self, tx: Tx, /, **params: Any) -> list[T]:
+    def all(self, tx: Tx, /, **params: Any) -> list[T_co]:
         """Every row, inside an op."""
         return [self.row(found) for found in tx.execute(self.sql, params)]
 
-    def one(self, tx: Tx, /, **params: Any) -> T | None:
+    def one(self, tx: Tx, /, **params: Any) -> T_co | None:
         """The first row or None, inside an op."""
         found = tx.execute(self.sql, params).fetchone()
         return None if found is None else self.row(found)
@@ -74,14 +75,14 @@ def to_json(value: Any) -> str | None:
     return None if value is None else json.dumps(value, separators=(",", ":"))
 
 
-def placed(table: str, values: Mapping[str, Any], verb: str = "INSERT") -> str:
+def insertion(table: str, names: Iterable[str]) -> str:
     """An INSERT of these columns with named parameters.
 
     Args:
         table: the table.
-        values: whose keys are the columns; never a text from outside.
-        verb: `INSERT` or `INSERT OR IGNORE`.
+        names: the columns; never a text from outside.
     """
-    names = ", ".join(f'"{name}"' for name in values)
-    marks = ", ".join(f":{name}" for name in values)
-    return f"{verb} INTO {table} ({names}) VALUES ({marks})"
+    known = tuple(names)
+    listed = ", ".join(f'"{name}"' for name in known)
+    marks = ", ".join(f":{name}" for name in known)
+    return f"INSERT INTO {table} ({listed}) VALUES ({marks})"

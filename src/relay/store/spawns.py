@@ -9,10 +9,14 @@ from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot, SpawnRequest
 from relay.core.states import State
-from relay.store.query import Tx, placed, to_json
+from relay.store.query import Tx, insertion, to_json
 from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
 
 PURGE_STEP = 500  # spawns a transaction
+
+_ASKED = tuple(item.name for item in dataclasses.fields(SpawnRequest))
+_TOLD = tuple(item.name for item in dataclasses.fields(Snapshot))
+_INSERT = insertion("spawns", (*_ASKED, "origin", "target", "operation", "state", "since", "reason"))
 
 
 def insert(
@@ -44,7 +48,7 @@ def insert(
     require_free_name(tx, request.name, target)
     values = _asked(request) | {"origin": origin, "target": target, "operation": operation}
     values |= {"state": str(state), "since": since, "reason": reason}
-    tx.execute(placed("spawns", values), values)
+    tx.execute(_INSERT, values)
     return require(tx, request.id)
 
 
@@ -71,7 +75,7 @@ def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
 
 
 def _asked(request: SpawnRequest) -> dict[str, Any]:
-    values: dict[str, Any] = {item.name: getattr(request, item.name) for item in dataclasses.fields(SpawnRequest)}
+    values: dict[str, Any] = {name: getattr(request, name) for name in _ASKED}
     return values | {key: to_json(values[key]) for key in ("argv", "labels", "chain")}
 
 
@@ -105,7 +109,7 @@ def apply_snapshot(tx: Tx, snapshot: Snapshot, now: int) -> bool:
         snapshot: verified: its signature is by `snapshot.target`.
         now: milliseconds, for `first_word`.
     """
-    values: dict[str, Any] = {item.name: getattr(snapshot, item.name) for item in dataclasses.fields(Snapshot)}
+    values: dict[str, Any] = {name: getattr(snapshot, name) for name in _TOLD}
     values |= {key: to_json(values[key]) for key in ("needs", "error", "result")}
     values |= {"state": str(snapshot.state), "now": now}
     return tx.execute(_APPLY, values).rowcount > 0
@@ -132,9 +136,9 @@ def explain(tx: Tx, spawn: str, reason: str) -> bool:
 def end_untaken(
     tx: Tx, spawn: str, state: State, reason: str, now: int, error: dict[str, Any] | None = None
 ) -> bool:
-    """End a spawn here, while no word of the target has arrived; False where one has.
+    """End a spawn at its origin, while neither receipt nor word of the target has arrived; False where one has.
 
-    A word that arrives all the same (another hop had the envelope) replaces this end.
+    A word that arrives all the same replaces this end.
 
     Args:
         state: `cancelled`, `expired` or `rejected`.
@@ -144,7 +148,7 @@ def end_untaken(
     """
     sql = (
         "UPDATE spawns SET state = ?, reason = ?, since = ?, ended = ?, error = ?"
-        " WHERE id = ? AND state IN ('queued', 'delivered') AND attempt = 0 AND seq = 0"
+        " WHERE id = ? AND state = 'queued' AND first_word IS NULL"
     )
     return tx.execute(sql, (str(state), reason, now, now, to_json(error), spawn)).rowcount > 0
 

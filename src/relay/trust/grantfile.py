@@ -37,8 +37,9 @@ def _bare(text: str) -> str:
 
 
 def _table_line(lines: list[str], table: str) -> int | None:
-    headers = ((number, _HEADER.match(line)) for number, line in enumerate(lines, 1))
-    return next((number for number, match in headers if match and _bare(match[1]) == table), None)
+    headers = [(number, _bare(match[1])) for number, line in enumerate(lines, 1) if (match := _HEADER.match(line))]
+    below = [number for number, name in headers if name.startswith(f"{table}.")]
+    return next((number for number, name in headers if name == table), below[0] if below else None)
 
 
 def line_of(text: str, *keys: str) -> int:
@@ -49,16 +50,21 @@ def line_of(text: str, *keys: str) -> int:
         keys: the path to it: table names, then the key.
     """
     lines = text.splitlines()
-    whole = _table_line(lines, ".".join(map(_bare, keys)))
-    if whole is not None or not keys:
-        return whole or 1
-    start = _table_line(lines, ".".join(map(_bare, keys[:-1]))) if len(keys) > 1 else 0
-    for number, line in enumerate(lines[start or 0 :], (start or 0) + 1):
+    names = [*map(_bare, keys)]
+    whole = _table_line(lines, ".".join(names))
+    if whole is not None:
+        return whole
+    start = (_table_line(lines, ".".join(names[:-1])) or 0) if len(names) > 1 else 0
+    return _key_line(lines, start, names[-1]) or start or 1
+
+
+def _key_line(lines: list[str], start: int, name: str) -> int | None:
+    for number, line in enumerate(lines[start:], start + 1):
         if _HEADER.match(line):
-            break
-        if (match := _KEY.match(line)) and _bare(match[1]) == _bare(keys[-1]):
+            return None
+        if (match := _KEY.match(line)) and _bare(match[1]) == name:
             return number
-    return start or 1
+    return None
 
 
 def _broken(path: Path, line: int, why: str) -> LocalFault:

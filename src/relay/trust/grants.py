@@ -140,7 +140,8 @@ def checked_change(change: Change) -> Change:
         why = error.why.partition(": ")[2]
         raise Misuse("that cannot be granted", why=why, hint="relay trust allow --help") from None
     except (ValueError, OverflowError, OSError):
-        raise Misuse("that cannot be granted", why="the date is out of reach", hint="relay trust allow --help") from None
+        why = "the date is out of reach"
+        raise Misuse("that cannot be granted", why=why, hint="relay trust allow --help") from None
     return change
 
 

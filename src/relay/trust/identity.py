@@ -121,8 +121,10 @@ def check_sealing_key(public: bytes) -> bytes:
         PeerFault: a wrong length, or of small order (whose boxes anybody can open).
     """
     try:
+        if len(public) != ids.PUBLIC_KEY_BYTES:  # the binding itself would read past a short one
+            raise ValueError("length")
         bindings.crypto_scalarmult(_ANY_SCALAR, public)
-    except (SodiumRefusal, ValueError, TypeError):
+    except (SodiumRefusal, ValueError):
         raise PeerFault("a public key was refused", code=Code.BAD_SIGNATURE, why="it is no valid X25519 key") from None
     return public
 

@@ -11,6 +11,7 @@ from nacl.exceptions import CryptoError
 
 from relay.core.envelope import SIGNATURE_BYTES, authenticated
 from relay.core.errors import Code, PeerFault
+from relay.core.ids import PUBLIC_KEY_BYTES
 from relay.core.wire import pack, unpack
 from relay.trust.identity import Identity
 
@@ -22,12 +23,12 @@ def is_signed(public: bytes, data: bytes, signature: bytes) -> bool:
     """Whether this is the key's Ed25519 signature of these bytes.
 
     Args:
-        public: 32 bytes.
+        public: 32 bytes; any other length signs nothing.
         data: what was signed, domain included.
         signature: 64 bytes; any other length is no signature.
     """
-    if len(signature) != SIGNATURE_BYTES:
-        return False
+    if len(signature) != SIGNATURE_BYTES or len(public) != PUBLIC_KEY_BYTES:
+        return False  # the binding itself would read past a short key
     try:
         bindings.crypto_sign_open(signature + data, public)
     except (CryptoError, ValueError):

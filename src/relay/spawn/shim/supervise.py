@@ -65,9 +65,9 @@ class Supervisor:
         """Supervise to the end; the fields of the exit slot."""
         self._listen()
         while not self._finished():
+            self._keep_time()
             for fd, _ in self._poll.poll(self._pause_ms()):
                 self._on.get(fd, _nothing)()
-            self._keep_time()
         self._drain()
         self._sweep_orphans()
         self._log.flush()

@@ -1,0 +1,113 @@
+"""The one run of `make bench`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench import command, envelopes, floor, idle, spawns, sshd
+from bench.table import Line, Table
+from bench.timing import Spread, repeat
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+
+IN_FLIGHT = 64
+SSH_IN_FLIGHT = (8, IN_FLIGHT)
+SSH_MANY = 300
+
+
+def _say(what: str) -> None:
+    print(f"measuring {what} ...", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _mesh() -> Iterator[tuple[Node, Node]]:
+    with Mesh.scratch("relay-bench-") as mesh:
+        laptop, vps = mesh.pair("laptop", "vps")
+        mesh.grant(on=vps, to=laptop)
+        yield laptop, vps
+
+
+def _beside(ours: Spread, theirs: Spread, what: str, theirs_are: str, target: float) -> Line:
+    ratio = ours.p50 / theirs.p50
+    return Line(f"{what}, p50 / p99 ms", str(ours), f"{theirs_are}: {theirs}", ratio, target)
+
+
+def _spawns_beside_ssh(table: Table, ssh: sshd.Ssh, laptop: Node, vps: Node) -> None:
+    _say("ssh, a fresh connection each")
+    fresh = repeat(lambda: ssh.run(ssh.fresh, "/bin/true"), 30, 12)
+    _say("ssh, ControlMaster")
+    shared = repeat(lambda: ssh.run(ssh.shared, "/bin/true"), 300, 12)
+    _say("remote spawns")
+    trip = spawns.round_trip(laptop, vps)
+    table.add(_beside(trip, shared, "remote spawn, API", "ssh ControlMaster", 1.0))
+    whole = spawns.whole_command(laptop, vps)
+    table.add(_beside(whole, fresh, "relay spawn --wait", "ssh, fresh", 0.4))
+    _say("many at once")
+    theirs = max(ssh.many_per_second(SSH_MANY, in_flight) for in_flight in SSH_IN_FLIGHT)
+    ours = spawns.per_second(laptop, vps, IN_FLIGHT)
+    what = f"spawns/s, {IN_FLIGHT} in flight"
+    table.add(Line(what, f"{ours:.0f}", f"ssh ControlMaster: {theirs:.0f}", ours / theirs, 0.7, at_least=True))
+
+
+def _spawns_alone(table: Table, laptop: Node, vps: Node, why: str) -> None:
+    table.skip(f"ssh ({why})")
+    table.add(Line("remote spawn, API, p50 / p99 ms", str(spawns.round_trip(laptop, vps))))
+    table.add(Line("relay spawn --wait, p50 / p99 ms", str(spawns.whole_command(laptop, vps))))
+    table.add(Line(f"spawns/s, {IN_FLIGHT} in flight", f"{spawns.per_second(laptop, vps, IN_FLIGHT):.0f}"))
+
+
+def _spawns(table: Table, folder: Path, laptop: Node, vps: Node) -> None:
+    try:
+        with sshd.serving(folder) as ssh:
+            _spawns_beside_ssh(table, ssh, laptop, vps)
+    except sshd.NoSshd as error:
+        _spawns_alone(table, laptop, vps, str(error))
+
+
+def _envelopes(table: Table, folder: Path) -> None:
+    _say("durable envelopes")
+    bare = floor.envelopes_per_second(folder, envelopes.BODY_BYTES, 8)
+    for ways, ours in envelopes.per_second().items():
+        beside = f"verify + open + insert alone: {bare:.0f}"
+        table.add(Line(f"durable envelopes/s, {ways}", f"{ours:.0f}", beside, ours / bare, 0.5, at_least=True))
+
+
+def _commands(table: Table, node: Node) -> None:
+    _say("commands")
+    bare = command.bare_interpreter(node)
+    for words in (("--help",), ("ps",)):
+        took = command.relay(node, *words)
+        table.add(_beside(took, bare, f"relay {words[0]}", "python -c pass", 4.0))
+
+
+def _idle(table: Table, node: Node) -> None:
+    _say("an idle broker")
+    found = idle.watch(node)
+    what, memory = "idle broker and fork server", (f"{found.pss:.1f} MiB PSS", f"{found.rss:.1f} MiB RSS")
+    table.add(Line(what, *memory, found.pss, 60, unit="MiB"))
+    table.add(Line(what, f"{found.cpu:.2f} %", "of one core", found.cpu, 0.2, unit="%"))
+
+
+def main() -> None:
+    """Measure everything and print the table."""
+    table = Table()
+    folder = Path(tempfile.mkdtemp(prefix="relay-ssh-"))
+    try:
+        with _mesh() as (laptop, vps):
+            spawns.round_trip_once(laptop, vps)
+            _idle(table, vps)
+            _commands(table, laptop)
+            _spawns(table, folder, laptop, vps)
+        _envelopes(table, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

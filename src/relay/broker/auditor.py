@@ -1,0 +1,85 @@
+"""The audit log's pen: each decision, allowed or refused, in the transaction that makes it."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from relay.core.errors import RelayError
+from relay.core.hello import AuditHead
+from relay.store import audit
+from relay.store.engine import Store
+from relay.store.journal import Entry
+from relay.trust.audit import EMPTY, AuditEntry, entry_hash, verify_chain
+
+ALLOWED, REFUSED = "allowed", "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is written down.
+
+    Attributes:
+        actor: who wanted it: a broker id, or a person or client of this machine.
+        action: what: `spawn`, `stop`, `admit`, `link`, …
+        outcome: `allowed` or `refused`.
+        code: the error's code where it was refused.
+        detail: for people; no secret.
+    """
+
+    actor: str
+    action: str
+    outcome: str = ALLOWED
+    code: str = ""
+    detail: str = ""
+
+
+def refusal(actor: str, action: str, error: RelayError, detail: str) -> Decision:
+    """The decision to refuse something."""
+    return Decision(actor, action, REFUSED, str(error.code), f"{detail}: {error.message}")
+
+
+class Auditor:
+    """Writes decisions and knows the end of the log.
+
+    Args:
+        store: whose log it is.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.head: AuditHead = EMPTY
+
+    async def open(self) -> None:
+        """Read the end of the log."""
+        found = await self._store.one(audit.HEAD)
+        self.head = AuditHead(found.seq, found.hash) if found else EMPTY
+
+    def write(self, entry: Entry, decision: Decision) -> None:
+        """Append a decision in this transaction."""
+
+        def make(seq: int, previous: bytes) -> tuple[bytes, bytes]:
+            line = AuditEntry(
+                seq, entry.now, decision.actor, decision.action, decision.outcome, decision.code, decision.detail
+            ).to_bytes()
+            return line, entry_hash(previous, line)
+
+        new = audit.append(entry.tx, entry.now, make)
+        head = AuditHead(new.seq, new.hash)
+        entry.then(lambda: self._advance(head))
+        entry.event("audit.entry", {"seq": new.seq, "action": decision.action, "outcome": decision.outcome})
+
+    def _advance(self, head: AuditHead) -> None:
+        if head.seq > self.head.seq:
+            self.head = head
+
+    async def verify(self) -> tuple[int, AuditHead, int | None]:
+        """Check the whole chain: how many entries, its head, and the first number that does not fit (or None)."""
+
+        def check(tx: sqlite3.Connection) -> tuple[int, AuditHead, int | None]:
+            rows = audit.SINCE.all(tx, seq=0, limit=-1)
+            bad = verify_chain((row.seq, row.entry, row.hash) for row in rows)
+            head = AuditHead(rows[-1].seq, rows[-1].hash) if rows else EMPTY
+            return len(rows), head, bad
+
+        return await self._store.write(check)

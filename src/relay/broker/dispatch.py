@@ -1,0 +1,139 @@
+"""What each durable kind of envelope does here, inside the transaction that takes it in."""
+
+from __future__ import annotations
+
+from relay.broker.auditor import REFUSED, Auditor, Decision, refusal
+from relay.broker.gate import Gate
+from relay.broker.inbox import Act, Opened
+from relay.broker.members import Members
+from relay.core.errors import Code, Misuse, PeerFault, RelayError
+from relay.core.ids import BrokerId, is_spawn_id
+from relay.core.kinds import Kind
+from relay.core.spawning import Snapshot, SpawnRequest, request_from_content, snapshot_from_bytes
+from relay.core.states import State
+from relay.spawn.ledger import Ledger, Step, state_event
+from relay.spawn.supervisor import Supervisor
+from relay.store import spawns, words
+from relay.store.journal import Entry
+from relay.store.spawn_rows import BY_ID, SpawnRow
+from relay.trust.sealing import verify_snapshot
+
+TOMBSTONE_MS = 31 * 86_400_000
+
+
+class Dispatch:
+    """Acts on what other brokers ask and tell.
+
+    Args:
+        members: names and keys.
+        gate: what others may do.
+        auditor: the audit log.
+        ledger: this broker's word on its spawns.
+        supervisor: runs them.
+    """
+
+    def __init__(
+        self, members: Members, gate: Gate, auditor: Auditor, ledger: Ledger, supervisor: Supervisor
+    ) -> None:
+        self._members = members
+        self._gate = gate
+        self._auditor = auditor
+        self._ledger = ledger
+        self._supervisor = supervisor
+
+    @property
+    def acts(self) -> dict[Kind, Act]:
+        """By kind."""
+        return {Kind.SPAWN: self._spawn, Kind.STOP: self._stop, Kind.SNAPSHOT: self._snapshot}
+
+    # at the target
+
+    def _spawn(self, entry: Entry, each: Opened) -> None:
+        origin = each.header.origin
+        request = request_from_content(each.body.content)
+        if BY_ID.one(entry.tx, id=request.id) is not None:
+            self._same_or_refuse(entry, request, origin)
+            return
+        try:
+            row = self._insert(entry, request, each, may_share_name=False)
+        except Misuse as error:
+            row = self._insert(entry, request, each, may_share_name=True)
+            self._auditor.write(entry, refusal(origin, "spawn", error, request.id))
+            self._supervisor.refuse(entry, row, error)
+            return
+        self._admit(entry, row, origin)
+
+    def _same_or_refuse(self, entry: Entry, request: SpawnRequest, origin: BrokerId) -> None:
+        row = spawns.require(entry.tx, request.id)
+        if row.origin != origin or row.target != self._members.own:
+            raise PeerFault("a spawn was refused", code=Code.CONFLICT, why="its id belongs to another broker's spawn")
+
+    def _insert(self, entry: Entry, request: SpawnRequest, each: Opened, *, may_share_name: bool) -> SpawnRow:
+        return spawns.insert(
+            entry.tx,
+            request,
+            origin=each.header.origin,
+            target=self._members.own,
+            operation=each.body.operation,
+            state=State.DELIVERED,
+            since=entry.now,
+            may_share_name=may_share_name,
+        )
+
+    def _admit(self, entry: Entry, row: SpawnRow, origin: BrokerId) -> None:
+        if words.is_buried(entry.tx, origin, row.id):
+            self._ledger.step(entry, row, Step(State.CANCELLED, "stopped by its origin before it came"))
+        elif row.expires <= entry.now:
+            self._ledger.step(entry, row, Step(State.EXPIRED, "it came after its time to live"))
+        else:
+            self._supervisor.admit(entry, row)
+
+    def _stop(self, entry: Entry, each: Opened) -> None:
+        origin, spawn = each.header.origin, each.body.content["spawn"]
+        if not is_spawn_id(spawn):
+            raise PeerFault("a stop was refused", why="it names no spawn")
+        row = BY_ID.one(entry.tx, id=spawn)
+        if row is None:
+            words.bury(entry.tx, origin, spawn, entry.now + TOMBSTONE_MS)
+            return
+        try:
+            self._gate.require(origin, "stop", row.origin == origin, entry.now)
+        except RelayError as error:
+            # one's own spawn may always be stopped: the right to start it was the right to end it
+            if row.origin != origin:
+                self._auditor.write(entry, refusal(origin, "stop", error, spawn))
+                return
+        self._supervisor.stop(entry, row, self._members.name(origin))
+
+    # at the origin
+
+    def _snapshot(self, entry: Entry, each: Opened) -> None:
+        data, signature = each.body.content["snapshot"], each.body.content["signature"]
+        if type(data) is not bytes or type(signature) is not bytes:
+            raise PeerFault("a snapshot was refused", why="it has another form")
+        snapshot = snapshot_from_bytes(data)
+        self._check_word(each.header.origin, snapshot, data, signature)
+        row = BY_ID.one(entry.tx, id=snapshot.spawn)
+        if row is None or row.target != snapshot.target:
+            return
+        words.keep(
+            entry.tx,
+            words.SignedWord(
+                snapshot.spawn, snapshot.attempt, snapshot.seq, snapshot.state, snapshot.at, signature, data
+            ),
+        )
+        if spawns.apply_snapshot(entry.tx, snapshot, entry.now):
+            self._told(entry, row, snapshot)
+
+    def _check_word(self, origin: BrokerId, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
+        keys = self._members.keys(snapshot.target)
+        if keys is None or snapshot.target != origin:
+            raise PeerFault("a snapshot was refused", why="it is not the word of the broker that sent it")
+        verify_snapshot(keys.public, data, signature)
+
+    def _told(self, entry: Entry, row: SpawnRow, snapshot: Snapshot) -> None:
+        entry.event("spawn.state", state_event(snapshot))
+        if snapshot.state is State.REJECTED:
+            code = str((snapshot.error or {}).get("code", ""))[:64]
+            detail = f"{row.id} {row.name} was refused there: {snapshot.reason[:300]}"
+            self._auditor.write(entry, Decision(row.target, "spawn", REFUSED, code, detail))

@@ -1,0 +1,188 @@
+"""The gate: what a request may do here, by trust.toml as it is now. Default deny; a broken file denies everything."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from relay.broker.auditor import Auditor, Decision, refusal
+from relay.broker.members import Members
+from relay.core.errors import Code, LocalFault, Misuse, Refused, RelayError
+from relay.core.grants import Asked, Denied, Grant, Verdict, Waiting, judge, judge_chain
+from relay.core.ids import BrokerId
+from relay.core.spawning import FRESH_DIRECTORY
+from relay.spawn.admission import Admission
+from relay.spawn.agents.registry import Agents
+from relay.spawn.requests import request_of
+from relay.store.journal import Entry
+from relay.store.spawn_rows import IN_HAND_FROM, SpawnRow
+from relay.trust.grants import load
+
+
+class Grants:
+    """trust.toml, read again whenever it changes.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = (0, 0, 0)
+        self._grants: dict[BrokerId, Grant] = {}
+        self._fault: LocalFault | None = None
+
+    def _now(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+    def all(self) -> dict[BrokerId, Grant]:
+        """Every grant.
+
+        Raises:
+            LocalFault: `bad_trust_file`: the file is refused whole.
+        """
+        stamp = self._now()
+        if stamp != self._stamp:
+            self._read(stamp)
+        if self._fault is not None:
+            raise self._fault
+        return self._grants
+
+    def _read(self, stamp: tuple[int, int, int] | None) -> None:
+        self._grants, self._fault = {}, None
+        try:
+            self._grants = load(self._path)
+        except LocalFault as fault:
+            self._fault = fault
+        self._stamp = stamp
+
+    def verbs_of(self, broker: BrokerId) -> list[str]:
+        """The verbs that broker may use here; none where the file is broken."""
+        try:
+            grant = self.all().get(broker)
+        except LocalFault:
+            return []
+        return list(grant.verbs) if grant and not grant.frozen else []
+
+
+def resolved(wanted: str) -> str | None:
+    """The real path of a directory that was asked for; None where it is not absolute."""
+    path = os.path.expanduser(wanted) if wanted == "~" or wanted.startswith("~/") else wanted
+    return os.path.realpath(path) if os.path.isabs(path) else None
+
+
+class Gate:
+    """Judges what comes in, and has each judgement written down.
+
+    Args:
+        members: names for people.
+        grants: trust.toml.
+        agents: what this machine can run.
+        auditor: the audit log.
+        worktrees: where fresh directories are made.
+    """
+
+    def __init__(
+        self, members: Members, grants: Grants, agents: Agents, auditor: Auditor, worktrees: Path
+    ) -> None:
+        self._members = members
+        self._grants = grants
+        self._agents = agents
+        self._auditor = auditor
+        self._worktrees = worktrees
+
+    # spawns
+
+    def judge(self, entry: Entry, row: SpawnRow) -> Admission:
+        """Whether a spawn may start here and now; asked at arrival and again when it is about to start."""
+        try:
+            admission = self._judged(entry, row)
+        except RelayError as error:
+            self._auditor.write(entry, refusal(row.origin, "spawn", error, _detail(row)))
+            return Admission(refusal=error)
+        if not admission.waiting and row.origin != self._members.own:
+            self._auditor.write(entry, Decision(row.origin, "spawn", detail=_detail(row)))
+        return admission
+
+    def _judged(self, entry: Entry, row: SpawnRow) -> Admission:
+        waiting, held = self._granted(entry, row)
+        self._agents.get(row.agent).command(request_of(row), 1)
+        directory = self._directory(row)
+        return Admission(directory, row.cwd == FRESH_DIRECTORY, waiting=waiting, held=held and row.state != "held")
+
+    def _granted(self, entry: Entry, row: SpawnRow) -> tuple[str, bool]:
+        if row.origin == self._members.own and not row.chain:
+            return "", False
+        verdict = self._verdict(entry, row)
+        if isinstance(verdict, Denied):
+            raise Refused(verdict.message, code=verdict.code, why=verdict.why, hint=self._where(verdict.hint))
+        return (verdict.why if isinstance(verdict, Waiting) else ""), verdict.hold
+
+    def _verdict(self, entry: Entry, row: SpawnRow) -> Verdict:
+        asked = Asked(
+            verb="spawn",
+            agent=row.agent,
+            directory=resolved(row.cwd) if row.cwd not in (None, FRESH_DIRECTORY) and row.cwd else None,
+            wanted_cwd=row.cwd,
+            mode=row.mode,
+            depth=len(row.chain),
+            running=IN_HAND_FROM.one(entry.tx, target=self._members.own, origin=row.origin) or 0,
+        )
+        chain = [self._labelled(each) for each in row.chain]
+        return judge_chain(self._labelled(row.origin), chain, asked, entry.now)
+
+    def _labelled(self, broker: BrokerId) -> tuple[str, Grant | None]:
+        name = self._members.name(broker)
+        if broker == self._members.own:
+            return name, Grant(broker, ("spawn",), ("*", "shell", "exec"), ("/", FRESH_DIRECTORY), "full", 1 << 20)
+        return name, self._grants.all().get(broker)
+
+    def _where(self, command: str) -> str:
+        return f"on {self._members.own_name}: {command}" if command.startswith("relay ") else command
+
+    def _directory(self, row: SpawnRow) -> str:
+        if row.cwd == FRESH_DIRECTORY:
+            return str(self._worktrees / row.id)
+        path = resolved(row.cwd) if row.cwd else None
+        if path is None:
+            raise Misuse(
+                "where should it run?",
+                code=Code.NO_DIRECTORY,
+                why="no absolute directory was given, and a place is never guessed",
+                hint="add --cwd DIR (a directory on that machine) or --cwd new (a fresh folder)",
+            )
+        if not os.path.isdir(path):
+            raise Refused(
+                f"there is no directory {path} on {self._members.own_name}",
+                code=Code.NO_DIRECTORY,
+                hint=f"on {self._members.own_name}: mkdir -p {path}; or use --cwd new",
+            )
+        return path
+
+    # other verbs
+
+    def require(self, origin: BrokerId, verb: str, own: bool, now: int) -> None:
+        """Let a broker use a verb on a spawn here, or raise.
+
+        Args:
+            origin: who wants it.
+            verb: `view`, `stop`, …
+            own: whether the spawn was asked for by the same broker.
+            now: milliseconds since 1970.
+
+        Raises:
+            Refused: it may not.
+            LocalFault: `bad_trust_file`.
+        """
+        label, grant = self._labelled(origin)
+        verdict = judge(grant, Asked(verb=verb, own=own), now, label)
+        if isinstance(verdict, Denied):
+            raise Refused(verdict.message, code=verdict.code, why=verdict.why, hint=self._where(verdict.hint))
+
+
+def _detail(row: SpawnRow) -> str:
+    return f"{row.id} {row.name} {row.agent} in {row.cwd or '(no directory)'} mode {row.mode}"[:500]

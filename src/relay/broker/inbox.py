@@ -1,0 +1,196 @@
+"""The inbox: verify, open, dedupe, act, in one transaction; then the receipt.
+
+An envelope that is refused for a reason that will not pass (form, signature, kind, expiry) is answered with
+a signed NACK and leaves nothing; one that a failing store kept out is not answered, and comes again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relay.broker.members import Members
+from relay.core import ids
+from relay.core.envelope import Body, Envelope, Header, unpack_envelope
+from relay.core.errors import Code, PeerFault, RelayError
+from relay.core.ids import BrokerId
+from relay.core.kinds import KINDS, Kind
+from relay.store import inbox
+from relay.store.inbox import Taken
+from relay.store.journal import Entry, Journal
+from relay.trust.identity import Identity
+from relay.trust.sealing import open_body, verify
+
+MAX_POISON = 5
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A verified envelope with its body."""
+
+    envelope: Envelope
+    kind: Kind
+    body: Body
+
+    @property
+    def header(self) -> Header:
+        """The envelope's header."""
+        return self.envelope.header
+
+
+Act = Callable[[Entry, Opened], None]
+"""What a durable kind does, inside the transaction that takes it in."""
+Hear = Callable[[Opened], None]
+"""What a kind that is not durable does, on the loop."""
+Answer = Callable[[BrokerId, Kind, dict[str, Any]], None]
+"""Sends a kind that is not durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    receipt: bool
+    nack: RelayError | None = None
+
+
+class Inbox:
+    """Takes envelopes in.
+
+    Args:
+        identity: opens what is sealed to it.
+        members: whose envelopes count.
+        journal: where effects are committed.
+        answer: sends receipts and NACKs.
+        acts: by durable kind.
+        hears: by other kind.
+        may_expire: False while the clocks of linked peers are too far off to expire anything.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        members: Members,
+        journal: Journal,
+        answer: Answer,
+        acts: dict[Kind, Act],
+        hears: dict[Kind, Hear],
+        may_expire: Callable[[], bool],
+    ) -> None:
+        self._identity = identity
+        self._members = members
+        self._journal = journal
+        self._answer = answer
+        self._acts = acts
+        self._hears = hears
+        self._may_expire = may_expire
+        self._poison: dict[bytes, int] = {}
+        self.is_open = True
+
+    async def take(self, raws: Sequence[bytes]) -> None:
+        """Take envelopes in, in their order; returns when their effects are durable and their receipts are under way.
+
+        Raises:
+            PeerFault: one of them is malformed or forged: whoever handed it over breaks the protocol.
+            LocalFault: the store could not commit; nothing was taken in.
+        """
+        opened = [each for raw in raws if (each := self._opened(raw)) is not None]
+        durable = [each for each in opened if KINDS[each.kind].durable]
+        for each in opened:
+            if not KINDS[each.kind].durable:
+                self._hears[each.kind](each)
+        if durable and self.is_open:
+            await self._take_durable(durable)
+
+    async def _take_durable(self, durable: list[Opened]) -> None:
+        verdicts = await self._journal.commit(lambda entry: [self._act(entry, each) for each in durable])
+        receipts: dict[BrokerId, list[bytes]] = {}
+        for each, verdict in zip(durable, verdicts, strict=True):
+            if verdict.receipt:
+                receipts.setdefault(each.header.origin, []).append(each.header.id)
+            elif verdict.nack is not None:
+                self._refuse(each.header, verdict.nack)
+        for origin, taken in receipts.items():
+            self._answer(origin, Kind.RECEIPT, {"ids": taken})
+
+    # before the transaction
+
+    def _opened(self, raw: bytes) -> Opened | None:
+        envelope = unpack_envelope(raw)
+        header = envelope.header
+        keys = self._members.keys(header.origin)
+        if keys is None or header.recipient != self._identity.id:
+            raise PeerFault(
+                "an envelope was refused",
+                code=Code.NOT_A_MEMBER,
+                why="it is from a stranger, or for somebody else",
+            )
+        verify(envelope, keys.public)
+        try:
+            return self._understood(envelope, open_body(self._identity, envelope))
+        except PeerFault as fault:
+            # signed by its origin: a fault of the origin's, not of whoever handed it over
+            self._refuse(header, fault)
+            return None
+
+    def _understood(self, envelope: Envelope, body: Body) -> Opened:
+        name = envelope.header.kind
+        if name not in Kind._value2member_map_:
+            raise PeerFault("an envelope was refused", code=Code.UNKNOWN_KIND, why=f"unknown kind {name}")
+        kind = Kind(name)
+        if missing := KINDS[kind].keys - body.content.keys():
+            raise PeerFault("an envelope was refused", why=f"{kind} without {sorted(missing)[0]}")
+        if unknown := set(body.critical) - KINDS[kind].keys:
+            raise PeerFault("an envelope was refused", why=f"{kind} with an unknown critical key {min(unknown)[:40]}")
+        return Opened(envelope, kind, body)
+
+    def _refuse(self, header: Header, error: RelayError) -> None:
+        if header.kind in (Kind.NACK, Kind.RECEIPT):
+            return
+        _log.warning("%s from %s refused: %s", header.kind, ids.short(header.origin), error.why or error.message)
+        why = (error.why or error.message)[:500]
+        self._answer(header.origin, Kind.NACK, {"id": header.id, "code": str(error.code), "why": why})
+
+    # inside the transaction
+
+    def _act(self, entry: Entry, each: Opened) -> _Verdict:
+        mark = entry.mark()
+        entry.tx.execute("SAVEPOINT envelope")
+        try:
+            verdict = self._acted(entry, each)
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            entry.tx.execute("ROLLBACK TO envelope")
+            entry.forget_since(mark)
+            verdict = self._poisoned(each.header, error)
+        entry.tx.execute("RELEASE envelope")
+        return verdict
+
+    def _acted(self, entry: Entry, each: Opened) -> _Verdict:
+        header = each.header
+        taken = inbox.take(entry.tx, header.origin, header.id, each.envelope.digest, header.expires)
+        if taken is Taken.AGAIN:
+            return _Verdict(receipt=True)
+        if taken is Taken.FORGED:
+            raise PeerFault("an envelope was refused", code=Code.REPLAYED, why="its id was used with other bytes")
+        if taken is Taken.STALE or (header.expires <= entry.now and self._may_expire()):
+            raise PeerFault("an envelope was refused", code=Code.EXPIRED, why="it has expired")
+        if inbox.first_effect(entry.tx, header.origin, f"{each.kind}/{each.body.operation}", header.expires):
+            self._acts[each.kind](entry, each)
+        return _Verdict(receipt=True)
+
+    def _poisoned(self, header: Header, error: Exception) -> _Verdict:
+        if isinstance(error, RelayError):
+            return _Verdict(receipt=False, nack=error)
+        _log.error("%s from %s failed", header.kind, ids.short(header.origin), exc_info=error)
+        tries = self._poison.pop(header.id, 0) + 1
+        if tries >= MAX_POISON:
+            fault = PeerFault("an envelope was refused", why=f"it failed here {tries} times: {type(error).__name__}")
+            return _Verdict(receipt=False, nack=fault)
+        if len(self._poison) > 10_000:
+            self._poison.clear()
+        self._poison[header.id] = tries
+        return _Verdict(receipt=False)

@@ -1,0 +1,326 @@
+"""Transcripts for readers, here and elsewhere: from an offset, from the last lines, followed to the end.
+
+A remote reader opens a stream with a random id of its own; the target sends numbered pieces as live envelopes,
+dropped where there is no path. The reader resumes by offset, so that nothing is missed and nothing comes twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from relay.broker.gate import Gate
+from relay.broker.inbox import Hear, Opened
+from relay.broker.mesh import Mesh
+from relay.core.errors import PeerFault, RelayError, Unreachable
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.states import TERMINAL
+from relay.spawn import transcript
+from relay.spawn.supervisor import Supervisor
+from relay.spawn.transcript import Chunk
+from relay.store.engine import Store
+from relay.store.spawn_rows import BY_ID, SpawnRow
+
+PIECE = 128 * 1024
+MAX_WAITING = 64
+MAX_STREAMS = 64
+STREAM_BYTES = 16
+
+
+def _read(log: Path, offset: int) -> list[Chunk]:
+    try:
+        return list(transcript.chunks(log, offset, PIECE))
+    except FileNotFoundError:
+        return []
+
+
+def _last_lines(log: Path, lines: int) -> list[Chunk]:
+    """The chunks of the last lines, the first one cut to where they begin."""
+    found: list[Chunk] = []
+    wanted = lines
+    try:
+        for chunk in transcript.backwards(log):
+            ends = chunk.data.count(b"\n") - (not found and chunk.data.endswith(b"\n"))
+            if ends >= wanted:
+                found.append(_cut(chunk, wanted + (not found and chunk.data.endswith(b"\n"))))
+                break
+            wanted -= ends
+            found.append(chunk)
+    except FileNotFoundError:
+        return []
+    return found[::-1]
+
+
+def _cut(chunk: Chunk, newlines: int) -> Chunk:
+    at = len(chunk.data)
+    for _ in range(newlines):
+        at = chunk.data.rindex(b"\n", 0, at)
+    return Chunk(chunk.offset, chunk.next_offset, chunk.stream, chunk.at_ms, chunk.data[at + 1 :])
+
+
+class LocalLogs:
+    """Transcripts of this machine.
+
+    Args:
+        store: to know when a spawn has ended.
+        supervisor: where the files are, and when they grow.
+    """
+
+    def __init__(self, store: Store, supervisor: Supervisor) -> None:
+        self._store = store
+        self._supervisor = supervisor
+
+    async def read(
+        self, spawn: str, offset: int = 0, tail: int | None = None, follow: bool = False
+    ) -> AsyncIterator[list[Chunk]]:
+        """Pieces of a spawn's transcript, oldest first.
+
+        Args:
+            spawn: its id.
+            offset: where to begin, from an earlier piece's `next_offset`.
+            tail: begin with the last so many lines instead.
+            follow: go on until the spawn has ended.
+        """
+        grown = self._supervisor.growth(spawn)
+        try:
+            while True:
+                grown.clear()
+                row = await self._store.one(BY_ID, id=spawn)
+                if row is None:
+                    return
+                log = self._supervisor.log_of(spawn, row.attempt)
+                if tail is not None:
+                    found, tail = await asyncio.to_thread(_last_lines, log, tail), None
+                else:
+                    found = await asyncio.to_thread(_read, log, offset)
+                if found:
+                    offset = found[-1].next_offset
+                    yield found
+                elif row.state in TERMINAL or not follow:
+                    return
+                else:
+                    await grown.wait()
+        finally:
+            self._supervisor.forget(spawn, grown)
+
+
+class LogServer:
+    """Sends this machine's transcripts to brokers that may view them.
+
+    Args:
+        logs: the transcripts.
+        store: to know whose a spawn is.
+        gate: who may view it.
+        mesh: where the pieces go.
+        clock: milliseconds since 1970.
+    """
+
+    def __init__(self, logs: LocalLogs, store: Store, gate: Gate, mesh: Mesh) -> None:
+        self._logs = logs
+        self._store = store
+        self._gate = gate
+        self._mesh = mesh
+        self._open: dict[tuple[BrokerId, bytes], asyncio.Task[None]] = {}
+
+    @property
+    def hears(self) -> dict[Kind, Hear]:
+        """By kind."""
+        return {Kind.LOG_OPEN: self._opened, Kind.LOG_CLOSE: self._closed}
+
+    def _opened(self, each: Opened) -> None:
+        content, origin = each.body.content, each.header.origin
+        key = (origin, _stream_of(content))
+        offset, tail = content["offset"], content.get("tail")
+        counts = [value for value in (offset, tail) if value is not None]
+        if not all(type(value) is int and 0 <= value < 2**53 for value in counts):
+            raise PeerFault("a log request was refused", why="it has another form")
+        if key in self._open or sum(peer == origin for peer, _ in self._open) >= MAX_STREAMS:
+            return
+        work = self._serve(key, str(content["spawn"]), offset or 0, tail, bool(content["follow"]), each.header.created)
+        task = asyncio.get_running_loop().create_task(work)
+        self._open[key] = task
+        task.add_done_callback(lambda done: self._open.pop(key, None))
+
+    def _closed(self, each: Opened) -> None:
+        task = self._open.get((each.header.origin, _stream_of(each.body.content)))
+        if task is not None:
+            task.cancel()
+
+    async def _serve(
+        self, key: tuple[BrokerId, bytes], spawn: str, offset: int, tail: int | None, follow: bool, now: int
+    ) -> None:
+        origin, stream = key
+        n = 0
+        try:
+            row = await self._store.one(BY_ID, id=spawn)
+            if row is None:
+                raise Unreachable("there is no such spawn here")
+            self._gate.require(origin, "view", row.origin == origin, now)
+            async for found in self._logs.read(spawn, offset, tail, follow):
+                for batch in _batches(found):
+                    if not await self._send(origin, stream, n, batch):
+                        return
+                    n += 1
+        except RelayError as error:
+            self._say(origin, {"stream": stream, "n": n, "chunks": [], "end": True, "error": error.to_json()})
+            return
+        self._say(origin, {"stream": stream, "n": n, "chunks": [], "end": True})
+
+    async def _send(self, origin: BrokerId, stream: bytes, n: int, batch: list[Chunk]) -> bool:
+        link = self._mesh.link(origin)
+        if link is None or not await link.room():
+            return False
+        plain = [[each.offset, each.next_offset, each.stream, each.at_ms, each.data] for each in batch]
+        return self._say(origin, {"stream": stream, "n": n, "chunks": plain, "end": False})
+
+    def _say(self, origin: BrokerId, content: dict[str, Any]) -> bool:
+        return self._mesh.say(origin, Kind.LOG_DATA, content)
+
+    def close(self) -> None:
+        """Stop serving."""
+        for task in list(self._open.values()):
+            task.cancel()
+
+
+def _stream_of(content: dict[str, Any]) -> bytes:
+    stream = content["stream"]
+    if type(stream) is not bytes or len(stream) != STREAM_BYTES:
+        raise PeerFault("a log request was refused", why="its stream has another form")
+    return stream
+
+
+def _batches(found: list[Chunk]) -> list[list[Chunk]]:
+    batches: list[list[Chunk]] = []
+    size = PIECE
+    for chunk in found:
+        if size + len(chunk.data) > PIECE:
+            batches.append([])
+            size = 0
+        batches[-1].append(chunk)
+        size += len(chunk.data)
+    return batches
+
+
+class _Reading:
+    """One open stream of this reader."""
+
+    def __init__(self, target: BrokerId) -> None:
+        self.target = target
+        self.expected = 0
+        self.pieces: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(MAX_WAITING)
+        self.broken = False
+
+
+class LogClient:
+    """Reads transcripts of other brokers.
+
+    Args:
+        mesh: where they come from.
+        store: to know when a spawn has ended.
+    """
+
+    def __init__(self, mesh: Mesh, store: Store) -> None:
+        self._mesh = mesh
+        self._store = store
+        self._readings: dict[bytes, _Reading] = {}
+        self._links_changed = asyncio.Event()
+
+    @property
+    def hears(self) -> dict[Kind, Hear]:
+        """By kind."""
+        return {Kind.LOG_DATA: self._data}
+
+    def link_changed(self) -> None:
+        """A link came or went: streams over it are broken off, and opened again."""
+        self._links_changed.set()
+        self._links_changed = asyncio.Event()
+        for reading in self._readings.values():
+            if not self._mesh.is_linked(reading.target):
+                self._break(reading)
+
+    def _break(self, reading: _Reading) -> None:
+        reading.broken = True
+        while reading.pieces.full():
+            reading.pieces.get_nowait()
+        reading.pieces.put_nowait(None)
+
+    def _data(self, each: Opened) -> None:
+        content = each.body.content
+        reading = self._readings.get(_stream_of(content))
+        if reading is None or reading.target != each.header.origin or reading.broken:
+            return
+        if content["n"] != reading.expected or reading.pieces.full():
+            # a piece was dropped, or this reader is too slow: open again where it stands
+            self._break(reading)
+            return
+        reading.expected += 1
+        reading.pieces.put_nowait(content)
+
+    async def read(
+        self, row: SpawnRow, offset: int = 0, tail: int | None = None, follow: bool = False
+    ) -> AsyncIterator[list[Chunk]]:
+        """Pieces of a transcript that is elsewhere; as `LocalLogs.read`, over any number of broken links.
+
+        Raises:
+            Unreachable: there is no link, and nobody to wait for one.
+            RelayError: the target refused.
+        """
+        ended = False
+        while not ended:
+            await self._linked(row, follow)
+            async for content in self._stream(row, offset, tail, follow):
+                _raise_error(content)
+                found = _chunks(content)
+                if found:
+                    offset, tail = found[-1].next_offset, None
+                    yield found
+                ended = bool(content["end"])
+
+    async def _linked(self, row: SpawnRow, follow: bool) -> None:
+        while not self._mesh.is_linked(row.target):
+            now = await self._store.one(BY_ID, id=row.id)
+            if not follow or (now is not None and now.state in TERMINAL):
+                raise Unreachable(
+                    "its log cannot be read now",
+                    why="the broker that ran it is not connected",
+                    hint=f"relay result {row.id} shows the end of the output that was sent here",
+                )
+            await self._links_changed.wait()
+
+    async def _stream(
+        self, row: SpawnRow, offset: int, tail: int | None, follow: bool
+    ) -> AsyncIterator[dict[str, Any]]:
+        stream = os.urandom(STREAM_BYTES)
+        reading = self._readings[stream] = _Reading(row.target)
+        ask = {"spawn": row.id, "stream": stream, "offset": offset, "follow": follow, "tail": tail}
+        self._mesh.say(row.target, Kind.LOG_OPEN, ask)
+        try:
+            while (content := await reading.pieces.get()) is not None:
+                yield content
+                if content["end"]:
+                    return
+        finally:
+            del self._readings[stream]
+            self._mesh.say(row.target, Kind.LOG_CLOSE, {"stream": stream})
+
+
+def _raise_error(content: dict[str, Any]) -> None:
+    error = content.get("error")
+    if isinstance(error, dict):
+        raise Unreachable(
+            str(error.get("message", ""))[:300], why=str(error.get("why", ""))[:300], hint=str(error.get("hint", ""))[:300]
+        )
+
+
+def _chunks(content: dict[str, Any]) -> list[Chunk]:
+    try:
+        return [
+            Chunk(int(offset), int(following), int(stream), int(at), bytes(data))
+            for offset, following, stream, at, data in content["chunks"]
+        ]
+    except (TypeError, ValueError):
+        raise PeerFault("a piece of a log was refused", why="it has another form") from None

@@ -1,0 +1,127 @@
+"""The roster at work: kept in the store, folded, told to peers whose fold is another, written out for people."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from relay.broker.members import Members
+from relay.core.errors import PeerFault
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.pairing import PeerRecord
+from relay.core.roster import Roster, Statement, fold
+from relay.store import peers, statements
+from relay.store.journal import Entry, Journal
+from relay.store.peers import Peer
+from relay.store.statements import StatementRow
+from relay.trust.founding import HomeFiles, write_roster
+from relay.trust.roster import verify_statement
+from relay.trust.workspace import Workspace
+
+CHUNK = 256
+MAX_ADDRESSES = 16
+_log = logging.getLogger(__name__)
+
+
+class RosterKeeper:
+    """Keeps the statements and what they add up to.
+
+    Args:
+        workspace: whose root signs.
+        members: the fold in use.
+        journal: where statements are kept.
+        home: where roster.json is written.
+    """
+
+    def __init__(self, workspace: Workspace, members: Members, journal: Journal, home: HomeFiles) -> None:
+        self._workspace = workspace
+        self._members = members
+        self._journal = journal
+        self._home = home
+        self._on_change: Callable[[Roster, Roster], None] = lambda before, after: None
+
+    def connect(self, on_change: Callable[[Roster, Roster], None]) -> None:
+        """Say who hears of a changed roster: with the one before and the one after."""
+        self._on_change = on_change
+
+    async def raws(self) -> list[bytes]:
+        """Every statement's bytes."""
+        return [row.bytes for row in await self._journal.store.all(statements.ALL)]
+
+    def add(self, entry: Entry, new: Iterable[Statement]) -> bool:
+        """Keep statements in this transaction; the members follow after the commit. Whether any was new."""
+        added = [statement for statement in new if statements.add(entry.tx, _row(statement))]
+        if added:
+            rows = statements.ALL.all(entry.tx)
+            after = fold(self._workspace.root_public, (verify_statement(self._workspace, row.bytes) for row in rows))
+            self._keep_peers(entry, after)
+            entry.then(lambda: self._use(after))
+        return bool(added)
+
+    def _keep_peers(self, entry: Entry, roster: Roster) -> None:
+        for member in roster.members.values():
+            if peers.BY_ID.one(entry.tx, id=member.id) is None:
+                peers.upsert(entry.tx, Peer(member.id, member.public, member.sealing_public, member.name))
+
+    def _use(self, after: Roster) -> None:
+        before = self._members.roster
+        self._members.replace(after)
+        self._on_change(before, after)
+
+    async def heard(self, raws: Iterable[object]) -> bool:
+        """Take in statements that a peer sent; whether any was new.
+
+        Raises:
+            PeerFault: one is not the root's word.
+        """
+        known = set(await self.raws())
+        new = [verify_statement(self._workspace, raw) for raw in raws if isinstance(raw, bytes) and raw not in known]
+        return bool(new) and await self._journal.commit(lambda entry: self.add(entry, new))
+
+    async def tell(self, say: Callable[[Kind, dict[str, object]], object]) -> None:
+        """Tell one peer everything, in pieces that fit an envelope."""
+        raws = await self.raws()
+        for at in range(0, len(raws), CHUNK):
+            say(Kind.ROSTER, {"statements": raws[at : at + CHUNK]})
+
+    async def write_out(self) -> None:
+        """Write roster.json."""
+        found = {peer.id: peer for peer in await self._journal.store.all(peers.ALL)}
+        members = {
+            member.id: (member.name, tuple(found[member.id].addresses) if member.id in found else ())
+            for member in self._members.roster.members.values()
+        }
+        write_roster(self._home, await self.raws(), members)
+
+    async def records(self) -> list[PeerRecord]:
+        """Where members were last known to listen."""
+        found = await self._journal.store.all(peers.ALL)
+        return [PeerRecord(peer.id, tuple(peer.addresses)) for peer in found if peer.addresses]
+
+    async def learn_addresses(self, peer: BrokerId, addresses: Iterable[str]) -> None:
+        """Remember where a member says it listens."""
+        known = tuple(addresses)[:MAX_ADDRESSES]
+
+        def decide(entry: Entry) -> None:
+            found = peers.BY_ID.one(entry.tx, id=peer)
+            if found is not None and tuple(found.addresses) != known:
+                peers.change(entry.tx, peer, addresses=known)
+
+        if known:
+            await self._journal.commit(decide)
+
+
+def _row(statement: Statement) -> StatementRow:
+    return StatementRow(statement.hash, statement.signer, statement.seq, statement.raw)
+
+
+def read_fold(workspace: Workspace, rows: Iterable[StatementRow]) -> Roster:
+    """The fold of stored statements; those of another workspace are passed over."""
+    found = []
+    for row in rows:
+        try:
+            found.append(verify_statement(workspace, row.bytes))
+        except PeerFault as fault:
+            _log.warning("a stored roster statement is passed over: %s", fault.why)
+    return fold(workspace.root_public, found)

@@ -1,0 +1,231 @@
+"""The WebSocket carrier: TLS with the workspace's certificates, one binary message a frame, no compression."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
+
+from relay.broker.carrier import CarrierClosed
+from relay.core.errors import Code, LocalFault, PeerFault, Unreachable
+from relay.core.frames import MAX_FRAME
+from relay.core.ids import BrokerId
+from relay.trust.tls import REFUSED_BY_PEER, Purpose, admit_connection, peer_public_key, require_peer
+
+if TYPE_CHECKING:
+    from websockets.asyncio.connection import Connection
+
+OPEN_S = 10.0
+CLOSE_S = 2.0
+MAX_QUEUE = 8
+WRITE_LIMIT = 1024 * 1024
+MAX_UNGREETED = 64
+_log = logging.getLogger(__name__)
+# its own words on a stranger's bad handshake are a traceback a time; what matters is logged here
+_quiet = logging.getLogger("relay.websocket")
+_quiet.setLevel(logging.CRITICAL)
+
+
+class WebSocketCarrier:
+    """One WebSocket to one peer whose TLS key was checked."""
+
+    def __init__(self, connection: Connection, peer_public: bytes, *, dialled: bool, address: str) -> None:
+        self._connection = connection
+        self.peer_public = peer_public
+        self.dialled = dialled
+        self.address = address
+
+    async def send(self, message: bytes) -> None:
+        try:
+            await self._connection.send(message)
+        except ConnectionClosed as closed:
+            raise CarrierClosed(_words(closed)) from None
+
+    async def receive(self) -> bytes:
+        try:
+            message = await self._connection.recv()
+        except ConnectionClosed as closed:
+            raise CarrierClosed(_words(closed)) from None
+        _Gated.ungreeted.discard(self._connection)
+        if isinstance(message, str):
+            raise PeerFault("a frame was refused", code=Code.BAD_FRAME, why="it is text")
+        return message
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+def _words(closed: ConnectionClosed) -> str:
+    if closed.rcvd is None and closed.sent is None:
+        return "the connection was lost"
+    frame = closed.rcvd or closed.sent
+    return f"the connection was closed: {frame.reason or frame.code}" if frame else "the connection was closed"
+
+
+def _tls(connection: Connection) -> ssl.SSLObject:
+    found = connection.transport.get_extra_info("ssl_object")
+    assert isinstance(found, ssl.SSLObject)
+    return found
+
+
+def _place(connection: Connection) -> str:
+    address = connection.remote_address
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unknown"
+
+
+async def dial(address: str, expected: BrokerId, context: ssl.SSLContext) -> WebSocketCarrier:
+    """A connection to a broker, its key pinned.
+
+    Args:
+        address: `host:port`.
+        expected: who has to answer.
+        context: from `link_client_context`.
+
+    Raises:
+        Unreachable: nobody answered in 10 s, or the workspace certificate was refused there.
+        PeerFault: somebody else answered.
+    """
+    try:
+        connection = await connect(
+            f"wss://{address}/link",
+            ssl=context,
+            server_hostname="link.relay.invalid",
+            compression=None,
+            max_size=MAX_FRAME,
+            max_queue=MAX_QUEUE,
+            write_limit=WRITE_LIMIT,
+            open_timeout=OPEN_S,
+            close_timeout=CLOSE_S,
+            ping_interval=None,
+            proxy=None,
+            logger=_quiet,
+        )
+    except (OSError, TimeoutError, EOFError, InvalidHandshake, WebSocketException) as error:
+        raise Unreachable(f"{address} does not answer", why=_dial_words(error), hint="relay doctor") from None
+    try:
+        public = require_peer(_tls(connection), expected)
+    except PeerFault:
+        await connection.close()
+        raise
+    return WebSocketCarrier(connection, public, dialled=True, address=address)
+
+
+def _dial_words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError | EOFError) or "did not receive a valid HTTP response" in str(error):
+        return REFUSED_BY_PEER
+    return str(error) or type(error).__name__
+
+
+Welcome = Callable[[WebSocketCarrier], Awaitable[None]]
+Pair = Callable[[ServerConnection], Awaitable[None]]
+
+
+class _Gated(ServerConnection):
+    """A connection that passes the TLS gate before one byte of it is parsed."""
+
+    purpose: Purpose | None = None
+    ungreeted: ClassVar[set[_Gated]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        try:
+            if len(_Gated.ungreeted) >= MAX_UNGREETED:
+                raise PeerFault("a connection was refused", why="too many are greeting at once")
+            self.purpose = admit_connection(transport.get_extra_info("ssl_object"))
+        except PeerFault as fault:
+            _log.info("%s: %s", fault.message, fault.why)
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
+            return
+        _Gated.ungreeted.add(self)
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.purpose is not None:
+            super().data_received(data)
+
+    def eof_received(self) -> None:
+        if self.purpose is not None:
+            super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _Gated.ungreeted.discard(self)
+        if self.purpose is not None:
+            super().connection_lost(exc)
+
+
+class Listener:
+    """Takes connections in, on every listening address, for links and for pairing.
+
+    Args:
+        context: from `link_server_context`.
+        welcome: runs a link over a carrier until it ends.
+        pair: answers one pairing connection.
+    """
+
+    def __init__(self, context: ssl.SSLContext, welcome: Welcome, pair: Pair) -> None:
+        self._context = context
+        self._welcome = welcome
+        self._pair = pair
+        self._servers: list[Server] = []
+
+    async def listen(self, host: str, port: int) -> str:
+        """Listen on one more address; the address as it is, `host:port`.
+
+        Raises:
+            LocalFault: `port_taken`, or the address is none of this machine's.
+        """
+        try:
+            server = await serve(
+                self._handle,
+                host,
+                port,
+                ssl=self._context,
+                create_connection=_Gated,
+                compression=None,
+                max_size=MAX_FRAME,
+                max_queue=MAX_QUEUE,
+                write_limit=WRITE_LIMIT,
+                open_timeout=OPEN_S,
+                close_timeout=CLOSE_S,
+                ping_interval=None,
+                server_header=None,
+                logger=_quiet,
+            )
+        except OSError as error:
+            raise _cannot_listen(host, port, error) from None
+        self._servers.append(server)
+        found = next(iter(server.sockets)).getsockname()
+        return f"[{found[0]}]:{found[1]}" if ":" in found[0] else f"{found[0]}:{found[1]}"
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, _Gated)
+        if connection.purpose is Purpose.PAIRING:
+            await self._pair(connection)
+            return
+        public = peer_public_key(_tls(connection))
+        await self._welcome(WebSocketCarrier(connection, public, dialled=False, address=_place(connection)))
+
+    async def close(self) -> None:
+        """Stop listening; links are ended by the mesh."""
+        for server in self._servers:
+            server.close()
+        for server in self._servers:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(server.wait_closed(), CLOSE_S * 2)
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> LocalFault:
+    taken = error.errno == 98 or "in use" in str(error)
+    return LocalFault(
+        f"cannot listen on {host}:{port}",
+        code=Code.PORT_TAKEN if taken else Code.BAD_CONFIG,
+        why="another program listens there" if taken else str(error.strerror or error),
+        hint="relay config set listen HOST:PORT, with another port; then relay up",
+    )

@@ -1,0 +1,29 @@
+"""How long ago something was, for tables."""
+
+from __future__ import annotations
+
+import time
+
+from relay.api.durations import moment, spoken
+
+
+def since(text: str | None) -> str:
+    """`3 min` since an RFC 3339 time; empty for none."""
+    return spoken(time.time() - moment(text)) if text else ""
+
+
+def between(start: str | None, end: str | None) -> str:
+    """How long something took or has taken; empty where it has not begun."""
+    if not start:
+        return ""
+    return spoken((moment(end) if end else time.time()) - moment(start))
+
+
+def clock(text: str) -> str:
+    """The local time of day of an RFC 3339 time."""
+    return time.strftime("%H:%M:%S", time.localtime(moment(text)))
+
+
+def ahead(text: str) -> str:
+    """`10 min` until an RFC 3339 time."""
+    return spoken(moment(text) - time.time())

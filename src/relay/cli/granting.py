@@ -1,0 +1,82 @@
+"""What `trust allow` and `join --allow` have in common: from words to a change of trust.toml."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relay.api import durations
+from relay.api.durations import rfc3339
+from relay.cli import members, speech
+from relay.cli.clean import clean
+from relay.core.allowlist import NEVER, Change, Grant, combined, profile
+from relay.core.ids import grouped
+from relay.core.spawning import FRESH_DIRECTORY
+from relay.trust import grants
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.api.home import Home
+    from relay.api.roster import Member
+    from relay.api.shapes import GrantShown
+
+
+def directories(texts: Sequence[str]) -> tuple[str, ...]:
+    """Folders as trust.toml holds them: real absolute paths, and `new`."""
+    return tuple(map(_directory, texts))
+
+
+def _directory(text: str) -> str:
+    if text == FRESH_DIRECTORY:
+        return text
+    real = os.path.realpath(os.path.expanduser(text))
+    if not os.path.isdir(real):
+        speech.note(f"note: there is no folder {clean(real)} on this machine yet")
+    return real
+
+
+def expiry(text: str | None) -> int | None:
+    """Milliseconds since 1970 of an `--expires`; `never` takes a date away."""
+    if text is None:
+        return None
+    return NEVER if text == "never" else int((time.time() + durations.parse(text)) * 1000)
+
+
+def with_profile(name: str | None, change: Change) -> Change:
+    """The change with what its profile adds."""
+    return combined(profile(name), change) if name else change
+
+
+def give(home: Home, member: Member, change: Change) -> Grant:
+    """Write the grant and tell a running broker of it."""
+    grant = grants.allow(Path(home.trust), member.id, member.name, change)
+    members.tell_of_grants(home)
+    return grant
+
+
+def shape(home: Home, grant: Grant) -> GrantShown:
+    """A grant as `trust list --json` shows it."""
+    return {
+        "broker": {"id": grant.broker, "name": members.label(home, grant.broker)},
+        "verbs": list(grant.verbs),
+        "agents": list(grant.agents),
+        "dirs": list(grant.dirs),
+        "mode": grant.mode,
+        "max_parallel": grant.max_parallel,
+        "ask": grant.ask,
+        "expires": rfc3339(grant.expires) if grant.expires is not None else None,
+    }
+
+
+def say(home: Home, grant: Grant) -> None:
+    """Say what a broker may do here now, with the fingerprint to compare."""
+    name = members.label(home, grant.broker) or grant.broker[:8]
+    speech.say(f"{clean(name)} may now, on this machine: {', '.join(grant.verbs) or 'nothing'}")
+    speech.say(f"  agents   {', '.join(grant.agents) or 'none'}")
+    speech.say(f"  folders  {', '.join(map(clean, grant.dirs)) or 'none'}")
+    speech.say(f"  mode     {grant.mode}, {grant.max_parallel} at once" + (", each held for you" if grant.ask else ""))
+    speech.say(f"  until    {rfc3339(grant.expires) if grant.expires is not None else 'revoked'}")
+    speech.say(f"  id       {grouped(grant.broker)}")

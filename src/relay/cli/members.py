@@ -1,0 +1,49 @@
+"""Finds the broker that a person means, without a broker running; and tells a running one of a changed grant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from relay.api import roster, routes
+from relay.api.client import Client
+from relay.api.roster import Member
+from relay.core import ids
+from relay.core.errors import Code, Misuse, RelayError
+
+if TYPE_CHECKING:
+    from relay.api.home import Home
+
+
+def meant(home: Home, text: str) -> Member:
+    """The member that this text names; a full id may name one that is on no roster here.
+
+    Raises:
+        Misuse: nobody, or more than one.
+    """
+    known = roster.members(home)
+    try:
+        return roster.find(known, text)
+    except Misuse as fault:
+        if fault.code is not Code.UNKNOWN_BROKER:
+            raise
+        try:
+            return Member(ids.parse_broker_id(text), "", ())
+        except Misuse:
+            raise fault from None
+
+
+def label(home: Home, broker: ids.BrokerId) -> str:
+    """The name that the roster has for an id; empty where it has none."""
+    return next((member.name for member in roster.members(home) if member.id == broker), "")
+
+
+def tell_of_grants(home: Home) -> bool:
+    """Tell the broker, where one runs, that trust.toml was edited; whether there was one."""
+    try:
+        with Client(home) as client:
+            client.ask(routes.grants_changed())
+        return True
+    except RelayError as fault:
+        if fault.code is not Code.NOT_RUNNING:
+            raise
+        return False

@@ -1,0 +1,165 @@
+"""Makes the request of `relay spawn` from what was typed."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from relay.api.routes import new_operation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.api.shapes import SpawnOrder
+    from relay.core.errors import Misuse
+
+MAX_TASK = 200 * 1024  # as in core.spawning, which costs 20 ms to import
+MODES = ("plan", "edit", "full")
+FRESH, STDIN, FILE = "new", "-", "@"
+
+
+def order(
+    name: str,
+    agent: str,
+    words: Sequence[str],
+    broker: str | None,
+    cwd: str | None,
+    mode: str | None,
+    model: str | None,
+    timeout: str | None,
+    label: Sequence[str],
+    ttl: str | None,
+    idempotency_key: str | None,
+) -> SpawnOrder:
+    """The body of the request.
+
+    Raises:
+        Misuse: something in it cannot be.
+    """
+    operation = idempotency_key or new_operation()
+    return {
+        "operation": operation,
+        "name": _made_up(agent, operation) if name == "-" else name,
+        "agent": agent,
+        **_work(agent, words),
+        "broker": broker,
+        "cwd": _place(cwd, broker),
+        "caller_cwd": None if cwd else _here(),
+        "mode": _checked_mode(mode),
+        "model": model,
+        "timeout_s": _seconds(timeout),
+        "labels": _labels(label),
+        "ttl_s": _seconds(ttl),
+        "requested_by": person(),
+    }
+
+
+def person() -> str:
+    """Who typed this, for views; it grants nothing."""
+    named = os.environ.get("LOGNAME") or os.environ.get("USER")
+    if named:
+        return named
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _made_up(agent: str, operation: str) -> str:
+    # of the operation, so that the same request sent again has the same name
+    from zlib import crc32
+
+    return f"{agent}-{crc32(operation.encode()):08x}"
+
+
+def _misuse(message: str, why: str, hint: str, code: str = "bad_task") -> Misuse:
+    from relay.core.errors import Code, Misuse
+
+    return Misuse(message, code=Code(code), why=why, hint=hint)
+
+
+def _work(agent: str, words: Sequence[str]) -> SpawnOrder:
+    if agent == "exec":
+        if not words:
+            hint = "relay spawn NAME exec -- PROGRAM ARGUMENTS"
+            raise _misuse("exec needs the program to run", "there are no words after --", hint)
+        return {"argv": [_utf8(word) for word in words], "task": " ".join(words)}
+    if len(words) != 1:
+        what = "there is no task" if not words else f"the task is in {len(words)} words"
+        hint = f'relay spawn NAME {agent} "TASK"   or, for a program with its words: relay spawn NAME exec -- WORDS'
+        raise _misuse(what, "the task is one word: put it in quotes", hint)
+    return {"task": _task(words[0]), "argv": []}
+
+
+def _task(word: str) -> str:
+    if word == STDIN:
+        return _read(0)
+    return _read(os.path.expanduser(word[1:])) if word.startswith(FILE) else _utf8(word)
+
+
+def _read(source: str | int) -> str:
+    try:
+        with open(source, "rb", closefd=source != 0) as file:
+            data = file.read(MAX_TASK + 1)
+        if len(data) > MAX_TASK:
+            raise _misuse("the task is too long", f"it may have {MAX_TASK} bytes", "put it in a file over there")
+        return data.decode()
+    except UnicodeDecodeError as fault:
+        raise _misuse("the task is not UTF-8 text", str(fault), "convert it first") from fault
+    except OSError as fault:
+        hint = "check the path; a task that begins with @ needs a space before it"
+        raise _misuse(f"the task's file cannot be read: {source}", fault.strerror or "", hint) from fault
+
+
+def _utf8(word: str) -> str:
+    try:
+        word.encode()
+    except UnicodeEncodeError as fault:
+        raise _misuse("the task is not UTF-8 text", "the command line has other bytes in it", "use @FILE") from fault
+    return word
+
+
+def _here() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None  # the folder was removed under us
+
+
+def _place(cwd: str | None, broker: str | None) -> str | None:
+    """A folder of this machine becomes absolute; one of another machine is that machine's to resolve."""
+    if cwd is None or broker is not None or cwd == FRESH:
+        return cwd
+    return os.path.abspath(os.path.expanduser(cwd))
+
+
+def _checked_mode(mode: str | None) -> str | None:
+    if mode is None or mode in MODES:
+        return mode
+    raise _misuse(f"there is no mode {mode[:40]!r}", f"the modes are {', '.join(MODES)}", "relay spawn --help", "usage")
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    from relay.api.durations import parse
+
+    return parse(text)
+
+
+def _labels(texts: Sequence[str]) -> dict[str, str]:
+    labels = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise _misuse(f"{text[:60]!r} is no label", "a label is written KEY=VALUE", "--label ticket=42", "usage")
+        labels[key] = value
+    return labels
+
+
+def reads_stdin(words: Sequence[str]) -> bool:
+    """Whether the task comes from a person's keyboard, who should then be told so."""
+    return list(words) == [STDIN] and sys.stdin.isatty()

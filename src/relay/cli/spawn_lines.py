@@ -1,0 +1,104 @@
+"""How a spawn reads: its title, its row in a table, and what became of it."""
+
+from __future__ import annotations
+
+import sys
+
+from relay.cli import speech, table
+from relay.cli.clean import brief, clean, clean_lines
+from relay.dashboard.words import ENDED, word
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.api.home import Home
+    from relay.api.shapes import Spawn
+
+HEADINGS = ("NAME", "ID", "BROKER", "AGENT", "STATE", "TIME", "WHAT")
+TAKES_COMMANDS = ("shell", "exec")
+
+
+def ref(spawn: Spawn) -> str:
+    """What a person types to name this spawn."""
+    return f"{clean(spawn['name'])}@{clean(spawn['broker']['name'])}"
+
+
+def title(spawn: Spawn) -> str:
+    """`coder on vps`."""
+    return f"{clean(spawn['name'])} on {clean(spawn['broker']['name'])}"
+
+
+def has_ended(spawn: Spawn) -> bool:
+    """Whether nothing more will happen to it."""
+    return spawn["state"] in ENDED
+
+
+def show_table(spawns: Sequence[Spawn], nothing: str) -> None:
+    """Print spawns as a table."""
+    table.show(HEADINGS, [_row(each) for each in spawns], nothing)
+
+
+def _row(spawn: Spawn) -> list[str]:
+    from relay.cli import ages
+
+    took = ages.between(spawn["started"], spawn["ended"]) or ages.since(spawn["created"])
+    what = brief(spawn["reason"] or spawn["task"])
+    name, broker = spawn["name"], spawn["broker"]["name"]
+    return [name, spawn["id"][:8], broker, spawn["agent"], word(spawn["state"]), took, what]
+
+
+def result_text(spawn: Spawn) -> str:
+    """What it came to, as text: a command's output, an agent's own summary."""
+    result = spawn["result"]
+    if not result:
+        return ""
+    parts = [result["summary"], result["output_tail"]]
+    first, second = reversed(parts) if spawn["agent"] in TAKES_COMMANDS else parts
+    return first or second
+
+
+def print_result(spawn: Spawn) -> None:
+    """Print the result on stdout, safe for a terminal."""
+    text = result_text(spawn)
+    if text:
+        speech.say((clean_lines(text) if speech.is_terminal(sys.stdout) else text).rstrip("\n"))
+
+
+def outcome(spawn: Spawn) -> str:
+    """`coder on vps failed with exit status 3`."""
+    endings = {
+        "completed": "is done",
+        "failed": f"failed{_cause(spawn)}",
+        "timed_out": "was ended: its time was over",
+        "cancelled": "was stopped",
+        "rejected": "was refused; nothing ran",
+        "expired": "expired before it could start; nothing ran",
+        "lost": "was lost: it may have acted, and nobody knows how it ended",
+    }
+    return f"{title(spawn)} {endings.get(spawn['state'], 'is ' + word(spawn['state']))}"
+
+
+def _cause(spawn: Spawn) -> str:
+    if spawn["signal"]:
+        return f": ended by signal {spawn['signal']}"
+    return f" with exit status {spawn['exit_code']}" if spawn["exit_code"] is not None else ""
+
+
+def say_failure(spawn: Spawn, home: Home) -> None:
+    """Say on stderr why a spawn that has ended is not completed, in the form of an error."""
+    error = spawn["error"]
+    why = [error["message"], error.get("why", "")] if error else [spawn["reason"]]
+    hint = (error["hint"] if error else "") or home.command(f"logs {ref(spawn)}")
+    lines = [f"{speech.coloured('error:', speech.RED, sys.stderr)} {outcome(spawn)}"]
+    lines += [f"why:   {clean('; '.join(part for part in why if part))}"] if any(why) else []
+    speech.note("\n".join([*lines, f"try:   {clean(hint)}"]))
+
+
+def status_of(spawn: Spawn) -> int:
+    """The exit status of a command that waited for this spawn."""
+    from relay.core.states import State, exit_status
+
+    error = spawn["error"]
+    cause = error["code"] if error else ""
+    return exit_status(State(spawn["state"]), spawn["exit_code"], spawn["signal"], cause)

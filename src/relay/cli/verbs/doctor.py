@@ -1,0 +1,94 @@
+"""`relay doctor`."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relay.api import config, roster, routes
+from relay.cli import speech
+from relay.cli.clean import clean
+from relay.core.errors import RelayError
+from relay.trust import grants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.api.home import Home
+    from relay.api.shapes import Check
+    from relay.cli.invocation import Invocation
+
+WRONG = 1
+
+
+def run(invocation: Invocation) -> int:
+    """Examine the home's files and, where it runs, let the broker examine itself."""
+    home = invocation.home
+    checks = [_python(), _set_up(home)]
+    if home.is_set_up:
+        checks += [*map(_key(home), (home.identity_key, home.workspace_key)), *_files(home), *_broker(invocation)]
+    if invocation.json:
+        speech.document(checks)
+    else:
+        for each in checks:
+            _say(each)
+    return 0 if all(each["ok"] for each in checks) else WRONG
+
+
+def _say(check: Check) -> None:
+    word = speech.coloured("ok   ", speech.GREEN) if check["ok"] else speech.coloured("WRONG", speech.RED)
+    speech.say(f"{word}  {check['name']:<14}  {clean(check['detail'])}")
+    if not check["ok"] and check["hint"]:
+        speech.say(f"       {'':<14}  try: {clean(check['hint'])}")
+
+
+def _check(name: str, ok: bool, detail: str, hint: str = "") -> Check:
+    return {"name": name, "ok": ok, "detail": detail, "hint": hint}
+
+
+def _python() -> Check:
+    return _check("python", sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or later")
+
+
+def _set_up(home: Home) -> Check:
+    if not home.is_set_up:
+        return _check("home", False, f"{home.path} holds no broker", home.command("init"))
+    mode = stat.S_IMODE(os.stat(home.path).st_mode)
+    return _check("home", not mode & 0o077, f"{home.path}, mode {mode:04o}", f"chmod 700 {home.path}")
+
+
+def _key(home: Home) -> Callable[[str], Check]:
+    def check(path: str) -> Check:
+        name = os.path.basename(path)
+        if not os.path.exists(path):
+            return _check(name, False, "is missing", "restore it from a backup")
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        return _check(name, not mode & 0o077, f"mode {mode:04o}", f"chmod 600 {path}")
+
+    return check
+
+
+def _files(home: Home) -> list[Check]:
+    return [
+        _readable("config.toml", lambda: config.load(home)),
+        _readable("trust.toml", lambda: grants.load(Path(home.trust))),
+        _readable("roster.json", lambda: roster.members(home)),
+    ]
+
+
+def _readable(name: str, read: Callable[[], object]) -> Check:
+    try:
+        found = read()
+    except RelayError as fault:
+        return _check(name, False, f"{fault.message}: {fault.why}", fault.hint)
+    return _check(name, True, f"{len(found)} entries" if isinstance(found, list | dict) else "can be read")
+
+
+def _broker(invocation: Invocation) -> list[Check]:
+    try:
+        return invocation.client().ask(routes.doctor())
+    except RelayError as fault:
+        return [_check("broker", False, fault.message, fault.hint)]

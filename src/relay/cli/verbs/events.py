@@ -1,0 +1,49 @@
+"""`relay events`."""
+
+from __future__ import annotations
+
+from relay.api import routes
+from relay.cli import ages, speech
+from relay.cli.clean import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from relay.cli.invocation import Invocation
+
+SHOWN_APART = ("seq", "at", "kind")
+
+
+def run(invocation: Invocation, *, follow: bool, since: int | None) -> int:
+    """Print events; without --follow all that are kept, with it those from now on, unless --since says more."""
+    start = 0 if since is None and not follow else since
+    for event in invocation.client().lines(routes.events(start, follow)):
+        if invocation.json:
+            speech.streamed(event)
+        else:
+            speech.say(line(event))
+            _flush()
+    return 0
+
+
+def _flush() -> None:
+    import sys
+
+    sys.stdout.flush()
+
+
+def line(event: Mapping[str, Any]) -> str:
+    """One event for people."""
+    if event["kind"] == "reset":
+        return "(older events are no longer kept; this goes on with the oldest there is)"
+    rest = " ".join(f"{key}={_brief(value)}" for key, value in event.items() if key not in SHOWN_APART)
+    return clean(f"{event.get('seq', ''):>6}  {ages.clock(event['at'])}  {event['kind']:<16}  {rest}")
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, dict):
+        named = [str(value[key]) for key in ("name", "id", "state") if value.get(key)]
+        return "/".join(named) or "{}"
+    return str(value)

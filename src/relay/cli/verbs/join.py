@@ -1,0 +1,80 @@
+"""`relay join`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from relay.api import config, routes
+from relay.cli import granting, members, naming, speech
+from relay.cli.clean import clean
+from relay.core.allowlist import Change
+from relay.core.errors import Code, Misuse, RelayError
+from relay.trust import joining
+
+if TYPE_CHECKING:
+    from relay.api.home import Home
+    from relay.api.shapes import Founded
+    from relay.cli.invocation import Invocation
+    from relay.core.allowlist import Grant
+
+DEFAULT_PROFILE = "runner"
+
+
+def run(
+    invocation: Invocation, *, link: str, name: str | None, allow: str | None, profile: str | None, dirs: list[str]
+) -> int:
+    """Enter a workspace; with --allow also let one of its members act here."""
+    if allow is None and (profile or dirs):
+        raise Misuse("--profile and --dir belong to --allow", hint="relay join LINK --allow BROKER --profile runner")
+    change = granting.with_profile(profile or DEFAULT_PROFILE, Change(dirs=granting.directories(dirs)))
+    home = invocation.home
+    document = _joined(home, link, name)
+    grant = granting.give(home, members.meant(home, allow), change) if allow else None
+    if invocation.json:
+        speech.document({**document, "grant": granting.shape(home, grant) if grant else None})
+    else:
+        _say(invocation, document, grant)
+    return 0
+
+
+def _joined(home: Home, link: str, name: str | None) -> Founded:
+    try:
+        document = by_broker(home, link, name)
+    except RelayError as fault:
+        if fault.code not in (Code.NOT_RUNNING, Code.NOT_SET_UP):
+            raise
+        return without_broker(home, link, name)
+    return {**document, "home": home.path}
+
+
+def by_broker(home: Home, link: str, name: str | None) -> Founded:
+    """Let the running broker join.
+
+    Raises:
+        RelayError: `not_running` where there is none.
+    """
+    from relay.api.client import Client
+
+    with Client(home) as client:
+        return client.ask(routes.join(link, name))
+
+
+def without_broker(home: Home, link: str, name: str | None) -> Founded:
+    """Join by writing the home's files; the next `up` takes them in."""
+    settings = config.load(home)
+    called = naming.chosen(name or settings.name)
+    joined = asyncio.run(joining.join(home, link, called, settings.listen))
+    naming.write_settings(home, called, ())
+    return naming.founded(home, joined.own, called, joined.workspace)
+
+
+def _say(invocation: Invocation, document: Founded, grant: Grant | None) -> None:
+    home = invocation.home
+    speech.say(f"{clean(document['broker']['name'])} is now a member of {clean(document['workspace']['name'])}")
+    if grant is not None:
+        granting.say(home, grant)
+    else:
+        speech.note("Membership alone gives no right to run anything here. To let a member run work on this machine:")
+        speech.note(f"  {home.command('trust allow BROKER --profile runner --dir FOLDER')}")
+    speech.note(f"next:  {home.command('up --detach')}   where it does not run yet, then {home.command('brokers')}")

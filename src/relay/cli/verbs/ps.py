@@ -1,0 +1,22 @@
+"""`relay ps`."""
+
+from __future__ import annotations
+
+from relay.api import routes
+from relay.cli import speech
+from relay.cli.spawn_lines import show_table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.cli.invocation import Invocation
+
+
+def run(invocation: Invocation, *, everything: bool, broker: str | None, limit: int | None) -> int:
+    """List spawns, newest first."""
+    spawns = invocation.client().ask(routes.spawns(everything, broker, limit))
+    if invocation.json:
+        speech.document(spawns)
+        return 0
+    ended = "" if everything else "; what has ended: " + invocation.home.command("ps --all")
+    show_table(spawns, f"nothing runs or waits{ended}")
+    return 0

@@ -1,0 +1,60 @@
+"""`relay show`."""
+
+from __future__ import annotations
+
+from relay.api import routes
+from relay.cli import ages, speech, table
+from relay.cli.clean import brief
+from relay.cli.spawn_lines import outcome
+from relay.dashboard.words import word
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.api.shapes import Spawn
+    from relay.cli.invocation import Invocation
+
+
+def run(invocation: Invocation, *, spawn: str) -> int:
+    """Show one spawn."""
+    found = invocation.client().ask(routes.show(spawn))
+    if invocation.json:
+        speech.document(found)
+    else:
+        table.facts([*_what(found), *_how_it_stands(found), *_what_came(found)])
+    return 0
+
+
+def _what(spawn: Spawn) -> list[tuple[str, str]]:
+    return [
+        ("name", spawn["name"]),
+        ("id", spawn["id"]),
+        ("broker", f"{spawn['broker']['name']} ({spawn['broker']['id'][:8]})"),
+        ("asked by", f"{spawn['requested_by']} on {spawn['origin']['name']}, {ages.since(spawn['created'])} ago"),
+        ("agent", f"{spawn['agent']} ({spawn['mode']})"),
+        ("task", brief(spawn["task"], 200)),
+        ("folder", spawn["cwd"] or ""),
+        ("labels", " ".join(f"{key}={value}" for key, value in spawn["labels"].items())),
+    ]
+
+
+def _how_it_stands(spawn: Spawn) -> list[tuple[str, str]]:
+    needs, truth = spawn["needs"], spawn["truth"]
+    return [
+        ("state", f"{word(spawn['state'])} ({spawn['state']}) for {ages.since(spawn['since'])}"),
+        ("why", spawn["reason"]),
+        ("attempt", str(spawn["attempt"]) if spawn["attempt"] > 1 else ""),
+        ("took", ages.between(spawn["started"], spawn["ended"])),
+        ("needs", needs["text"] if needs else ""),
+        ("word of", f"{truth['from'][:8]}, {ages.since(truth['at'])} ago" if truth else "nobody yet"),
+    ]
+
+
+def _what_came(spawn: Spawn) -> list[tuple[str, str]]:
+    result, error = spawn["result"], spawn["error"]
+    return [
+        ("ended", outcome(spawn) if spawn["ended"] or error else ""),
+        ("error", f"{error['message']} [{error['code']}]" if error else ""),
+        ("try", error["hint"] if error else ""),
+        ("summary", brief(result["summary"], 200) if result else ""),
+        ("session", (result.get("session") or "") if result else ""),
+    ]

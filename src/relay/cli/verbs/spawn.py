@@ -1,0 +1,76 @@
+"""`relay spawn`."""
+
+from __future__ import annotations
+
+from relay.api import routes
+from relay.cli import following, ordering, speech, waiting
+from relay.cli.clean import clean
+from relay.cli.spawn_lines import has_ended, print_result, ref, say_failure, status_of, title
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from relay.api.client import Client
+    from relay.api.shapes import Spawn
+    from relay.cli.invocation import Invocation
+
+INTERRUPTED = 130
+
+
+def run(
+    invocation: Invocation, *, words: list[str], wait: bool, follow: bool, **request: Any
+) -> int:
+    """Ask for a spawn; with --wait or --follow stay until it has ended."""
+    if ordering.reads_stdin(words):
+        speech.note("reading the task from the keyboard; end it with Ctrl-D")
+    order = ordering.order(words=words, **request)
+    client = invocation.client()
+    try:
+        spawn = client.ask(routes.spawn(order))
+    except KeyboardInterrupt:
+        speech.note(f"\nit may have been accepted: {invocation.home.command('ps')}")
+        return INTERRUPTED
+    if wait or follow:
+        return _stay(invocation, client, spawn, follow)
+    return _acknowledge(invocation, spawn)
+
+
+def _acknowledge(invocation: Invocation, spawn: Spawn) -> int:
+    if invocation.json:
+        speech.document(spawn)
+    elif not has_ended(spawn):
+        speech.say(clean(spawn["ack"]))
+        command = invocation.home.command(f"logs {ref(spawn)} -f")
+        speech.note(f"{title(spawn)}, id {spawn['id']}: {command}")
+    return _finish(invocation, spawn, spawn["state"] != "completed") if has_ended(spawn) else 0
+
+
+def _stay(invocation: Invocation, client: Client, spawn: Spawn, follow: bool) -> int:
+    try:
+        if follow:
+            _follow(invocation, client, spawn)
+        spawn = waiting.until_ended(client, spawn)
+    except KeyboardInterrupt:
+        waiting.say_it_goes_on(spawn, invocation.home)
+        return INTERRUPTED
+    if invocation.json:
+        speech.document(spawn)
+    elif spawn["state"] == "completed" and not follow:
+        print_result(spawn)
+    return _finish(invocation, spawn, not invocation.json)
+
+
+def _follow(invocation: Invocation, client: Client, spawn: Spawn) -> None:
+    if invocation.json:
+        speech.streamed(spawn)
+    elif spawn["state"] == "queued":
+        speech.note(clean(spawn["ack"]))
+    following.copy(client, spawn["id"], invocation.json, follow=True)
+
+
+def _finish(invocation: Invocation, spawn: Spawn, aloud: bool) -> int:
+    status = status_of(spawn)
+    if status and aloud and not invocation.json:
+        say_failure(spawn, invocation.home)
+    return status

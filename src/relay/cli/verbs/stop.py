@@ -1,0 +1,21 @@
+"""`relay stop`."""
+
+from __future__ import annotations
+
+from relay.api import routes
+from relay.cli import speech
+from relay.cli.spawn_lines import has_ended, outcome, title
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.cli.invocation import Invocation
+
+
+def run(invocation: Invocation, *, spawn: str) -> int:
+    """Ask for the end of a spawn; answered as soon as that is durable."""
+    stopped = invocation.client().ask(routes.stop(spawn))
+    if invocation.json:
+        speech.document(stopped)
+    else:
+        speech.say(outcome(stopped) if has_ended(stopped) else f"{title(stopped)} is being stopped")
+    return 0

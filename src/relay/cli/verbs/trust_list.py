@@ -1,0 +1,36 @@
+"""`relay trust list`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relay.cli import granting, speech, table
+from relay.trust import grants
+
+if TYPE_CHECKING:
+    from relay.api.shapes import GrantShown
+    from relay.cli.invocation import Invocation
+
+HEADINGS = ("BROKER", "ID", "MODE", "AT ONCE", "UNTIL", "VERBS", "AGENTS", "FOLDERS")
+NOBODY = "nobody may act on this machine but you"
+
+
+def run(invocation: Invocation) -> int:
+    """List the grants of this machine."""
+    home = invocation.home
+    known = grants.load(Path(home.trust))
+    shown = [granting.shape(home, grant) for grant in known.values()]
+    if invocation.json:
+        speech.document(shown)
+        return 0
+    frozen = {grant.broker for grant in known.values() if grant.frozen}
+    table.show(HEADINGS, [_row(each, each["broker"]["id"] in frozen) for each in shown], NOBODY)
+    return 0
+
+
+def _row(grant: GrantShown, frozen: bool) -> list[str]:
+    until = "FROZEN" if frozen else (grant["expires"] or "revoked")[:10]
+    mode = grant["mode"] + (", asks" if grant["ask"] else "")
+    lists = [", ".join(each) or "-" for each in (grant["verbs"], grant["agents"], grant["dirs"])]
+    return [grant["broker"]["name"], grant["broker"]["id"][:8], mode, str(grant["max_parallel"]), until, *lists]

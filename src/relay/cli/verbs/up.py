@@ -1,0 +1,45 @@
+"""`relay up`."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from relay.cli import programs, speech
+
+if TYPE_CHECKING:
+    from relay.cli.invocation import Invocation
+    from relay.cli.programs import Program
+
+
+def run(invocation: Invocation, *, detach: bool) -> int:
+    """Start the broker; stay until it ends, or leave it running."""
+    program = programs.start(invocation.home)
+    if invocation.json:
+        speech.streamed({"ready": True, "listen": program.listen, "pid": program.process.pid})
+    else:
+        _say(invocation, program, detach)
+    return 0 if detach else _stay(program)
+
+
+def _say(invocation: Invocation, program: Program, detach: bool) -> None:
+    for address in program.listen:
+        speech.say(f"listening on {address}")
+    if detach:
+        speech.note(f"running as pid {program.process.pid}; stop it: {invocation.home.command('down')}")
+    else:
+        speech.note("running; Ctrl-C stops it")
+
+
+def _stay(program: Program) -> int:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, interrupt)
+    try:
+        status = program.process.wait()
+    except KeyboardInterrupt:
+        speech.note("\nstopping; what it runs goes on")
+        return 0 if program.end() == 0 else 1
+    return 0 if status == 0 else 1

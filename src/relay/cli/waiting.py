@@ -1,0 +1,100 @@
+"""Waits for a spawn's end, and lets Ctrl-C leave it running."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from relay.api import routes
+from relay.cli import speech
+from relay.cli.clean import clean
+from relay.cli.spawn_lines import has_ended, ref, title
+from relay.dashboard.words import word
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.api.client import Client
+    from relay.api.home import Home
+    from relay.api.shapes import Spawn
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+ANSWER_PAUSE_S = 2.0
+BROKER_AWAY_S, AWAY_PAUSE_S = 30.0, 0.2
+
+
+class Progress:
+    """Tells on stderr how a spawn stands, once a second has passed, and again when that changes."""
+
+    def __init__(self) -> None:
+        self._told = ""
+        self._began = time.monotonic()
+
+    def tell(self, spawn: Spawn) -> None:
+        """Say how it stands, unless that was said already."""
+        if spawn["state"] == "needs_input":
+            self._say(_how_to_answer(spawn))
+        elif not has_ended(spawn) and time.monotonic() - self._began >= FIRST_WAIT_S * 0.9:
+            reason = clean(spawn["reason"] or (spawn["ack"] if spawn["state"] == "queued" else ""))
+            self._say(f"{title(spawn)}: {word(spawn['state'])}" + (f" ({reason})" if reason else ""))
+
+    def _say(self, line: str) -> None:
+        if line != self._told:
+            self._told = line
+            speech.note(speech.coloured(line, speech.DIM, sys.stderr))
+
+
+def _how_to_answer(spawn: Spawn) -> str:
+    needs = spawn["needs"]
+    what = clean(needs["text"]) if needs else clean(spawn["reason"])
+    return f"{title(spawn)} needs you: {what}\nlook: relay logs {ref(spawn)} -f    end it: relay stop {ref(spawn)}"
+
+
+def until_ended(client: Client, spawn: Spawn) -> Spawn:
+    """The spawn once it has ended, however long that takes.
+
+    Raises:
+        RelayError: the broker of this machine went away and did not come back within half a minute.
+    """
+    progress = Progress()
+    seconds = FIRST_WAIT_S
+    while not has_ended(spawn):
+        spawn = _asked(client, spawn, seconds)
+        progress.tell(spawn)
+        seconds = min(seconds * 2, LONGEST_WAIT_S)
+        if spawn["state"] == "needs_input":
+            time.sleep(ANSWER_PAUSE_S)  # the broker answers at once while a person is asked
+    return spawn
+
+
+def _asked(client: Client, spawn: Spawn, seconds: float) -> Spawn:
+    try:
+        return client.ask(routes.wait(spawn["id"], seconds))
+    except Exception as fault:
+        from relay.core.errors import Unreachable
+
+        if not isinstance(fault, Unreachable):
+            raise
+        return _once_back(client, spawn, fault)
+
+
+def _once_back(client: Client, spawn: Spawn, fault: Exception) -> Spawn:
+    """A broker may be restarted under its tasks: look for it again for a while."""
+    from relay.core.errors import Unreachable
+
+    speech.note("the broker of this machine went away; what it runs goes on; waiting for it to be back")
+    until = time.monotonic() + BROKER_AWAY_S
+    while time.monotonic() < until:
+        time.sleep(AWAY_PAUSE_S)
+        try:
+            return client.ask(routes.show(spawn["id"]))
+        except Unreachable:
+            continue
+    raise fault
+
+
+def say_it_goes_on(spawn: Spawn, home: Home) -> None:
+    """After Ctrl-C: the spawn is not touched, and this is how to come back to it."""
+    name = ref(spawn)
+    speech.note(f"\n{title(spawn)} is left as it is: {word(spawn['state'])}")
+    speech.note(f"go on: {home.command(f'wait {name}')}    {home.command(f'logs {name} -f')}")
+    speech.note(f"end it: {home.command(f'stop {name}')}")

@@ -1,0 +1,126 @@
+"""Tasks asked of two brokers that may die at any moment, and what has to hold of them at the end.
+
+- every accepted task (the API answered) is terminal at its origin, and its target says the same;
+- none was started twice; none is called a success, or a failure of its own, that its marks do not bear out;
+- 5 s later no process of a task is alive; once the brokers are stopped, no process at all;
+- both stores pass SQLite's integrity check, and no broker wrote a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.store.engine import Store
+from relay.testing import processes
+from relay.testing.mesh import Mesh, ProcessesLeft
+from relay.testing.node import Node
+from relay.testing.tickets import Ticket
+
+TERMINAL = frozenset({"completed", "failed", "timed_out", "cancelled", "rejected", "expired", "lost"})
+ANSWER_WITHIN = 60.0
+TASKS_GONE_WITHIN = 5.0
+_NO_ANSWER = (OSError, http.client.HTTPException)
+_NOTHING = {"state": "unknown", "reason": "no such spawn", "error": None, "exit_code": None, "signal": None}
+
+
+@dataclass(slots=True)
+class Trial:
+    """The tasks of a run, and what is found wrong with them.
+
+    Attributes:
+        mesh: whose nodes they run on.
+        nodes: the two nodes.
+        seed: part of the operation ids.
+        tickets: all tasks asked for so far.
+        states: how many ended in which state.
+        violations: the promises that were broken, a line each.
+    """
+
+    mesh: Mesh
+    nodes: tuple[Node, Node]
+    seed: int
+    tickets: list[Ticket] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+    def submit(self, ticket: Ticket) -> None:
+        """Ask until there is an answer; the operation id makes the repetition harmless.
+
+        Raises:
+            ControlError: the answer was no.
+            TimeoutError: there was none within a minute.
+        """
+        processes.wait_until(lambda: self._accepted(ticket), ANSWER_WITHIN, f"an answer about {ticket.name}", 0.05)
+
+    def _accepted(self, ticket: Ticket) -> bool:
+        try:
+            with ticket.origin.control(timeout=10) as control:
+                ticket.spawn = control.post("spawns", ticket.request(self.seed))["id"]
+        except _NO_ANSWER:
+            return False
+        return True
+
+    @staticmethod
+    def _rows(node: Node) -> dict[str, dict[str, Any]]:
+        with node.control() as control:
+            return {row["id"]: row for row in control.spawns()}
+
+    def _unsettled(self) -> list[str]:
+        rows = {node.name: self._rows(node) for node in self.nodes}
+        return [
+            f"{ticket.name} ({ticket.shape}) is {row['state']} at {place}: {row['reason']}"
+            for ticket in self.tickets
+            for place in sorted({ticket.origin.name, ticket.target.name})
+            for row in [rows[place].get(ticket.spawn, _NOTHING)]
+            if row["state"] not in TERMINAL
+        ]
+
+    def settle(self, within: float) -> None:
+        """Wait until every task is terminal on both sides."""
+        try:
+            processes.wait_until(lambda: not self._unsettled(), within, "terminal states", every=0.1)
+        except TimeoutError:
+            self.violations += self._unsettled()
+
+    def judge(self) -> None:
+        """Compare what the brokers say with each other and with the marks."""
+        rows = {node.name: self._rows(node) for node in self.nodes}
+        for ticket in self.tickets:
+            at_origin = rows[ticket.origin.name].get(ticket.spawn, _NOTHING)
+            at_target = rows[ticket.target.name].get(ticket.spawn, _NOTHING)
+            self.states[at_origin["state"]] += 1
+            self.violations += ticket.violations(at_origin, at_target)
+        for node in self.nodes:
+            asked = sum(node in (ticket.origin, ticket.target) for ticket in self.tickets)
+            if len(rows[node.name]) != asked:
+                self.violations.append(f"{node.name} knows {len(rows[node.name])} spawns, not {asked}")
+        self._look_for_tasks()
+
+    def _look_for_tasks(self) -> None:
+        folder = self.mesh.folder
+        try:
+            processes.wait_until(lambda: not processes.tasks_left(folder), TASKS_GONE_WITHIN, "the end of all", 0.2)
+        except TimeoutError:
+            left = processes.describe(processes.tasks_left(folder))
+            self.violations.append(f"processes of tasks are alive:\n{left}")
+
+    def close(self) -> None:
+        """Stop the brokers; look at what they leave behind."""
+        try:
+            self.mesh.close()
+        except ProcessesLeft as error:
+            self.violations.append(str(error))
+        for node in self.nodes:
+            problems = asyncio.run(_integrity(node))
+            self.violations += [f"{node.name}'s store: {problem}" for problem in problems]
+            if "Traceback (most recent call last)" in node.log_tail(10_000_000):
+                self.violations.append(f"{node.name} wrote a traceback:\n{node.log_tail()}")
+
+
+async def _integrity(node: Node) -> list[str]:
+    async with await Store.open(node.home / "relay.db") as store:
+        return await store.integrity(thorough=True)

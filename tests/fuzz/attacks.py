@@ -1,0 +1,178 @@
+"""The attacks on a live port: each is one connection with something wrong in it. All are drawn from a seed."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from itertools import islice
+
+from relay.core.envelope import Body
+from relay.core.frames import Batch, Bye, Credit, Frame, HelloFrame, Ping, Pong, pack_frame
+from relay.core.wire import pack, unpack
+from relay.trust.identity import Identity
+from relay.trust.tls import PAIRING_PROTOCOL, link_client_context, pairing_client_context
+from relay.trust.workspace import Workspace
+from tests.fuzz.attacker import UPGRADE, Attacker, client_hello, finish, websocket_frame
+from tests.fuzz.mutation import mutants
+from tests.fuzz.specimens import REQUEST
+from tests.fuzz.specimens_of_trust import forms as forms_of_trust
+
+Attack = Callable[[Attacker, random.Random], None]
+_JOIN_REQUEST = next(form.specimen for form in forms_of_trust() if form.name == "join request")
+
+
+def _mutant(rng: random.Random, specimen: bytes) -> bytes:
+    return next(islice(mutants(specimen, rng.getrandbits(48)), 1))
+
+
+def noise_before_tls(attacker: Attacker, rng: random.Random) -> None:
+    """Bytes that are no TLS, HTTP without TLS among them."""
+    texts = (UPGRADE.encode(), b"SSH-2.0-x\r\n", b"\x16\x03\x01\xff\xff")
+    said = rng.choice((rng.randbytes(rng.randint(1, 2000)), *texts))
+    with attacker.tcp() as plain:
+        plain.sendall(said)
+        finish(plain)
+
+
+def broken_tls(attacker: Attacker, rng: random.Random) -> None:
+    """A ClientHello, cut off or changed."""
+    hello = client_hello(rng)
+    said = hello[: rng.randrange(len(hello))] if rng.random() < 0.5 else _mutant(rng, hello)
+    with attacker.tcp() as plain:
+        plain.sendall(said)
+        finish(plain)
+
+
+def no_certificate(attacker: Attacker, rng: random.Random) -> None:
+    """TLS for links without a certificate, then as if all were well."""
+    context = pairing_client_context()
+    context.set_alpn_protocols(["relay/1"])
+    with suppress(OSError), attacker.tls(context) as secured:
+        secured.sendall(UPGRADE.encode() + websocket_frame(pack_frame(HelloFrame(attacker.hello()))))
+        finish(secured)
+
+
+@cache
+def _foreign_context() -> ssl.SSLContext:
+    stranger = Identity.create(bytes(range(32)), bytes(range(32)))
+    return link_client_context(Workspace.create(bytes(32), "other", stranger, bytes(16)), stranger)
+
+
+def foreign_certificate(attacker: Attacker, rng: random.Random) -> None:
+    """The certificate of another workspace."""
+    context = _foreign_context()
+    context.verify_mode = ssl.CERT_NONE
+    with suppress(OSError), attacker.tls(context) as secured:
+        secured.sendall(UPGRADE.encode())
+        finish(secured)
+
+
+def no_websocket(attacker: Attacker, rng: random.Random) -> None:
+    """A member's TLS, then no proper opening."""
+    opening = UPGRADE.format(host=attacker.victim.address).encode()
+    endless = b"GET / HTTP/1.1\r\n" + b"X-Long: " + b"a" * 70_000
+    with attacker.tls() as secured:
+        with suppress(OSError):
+            secured.sendall(rng.choice((rng.randbytes(300), _mutant(rng, opening), opening[:40], endless)))
+        finish(secured)
+
+
+def broken_websocket(attacker: Attacker, rng: random.Random) -> None:
+    """Frames that break the WebSocket's rules: too long, cut off, not masked, reserved bits, text."""
+    ping = pack_frame(Ping(1))
+    broken = (
+        websocket_frame(ping, claimed=rng.choice((330 * 1024, 2**31, 2**62))),
+        websocket_frame(bytes(330 * 1024)),
+        websocket_frame(ping, claimed=len(ping) + 50),
+        websocket_frame(ping, masked=False),
+        websocket_frame(ping, first=rng.randrange(256)),
+        websocket_frame(b"a" * 200, first=0x89),
+        websocket_frame(ping, first=0x02) + websocket_frame(bytes(300 * 1024), first=0x00) * 2,
+        _mutant(rng, websocket_frame(ping)),
+    )
+    with attacker.websocket() as opened:
+        with suppress(OSError):
+            opened.sendall(rng.choice(broken))
+        finish(opened)
+
+
+def broken_hello(attacker: Attacker, rng: random.Random) -> None:
+    """A changed hello, or something else in its place."""
+    frames = (
+        pack_frame(HelloFrame(_mutant(rng, attacker.hello())[:8192])),
+        _mutant(rng, pack_frame(HelloFrame(attacker.hello()))),
+        pack_frame(Ping(1)),
+    )
+    with attacker.websocket() as opened:
+        opened.sendall(websocket_frame(rng.choice(frames)))
+        finish(opened)
+
+
+def _spawn(attacker: Attacker) -> bytes:
+    return attacker.envelope("spawn", Body(f"fuzz-{next(_NUMBERS)}", REQUEST.to_content()))
+
+
+_NUMBERS = iter(range(10**9))
+
+
+def broken_frames(attacker: Attacker, rng: random.Random) -> None:
+    """After a good hello: frames changed in their bytes."""
+    batch, hello = Batch((_spawn(attacker),)), HelloFrame(attacker.hello())
+    frame: Frame = rng.choice((Ping(1), Pong(1), Bye("x"), Credit(9), hello, batch))
+    with attacker.link() as link:
+        with suppress(OSError):
+            link.sendall(websocket_frame(_mutant(rng, pack_frame(frame))))
+        finish(link)
+
+
+def forged_envelopes(attacker: Attacker, rng: random.Random) -> None:
+    """After a good hello: a good batch of requests to spawn, each changed under its signature."""
+    forged = tuple(_mutant(rng, _spawn(attacker)) for _ in range(rng.randint(1, 8)))
+    with attacker.link() as link:
+        with suppress(OSError):
+            link.sendall(websocket_frame(pack_frame(Batch(forged))))
+        finish(link)
+
+
+def senseless_bodies(attacker: Attacker, rng: random.Random) -> None:
+    """Well sealed and signed by a member without a grant: bodies of every kind that make no sense."""
+    content = unpack(pack(REQUEST.to_content()), 65_536)
+    with suppress(Exception):  # a change that unpacks to no map is of no use here
+        changed = unpack(_mutant(rng, pack(content)), 65_536)
+        content = changed if type(changed) is dict else content
+    kinds = ("spawn", "stop", "snapshot", "tail", "receipt", "nack", "roster", "log.open", "log.data", "log.close", "x")
+    letters = tuple(
+        attacker.envelope(rng.choice(kinds), Body(f"fuzz-{next(_NUMBERS)}", content)) for _ in range(rng.randint(1, 8))
+    )
+    with attacker.link() as link:
+        with suppress(OSError):
+            link.sendall(websocket_frame(pack_frame(Batch(letters))))
+        finish(link)
+
+
+def broken_pairing(attacker: Attacker, rng: random.Random) -> None:
+    """The pairing protocol, with a changed request and no invite."""
+    context = pairing_client_context()
+    context.set_alpn_protocols([PAIRING_PROTOCOL])
+    said = rng.choice((_mutant(rng, _JOIN_REQUEST), _JOIN_REQUEST, rng.randbytes(500)))
+    with suppress(OSError), attacker.tls(context) as secured:
+        secured.sendall(rng.choice((b"", len(said).to_bytes(4, "big"), b"\xff\xff\xff\xff")) + said)
+        finish(secured)
+
+
+# How often each is drawn: cheap ones more often than those that cost two handshakes' worth of time.
+ATTACKS: dict[Attack, int] = {
+    noise_before_tls: 30,
+    broken_tls: 30,
+    no_certificate: 4,
+    foreign_certificate: 4,
+    no_websocket: 5,
+    broken_websocket: 6,
+    broken_hello: 6,
+    broken_frames: 6,
+    forged_envelopes: 6,
+    broken_pairing: 4,
+}

@@ -1,0 +1,67 @@
+"""Waking up: at once with inotify, soon without."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from relay.spawn import watch
+from relay.spawn.attempt import Vanished
+from relay.spawn.watch import Watcher
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from .yard import Yard
+
+
+async def test_a_change_wakes_all_who_watch_the_folder_and_nobody_else(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    watcher = Watcher()
+    with watcher.folder(here) as one, watcher.folder(here) as two, watcher.folder(there) as other:
+        elsewhere = asyncio.create_task(other.wait())
+        (here / "file").write_text("x")
+        await asyncio.gather(one.wait(), two.wait())
+        assert not elsewhere.done()
+        (there / "file").write_text("x")
+        await elsewhere
+    watcher.close()
+
+
+async def test_a_wait_may_end_by_its_timeout(tmp_path: Path) -> None:
+    watcher = Watcher()
+    with watcher.folder(tmp_path) as changes:
+        await changes.wait(0.01)
+    watcher.close()
+
+
+async def test_without_inotify_and_pidfd_a_timer_serves(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_libc", None)
+    monkeypatch.setattr(watch, "_handle_of", lambda pid: None)
+    assert (await yard.run("echo out; exit 5")).exit_code == 5
+    run = await yard.sh("echo ready; sleep 60")
+    await run.says("ready")
+    os.kill(run.shim, signal.SIGKILL)
+    assert isinstance(await run.end(), Vanished)
+
+
+async def test_observing_costs_no_descriptor_afterwards(yard: Yard) -> None:
+    await yard.run("exit 0")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        await yard.run("exit 0")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_output_is_told_while_it_comes(yard: Yard) -> None:
+    run = await yard.sh("echo one; read line; echo two", stdin=b"")
+    await run.says("one")
+    await run.end()
+    told = [event.up_to_offset for event in run.events if hasattr(event, "up_to_offset")]
+    assert told == sorted(set(told)) and told[-1] == run.attempt.log.stat().st_size

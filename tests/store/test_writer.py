@@ -1,0 +1,274 @@
+"""Group commit: who shares a transaction, who is undone, who is told what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+import sqlite3
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.core.errors import Code, LocalFault
+from relay.store import events, meta
+from relay.store.engine import Store
+from relay.store.query import Query, Tx, first_column
+from relay.store.writer import MAX_BATCH
+from tests.store.specimens import COUNT_EVENTS, add_event, program
+
+
+def _add(number: int, size: int = 0) -> Any:
+    return lambda tx: add_event(tx, number, size)
+
+
+class _Gate:
+    """An op that holds the writer, so that what is handed over meanwhile is one batch."""
+
+    def __init__(self, store: Store) -> None:
+        self._held, self._go = threading.Event(), threading.Event()
+        self._task = asyncio.ensure_future(store.write(self._wait))
+
+    def _wait(self, tx: Tx) -> None:
+        self._held.set()
+        self._go.wait(10)
+
+    async def held(self) -> None:
+        assert await asyncio.to_thread(self._held.wait, 10)
+
+    async def open(self) -> None:
+        self._go.set()
+        await self._task
+
+
+async def test_what_is_awaited_can_be_read(store: Store) -> None:
+    assert await store.write(_add(7)) == 1
+    found = await store.all(events.SINCE, seq=0, limit=10)
+    assert [event.data["number"] for event in found] == [7]
+
+
+async def test_waiting_writes_share_one_transaction(store: Store) -> None:
+    gate = _Gate(store)
+    await gate.held()
+    commits: list[str] = []
+    trace = lambda tx: tx.set_trace_callback(commits.append)  # noqa: E731
+    writes = [asyncio.ensure_future(store.write(op)) for op in (trace, *map(_add, range(200)))]
+    await asyncio.sleep(0)
+    await gate.open()
+    await asyncio.gather(*writes)
+    await store.write(lambda tx: tx.set_trace_callback(None))
+    assert sum(statement == "COMMIT" for statement in commits) == 1
+    assert await store.one(COUNT_EVENTS) == 200
+
+
+async def test_callers_resume_in_the_order_of_their_writes(store: Store) -> None:
+    resumed: list[int] = []
+
+    async def caller(number: int) -> None:
+        await store.write(_add(number))
+        resumed.append(number)
+
+    await asyncio.gather(*map(caller, range(100)))
+    assert resumed == list(range(100))
+
+
+async def test_a_failing_op_undoes_itself_alone(store: Store) -> None:
+    def half(tx: Tx) -> None:
+        add_event(tx, 99)
+        raise KeyError("mine")
+
+    gate = _Gate(store)
+    await gate.held()
+    writes = [asyncio.ensure_future(store.write(op)) for op in (_add(1), half, _add(2))]
+    await asyncio.sleep(0)
+    await gate.open()
+    first, failed, last = await asyncio.gather(*writes, return_exceptions=True)
+    assert (first, last) == (1, 2)
+    assert isinstance(failed, KeyError)
+    assert await store.one(COUNT_EVENTS) == 2
+
+
+@pytest.mark.parametrize("raised", [StopIteration(), asyncio.CancelledError(), SystemExit(3)])
+async def test_whatever_an_op_raises_the_writer_lives(store: Store, raised: BaseException) -> None:
+    def op(tx: Tx) -> None:
+        raise raised
+
+    with pytest.raises((RuntimeError, asyncio.CancelledError, SystemExit)):
+        await store.write(op)
+    assert await store.write(_add(1)) == 1
+
+
+async def test_an_error_of_sql_is_told_as_it_is(store: Store) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await store.write(lambda tx: tx.execute("SELECT * FROM absent"))
+
+
+async def test_a_cancelled_write_is_whole_and_others_go_on(store: Store) -> None:
+    gate = _Gate(store)
+    await gate.held()
+
+    def two(tx: Tx) -> None:
+        add_event(tx, 1)
+        add_event(tx, 2)
+
+    cancelled, other = (asyncio.ensure_future(store.write(op)) for op in (two, _add(3)))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await gate.open()
+    assert await other == 3
+    assert cancelled.cancelled()
+    assert await store.one(COUNT_EVENTS) == 3
+
+
+async def test_many_cancellations_at_any_moment_leave_whole_pairs(store: Store) -> None:
+    def pair(tx: Tx) -> None:
+        add_event(tx, 1)
+        add_event(tx, 2)
+
+    async def impatient(number: int) -> None:
+        task = asyncio.ensure_future(store.write(pair))
+        await asyncio.sleep(number % 7 / 5_000)
+        task.cancel()
+        await asyncio.wait([task])
+
+    await asyncio.gather(*map(impatient, range(200)))
+    await store.write(pair)
+    assert (await store.one(COUNT_EVENTS) or 1) % 2 == 0
+
+
+async def test_a_write_without_a_waiter_is_done_and_its_failure_logged(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.write_soon(_add(1))
+    with caplog.at_level(logging.ERROR):
+        store.write_soon(lambda tx: tx.execute("nonsense"))
+        await store.write(_add(2))
+    assert await store.one(COUNT_EVENTS) == 2
+    assert "nobody waits" in caplog.text
+
+
+async def test_close_commits_what_was_handed_over(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "relay.db")
+    writes = [asyncio.ensure_future(store.write(_add(number))) for number in range(50)]
+    await asyncio.sleep(0)
+    await asyncio.gather(store.close(), store.close())
+    assert await asyncio.gather(*writes) == list(range(1, 51))
+    for attempt in (store.write(_add(1)), store.one(COUNT_EVENTS)):
+        with pytest.raises(LocalFault, match="closed"):
+            await attempt
+    async with await Store.open(tmp_path / "relay.db") as again:
+        assert await again.one(COUNT_EVENTS) == 50
+
+
+async def test_the_reading_side_cannot_write(store: Store) -> None:
+    with pytest.raises(LocalFault):
+        await store.all(Query("DELETE FROM events", first_column))
+
+
+async def test_a_cancelled_read_does_not_spoil_the_next(store: Store) -> None:
+    await store.write(_add(1))
+    for _ in range(20):
+        task = asyncio.ensure_future(store.one(COUNT_EVENTS))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    assert await store.one(COUNT_EVENTS) == 1
+
+
+async def test_a_full_database_refuses_the_op_and_works_again_with_room(store: Store) -> None:
+    """SQLITE_FULL by `max_page_count`: the real error, raised while an op runs."""
+    pages = await store.write(lambda tx: int(tx.execute("PRAGMA page_count").fetchone()[0]))
+    await store.write(lambda tx: tx.execute(f"PRAGMA max_page_count = {pages + 2}").fetchone())
+    with pytest.raises(LocalFault) as caught:
+        await store.write(_add(1, 100_000))
+    assert caught.value.code is Code.DISK_FULL
+    assert await store.write(_add(2)) == 1
+    await store.write(lambda tx: tx.execute("PRAGMA max_page_count = 100000").fetchone())
+    await store.write(_add(3, 100_000))
+    assert await store.one(COUNT_EVENTS) == 2
+
+
+async def _outcome(name: str, *words: str, prefix: tuple[str, ...] = ()) -> dict[str, Any]:
+    child = program(name, *words, prefix=prefix)
+    out, _ = await asyncio.to_thread(child.communicate, timeout=30)
+    assert child.returncode == 0
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+def _check_outcome(told: dict[str, Any], code: Code) -> None:
+    assert told["before"] == told["after"] == ["int"] * 16
+    assert told["full"] == [str(code)] * 16
+    assert (told["during"], told["count"], told["problems"]) == (16, 32, [])
+
+
+async def test_a_failing_commit_is_told_to_the_whole_batch(tmp_path: Path) -> None:
+    _check_outcome(await _outcome("failing_commit_program", str(tmp_path / "relay.db")), Code.STORE_FAULT)
+
+
+def _may_mount() -> bool:
+    unshare = ("unshare", "--user", "--map-root-user", "--mount", "true")
+    return shutil.which("unshare") is not None and subprocess.run(unshare, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not _may_mount(), reason="needs user namespaces to mount a small file system")
+async def test_a_full_disk_loses_nothing_and_says_so(tmp_path: Path) -> None:
+    prefix = ("unshare", "--user", "--map-root-user", "--mount")
+    _check_outcome(await _outcome("full_disk_program", str(tmp_path), prefix=prefix), Code.DISK_FULL)
+
+
+async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+    for _ in range(3):
+        await asyncio.to_thread(_write_and_kill, path)
+
+
+def _write_and_kill(path: Path) -> None:
+    child = program("writing_program", str(path))
+    assert child.stdout is not None
+    acknowledged = [int(child.stdout.readline()) for _ in range(200)]
+    child.kill()
+    acknowledged += [int(line) for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+    child.wait(10)
+    child.stdout.close()
+    asyncio.run(_check_kept(path, acknowledged))
+
+
+async def _check_kept(path: Path, acknowledged: list[int]) -> None:
+    async with await Store.open(path) as store:
+        kept = {event.data["number"] for event in await store.all(events.SINCE, seq=0, limit=10**6)}
+        assert set(acknowledged) <= kept
+        assert await store.integrity(thorough=True) == []
+        await store.write(lambda tx: meta.raise_incarnation(tx))
+        await store.write(lambda tx: tx.execute("DELETE FROM events"))
+
+
+async def test_a_flood_is_cut_into_bounded_batches(store: Store) -> None:
+    gate = _Gate(store)
+    await gate.held()
+    commits: list[str] = []
+    writes = [asyncio.ensure_future(store.write(lambda tx: tx.set_trace_callback(commits.append)))]
+    writes += [asyncio.ensure_future(store.write(_add(number))) for number in range(2 * MAX_BATCH)]
+    await asyncio.sleep(0)
+    await gate.open()
+    await asyncio.gather(*writes)
+    await store.write(lambda tx: tx.set_trace_callback(None))
+    assert sum(statement == "COMMIT" for statement in commits) == 3
+    assert await store.one(COUNT_EVENTS) == 2 * MAX_BATCH
+
+
+async def test_an_op_that_breaks_its_savepoint_undoes_the_batch_and_no_more(store: Store) -> None:
+    gate = _Gate(store)
+    await gate.held()
+    ops = (_add(1), lambda tx: tx.execute("RELEASE op"), _add(2))
+    writes = [asyncio.ensure_future(store.write(op)) for op in ops]
+    await asyncio.sleep(0)
+    await gate.open()
+    answers = await asyncio.gather(*writes, return_exceptions=True)
+    assert [answer.code for answer in answers if isinstance(answer, LocalFault)] == [Code.STORE_FAULT] * 3
+    assert await store.write(_add(3)) == 1
+    assert await store.one(COUNT_EVENTS) == 1
