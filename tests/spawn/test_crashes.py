@@ -118,6 +118,36 @@ async def test_a_killed_broker_learns_the_exit_code_later(
     await until(lambda: not alive(server))
 
 
+async def test_the_timeout_is_kept_without_a_broker(yard: Yard) -> None:
+    run = await yard.sh("echo ready; sleep 60", timeout_s=0.5)
+    await run.says("ready")
+    run.watching.cancel()
+    server = yard.launcher.server_pid
+    assert server is not None
+    # To the fork server the broker is gone; it stays for its shim, then leaves.
+    await yard.launcher.close()
+    await until(lambda: run.attempt.read().exit)
+    end = run.attempt.read().exit
+    assert end is not None and end.timed_out
+    await until(lambda: not alive(server))
+    yard.reap(server)
+
+
+async def test_who_asked_twice_still_hears_the_end(yard: Yard) -> None:
+    run = await yard.sh("echo ready; read line; exit 14", stdin=b"")
+    refused = yard.spec(run.attempt, "true")
+    second = yard.observe(run.attempt, await yard.launcher.launch(refused))
+    assert (await second.exit()).exit_code == (await run.exit()).exit_code == 14
+
+
+async def test_a_refused_shim_does_not_end_the_observation(yard: Yard) -> None:
+    run = await yard.sh("echo ready; sleep 0.4; exit 15")
+    await run.says("ready")
+    second = await yard.launcher.launch(yard.spec(run.attempt, "true"))
+    await until(lambda: not alive(second))
+    assert (await yard.observe(run.attempt, second).exit()).exit_code == 15
+
+
 async def test_a_prepared_attempt_that_was_never_launched_is_fenced(yard: Yard) -> None:
     attempt = yard.prepare()
     assert await yard.observe(attempt).end() == Vanished(Verdict.FENCE_AND_REQUEUE, 0)

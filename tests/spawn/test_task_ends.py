@@ -137,7 +137,14 @@ async def test_many_at_once(yard: Yard) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"argv": ("a\0b",)}, {"argv": ()}, {"cwd": Path("relative")}, {"env": {"A=B": "c"}}, {"stop_signal": 999}],
+    [
+        {"argv": ("a\0b",)},
+        {"argv": ()},
+        {"cwd": Path("relative")},
+        {"env": {"A=B": "c"}},
+        {"stop_signal": 999},
+        {"timeout_s": 0},
+    ],
 )
 async def test_what_no_system_can_launch_is_refused(yard: Yard, change: dict[str, object]) -> None:
     options = dict(change)

@@ -111,11 +111,11 @@ class Yard:
         assert not any(left.values()), left
         if server is not None:
             await until(lambda: not alive(server))
-            self._reap(server)
+            self.reap(server)
         errors = self.root.parent / "errors"
         assert not errors.exists() or not errors.read_text(), errors.read_text()
 
-    def _reap(self, pid: int) -> None:
+    def reap(self, pid: int) -> None:
         try:
             os.waitpid(pid, 0)
         except ChildProcessError:

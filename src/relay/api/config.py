@@ -64,7 +64,7 @@ def split_address(text: str) -> tuple[str, int]:
     Raises:
         ValueError: it is no such thing.
     """
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9.-]+):(\d{1,5})", text)
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", text)
     if match is None or int(match[2]) > 65_535:
         raise ValueError("an address is written host:port")
     return match[1].strip("[]"), int(match[2])

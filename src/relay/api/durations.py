@@ -8,7 +8,7 @@ import re
 from relay.core.errors import Code, Misuse
 
 SECONDS_IN = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_PART = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])")
+_PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd])")
 
 
 def parse(text: str) -> float:

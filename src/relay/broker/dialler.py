@@ -71,7 +71,7 @@ class Dialler:
                 backoff.reset()
             with contextlib.suppress(TimeoutError):
                 # jitter needs no secrecy
-                await asyncio.wait_for(poke.wait(), backoff.wait(random.random()) / 1000)  # noqa: S311
+                await asyncio.wait_for(poke.wait(), backoff.wait(random.random()) / 1000)
                 backoff.reset()
 
     async def _try(self, peer: BrokerId) -> bool:

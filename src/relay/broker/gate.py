@@ -163,6 +163,14 @@ class Gate:
             )
         return path
 
+    def may_spawn(self, broker: BrokerId) -> bool:
+        """Whether that broker may spawn here at all; True where the file is broken: nothing is ended for that."""
+        try:
+            grant = self._grants.all().get(broker)
+        except LocalFault:
+            return True
+        return grant is not None and "spawn" in grant.verbs and not grant.frozen
+
     # other verbs
 
     def require(self, origin: BrokerId, verb: str, own: bool, now: int) -> None:

@@ -46,7 +46,7 @@ Act = Callable[[Entry, Opened], None]
 """What a durable kind does, inside the transaction that takes it in."""
 Hear = Callable[[Opened], None]
 """What a kind that is not durable does, on the loop."""
-Answer = Callable[[BrokerId, Kind, dict[str, Any]], None]
+Answer = Callable[[BrokerId, Kind, dict[str, Any]], object]
 """Sends a kind that is not durable."""
 
 

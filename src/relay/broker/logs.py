@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +119,14 @@ class LogServer:
         clock: milliseconds since 1970.
     """
 
-    def __init__(self, logs: LocalLogs, store: Store, gate: Gate, mesh: Mesh) -> None:
+    def __init__(
+        self, logs: LocalLogs, store: Store, gate: Gate, mesh: Mesh, clock: Callable[[], int]
+    ) -> None:
         self._logs = logs
         self._store = store
         self._gate = gate
         self._mesh = mesh
+        self._clock = clock
         self._open: dict[tuple[BrokerId, bytes], asyncio.Task[None]] = {}
 
     @property
@@ -140,7 +143,7 @@ class LogServer:
             raise PeerFault("a log request was refused", why="it has another form")
         if key in self._open or sum(peer == origin for peer, _ in self._open) >= MAX_STREAMS:
             return
-        work = self._serve(key, str(content["spawn"]), offset or 0, tail, bool(content["follow"]), each.header.created)
+        work = self._serve(key, str(content["spawn"]), offset or 0, tail, bool(content["follow"]))
         task = asyncio.get_running_loop().create_task(work)
         self._open[key] = task
         task.add_done_callback(lambda done: self._open.pop(key, None))
@@ -151,7 +154,7 @@ class LogServer:
             task.cancel()
 
     async def _serve(
-        self, key: tuple[BrokerId, bytes], spawn: str, offset: int, tail: int | None, follow: bool, now: int
+        self, key: tuple[BrokerId, bytes], spawn: str, offset: int, tail: int | None, follow: bool
     ) -> None:
         origin, stream = key
         n = 0
@@ -159,7 +162,7 @@ class LogServer:
             row = await self._store.one(BY_ID, id=spawn)
             if row is None:
                 raise Unreachable("there is no such spawn here")
-            self._gate.require(origin, "view", row.origin == origin, now)
+            self._gate.require(origin, "view", row.origin == origin, self._clock())
             async for found in self._logs.read(spawn, offset, tail, follow):
                 for batch in _batches(found):
                     if not await self._send(origin, stream, n, batch):
@@ -311,9 +314,8 @@ class LogClient:
 def _raise_error(content: dict[str, Any]) -> None:
     error = content.get("error")
     if isinstance(error, dict):
-        raise Unreachable(
-            str(error.get("message", ""))[:300], why=str(error.get("why", ""))[:300], hint=str(error.get("hint", ""))[:300]
-        )
+        words = {key: str(error.get(key, ""))[:300] for key in ("message", "why", "hint")}
+        raise Unreachable(words["message"], why=words["why"], hint=words["hint"])
 
 
 def _chunks(content: dict[str, Any]) -> list[Chunk]:

@@ -109,6 +109,11 @@ class Mesh:
         if link is not None:
             link.receipted()
 
+    def refused(self, peer: BrokerId, envelope: bytes) -> None:
+        """That peer will not have this envelope."""
+        self._outbox.window(peer).receipted([envelope])
+        self.wake(peer)
+
     def drop(self, peer: BrokerId, reason: str) -> None:
         """End the link to a peer."""
         link = self._links.get(peer)

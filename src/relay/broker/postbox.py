@@ -84,7 +84,8 @@ class SealingPostbox:
     ) -> tuple[Header, bytes]:
         header = Header(
             kind=kind,
-            id=os.urandom(ids.ENVELOPE_ID_BYTES),
+            # time first: random keys would touch another page of every index a row (24 against 57 us a row)
+            id=now.to_bytes(6, "big") + os.urandom(ids.ENVELOPE_ID_BYTES - 6),
             origin=self._identity.id,
             recipient=keys.id,
             key_id=keys.key_id,

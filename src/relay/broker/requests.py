@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from relay.core.states import TERMINAL, State
 from relay.spawn.supervisor import Supervisor
 from relay.store import operations, outbox, spawns
 from relay.store.journal import Entry, Journal, Letter
-from relay.store.spawn_rows import BY_ID, BY_NAME, BY_PREFIX, SpawnRow
+from relay.store.spawn_rows import BY_ID, BY_NAME, BY_PREFIX, FOR_OTHERS, SpawnRow
 
 DEFAULT_TTL_S, MAX_TTL_S = 7 * 86_400, 30 * 86_400
 MIN_PREFIX = 4
@@ -256,6 +257,16 @@ class Requests:
         spawns.end_untaken(entry.tx, row.id, state, reason, entry.now)
         entry.event("spawn.state", {"spawn": row.id, "state": str(state), "reason": reason, "broker": row.target})
         return True
+
+    async def end_what_is_not_granted(self, may_spawn: Callable[[BrokerId], bool]) -> None:
+        """Stop what runs or waits here for brokers that have no grant to spawn any more."""
+
+        def decide(entry: Entry) -> None:
+            for row in FOR_OTHERS.all(entry.tx, own=self._members.own):
+                if not may_spawn(row.origin):
+                    self._supervisor.stop(entry, row, "its grant being revoked")
+
+        await self._journal.commit(decide)
 
     def expire(self, entry: Entry, row: SpawnRow) -> None:
         """End what was never sent before its time to live was over; leave what may have been taken."""

@@ -71,8 +71,8 @@ def verb(
 def _parsing_command(key: str, declared: Callable[..., None]) -> Callable[..., Parsed]:
     def command(context: typer.Context, **values: Any) -> Parsed:
         keep_common(context, values.pop("json"), values.pop("home"))
-        plain = {name: list(value) if isinstance(value, list | tuple) else value for name, value in values.items()}
-        return Parsed(key, plain | context.obj)
+        lists = {name: list(values[name] or ()) for name in values if KINDS[key][name] == TEXTS}
+        return Parsed(key, values | lists | context.obj)
 
     signature = inspect.signature(declared, eval_str=True)
     extra = {"context": (typer.Context, inspect.Parameter.empty), "json": (Json, False), "home": (HomeFolder, None)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from functools import lru_cache
 from typing import NewType
 
 from relay.core.errors import Code, Misuse
@@ -40,6 +41,7 @@ def digest_of(public_key: bytes) -> bytes:
     return hashlib.sha256(public_key).digest()
 
 
+@lru_cache(4096)
 def from_digest(digest: bytes) -> BrokerId:
     """The text form of a broker id from its 32 wire bytes."""
     text = _base32(digest)
@@ -51,6 +53,7 @@ def broker_id(public_key: bytes) -> BrokerId:
     return from_digest(digest_of(public_key))
 
 
+@lru_cache(4096)
 def to_digest(broker: BrokerId) -> bytes:
     """The 32 wire bytes of a broker id that is known to be well formed."""
     return base64.b32decode(broker[:DIGEST_CHARS].upper() + "====")

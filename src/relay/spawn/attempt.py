@@ -206,53 +206,53 @@ class Attempt:
                 record, the attempt is recovered: fenced if nobody is about to start it.
         """
         with watcher.folder(self.folder) as changes:
-            following = _Following(self, on_event)
-            intent = self.read().intent
-            if intent is not None and intent.boot != processes.boot_id():
-                return await following.recovered(changes)
-            if intent is None and shim is None:
-                return await self._observe_unlaunched(watcher, following, changes)
-            return await following.until_end(watcher, changes, shim)
-
-    async def _observe_unlaunched(
-        self, watcher: Watcher, following: _Following, changes: Changes
-    ) -> Exited | Vanished:
-        outcome = await settle(self.folder, changes)
-        intent = self.read().intent
-        if outcome.verdict is Verdict.REATTACH and intent:
-            return await following.until_end(watcher, changes, None)
-        return following.end() or Vanished(outcome.verdict, outcome.survivors)
+            return await _Following(self, watcher, changes, on_event).to_the_end(shim)
 
 
 class _Following:
     """What an observer has been told so far."""
 
-    def __init__(self, attempt: Attempt, on_event: Callable[[Started | Output], None]) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        watcher: Watcher,
+        changes: Changes,
+        on_event: Callable[[Started | Output], None],
+    ) -> None:
         self._attempt = attempt
+        self._watcher = watcher
+        self._changes = changes
         self._on_event = on_event
         self._started = False
         self._offset = 0
 
-    async def until_end(self, watcher: Watcher, changes: Changes, shim: int | None) -> Exited | Vanished:
-        """Until the exit record is there or the shim is gone; `shim` serves where there is no intent yet."""
+    async def to_the_end(self, shim: int | None) -> Exited | Vanished:
+        end = await self._while_it_lives(shim)
+        while end is None:
+            outcome = await settle(self._attempt.folder, self._changes)
+            if outcome.verdict is not Verdict.REATTACH:
+                return self._end() or Vanished(outcome.verdict, outcome.survivors)
+            # `shim` was refused because another owns the attempt, or nobody told us whose it is.
+            end = await self._while_it_lives(None)
+        return end
+
+    async def _while_it_lives(self, shim: int | None) -> Exited | None:
+        """Until the exit record is there, or without one the shim is gone; `shim` serves without an intent."""
         now = self._attempt.read()
         if now.stopping:
             # The broker that wrote the wish may have died before it told the shim.
             _tell(now)
         pid = now.intent.shim if now.intent else shim
-        assert pid is not None
-        with watcher.process(pid, changes) as ended:
+        if pid is None:
+            return self._end()
+        with self._watcher.process(pid, self._changes) as ended:
             # The pid was opened before it is compared: it cannot become another's in between.
-            gone = now.intent is not None and not processes.same(pid, now.intent.ticks)
-            while (end := self.end()) is None and not (gone or ended()):
-                await changes.wait()
-        return end or await self.recovered(changes)
+            gone = now.intent is not None and not _same_shim(now.intent)
+            while (end := self._end()) is None and not (gone or ended()):
+                await self._changes.wait()
+        return end or self._end()
 
-    async def recovered(self, changes: Changes) -> Exited | Vanished:
-        outcome = await settle(self._attempt.folder, changes)
-        return self.end() or Vanished(outcome.verdict, outcome.survivors)
-
-    def end(self) -> Exited | None:
+    def _end(self) -> Exited | None:
         """Tell what is new; the end where it has come."""
         # The record first: what the log holds when the exit is written is then told before it.
         now = self._attempt.read()
@@ -270,6 +270,10 @@ class _Following:
         if size > self._offset:
             self._offset = size
             self._on_event(Output(size))
+
+
+def _same_shim(intent: Intent) -> bool:
+    return intent.boot == processes.boot_id() and processes.same(intent.shim, intent.ticks)
 
 
 def _tell(now: Record) -> None:

@@ -90,9 +90,7 @@ def recover(folder: Path) -> Recovered:
     Idempotent: a second call, or one by the next broker, comes to the same verdict.
     """
     if not (folder / layout.LOCK).exists() or not (folder / layout.RECORD).exists():
-        layout.furnish(str(folder))
-        if tree.find(folder.name, None):
-            return Recovered(Verdict.SWEEP_AND_LOST, tree.sweep(folder.name, None))
+        _furnish_again(folder)
     lock = layout.take_lock(str(folder))
     try:
         return _recover(folder, lock_held=lock is None)
@@ -110,6 +108,15 @@ async def settle(folder: Path, changes: Changes) -> Recovered:
     while (outcome := await asyncio.to_thread(recover, folder)).verdict is Verdict.WAIT:
         await changes.wait(_LOCK_LAG_S)
     return outcome
+
+
+def _furnish_again(folder: Path) -> None:
+    ran = bool(tree.find(folder.name, None))
+    layout.furnish(str(folder))
+    if ran:
+        # Durable before the sweep: the next broker will find nothing alive and must not requeue either.
+        with (folder / layout.RECORD).open("r+b", buffering=0) as file:
+            record.write_slot(file.fileno(), record.TASK, {"pid": 0, "ticks": 0}, durable=True)
 
 
 def _recover(folder: Path, *, lock_held: bool) -> Recovered:

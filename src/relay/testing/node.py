@@ -68,9 +68,9 @@ class Node:
         return self.scratch / f"{self.name}-work"
 
     @property
-    def log(self) -> Path:
+    def printed(self) -> Path:
         """What the broker's process printed, over all its starts."""
-        return self.scratch / f"{self.name}.log"
+        return self.scratch / f"{self.name}.printed"
 
     @property
     def socket(self) -> Path:
@@ -159,7 +159,7 @@ class Node:
         self.starts += 1
 
     def _launch(self, ready: int) -> None:
-        with self.log.open("ab") as log:
+        with self.printed.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.launcher, "--home", str(self.home), "--ready-fd", str(ready)],
                 env=self.environment(),
@@ -180,10 +180,19 @@ class Node:
                 self.kill()
                 raise NotReady(f"{self.name} is not ready\n{self.log_tail()}")
             said += more
+        answer = json.loads(said)
+        if "ready" not in answer:
+            self.kill()
+            raise NotReady(f"{self.name}: {answer['error']}\n{self.log_tail()}")
+
+    def log(self) -> str:
+        """All the broker has logged and printed, oldest first."""
+        files = [*sorted(self.home.glob("broker.log*"), reverse=True), self.printed]
+        return "".join(path.read_text(errors="replace") for path in files if path.exists())
 
     def log_tail(self, size: int = 4000) -> str:
-        """The end of the broker's log."""
-        return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
+        """The end of it."""
+        return self.log()[-size:]
 
     def stop(self) -> None:
         """SIGTERM, and wait for the end; SIGKILL where it does not come."""

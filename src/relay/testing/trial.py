@@ -117,7 +117,7 @@ class Trial:
         for node in self.nodes:
             problems = asyncio.run(_integrity(node))
             self.violations += [f"{node.name}'s store: {problem}" for problem in problems]
-            if "Traceback (most recent call last)" in node.log_tail(10_000_000):
+            if "Traceback (most recent call last)" in node.log():
                 self.violations.append(f"{node.name} wrote a traceback:\n{node.log_tail()}")
 
 

@@ -62,7 +62,8 @@ def run(invocation: Invocation, *, keep: bool) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except RelayError as fault:
-        fault.why = f"{fault.why}; the demo's folder was {mesh.folder}".lstrip("; ")
+        if mesh.folder in fault.hint:
+            fault.hint = "relay doctor"  # the folder it names is gone by then
         raise
     finally:
         if not kept:

@@ -73,9 +73,10 @@ class Server:
             for fd, _ in self._poll.poll():
                 if fd == self._wakeup.fd:
                     self._wakeup.take()
-                    self._reap()
                 elif self._control:
                     self._take_in(self._control)
+            # Not for SIGCHLD alone: a tracer that detaches can swallow one (seen with strace 6).
+            self._reap()
 
     def _take_in(self, control: socket.socket) -> None:
         try:

@@ -28,6 +28,7 @@ SLOTS = 6
 
 _HEAD = struct.Struct("<II")
 ROOM = SLOT_BYTES - _HEAD.size
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 # macOS has no fdatasync.
 sync = getattr(os, "fdatasync", os.fsync)
@@ -35,7 +36,7 @@ sync = getattr(os, "fdatasync", os.fsync)
 
 def encode(fields: dict[str, object]) -> bytes:
     """The bytes of one slot. Raises ValueError where `fields` need more than `ROOM` bytes of JSON."""
-    payload = json.dumps(fields, separators=(",", ":")).encode()
+    payload = _JSON.encode(fields).encode()
     if len(payload) > ROOM:
         raise ValueError(f"a slot holds {ROOM} bytes, not {len(payload)}")
     return _HEAD.pack(len(payload), crc32(payload)) + payload
@@ -44,7 +45,7 @@ def encode(fields: dict[str, object]) -> bytes:
 def fit(fields: dict[str, object]) -> dict[str, object]:
     """`fields`, the text of their `error` cut until a slot holds them: no end is lost to its wording."""
     error = fields.get("error")
-    while isinstance(error, dict) and len(json.dumps(fields, separators=(",", ":"))) > ROOM and error["text"]:
+    while isinstance(error, dict) and len(_JSON.encode(fields)) > ROOM and error["text"]:
         error["text"] = error["text"][: len(error["text"]) // 2]
     return fields
 

@@ -58,13 +58,15 @@ class Spec:
             return "an empty command"
         if not (self.folder.startswith("/") and self.cwd.startswith("/")):
             return "a folder that is not absolute"
-        return self._fault_of_environment()
+        return self._fault_of_settings()
 
-    def _fault_of_environment(self) -> str | None:
+    def _fault_of_settings(self) -> str | None:
         if any(not name or "=" in name for name in self.env):
             return "an environment variable without a proper name"
         if self.stop_signal not in signal.valid_signals():
             return f"no such signal: {self.stop_signal}"
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            return f"a timeout that is not positive: {self.timeout_s}"
         return None
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _CHUNK = 65536
 _PIPE_PIECES = 32
 """More than the largest pipe holds (1 MiB): what is read beyond was written after the tree's end."""
+_LONGEST_POLL_MS = 3_600_000
 _IN = select.POLLIN
 
 
@@ -97,8 +98,10 @@ class Supervisor:
 
     def _pause_ms(self) -> float | None:
         times = [at for at in (self._timeout_at, self._ladder.next_deadline()) if at is not None]
-        # Rounded up: a poll that returns a moment early would spin.
-        return max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
+        if not times:
+            return None
+        # Rounded up: a poll that returns a moment early would spin. Cut: it takes no more than 24 days.
+        return min(max(0, int((min(times) - time.monotonic()) * 1000) + 1), _LONGEST_POLL_MS)
 
     # --- signals and ends
 
@@ -230,6 +233,8 @@ class Supervisor:
             self._unsent = self._unsent[:0]
         if not self._unsent:
             self._close(fd)
+            # A megabyte that the shim would keep for as long as the task runs.
+            self._spec.stdin, self._unsent = None, memoryview(b"")
 
     def _drain(self) -> None:
         # Every writer of the tree is dead; a stranger that was given the pipe must not hold us up.

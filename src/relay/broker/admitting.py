@@ -1,0 +1,170 @@
+"""Letting machines in: invites made here, and the inviter's side of pairing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from websockets.exceptions import ConnectionClosed
+
+from relay.broker.auditor import Auditor, Decision, refusal
+from relay.broker.members import Members
+from relay.broker.roster import RosterKeeper
+from relay.core import ids
+from relay.core.errors import Code, LocalFault, PeerFault, Refused
+from relay.core.invites import SECRET_BYTES
+from relay.core.pairing import (
+    MAX_REQUEST,
+    FetchAgain,
+    InviteLink,
+    InviteRow,
+    JoinRequest,
+    PeerRecord,
+    format_link,
+    judge_invite,
+    row_of,
+)
+from relay.core.roster import Member
+from relay.store import invites, operations, peers, statements
+from relay.store.invites import Invite
+from relay.store.journal import Entry, Journal
+from relay.store.peers import Peer
+from relay.trust.identity import Identity
+from relay.trust.pairing import make_answer, make_refusal, member_from, open_request
+from relay.trust.roster import admit
+from relay.trust.workspace import Workspace
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+
+ASK_WITHIN = 10.0
+DEFAULT_TTL_MS = 15 * 60_000
+MAX_TTL_MS = 7 * 86_400_000
+_log = logging.getLogger(__name__)
+
+
+class Admitting:
+    """Makes invites and redeems them.
+
+    Args:
+        identity: this broker.
+        workspace: what joiners get.
+        members: the roster in use.
+        keeper: where admissions are kept.
+        journal: where an invite is consumed, in the transaction of the admission.
+        auditor: the audit log.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        workspace: Workspace,
+        members: Members,
+        keeper: RosterKeeper,
+        journal: Journal,
+        auditor: Auditor,
+    ) -> None:
+        self._identity = identity
+        self._workspace = workspace
+        self._members = members
+        self._keeper = keeper
+        self._journal = journal
+        self._auditor = auditor
+        # two admissions from one roster would fork its chain
+        self._one_at_a_time = asyncio.Lock()
+
+    async def invite(self, operation: str, addresses: tuple[str, ...], ttl_ms: int) -> tuple[str, int]:
+        """A fresh one-time link, and when it expires (milliseconds since 1970).
+
+        Raises:
+            Refused: this broker may not admit anybody.
+            LocalFault: it listens nowhere, so that a link would lead nowhere.
+        """
+        self._require_may_admit(addresses)
+        expires = self._journal.clock() + min(ttl_ms, MAX_TTL_MS)
+        link = InviteLink(self._identity.id, os.urandom(SECRET_BYTES), self._workspace.name, expires, addresses)
+
+        def decide(entry: Entry) -> None:
+            row = row_of(link)
+            invites.insert(entry.tx, Invite(row.id.hex(), row.verifier, "member", expires, created=entry.now))
+            operations.remember(entry.tx, operation, entry.now, {"invite": row.id.hex()})
+            self._auditor.write(entry, Decision("local", "invite", detail=f"invite {row.id.hex()[:8]}"))
+
+        await self._journal.commit(decide)
+        return format_link(link), expires
+
+    def _require_may_admit(self, addresses: tuple[str, ...]) -> None:
+        if self._identity.id != self._workspace.root:
+            raise Refused(
+                "this broker may not invite",
+                code=Code.NOT_A_SIGNER,
+                why="only the broker that created the workspace admits others",
+                hint=f"on {self._members.name(self._workspace.root)}: relay invite --link",
+            )
+        if not addresses:
+            raise LocalFault(
+                "there is no address to put into the link",
+                code=Code.NO_ADDRESS,
+                why="this broker listens on no address that another machine could reach",
+                hint="relay config set listen HOST:7411; then relay down; relay up",
+            )
+
+    async def pair(self, connection: ServerConnection) -> None:
+        """Answer one joiner and hang up."""
+        try:
+            raw = await asyncio.wait_for(connection.recv(decode=False), ASK_WITHIN)
+            await connection.send(await self._answer(raw))
+        except (TimeoutError, ConnectionClosed):
+            return
+        except PeerFault as fault:
+            _log.warning("a pairing request was dropped: %s", fault.why)
+        await connection.close()
+
+    async def _answer(self, raw: bytes) -> bytes:
+        if not isinstance(raw, bytes) or len(raw) > 2 * MAX_REQUEST:
+            raise PeerFault("a pairing request was refused", why="it has another form")
+        request = open_request(raw)
+        async with self._one_at_a_time:
+            records = await self._keeper.records()
+            try:
+                return await self._journal.commit(lambda entry: self._redeem(entry, request, records))
+            except Refused as error:
+                await self._note_refusal(request, error)
+                return make_refusal(error)
+
+    async def _note_refusal(self, request: JoinRequest, error: Refused) -> None:
+        decision = refusal(request.joiner, "join", error, f"invite {request.invite.hex()[:8]}")
+        await self._journal.commit(lambda entry: self._auditor.write(entry, decision))
+
+    def _redeem(self, entry: Entry, request: JoinRequest, records: list[PeerRecord]) -> bytes:
+        kept = invites.BY_ID.one(entry.tx, id=request.invite.hex())
+        row = _row(kept) if kept else None
+        verdict = judge_invite(row, request, self._identity.id, entry.now)
+        if isinstance(verdict, FetchAgain):
+            return verdict.answer
+        member = self._labelled(member_from(request, entry.now))
+        statement = admit(self._identity, self._workspace, self._members.roster, member, entry.now)
+        self._keeper.add(entry, [statement])
+        place = Peer(member.id, member.public, member.sealing_public, member.name, tuple(request.addresses))
+        peers.upsert(entry.tx, place)
+        raws = [each.bytes for each in statements.ALL.all(entry.tx)]
+        answer = make_answer(self._identity, self._workspace, request, raws, records)
+        if not invites.consume(entry.tx, request.invite.hex(), member.id, answer, entry.now):
+            raise Refused("the invite was used up", code=Code.INVITE_REFUSED)
+        self._auditor.write(entry, Decision(member.id, "join", detail=f"{member.name} {ids.grouped(member.id)}"))
+        return answer
+
+    def _labelled(self, member: Member) -> Member:
+        """The member under a label nobody else has: a second `laptop` becomes `laptop-k3vq`."""
+        taken = {each.name for each in self._members.roster.members.values() if each.id != member.id}
+        if member.name not in taken:
+            return member
+        name = f"{member.name[:58]}-{member.id[:4]}"
+        return Member(member.id, member.public, member.sealing_public, name, member.admitted_at)
+
+
+def _row(kept: Invite) -> InviteRow:
+    used_by = ids.BrokerId(kept.used_by) if kept.used_by else None
+    return InviteRow(bytes.fromhex(kept.id), kept.verifier, kept.expires, used_by, kept.answer)

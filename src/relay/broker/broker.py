@@ -1,0 +1,212 @@
+"""The broker as its clients see it: one facade over the rooms, put together by `assemble`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
+from relay.broker.auditor import Auditor
+from relay.broker.gate import Grants
+from relay.broker.hub import Hub
+from relay.broker.logs import LocalLogs, LogClient
+from relay.broker.members import Members
+from relay.broker.mesh import Mesh
+from relay.broker.requests import Requests
+from relay.broker.views import Views, audit_lines
+from relay.broker.words import rfc3339
+from relay.core.errors import LocalFault, RelayError
+from relay.core.spawning import MAX_TAIL
+from relay.core.states import IN_HAND, TERMINAL, State
+from relay.spawn.agents.registry import Agents
+from relay.spawn.supervisor import Supervisor
+from relay.spawn.transcript import Chunk
+from relay.store import audit, events, outbox
+from relay.store.engine import Store
+from relay.store.events import Event
+from relay.store.journal import Entry, Journal
+from relay.store.spawn_rows import COUNTS, EVER, LISTING, LIVE, RECENT, SpawnRow
+from relay.trust.workspace import Workspace
+
+RECENT_ENDED = 20
+MOST_LISTED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a broker says of itself.
+
+    Attributes:
+        version: of the program.
+        since: when it started, milliseconds since 1970.
+        listen: where it listens, as it is.
+        sqlite: the library's version.
+    """
+
+    version: str
+    since: int
+    listen: Callable[[], tuple[str, ...]]
+    sqlite: str
+
+
+@dataclass(slots=True)
+class Broker:
+    """One broker's rooms, for the control API."""
+
+    facts: Facts
+    members: Members
+    workspace: Workspace
+    store: Store
+    journal: Journal
+    mesh: Mesh
+    hub: Hub
+    views: Views
+    requests: Requests
+    supervisor: Supervisor
+    agents: Agents
+    grants: Grants
+    auditor: Auditor
+    admitting: Admitting
+    local_logs: LocalLogs
+    remote_logs: LogClient
+    stop: Callable[[], None]
+    rejoin: Callable[[str, str | None], Any]
+    trust_changed: Callable[[], Any]
+    checks: Callable[[], Any]
+
+    # what it is
+
+    async def status(self) -> dict[str, Any]:
+        """`relay status`."""
+        counts = dict(await self.store.all(COUNTS, target=self.members.own))
+        totals = await self.store.one(outbox.TOTALS)
+        assert totals is not None
+        return {
+            "broker": self.members.label(self.members.own) | {"version": self.facts.version},
+            "running": True,
+            "pid": os.getpid(),
+            "since": rfc3339(self.facts.since),
+            "listen": list(self.facts.listen()),
+            "workspace": self.workspace_json(),
+            "links": len(self.mesh.up),
+            "outbox": {"envelopes": totals.envelopes, "bytes": totals.bytes, "oldest": rfc3339(totals.oldest)},
+            "tasks": {
+                "running": sum(counts.get(state, 0) for state in IN_HAND),
+                "waiting": counts.get(State.WAITING, 0),
+                "held": counts.get(State.HELD, 0),
+            },
+            "store": {"ok": True, "sqlite": self.facts.sqlite},
+        }
+
+    def workspace_json(self) -> dict[str, Any]:
+        """The workspace as JSON answers show it."""
+        return {"id": self.workspace.id, "name": self.workspace.name, "epoch": self.workspace.epoch}
+
+    async def examine(self) -> list[dict[str, Any]]:
+        """`relay doctor`, as far as only the broker can look."""
+        found: list[dict[str, Any]] = await self.checks()
+        return found
+
+    def ask_to_stop(self) -> None:
+        """Stop soon; what it runs goes on."""
+        asyncio.get_running_loop().call_later(0.05, self.stop)
+
+    async def brokers(self) -> list[dict[str, Any]]:
+        """`relay brokers`."""
+        own = {"version": self.facts.version, "agents": self.agents.names(), "addresses": list(self.facts.listen())}
+        return await self.views.brokers(own)
+
+    # spawns
+
+    async def listing(self, everything: bool, broker: str | None, limit: int | None) -> list[SpawnRow]:
+        """`relay ps`: what lives and the last that ended, or everything."""
+        target = self.members.resolve(broker) if broker else None
+        if not everything:
+            rows = await self.store.all(RECENT, target=target, ended=RECENT_ENDED)
+            return rows[:limit] if limit else rows
+        most = min(limit or MOST_LISTED, MOST_LISTED)
+        return await self.store.all(LISTING, states=None, target=target, origin=None, before=EVER, limit=most)
+
+    async def unfinished(self) -> list[SpawnRow]:
+        """`relay queue`: what has not ended, on every machine."""
+        return await self.store.all(LIVE)
+
+    async def log(
+        self, row: SpawnRow, offset: int, tail: int | None, follow: bool
+    ) -> AsyncIterator[list[Chunk]]:
+        """A spawn's output, wherever it is; where it cannot be reached, the end of it that was sent here."""
+        local = row.target == self.members.own
+        reading = (
+            self.local_logs.read(row.id, offset, tail, follow)
+            if local
+            else self.remote_logs.read(row, offset, tail, follow)
+        )
+        begun = offset > 0
+        try:
+            async with aclosing(reading) as pieces:  # type: ignore[type-var]
+                async for found in pieces:
+                    begun = True
+                    yield found
+        except RelayError:
+            kept = replicated_tail(row)
+            if begun or kept is None:
+                raise
+            yield [kept]
+
+    # the mesh
+
+    async def invite(self, operation: str, ttl_s: float | None) -> dict[str, Any]:
+        """`relay invite --link`."""
+        ttl_ms = DEFAULT_TTL_MS if ttl_s is None else int(ttl_s * 1000)
+        link, expires = await self.admitting.invite(operation, self.facts.listen(), ttl_ms)
+        return {"link": link, "expires": rfc3339(expires)}
+
+    async def join(self, link: str, name: str | None) -> dict[str, Any]:
+        """`relay join` while this broker runs: it changes its workspace and starts anew."""
+        joined: dict[str, Any] = await self.rejoin(link, name)
+        return joined
+
+    async def grants_changed(self) -> dict[str, Any]:
+        """trust.toml was edited: what a revoked grant had allowed ends."""
+        await self.trust_changed()
+        await self.supervisor.start_waiting()
+
+        def decide(entry: Entry) -> None:
+            entry.event("grant.changed", {})
+
+        await self.journal.commit(decide)
+        try:
+            return {"grants": len(self.grants.all())}
+        except LocalFault as fault:
+            return {"grants": 0, "error": fault.to_json()}
+
+    # what happened
+
+    async def events(self, since: int | None, follow: bool) -> AsyncIterator[Event]:
+        """`relay events`; without a number, from now on."""
+        if since is None:
+            since = (await self.store.one(events.HIGHEST) or 0) if follow else 0
+        async for event in self.hub.stream(since, follow):
+            yield event
+
+    async def audit(self, limit: int) -> list[dict[str, Any]]:
+        """`relay audit show`."""
+        return audit_lines(await self.store.all(audit.NEWEST, limit=limit), self.members)
+
+    async def verify_audit(self) -> dict[str, Any]:
+        """`relay audit verify`."""
+        entries, head, bad = await self.auditor.verify()
+        return {"ok": bad is None, "entries": entries, "head": head.hash.hex(), "bad_seq": bad}
+
+
+def replicated_tail(row: SpawnRow) -> Chunk | None:
+    """The end of a spawn's output as its result brought it here, or None."""
+    tail = (row.result or {}).get("output_tail")
+    if row.state not in TERMINAL or not isinstance(tail, str):
+        return None
+    data = tail[:MAX_TAIL].encode("utf-8", "replace")
+    return Chunk(0, len(data), 0, row.ended or row.since, data)

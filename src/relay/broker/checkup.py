@@ -1,0 +1,104 @@
+"""What `relay doctor` finds that only the running broker can look at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from relay.broker.dialler import Dialler
+from relay.broker.gate import Grants
+from relay.broker.members import Members
+from relay.broker.mesh import Mesh
+from relay.core.errors import LocalFault
+from relay.spawn.agents.registry import Agents
+from relay.store.engine import Store
+
+LOW_DISK = 512 * 1024 * 1024
+WAL_RESET_FIXED = (3, 51, 3)
+
+
+def check(name: str, ok: bool, detail: str, hint: str = "") -> dict[str, Any]:
+    """One finding."""
+    return {"name": name, "ok": ok, "detail": detail, "hint": "" if ok else hint}
+
+
+def _disk(home: Path) -> dict[str, Any]:
+    free = shutil.disk_usage(home).free
+    return check("disk", free >= LOW_DISK, f"{free // (1024 * 1024)} MiB free", f"make room where {home} is")
+
+
+def _sqlite() -> dict[str, Any]:
+    # the bug needs two connections that write or checkpoint at once; here one writes, and readers never checkpoint
+    fixed = sqlite3.sqlite_version_info >= WAL_RESET_FIXED
+    note = "has the WAL-reset fix" if fixed else "older than the WAL-reset fix (3.51.3); one writer avoids it"
+    return check("sqlite", True, f"{sqlite3.sqlite_version}, {note}")
+
+
+def _private(path: Path) -> dict[str, Any] | None:
+    try:
+        mode = path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        return None
+    return check(f"mode of {path.name}", not mode & 0o077, oct(mode)[2:], f"chmod go-rwx {path}")
+
+
+def _modes(home: Path) -> list[dict[str, Any]]:
+    names = ("identity.key", "workspace.key", "trust.toml", "relay.db", "broker.sock", "attempts")
+    found = [_private(home), *(_private(home / name) for name in names)]
+    return [each for each in found if each is not None]
+
+
+class Checkup:
+    """Looks at one broker."""
+
+    def __init__(
+        self,
+        home: Path,
+        store: Store,
+        members: Members,
+        mesh: Mesh,
+        dialler: Dialler,
+        grants: Grants,
+        agents: Agents,
+    ) -> None:
+        self._home = home
+        self._store = store
+        self._members = members
+        self._mesh = mesh
+        self._dialler = dialler
+        self._grants = grants
+        self._agents = agents
+
+    async def run(self) -> list[dict[str, Any]]:
+        """Every finding."""
+        problems = await self._store.integrity()
+        mend = "relay down; restore relay.db from backups/"
+        store = check("store", not problems, "; ".join(problems) or "intact", mend)
+        found = [store, _sqlite(), _disk(self._home), *_modes(self._home)]
+        return [*found, *self._files(), *self._agents_found(), *self._links()]
+
+    def _files(self) -> list[dict[str, Any]]:
+        try:
+            return [check("trust.toml", True, f"{len(self._grants.all())} grants")]
+        except LocalFault as fault:
+            return [check("trust.toml", False, f"{fault.message}: {fault.why}", fault.hint)]
+
+    def _agents_found(self) -> list[dict[str, Any]]:
+        path = os.environ.get("PATH", os.defpath)
+        found = shutil.which("claude", path=path)
+        listed = ", ".join(self._agents.names())
+        return [
+            check("agents", True, listed),
+            check("claude", True, found or "not installed on this machine; spawns of it fail here with missing_binary"),
+        ]
+
+    def _links(self) -> list[dict[str, Any]]:
+        return [self._link(member.id, member.name) for member in self._members.others]
+
+    def _link(self, peer: Any, name: str) -> dict[str, Any]:
+        linked = self._mesh.is_linked(peer)
+        trouble = self._dialler.troubles.get(peer, "no address of it is known, or it was not tried yet")
+        return check(f"link to {name}", linked, "up" if linked else trouble, f"on {name}: relay status")

@@ -1,0 +1,268 @@
+"""The routes of the control API, as `relay.api.routes` calls them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from relay.broker.requests import check_operation
+from relay.broker.words import rfc3339
+from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused, RelayError, Unreachable
+from relay.core.states import TERMINAL, State
+from relay.spawn.transcript import Chunk
+from relay.store.events import Event
+from relay.store.spawn_rows import BY_ID, SpawnRow
+
+if TYPE_CHECKING:
+    from relay.broker.broker import Broker
+
+MAX_BODY = 2 * 1024 * 1024
+MAX_WAIT_S = 300.0
+STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
+CODES: dict[Code, int] = {Code.UNKNOWN_SPAWN: 404, Code.UNKNOWN_BROKER: 404, Code.CONFLICT: 409, Code.NAME_IN_USE: 409}
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    data = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return Response(data, status, media_type="application/json")
+
+
+def _error(error: RelayError) -> Response:
+    kind = next((kind for kind in STATUSES if isinstance(error, kind)), LocalFault)
+    return _json({"error": error.to_json()}, CODES.get(error.code, STATUSES[kind]))
+
+
+async def _on_relay_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RelayError)
+    return _error(error)
+
+
+async def _on_any_error(request: Request, error: Exception) -> Response:
+    fault = LocalFault(
+        "the broker met a fault of its own",
+        code=Code.INTERNAL,
+        why=type(error).__name__,
+        hint="its log says more: broker.log in the home folder",
+    )
+    return _error(fault)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > MAX_BODY:
+            raise Misuse("the request is too long", code=Code.BAD_TASK, why="a task has at most 200 KiB")
+    try:
+        document = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        raise Misuse("the request is not JSON") from None
+    if not isinstance(document, dict):
+        raise Misuse("the request is no JSON object")
+    return document
+
+
+def _number(request: Request, name: str, default: float | None, most: float = 2**53) -> float | None:
+    text = request.query_params.get(name)
+    if text is None or text == "":
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise Misuse(f"{name} is no number") from None
+    if not 0 <= value <= most:
+        raise Misuse(f"{name} is out of range", why=f"it lies between 0 and {most:g}")
+    return value
+
+
+def _count(request: Request, name: str, default: int | None) -> int | None:
+    value = _number(request, name, default)
+    return None if value is None else int(value)
+
+
+def _flag(request: Request, name: str) -> bool:
+    return request.query_params.get(name, "0") in ("1", "true")
+
+
+class Control:
+    """The endpoints over one broker."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    # this broker
+
+    async def status(self, request: Request) -> Response:
+        return _json(await self._broker.status())
+
+    async def doctor(self, request: Request) -> Response:
+        return _json(await self._broker.examine())
+
+    async def down(self, request: Request) -> Response:
+        check_operation(await _body(request))
+        self._broker.ask_to_stop()
+        return _json({"stopping": True})
+
+    async def brokers(self, request: Request) -> Response:
+        return _json(await self._broker.brokers())
+
+    # spawns
+
+    async def spawns(self, request: Request) -> Response:
+        everything, limit = _flag(request, "all"), _count(request, "limit", None)
+        rows = await self._broker.listing(everything, request.query_params.get("broker"), limit)
+        return _json([self._broker.views.line(row) for row in rows])
+
+    async def queue(self, request: Request) -> Response:
+        return _json([self._broker.views.line(row) for row in await self._broker.unfinished()])
+
+    async def spawn(self, request: Request) -> Response:
+        row = await self._broker.requests.spawn(await _body(request))
+        return _json(self._broker.views.spawn(row), 201)
+
+    async def show(self, request: Request) -> Response:
+        return _json(self._broker.views.spawn(await self._found(request)))
+
+    async def _found(self, request: Request) -> SpawnRow:
+        return await self._broker.requests.find(request.path_params["ref"])
+
+    async def wait(self, request: Request) -> Response:
+        row = await self._found(request)
+        seconds = _number(request, "seconds", 30.0, MAX_WAIT_S) or 0.0
+        row = await self._decided(row, seconds)
+        return _json(self._broker.views.spawn(row))
+
+    async def _decided(self, row: SpawnRow, seconds: float) -> SpawnRow:
+        async def look() -> SpawnRow | None:
+            now = await self._broker.store.one(BY_ID, id=row.id)
+            return now if now is None or now.state in TERMINAL or now.state is State.NEEDS_INPUT else None
+
+        decided: SpawnRow | None = await self._broker.hub.until(row.id, look, seconds)
+        return decided or await self._broker.store.one(BY_ID, id=row.id) or row
+
+    async def stop(self, request: Request) -> Response:
+        body = await _body(request)
+        by = str(body.get("requested_by") or "a request")[:128]
+        row = await self._broker.requests.stop(request.path_params["ref"], check_operation(body), by)
+        return _json(self._broker.views.spawn(row))
+
+    async def log(self, request: Request) -> Response:
+        row = await self._found(request)
+        offset, tail = _count(request, "offset", 0) or 0, _count(request, "tail", None)
+        pieces = self._broker.log(row, offset, tail, _flag(request, "follow"))
+        return await _stream(_log_lines(pieces))
+
+    # the mesh
+
+    async def outbox(self, request: Request) -> Response:
+        return _json(await self._broker.views.outbox())
+
+    async def invites(self, request: Request) -> Response:
+        body = await _body(request)
+        ttl = body.get("ttl_s")
+        if ttl is not None and (not isinstance(ttl, (int, float)) or ttl <= 0):
+            raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0, in seconds")
+        return _json(await self._broker.invite(check_operation(body), ttl))
+
+    async def joins(self, request: Request) -> Response:
+        body = await _body(request)
+        check_operation(body)
+        name = body.get("name")
+        return _json(await self._broker.join(str(body.get("link", "")), name if isinstance(name, str) else None))
+
+    async def grants_changed(self, request: Request) -> Response:
+        check_operation(await _body(request))
+        return _json(await self._broker.grants_changed())
+
+    # what happened
+
+    async def events(self, request: Request) -> Response:
+        since = _count(request, "since", None)
+        found = self._broker.events(since, _flag(request, "follow"))
+        return await _stream(_event_line(event) async for event in found)
+
+    async def audit(self, request: Request) -> Response:
+        return _json(await self._broker.audit(_count(request, "limit", 100) or 100))
+
+    async def audit_verify(self, request: Request) -> Response:
+        return _json(await self._broker.verify_audit())
+
+
+async def _stream(lines: AsyncIterator[bytes]) -> Response:
+    """A stream of lines. The first is fetched before the answer begins, so that an early error is still an error."""
+    try:
+        first = await anext(lines)
+    except StopAsyncIteration:
+        return Response(b"", media_type="application/x-ndjson")
+
+    async def rest() -> AsyncIterator[bytes]:
+        yield first
+        try:
+            async for line in lines:
+                yield line
+        except RelayError as error:
+            yield _line({"error": error.to_json()})
+
+    return StreamingResponse(rest(), media_type="application/x-ndjson")
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _event_line(event: Event) -> bytes:
+    return _line(event.data | {"seq": event.seq, "at": rfc3339(event.at), "kind": event.kind})
+
+
+async def _log_lines(pieces: AsyncIterator[list[Chunk]]) -> AsyncIterator[bytes]:
+    async for found in pieces:
+        yield b"".join(_log_line(chunk) for chunk in found)
+
+
+def _log_line(chunk: Chunk) -> bytes:
+    document: dict[str, Any] = {
+        "at": rfc3339(chunk.at_ms),
+        "stream": "err" if chunk.stream else "out",
+        "data": chunk.data.decode("utf-8", "replace"),
+        "next": chunk.next_offset,
+    }
+    if document["data"].encode() != chunk.data:
+        document["raw"] = base64.b64encode(chunk.data).decode("ascii")
+    return _line(document)
+
+
+def application(broker: Broker) -> Starlette:
+    """The control API of a broker."""
+    control = Control(broker)
+    routes: list[tuple[str, str, Endpoint]] = [
+        ("GET", "status", control.status),
+        ("GET", "doctor", control.doctor),
+        ("POST", "down", control.down),
+        ("GET", "brokers", control.brokers),
+        ("GET", "spawns", control.spawns),
+        ("POST", "spawns", control.spawn),
+        ("GET", "spawns/{ref}", control.show),
+        ("GET", "spawns/{ref}/wait", control.wait),
+        ("GET", "spawns/{ref}/log", control.log),
+        ("POST", "spawns/{ref}/stop", control.stop),
+        ("GET", "queue", control.queue),
+        ("GET", "outbox", control.outbox),
+        ("POST", "invites", control.invites),
+        ("POST", "joins", control.joins),
+        ("POST", "grants/changed", control.grants_changed),
+        ("GET", "events", control.events),
+        ("GET", "audit", control.audit),
+        ("GET", "audit/verify", control.audit_verify),
+    ]
+    return Starlette(
+        routes=[Route(f"/api/v1/{path}", endpoint, methods=[method]) for method, path, endpoint in routes],
+        exception_handlers={RelayError: _on_relay_error, Exception: _on_any_error},
+    )

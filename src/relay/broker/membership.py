@@ -1,0 +1,181 @@
+"""What follows when a link comes or goes: peers are remembered, rosters are brought together, clones are frozen."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Any
+
+from relay.broker.auditor import REFUSED, Auditor, Decision
+from relay.broker.dialler import Dialler
+from relay.broker.greeting import Greeted
+from relay.broker.inbox import Hear, Opened
+from relay.broker.link import Link
+from relay.broker.members import Members
+from relay.broker.mesh import Mesh
+from relay.broker.roster import RosterKeeper
+from relay.core import ids
+from relay.core.errors import PeerFault
+from relay.core.hello import Judgement
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.roster import Roster
+from relay.store import outbox, peers
+from relay.store.journal import Entry, Journal
+from relay.trust.grants import freeze
+
+MAX_SKEW_MS = 5 * 60_000
+_log = logging.getLogger(__name__)
+
+
+def usable_addresses(link_address: str, stated: Iterable[str]) -> tuple[str, ...]:
+    """The addresses of a hello that may be dialled later: loopback ones only from a peer on this machine."""
+    here = _is_loopback(link_address)
+    return tuple(address for address in stated if here or not _is_loopback(address))
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return found.is_loopback or found.is_link_local or found.is_unspecified
+
+
+class Membership:
+    """Keeps peers, roster and dialler in step with the links.
+
+    Args:
+        members: the roster in use.
+        keeper: its statements.
+        mesh: the links.
+        dialler: told whom to reach.
+        journal: where peers are remembered.
+        auditor: the audit log.
+        trust_file: where a clone's grant is frozen.
+        seen: told when a peer was there.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        keeper: RosterKeeper,
+        mesh: Mesh,
+        dialler: Dialler,
+        journal: Journal,
+        auditor: Auditor,
+        trust_file: Path,
+        seen: Callable[[BrokerId], None],
+    ) -> None:
+        self._members = members
+        self._keeper = keeper
+        self._mesh = mesh
+        self._dialler = dialler
+        self._journal = journal
+        self._auditor = auditor
+        self._trust_file = trust_file
+        self._seen = seen
+        self._skews: dict[BrokerId, int] = {}
+        self._work: set[asyncio.Task[None]] = set()
+        keeper.connect(self._roster_changed)
+
+    @property
+    def hears(self) -> dict[Kind, Hear]:
+        """By kind."""
+        return {Kind.ROSTER: self._roster_heard}
+
+    def may_expire(self) -> bool:
+        """Whether clocks agree well enough with the linked peers' to call anything expired."""
+        linked = [skew for peer, skew in self._skews.items() if self._mesh.is_linked(peer)]
+        return not linked or any(abs(skew) <= MAX_SKEW_MS for skew in linked)
+
+    def link_changed(self, link: Link, up: bool) -> None:
+        """A link came up or ended."""
+        self._seen(link.peer)
+        self._dialler.poke(link.peer)
+        if up and link.greeted is not None:
+            self._go(self._greeted(link, link.greeted))
+        else:
+            self._go(self._note(link.peer, up=False))
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("work on a link failed", exc_info=error)
+
+    async def _greeted(self, link: Link, greeted: Greeted) -> None:
+        hello, peer = greeted.hello, greeted.peer
+        skew = hello.clock_ms - self._journal.clock()
+        self._skews[peer] = skew
+        if greeted.judgement is Judgement.CLONED:
+            await self._freeze(peer)
+        await self._journal.commit(lambda entry: self._remember(entry, link, greeted, skew))
+        if hello.roster_head != self._members.roster.head:
+            await self._keeper.tell(lambda kind, content: self._mesh.say(peer, kind, content))
+
+    def _remember(self, entry: Entry, link: Link, greeted: Greeted, skew: int) -> None:
+        hello = greeted.hello
+        changes: dict[str, Any] = {"last_seen": entry.now, "clock_skew_ms": skew}
+        if greeted.judgement is Judgement.NEWER:
+            changes |= {"incarnation": hello.incarnation, "nonce": hello.nonce}
+        if addresses := usable_addresses(link.carrier.address, hello.addresses):
+            changes["addresses"] = addresses
+        peers.change(entry.tx, greeted.peer, **changes)
+        entry.event("broker.link", {"broker": greeted.peer, "link": "direct"})
+
+    async def _note(self, peer: BrokerId, *, up: bool) -> None:
+        def decide(entry: Entry) -> None:
+            peers.note_seen(entry.tx, peer, entry.now)
+            entry.event("broker.link", {"broker": peer, "link": "direct" if up else None})
+
+        await self._journal.commit(decide)
+
+    async def _freeze(self, peer: BrokerId) -> None:
+        name = self._members.name(peer)
+        _log.error("two machines show the identity of %s: its grant here is frozen", name)
+        await asyncio.to_thread(freeze, self._trust_file, peer)
+        detail = f"{name} was seen with an older or a second incarnation: its grant is frozen"
+        decision = Decision(peer, "link", REFUSED, "grant_frozen", detail)
+        await self._journal.commit(lambda entry: self._auditor.write(entry, decision))
+
+    # the roster
+
+    def _roster_heard(self, each: Opened) -> None:
+        raws = each.body.content["statements"]
+        if type(raws) is not list:
+            raise PeerFault("a roster was refused", why="it has another form")
+        self._go(self._take_roster(each.header.origin, raws))
+
+    async def _take_roster(self, origin: BrokerId, raws: list[object]) -> None:
+        try:
+            await self._keeper.heard(raws)
+        except PeerFault as fault:
+            _log.warning("a roster from %s was refused: %s", ids.short(origin), fault.why)
+            self._mesh.drop(origin, "refused: a roster statement")
+
+    def _roster_changed(self, before: Roster, after: Roster) -> None:
+        gone = set(before.members) - set(after.members)
+        for peer in gone:
+            self._mesh.drop(peer, "evicted")
+        self._dialler.use(member.id for member in self._members.others)
+        self._go(self._spread(gone))
+
+    async def _spread(self, gone: set[BrokerId]) -> None:
+        for peer in gone:
+            await self._journal.commit(lambda entry, peer=peer: outbox.drop_for(entry.tx, peer))  # type: ignore[misc]
+        for link in self._mesh.up:
+            await self._keeper.tell(lambda kind, content, to=link.peer: self._mesh.say(to, kind, content))  # type: ignore[misc]
+        await self._keeper.write_out()
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        await asyncio.gather(*self._work, return_exceptions=True)

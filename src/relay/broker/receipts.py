@@ -1,0 +1,77 @@
+"""What the recipient of our envelopes answers: receipts that close rows, and NACKs that end them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from relay.broker.inbox import Hear, Opened
+from relay.broker.mesh import Mesh
+from relay.broker.requests import Requests
+from relay.core import ids
+from relay.core.errors import Code, PeerFault
+from relay.core.kinds import Kind
+from relay.store import outbox
+from relay.store.journal import Entry, Journal
+from relay.store.outbox import OutboxState
+
+MAX_IDS = 4_096
+_log = logging.getLogger(__name__)
+
+
+class Receipts:
+    """Hears receipts and NACKs.
+
+    Args:
+        mesh: whose windows they empty.
+        journal: where rows end.
+        requests: told of spawns that were never taken.
+    """
+
+    def __init__(self, mesh: Mesh, journal: Journal, requests: Requests) -> None:
+        self._mesh = mesh
+        self._journal = journal
+        self._requests = requests
+        self._work: set[asyncio.Task[None]] = set()
+
+    @property
+    def hears(self) -> dict[Kind, Hear]:
+        """By kind."""
+        return {Kind.RECEIPT: self._receipt, Kind.NACK: self._nack}
+
+    def _receipt(self, each: Opened) -> None:
+        taken = each.body.content["ids"]
+        if type(taken) is not list or len(taken) > MAX_IDS or not all(map(_is_id, taken)):
+            raise PeerFault("a receipt was refused", why="it has another form")
+        self._mesh.receipted(each.header.origin, taken)
+
+    def _nack(self, each: Opened) -> None:
+        content = each.body.content
+        if not _is_id(content["id"]):
+            raise PeerFault("a NACK was refused", why="it has another form")
+        code = content["code"]
+        known = Code(code) if code in Code._value2member_map_ else Code.BAD_ENVELOPE
+        error = PeerFault("the target refused the request", code=known, why=str(content["why"])[:500])
+        task = asyncio.get_running_loop().create_task(self._end(each, content["id"], error))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _end(self, each: Opened, envelope: bytes, error: PeerFault) -> None:
+        peer = each.header.origin
+
+        def decide(entry: Entry) -> None:
+            line = outbox.BY_ID.one(entry.tx, id=envelope)
+            if line is None or line.recipient != peer or line.state is not OutboxState.PENDING:
+                return
+            outbox.dead_letter(entry.tx, envelope, f"{error.code}: {error.why}")
+            entry.event("outbox.changed", {"broker": peer, "state": "dead"})
+            if line.kind == Kind.SPAWN and line.spawn is not None:
+                self._requests.refused_by_peer(entry, line.spawn, error)
+
+        _log.warning("%s refused an envelope: %s %s", ids.short(peer), error.code, error.why)
+        await self._journal.commit(decide)
+        self._mesh.refused(peer, envelope)
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is bytes and len(value) == ids.ENVELOPE_ID_BYTES

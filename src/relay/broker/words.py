@@ -1,0 +1,72 @@
+"""Honest words: what a person is told of a spawn and of a broker. Presence words it; it decides nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from relay.core.states import State
+from relay.store.spawn_rows import SpawnRow
+
+
+def rfc3339(ms: int | None) -> str | None:
+    """A time as the contract writes it: UTC with milliseconds; None stays None."""
+    if ms is None:
+        return None
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+def ago(ms: int) -> str:
+    """How long ago, in one unit: `40 s ago`, `3 h ago`."""
+    for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min")):
+        if ms >= 2 * size:
+            return f"{ms // size} {unit} ago"
+    return f"{max(ms, 0) // 1000} s ago"
+
+
+def absence(name: str, last_seen: int | None, now: int) -> str:
+    """Why something waits for a broker that is not linked."""
+    if last_seen is None:
+        return f"{name} was not seen yet"
+    return f"{name} is asleep (last seen {ago(now - last_seen)})"
+
+
+def acknowledgement(row: SpawnRow, target: str, linked: bool, last_seen: int | None, now: int) -> str:
+    """One true line on where a spawn stands.
+
+    Args:
+        row: the spawn.
+        target: the name of the broker that runs it.
+        linked: whether that broker is this one, or linked now.
+        last_seen: when it was last linked, or None.
+        now: milliseconds since 1970.
+    """
+    if row.state is State.QUEUED:
+        if row.stop_requested:
+            return f"Stop queued: {absence(target, last_seen, now)}." if not linked else f"Stop sent to {target}."
+        if linked:
+            return f"Sent to {target}; no word yet."
+        return f"Queued: {absence(target, last_seen, now)}; it starts when {target} is back."
+    return _told(row, target)
+
+
+_PHRASES: dict[State, str] = {
+    State.DELIVERED: "{target} has it and has not decided yet.",
+    State.HELD: "Held on {target}: {reason}.",
+    State.WAITING: "Waiting on {target}: {reason}.",
+    State.STARTING: "Starting on {target}.",
+    State.RUNNING: "Started on {target}.",
+    State.NEEDS_INPUT: "Needs you on {target}: {reason}.",
+    State.COMPLETED: "Done on {target}.",
+    State.FAILED: "Failed on {target}: {reason}.",
+    State.TIMED_OUT: "Timed out on {target}: {reason}.",
+    State.CANCELLED: "Stopped: {reason}.",
+    State.REJECTED: "Refused by {target}: {reason}.",
+    State.EXPIRED: "Expired: {reason}.",
+    State.LOST: "Lost on {target}: {reason}.",
+}
+
+
+def _told(row: SpawnRow, target: str) -> str:
+    reason = row.reason.rstrip(".") or "no reason was given"
+    return _PHRASES[row.state].format(target=target, reason=reason)

@@ -1,0 +1,152 @@
+"""The daemon: `python -m relay.daemon --home DIR`. It starts the fork server before keys and store are in memory.
+
+With `--ready-fd N` one JSON line is written there: `{"ready": true, "listen": […], "pid": n}`, or the error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import gc
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from relay import __version__
+from relay.api import config as configuration
+from relay.api.config import Config
+from relay.api.home import Home
+from relay.broker.assembly import Running, load_keys
+from relay.core.errors import Code, LocalFault, RelayError
+from relay.spawn.launcher import Launcher
+from relay.spawn.watch import Watcher
+
+LOG_BYTES, LOG_FILES = 4 * 1024 * 1024, 3
+_log = logging.getLogger("relay.daemon")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="relay.daemon", description="Run a broker. People use `relay up`.")
+    parser.add_argument("--home")
+    parser.add_argument("--ready-fd", type=int)
+    return parser.parse_args()
+
+
+def _tell(descriptor: int | None, document: dict[str, Any]) -> None:
+    if descriptor is None:
+        return
+    with contextlib.suppress(OSError), os.fdopen(descriptor, "w") as file:
+        file.write(json.dumps(document) + "\n")
+
+
+@contextlib.contextmanager
+def _only_one(home: Home) -> Iterator[None]:
+    """Hold the home's lock, so that one broker at a time runs on it."""
+    descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise LocalFault(
+            "a broker runs on this home already",
+            code=Code.ALREADY_RUNNING,
+            why=f"it holds {home.lock}",
+            hint=f"{home.command('status')}; to stop it: {home.command('down')}",
+        ) from None
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _start_logging(home: Home, config: Config) -> None:
+    handler = logging.handlers.RotatingFileHandler(home.log, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    os.chmod(home.log, 0o600)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
+    for noisy in ("uvicorn", "asyncio", "aiosqlite"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+async def _run(home: Home, config: Config, ready_fd: int | None) -> None:
+    watcher = Watcher()
+    launcher = Launcher(watcher, Path(home.log))
+    await launcher.start()
+    try:
+        again = await _session(home, config, launcher, watcher, ready_fd)
+        while again:
+            config = configuration.load(home)
+            again = await _session(home, config, launcher, watcher, None)
+    finally:
+        await launcher.close()
+        watcher.close()
+
+
+async def _session(
+    home: Home, config: Config, launcher: Launcher, watcher: Watcher, ready_fd: int | None
+) -> bool:
+    """Run until told to stop; whether to start anew, because the workspace changed."""
+    running = Running(home, config, load_keys(home), __version__, launcher, watcher)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, running.stopped.set)
+    await running.start()
+    # what was made until now stays: the collector need not look at it again
+    gc.freeze()
+    _log.info("broker %s listens on %s", running.members.own_name, ", ".join(running.listening))
+    _tell(ready_fd, {"ready": True, "listen": list(running.listening), "pid": os.getpid()})
+    await running.stopped.wait()
+    await running.close("joins another workspace" if running.rejoined else "down")
+    _log.info("broker stopped")
+    return running.rejoined
+
+
+def _broken(error: Exception) -> LocalFault:
+    _log.exception("the broker could not go on")
+    return LocalFault(
+        "the broker met a fault of its own",
+        code=Code.INTERNAL,
+        why=f"{type(error).__name__}: {error}"[:300],
+        hint="its log says more: broker.log in the home folder",
+    )
+
+
+def main() -> int:
+    """Run a broker until SIGTERM; its exit status."""
+    arguments = _arguments()
+    home = Home(arguments.home)
+    try:
+        if not home.is_set_up:
+            raise LocalFault(
+                "nothing is set up here", code=Code.NOT_SET_UP, why=f"{home.path} has no identity", hint="relay init"
+            )
+        config = configuration.load(home)
+        with _only_one(home):
+            _start_logging(home, config)
+            asyncio.run(_run(home, config, arguments.ready_fd))
+    except RelayError as error:
+        return _failed(arguments.ready_fd, error)
+    except Exception as error:
+        return _failed(arguments.ready_fd, _broken(error))
+    return 0
+
+
+def _failed(ready_fd: int | None, error: RelayError) -> int:
+    _log.error("%s: %s", error.message, error.why)
+    _tell(ready_fd, {"error": error.to_json()})
+    sys.stderr.write(f"error: {error.message}\nwhy: {error.why}\ntry: {error.hint}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

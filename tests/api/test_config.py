@@ -1,0 +1,106 @@
+"""config.toml: checked with the line, changed with its comments kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from relay.api import config, durations, settings
+from relay.api.home import Home
+from relay.core.errors import Code, LocalFault, Misuse
+
+
+def test_the_template_says_what_the_defaults_are() -> None:
+    assert config.parse(settings.TEMPLATE) == config.Config()
+    uncommented = "\n".join(line.removeprefix("# ") for line in settings.TEMPLATE.splitlines() if " = " in line)
+    stated = config.parse(uncommented)
+    plain = config.Config()
+    for name in ("always_on", "default_timeout", "watchdog", "retention", "log_level"):
+        assert getattr(stated, name) == getattr(plain, name)
+
+
+def test_every_setting_is_in_the_template() -> None:
+    for key in config.CHECKS:
+        assert f"# {key} = " in settings.TEMPLATE or f"[{key}]" in settings.TEMPLATE
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("name = 'Laptop!'", "line 1: name"),
+        ("# a comment\n\nlisten = ['nowhere']", "line 3: listen"),
+        ("listen = '127.0.0.1:1'", "line 1: listen"),
+        ("always_on = 1", "line 1: always_on"),
+        ("\nmax_parallel = 0", "line 2: max_parallel"),
+        ("max_parallel = true", "line 1: max_parallel"),
+        ("default_timeout = 30", "line 1: default_timeout"),
+        ("watchdog = 'soon'", "line 1: watchdog"),
+        ("log_level = 'loud'", "line 1: log_level"),
+        ("env = ['A=B']", "line 1: env"),
+        ("\ndashboard = 3", "line 2: dashboard"),
+        ("\n\nnmae = 'x'", "line 3: there is no setting 'nmae'"),
+        ("[other]\nx = 1", "line 1: there is no setting 'other'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_line(text: str, where: str) -> None:
+    with pytest.raises(LocalFault) as caught:
+        config.parse(text)
+    assert caught.value.code is Code.BAD_CONFIG
+    assert where in caught.value.message
+
+
+def test_a_file_that_is_no_toml_names_the_line(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    Path(home.config).write_text("name = 'ok'\nlisten = [\n")
+    with pytest.raises(LocalFault) as caught:
+        config.load(home)
+    assert "line 3" in caught.value.why or "line 2" in caught.value.why or "end of document" in caught.value.why
+    Path(home.config).write_bytes(b"name = '\xff'")
+    with pytest.raises(LocalFault, match="UTF-8"):
+        config.load(home)
+    Path(home.config).write_bytes(b"#" * (config.MAX_BYTES + 1))
+    with pytest.raises(LocalFault, match="too big"):
+        config.load(home)
+
+
+def test_setting_one_keeps_the_rest(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    Path(home.config).write_text("# mine\nname = 'a' # yes\n\n[dashboard]\nport = 1\n")
+    assert settings.set_value(home, "listen", ["127.0.0.1:0", "[::1]:7411"]) == ("127.0.0.1:0", "[::1]:7411")
+    assert settings.set_value(home, "name", ["b"]) == "b"
+    assert settings.set_value(home, "dashboard.port", ["7"]) == 7
+    assert settings.set_value(home, "watchdog", ["10m"]) == 600
+    text = Path(home.config).read_text()
+    assert "# mine" in text and "# yes" in text
+    assert os.stat(home.config).st_mode & 0o777 == 0o600
+    assert settings.get(home, "dashboard.port") == 7
+
+
+@pytest.mark.parametrize(("key", "value"), [("nmae", "x"), ("name", "A B"), ("max_parallel", "0"), ("dashboard", "3")])
+def test_what_cannot_be_is_not_written(tmp_path: Path, key: str, value: str) -> None:
+    home = Home(tmp_path)
+    with pytest.raises(Misuse):
+        settings.set_value(home, key, [value])
+    assert not Path(home.config).exists()
+
+
+def test_durations() -> None:
+    texts = ("90s", "30m", "2h", "1d", "1h30m", "0.5s")
+    assert [durations.parse(text) for text in texts] == [90, 1800, 7200, 86_400, 5400, 0.5]
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "5 m", "-5m", "0s", "5x", "1e3s", "٣s", "9999999999s"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        durations.parse(text)
+    assert caught.value.code is Code.BAD_DURATION
+
+
+def test_durations_and_moments_read_well() -> None:
+    spoken = [durations.spoken(each) for each in (-1, 0.84, 42, 200, 6000, 200_000)]
+    assert spoken == ["0.0 s", "0.8 s", "42 s", "3 min", "1 h", "2 d"]
+    assert [durations.typed(each) for each in (90, 1800, 2592000, 1.5)] == ["90s", "30m", "30d", "1.5s"]
+    assert durations.rfc3339(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
+    assert durations.moment("2023-11-14T22:13:20.007Z") == pytest.approx(1_700_000_000.007)

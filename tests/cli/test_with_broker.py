@@ -1,0 +1,184 @@
+"""What the verbs make of a broker's answers: output, exit status, Ctrl-C."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from relay.api.home import Home
+from tests.api.canned_broker import NOW, RUNNING, CannedBroker, spawn
+from tests.cli.conftest import COMMAND, Relay
+
+
+def test_spawn_answers_with_its_ack(relay: Relay, broker: CannedBroker) -> None:
+    broker.spawns["build"] = [spawn(**RUNNING)]
+    options = ("--broker", "vps", "--label", "k=v", "--idempotency-key", "op1")
+    done = relay("spawn", "build", "shell", "make test", *options)
+    assert (done.returncode, done.stdout) == (0, "Started on vps.\n")
+    assert "relay logs build@vps -f" in done.stderr
+    _, body = broker.asked[0]
+    assert body["operation"] == "op1" and body["labels"] == {"k": "v"} and body["requested_by"] == "ann"
+    assert body["task"] == "make test" and body["broker"] == "vps" and body["cwd"] is None
+
+
+def test_spawn_exec_keeps_the_words(relay: Relay, broker: CannedBroker) -> None:
+    relay("spawn", "build", "exec", "--broker", "vps", "--", "make", "--json", "-j 4")
+    assert broker.asked[0][1]["argv"] == ["make", "--json", "-j 4"]
+
+
+def test_spawn_reads_its_task_from_stdin(relay: Relay, broker: CannedBroker) -> None:
+    relay("spawn", "build", "claude", "-", typed="line one\nline two")
+    assert broker.asked[0][1]["task"] == "line one\nline two"
+
+
+def test_spawn_wait_prints_the_result(relay: Relay, broker: CannedBroker) -> None:
+    broker.spawns["build"] = [spawn(**RUNNING), spawn()]
+    done = relay("spawn", "build", "shell", "x", "--wait")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "all\nwell\n", "")
+    broker.spawns["build"] = [spawn(**RUNNING), spawn()]
+    assert json.loads(relay("spawn", "build", "shell", "x", "--wait", "--json").stdout) == spawn()
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "words"),
+    [
+        ({"state": "failed", "exit_code": 7}, 7, "failed with exit status 7"),
+        ({"state": "rejected", "error": {"code": "no_grant", "message": "no", "hint": "allow"}}, 125, "refused"),
+        ({"state": "lost"}, 123, "lost"),
+        ({"state": "timed_out"}, 124, "time was over"),
+    ],
+)
+def test_spawn_wait_exits_as_the_task_did(
+    relay: Relay, broker: CannedBroker, changes: dict[str, Any], status: int, words: str
+) -> None:
+    broker.spawns["build"] = [spawn(**RUNNING), spawn(**changes)]
+    done = relay("spawn", "build", "shell", "x", "--wait")
+    assert done.returncode == status
+    assert words in done.stderr and "try:" in done.stderr
+
+
+def test_a_refused_name_is_told(relay: Relay, broker: CannedBroker) -> None:
+    done = relay("spawn", "taken", "shell", "x")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["error: there is one", "why:   it lives", "try:   relay stop taken"]
+
+
+def test_wait_of_many_takes_the_first_that_is_not_0(relay: Relay, broker: CannedBroker) -> None:
+    broker.spawns |= {"good": [spawn()], "bad": [spawn(state="failed", exit_code=4)], "worse": [spawn(state="lost")]}
+    done = relay("wait", "good", "bad", "worse")
+    assert done.returncode == 4
+    assert len(json.loads(relay("wait", "good", "bad", "--json").stdout)) == 2
+    assert relay("wait", "nobody").returncode == 2
+
+
+def test_logs_are_the_bytes_as_they_were(environment: dict[str, str], broker: CannedBroker) -> None:
+    odd = b"\xff\xfe\x1b[31m"
+    broker.log = [
+        {"at": NOW, "stream": "out", "data": "caf\u00e9\n", "next": 6},
+        {"at": NOW, "stream": "out", "data": "", "raw": base64.b64encode(odd).decode(), "next": 9},
+        {"at": NOW, "stream": "err", "data": "oops\n", "next": 14},
+    ]
+    done = subprocess.run([*COMMAND, "logs", "build"], capture_output=True, env=environment, timeout=30)
+    assert (done.stdout, done.stderr) == ("café\n".encode() + odd, b"oops\n")
+    as_json = subprocess.run([*COMMAND, "logs", "build", "--json"], capture_output=True, env=environment, timeout=30)
+    assert [json.loads(line) for line in as_json.stdout.splitlines()] == broker.log
+
+
+def test_follow_copies_the_log_and_exits_as_the_task_did(relay: Relay, broker: CannedBroker) -> None:
+    broker.log = [{"at": NOW, "stream": "out", "data": "step 1\n", "next": 7}]
+    broker.spawns["build"] = [spawn(**RUNNING), spawn(state="failed", exit_code=2)]
+    done = relay("spawn", "build", "shell", "x", "--follow")
+    assert (done.returncode, done.stdout) == (2, "step 1\n")
+    broker.spawns["build"] = [spawn(**RUNNING), spawn()]
+    lines = [json.loads(line) for line in relay("spawn", "build", "shell", "x", "-f", "--json").stdout.splitlines()]
+    assert [lines[0]["state"], lines[1]["data"], lines[-1]["state"]] == ["running", "step 1\n", "completed"]
+
+
+@pytest.mark.parametrize("words", ["spawn build shell x --wait", "wait build", "logs build -f"])
+def test_ctrl_c_leaves_it_running_and_says_so(
+    environment: dict[str, str], broker: CannedBroker, words: str
+) -> None:
+    broker.spawns["build"] = [spawn(**RUNNING)]
+    broker.log_hangs = True
+    broker.log = [{"at": NOW, "stream": "out", "data": "begun\n", "next": 6}]
+    process = subprocess.Popen([*COMMAND, *words.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    time.sleep(0.7)  # a condition cannot be seen from outside: it has to be within its wait
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"is left as it is: Working" in told and b"relay wait build@vps" in told
+    assert not any(path.endswith("/stop") for path, _ in broker.asked)
+
+
+def test_names_and_tasks_cannot_steer_the_terminal(relay: Relay, broker: CannedBroker) -> None:
+    evil = "x\x1b]0;owned\x07"
+    broker.spawns["build"] = [spawn(name=evil, task=evil, reason=evil, cwd=evil, labels={evil: evil}, agent=evil)]
+    for words in (("ps", "--all"), ("show", "build"), ("wait", "build"), ()):
+        done = relay(*words)
+        assert done.returncode == 0
+        assert "\x1b" not in done.stdout + done.stderr and "\\x1b" in done.stdout
+
+
+def test_a_table_is_coloured_only_for_a_person(environment: dict[str, str], broker: CannedBroker) -> None:
+    assert b"\x1b[" in _on_terminal(environment | {"TERM": "xterm"})
+    assert b"\x1b[" not in _on_terminal(environment | {"TERM": "xterm", "NO_COLOR": "1"})
+
+
+def _on_terminal(environment: dict[str, str]) -> bytes:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([*COMMAND, "ps", "--all"], stdout=theirs, stdin=theirs, stderr=theirs, env=environment):
+        os.close(theirs)
+        seen = b""
+        try:
+            while piece := os.read(ours, 4096):
+                seen += piece
+        except OSError:
+            pass  # the other side of a terminal ends with EIO
+    os.close(ours)
+    assert b"build" in seen
+    return seen
+
+
+def test_a_reader_that_leaves_is_no_error(environment: dict[str, str], broker: CannedBroker) -> None:
+    process = subprocess.Popen([*COMMAND, "events"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(10) == 141
+
+
+def test_bare_relay_tells_once_what_has_ended(relay: Relay, broker: CannedBroker, home: Home) -> None:
+    broker.spawns |= {"asks": [spawn(name="asks", state="needs_input", reason="no output")]}
+    first = relay()
+    assert "relay result build@vps" in first.stdout and "asks on vps needs you: no output" in first.stdout
+    second = relay()
+    assert "nothing has ended" in second.stdout or "relay result" not in second.stdout
+    assert "asks on vps needs you" in second.stdout
+    assert os.path.exists(home.seen)
+
+
+def test_result_of_what_has_not_ended(relay: Relay, broker: CannedBroker) -> None:
+    broker.spawns["build"] = [spawn(**RUNNING)]
+    done = relay("result", "build")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "relay wait build@vps" in done.stderr
+
+
+def test_a_changed_grant_is_told_to_the_broker(relay: Relay, home: Home, environment: dict[str, str]) -> None:
+    relay("init", "--name", "laptop")
+    from tests.api.canned_broker import serving
+
+    canned = CannedBroker()
+    with serving(home, canned):
+        assert relay("trust", "allow", "laptop", "--profile", "read-only").returncode == 0
+    assert [path for path, _ in canned.asked] == ["/api/v1/grants/changed"]

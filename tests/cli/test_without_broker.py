@@ -1,0 +1,149 @@
+"""The command as people run it, where no broker runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from relay.api.home import Home
+from tests.cli.conftest import Relay
+
+
+def test_nothing_set_up_shows_the_first_steps(relay: Relay) -> None:
+    done = relay()
+    assert done.returncode == 0
+    assert "relay demo" in done.stdout and "relay init" in done.stdout
+    assert json.loads(relay("--json").stdout)["set_up"] is False
+
+
+def test_help_is_plain_text(relay: Relay) -> None:
+    done = relay("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "trust allow" in done.stdout and "\x1b" not in done.stdout
+    assert "Examples:" in relay("spawn", "x", "--help").stdout
+    assert relay("trust", "--help").stdout.startswith("Usage: relay trust VERB")
+
+
+def test_a_usage_error_is_ours(relay: Relay) -> None:
+    done = relay("ps", "--bogus")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == ["error: no such option: --bogus", "try:   relay ps --help"]
+    as_json = relay("ps", "--bogus", "--json")
+    assert as_json.returncode == 2
+    assert json.loads(as_json.stdout)["error"]["code"] == "usage"
+    assert as_json.stderr == ""
+
+
+def test_before_init_a_verb_says_so(relay: Relay) -> None:
+    done = relay("ps")
+    assert done.returncode == 1
+    assert "relay init" in done.stderr
+
+
+def test_init_makes_private_files_once(relay: Relay, home: Home) -> None:
+    done = relay("init", "--name", "laptop", "--listen", "127.0.0.1:0", "--json")
+    document = json.loads(done.stdout)
+    assert document["broker"]["name"] == "laptop" and len(document["broker"]["id"]) == 56
+    assert set(document) == {"broker", "workspace", "home"}
+    assert document["home"] == home.path
+    assert stat.S_IMODE(os.stat(home.path).st_mode) == 0o700
+    assert {stat.S_IMODE(os.stat(each).st_mode) for each in (home.identity_key, home.workspace_key)} == {0o600}
+    again = relay("init")
+    assert again.returncode == 2 and "set up already" in again.stderr
+
+
+@pytest.mark.parametrize("words", [("--name", "No Good"), ("--listen", "nowhere")])
+def test_init_refuses_before_it_writes(relay: Relay, home: Home, words: tuple[str, str]) -> None:
+    assert relay("init", *words).returncode == 2
+    assert not os.path.exists(home.workspace_key)
+
+
+def test_the_option_wins_over_the_variable(relay: Relay, tmp_path: Path) -> None:
+    other = str(tmp_path / "other")
+    assert relay("--home", other, "init").returncode == 0
+    assert "--home" in relay("ps", "--home", other).stderr.splitlines()[-1]
+    assert json.loads(relay("status", "--json", "--home", other).stdout) == {"running": False, "home": other}
+
+
+def test_status_without_a_broker(relay: Relay) -> None:
+    relay("init")
+    done = relay("status", "--json")
+    assert (done.returncode, json.loads(done.stdout)["running"]) == (1, False)
+    not_running = relay("ps", "--json")
+    assert (not_running.returncode, json.loads(not_running.stdout)["error"]["code"]) == (1, "not_running")
+
+
+def test_config_verbs(relay: Relay) -> None:
+    relay("init")
+    assert relay("config", "set", "max_parallel", "8").stdout == "max_parallel = 8\n"
+    assert relay("config", "get", "max_parallel", "--json").stdout == "8\n"
+    assert "retention = 30d" in relay("config", "list").stdout
+    assert relay("config", "set", "max_parallel", "lots").returncode == 2
+    assert relay("config", "get", "nothing").returncode == 2
+
+
+def test_a_wrong_config_is_named_with_its_line(relay: Relay, home: Home) -> None:
+    relay("init")
+    Path(home.config).write_text("\n\nmax_parallel = 0\n")
+    done = relay("config", "list")
+    assert done.returncode == 1
+    assert "line 3" in done.stderr
+
+
+def test_trust_verbs_edit_the_file(relay: Relay, tmp_path: Path) -> None:
+    relay("init", "--name", "laptop")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    words = ("--profile", "runner", "--agent", "shell", "--dir", str(folder), "--expires", "30d", "--ask")
+    given = json.loads(relay("trust", "allow", "laptop", *words, "--json").stdout)[0]
+    assert given["agents"] == ["*", "shell"] and given["dirs"] == ["new", str(folder.resolve())]
+    assert given["ask"] is True and given["expires"].endswith("Z")
+    assert json.loads(relay("trust", "list", "--json").stdout) == [given]
+    assert "laptop" in relay("trust", "list").stdout
+    assert relay("trust", "test", "laptop", "--agent", "shell", "--dir", str(folder)).returncode == 0
+    refused = relay("trust", "test", "laptop", "--mode", "full", "--json")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["error"]["code"] == "mode_beyond_grant"
+    assert relay("trust", "revoke", "laptop").returncode == 0
+    assert relay("trust", "list", "--json").stdout == "[]\n"
+
+
+def test_trust_names_nobody_it_does_not_know(relay: Relay) -> None:
+    relay("init", "--name", "laptop")
+    done = relay("trust", "allow", "ghost", "--profile", "runner")
+    assert done.returncode == 2 and "laptop" in done.stderr
+    empty = relay("trust", "allow", "laptop")
+    assert empty.returncode == 2 and "--profile runner" in empty.stderr
+
+
+def test_a_broken_trust_file_is_told(relay: Relay, home: Home) -> None:
+    relay("init")
+    Path(home.trust).write_text("[brokers\n")
+    os.chmod(home.trust, 0o600)
+    done = relay("trust", "list")
+    assert done.returncode == 1 and "trust.toml" in done.stderr
+    assert relay("doctor").returncode == 1
+
+
+def test_doctor_names_each_finding(relay: Relay, home: Home) -> None:
+    relay("init")
+    os.chmod(home.identity_key, 0o644)
+    checks = {check["name"]: check for check in json.loads(relay("doctor", "--json").stdout)}
+    assert checks["identity.key"]["ok"] is False
+    assert checks["identity.key"]["hint"].startswith("chmod 600")
+    assert checks["broker"]["ok"] is False and checks["config.toml"]["ok"] is True
+
+
+def test_join_refuses_what_is_no_link(relay: Relay, home: Home) -> None:
+    done = relay("join", "nonsense")
+    assert done.returncode == 2
+    assert not os.path.exists(home.workspace_key)
+    assert relay("join", "nonsense", "--profile", "runner").returncode == 2
+
+
+def test_version(relay: Relay) -> None:
+    assert relay("version").stdout == relay("--version").stdout == "relay 0.1.0\n"
