@@ -53,7 +53,7 @@ def _typed_lines() -> list[list[str]]:
     lines = [[], ["--json"], ["--home", "/x"], ["--home=/x", "ps"], ["--json", "--home", "/a", "ps", "--home", "/b"]]
     lines += [["trust", "--json", "list"], ["--home", "/x", "trust", "--home", "/y", "list"], ["ps", "--limit=3"]]
     lines += [["spawn", "a", "exec", "--", "--json", "-x"], ["spawn", "--wait", "-", "shell", "-", "--json"]]
-    lines += [["spawn", "a", "shell", "--broker", "--wait", "x"], ["wait", "a", "b", "--json"], ["logs", "x", "-n", "5"]]
+    lines += [["spawn", "a", "shell", "--broker", "--wait", "x"], ["logs", "x", "-n", "5"]]
     lines += [["trust", "allow", "a", "b", "--dir", "x", "--dir", "y", "--no-ask"], ["trust", "allow", "a", "--ask"]]
     lines += [["spawn", "a", "b", "", "--label", "x=1", "--label=y=2"], ["spawn", "--", "a", "shell", "-x"]]
     for verb, entry in TABLE.items():
@@ -108,7 +108,7 @@ def test_bundled_short_options_go_the_slow_way(words: list[str]) -> None:
     assert parse(words, TABLE) is None
 
 
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], ["ps", "-h"], ["trust", "--help"], ["spawn", "x", "-h"]])
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], ["ps", "-h"], ["trust", "--help"], ["wait", "-h"]])
 def test_help_is_asked_for_anywhere(words: list[str]) -> None:
     parsed = parse(words, TABLE) or fallback.parse_slowly(words)
     assert isinstance(parsed, Parsed) and parsed.help

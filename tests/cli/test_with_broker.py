@@ -109,7 +109,8 @@ def test_ctrl_c_leaves_it_running_and_says_so(
     broker.spawns["build"] = [spawn(**RUNNING)]
     broker.log_hangs = True
     broker.log = [{"at": NOW, "stream": "out", "data": "begun\n", "next": 6}]
-    process = subprocess.Popen([*COMMAND, *words.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    command = [*COMMAND, *words.split()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     time.sleep(0.7)  # a condition cannot be seen from outside: it has to be within its wait
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=10)

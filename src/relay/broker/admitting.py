@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from websockets.exceptions import ConnectionClosed
@@ -55,6 +56,7 @@ class Admitting:
         keeper: where admissions are kept.
         journal: where an invite is consumed, in the transaction of the admission.
         auditor: the audit log.
+        addresses: where others may dial this broker.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Admitting:
         keeper: RosterKeeper,
         journal: Journal,
         auditor: Auditor,
+        addresses: Callable[[], tuple[str, ...]],
     ) -> None:
         self._identity = identity
         self._workspace = workspace
@@ -72,16 +75,18 @@ class Admitting:
         self._keeper = keeper
         self._journal = journal
         self._auditor = auditor
+        self._addresses = addresses
         # two admissions from one roster would fork its chain
         self._one_at_a_time = asyncio.Lock()
 
-    async def invite(self, operation: str, addresses: tuple[str, ...], ttl_ms: int) -> tuple[str, int]:
+    async def invite(self, operation: str, ttl_ms: int) -> tuple[str, int]:
         """A fresh one-time link, and when it expires (milliseconds since 1970).
 
         Raises:
             Refused: this broker may not admit anybody.
             LocalFault: it listens nowhere, so that a link would lead nowhere.
         """
+        addresses = self._addresses()
         self._require_may_admit(addresses)
         expires = self._journal.clock() + min(ttl_ms, MAX_TTL_MS)
         link = InviteLink(self._identity.id, os.urandom(SECRET_BYTES), self._workspace.name, expires, addresses)
@@ -127,7 +132,8 @@ class Admitting:
             raise PeerFault("a pairing request was refused", why="it has another form")
         request = open_request(raw)
         async with self._one_at_a_time:
-            records = await self._keeper.records()
+            own = PeerRecord(self._identity.id, self._addresses())
+            records = [own, *await self._keeper.records()]
             try:
                 return await self._journal.commit(lambda entry: self._redeem(entry, request, records))
             except Refused as error:

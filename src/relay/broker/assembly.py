@@ -215,9 +215,15 @@ class Running:
         )
         self.local_logs = LocalLogs(self.store, self.supervisor)
         self.log_server = LogServer(self.local_logs, self.store, self.gate, self.mesh, wall_ms)
-        self.log_client = LogClient(self.mesh, self.store)
+        self.log_client = LogClient(self.mesh, self.store, self.supervisor)
         self.admitting = Admitting(
-            identity, self.keys.workspace, self.members, self.keeper, self.journal, self.auditor
+            identity,
+            self.keys.workspace,
+            self.members,
+            self.keeper,
+            self.journal,
+            self.auditor,
+            lambda: told(self._listening),
         )
         self.inbox = self._inbox(identity)
         self.broker = self._broker()

@@ -162,7 +162,7 @@ class Broker:
     async def invite(self, operation: str, ttl_s: float | None) -> dict[str, Any]:
         """`relay invite --link`."""
         ttl_ms = DEFAULT_TTL_MS if ttl_s is None else int(ttl_s * 1000)
-        link, expires = await self.admitting.invite(operation, self.facts.listen(), ttl_ms)
+        link, expires = await self.admitting.invite(operation, ttl_ms)
         return {"link": link, "expires": rfc3339(expires)}
 
     async def join(self, link: str, name: str | None) -> dict[str, Any]:

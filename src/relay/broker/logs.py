@@ -18,7 +18,7 @@ from relay.broker.mesh import Mesh
 from relay.core.errors import PeerFault, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
-from relay.core.states import TERMINAL
+from relay.core.states import TERMINAL, State
 from relay.spawn import transcript
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.transcript import Chunk
@@ -224,13 +224,15 @@ class LogClient:
     Args:
         mesh: where they come from.
         store: to know when a spawn has ended.
+        supervisor: tells when there is a new word on one.
     """
 
-    def __init__(self, mesh: Mesh, store: Store) -> None:
+    def __init__(self, mesh: Mesh, store: Store, supervisor: Supervisor) -> None:
         self._mesh = mesh
         self._store = store
+        self._supervisor = supervisor
         self._readings: dict[bytes, _Reading] = {}
-        self._links_changed = asyncio.Event()
+        self._waiting: set[asyncio.Event] = set()
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -239,8 +241,8 @@ class LogClient:
 
     def link_changed(self) -> None:
         """A link came or went: streams over it are broken off, and opened again."""
-        self._links_changed.set()
-        self._links_changed = asyncio.Event()
+        for waiting in self._waiting:
+            waiting.set()
         for reading in self._readings.values():
             if not self._mesh.is_linked(reading.target):
                 self._break(reading)
@@ -274,7 +276,7 @@ class LogClient:
         """
         ended = False
         while not ended:
-            await self._linked(row, follow)
+            await self._there(row, follow)
             async for content in self._stream(row, offset, tail, follow):
                 _raise_error(content)
                 found = _chunks(content)
@@ -283,16 +285,30 @@ class LogClient:
                     yield found
                 ended = bool(content["end"])
 
-    async def _linked(self, row: SpawnRow, follow: bool) -> None:
-        while not self._mesh.is_linked(row.target):
-            now = await self._store.one(BY_ID, id=row.id)
-            if not follow or (now is not None and now.state in TERMINAL):
-                raise Unreachable(
-                    "its log cannot be read now",
-                    why="the broker that ran it is not connected",
-                    hint=f"relay result {row.id} shows the end of the output that was sent here",
-                )
-            await self._links_changed.wait()
+    async def _there(self, row: SpawnRow, follow: bool) -> None:
+        """Wait until the target is linked and has the spawn; a request for its log must not overtake it."""
+        changed = self._supervisor.growth(row.id)
+        self._waiting.add(changed)
+        try:
+            while True:
+                changed.clear()
+                now = await self._store.one(BY_ID, id=row.id)
+                if now is None or not self._must_wait(now, follow):
+                    return
+                await changed.wait()
+        finally:
+            self._waiting.discard(changed)
+            self._supervisor.forget(row.id, changed)
+
+    def _must_wait(self, row: SpawnRow, follow: bool) -> bool:
+        linked = self._mesh.is_linked(row.target)
+        if not linked and (not follow or row.state in TERMINAL):
+            raise Unreachable(
+                "its log cannot be read now",
+                why="the broker that runs it is not connected",
+                hint=f"relay result {row.id} shows the end of the output that was sent here",
+            )
+        return not linked or (row.state is State.QUEUED and follow)
 
     async def _stream(
         self, row: SpawnRow, offset: int, tail: int | None, follow: bool

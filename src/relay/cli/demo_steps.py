@@ -84,7 +84,7 @@ def _tell_refusal(spawn: Spawn, tell: Tell) -> None:
         raise LocalFault("the demo expected a refusal", why=outcome(spawn), hint="relay doctor")
     tell(f"  {outcome(spawn)}")
     tell(f"  why: {clean_lines(error['message'])}")
-    tell(f"  try, on vps: {clean_lines(error['hint'])}")
+    tell(f"  try: {clean_lines(error['hint'])}")
 
 
 def _allow(mesh: Mesh) -> None:

@@ -1,0 +1,66 @@
+"""Every verb, option, code, state, setting and exit status is documented, and nothing else is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from relay import __version__
+from relay.api import config
+from relay.cli.parsing import parse
+from relay.cli.surface import TABLE
+from relay.core.errors import Code
+from relay.core.states import State
+from relay.dashboard.words import WORDS
+
+ROOT = Path(__file__).parents[2]
+CLI = (ROOT / "docs" / "cli.md").read_text()
+ERRORS = (ROOT / "docs" / "errors.md").read_text()
+README = (ROOT / "README.md").read_text()
+VERB_SECTIONS = dict(re.findall(r"^### `relay ([a-z ]+)`\n(.*?)(?=^##|\Z)", CLI, re.M | re.S))
+
+
+def test_the_verbs_are_documented_and_no_others() -> None:
+    assert sorted(VERB_SECTIONS) == sorted(TABLE)
+
+
+@pytest.mark.parametrize("verb", TABLE)
+def test_the_options_of_a_verb_are_documented_and_no_others(verb: str) -> None:
+    text = VERB_SECTIONS[verb]
+    rows = "\n".join(re.findall(r"^\| `([^`]*)`", text, re.M))
+    told = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", re.sub(r"-- ARGV", "", rows), re.I))
+    assert told == set(TABLE[verb]["options"])
+    assert "With `--json`: " in text
+
+
+def test_the_codes_are_documented_once_and_no_others() -> None:
+    assert sorted(re.findall(r"^\| `([a-z_]+)` \|", ERRORS, re.M)) == sorted(Code)
+
+
+def test_the_states_read_as_they_are_shown() -> None:
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([A-Z][a-z ]+) \|", CLI, re.M))
+    assert rows == WORDS
+    assert set(rows) == set(State)
+
+
+def test_the_settings_are_documented() -> None:
+    table = CLI.partition("## Settings")[2].partition("## Environment")[0]
+    told = {name for row in re.findall(r"^\| (`[^|]*)\|", table, re.M) for name in re.findall(r"`([a-z_]+)`", row)}
+    assert told == set(config.CHECKS)
+
+
+def _commands(text: str) -> list[str]:
+    blocks = re.findall(r"^    (relay .*)$", text, re.M)
+    return [part.strip() for line in blocks for part in line.split("&&") if part.strip().startswith("relay ")]
+
+
+@pytest.mark.parametrize("line", [*_commands(README), *_commands(ERRORS)])
+def test_a_command_in_the_docs_can_be_typed(line: str) -> None:
+    assert parse(shlex.split(line, comments=True)[1:], TABLE) is not None
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
