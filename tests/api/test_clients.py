@@ -147,6 +147,13 @@ async def test_the_asyncio_client_is_patient_for_so_long(home: Home, broker: Can
     assert caught.value.code is Code.TIMED_OUT
 
 
+@pytest.mark.parametrize("ref", ["", "a/b", "../status"])
+def test_what_cannot_name_a_spawn_is_not_asked(ref: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        routes.show(ref)
+    assert caught.value.code is Code.UNKNOWN_SPAWN
+
+
 def test_every_post_carries_an_operation_id(home: Home, broker: CannedBroker) -> None:
     with Client(home) as client:
         client.ask(routes.spawn({"name": "build"}))

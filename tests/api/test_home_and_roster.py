@@ -29,7 +29,7 @@ def test_the_default_is_the_platform_s_folder(monkeypatch: pytest.MonkeyPatch) -
 def test_the_variable_and_the_option_win(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RELAY_HOME", str(tmp_path))
     assert Home().path == str(tmp_path)
-    assert Home().command("up") == "relay up"
+    assert Home().command("up") == Home(tmp_path).command("up") == "relay up"
     assert Home("/a b").command("up") == "relay --home '/a b' up"
 
 

@@ -161,7 +161,7 @@ def test_a_reader_that_leaves_is_no_error(environment: dict[str, str], broker: C
 def test_bare_relay_tells_once_what_has_ended(relay: Relay, broker: CannedBroker, home: Home) -> None:
     broker.spawns |= {"asks": [spawn(name="asks", state="needs_input", reason="no output")]}
     first = relay()
-    assert "relay result build@vps" in first.stdout and "asks on vps needs you: no output" in first.stdout
+    assert "relay result abcdefgh" in first.stdout and "asks on vps needs you: no output" in first.stdout
     second = relay()
     assert "nothing has ended" in second.stdout or "relay result" not in second.stdout
     assert "asks on vps needs you" in second.stdout

@@ -133,8 +133,8 @@ def test_doctor_names_each_finding(relay: Relay, home: Home) -> None:
     relay("init")
     os.chmod(home.identity_key, 0o644)
     checks = {check["name"]: check for check in json.loads(relay("doctor", "--json").stdout)}
-    assert checks["identity.key"]["ok"] is False
-    assert checks["identity.key"]["hint"].startswith("chmod 600")
+    assert checks["mode of identity.key"]["ok"] is False
+    assert checks["mode of identity.key"]["hint"].startswith("chmod 600")
     assert checks["broker"]["ok"] is False and checks["config.toml"]["ok"] is True
 
 

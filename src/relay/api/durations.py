@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import re
 
-from relay.core.errors import Code, Misuse
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.core.errors import Misuse
 
 SECONDS_IN = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd])")
@@ -20,13 +22,19 @@ def parse(text: str) -> float:
     parts = _PART.findall(text)
     seconds = float(sum(float(number) * SECONDS_IN[unit] for number, unit in parts))
     if "".join(number + unit for number, unit in parts) != text or not seconds:
-        raise Misuse(
-            f"{text[:40]!r} is no duration",
-            code=Code.BAD_DURATION,
-            why="a duration is a number and a unit: s, m, h or d",
-            hint="write 90s, 30m, 2h or 1d",
-        )
+        raise _no_duration(text)
     return seconds
+
+
+def _no_duration(text: str) -> Misuse:
+    from relay.core.errors import Code, Misuse  # only here: every table of the command imports this module
+
+    return Misuse(
+        f"{text[:40]!r} is no duration",
+        code=Code.BAD_DURATION,
+        why="a duration is a number and a unit: s, m, h or d",
+        hint="write 90s, 30m, 2h or 1d",
+    )
 
 
 def spoken(seconds: float) -> str:

@@ -35,6 +35,10 @@ class Home:
 
     Args:
         path: the folder; None for the default.
+
+    Attributes:
+        path: the folder, absolute.
+        given: whether it is another than the default, so that commands have to name it.
     """
 
     __slots__ = ("given", "path")
@@ -42,9 +46,10 @@ class Home:
     given: bool
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        folder = default_folder() if path is None else os.path.abspath(os.path.expanduser(os.fspath(path)))
+        usual = default_folder()
+        folder = usual if path is None else os.path.abspath(os.path.expanduser(os.fspath(path)))
         object.__setattr__(self, "path", folder)
-        object.__setattr__(self, "given", path is not None)
+        object.__setattr__(self, "given", folder != usual)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a Home cannot be changed")

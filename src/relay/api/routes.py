@@ -70,6 +70,15 @@ def _operation(operation: str | None, **body: object) -> dict[str, Any]:
     return {"operation": operation or new_operation(), **body}
 
 
+def _ref(text: str) -> str:
+    """A spawn as it stands in a path; a slash would make it another path, and no spawn's name has one."""
+    if text and "/" not in text:
+        return quoted(text)
+    from relay.core.errors import Code, Misuse
+
+    raise Misuse(f"there is no spawn {text[:80]!r}", code=Code.UNKNOWN_SPAWN, hint="relay ps --all")
+
+
 def status() -> Call[shapes.Status]:
     """How this broker is."""
     return Call("status")
@@ -84,7 +93,7 @@ def spawns(everything: bool = False, broker: str | None = None, limit: int | Non
     """Spawns, newest first.
 
     Args:
-        everything: the ended ones too.
+        everything: all that are kept; else those that live and the last that ended.
         broker: only those on this broker (name or id prefix).
         limit: at most so many.
     """
@@ -98,12 +107,12 @@ def spawn(request: shapes.SpawnOrder) -> Call[shapes.Spawn]:
 
 def show(ref: str) -> Call[shapes.Spawn]:
     """One spawn, by id prefix, name or name@broker."""
-    return Call(f"spawns/{quoted(ref)}")
+    return Call(f"spawns/{_ref(ref)}")
 
 
 def wait(ref: str, seconds: float = 30) -> Call[shapes.Spawn]:
     """One spawn, once it has ended, needs a person, or the seconds are over."""
-    return Call(f"spawns/{quoted(ref)}/wait" + _query(seconds=seconds), patience_s=seconds + ANSWER_S)
+    return Call(f"spawns/{_ref(ref)}/wait" + _query(seconds=seconds), patience_s=seconds + ANSWER_S)
 
 
 def log(
@@ -117,12 +126,12 @@ def log(
         tail: only the last so many lines.
         offset: from a `next` that an earlier line carried.
     """
-    return Call(f"spawns/{quoted(ref)}/log" + _query(offset=offset, follow=follow, tail=tail))
+    return Call(f"spawns/{_ref(ref)}/log" + _query(offset=offset, follow=follow, tail=tail))
 
 
 def stop(ref: str, operation: str | None = None) -> Call[shapes.Spawn]:
     """End a spawn and all it started."""
-    return Call(f"spawns/{quoted(ref)}/stop", _operation(operation))
+    return Call(f"spawns/{_ref(ref)}/stop", _operation(operation))
 
 
 def events(since: int | None = None, follow: bool = False) -> Call[shapes.Event]:

@@ -268,15 +268,17 @@ class Outbox(TypedDict):
 
 
 class AuditEntry(TypedDict):
-    """One decision: who wanted what, and what came of it."""
+    """One decision: who wanted what, and what came of it; `broker` is None for a local actor."""
 
     seq: int
     at: str
+    kind: str
+    decision: str
+    broker: Any
     actor: str
-    action: str
-    outcome: str
     code: str
     detail: str
+    hash: str
 
 
 class AuditVerdict(TypedDict):

@@ -15,6 +15,7 @@ from relay.api import routes
 from relay.api.client import Client
 from relay.api.home import Home
 from relay.cli import naming, programs
+from relay.cli.spawn_lines import has_ended
 from relay.core.errors import RelayError
 from relay.trust import founding, joining
 
@@ -74,7 +75,7 @@ def _stop_spawns(home: Home) -> None:
     """Tasks outlive their broker by design, so that they are ended before it."""
     until = time.monotonic() + STOPPING_S
     with Client(home) as client:
-        going = client.ask(routes.spawns())
+        going = [each for each in client.ask(routes.spawns()) if not has_ended(each)]
         for spawn in going:
             client.ask(routes.stop(spawn["id"]))
         for spawn in going:

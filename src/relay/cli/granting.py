@@ -78,5 +78,5 @@ def say(home: Home, grant: Grant) -> None:
     speech.say(f"  agents   {', '.join(grant.agents) or 'none'}")
     speech.say(f"  folders  {', '.join(map(clean, grant.dirs)) or 'none'}")
     speech.say(f"  mode     {grant.mode}, {grant.max_parallel} at once" + (", each held for you" if grant.ask else ""))
-    speech.say(f"  until    {rfc3339(grant.expires) if grant.expires is not None else 'revoked'}")
+    speech.say(f"  until    {rfc3339(grant.expires) if grant.expires is not None else 'you revoke it'}")
     speech.say(f"  id       {grouped(grant.broker)}")

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 HEADINGS = ("NAME", "ID", "BROKER", "AGENT", "STATE", "TIME", "WHAT")
 TAKES_COMMANDS = ("shell", "exec")
+SHORT = 8
 
 
 def ref(spawn: Spawn) -> str:
-    """What a person types to name this spawn."""
+    """What a person types to name this spawn: its id once it has ended, when another may have its name."""
+    if has_ended(spawn):
+        return spawn["id"][:SHORT]
     return f"{clean(spawn['name'])}@{clean(spawn['broker']['name'])}"
 
 
@@ -42,10 +45,11 @@ def show_table(spawns: Sequence[Spawn], nothing: str) -> None:
 def _row(spawn: Spawn) -> list[str]:
     from relay.cli import ages
 
-    took = ages.between(spawn["started"], spawn["ended"]) or ages.since(spawn["created"])
+    never_ran = has_ended(spawn) and not spawn["started"]
+    took = "" if never_ran else ages.between(spawn["started"], spawn["ended"]) or ages.since(spawn["created"])
     what = brief(spawn["reason"] or spawn["task"])
     name, broker = spawn["name"], spawn["broker"]["name"]
-    return [name, spawn["id"][:8], broker, spawn["agent"], word(spawn["state"]), took, what]
+    return [name, spawn["id"][:SHORT], broker, spawn["agent"], word(spawn["state"]), took, what]
 
 
 def result_text(spawn: Spawn) -> str:
@@ -91,7 +95,7 @@ def say_failure(spawn: Spawn, home: Home) -> None:
     why = [error["message"], error.get("why", "")] if error else [spawn["reason"]]
     hint = (error["hint"] if error else "") or home.command(f"logs {ref(spawn)}")
     lines = [f"{speech.coloured('error:', speech.RED, sys.stderr)} {outcome(spawn)}"]
-    lines += [f"why:   {clean('; '.join(part for part in why if part))}"] if any(why) else []
+    lines += [f"why:   {clean('. '.join(part for part in why if part)).replace('?.', '?')}"] if any(why) else []
     speech.note("\n".join([*lines, f"try:   {clean(hint)}"]))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
-from relay.core.spawning import Snapshot
+from relay.core.spawning import Snapshot, snapshot_from_bytes
 from relay.core.states import State, advance
 from relay.spawn.outcome import Outcome
 from relay.store import spawns, words
@@ -64,6 +64,8 @@ class Ledger:
     def step(self, entry: Entry, row: SpawnRow, step: Step) -> SpawnRow:
         """Move a spawn on, sign the word, keep it, tell the origin and the subscribers; the row as it is now.
 
+        A start is not told at once: the next word follows in a moment, and implies it (`tell_start`).
+
         Raises:
             IllegalTransition: the table has no such pair.
         """
@@ -73,9 +75,20 @@ class Ledger:
         signature = sign_snapshot(self._identity, data)
         spawns.apply_snapshot(entry.tx, snapshot, entry.now)
         self._keep(entry, snapshot, data, signature)
-        if row.origin != self._identity.id:
-            entry.post(self._letter(row.origin, snapshot, data, signature))
+        if step.state is not State.STARTING:
+            self._tell(entry, row.origin, snapshot, data, signature)
         return spawns.require(entry.tx, row.id)
+
+    def tell_start(self, entry: Entry, row: SpawnRow) -> None:
+        """Tell the origin that a spawn is starting, if no later word has overtaken that one."""
+        word = words.LATEST.one(entry.tx, spawn=row.id)
+        now = spawns.require(entry.tx, row.id)
+        if word is not None and now.order == row.order == (word.attempt, word.seq):
+            self._tell(entry, row.origin, snapshot_from_bytes(word.bytes), word.bytes, word.signature)
+
+    def _tell(self, entry: Entry, origin: BrokerId, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
+        if origin != self._identity.id:
+            entry.post(self._letter(origin, snapshot, data, signature))
 
     def _snapshot(self, row: SpawnRow, step: Step, now: int) -> Snapshot:
         outcome = step.outcome

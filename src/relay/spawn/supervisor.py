@@ -33,6 +33,7 @@ from relay.store.journal import Entry, Journal
 from relay.store.spawn_rows import BY_ID, COUNTS, IN_HAND, WAITING_HEADS, SpawnRow
 
 GRACE_S = 0.3
+TELL_START_S = 0.15
 MOST_FENCED = 5
 RETRY_S = 1.0
 SAY_EVERY_S = 1.0
@@ -90,6 +91,7 @@ class Supervisor:
         self._judge = judge
         self._limits = limits
         self._stopping: set[str] = set()
+        self._starting: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._growth: dict[str, set[asyncio.Event]] = {}
 
@@ -133,7 +135,17 @@ class Supervisor:
         step = Step(State.STARTING, attempt=n, cwd=admission.directory)
         started = self._ledger.step(entry, row, step)
         entry.then(lambda: self._go(self._attempt(started, admission)))
+        if row.origin != self._own:
+            entry.then(lambda: self._tell_start_soon(started))
         return started
+
+    def _tell_start_soon(self, row: SpawnRow) -> None:
+        def tell() -> None:
+            if row.id in self._starting:
+                self._go(self._journal.commit(lambda entry: self._ledger.tell_start(entry, row)))
+
+        self._starting.add(row.id)
+        asyncio.get_running_loop().call_later(TELL_START_S, tell)
 
     def stop(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
         """Stop a spawn of this machine; at once where it has not started, else the shim is asked after the commit."""
@@ -195,6 +207,7 @@ class Supervisor:
         return row.timeout_s if row.timeout_s is not None else self._limits.default_timeout_s
 
     async def _ended(self, row: SpawnRow, end: End, reading: LogReading) -> None:
+        self._starting.discard(row.id)
         match end:
             case Exited(record):
                 finding = await asyncio.to_thread(reading.finding, record.exit_code or 0)
@@ -297,6 +310,7 @@ class Supervisor:
 
     def seen_running(self, row: SpawnRow, at: int) -> None:
         """The task is past its exec and has spoken or lived through its grace."""
+        self._starting.discard(row.id)
 
         def decide(entry: Entry) -> None:
             now = BY_ID.one(entry.tx, id=row.id)

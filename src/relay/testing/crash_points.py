@@ -10,19 +10,20 @@ import itertools
 import random
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 
-from relay.testing import processes, tickets
+from relay.testing import processes
 from relay.testing.node import DAEMON, Node, NotReady
 from relay.testing.tickets import Ticket
 from relay.testing.trial import Trial
 
 WHEN = ("before", "after")
-REACHED_WITHIN = 15.0
+BURSTS = 4
+REACHED_WITHIN = 4.0
 SETTLED_WITHIN = 45.0
-SHAPES = ("quick", "exits-7", "sleeps", "by-signal")
+SHAPES = ("quick", "exits-7", "sleeps", "by-signal", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Point:
         module, function: the function that does it (`Class.method` for a method).
         side: whose step it is: `origin` or `target`.
         in_transaction: it is durable at the COMMIT of the batch it is in, not on return.
+        peer_away: it is taken only for what was asked while the peer was away.
     """
 
     step: str
@@ -41,12 +43,15 @@ class Point:
     function: str
     side: str
     in_transaction: bool = True
+    peer_away: bool = False
 
 
 POINTS: dict[str, Point] = {
     "accept": Point("the request's row is written", "relay.store.spawns", "insert", "origin"),
     "post": Point("its envelope is in the outbox", "relay.store.outbox", "post", "origin"),
-    "tried": Point("it is noted that the envelope may have been sent", "relay.store.outbox", "mark_tried", "origin"),
+    "tried": Point(
+        "it is noted that the envelope may have been sent", "relay.store.outbox", "mark_tried", "origin", peer_away=True
+    ),
     "send": Point("envelopes are on the wire", "relay.broker.link", "Link._send_batch", "origin", False),
     "take": Point("the envelope is remembered, with its effect", "relay.store.inbox", "take", "target"),
     "receipted": Point("the receipt clears the outbox", "relay.store.outbox", "receipted", "origin"),
@@ -54,6 +59,7 @@ POINTS: dict[str, Point] = {
     "folder": Point("the attempt's folder and record exist", "relay.spawn.attempt", "Attempt.prepare", "target", False),
     "launch": Point("the fork server is asked", "relay.spawn.launcher", "Launcher.launch", "target", False),
     "started": Point("the start is noted", "relay.store.attempts", "started", "target"),
+    "stop": Point("the wish to stop is noted", "relay.store.spawns", "request_stop", "target"),
     "ended": Point("the end is noted, with the result in the outbox", "relay.store.attempts", "ended", "target"),
     "snapshot": Point("the target's word is kept by the origin", "relay.store.spawns", "apply_snapshot", "origin"),
 }
@@ -72,37 +78,41 @@ def launcher(point: str, when: str, nth: int) -> tuple[str, ...]:
 
 def _tasks(trial: Trial, origin: Node, target: Node) -> list[Ticket]:
     first = len(trial.tickets)
-    return [tickets.Ticket(first + at, shape, origin, target) for at, shape in enumerate(SHAPES)]
+    asked = [Ticket(first + at, shape, origin, target) for at, shape in enumerate(SHAPES)]
+    trial.tickets += asked
+    return asked
 
 
-def _die_at(victim: Node, point: str, when: str, nth: int) -> None:
+def _set_trap(victim: Node, point: str, when: str, nth: int) -> None:
     victim.stop()
     victim.launcher = launcher(point, when, nth)
     with suppress(NotReady):  # the step came before it was ready; its end is awaited all the same
         victim.start()
 
 
+def _dies(victim: Node) -> bool:
+    try:
+        return processes.wait_until(lambda: not victim.running, REACHED_WITHIN, "the step")
+    except TimeoutError:
+        return False
+
+
 def exercise(trial: Trial, point: str, when: str, rng: random.Random) -> None:
     """Let a broker die at a step, start it again, and wait for every task to end; faults are in `trial.violations`.
 
     Args:
-        trial: the run; its tickets grow by four.
+        trial: the run; its tickets grow by bursts, until the broker has died.
         point: a name in `POINTS`.
         when: `before` or `after`.
         rng: draws the direction and which occurrence of the step it is.
     """
-    nodes = list(trial.nodes)
-    rng.shuffle(nodes)
-    origin, target = nodes
+    origin, target = rng.sample(trial.nodes, 2)
     victim = origin if POINTS[point].side == "origin" else target
-    _die_at(victim, point, when, rng.randint(1, 2))
-    asked = _tasks(trial, origin, target)
-    trial.tickets += asked
-    with ThreadPoolExecutor(len(asked)) as pool:
-        answers = [pool.submit(trial.submit, ticket) for ticket in asked]
-        try:
-            processes.wait_until(lambda: not victim.running, REACHED_WITHIN, "the step")
-        except TimeoutError:
+    _set_trap(victim, point, when, rng.randint(1, 2))
+    answers: list[Future[None]] = []
+    with ThreadPoolExecutor(BURSTS * len(SHAPES)) as pool:
+        died = any(_burst(trial, origin, target, pool, answers, POINTS[point].peer_away) for _ in range(BURSTS))
+        if not died:
             trial.violations.append(f"{point}: {victim.name} did not get to this step")
             victim.kill()
         victim.launcher = DAEMON
@@ -110,3 +120,18 @@ def exercise(trial: Trial, point: str, when: str, rng: random.Random) -> None:
         for answer in answers:
             answer.result()
     trial.settle(SETTLED_WITHIN)
+
+
+def _burst(
+    trial: Trial, origin: Node, target: Node, pool: ThreadPoolExecutor, answers: list[Future[None]], peer_away: bool
+) -> bool:
+    """Ask for one task of each shape; whether one of the two brokers has died of it."""
+    if peer_away:
+        target.stop()
+    asked = [pool.submit(trial.submit, ticket) for ticket in _tasks(trial, origin, target)]
+    answers += asked
+    if peer_away:
+        wait(asked, REACHED_WITHIN)
+        target.start()
+    victim = next(node for node in (origin, target) if node.launcher != DAEMON)
+    return _dies(victim)

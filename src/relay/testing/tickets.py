@@ -26,6 +26,7 @@ class Shape:
         end: shell words after the second mark.
         state: how it ends when nobody disturbs it.
         exit_code, signal: likewise.
+        stopped: it is asked to stop as soon as it was accepted, and may end before it starts.
     """
 
     middle: str
@@ -33,6 +34,7 @@ class Shape:
     state: str = "completed"
     exit_code: int | None = 0
     signal: int | None = None
+    stopped: bool = False
 
 
 SHAPES: dict[str, Shape] = {
@@ -42,6 +44,7 @@ SHAPES: dict[str, Shape] = {
     "sleeps": Shape("sleep 0.4;", "exit 0"),
     "sleeps-long": Shape("sleep 1.2;", "exit 0"),
     "prints": Shape("seq 2000;", "exit 0"),
+    "stopped": Shape("sleep 300;", "exit 0", "cancelled", stopped=True),
     "leaves-a-child": Shape("sleep 300 & sleep 0.2;", "exit 0"),
 }
 
@@ -72,6 +75,11 @@ class Ticket:
     def marks(self) -> Path:
         """Where it leaves its marks."""
         return self.target.work / f"{self.name}.marks"
+
+    @property
+    def is_to_be_stopped(self) -> bool:
+        """Whether it is stopped once it was accepted."""
+        return SHAPES[self.shape].stopped
 
     def request(self, seed: int) -> dict[str, Any]:
         """The request; the operation id is the same however often it is sent."""
@@ -109,6 +117,9 @@ class Ticket:
             return
         if spawn["state"] != shape.state:
             yield f"is {spawn['state']} ({spawn['reason']}; {spawn['error']}), not {shape.state} or lost"
+        elif shape.stopped:
+            if "end" in words:
+                yield "was stopped, and its marks say that it ran to its end"
         elif (spawn["exit_code"], spawn["signal"]) != (shape.exit_code, shape.signal):
             yield f"exit code {spawn['exit_code']}, signal {spawn['signal']}"
         elif words != ["start", "end"]:

@@ -54,28 +54,45 @@ class Trial:
             ControlError: the answer was no.
             TimeoutError: there was none within a minute.
         """
-        processes.wait_until(lambda: self._accepted(ticket), ANSWER_WITHIN, f"an answer about {ticket.name}", 0.05)
+        ticket.spawn = self._answered(ticket.origin, "spawns", ticket.request(self.seed))["id"]
+        if ticket.is_to_be_stopped:
+            stop = {"operation": f"stop-{self.seed}-{ticket.number}"}
+            self._answered(ticket.origin, f"spawns/{ticket.spawn}/stop", stop)
 
-    def _accepted(self, ticket: Ticket) -> bool:
-        try:
-            with ticket.origin.control(timeout=10) as control:
-                ticket.spawn = control.post("spawns", ticket.request(self.seed))["id"]
-        except _NO_ANSWER:
-            return False
-        return True
+    @staticmethod
+    def _answered(node: Node, route: str, body: dict[str, Any]) -> dict[str, Any]:
+        def ask() -> dict[str, Any] | None:
+            try:
+                with node.control(timeout=10) as control:
+                    answer: dict[str, Any] = control.post(route, body)
+            except _NO_ANSWER:
+                return None
+            return answer
+
+        return processes.wait_until(ask, ANSWER_WITHIN, f"an answer of {node.name} about {route}", 0.05) or {}
 
     @staticmethod
     def _rows(node: Node) -> dict[str, dict[str, Any]]:
         with node.control() as control:
             return {row["id"]: row for row in control.spawns()}
 
+    def _places(self, ticket: Ticket, rows: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+        """A task's row at its origin and at its target, by the node's name.
+
+        What was stopped before it was ever sent, its target never hears of: there the origin's word stands alone.
+        """
+        names = {ticket.origin.name, ticket.target.name}
+        found = {name: rows[name].get(ticket.spawn, _NOTHING) for name in sorted(names)}
+        if ticket.is_to_be_stopped and found[ticket.origin.name]["state"] == "cancelled":
+            found = {name: row for name, row in found.items() if row is not _NOTHING}
+        return found
+
     def _unsettled(self) -> list[str]:
         rows = {node.name: self._rows(node) for node in self.nodes}
         return [
             f"{ticket.name} ({ticket.shape}) is {row['state']} at {place}: {row['reason']}"
             for ticket in self.tickets
-            for place in sorted({ticket.origin.name, ticket.target.name})
-            for row in [rows[place].get(ticket.spawn, _NOTHING)]
+            for place, row in self._places(ticket, rows).items()
             if row["state"] not in TERMINAL
         ]
 
@@ -90,14 +107,14 @@ class Trial:
         """Compare what the brokers say with each other and with the marks."""
         rows = {node.name: self._rows(node) for node in self.nodes}
         for ticket in self.tickets:
-            at_origin = rows[ticket.origin.name].get(ticket.spawn, _NOTHING)
-            at_target = rows[ticket.target.name].get(ticket.spawn, _NOTHING)
+            places = self._places(ticket, rows)
+            at_origin = places[ticket.origin.name]
             self.states[at_origin["state"]] += 1
-            self.violations += ticket.violations(at_origin, at_target)
+            self.violations += ticket.violations(at_origin, places.get(ticket.target.name, at_origin))
         for node in self.nodes:
-            asked = sum(node in (ticket.origin, ticket.target) for ticket in self.tickets)
-            if len(rows[node.name]) != asked:
-                self.violations.append(f"{node.name} knows {len(rows[node.name])} spawns, not {asked}")
+            asked = {ticket.spawn for ticket in self.tickets if node in (ticket.origin, ticket.target)}
+            if foreign := rows[node.name].keys() - asked:
+                self.violations.append(f"{node.name} knows spawns nobody was told of: {sorted(foreign)}")
         self._look_for_tasks()
 
     def _look_for_tasks(self) -> None:

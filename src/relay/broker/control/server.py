@@ -112,6 +112,7 @@ class ControlServer:
             loop="none",
             lifespan="off",
             access_log=False,
+            proxy_headers=False,
             log_config=None,
             log_level="warning",
             server_header=False,

@@ -25,9 +25,15 @@ def show(invocation: Invocation, *, limit: int | None) -> int:
 
 
 def _row(entry: AuditEntry) -> list[str]:
-    who = entry["actor"] if len(entry["actor"]) < 20 else entry["actor"][:8]
     at = entry["at"][:19].replace("T", " ")
-    return [str(entry["seq"]), at, who, entry["action"], entry["outcome"], entry["code"], entry["detail"]]
+    return [str(entry["seq"]), at, _who(entry), entry["kind"], entry["decision"], entry["code"], entry["detail"]]
+
+
+def _who(entry: AuditEntry) -> str:
+    broker = entry["broker"]
+    if broker is None:
+        return entry["actor"]
+    return str(broker["name"]) if isinstance(broker, dict) else str(broker)
 
 
 def verify(invocation: Invocation) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from relay.api.shapes import Spawn
     from relay.cli.invocation import Invocation
 
-MOST = 200
+MOST, MOST_TOLD = 200, 10
 FIRST_STEPS = (
     ("demo", "see it work in seconds, on this machine alone"),
     ("init", "set up this machine, then: relay up --detach"),
@@ -60,10 +60,12 @@ def _say(home: Home, waiting: list[Spawn], ended: list[Spawn], going: int) -> No
         needs = spawn["needs"]
         speech.say(f"{title(spawn)} needs you: {brief(needs['text'] if needs else spawn['reason'])}")
         speech.say(f"  {clean(home.command(f'show {ref(spawn)}'))}")
-    for spawn in ended:
+    for spawn in ended[:MOST_TOLD]:
         verb = "result" if spawn["state"] == "completed" else "logs"
         speech.say(f"{outcome(spawn)} ({word(spawn['state'])})")
         speech.say(f"  {clean(home.command(f'{verb} {ref(spawn)}'))}")
+    if len(ended) > MOST_TOLD:
+        speech.say(f"and {len(ended) - MOST_TOLD} more: {home.command('ps --all')}")
     if not waiting and not ended:
         speech.say("nothing has ended since you last looked")
     speech.say(f"{going} going on: {home.command('ps')}" if going else f"nothing runs: {home.command('spawn --help')}")

@@ -60,6 +60,7 @@ def run(invocation: Invocation, *, keep: bool) -> int:
         demo_steps.play(mesh, clock.step, clock.tell)
         kept = keep
     except KeyboardInterrupt:
+        speech.note("\nstopping both brokers")
         return INTERRUPTED
     except RelayError as fault:
         if mesh.folder in fault.hint:

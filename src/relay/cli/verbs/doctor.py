@@ -29,20 +29,24 @@ def run(invocation: Invocation) -> int:
     home = invocation.home
     checks = [_python(), _set_up(home)]
     if home.is_set_up:
-        checks += [*map(_key(home), (home.identity_key, home.workspace_key)), *_files(home), *_broker(invocation)]
+        own = [*map(_key, (home.identity_key, home.workspace_key)), *_files(home)]
+        said = _broker(invocation)
+        names = {each["name"] for each in said}
+        checks += [*(each for each in own if each["name"] not in names), *said]
     if invocation.json:
         speech.document(checks)
     else:
+        column = max(len(each["name"]) for each in checks)
         for each in checks:
-            _say(each)
+            _say(each, column)
     return 0 if all(each["ok"] for each in checks) else WRONG
 
 
-def _say(check: Check) -> None:
+def _say(check: Check, column: int) -> None:
     word = speech.coloured("ok   ", speech.GREEN) if check["ok"] else speech.coloured("WRONG", speech.RED)
-    speech.say(f"{word}  {check['name']:<14}  {clean(check['detail'])}")
+    speech.say(f"{word}  {check['name']:<{column}}  {clean(check['detail'])}")
     if not check["ok"] and check["hint"]:
-        speech.say(f"       {'':<14}  try: {clean(check['hint'])}")
+        speech.say(f"       {'':<{column}}  try: {clean(check['hint'])}")
 
 
 def _check(name: str, ok: bool, detail: str, hint: str = "") -> Check:
@@ -60,15 +64,12 @@ def _set_up(home: Home) -> Check:
     return _check("home", not mode & 0o077, f"{home.path}, mode {mode:04o}", f"chmod 700 {home.path}")
 
 
-def _key(home: Home) -> Callable[[str], Check]:
-    def check(path: str) -> Check:
-        name = os.path.basename(path)
-        if not os.path.exists(path):
-            return _check(name, False, "is missing", "restore it from a backup")
-        mode = stat.S_IMODE(os.stat(path).st_mode)
-        return _check(name, not mode & 0o077, f"mode {mode:04o}", f"chmod 600 {path}")
-
-    return check
+def _key(path: str) -> Check:
+    name = f"mode of {os.path.basename(path)}"
+    if not os.path.exists(path):
+        return _check(name, False, f"{path} is missing", "restore it from a backup")
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    return _check(name, not mode & 0o077, f"{mode:o}", f"chmod 600 {path}")
 
 
 def _files(home: Home) -> list[Check]:

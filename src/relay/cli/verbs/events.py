@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from relay.cli.invocation import Invocation
 
+BROKER_ID_CHARS = 56
 SHOWN_APART = ("seq", "at", "kind")
 
 
@@ -38,12 +39,17 @@ def line(event: Mapping[str, Any]) -> str:
     """One event for people."""
     if event["kind"] == "reset":
         return "(older events are no longer kept; this goes on with the oldest there is)"
-    rest = " ".join(f"{key}={_brief(value)}" for key, value in event.items() if key not in SHOWN_APART)
+    rest = " ".join(f"{key}={_brief(value)}" for key, value in event.items() if _tells(key, value))
     return clean(f"{event.get('seq', ''):>6}  {ages.clock(event['at'])}  {event['kind']:<16}  {rest}")
+
+
+def _tells(key: str, value: object) -> bool:
+    return key not in SHOWN_APART and value is not None and value != ""
 
 
 def _brief(value: object) -> str:
     if isinstance(value, dict):
         named = [str(value[key]) for key in ("name", "id", "state") if value.get(key)]
         return "/".join(named) or "{}"
-    return str(value)
+    text = str(value)
+    return text[:8] if len(text) == BROKER_ID_CHARS else text

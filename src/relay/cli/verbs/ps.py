@@ -17,6 +17,5 @@ def run(invocation: Invocation, *, everything: bool, broker: str | None, limit: 
     if invocation.json:
         speech.document(spawns)
         return 0
-    ended = "" if everything else "; what has ended: " + invocation.home.command("ps --all")
-    show_table(spawns, f"nothing runs or waits{ended}")
+    show_table(spawns, f"nothing runs or waits; run something: {invocation.home.command('spawn --help')}")
     return 0

@@ -27,8 +27,8 @@ def run(invocation: Invocation) -> int:
     if invocation.json:
         speech.document(found)
         return 0
-    table.facts([("broker", f"{found['broker']['name']} ({found['broker']['id'][:8]})"), *_facts(found)])
-    table.facts([("home", home.path)])
+    named = f"{found['broker']['name']} ({found['broker']['id'][:8]})"
+    table.facts([("broker", named), *_facts(found), ("home", home.path)])
     return 0
 
 

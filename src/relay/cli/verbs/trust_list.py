@@ -30,7 +30,7 @@ def run(invocation: Invocation) -> int:
 
 
 def _row(grant: GrantShown, frozen: bool) -> list[str]:
-    until = "FROZEN" if frozen else (grant["expires"] or "revoked")[:10]
+    until = "FROZEN" if frozen else (grant["expires"] or "-")[:10]
     mode = grant["mode"] + (", asks" if grant["ask"] else "")
     lists = [", ".join(each) or "-" for each in (grant["verbs"], grant["agents"], grant["dirs"])]
     return [grant["broker"]["name"], grant["broker"]["id"][:8], mode, str(grant["max_parallel"]), until, *lists]

@@ -1,0 +1,218 @@
+"""Two brokers of one workspace and the words that most tests begin with."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from relay.testing import processes
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+
+Done = subprocess.CompletedProcess[bytes]
+_numbers = itertools.count(1)
+
+
+def fresh(prefix: str = "t") -> str:
+    """A spawn's name that no other test of this worker uses."""
+    return f"{prefix}-{next(_numbers)}"
+
+
+def relay(node: Node, *words: str | bytes, typed: bytes | None = None, timeout: float = 30.0, **settings: str) -> Done:
+    """`relay WORDS` for this node, bytes in and out; it must not print a traceback.
+
+    Args:
+        node: whose home it is.
+        words: what follows `relay`.
+        typed: its standard input; None for /dev/null.
+        timeout: seconds after which it hangs.
+        settings: additions to the environment.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "relay", *words],
+        env=node.environment() | settings,
+        cwd=node.scratch,
+        input=typed,
+        stdin=subprocess.DEVNULL if typed is None else None,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr + done.stdout, done.stderr.decode()
+    return done
+
+
+@contextlib.contextmanager
+def started(node: Node, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A `relay WORDS` that goes on while the block runs, and is ended by its pid after it."""
+    command = [sys.executable, "-m", "relay", *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=node.environment(), cwd=node.scratch, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def relay_json(node: Node, *words: str, status: int | None = 0) -> Any:
+    """The document that `relay WORDS --json` prints; its exit status must be the one given, unless that is None."""
+    done = relay(node, *words, "--json")
+    assert status is None or done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+def error_of(done: Done) -> dict[str, str]:
+    """The error document a command printed with --json."""
+    error: dict[str, str] = json.loads(done.stdout)["error"]
+    return error
+
+
+def type_hint(hint: str, brokers: dict[str, Node]) -> Done:
+    """Do what an error's hint says: `on BROKER: relay WORDS`, in a shell, on that broker's machine."""
+    where, _, command = hint.partition(": ")
+    node = brokers[where.removeprefix("on ")]
+    assert command.startswith("relay "), hint
+    line = f'"$PYTHON" -m {command}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", line],
+        env=node.environment() | {"PYTHON": sys.executable},
+        cwd=node.scratch,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, (hint, done.stdout, done.stderr)
+    return done
+
+
+class Scene:
+    """`laptop` asks, `vps` runs.
+
+    Attributes:
+        mesh: both.
+        laptop, vps: the two nodes.
+    """
+
+    def __init__(self, mesh: Mesh, laptop: Node, vps: Node) -> None:
+        self.mesh = mesh
+        self.laptop = laptop
+        self.vps = vps
+
+    @classmethod
+    def made(cls, mesh: Mesh) -> Scene:
+        """A fresh pair, linked, with no grants."""
+        return cls(mesh, *mesh.pair("laptop", "vps"))
+
+    def heal(self) -> None:
+        """Both run, both are linked, nobody has a grant: what each test begins with."""
+        for node in (self.laptop, self.vps):
+            node.resume()
+            if not node.running:
+                node.start()
+            for leftover in ("trust.toml", "agents.toml"):
+                (node.home / leftover).unlink(missing_ok=True)
+        self.linked()
+
+    def linked(self) -> None:
+        """Wait until the two are linked."""
+        self.mesh.await_link(self.laptop, self.vps)
+
+    def grant(self, *words: str) -> None:
+        """Let laptop run `shell` and `exec` on vps, in its work directory."""
+        self.mesh.grant(on=self.vps, to=self.laptop, words=words or ("--agent", "exec", "--agent", "shell"))
+
+    # asking
+
+    def words(self, agent: str, *task: str, name: str = "-", cwd: Path | str | None = None) -> list[str]:
+        """The command line of a spawn on vps."""
+        where = ("--broker", "vps", "--cwd", str(cwd or self.vps.work))
+        return ["spawn", name, agent, *where, *(("--", *task) if agent == "exec" else task)]
+
+    def shell(self, script: str, *options: str, name: str = "-", status: int | None = None) -> dict[str, Any]:
+        """Run a script on vps and wait for its end; the spawn's document."""
+        document: dict[str, Any] = relay_json(
+            self.laptop, *self.words("shell", script, name=name), "--wait", *options, status=status
+        )
+        return document
+
+    def begin(self, script: str, *options: str, name: str = "-") -> str:
+        """Ask vps to run a script; the spawn's id."""
+        found = relay_json(self.laptop, *self.words("shell", script, name=name), *options)
+        return str(found["id"])
+
+    def show(self, spawn: str, on: Node | None = None) -> dict[str, Any]:
+        """The spawn as one of the two knows it; laptop unless said."""
+        with (on or self.laptop).control() as control:
+            found: dict[str, Any] = control.get(f"spawns/{spawn}")
+        return found
+
+    def until(self, spawn: str, *states: str, on: Node | None = None, within: float = 15.0) -> dict[str, Any]:
+        """The spawn once it is in one of these states on laptop, or on `on`."""
+        seen: dict[str, Any] = {}
+
+        def there() -> bool:
+            seen.update(self.show(spawn, on))
+            return seen["state"] in states
+
+        try:
+            processes.wait_until(there, within, f"{spawn} to be {' or '.join(states)}")
+        except TimeoutError as error:
+            raise AssertionError(f"{error}; it is {seen.get('state')}: {seen.get('reason')}") from None
+        return seen
+
+
+TERMINAL = ("completed", "failed", "timed_out", "cancelled", "rejected", "expired", "lost")
+
+
+def audit(node: Node) -> list[dict[str, Any]]:
+    """The latest decisions in a node's audit log, oldest first."""
+    with node.control() as control:
+        found: list[dict[str, Any]] = control.get("audit?limit=200")
+    return found
+
+
+def tasks_alive(spawn: str) -> list[psutil.Process]:
+    """The live processes of a spawn's tree, found by the mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            mark = process.environ().get(processes.TASK_MARKER, "")
+            if mark.startswith(f"{spawn}-") and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def gone_within(spawn: str, seconds: float = 5.0) -> None:
+    """Wait until nothing of a spawn's tree is alive."""
+    processes.wait_until(lambda: not tasks_alive(spawn), seconds, f"the processes of {spawn} to be gone", every=0.1)
+
+
+def pid_of(file: Path, within: float = 10.0) -> int:
+    """The pid that a task wrote into a file."""
+    return int(processes.wait_until(lambda: file.exists() and file.read_text().strip(), within, f"{file} to be written"))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this pid runs."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill(pid: int) -> None:
+    """SIGKILL, by pid, to what a test itself has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 9)
