@@ -24,7 +24,8 @@ from relay import __version__
 from relay.api import config as configuration
 from relay.api.config import Config
 from relay.api.home import Home
-from relay.broker.assembly import Running, load_keys
+from relay.broker.assembly import Running
+from relay.broker.taking_in import load_keys
 from relay.core.errors import Code, LocalFault, RelayError
 from relay.spawn.launcher import Launcher
 from relay.spawn.watch import Watcher
@@ -131,6 +132,7 @@ def main() -> int:
                 "nothing is set up here", code=Code.NOT_SET_UP, why=f"{home.path} has no identity", hint="relay init"
             )
         config = configuration.load(home)
+        os.makedirs(home.attempts, mode=0o700, exist_ok=True)
         with _only_one(home):
             _start_logging(home, config)
             asyncio.run(_run(home, config, arguments.ready_fd))

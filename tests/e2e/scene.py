@@ -67,7 +67,7 @@ def started(node: Node, *words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def relay_json(node: Node, *words: str, status: int | None = 0) -> Any:
     """The document that `relay WORDS --json` prints; its exit status must be the one given, unless that is None."""
-    done = relay(node, *words, "--json")
+    done = relay(node, "--json", *words)
     assert status is None or done.returncode == status, (done.returncode, done.stdout, done.stderr)
     return json.loads(done.stdout)
 

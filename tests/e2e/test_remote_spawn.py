@@ -165,7 +165,7 @@ def test_revoke_stops_what_runs_and_what_waits(granted: Scene) -> None:
     for spawn in (running, waiting):
         ended = granted.until(spawn, *TERMINAL)
         assert ended["state"] in ("cancelled", "rejected"), ended
-        assert "revoked" in ended["reason"] or ended["error"]["code"] == "no_grant"
+        assert "its grant being revoked" in ended["reason"], ended
     gone_within(running)
     # what this machine runs for itself is nobody's grant
     assert granted.show(own, granted.vps)["state"] in ("starting", "running")

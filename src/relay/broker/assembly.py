@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from relay.api.config import Config, split_address
@@ -34,55 +32,33 @@ from relay.broker.outbox import Outbox
 from relay.broker.postbox import SealingPostbox
 from relay.broker.receipts import Receipts
 from relay.broker.requests import Requests
-from relay.broker.roster import RosterKeeper, read_fold
+from relay.broker.roster import RosterKeeper
+from relay.broker.taking_in import Keys, take_in
 from relay.broker.views import Views
 from relay.broker.websocket import Listener, dial
-from relay.core.errors import Code, LocalFault
 from relay.core.hello import Incarnation
 from relay.core.ids import BrokerId
-from relay.core.roster import Roster
 from relay.spawn.agents.registry import Agents
 from relay.spawn.attempting import Attempting
 from relay.spawn.environment import task_environment
+from relay.spawn.growth import Growth
 from relay.spawn.launcher import Launcher
 from relay.spawn.ledger import Ledger
 from relay.spawn.supervisor import Limits, Supervisor
 from relay.spawn.watch import Watcher
-from relay.store import meta, peers, statements
+from relay.store import peers
 from relay.store.engine import Store
 from relay.store.events import Event
 from relay.store.journal import Journal
-from relay.store.peers import Peer
-from relay.store.statements import StatementRow
-from relay.trust.founding import read_addresses, verified_statements
-from relay.trust.identity import Identity, load_identity
+from relay.store.query import SQLITE_VERSION
+from relay.trust.identity import Identity
 from relay.trust.joining import join
 from relay.trust.tls import link_client_context, link_server_context
-from relay.trust.workspace import Workspace, load_workspace
-
-_WORKSPACE = "workspace"
 
 
 def wall_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What makes this broker itself."""
-
-    identity: Identity
-    workspace: Workspace
-
-
-def load_keys(home: Home) -> Keys:
-    """The keys of a home.
-
-    Raises:
-        LocalFault: `not_set_up`, or `bad_key_file`.
-    """
-    return Keys(load_identity(Path(home.identity_key)), load_workspace(Path(home.workspace_key)))
 
 
 class Running:
@@ -124,7 +100,7 @@ class Running:
     # putting together
 
     async def _put_together(self) -> None:
-        counter, roster = await self.store.write(self._take_in_files)
+        counter, roster = await self.store.write(lambda tx: take_in(tx, self.home, self.keys))
         incarnation = fresh_incarnation(counter)
         identity = self.keys.identity
         self.members = Members(identity.id, self.config.name or "this-machine", roster)
@@ -135,27 +111,6 @@ class Running:
         self._spawn_rooms(identity)
         self._serving_rooms(identity)
         await self._remember_peers()
-
-    def _take_in_files(self, tx: sqlite3.Connection) -> tuple[int, Roster]:
-        workspace = self.keys.workspace
-        if meta.get(tx, _WORKSPACE) not in (None, workspace.id):
-            # an empty workspace was left for another one
-            statements.clear(tx)
-        meta.put(tx, _WORKSPACE, workspace.id)
-        for found in verified_statements(self.home, workspace):
-            statements.add(tx, StatementRow(found.hash, found.signer, found.seq, found.raw))
-        roster = read_fold(workspace, statements.ALL.all(tx))
-        if self.keys.identity.id not in roster.members:
-            raise _not_on_roster(self.home)
-        self._take_in_peers(tx, roster)
-        return meta.raise_incarnation(tx), roster
-
-    def _take_in_peers(self, tx: sqlite3.Connection, roster: Roster) -> None:
-        places = read_addresses(self.home)
-        for member in roster.members.values():
-            if member.id != self.keys.identity.id and peers.BY_ID.one(tx, id=member.id) is None:
-                addresses = tuple(places.get(member.id, ()))
-                peers.upsert(tx, Peer(member.id, member.public, member.sealing_public, member.name, addresses))
 
     def _mesh_rooms(self, identity: Identity, incarnation: Incarnation) -> None:
         self.greeter = Greeter(
@@ -192,6 +147,7 @@ class Running:
             self.agents,
             self.gate.judge,
             self._limits(),
+            Growth(),
         )
 
     def _limits(self) -> Limits:
@@ -241,7 +197,7 @@ class Running:
             self.home.folder, self.store, self.members, self.mesh, self.dialler, self.grants, self.agents
         )
         return Broker(
-            facts=Facts(self._version, wall_ms(), lambda: told(self._listening), sqlite3.sqlite_version),
+            facts=Facts(self._version, wall_ms(), lambda: told(self._listening), ".".join(map(str, SQLITE_VERSION))),
             members=self.members,
             workspace=self.keys.workspace,
             store=self.store,
@@ -301,7 +257,7 @@ class Running:
     def _happened(self, event: Event) -> None:
         self.hub.publish(event)
         if event.kind == "spawn.state":
-            self.supervisor.grew(str(event.data["spawn"]))
+            self.supervisor.growth.grew(str(event.data["spawn"]))
 
     def _link_changed(self, link: object, up: bool) -> None:
         self.membership.link_changed(link, up)  # type: ignore[arg-type]
@@ -350,14 +306,3 @@ class Running:
         await self.supervisor.close()
         await self.membership.close()
         await self.store.close()
-
-
-def _not_on_roster(home: Home) -> LocalFault:
-    return LocalFault(
-        "this broker is not on the roster of its workspace",
-        code=Code.NOT_SET_UP,
-        why=f"{home.roster} does not admit it: a join was cut off, or the file was replaced",
-        hint=home.command("join LINK") + ", with the same link or a new one",
-    )
-
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from relay.broker.mesh import Mesh
 from relay.core.errors import LocalFault
 from relay.spawn.agents.registry import Agents
 from relay.store.engine import Store
+from relay.store.query import SQLITE_VERSION
 
 LOW_DISK = 512 * 1024 * 1024
 WAL_RESET_FIXED = (3, 51, 3)
@@ -32,9 +32,9 @@ def _disk(home: Path) -> dict[str, Any]:
 
 def _sqlite() -> dict[str, Any]:
     # the bug needs two connections that write or checkpoint at once; here one writes, and readers never checkpoint
-    fixed = sqlite3.sqlite_version_info >= WAL_RESET_FIXED
+    fixed = SQLITE_VERSION >= WAL_RESET_FIXED
     note = "has the WAL-reset fix" if fixed else "older than the WAL-reset fix (3.51.3); one writer avoids it"
-    return check("sqlite", True, f"{sqlite3.sqlite_version}, {note}")
+    return check("sqlite", True, f"{'.'.join(map(str, SQLITE_VERSION))}, {note}")
 
 
 def _private(path: Path) -> dict[str, Any] | None:

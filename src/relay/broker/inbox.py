@@ -7,7 +7,6 @@ a signed NACK and leaves nothing; one that a failing store kept out is not answe
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,13 @@ from typing import Any
 from relay.broker.members import Members
 from relay.core import ids
 from relay.core.envelope import Body, Envelope, Header, unpack_envelope
-from relay.core.errors import Code, PeerFault, RelayError
+from relay.core.errors import Code, LocalFault, PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
 from relay.store import inbox
 from relay.store.inbox import Taken
 from relay.store.journal import Entry, Journal
+from relay.store.query import DatabaseFault
 from relay.trust.identity import Identity
 from relay.trust.sealing import open_body, verify
 
@@ -160,7 +160,8 @@ class Inbox:
         entry.tx.execute("SAVEPOINT envelope")
         try:
             verdict = self._acted(entry, each)
-        except sqlite3.Error:
+        except (DatabaseFault, LocalFault):
+            # this machine's trouble, which passes: nothing is taken in, and nothing is refused for good
             raise
         except Exception as error:
             entry.tx.execute("ROLLBACK TO envelope")

@@ -237,25 +237,31 @@ class Link:
             self._more.clear()
             while self._control:
                 await self.carrier.send(self._control.popleft())
-            if self.is_up:
+            if self._may_send:
                 await self._write_envelopes()
+
+    @property
+    def _may_send(self) -> bool:
+        # a link that gives way to another must not take from the window they share
+        return self.is_up and not self._stop.is_set()
 
     async def _write_envelopes(self) -> None:
         window = self._host.window(self.peer)
-        while True:
+        while self._may_send:
             while self._control:
                 await self.carrier.send(self._control.popleft())
             if window.wants_more:
                 await self._host.refill(self.peer)
-            live, rows = self._next_live(), await self._next_rows(window)
+            if not self._may_send:
+                return
+            live, rows = self._next_live(), window.take(self.machine.credit, monotonic_ms())
             if not live and not rows:
                 return
-            for batch in (live, [row.raw for row in rows]):
+            for batch in (live, [row.raw for row in await self._marked(rows)]):
                 if batch:
                     await self._send_batch(batch, awaits_receipt=batch is not live)
 
-    async def _next_rows(self, window: Window) -> list[Outgoing]:
-        rows = window.take(self.machine.credit, monotonic_ms())
+    async def _marked(self, rows: list[Outgoing]) -> list[Outgoing]:
         if all(row.tried for row in rows):
             return rows
         return await self._host.mark_tried(self.peer, rows)

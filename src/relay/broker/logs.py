@@ -85,7 +85,7 @@ class LocalLogs:
             tail: begin with the last so many lines instead.
             follow: go on until the spawn has ended.
         """
-        grown = self._supervisor.growth(spawn)
+        grown = self._supervisor.growth.follow(spawn)
         try:
             while True:
                 grown.clear()
@@ -105,7 +105,7 @@ class LocalLogs:
                 else:
                     await grown.wait()
         finally:
-            self._supervisor.forget(spawn, grown)
+            self._supervisor.growth.forget(spawn, grown)
 
 
 class LogServer:
@@ -287,7 +287,7 @@ class LogClient:
 
     async def _there(self, row: SpawnRow, follow: bool) -> None:
         """Wait until the target is linked and has the spawn; a request for its log must not overtake it."""
-        changed = self._supervisor.growth(row.id)
+        changed = self._supervisor.growth.follow(row.id)
         self._waiting.add(changed)
         try:
             while True:
@@ -298,7 +298,7 @@ class LogClient:
                 await changed.wait()
         finally:
             self._waiting.discard(changed)
-            self._supervisor.forget(row.id, changed)
+            self._supervisor.growth.forget(row.id, changed)
 
     def _must_wait(self, row: SpawnRow, follow: bool) -> bool:
         linked = self._mesh.is_linked(row.target)

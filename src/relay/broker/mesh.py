@@ -83,7 +83,9 @@ class Mesh:
         link = Link(carrier, self._greeter, self)
         self._all.add(link)
         try:
-            if not self.closed:
+            if self.closed:
+                await carrier.close()
+            else:
                 await link.run()
         finally:
             self._all.discard(link)
@@ -135,6 +137,8 @@ class Mesh:
         present = self._links.get(link.peer)
         if present is not None and present is not link and not present.ended.is_set():
             if not replaces(present.claim, link.claim):
+                # that side dials anew: it may have lost the present link without our hearing of it
+                present.check_now()
                 return False
             present.close("replaced")
             self._outbox.link_lost(link.peer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 
 from relay.core.delivery import MAX_QUEUED, MAX_QUEUED_BYTES, Outgoing, Window
@@ -12,6 +11,7 @@ from relay.store import outbox, spawns
 from relay.store.engine import Store
 from relay.store.journal import Entry, Journal
 from relay.store.outbox import OutboxLine, OutboxState
+from relay.store.query import Tx
 
 PAGE_ROWS = MAX_QUEUED // 2
 PAGE_BYTES = MAX_QUEUED_BYTES // 2
@@ -42,11 +42,12 @@ class Outbox:
     async def refill(self, peer: BrokerId) -> None:
         """Read the next rows for a peer into its window."""
         window = self.window(peer)
+        missed = window.missed
         page = await self._store.all(
             outbox.PAGE, recipient=peer, after=window.last, limit=PAGE_ROWS, max_bytes=PAGE_BYTES
         )
         rows = [Outgoing(row.n, row.id, row.envelope, row.tries > 0) for row in page]
-        window.refill(rows, end=not rows)
+        window.refill(rows, end=not rows and window.missed == missed)
 
     async def mark_tried(self, peer: BrokerId, rows: Sequence[Outgoing]) -> list[Outgoing]:
         """Make it durable that these rows may have been sent; those that still may be.
@@ -55,7 +56,7 @@ class Outbox:
         """
         unmarked = [row.id for row in rows if not row.tried]
 
-        def mark(tx: sqlite3.Connection) -> set[bytes]:
+        def mark(tx: Tx) -> set[bytes]:
             lines = [outbox.BY_ID.one(tx, id=each) for each in unmarked]
             standing = {line.id for line in lines if line is not None and line.state is OutboxState.PENDING}
             outbox.mark_tried(tx, standing, 0)
@@ -69,7 +70,7 @@ class Outbox:
         """The recipient has these envelopes durably: close their rows with the next commit."""
         self.window(peer).receipted(ids)
 
-        def close(tx: sqlite3.Connection) -> None:
+        def close(tx: Tx) -> None:
             for line in outbox.receipted(tx, peer, ids):
                 if line.kind == Kind.SPAWN and line.spawn is not None:
                     spawns.delivered(tx, line.spawn, now)

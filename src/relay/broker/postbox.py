@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.store import outbox
 from relay.store.journal import Letter
+from relay.store.query import Tx
 from relay.trust.identity import Identity
 from relay.trust.sealing import PeerKeys, seal
 
@@ -45,7 +45,7 @@ class SealingPostbox:
         self._incarnation = incarnation
         self._is_linked = is_linked
 
-    def post(self, tx: sqlite3.Connection, letter: Letter, now: int) -> Outgoing | None:
+    def post(self, tx: Tx, letter: Letter, now: int) -> Outgoing | None:
         """Seal a letter and put it into the outbox, in this transaction.
 
         Raises:

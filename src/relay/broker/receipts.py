@@ -50,7 +50,7 @@ class Receipts:
         if not _is_id(content["id"]):
             raise PeerFault("a NACK was refused", why="it has another form")
         code = content["code"]
-        known = Code(code) if code in Code._value2member_map_ else Code.BAD_ENVELOPE
+        known = Code(code) if type(code) is str and code in Code._value2member_map_ else Code.BAD_ENVELOPE
         error = PeerFault("the target refused the request", code=known, why=str(content["why"])[:500])
         task = asyncio.get_running_loop().create_task(self._end(each, content["id"], error))
         self._work.add(task)

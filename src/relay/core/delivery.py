@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from relay.core.frames import MAX_BATCH, MAX_BATCH_BYTES
 
@@ -43,10 +43,13 @@ class Window:
     Attributes:
         complete: every stored row is in the window, so that a new one may be appended to it.
         last: the highest `n` that was ever in the window.
+        missed: how many rows were offered while it was not complete; a read that began before the last of
+            them may not have seen it.
     """
 
     complete: bool = False
     last: int = 0
+    missed: int = 0
     _queue: deque[Outgoing] = field(default_factory=deque)
     _queued_bytes: int = 0
     _flight: dict[bytes, tuple[Outgoing, int]] = field(default_factory=dict)
@@ -54,6 +57,7 @@ class Window:
     def offer(self, row: Outgoing) -> None:
         """A row was committed. It enters the window if it is the next one and there is room."""
         if not self.complete:
+            self.missed += 1
             return
         if self._full():
             self.complete = False
@@ -71,7 +75,7 @@ class Window:
         self.last = row.n
 
     def refill(self, rows: Iterable[Outgoing], end: bool) -> None:
-        """Rows read from the store behind `last`; `end` says that there were no more."""
+        """Rows read from the store behind `last`; `end` says that there were no more, and none was missed meanwhile."""
         for row in rows:
             self._append(row)
         self.complete = end
@@ -110,10 +114,13 @@ class Window:
             self._flight.pop(each, None)
 
     def link_lost(self) -> None:
-        """Queue again all that was in flight, in order, before the rest."""
+        """Queue again all that was in flight, in order, before the rest.
+
+        Each keeps its own `tried`: whether that mark reached the disk is not known here.
+        """
         rows = sorted((row for row, _ in self._flight.values()), key=lambda row: row.n)
         self._flight.clear()
-        self._queue.extendleft(replace(row, tried=True) for row in reversed(rows))
+        self._queue.extendleft(reversed(rows))
         self._queued_bytes += sum(len(row.raw) for row in rows)
 
     def next_resend(self) -> int | None:
@@ -127,5 +134,5 @@ class Window:
         late = [row for row, at in self._flight.values() if at + RESEND_AFTER <= now]
         for row in late:
             del self._flight[row.id]
-        self._queue.extendleft(replace(row, tried=True) for row in sorted(late, key=lambda row: -row.n))
+        self._queue.extendleft(sorted(late, key=lambda row: -row.n))
         self._queued_bytes += sum(len(row.raw) for row in late)

@@ -14,7 +14,10 @@ shown to the person who typed, the second is audited and never trusted for its w
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+
+TYPE_CHECKING = False  # importing `typing` for one name would cost a command 3 ms
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Code(StrEnum):

@@ -12,7 +12,6 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from relay.core.allowlist import ANY_AGENT, DEFAULT_MODE, PROFILES, VERBS, Change, Grant, combined, extended, profile
 from relay.core.errors import Code
@@ -102,13 +101,17 @@ def covers_agent(agents: Sequence[str], agent: str) -> bool:
     return agent in agents or (ANY_AGENT in agents and agent not in BY_NAME_ONLY)
 
 
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
 def covers_directory(dirs: Sequence[str], directory: str) -> bool:
     """Whether a real path is one of these directories or lies below one, compared part by part."""
-    wanted = PurePosixPath(directory).parts
-    if not wanted or wanted[0] != "/" or ".." in wanted:
+    wanted = _parts(directory)
+    if not directory.startswith("/") or ".." in wanted:
         return False
-    granted = (PurePosixPath(entry).parts for entry in dirs if entry != FRESH_DIRECTORY)
-    return any(parts and wanted[: len(parts)] == parts for parts in granted)
+    granted = [_parts(entry) for entry in dirs if entry.startswith("/")]
+    return any(wanted[: len(parts)] == parts for parts in granted)
 
 
 @dataclass(frozen=True, slots=True)

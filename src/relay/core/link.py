@@ -19,6 +19,8 @@ IDLE_PING = 30_000
 BUSY_PING = 3_000
 ANSWER_WITHIN = 6_000
 RECEIVE_WINDOW = 4 * 1024 * 1024
+# twice the window: what is not durable may go out beyond the credit, so that receipts never wait
+MAX_IN_HAND = 2 * RECEIVE_WINDOW
 
 
 class LinkState(Enum):
@@ -89,6 +91,7 @@ class LinkMachine:
     _pings: int = 0
     _unanswered_since: int | None = None
     _owed: int = 0
+    _in_hand: int = 0
     _greeted: bool = field(default=False)
 
     def __post_init__(self) -> None:
@@ -118,7 +121,7 @@ class LinkMachine:
     def _up(self, frame: Frame, now: int) -> list[Effect]:
         match frame:
             case Batch(envelopes):
-                return [Take(envelopes)]
+                return self._take(envelopes)
             case Ping(n):
                 return [Send(Pong(n))]
             case Pong(n):
@@ -130,6 +133,12 @@ class LinkMachine:
                 return self._close(f"the other side said: {reason}")
             case HelloFrame():
                 raise PeerFault("a second hello", code=Code.BAD_FRAME)
+
+    def _take(self, envelopes: tuple[bytes, ...]) -> list[Effect]:
+        self._in_hand += sum(map(len, envelopes))
+        if self._in_hand > MAX_IN_HAND:
+            raise PeerFault("a batch was refused", code=Code.BAD_FRAME, why="it goes beyond the credit that was given")
+        return [Take(envelopes)]
 
     def accept(self, now: int) -> None:
         """The hello was verified and the id is on the roster: the link is up."""
@@ -148,6 +157,7 @@ class LinkMachine:
 
     def taken(self, size: int) -> list[Effect]:
         """Envelopes of this many bytes were dealt with: give the credit back, in steps of a quarter window."""
+        self._in_hand -= size
         self._owed += size
         if self._owed < RECEIVE_WINDOW // 4:
             return []

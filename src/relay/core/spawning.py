@@ -6,6 +6,7 @@ Both cross links, so both are checked field by field on the way in.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,7 +126,14 @@ _SNAPSHOT_FIELDS = tuple(item.name for item in dataclasses.fields(Snapshot))
 
 
 def _text(limit: int) -> Callable[[object], bool]:
-    return lambda value: type(value) is str and len(value.encode("utf-8", "surrogatepass")) <= limit
+    return lambda value: type(value) is str and _encoded_length(value) <= limit
+
+
+def _encoded_length(text: str) -> float:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell and msgpack cannot carry
+        return math.inf
 
 
 def _optional(check: Callable[[object], bool]) -> Callable[[object], bool]:
@@ -186,7 +194,7 @@ _SNAPSHOT_CHECKS: dict[str, Callable[[object], bool]] = {
     "target": is_broker_id,
     "attempt": _count,
     "seq": _count,
-    "state": lambda value: value in State._value2member_map_,
+    "state": lambda value: type(value) is str and value in State._value2member_map_,
     "at": _count,
     "since": _count,
     "reason": _text(4096),

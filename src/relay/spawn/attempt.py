@@ -103,9 +103,10 @@ class ExitRecord:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The end, with its record."""
+    """The end, with its record, and who asked for it where the record says `stopped`."""
 
     record: ExitRecord
+    stopped_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ class Record:
     exit: ExitRecord | None
     fenced: bool
     stopping: bool
+    stopped_by: str = ""
 
 
 class Attempt:
@@ -260,7 +262,7 @@ class _Following:
             self._started = True
             self._on_event(now.started)
         self._tell_output()
-        return Exited(now.exit) if now.exit else None
+        return Exited(now.exit, now.stopped_by) if now.exit else None
 
     def _tell_output(self) -> None:
         try:
@@ -283,12 +285,14 @@ def _tell(now: Record) -> None:
 
 def _typed(slots: list[dict[str, Any] | None]) -> Record:
     intent, started, end = slots[record.INTENT], slots[record.STARTED], slots[record.EXIT]
+    stop = slots[record.STOP]
     return Record(
         intent=_pick(Intent, intent) if intent else None,
         started=_pick(Started, started) if started else None,
         exit=_typed_exit(end) if end else None,
         fenced=slots[record.FENCE] is not None,
-        stopping=slots[record.STOP] is not None,
+        stopping=stop is not None,
+        stopped_by=str((stop or {}).get("by", "")),
     )
 
 

@@ -80,9 +80,9 @@ def _own_end(exit_code: int, finding: Finding) -> _Verdict:
     return _Verdict(State.FAILED, finding.why, finding.code or Code.EXIT_NONZERO, finding.hint, finding)
 
 
-def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None) -> _Verdict:
+def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: str) -> _Verdict:
     if record.stopped:
-        return _Verdict(State.CANCELLED, "stopped by request", finding=finding)
+        return _Verdict(State.CANCELLED, f"stopped by {by or 'request'}", finding=finding)
     if record.error is not None:
         return _start_fault(record.error)
     if record.timed_out:
@@ -129,7 +129,7 @@ def _last_line(tail: str) -> str:
 
 
 def outcome_of(
-    spawn: str, record: ExitRecord, finding: Finding, tail: str, timeout_s: float | None
+    spawn: str, record: ExitRecord, finding: Finding, tail: str, timeout_s: float | None, stopped_by: str = ""
 ) -> Outcome:
     """The outcome of an attempt that left an exit record.
 
@@ -139,8 +139,9 @@ def outcome_of(
         finding: what the agent's output said.
         tail: the end of the output, as text.
         timeout_s: what its timeout was, for the words.
+        stopped_by: who asked for its end, where the record says so.
     """
-    verdict = _judge(record, finding, timeout_s)
+    verdict = _judge(record, finding, timeout_s, stopped_by)
     return Outcome(
         verdict.state,
         verdict.reason,

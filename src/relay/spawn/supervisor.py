@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,10 @@ from relay.core.states import TERMINAL, State
 from relay.spawn.admission import Admission, Judge
 from relay.spawn.agents.agent import Reader
 from relay.spawn.agents.registry import Agents, UnknownReader
-from relay.spawn.attempt import Exited, Output, Started, Vanished
+from relay.spawn.attempt import Exited, Vanished
 from relay.spawn.attempting import Attempting, End, Fenced, Plan, Unlaunchable
+from relay.spawn.growth import Growth
+from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending
 from relay.spawn.outcome import Outcome, lost, not_started, outcome_of
 from relay.spawn.reading import LogReading
@@ -32,11 +33,9 @@ from relay.store import attempts, spawns
 from relay.store.journal import Entry, Journal
 from relay.store.spawn_rows import BY_ID, COUNTS, IN_HAND, WAITING_HEADS, SpawnRow
 
-GRACE_S = 0.3
 TELL_START_S = 0.15
 MOST_FENCED = 5
 RETRY_S = 1.0
-SAY_EVERY_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +70,7 @@ class Supervisor:
         agents: what can be run.
         judge: asked before each start.
         limits: what tasks get.
+        growth: told when a transcript grows.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Supervisor:
         agents: Agents,
         judge: Judge,
         limits: Limits,
+        growth: Growth,
     ) -> None:
         self._own = own
         self._journal = journal
@@ -93,7 +94,7 @@ class Supervisor:
         self._stopping: set[str] = set()
         self._starting: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
-        self._growth: dict[str, set[asyncio.Event]] = {}
+        self.growth = growth
 
     # admitting, inside a transaction
 
@@ -184,7 +185,7 @@ class Supervisor:
         except RelayError as fault:
             await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
             return
-        heard = _Heard(self, row, reading)
+        heard = Hearing(self, row, reading)
         end = await self._attempting.run(plan, lambda: row.id in self._stopping, heard)
         heard.over()
         await self._ended(row, end, reading)
@@ -209,10 +210,10 @@ class Supervisor:
     async def _ended(self, row: SpawnRow, end: End, reading: LogReading) -> None:
         self._starting.discard(row.id)
         match end:
-            case Exited(record):
+            case Exited(record, by):
                 finding = await asyncio.to_thread(reading.finding, record.exit_code or 0)
                 tail = await asyncio.to_thread(reading.tail)
-                outcome = outcome_of(row.id, record, finding, tail, self._timeout(row))
+                outcome = outcome_of(row.id, record, finding, tail, self._timeout(row), by)
                 await self._finish(row, outcome, dataclasses.asdict(record))
             case Vanished(_, survivors):
                 tail = await asyncio.to_thread(reading.tail)
@@ -233,7 +234,7 @@ class Supervisor:
 
         await self._commit_for_sure(decide)
         self._stopping.discard(row.id)
-        self.grew(row.id)
+        self.growth.grew(row.id)
 
     async def _requeue(self, row: SpawnRow) -> None:
         def decide(entry: Entry) -> None:
@@ -286,27 +287,13 @@ class Supervisor:
 
     # what a running attempt tells
 
-    def growth(self, spawn: str) -> asyncio.Event:
-        """An event that is set when the spawn's transcript grows or the spawn ends; give it back to `forget`."""
-        event = asyncio.Event()
-        self._growth.setdefault(spawn, set()).add(event)
-        return event
-
-    def forget(self, spawn: str, event: asyncio.Event) -> None:
-        """The follower that asked for this event is done."""
-        followers = self._growth.get(spawn, set())
-        followers.discard(event)
-        if not followers:
-            self._growth.pop(spawn, None)
-
-    def grew(self, spawn: str) -> None:
-        """There is new output, or the end."""
-        for event in self._growth.get(spawn, ()):
-            event.set()
-
     def log_of(self, spawn: str, attempt: int) -> Path:
         """The transcript of an attempt on this machine, there or not."""
         return self._attempting.folder(folder_name(spawn, attempt)).log
+
+    def grew(self, spawn: str) -> None:
+        """There is new output."""
+        self.growth.grew(spawn)
 
     def seen_running(self, row: SpawnRow, at: int) -> None:
         """The task is past its exec and has spoken or lived through its grace."""
@@ -338,7 +325,7 @@ class Supervisor:
         reading = LogReading(self._attempting.folder(name).log, self._reader(row))
         if row.stop_requested is not None:
             await self._ask_to_stop(row, "an earlier request")
-        heard = _Heard(self, row, reading)
+        heard = Hearing(self, row, reading)
         end = await self._attempting.resume(name, heard)
         heard.over()
         await self._ended(row, end, reading)
@@ -355,39 +342,3 @@ class Supervisor:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-
-
-class _Heard:
-    """Turns an attempt's signs of life into the supervisor's words."""
-
-    def __init__(self, supervisor: Supervisor, row: SpawnRow, reading: LogReading) -> None:
-        self._supervisor = supervisor
-        self._row = row
-        self._reading = reading
-        self._started: Started | None = None
-        self._told = row.state is not State.STARTING
-        self._said_at = 0.0
-
-    def __call__(self, event: Started | Output) -> None:
-        if isinstance(event, Started):
-            self._started = event
-            asyncio.get_running_loop().call_later(GRACE_S, self._running)
-        else:
-            self._running()
-            self._supervisor.grew(self._row.id)
-            self._progress()
-
-    def _progress(self) -> None:
-        words = self._reading.progress()
-        if words and time.monotonic() - self._said_at >= SAY_EVERY_S:
-            self._said_at = time.monotonic()
-            self._supervisor.said(self._row, words)
-
-    def over(self) -> None:
-        """The attempt has ended: a grace that runs out now says nothing any more."""
-        self._told = True
-
-    def _running(self) -> None:
-        if self._started is not None and not self._told:
-            self._told = True
-            self._supervisor.seen_running(self._row, self._started.at)

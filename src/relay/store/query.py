@@ -14,6 +14,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 Tx: TypeAlias = sqlite3.Connection
 Row: TypeAlias = Sequence[Any]
+DatabaseFault = sqlite3.Error  # what an op meets when the store itself fails: never to be swallowed
+SQLITE_VERSION = sqlite3.sqlite_version_info
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,13 @@ def free_port() -> int:
     raise OSError("no free port on loopback")
 
 
+def _links(node: Node) -> int:
+    try:
+        return int(node.status()["links"])
+    except OSError:
+        return 0  # it has joined another workspace and opens its socket anew
+
+
 @dataclass(slots=True)
 class Mesh:
     """Nodes in one scratch folder. Use `Mesh.scratch()`, which also ends and checks everything."""
@@ -100,7 +107,7 @@ class Mesh:
     def await_link(self, *nodes: Node) -> None:
         """Wait until each of these nodes has a link up."""
         for node in nodes:
-            processes.wait_until(lambda node=node: node.status()["links"] > 0, LINKED_WITHIN, f"a link of {node.name}")  # type: ignore[misc]
+            processes.wait_until(lambda node=node: _links(node) > 0, LINKED_WITHIN, f"a link of {node.name}")  # type: ignore[misc]
 
     def grant(self, *, on: Node, to: Node, words: tuple[str, ...] = ("--agent", "exec", "--agent", "shell")) -> None:
         """`relay trust allow` on one node, for another: spawn in its work directory.

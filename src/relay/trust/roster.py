@@ -61,12 +61,12 @@ def _require_signer(identity: Identity, workspace: Workspace, roster: Roster) ->
             "this broker may not change the roster",
             code=Code.NOT_A_SIGNER,
             why="only the broker that created the workspace invites, admits and evicts",
-            hint="run the command on the machine that created the workspace; relay brokers --roster names it",
+            hint="run the command on the machine that created the workspace; relay status names the workspace",
         )
     if roster.forked or roster.seq >= MAX_STATEMENTS:
         why = "two statements follow the same one: this machine was cloned, or its home restored from a backup"
         raise LocalFault(
-            "the roster cannot be extended", code=Code.ROSTER_CLOSED, why=why, hint="relay brokers --roster"
+            "the roster cannot be extended", code=Code.ROSTER_CLOSED, why=why, hint="relay brokers"
         )
 
 
@@ -137,5 +137,5 @@ def evict(
         raise Misuse("the creator cannot be evicted", why="the roster hangs on its signature")
     if broker not in roster.members:
         why = "it is not on the roster"
-        raise Misuse("there is no such member", code=Code.UNKNOWN_BROKER, why=why, hint="relay brokers --roster")
+        raise Misuse("there is no such member", code=Code.UNKNOWN_BROKER, why=why, hint="relay brokers")
     return _signed(identity, replace(_next(identity, workspace, roster, broker, now), reason=reason[:256]))

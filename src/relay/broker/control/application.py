@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -23,6 +24,7 @@ from relay.store.spawn_rows import BY_ID, SpawnRow
 if TYPE_CHECKING:
     from relay.broker.broker import Broker
 
+SPAWNS = "/api/v1/spawns/"
 MAX_BODY = 2 * 1024 * 1024
 MAX_WAIT_S = 300.0
 STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
@@ -43,6 +45,10 @@ def _error(error: RelayError) -> Response:
 async def _on_relay_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RelayError)
     return _error(error)
+
+
+async def _on_no_route(request: Request, error: Exception) -> Response:
+    return _error(Misuse("the control API has no such path", code=Code.USAGE, why=request.url.path[:200]))
 
 
 async def _on_any_error(request: Request, error: Exception) -> Response:
@@ -262,7 +268,9 @@ def application(broker: Broker) -> Starlette:
         ("GET", "audit", control.audit),
         ("GET", "audit/verify", control.audit_verify),
     ]
-    return Starlette(
+    made = Starlette(
         routes=[Route(f"/api/v1/{path}", endpoint, methods=[method]) for method, path, endpoint in routes],
-        exception_handlers={RelayError: _on_relay_error, Exception: _on_any_error},
+        exception_handlers={RelayError: _on_relay_error, HTTPException: _on_no_route, Exception: _on_any_error},
     )
+    made.router.redirect_slashes = False  # a spawn without a name is not the list of all
+    return made

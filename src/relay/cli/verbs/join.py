@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from relay.api import config, routes
+from relay.api.client import Client
 from relay.cli import granting, members, naming, speech
 from relay.cli.clean import clean
 from relay.core.allowlist import Change
-from relay.core.errors import Code, Misuse, RelayError
+from relay.core.errors import Code, Misuse, RelayError, Unreachable
 from relay.trust import joining
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from relay.core.allowlist import Grant
 
 DEFAULT_PROFILE = "runner"
+BACK_S, BACK_PAUSE_S = 10.0, 0.02
 
 
 def run(
@@ -54,10 +57,23 @@ def by_broker(home: Home, link: str, name: str | None) -> Founded:
     Raises:
         RelayError: `not_running` where there is none.
     """
-    from relay.api.client import Client
-
     with Client(home) as client:
-        return client.ask(routes.join(link, name))
+        document = client.ask(routes.join(link, name))
+    _until_back(home, document["workspace"]["id"])
+    return document
+
+
+def _until_back(home: Home, workspace: str) -> None:
+    """The broker starts anew in its new workspace: the command that follows this one is to find it there."""
+    until = time.monotonic() + BACK_S
+    while time.monotonic() < until:
+        try:
+            with Client(home) as client:
+                if client.ask(routes.status())["workspace"]["id"] == workspace:
+                    return
+        except Unreachable:
+            pass
+        time.sleep(BACK_PAUSE_S)
 
 
 def without_broker(home: Home, link: str, name: str | None) -> Founded:

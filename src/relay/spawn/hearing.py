@@ -1,0 +1,64 @@
+"""An attempt's signs of life, turned into words: running, grown, said."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+from relay.core.states import State
+from relay.spawn.attempt import Output, Started
+from relay.spawn.reading import LogReading
+from relay.store.spawn_rows import SpawnRow
+
+GRACE_S = 0.3
+SAY_EVERY_S = 1.0
+
+
+class Listener(Protocol):
+    """Who is told; the supervisor."""
+
+    def seen_running(self, row: SpawnRow, at: int) -> None:
+        """The task is past its exec and has spoken or lived through its grace."""
+
+    def grew(self, spawn: str) -> None:
+        """There is new output."""
+
+    def said(self, row: SpawnRow, words: list[str]) -> None:
+        """The agent told of its progress."""
+
+
+class Hearing:
+    """Turns an attempt's signs of life into the supervisor's words."""
+
+    def __init__(self, listener: Listener, row: SpawnRow, reading: LogReading) -> None:
+        self._listener = listener
+        self._row = row
+        self._reading = reading
+        self._started: Started | None = None
+        self._told = row.state is not State.STARTING
+        self._said_at = 0.0
+
+    def __call__(self, event: Started | Output) -> None:
+        if isinstance(event, Started):
+            self._started = event
+            asyncio.get_running_loop().call_later(GRACE_S, self._running)
+        else:
+            self._running()
+            self._listener.grew(self._row.id)
+            self._progress()
+
+    def _progress(self) -> None:
+        words = self._reading.progress()
+        if words and time.monotonic() - self._said_at >= SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            self._listener.said(self._row, words)
+
+    def over(self) -> None:
+        """The attempt has ended: a grace that runs out now says nothing any more."""
+        self._told = True
+
+    def _running(self) -> None:
+        if self._started is not None and not self._told:
+            self._told = True
+            self._listener.seen_running(self._row, self._started.at)
