@@ -47,7 +47,7 @@ class Line:
 
 @dataclass(slots=True)
 class Table:
-    """Lines, printed as they come in and once more together at the end."""
+    """Lines, printed together at the end."""
 
     lines: list[Line] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -61,7 +61,10 @@ class Table:
         self.skipped.append(why)
 
     def __str__(self) -> str:
-        rows = [("ours/theirs", "target", "", "what", "ours", "beside"), *(line.cells() for line in self.lines)]
+        # ratios first: they are what can be compared between runs and machines
+        ordered = sorted(self.lines, key=lambda line: line.ratio is None or line.unit != "x")
+        rows = [("ours/theirs", "target", "", "what", "ours", "beside"), *(line.cells() for line in ordered)]
         widths = [max(len(row[at]) for row in rows) for at in range(6)]
-        table = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        table = "\n".join(line.rstrip() for line in lines)
         return "\n".join([table, *(f"not measured: {why}" for why in self.skipped)])

@@ -107,9 +107,9 @@ async def _session(
     _log.info("broker %s listens on %s", running.members.own_name, ", ".join(running.listening))
     _tell(ready_fd, {"ready": True, "listen": list(running.listening), "pid": os.getpid()})
     await running.stopped.wait()
-    await running.close("joins another workspace" if running.rejoined else "down")
+    await running.close("starts anew" if running.again else "down")
     _log.info("broker stopped")
-    return running.rejoined
+    return running.again
 
 
 def _broken(error: Exception) -> LocalFault:

@@ -201,7 +201,8 @@ def gone_within(spawn: str, seconds: float = 5.0) -> None:
 
 def pid_of(file: Path, within: float = 10.0) -> int:
     """The pid that a task wrote into a file."""
-    return int(processes.wait_until(lambda: file.exists() and file.read_text().strip(), within, f"{file} to be written"))
+    text = processes.wait_until(lambda: file.exists() and file.read_text().strip(), within, f"{file} to be written")
+    return int(text)
 
 
 def is_alive(pid: int) -> bool:

@@ -158,11 +158,15 @@ def finish(connection: socket.socket) -> bytes:
         Hung: it did not close.
     """
     said = b""
-    with suppress(ConnectionError, ssl.SSLError, BrokenPipeError):
+    try:
         # of the TCP connection under TLS too: an end without a farewell, as from a machine that went away
         socket.socket.shutdown(connection, socket.SHUT_WR)
         while more := connection.recv(65_536):
             said += more
+    except TimeoutError:
+        raise Hung(f"still open after {ENDS_WITHIN:g} s") from None
+    except OSError:  # thrown out already
+        pass
     return said
 
 

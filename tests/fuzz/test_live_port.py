@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import psutil
 import pytest
@@ -20,7 +19,7 @@ from tests.fuzz import attacks
 from tests.fuzz.attacker import Attacker
 from tests.fuzz.attacks import Attack
 
-_SUITE_CASES = 1_500
+_SUITE_CASES = 5_000
 _SUITE_SECONDS = 40.0
 _CHAOS_CASES = 50_000
 _CHAOS_SECONDS = 3_000.0
@@ -33,10 +32,12 @@ def _seed() -> int:
 
 
 def _one(attack: Attack, attacker: Attacker, seed: int) -> str:
+    """What went wrong; nothing where the broker answered, or threw the attacker out."""
     try:
-        with suppress(ConnectionError, BrokenPipeError):  # being thrown out is the expected answer
-            attack(attacker, random.Random(seed))
+        attack(attacker, random.Random(seed))
     except Exception as error:
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            return ""
         return f"{attack.__name__} (seed {seed}): {error!r}"
     return ""
 
@@ -109,7 +110,7 @@ def _assert_forgery_fails(pair: tuple[Node, Node], count: int, within: float) ->
 
 @pytest.mark.timeout(120)
 def test_bad_bytes_on_the_port(pair: tuple[Node, Node]) -> None:
-    """Bytes that are wrong in themselves: nothing is taken in, although that member might spawn anything."""
+    """5,000 cases of bytes that are wrong in themselves: nothing is taken in, although that member might spawn anything."""
     made = _assert_forgery_fails(pair, _SUITE_CASES, _SUITE_SECONDS)
     assert len(made) == len(attacks.ATTACKS), made
 
@@ -120,7 +121,9 @@ def test_senseless_letters_of_a_member(pair: tuple[Node, Node]) -> None:
     victim, member = pair
     seed = _seed()
     _bombard(victim, member, [attacks.senseless_bodies] * 300, seed, _SUITE_SECONDS)
-    assert {spawn["state"] for spawn in _spawns(victim)} <= {"rejected"}, f"seed {seed}"
+    # a stop that came before its spawn cancels it
+    assert {spawn["state"] for spawn in _spawns(victim)} <= {"rejected", "cancelled", "expired"}, f"seed {seed}"
+    assert not any(spawn["started"] for spawn in _spawns(victim)), f"seed {seed}"
 
 
 @pytest.mark.chaos

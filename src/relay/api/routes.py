@@ -179,6 +179,11 @@ def doctor() -> Call[list[shapes.Check]]:
     return Call("doctor")
 
 
+def identity_keep(operation: str | None = None) -> Call[dict[str, Any]]:
+    """This machine is the real one: count on from the latest start that a peer has seen."""
+    return Call("identity/keep", _operation(operation))
+
+
 def down(operation: str | None = None) -> Call[dict[str, Any]]:
     """Stop the broker; what it runs goes on."""
     return Call("down", _operation(operation))

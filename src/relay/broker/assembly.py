@@ -21,7 +21,7 @@ from relay.broker.dialler import Dialler
 from relay.broker.dispatch import Dispatch
 from relay.broker.gate import Gate, Grants
 from relay.broker.greeting import Greeter, fresh_incarnation
-from relay.broker.housekeeping import Housekeeping, keep_reserve
+from relay.broker.housekeeping import Housekeeping
 from relay.broker.hub import Hub
 from relay.broker.inbox import Inbox
 from relay.broker.logs import LocalLogs, LogClient, LogServer
@@ -32,6 +32,7 @@ from relay.broker.outbox import Outbox
 from relay.broker.postbox import SealingPostbox
 from relay.broker.receipts import Receipts
 from relay.broker.requests import Requests
+from relay.broker.rollback import Rollback
 from relay.broker.roster import RosterKeeper
 from relay.broker.taking_in import Keys, take_in
 from relay.broker.views import Views
@@ -44,13 +45,15 @@ from relay.spawn.environment import task_environment
 from relay.spawn.growth import Growth
 from relay.spawn.launcher import Launcher
 from relay.spawn.ledger import Ledger
-from relay.spawn.supervisor import Limits, Supervisor
+from relay.spawn.limits import Limits
+from relay.spawn.supervisor import Supervisor
 from relay.spawn.watch import Watcher
 from relay.store import peers
 from relay.store.engine import Store
 from relay.store.events import Event
 from relay.store.journal import Journal
 from relay.store.query import SQLITE_VERSION
+from relay.store.reserve import Reserve
 from relay.trust.identity import Identity
 from relay.trust.joining import join
 from relay.trust.tls import link_client_context, link_server_context
@@ -71,7 +74,7 @@ class Running:
         self.config = config
         self.keys = keys
         self.stopped = asyncio.Event()
-        self.rejoined = False
+        self.again = False
         self._version = version
         self._launcher = launcher
         self._watcher = watcher
@@ -139,6 +142,7 @@ class Running:
         self.grants = Grants(Path(self.home.trust))
         self.gate = Gate(self.members, self.grants, self.agents, self.auditor, Path(self.home.worktrees))
         self.ledger = Ledger(identity)
+        self.reserve = Reserve(Path(self.home.reserve))
         self.supervisor = Supervisor(
             identity.id,
             self.journal,
@@ -148,6 +152,7 @@ class Running:
             self.gate.judge,
             self._limits(),
             Growth(),
+            self.reserve,
         )
 
     def _limits(self) -> Limits:
@@ -168,6 +173,7 @@ class Running:
             self.auditor,
             Path(self.home.trust),
             self.views.seen,
+            lambda: self.rollback.found(self.greeter.seen_of_us),
         )
         self.local_logs = LocalLogs(self.store, self.supervisor)
         self.log_server = LogServer(self.local_logs, self.store, self.gate, self.mesh, wall_ms)
@@ -182,6 +188,7 @@ class Running:
             lambda: told(self._listening),
         )
         self.inbox = self._inbox(identity)
+        self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox)
         self.broker = self._broker()
 
     def _inbox(self, identity: Identity) -> Inbox:
@@ -193,7 +200,7 @@ class Running:
         )
 
     def _broker(self) -> Broker:
-        checkup = Checkup(
+        self.checkup = Checkup(
             self.home.folder, self.store, self.members, self.mesh, self.dialler, self.grants, self.agents
         )
         return Broker(
@@ -216,7 +223,8 @@ class Running:
             stop=self.stopped.set,
             rejoin=self._rejoin,
             trust_changed=self._trust_changed,
-            checks=checkup.run,
+            keep_identity=self._keep_identity,
+            checks=self._checks,
         )
 
     async def _remember_peers(self) -> None:
@@ -224,6 +232,7 @@ class Running:
             if peer.nonce is not None:
                 self.greeter.remember(peer.id, Incarnation(peer.incarnation, peer.nonce))
         await self.views.refresh()
+        await self.rollback.open()
 
     # opening
 
@@ -237,7 +246,7 @@ class Running:
         self.control = ControlServer(application(self.broker), self.home.socket)
         try:
             await self._listen()
-            await asyncio.to_thread(keep_reserve, Path(self.home.reserve))
+            await asyncio.to_thread(self.reserve.hold)
             await self.keeper.write_out()
             await self.supervisor.recover()
         except BaseException:
@@ -246,7 +255,9 @@ class Running:
             raise
         await self.control.start()
         self.dialler.use(member.id for member in self.members.others)
-        housekeeping = Housekeeping(self.journal, self.requests, self._woke, self.membership.may_expire)
+        housekeeping = Housekeeping(
+            self.journal, self.requests, self.supervisor, self.reserve, self._woke, self.membership.may_expire
+        )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
 
     async def _listen(self) -> None:
@@ -276,13 +287,23 @@ class Running:
 
     async def _rejoin(self, link: str, name: str | None) -> dict[str, object]:
         joined = await join(self.home, link, name or self.members.own_name, told(self._listening))
-        self.rejoined = True
+        self.again = True
         asyncio.get_running_loop().call_later(0.05, self.stopped.set)
         workspace = joined.workspace
         return {
             "broker": {"id": joined.own, "name": name or self.members.own_name},
             "workspace": {"id": workspace.id, "name": workspace.name, "epoch": workspace.epoch},
         }
+
+    async def _keep_identity(self) -> bool:
+        was_stopped = await self.rollback.keep()
+        if was_stopped:
+            self.again = True
+            asyncio.get_running_loop().call_later(0.05, self.stopped.set)
+        return was_stopped
+
+    async def _checks(self) -> list[dict[str, object]]:
+        return [self.rollback.finding(), *await self.checkup.run()]
 
     async def _trust_changed(self) -> None:
         await self.requests.end_what_is_not_granted(self.gate.may_spawn)

@@ -76,6 +76,7 @@ class Broker:
     stop: Callable[[], None]
     rejoin: Callable[[str, str | None], Any]
     trust_changed: Callable[[], Any]
+    keep_identity: Callable[[], Any]
     checks: Callable[[], Any]
 
     # what it is

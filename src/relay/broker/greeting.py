@@ -73,7 +73,7 @@ class Greeter:
         self._role = Role.HOLDER if always_on else Role.MEMBER
         self._clock = clock
         self._seen: dict[BrokerId, Incarnation] = {}
-        self.behind = False
+        self.seen_of_us = 0
 
     def remember(self, peer: BrokerId, seen: Incarnation) -> None:
         """The highest incarnation seen of a peer, as the store had it."""
@@ -121,7 +121,8 @@ class Greeter:
         judgement = judge_incarnation(self._seen.get(hello.id), new)
         if judgement is Judgement.NEWER:
             self._seen[hello.id] = new
-        self.behind = self.behind or is_behind(self._incarnation.counter, hello.seen_of_you)
+        if is_behind(self._incarnation.counter, hello.seen_of_you):
+            self.seen_of_us = max(self.seen_of_us, hello.seen_of_you)
         return Greeted(hello.id, hello, judgement)
 
 

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from relay.broker.requests import Requests
 from relay.core.errors import LocalFault
+from relay.spawn.supervisor import Supervisor
 from relay.store import events, inbox, invites, operations, words
 from relay.store.journal import Entry, Journal
+from relay.store.reserve import Reserve
 from relay.store.spawn_rows import UNSENT_EXPIRED
 
 LOOK_EVERY_S = 5.0
@@ -29,15 +30,25 @@ class Housekeeping:
     Args:
         journal: what is tidied.
         requests: ends what was never sent.
+        supervisor: ends what was never started.
+        reserve: held again when there is room.
         woke: called when the machine slept or the clock jumped.
         may_expire: whether the clocks of linked peers let anything be called expired.
     """
 
     def __init__(
-        self, journal: Journal, requests: Requests, woke: Callable[[], None], may_expire: Callable[[], bool]
+        self,
+        journal: Journal,
+        requests: Requests,
+        supervisor: Supervisor,
+        reserve: Reserve,
+        woke: Callable[[], None],
+        may_expire: Callable[[], bool],
     ) -> None:
         self._journal = journal
         self._requests = requests
+        self._supervisor = supervisor
+        self._reserve = reserve
         self._woke = woke
         self._may_expire = may_expire
 
@@ -56,6 +67,7 @@ class Housekeeping:
                 await self._sweep()
 
     async def _sweep(self) -> None:
+        await asyncio.to_thread(self._reserve.hold)
         try:
             await self._journal.commit(self._expire)
             await self._journal.commit(self._forget)
@@ -66,6 +78,7 @@ class Housekeeping:
         if self._may_expire():
             for row in UNSENT_EXPIRED.all(entry.tx, now=entry.now):
                 self._requests.expire(entry, row)
+            self._supervisor.expire(entry)
 
     def _forget(self, entry: Entry) -> None:
         if self._may_expire():
@@ -74,21 +87,3 @@ class Housekeeping:
             words.purge_tombstones(entry.tx, entry.now - SKEW_MS)
         operations.purge(entry.tx, entry.now - KEEP_OPERATIONS_MS)
         events.purge(entry.tx, KEEP_EVENTS)
-
-
-RESERVE_BYTES = 16 * 1024 * 1024
-
-
-def keep_reserve(path: Path) -> None:
-    """Hold 16 MiB back, to be given up when the disk is full so that results can land."""
-    import os
-
-    if path.exists() and path.stat().st_size >= RESERVE_BYTES:
-        return
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
-    except OSError:
-        _log.warning("the disk is too full to hold 16 MiB back for results")
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class Membership:
         auditor: the audit log.
         trust_file: where a clone's grant is frozen.
         seen: told when a peer was there.
+        behind: asked after each hello whether this broker's store is an older copy.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Membership:
         auditor: Auditor,
         trust_file: Path,
         seen: Callable[[BrokerId], None],
+        behind: Callable[[], Awaitable[None]],
     ) -> None:
         self._members = members
         self._keeper = keeper
@@ -79,6 +81,7 @@ class Membership:
         self._auditor = auditor
         self._trust_file = trust_file
         self._seen = seen
+        self._behind = behind
         self._skews: dict[BrokerId, int] = {}
         self._work: set[asyncio.Task[None]] = set()
         keeper.connect(self._roster_changed)
@@ -116,6 +119,7 @@ class Membership:
         hello, peer = greeted.hello, greeted.peer
         skew = hello.clock_ms - self._journal.clock()
         self._skews[peer] = skew
+        await self._behind()
         if greeted.judgement is Judgement.CLONED:
             await self._freeze(peer)
         await self._journal.commit(lambda entry: self._remember(entry, link, greeted, skew))

@@ -23,6 +23,7 @@ def declare(root: typer.Typer) -> None:
     _declare_running(root)
     _declare_looking(root)
     _declare_config(root)
+    _declare_identity(root)
 
 
 def _declare_running(root: typer.Typer) -> None:
@@ -92,3 +93,15 @@ def _declare_config(root: typer.Typer) -> None:
     @verb(config, "config list", "config:listing", SECTION, ("relay config list", "relay config list --json"))
     def listing() -> None:
         """Print every setting as it holds now; a wrong one is named with its line."""
+
+
+def _declare_identity(root: typer.Typer) -> None:
+    identity = group("identity", "Show this broker's identity, or say that this machine is the real one.", root)
+
+    @verb(identity, "identity show", "identity:show", SECTION, ("relay identity show", "relay identity show --json"))
+    def show() -> None:
+        """Print this broker's id, to be compared with what another machine shows."""
+
+    @verb(identity, "identity keep", "identity:keep", SECTION, ("relay identity keep",))
+    def keep() -> None:
+        """Take work in again after this machine's files were restored from an older copy: this one is the real one."""

@@ -125,6 +125,8 @@ TABLE: dict[str, Entry] = {
      'options': {},
      'values': {'key': None, 'value': []}},
     "config list": {'target': 'relay.cli.verbs.config:listing', 'words': [], 'options': {}, 'values': {}},
+    "identity show": {'target': 'relay.cli.verbs.identity:show', 'words': [], 'options': {}, 'values': {}},
+    "identity keep": {'target': 'relay.cli.verbs.identity:keep', 'words': [], 'options': {}, 'values': {}},
     "trust allow": {'target': 'relay.cli.verbs.trust_allow:run',
      'words': [('brokers', True, True)],
      'options': {'--profile': ('profile', 'text', None),

@@ -108,7 +108,7 @@ def _parts(path: str) -> list[str]:
 def covers_directory(dirs: Sequence[str], directory: str) -> bool:
     """Whether a real path is one of these directories or lies below one, compared part by part."""
     wanted = _parts(directory)
-    if not directory.startswith("/") or ".." in wanted:
+    if not directory.startswith("/") or directory.startswith("//") or ".." in wanted:
         return False
     granted = [_parts(entry) for entry in dirs if entry.startswith("/")]
     return any(wanted[: len(parts)] == parts for parts in granted)
@@ -144,11 +144,11 @@ def _lack_of_directory(grant: Grant, asked: Asked) -> _Lack | None:
     fresh = asked.wanted_cwd == FRESH_DIRECTORY
     where = FRESH_DIRECTORY if fresh else (asked.directory or "")
     covered = FRESH_DIRECTORY in grant.dirs if fresh else covers_directory(grant.dirs, where)
-    if asked.wanted_cwd is None or covered:
+    if not where or covered:  # what is no place at all is told by `_nowhere`: no grant could cover it
         return None
-    what = "in a fresh folder" if fresh else f"in {where or asked.wanted_cwd}"
+    what = "in a fresh folder" if fresh else f"in {where}"
     why = f"its grant allows the directories {', '.join(grant.dirs) or '(none)'}"
-    return _Lack(Code.FOREIGN_DIRECTORY, f"may not work {what} here", why, ("--dir", where or asked.wanted_cwd))
+    return _Lack(Code.FOREIGN_DIRECTORY, f"may not work {what} here", why, ("--dir", where))
 
 
 def _lack_of_mode(grant: Grant, asked: Asked) -> _Lack | None:
@@ -197,9 +197,11 @@ def _too_deep(asked: Asked, max_depth: int) -> Denied | None:
 
 
 def _nowhere(asked: Asked) -> Denied | None:
-    if asked.verb not in STARTING or asked.wanted_cwd is not None:
+    if asked.verb not in STARTING or asked.directory or asked.wanted_cwd == FRESH_DIRECTORY:
         return None
-    why = "no directory was given, and a place is never guessed"
+    wanted = asked.wanted_cwd
+    why = "no directory was given" if wanted is None else f"{wanted[:200]!r} is no whole path on that machine"
+    why += ", and a place is never guessed"
     hint = "add --cwd DIR (a directory on that machine) or --cwd new (a fresh folder)"
     return Denied(Code.NO_DIRECTORY, "where should it run?", why, hint)
 

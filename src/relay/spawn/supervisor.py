@@ -10,7 +10,6 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,32 +25,19 @@ from relay.spawn.attempting import Attempting, End, Fenced, Plan, Unlaunchable
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending
+from relay.spawn.limits import Limits
 from relay.spawn.outcome import Outcome, lost, not_started, outcome_of
 from relay.spawn.reading import LogReading
 from relay.spawn.requests import request_of
 from relay.store import attempts, spawns
 from relay.store.journal import Entry, Journal
-from relay.store.spawn_rows import BY_ID, COUNTS, IN_HAND, WAITING_HEADS, SpawnRow
+from relay.store.reserve import Reserve
+from relay.store.spawn_rows import BY_ID, COUNTS, EXPIRED_HERE, IN_HAND, WAITING_HEADS, SpawnRow
 
 TELL_START_S = 0.15
 MOST_FENCED = 5
 RETRY_S = 1.0
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What this machine gives to tasks.
-
-    Attributes:
-        parallel: how many may be in hand at once.
-        default_timeout_s: for requests that name none; None for no limit.
-        environment: makes a task's environment from the agent's additions and the spawn's id.
-    """
-
-    parallel: int
-    default_timeout_s: float | None
-    environment: Callable[[dict[str, str], str], dict[str, str]]
 
 
 def folder_name(spawn: str, attempt: int) -> str:
@@ -71,6 +57,7 @@ class Supervisor:
         judge: asked before each start.
         limits: what tasks get.
         growth: told when a transcript grows.
+        reserve: given up when an end cannot be written for want of room.
     """
 
     def __init__(
@@ -83,6 +70,7 @@ class Supervisor:
         judge: Judge,
         limits: Limits,
         growth: Growth,
+        reserve: Reserve,
     ) -> None:
         self._own = own
         self._journal = journal
@@ -95,6 +83,7 @@ class Supervisor:
         self._starting: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
         self.growth = growth
+        self._reserve = reserve
 
     # admitting, inside a transaction
 
@@ -263,6 +252,8 @@ class Supervisor:
                 return await self._journal.commit(decide)
             except LocalFault as fault:
                 _log.error("the end of a task is not written yet: %s: %s", fault.message, fault.why)
+                if fault.code is Code.DISK_FULL:
+                    await asyncio.to_thread(self._reserve.release)
                 await asyncio.sleep(RETRY_S)
 
     # starting what waits
@@ -280,6 +271,11 @@ class Supervisor:
             why = "it was not to be started after its time to live"
             return self._ledger.step(entry, row, Step(State.EXPIRED, why)).state
         return self._consider(entry, row, self._judge(entry, row)).state
+
+    def expire(self, entry: Entry) -> None:
+        """End what was held or waited beyond its time to live."""
+        for row in EXPIRED_HERE.all(entry.tx, target=self._own, now=entry.now):
+            self._ledger.step(entry, row, Step(State.EXPIRED, "its time to live was over before it could start"))
 
     async def start_waiting(self) -> None:
         """Start what waits and may start now."""

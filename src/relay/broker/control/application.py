@@ -48,7 +48,12 @@ async def _on_relay_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_no_route(request: Request, error: Exception) -> Response:
-    return _error(Misuse("the control API has no such path", code=Code.USAGE, why=request.url.path[:200]))
+    """A path that is not ours: mostly a spawn's name that is empty or has a slash in it."""
+    path = request.url.path
+    ref = path.removeprefix(SPAWNS)
+    if path.startswith(SPAWNS):
+        return _error(Misuse(f"there is no spawn {ref[:80]!r}", code=Code.UNKNOWN_SPAWN, hint="relay ps --all"))
+    return _error(Misuse("there is nothing of that name to ask for", why=f"{request.method} {path[:80]}"))
 
 
 async def _on_any_error(request: Request, error: Exception) -> Response:
@@ -111,6 +116,10 @@ class Control:
 
     async def doctor(self, request: Request) -> Response:
         return _json(await self._broker.examine())
+
+    async def identity_keep(self, request: Request) -> Response:
+        check_operation(await _body(request))
+        return _json({"was_stopped": await self._broker.keep_identity()})
 
     async def down(self, request: Request) -> Response:
         check_operation(await _body(request))
@@ -252,6 +261,7 @@ def application(broker: Broker) -> Starlette:
         ("GET", "status", control.status),
         ("GET", "doctor", control.doctor),
         ("POST", "down", control.down),
+        ("POST", "identity/keep", control.identity_keep),
         ("GET", "brokers", control.brokers),
         ("GET", "spawns", control.spawns),
         ("POST", "spawns", control.spawn),

@@ -1,0 +1,81 @@
+"""A restored store: when a peer has seen a later start of this broker than this one, intake stops.
+
+What was taken in and done after the copy was made is forgotten here, so that a replay of it would act again. The
+owner has to say which machine is the real one: `relay identity keep`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from relay.broker.auditor import REFUSED, Auditor, Decision
+from relay.broker.checkup import check
+from relay.broker.inbox import Inbox
+from relay.core.errors import Code
+from relay.store import meta
+from relay.store.engine import Store
+from relay.store.journal import Entry, Journal
+
+KEY = "behind"
+_log = logging.getLogger(__name__)
+
+
+class Rollback:
+    """Stops intake, and remembers why over restarts.
+
+    Args:
+        store: where it is remembered.
+        journal: where it is written.
+        auditor: the audit log.
+        inbox: what is stopped.
+    """
+
+    def __init__(self, store: Store, journal: Journal, auditor: Auditor, inbox: Inbox) -> None:
+        self._store = store
+        self._journal = journal
+        self._auditor = auditor
+        self._inbox = inbox
+        self.seen = 0
+
+    async def open(self) -> None:
+        """Stop intake if an earlier run had to."""
+        self.seen = int(await self._store.one(meta.VALUE, key=KEY) or 0)
+        self._inbox.is_open = self.seen == 0
+
+    async def found(self, seen: int) -> None:
+        """A peer has seen this incarnation of ours, which is later than the present one.
+
+        Args:
+            seen: the counter it stated.
+        """
+        if seen <= self.seen:
+            return
+        self.seen = seen
+        self._inbox.is_open = False
+        _log.error("a peer has seen start %d of this broker: its store was restored; nothing is taken in", seen)
+
+        def decide(entry: Entry) -> None:
+            meta.raise_number(entry.tx, KEY, seen)
+            detail = f"a peer has seen start {seen} of this broker; its store is an older copy"
+            self._auditor.write(entry, Decision("local", "intake", REFUSED, Code.INTAKE_STOPPED, detail))
+
+        await self._journal.commit(decide)
+
+    async def keep(self) -> bool:
+        """This machine is the real one: count on from what was seen. Whether intake was stopped."""
+
+        def decide(entry: Entry) -> bool:
+            seen = meta.get_number(entry.tx, KEY)
+            meta.put(entry.tx, KEY, "0")
+            meta.raise_number(entry.tx, meta.INCARNATION, seen)
+            self._auditor.write(entry, Decision("local", "identity.keep", detail=f"counting on from start {seen}"))
+            return seen > 0
+
+        return await self._journal.commit(decide)
+
+    def finding(self) -> dict[str, Any]:
+        """The line of `relay doctor`."""
+        detail = "up to date" if not self.seen else f"a peer has seen start {self.seen}: an older copy was restored"
+        hint = "relay identity keep, if this machine is the real one; else restore the newer copy"
+        return check("intake", not self.seen, detail, hint)

@@ -1,0 +1,21 @@
+"""What this machine gives to tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What this machine gives to tasks.
+
+    Attributes:
+        parallel: how many may be in hand at once.
+        default_timeout_s: for requests that name none; None for no limit.
+        environment: makes a task's environment from the agent's additions and the spawn's id.
+    """
+
+    parallel: int
+    default_timeout_s: float | None
+    environment: Callable[[dict[str, str], str], dict[str, str]]

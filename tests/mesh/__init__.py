@@ -1,0 +1,1 @@
+"""Links, outbox and inbox of real brokers in one process."""
