@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +135,12 @@ class Scene:
 
     # asking
 
-    def words(self, agent: str, *task: str, name: str = "-", cwd: Path | str | None = None) -> list[str]:
+    def words(
+        self, agent: str, *task: str, name: str = "-", cwd: Path | str | None = None, options: Sequence[str] = ()
+    ) -> list[str]:
         """The command line of a spawn on vps."""
         where = ("--broker", "vps", "--cwd", str(cwd or self.vps.work))
-        return ["spawn", name, agent, *where, *(("--", *task) if agent == "exec" else task)]
+        return ["spawn", name, agent, *where, *options, *(("--", *task) if agent == "exec" else task)]
 
     def shell(self, script: str, *options: str, name: str = "-", status: int | None = None) -> dict[str, Any]:
         """Run a script on vps and wait for its end; the spawn's document."""

@@ -123,8 +123,9 @@ def test_promise_4_failure_is_never_dressed_as_success(granted: Scene) -> None:
 def test_promise_5_default_deny(two: Scene) -> None:
     """With an empty allowlist nothing remote runs, whatever is asked for, and nobody may grant it to himself."""
     mark = two.vps.work / fresh("must-not-exist")
-    for words in (two.words("shell", f"touch {mark}"), two.words("exec", "touch", str(mark)), two.words("claude", "x")):
-        assert relay_json(two.laptop, *words, "--wait", status=125)["error"]["code"] == "no_grant"
+    for work in (("shell", f"touch {mark}"), ("exec", "touch", str(mark)), ("claude", "x")):
+        words = two.words(*work, options=("--wait",))
+        assert relay_json(two.laptop, *words, status=125)["error"]["code"] == "no_grant"
     # a grant that laptop writes down is about laptop, not about vps
     relay(two.laptop, "trust", "allow", "vps", "--profile", "full", "--dir", "/")
     assert two.shell(f"touch {mark}", status=125)["error"]["code"] == "no_grant"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from relay.core.states import State
+from relay.core.states import TERMINAL, State
 from relay.store.spawn_rows import SpawnRow
 
 
@@ -41,9 +41,9 @@ def acknowledgement(row: SpawnRow, target: str, linked: bool, last_seen: int | N
         last_seen: when it was last linked, or None.
         now: milliseconds since 1970.
     """
+    if row.stop_requested and row.state not in TERMINAL:
+        return f"Stop queued: {absence(target, last_seen, now)}." if not linked else f"Being stopped on {target}."
     if row.state is State.QUEUED:
-        if row.stop_requested:
-            return f"Stop queued: {absence(target, last_seen, now)}." if not linked else f"Stop sent to {target}."
         if linked:
             return f"Sent to {target}; no word yet."
         return f"Queued: {absence(target, last_seen, now)}; it starts when {target} is back."

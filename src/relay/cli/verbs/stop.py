@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from relay.api import routes
 from relay.cli import speech
-from relay.cli.spawn_lines import has_ended, outcome, title
+from relay.cli.clean import clean
+from relay.cli.spawn_lines import has_ended, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,5 +18,5 @@ def run(invocation: Invocation, *, spawn: str) -> int:
     if invocation.json:
         speech.document(stopped)
     else:
-        speech.say(outcome(stopped) if has_ended(stopped) else f"{title(stopped)} is being stopped")
+        speech.say(clean(outcome(stopped) if has_ended(stopped) else stopped["ack"]))
     return 0
