@@ -65,7 +65,7 @@ class Members:
         Raises:
             Misuse: `unknown_broker`, or `ambiguous` with the candidates.
         """
-        if text is None or text == self.own_name:
+        if text is None:
             return self.own
         found = self._candidates(text)
         if len(found) == 1:
@@ -73,7 +73,8 @@ class Members:
         raise self._ambiguous(text, found) if found else self._unknown(text)
 
     def _candidates(self, text: str) -> list[BrokerId]:
-        named = [member.id for member in self.others if member.name == text]
+        own = [self.own] if text == self.own_name else []
+        named = own + [member.id for member in self.others if member.name == text]
         prefix = text.replace("-", "").lower()
         everyone = [self.own, *(member.id for member in self.others)]
         return named or ([each for each in everyone if each.startswith(prefix)] if len(prefix) >= 4 else [])

@@ -50,12 +50,15 @@ _WORDS = {
     "timeout_s": "a timeout is more than 0 and at most 30 days, in seconds",
     "labels": "labels are at most 32 short texts by name",
     "requested_by": "it is a short text",
+    "broker": "a broker is named by a text: its name, or the beginning of its id",
 }
 
 
 def _text(body: dict[str, Any], key: str, default: str = "") -> str:
-    value = body.get(key, default)
-    return value if isinstance(value, str) else default
+    value = body.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _bad(key)
+    return default if value is None else value
 
 
 def _encodable(text: str) -> bool:
@@ -84,7 +87,11 @@ def check_operation(body: dict[str, Any]) -> str:
     """
     operation = body.get("operation")
     if not ids.is_operation(operation):
-        raise Misuse("the request has no operation id", why="each POST carries one, so that a retry acts once")
+        raise Misuse(
+            "the request has no operation id" if operation is None else "that cannot be an operation id",
+            why="each POST carries one, so that a retry acts once: 1 to 128 letters, digits and . _ : / + = -",
+            hint="choose another --idempotency-key, or none",
+        )
     return str(operation)
 
 
@@ -100,7 +107,8 @@ def read_order(body: dict[str, Any], members: Members, now: int) -> Order:
         Misuse: a field is missing or wrong; the sentence names it.
     """
     operation = check_operation(body)
-    target = members.resolve(body.get("broker") if isinstance(body.get("broker"), str) else None)
+    # None is this machine; anything else that is no text must not become this machine by accident
+    target = members.resolve(None if body.get("broker") is None else _text(body, "broker"))
     request = _request(body, target == members.own, now)
     content = request.to_content()
     bad = "task" if not _encodable(request.task) else first_bad_field(content)
@@ -123,7 +131,7 @@ def _request(body: dict[str, Any], local: bool, now: int) -> SpawnRequest:
         expires=now + _ttl(body),
         argv=tuple(argv),
         cwd=body.get("cwd") or (body.get("caller_cwd") if local else None),
-        mode=body.get("mode") or "edit",
+        mode=_text(body, "mode", "edit"),
         model=body.get("model"),
         timeout_s=body.get("timeout_s"),
         labels=body.get("labels") or {},

@@ -71,20 +71,20 @@ class Attempting:
         """The attempt folder of that name, there or not."""
         return Attempt.open(self._root, name)
 
-    async def run(self, plan: Plan, is_stopping: Callable[[], bool], heard: Heard) -> End:
+    async def run(self, plan: Plan, stopping: Callable[[], str | None], heard: Heard) -> End:
         """Prepare, launch and follow an attempt to its end.
 
         Args:
             plan: what to run.
-            is_stopping: whether a stop was asked for before the folder was there to hold it.
+            stopping: who asked for a stop before the folder was there to hold it, or None.
             heard: told of the start and of output.
         """
         try:
             attempt = await asyncio.to_thread(self._prepare, plan)
         except OSError as fault:
             return Unlaunchable(_no_folder(fault))
-        if is_stopping():
-            await asyncio.to_thread(attempt.request_stop)
+        if (by := stopping()) is not None:
+            await asyncio.to_thread(attempt.request_stop, by)
         try:
             shim = await self._launcher.launch(self._spec(plan, attempt))
         except LaunchFenced:

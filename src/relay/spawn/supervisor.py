@@ -79,7 +79,7 @@ class Supervisor:
         self._agents = agents
         self._judge = judge
         self._limits = limits
-        self._stopping: set[str] = set()
+        self._stopping: dict[str, str] = {}
         self._starting: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
         self.growth = growth
@@ -160,7 +160,7 @@ class Supervisor:
             _log.error("work on a spawn failed; it is taken up at the next start", exc_info=error)
 
     async def _ask_to_stop(self, row: SpawnRow, by: str) -> None:
-        self._stopping.add(row.id)
+        self._stopping[row.id] = by
         attempt = self._attempting.folder(folder_name(row.id, row.attempt))
         try:
             await asyncio.to_thread(attempt.request_stop, by)
@@ -175,7 +175,7 @@ class Supervisor:
             await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
             return
         heard = Hearing(self, row, reading)
-        end = await self._attempting.run(plan, lambda: row.id in self._stopping, heard)
+        end = await self._attempting.run(plan, lambda: self._stopping.get(row.id), heard)
         heard.over()
         await self._ended(row, end, reading)
 
@@ -222,7 +222,7 @@ class Supervisor:
             self._start_waiting(entry)
 
         await self._commit_for_sure(decide)
-        self._stopping.discard(row.id)
+        self._stopping.pop(row.id, None)
         self.growth.grew(row.id)
 
     async def _requeue(self, row: SpawnRow) -> None:
