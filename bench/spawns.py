@@ -29,7 +29,8 @@ MANY_WITHIN = 30.0
 
 def _order(target: Node) -> SpawnOrder:
     words = ["/bin/true"]
-    return {"name": "-", "agent": "exec", "task": "", "argv": words, "broker": target.name, "cwd": str(target.work)}
+    place: SpawnOrder = {"broker": target.name, "cwd": str(target.work)}
+    return {"name": "-", "agent": "exec", "task": "", "argv": words, "wait_s": 30.0, **place}
 
 
 def _check(spawn: Mapping[str, Any]) -> None:
@@ -44,8 +45,7 @@ def round_trip(origin: Node, target: Node) -> Spread:
 
 
 def _once(control: Control, target: Node) -> None:
-    accepted = control.post("spawns", dict(_order(target)))
-    _check(control.wait(accepted["id"]))
+    _check(control.post("spawns", dict(_order(target))))
 
 
 def whole_command(origin: Node, target: Node) -> Spread:
@@ -55,8 +55,7 @@ def whole_command(origin: Node, target: Node) -> Spread:
 
 
 async def _asked(client: AsyncClient, order: SpawnOrder) -> None:
-    accepted = await client.ask(routes.spawn(order))
-    ended: Spawn = await client.ask(routes.wait(accepted["id"]))
+    ended: Spawn = await client.ask(routes.spawn(order))
     _check(ended)
 
 

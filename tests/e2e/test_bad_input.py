@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -150,13 +151,13 @@ WRONG_HTTP = {
 
 @pytest.mark.parametrize("wrong", WRONG_HTTP)
 def test_wrong_http_on_the_control_socket(two: Scene, wrong: str) -> None:
-    import socket
-
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(str(two.laptop.socket))
         connection.sendall(WRONG_HTTP[wrong])
-        head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 4"), head
     if wrong not in ("no HTTP", "a wrong length"):
         assert json.loads(body or b"{}")["error"]["code"]

@@ -140,8 +140,27 @@ class Home:
 
     @property
     def is_set_up(self) -> bool:
-        """Whether `relay init` or `relay join` has been here."""
-        return os.path.exists(self.workspace_key)
+        """Whether `relay init` or `relay join` has been here.
+
+        Raises:
+            LocalFault: nobody can say, because this user may not look; that is not the same as no.
+        """
+        try:
+            os.stat(self.workspace_key)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as fault:
+            raise self._unreadable(fault) from None
+        return True
+
+    def _unreadable(self, fault: OSError) -> Exception:
+        from relay.core.errors import LocalFault
+
+        return LocalFault(
+            f"the home {self.path} cannot be read",
+            why=fault.strerror or str(fault),
+            hint=f"ls -ld {_quoted(self.path)}; run relay as the user whose home it is",
+        )
 
     @property
     def socket(self) -> str:

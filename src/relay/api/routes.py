@@ -101,8 +101,8 @@ def spawns(everything: bool = False, broker: str | None = None, limit: int | Non
 
 
 def spawn(request: shapes.SpawnOrder) -> Call[shapes.Spawn]:
-    """Run something; answered as soon as the request is durable."""
-    return Call("spawns", _operation(None) | dict(request))
+    """Run something; answered as soon as the request is durable, or with `wait_s` when it has ended."""
+    return Call("spawns", _operation(None) | dict(request), patience_s=request.get("wait_s", 0) + ANSWER_S)
 
 
 def show(ref: str) -> Call[shapes.Spawn]:

@@ -104,6 +104,7 @@ class SpawnOrder(TypedDict, total=False):
         cwd: a folder on the target, or `new`.
         caller_cwd: for a local spawn without `cwd`: where the person stands.
         argv: for the agent `exec` alone.
+        wait_s: answer when it has ended or needs a person, or after so many seconds; else at once.
     """
 
     operation: str
@@ -120,6 +121,7 @@ class SpawnOrder(TypedDict, total=False):
     labels: dict[str, str]
     ttl_s: float | None
     requested_by: str
+    wait_s: float
 
 
 class SelfNamed(Named):

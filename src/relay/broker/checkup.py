@@ -89,9 +89,10 @@ class Checkup:
     def _agents_found(self) -> list[dict[str, Any]]:
         path = os.environ.get("PATH", os.defpath)
         found = shutil.which("claude", path=path)
-        listed = ", ".join(self._agents.names())
+        fault = self._agents.fault()
+        told = f"{fault.message}: {fault.why}" if fault else ", ".join(self._agents.names())
         return [
-            check("agents", True, listed),
+            check("agents", fault is None, told, fault.hint if fault else ""),
             check("claude", True, found or "not installed on this machine; spawns of it fail here with missing_binary"),
         ]
 

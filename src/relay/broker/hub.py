@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from relay.core.states import TERMINAL, State
@@ -79,10 +80,8 @@ class Hub:
             look: reads what is known now.
             seconds: after these, None.
         """
-        watcher = asyncio.Event()
-        self._watchers.setdefault(spawn, set()).add(watcher)
         deadline = asyncio.get_running_loop().time() + seconds
-        try:
+        with self.watching(spawn) as watcher:
             while True:
                 watcher.clear()
                 if (found := await look()) is not None or self._closed:
@@ -92,11 +91,16 @@ class Hub:
                     await asyncio.wait_for(watcher.wait(), max(left, 0))
                 except TimeoutError:
                     return None
-        finally:
-            self._unwatch(spawn, watcher)
 
-    def _unwatch(self, spawn: str, watcher: asyncio.Event) -> None:
-        watchers = self._watchers[spawn]
-        watchers.discard(watcher)
-        if not watchers:
-            del self._watchers[spawn]
+    @contextlib.contextmanager
+    def watching(self, spawn: str) -> Iterator[asyncio.Event]:
+        """An event that is set when the spawn ends or needs a person."""
+        watcher = asyncio.Event()
+        self._watchers.setdefault(spawn, set()).add(watcher)
+        try:
+            yield watcher
+        finally:
+            watchers = self._watchers[spawn]
+            watchers.discard(watcher)
+            if not watchers:
+                del self._watchers[spawn]

@@ -67,7 +67,10 @@ class Outbox:
         return [row for row in rows if row.tried or row.id in standing]
 
     def receipted(self, peer: BrokerId, ids: Sequence[bytes], now: int) -> None:
-        """The recipient has these envelopes durably: close their rows with the next commit."""
+        """The recipient has these envelopes durably: close their rows with the next commit.
+
+        A crash before that sends them again, and they are deduped.
+        """
         self.window(peer).receipted(ids)
 
         def close(tx: Tx) -> None:
@@ -75,7 +78,7 @@ class Outbox:
                 if line.kind == Kind.SPAWN and line.spawn is not None:
                     spawns.delivered(tx, line.spawn, now)
 
-        self._store.write_soon(close)
+        self._store.write_lazily(close)
 
     def link_lost(self, peer: BrokerId) -> None:
         """Nothing in flight to that peer can be counted on."""

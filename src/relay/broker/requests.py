@@ -167,14 +167,21 @@ class Requests:
         self._supervisor = supervisor
         self._outbox = outbox
 
-    async def spawn(self, body: dict[str, Any]) -> SpawnRow:
+    def read(self, body: dict[str, Any]) -> Order:
+        """The order in a client's JSON.
+
+        Raises:
+            Misuse: a field is missing or wrong.
+        """
+        return read_order(body, self._members, self._journal.clock())
+
+    async def spawn(self, order: Order) -> SpawnRow:
         """Accept an order; when this returns it is on disk.
 
         Raises:
-            Misuse: the order is wrong, or its name is in use.
+            Misuse: its name is in use, or its operation id was used for something else.
             LocalFault: the store or the outbox is full.
         """
-        order = read_order(body, self._members, self._journal.clock())
         return await self._journal.commit(lambda entry: self._accept(entry, order))
 
     def _accept(self, entry: Entry, order: Order) -> SpawnRow:

@@ -208,7 +208,11 @@ class Attempt:
                 record, the attempt is recovered: fenced if nobody is about to start it.
         """
         with watcher.folder(self.folder) as changes:
-            return await _Following(self, watcher, changes, on_event).to_the_end(shim)
+            following = _Following(self, watcher, changes, on_event)
+            try:
+                return await following.to_the_end(shim)
+            finally:
+                following.close()
 
 
 class _Following:
@@ -227,6 +231,7 @@ class _Following:
         self._on_event = on_event
         self._started = False
         self._offset = 0
+        self._fd: int | None = None
 
     async def to_the_end(self, shim: int | None) -> Exited | Vanished:
         end = await self._while_it_lives(shim)
@@ -257,12 +262,32 @@ class _Following:
     def _end(self) -> Exited | None:
         """Tell what is new; the end where it has come."""
         # The record first: what the log holds when the exit is written is then told before it.
-        now = self._attempt.read()
-        if now.started and not self._started:
+        page = self._page()
+        started = None if self._started else _slot(page, record.STARTED)
+        end = _slot(page, record.EXIT)
+        if started:
             self._started = True
-            self._on_event(now.started)
+            self._on_event(_pick(Started, started))
         self._tell_output()
-        return Exited(now.exit, now.stopped_by) if now.exit else None
+        if end is None:
+            return None
+        stop = _slot(page, record.STOP)
+        return Exited(_typed_exit(end), str((stop or {}).get("by", "")))
+
+    def _page(self) -> bytes:
+        # One descriptor for the whole attempt: this is looked at on every sign of life.
+        if self._fd is None:
+            try:
+                self._fd = os.open(self._attempt.folder / layout.RECORD, os.O_RDONLY)
+            except FileNotFoundError:
+                return b""
+        return os.pread(self._fd, record.RECORD_BYTES, 0)
+
+    def close(self) -> None:
+        """Let go of the record."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
     def _tell_output(self) -> None:
         try:
@@ -281,6 +306,10 @@ def _same_shim(intent: Intent) -> bool:
 def _tell(now: Record) -> None:
     if now.intent and now.exit is None and now.intent.boot == processes.boot_id():
         processes.signal_exactly(now.intent.shim, now.intent.ticks, signal.SIGTERM)
+
+
+def _slot(page: bytes, number: int) -> dict[str, Any] | None:
+    return record.decode(page[number * record.SLOT_BYTES : (number + 1) * record.SLOT_BYTES])
 
 
 def _typed(slots: list[dict[str, Any] | None]) -> Record:

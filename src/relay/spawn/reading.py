@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from relay.core.spawning import MAX_TAIL
@@ -9,6 +10,7 @@ from relay.spawn import transcript
 from relay.spawn.agents.agent import Finding, PlainReader, Reader
 
 STEP = 1024 * 1024
+SMALL = 64 * 1024
 
 
 class LogReading:
@@ -39,6 +41,18 @@ class LogReading:
         except FileNotFoundError:
             return said
         return said
+
+    async def conclude(self, exit_code: int) -> tuple[Finding, str]:
+        """The finding and the tail; off the loop where there is much to read."""
+        if isinstance(self._reader, PlainReader) and self._size() <= SMALL:
+            return self.finding(exit_code), self.tail()
+        return await asyncio.to_thread(lambda: (self.finding(exit_code), self.tail()))
+
+    def _size(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def finding(self, exit_code: int) -> Finding:
         """What the whole output says about the end. Blocks while it reads the rest."""

@@ -200,8 +200,7 @@ class Supervisor:
         self._starting.discard(row.id)
         match end:
             case Exited(record, by):
-                finding = await asyncio.to_thread(reading.finding, record.exit_code or 0)
-                tail = await asyncio.to_thread(reading.tail)
+                finding, tail = await reading.conclude(record.exit_code or 0)
                 outcome = outcome_of(row.id, record, finding, tail, self._timeout(row), by)
                 await self._finish(row, outcome, dataclasses.asdict(record))
             case Vanished(_, survivors):

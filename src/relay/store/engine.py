@@ -84,6 +84,14 @@ class Store:
         """
         self._writer.submit(op, None)
 
+    def write_lazily(self, op: Callable[[Tx], object]) -> None:
+        """Run an op with the next batch, or in 50 ms; for tidying that is worth no commit of its own.
+
+        Raises:
+            LocalFault: the store is closed.
+        """
+        self._writer.submit_lazily(op)
+
     async def all(self, query: Query[T], /, **params: Any) -> list[T]:
         """Every row of a query, as of the last commit."""
         return [query.row(found) for found in await self._readers.rows(query.sql, params)]

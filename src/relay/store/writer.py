@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from relay.store import faults
 from relay.store.query import Tx
 
 MAX_BATCH = 512  # ops; bounds how long the first caller of a flood waits, and the size of one transaction
+LINGER_S = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -31,6 +33,10 @@ class _Job:
     done: asyncio.Future[Any] | None
     outcome: Any = None
     error: BaseException | None = None
+
+
+def _nothing(tx: Tx) -> None:
+    return None
 
 
 def _settle(jobs: list[_Job]) -> None:
@@ -58,6 +64,7 @@ class Writer:
         self._path = path
         self._loop = loop
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lazy: deque[_Job] = deque()
         self._ended: asyncio.Future[None] = loop.create_future()
         self._closing = False
         # a daemon, so that a process that failed before close() still exits; nothing acknowledged is in its hands
@@ -77,6 +84,22 @@ class Writer:
         if self._closing:
             raise faults.closed(self._path)
         self._queue.put(_Job(op, done))
+
+    def submit_lazily(self, op: Callable[[Tx], Any]) -> None:
+        """Hand over an op that may wait for the next batch, at most 50 ms; what it does may be lost in a crash.
+
+        Raises:
+            LocalFault: the store is closed.
+        """
+        if self._closing:
+            raise faults.closed(self._path)
+        self._lazy.append(_Job(op, None))
+        if len(self._lazy) == 1:
+            self._loop.call_later(LINGER_S, self._hurry)
+
+    def _hurry(self) -> None:
+        if self._lazy and not self._closing:
+            self._queue.put(_Job(_nothing, None))
 
     async def close(self) -> None:
         """Commit what was handed over before, close the connection, end the thread."""
@@ -105,6 +128,8 @@ class Writer:
         """All that waits, at least one; and whether there may be more after it."""
         batch: list[_Job] = []
         job = self._queue.get()
+        while self._lazy:
+            batch.append(self._lazy.popleft())
         with contextlib.suppress(Empty):
             while job is not None:
                 batch.append(job)

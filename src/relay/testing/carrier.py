@@ -258,10 +258,10 @@ class MemoryNetwork:
         self._listeners[ids.broker_id(public)] = (public, welcome)
 
     def leave(self, broker: BrokerId) -> None:
-        """Take no more in, and lose what there is."""
+        """Take no more in, and lose what there is; of what a partition holds, the other side does not hear."""
         self._listeners.pop(broker, None)
         for pair, connection in self._connections:
-            if broker in pair:
+            if broker in pair and not connection.there.held:
                 connection.cut()
 
     async def dial(self, own_public: bytes, peer: BrokerId) -> Carrier:

@@ -104,9 +104,8 @@ class Control:
         return answer
 
     def spawns(self) -> list[dict[str, Any]]:
-        """Every spawn this broker knows of, the ended ones too."""
-        answer = self.get("spawns?all=1&limit=1000000")
-        rows: list[dict[str, Any]] = answer if isinstance(answer, list) else answer["spawns"]
+        """The spawns this broker knows of, the ended ones too, newest first; as many as it lists."""
+        rows: list[dict[str, Any]] = self.get("spawns?all=1")
         return rows
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 
 from relay.testing import processes
 from relay.testing.node import DAEMON, Node, NotReady
@@ -124,12 +125,24 @@ def exercise(trial: Trial, point: str, when: str, rng: random.Random) -> None:
     trial.settle(SETTLED_WITHIN)
 
 
+def _await_link(origin: Node, target: Node) -> None:
+    """Wait until the two are linked, or one has died: what is asked earlier may be taken back before it is sent."""
+
+    def linked_or_dead() -> bool:
+        return not (origin.running and target.running) or origin.status()["links"] > 0
+
+    with suppress(TimeoutError, OSError, HTTPException):
+        processes.wait_until(linked_or_dead, REACHED_WITHIN, "the link")
+
+
 def _burst(
     trial: Trial, origin: Node, target: Node, pool: ThreadPoolExecutor, answers: list[Future[None]], peer_away: bool
 ) -> bool:
     """Ask for one task of each shape; whether one of the two brokers has died of it."""
     if peer_away:
         target.stop()
+    else:
+        _await_link(origin, target)
     asked = [pool.submit(trial.submit, ticket) for ticket in _tasks(trial, origin, target)]
     answers += asked
     if peer_away:

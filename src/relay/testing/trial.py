@@ -11,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import http.client
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from relay.store.engine import Store
 from relay.testing import processes
+from relay.testing.control import Control, ControlError
 from relay.testing.mesh import Mesh, ProcessesLeft
 from relay.testing.node import Node
 from relay.testing.tickets import Ticket
@@ -24,7 +27,13 @@ TERMINAL = frozenset({"completed", "failed", "timed_out", "cancelled", "rejected
 ANSWER_WITHIN = 60.0
 TASKS_GONE_WITHIN = 5.0
 _NO_ANSWER = (OSError, http.client.HTTPException)
-_NOTHING = {"state": "unknown", "reason": "no such spawn", "error": None, "exit_code": None, "signal": None}
+_NOTHING: dict[str, Any] = {
+    "state": "unknown",
+    "reason": "no such spawn",
+    "error": None,
+    "exit_code": None,
+    "signal": None,
+}
 
 
 @dataclass(slots=True)
@@ -71,50 +80,58 @@ class Trial:
 
         return processes.wait_until(ask, ANSWER_WITHIN, f"an answer of {node.name} about {route}", 0.05) or {}
 
-    @staticmethod
-    def _rows(node: Node) -> dict[str, dict[str, Any]]:
-        with node.control() as control:
-            return {row["id"]: row for row in control.spawns()}
-
-    def _places(self, ticket: Ticket, rows: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    def _places(self, ticket: Ticket, controls: dict[str, Control]) -> dict[str, dict[str, Any]]:
         """A task's row at its origin and at its target, by the node's name.
 
         What was stopped before it was ever sent, its target never hears of: there the origin's word stands alone.
         """
         names = {ticket.origin.name, ticket.target.name}
-        found = {name: rows[name].get(ticket.spawn, _NOTHING) for name in sorted(names)}
+        found = {name: _row(controls[name], ticket.spawn) for name in sorted(names)}
         if ticket.is_to_be_stopped and found[ticket.origin.name]["state"] == "cancelled":
             found = {name: row for name, row in found.items() if row is not _NOTHING}
         return found
 
-    def _unsettled(self) -> list[str]:
-        rows = {node.name: self._rows(node) for node in self.nodes}
+    @contextmanager
+    def _connected(self) -> Iterator[dict[str, Control]]:
+        with ExitStack() as stack:
+            yield {node.name: stack.enter_context(node.control()) for node in self.nodes}
+
+    def _unsettled(self, tickets: list[Ticket], controls: dict[str, Control]) -> list[tuple[Ticket, str]]:
+        """Which of these tasks are not terminal everywhere, and how they stand."""
         return [
-            f"{ticket.name} ({ticket.shape}) is {row['state']} at {place}: {row['reason']}"
-            for ticket in self.tickets
-            for place, row in self._places(ticket, rows).items()
+            (ticket, f"{ticket.name} ({ticket.shape}) is {row['state']} at {place}: {row['reason']}")
+            for ticket in tickets
+            for place, row in self._places(ticket, controls).items()
             if row["state"] not in TERMINAL
         ]
 
     def settle(self, within: float) -> None:
         """Wait until every task is terminal on both sides."""
-        try:
-            processes.wait_until(lambda: not self._unsettled(), within, "terminal states", every=0.1)
-        except TimeoutError:
-            self.violations += self._unsettled()
+        with self._connected() as controls:
+            left = self._unsettled(self.tickets, controls)
+
+            def settled() -> bool:
+                # a terminal state is for ever (`judge` looks again), so that only the others are asked about
+                left[:] = self._unsettled(list({id(ticket): ticket for ticket, _ in left}.values()), controls)
+                return not left
+
+            try:
+                processes.wait_until(settled, within, "terminal states", every=0.1)
+            except TimeoutError:
+                self.violations += [how for _, how in left]
 
     def judge(self) -> None:
         """Compare what the brokers say with each other and with the marks."""
-        rows = {node.name: self._rows(node) for node in self.nodes}
-        for ticket in self.tickets:
-            places = self._places(ticket, rows)
-            at_origin = places[ticket.origin.name]
-            self.states[at_origin["state"]] += 1
-            self.violations += ticket.violations(at_origin, places.get(ticket.target.name, at_origin))
-        for node in self.nodes:
-            asked = {ticket.spawn for ticket in self.tickets if node in (ticket.origin, ticket.target)}
-            if foreign := rows[node.name].keys() - asked:
-                self.violations.append(f"{node.name} knows spawns nobody was told of: {sorted(foreign)}")
+        with self._connected() as controls:
+            for ticket in self.tickets:
+                places = self._places(ticket, controls)
+                at_origin = places[ticket.origin.name]
+                self.states[at_origin["state"]] += 1
+                self.violations += ticket.violations(at_origin, places.get(ticket.target.name, at_origin))
+            for name, control in controls.items():
+                asked = {ticket.spawn for ticket in self.tickets}
+                if foreign := {row["id"] for row in control.spawns()} - asked:
+                    self.violations.append(f"{name} knows spawns nobody was told of: {sorted(foreign)}")
         self._look_for_tasks()
 
     def _look_for_tasks(self) -> None:
@@ -136,6 +153,16 @@ class Trial:
             self.violations += [f"{node.name}'s store: {problem}" for problem in problems]
             if "Traceback (most recent call last)" in node.log():
                 self.violations.append(f"{node.name} wrote a traceback:\n{node.log_tail()}")
+
+
+def _row(control: Control, spawn: str) -> dict[str, Any]:
+    try:
+        row: dict[str, Any] = control.get(f"spawns/{spawn}")
+    except ControlError as error:
+        if error.code != "unknown_spawn":
+            raise
+        return _NOTHING
+    return row
 
 
 async def _integrity(node: Node) -> list[str]:

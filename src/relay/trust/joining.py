@@ -12,7 +12,7 @@ from pathlib import Path
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-from relay.core.errors import Code, Misuse, Unreachable
+from relay.core.errors import Code, Refused, Unreachable
 from relay.core.hello import NONCE_BYTES
 from relay.core.ids import BrokerId
 from relay.core.pairing import MAX_ANSWER, InviteLink, parse_link
@@ -52,8 +52,8 @@ async def join(home: HomeFiles, text: str, name: str, addresses: Sequence[str]) 
         addresses: where this broker will listen, `host:port`.
 
     Raises:
-        Misuse: `bad_invite`, or `workspace_populated`.
-        Refused: `invite_refused`.
+        Misuse: `bad_invite`.
+        Refused: `invite_refused`, or `workspace_populated`.
         Unreachable: the inviter did not answer.
         PeerFault: who answered is not the inviter.
     """
@@ -69,7 +69,7 @@ def _require_empty(home: HomeFiles, link: InviteLink) -> None:
     roster = present_roster(home)
     if roster is None or len(roster.members) <= 1 or link.inviter in roster.members:
         return
-    raise Misuse(
+    raise Refused(
         "this machine is in a workspace with other brokers already",
         code=Code.WORKSPACE_POPULATED,
         why=f"it has {len(roster.members)} members; joining another one would cut them off",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -103,6 +105,13 @@ def _flag(request: Request, name: str) -> bool:
     return request.query_params.get(name, "0") in ("1", "true")
 
 
+def _seconds_to_wait(body: dict[str, Any]) -> float:
+    seconds = body.get("wait_s") or 0
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds <= MAX_WAIT_S:
+        raise Misuse("wait_s is out of range", why=f"it lies between 0 and {MAX_WAIT_S:g} seconds")
+    return float(seconds)
+
+
 class Control:
     """The endpoints over one broker."""
 
@@ -140,8 +149,23 @@ class Control:
         return _json([self._broker.views.line(row) for row in await self._broker.unfinished()])
 
     async def spawn(self, request: Request) -> Response:
-        row = await self._broker.requests.spawn(await _body(request))
+        body = await _body(request)
+        seconds = _seconds_to_wait(body)
+        order = self._broker.requests.read(body)
+        # watched before it is accepted, so that no end of it can be missed
+        with self._broker.hub.watching(order.request.id) as decided:
+            row = await self._broker.requests.spawn(order)
+            if seconds:
+                row = await self._end_of(row, order.request.id, decided, seconds)
         return _json(self._broker.views.spawn(row), 201)
+
+    async def _end_of(self, row: SpawnRow, minted: str, decided: asyncio.Event, seconds: float) -> SpawnRow:
+        if row.id != minted:
+            return await self._decided(row, seconds)
+        if row.state not in TERMINAL:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(decided.wait(), seconds)
+        return await self._broker.store.one(BY_ID, id=row.id) or row
 
     async def show(self, request: Request) -> Response:
         return _json(self._broker.views.spawn(await self._found(request)))

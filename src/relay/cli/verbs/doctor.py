@@ -28,7 +28,7 @@ def run(invocation: Invocation) -> int:
     """Examine the home's files and, where it runs, let the broker examine itself."""
     home = invocation.home
     checks = [_python(), _set_up(home)]
-    if home.is_set_up:
+    if _can_be_looked_into(home):
         own = [*map(_key, (home.identity_key, home.workspace_key)), *_files(home)]
         said = _broker(invocation)
         names = {each["name"] for each in said}
@@ -57,9 +57,19 @@ def _python() -> Check:
     return _check("python", sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or later")
 
 
+def _can_be_looked_into(home: Home) -> bool:
+    try:
+        return home.is_set_up
+    except RelayError:
+        return False
+
+
 def _set_up(home: Home) -> Check:
-    if not home.is_set_up:
-        return _check("home", False, f"{home.path} holds no broker", home.command("init"))
+    try:
+        if not home.is_set_up:
+            return _check("home", False, f"{home.path} holds no broker", home.command("init"))
+    except RelayError as fault:
+        return _check("home", False, f"{fault.message}: {fault.why}", fault.hint)
     mode = stat.S_IMODE(os.stat(home.path).st_mode)
     return _check("home", not mode & 0o077, f"{home.path}, mode {mode:04o}", f"chmod 700 {home.path}")
 

@@ -159,6 +159,14 @@ class Agents:
             self._templates = load_templates(self._path)
             self._stamp = stamp
 
+    def fault(self) -> LocalFault | None:
+        """What is wrong with `agents.toml`, or None."""
+        try:
+            self._refresh()
+        except LocalFault as fault:
+            return fault
+        return None
+
     def names(self) -> list[str]:
         """All names, sorted; the presets alone where `agents.toml` is broken."""
         try:

@@ -55,6 +55,8 @@ def decode(slot: bytes) -> dict[str, object] | None:
     if len(slot) < _HEAD.size:
         return None
     length, check = _HEAD.unpack_from(slot)
+    if length == 0:
+        return None
     payload = slot[_HEAD.size : _HEAD.size + length]
     if not 0 < length <= ROOM or len(payload) != length or crc32(payload) != check:
         return None

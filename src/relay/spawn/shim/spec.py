@@ -14,6 +14,7 @@ WIRE = struct.Struct("!II")
 GRACE_CAP_S = 2.5
 """Longest time for the agent's own way to stop: TERM (1 s) and KILL (1 s) follow within 5 s (promise 9)."""
 MARKER = "RELAY_ATTEMPT"
+_SIGNALS = frozenset(map(int, signal.valid_signals()))
 
 
 class Spec:
@@ -63,7 +64,7 @@ class Spec:
     def _fault_of_settings(self) -> str | None:
         if any(not name or "=" in name for name in self.env):
             return "an environment variable without a proper name"
-        if self.stop_signal not in signal.valid_signals():
+        if self.stop_signal not in _SIGNALS:
             return f"no such signal: {self.stop_signal}"
         if self.timeout_s is not None and not self.timeout_s > 0:
             return f"a timeout that is not positive: {self.timeout_s}"

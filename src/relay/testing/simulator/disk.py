@@ -105,6 +105,7 @@ class Disk:
         self._waiting: list[tuple[Operation, Then | None, bool]] = []
         self._busy = False
         self._life = 0
+        self._told_at = 0
 
     def submit(self, operation: Operation, then: Then | None = None, *, may_fail: bool = False) -> None:
         """Run an operation with the next commit, and tell its caller some time after.
@@ -130,7 +131,10 @@ class Disk:
         ]
         heard = [(then, outcome) for then, outcome in told if then is not None]
         if heard:
-            self._timeline.after(self._timeline.between(0, 2), self._tell, life, heard)
+            # in the order of the commits: one thread writes, and one loop hears of it
+            line = self._timeline
+            self._told_at = max(self._told_at, line.now + line.between(0, 2))
+            line.after(self._told_at - line.now, self._tell, life, heard)
 
     def _tell(self, life: int, heard: list[tuple[Then, Any]]) -> None:
         for then, outcome in heard:

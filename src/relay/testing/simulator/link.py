@@ -154,6 +154,8 @@ class SimLink:
         self.broker.disk.submit(mark, lambda standing: self._marked(rows, unmarked, standing), may_fail=True)
 
     def _marked(self, rows: list[Outgoing], unmarked: set[bytes], standing: Any) -> None:
+        if self.ended:
+            return
         if standing is FAILED:
             # the real one ends the link: what cannot be marked must not be sent
             self.over()

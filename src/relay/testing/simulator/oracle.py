@@ -94,45 +94,33 @@ class Oracle:
     @property
     def quiet(self) -> bool:
         """Whether nothing waits and nothing is unfinished."""
-        return self.waiting == 0 and self.unfinished == 0 and all(map(self._is_settled, self.brokers))
+        return self.waiting == 0 and self.unfinished == 0
 
-    def _is_settled(self, broker: SimBroker) -> bool:
-        others = (other for other in self.brokers if other is not broker)
-        return all(broker.is_linked(other.number) for other in others) and all(
-            broker.roster.head == other.roster.head for other in self.brokers
-        )
-
-    def check_quiet(self) -> None:
-        """What must hold once the network is whole, everybody is up, and nothing moves.
-
-        Raises:
-            Violation: it does not.
-        """
-        if self.waiting or self.unfinished:
+    def wrong_when_quiet(self) -> str:
+        """What does not hold though the network is whole, everybody is up and nothing moves; empty where all does."""
+        if not self.quiet:
             rows = [row.mail for broker in self.brokers for row in broker.disk.tables.outbox.values()]
-            raise Violation(f"still waiting: {rows}; {self.unfinished} spawns without an end")
-        for spawn, (origin, target) in self.accepted.items():
-            self._check_copy(spawn, origin, target)
-        for broker in self.brokers:
-            self._check_links(broker)
+            return f"still waiting: {rows}; {self.unfinished} spawns without an end"
+        wrong = (self._wrong_copy(spawn, *ends) for spawn, ends in self.accepted.items())
+        return next(filter(None, wrong), "") or next(filter(None, map(self._wrong_link, self.brokers)), "")
 
-    def _check_copy(self, spawn: str, origin: int, target: int) -> None:
+    def _wrong_copy(self, spawn: str, origin: int, target: int) -> str:
         copy = self.brokers[origin].disk.tables.copies[spawn]
         row = self.brokers[target].disk.tables.spawns.get(spawn)
         if row is None:
-            if spawn not in self.withdrawn or copy.state is not State.CANCELLED:
-                raise Violation(f"{spawn} was accepted and is nowhere; its origin says {copy.state}")
-        elif (copy.state, copy.order) != (row.state, (row.attempt, row.seq)):
-            raise Violation(f"the copy of {spawn} is {copy}, the original {row}")
+            taken_back = spawn in self.withdrawn and copy.state is State.CANCELLED
+            return "" if taken_back else f"{spawn} was accepted and is nowhere; its origin says {copy.state}"
+        same = (copy.state, copy.order) == (row.state, (row.attempt, row.seq))
+        return "" if same else f"the copy of {spawn} is {copy}, the original {row}"
 
-    def _check_links(self, broker: SimBroker) -> None:
+    def _wrong_link(self, broker: SimBroker) -> str:
         for other in self.brokers:
             if other is broker:
                 continue
             mine = [link for link in broker.open_links if link.peer == other.number and link.is_up]
-            if len(mine) != 1 or mine[0] is not broker.links.get(other.number):
-                raise Violation(f"{broker.number} has {len(mine)} links to {other.number}")
-            if mine[0].end.other.receive != other.links[broker.number].receive:
-                raise Violation(f"{broker.number} and {other.number} hold ends of different connections")
-            if broker.roster != other.roster:
-                raise Violation(f"the rosters of {broker.number} and {other.number} differ")
+            theirs = other.links.get(broker.number)
+            if len(mine) != 1 or theirs is None or mine[0].end.connection is not theirs.end.connection:
+                return f"{broker.number} and {other.number} do not share one link"
+            if broker.head != other.head:
+                return f"the rosters of {broker.number} and {other.number} differ"
+        return ""

@@ -1,0 +1,391 @@
+"""One simulated broker: what mesh, outbox, inbox and dispatch do around the core, over a simulated disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.core.backoff import Backoff
+from relay.core.delivery import Outgoing, Window
+from relay.core.link import replaces
+from relay.core.roster import Roster, Statement, fold
+from relay.core.states import State
+from relay.testing.simulator.disk import FAILED, Copy, Disk, Mail, Row, Tables, Then
+from relay.testing.simulator.link import SimLink
+from relay.testing.simulator.network import Network
+from relay.testing.simulator.oracle import Oracle
+from relay.testing.simulator.target import Target
+from relay.testing.simulator.timeline import Timeline
+
+PAGE = 4  # rows a read of the outbox, so that a window is often incomplete
+
+
+class Seam:
+    """Stands where sealing and signing stand: what crosses links is a number, and what it means is looked up."""
+
+    def __init__(self) -> None:
+        self._kept: list[Any] = []
+
+    def keep(self, value: object, padding: int = 0) -> bytes:
+        """Bytes that stand for a value."""
+        self._kept.append(value)
+        return len(self._kept).to_bytes(8, "big") + bytes(padding)
+
+    def open(self, raw: bytes) -> Any:
+        """The value again."""
+        return self._kept[int.from_bytes(raw[:8], "big") - 1]
+
+
+@dataclass(slots=True)
+class World:
+    """What all brokers share."""
+
+    line: Timeline
+    network: Network
+    seam: Seam
+    oracle: Oracle
+    root_public: bytes
+    brokers: list[SimBroker] = field(default_factory=list)
+    mails: int = 0
+
+
+@dataclass(slots=True)
+class SimEntry:
+    """One open transaction, as `store.journal.Entry`."""
+
+    tables: Tables
+    posted: list[tuple[int, Outgoing]] = field(default_factory=list)
+    following: list[Callable[[], None]] = field(default_factory=list)
+
+
+Decide = Callable[[SimEntry], Any]
+
+
+class SimBroker:
+    """A broker.
+
+    Args:
+        world: where it lives.
+        number: its name.
+        failing: the chance that a commit of its disk fails.
+    """
+
+    def __init__(self, world: World, number: int, failing: float) -> None:
+        self.world, self.number = world, number
+        self.line, self.seam, self.oracle = world.line, world.seam, world.oracle
+        self.disk = Disk(world.line, failing)
+        self.target = Target(self)
+        self.life = 0
+        self.is_running = False
+        self.links: dict[int, SimLink] = {}
+        self.open_links: list[SimLink] = []
+        self.roster: Roster
+        self.head = b""
+        self._windows: dict[int, Window] = {}
+        self._backoffs: dict[int, Backoff] = {}
+        self._dialling: set[int] = set()
+
+    # coming and going
+
+    def boot(self) -> None:
+        """Start, with what the disk has."""
+        self.is_running = True
+        self.disk.tables.incarnation += 1
+        self._use(self.disk.tables)
+        self.target.recover()
+        for other in self.world.brokers:
+            if other is not self:
+                self._backoffs[other.number] = Backoff()
+                self._dial_after(other.number, self.line.between(0, 3))
+
+    def crash(self, *, silently: bool) -> None:
+        """End at once.
+
+        Args:
+            silently: peers hear nothing: the power went. Else the system closes the connections.
+        """
+        self.life += 1
+        self.is_running = False
+        self.disk.crash()
+        if silently:
+            self.world.network.power_lost(self.number)
+        for link in self.open_links:
+            link.ended = True
+            link.end.close()
+        self.open_links, self.links = [], {}
+        self._windows, self._dialling = {}, set()
+
+    def later(self, delay: int, happening: Callable[..., None], *args: Any) -> None:
+        """Let something happen, unless this broker crashes before."""
+        life = self.life
+
+        def happens() -> None:
+            if life == self.life:
+                happening(*args)
+
+        self.line.after(delay, happens)
+
+    # dialling
+
+    def _dial_after(self, peer: int, delay: int) -> None:
+        if peer not in self._dialling:
+            self._dialling.add(peer)
+            self.later(delay, self._dial, peer)
+
+    def _dial(self, peer: int) -> None:
+        self._dialling.discard(peer)
+        if self.is_linked(peer):
+            return
+        other = self.world.brokers[peer]
+        connection = self.world.network.connect(self.number, peer) if other.is_running else None
+        if connection is None:
+            self._dial_after(peer, self._backoffs[peer].wait(self.line.random.random()))
+            return
+        other.open_links.append(SimLink(other, connection.listener, self.number, dialled=False))
+        self.open_links.append(SimLink(self, connection.dialler, peer, dialled=True))
+
+    def gone(self, link: SimLink) -> None:
+        """A link has ended."""
+        if link in self.open_links:
+            self.open_links.remove(link)
+        if self.links.get(link.peer) is link:
+            del self.links[link.peer]
+            self.window(link.peer).link_lost()
+        if link.peer not in self.links:
+            self._dial_after(link.peer, self._backoffs[link.peer].wait(self.line.random.random()))
+
+    # what a link asks
+
+    def is_linked(self, peer: int) -> bool:
+        """Whether a link to that peer is up."""
+        link = self.links.get(peer)
+        return link is not None and link.is_up
+
+    def window(self, peer: int) -> Window:
+        """What is on its way to that peer."""
+        window = self._windows.get(peer)
+        if window is None:
+            window = self._windows[peer] = Window()
+        return window
+
+    def settle(self, link: SimLink) -> bool:
+        """Whether a newly greeted link may live."""
+        present = self.links.get(link.peer)
+        if present is not None and not replaces(present.claim, link.claim):
+            present.check_now()
+            return False
+        self.links[link.peer] = link
+        if present is not None:
+            present.close("replaced")
+            self.window(link.peer).link_lost()
+        return True
+
+    def greeted(self, link: SimLink, head: bytes) -> None:
+        """A link is up."""
+        self._backoffs[link.peer].reset()
+        if head != self.head:
+            self._tell_roster(link.peer)
+
+    def refill(self, window: Window, peer: int, then: Callable[[], None]) -> None:
+        """Read more of the outbox: the store answers with what it had some time ago."""
+        missed, after = window.missed, window.last
+
+        def read() -> None:
+            rows = [row for row in self.disk.tables.outbox.values() if row.mail.recipient == peer and row.n > after]
+            page = [Outgoing(row.n, mail_id(row.mail), row.raw, row.tried) for row in rows[:PAGE]]
+            self.later(self.line.between(0, 3), answer, page)
+
+        def answer(page: list[Outgoing]) -> None:
+            window.refill(page, end=not page and window.missed == missed)
+            then()
+
+        self.later(self.line.between(0, 2), read)
+
+    # taking in
+
+    def take(self, link: SimLink, raws: Sequence[bytes]) -> None:
+        """Envelopes came over a link."""
+        mails: list[Mail] = [self.seam.open(raw) for raw in raws]
+        size = sum(map(len, raws))
+        durable = [mail for mail in mails if mail.operation]
+        for mail in mails:
+            if not mail.operation:
+                self._hear(mail)
+        if durable:
+            self.take_durable(link, durable, size)
+        else:
+            link.taken(size)
+
+    def take_durable(self, link: SimLink, mails: list[Mail], size: int) -> None:
+        """Take in and answer: what a planted bug replaces."""
+
+        def taken(outcome: Any) -> None:
+            if not link.ended:
+                if outcome is not FAILED:
+                    self.answer(mails)
+                link.taken(size)
+
+        self.take_in(mails, taken)
+
+    def take_in(self, mails: list[Mail], then: Then) -> None:
+        """Dedupe and act, in one transaction: what a planted bug replaces."""
+
+        def decide(entry: SimEntry) -> None:
+            for mail in mails:
+                if self.is_new(entry.tables, mail):
+                    self.act(entry, mail)
+
+        self.commit(decide, then, may_fail=True)
+
+    def is_new(self, tables: Tables, mail: Mail) -> bool:
+        """Remember an envelope and its operation; whether it is to act."""
+        effect = (mail.origin, f"{mail.kind}/{mail.operation}")
+        new = mail.n not in tables.seen and effect not in tables.effects
+        tables.seen.add(mail.n)
+        tables.effects.add(effect)
+        return new
+
+    def act(self, entry: SimEntry, mail: Mail) -> None:
+        """What an envelope does here."""
+        self.oracle.acted(self.number, mail)
+        if mail.kind == "spawn":
+            self.target.spawn(entry, mail)
+        elif mail.kind == "stop":
+            self.target.stop(entry, mail)
+        else:
+            self._copy(entry.tables, mail)
+
+    def _copy(self, tables: Tables, mail: Mail) -> None:
+        copy, word = tables.copies[mail.spawn], mail.content
+        if word.order > copy.order:
+            before = copy.order
+            tables.copies[mail.spawn] = copy = Copy(word.state, word.order, word)
+            self.oracle.copied(mail.spawn, before, copy)
+
+    def answer(self, mails: Iterable[Mail]) -> None:
+        """Receipt envelopes."""
+        for origin in sorted({mail.origin for mail in mails}):
+            self._say(origin, "receipt", [mail_id(mail) for mail in mails if mail.origin == origin])
+
+    def _say(self, peer: int, kind: str, content: object) -> None:
+        if self.is_linked(peer):
+            self.links[peer].send_live(self.seam.keep(Mail(0, self.number, peer, kind, content=content)))
+
+    def _hear(self, mail: Mail) -> None:
+        if mail.kind == "receipt":
+            self._receipted(mail.origin, mail.content)
+        else:
+            self.learn(mail.content)
+
+    def _receipted(self, peer: int, ids: list[bytes]) -> None:
+        self.window(peer).receipted(ids)
+        if peer in self.links:
+            self.links[peer].receipted()
+
+        def close(tables: Tables) -> None:
+            for each in ids:
+                row = tables.outbox.get(each)
+                if row is not None and row.mail.recipient == peer:
+                    del tables.outbox[each]
+                    self.oracle.receipted(row.mail)
+                    copy = tables.copies.get(row.mail.spawn)
+                    if row.mail.kind == "spawn" and copy is not None and copy.order == (0, 0):
+                        copy.state = State.DELIVERED
+
+        self.disk.submit(close)
+
+    # giving out
+
+    def commit(self, decide: Decide, then: Then | None = None, *, may_fail: bool = False) -> None:
+        """Run a transaction, then carry out what it decided."""
+        entries: list[SimEntry] = []
+
+        def operation(tables: Tables) -> Any:
+            entries.append(SimEntry(tables))
+            return decide(entries[0])
+
+        def told(outcome: Any) -> None:
+            for entry in entries:
+                for recipient, outgoing in entry.posted:
+                    self.window(recipient).offer(outgoing)
+                    if recipient in self.links:
+                        self.links[recipient].pump()
+                for callback in entry.following:
+                    callback()
+            if then is not None:
+                then(outcome)
+
+        self.disk.submit(operation, told, may_fail=may_fail)
+
+    def post(self, entry: SimEntry, recipient: int, kind: str, spawn: str, operation: str, content: object) -> None:
+        """Put an envelope into the outbox."""
+        tables = entry.tables
+        self.world.mails += 1
+        tables.last_n += 1
+        mail = Mail(self.world.mails, self.number, recipient, kind, operation, spawn, content)
+        raw = self.seam.keep(mail, padding=self.line.between(0, 60_000))
+        tried = self.is_linked(recipient)
+        tables.outbox[mail_id(mail)] = Row(tables.last_n, mail, raw, tried)
+        self.oracle.posted()
+        entry.posted.append((recipient, Outgoing(tables.last_n, mail_id(mail), raw, tried)))
+
+    def order(self, spawn: str, target: int) -> None:
+        """Accept a spawn for another broker."""
+
+        def decide(entry: SimEntry) -> None:
+            entry.tables.copies[spawn] = Copy()
+            self.post(entry, target, "spawn", spawn, spawn, None)
+            self.oracle.accepted[spawn] = (self.number, target)
+
+        self.commit(decide)
+
+    def cancel(self, spawn: str, target: int) -> None:
+        """Stop a spawn: take it back where it was never sent, else ask its target."""
+
+        def decide(entry: SimEntry) -> None:
+            tables = entry.tables
+            rows = [(each, row) for each, row in tables.outbox.items() if row.mail.spawn == spawn]
+            if spawn not in tables.copies or tables.copies[spawn].state is State.CANCELLED:
+                return
+            if any(row.mail.kind == "spawn" and not row.tried for _, row in rows):
+                for each, row in rows:
+                    del tables.outbox[each]
+                    self.oracle.withdrew(row.mail)
+                tables.copies[spawn].state = State.CANCELLED
+            elif not any(row.mail.kind == "stop" for _, row in rows):
+                self.post(entry, target, "stop", spawn, f"stop-{self.world.mails}", None)
+
+        self.commit(decide)
+
+    # the roster
+
+    def learn(self, statements: Iterable[Statement]) -> None:
+        """Take statements in; where they were new, all links hear of them."""
+        new = [each for each in statements if each.previous + each.subject.encode() not in self.disk.tables.statements]
+        if not new:
+            return
+
+        def decide(entry: SimEntry) -> None:
+            for each in new:
+                entry.tables.statements[each.previous + each.subject.encode()] = each
+            entry.following.append(self._spread)
+
+        self.commit(decide)
+
+    def _spread(self) -> None:
+        self._use(self.disk.tables)
+        for peer in list(self.links):
+            self._tell_roster(peer)
+
+    def _use(self, tables: Tables) -> None:
+        self.roster = fold(self.world.root_public, tables.statements.values())
+        self.head = self.roster.head
+
+    def _tell_roster(self, peer: int) -> None:
+        self._say(peer, "roster", list(self.disk.tables.statements.values()))
+
+
+def mail_id(mail: Mail) -> bytes:
+    """The id of an envelope as it stands in windows."""
+    return mail.n.to_bytes(16, "big")

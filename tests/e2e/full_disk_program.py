@@ -1,0 +1,96 @@
+"""A broker whose disk fills up and is freed again; prints what its users were told, as JSON.
+
+Usage: full_disk_program FOLDER. FOLDER becomes a 48 MiB tmpfs: run it under `unshare --user --map-root-user --mount`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from relay.testing.control import ControlError
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+from relay.testing.processes import wait_until
+
+TERMINAL = ("completed", "failed", "timed_out", "cancelled", "rejected", "expired", "lost")
+
+
+def _fill(path: Path) -> None:
+    with path.open("ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            return
+
+
+def _ask(node: Node) -> str:
+    try:
+        with node.control() as control:
+            return str(control.spawn("/bin/echo", "x" * 50_000, cwd=str(node.work))["state"])
+    except ControlError as error:
+        return error.code
+
+
+def _until_refused(node: Node, filler: Path) -> list[str]:
+    """Fill what the broker gave up of its reserve too, until it takes nothing more."""
+    answers: list[str] = []
+    for _ in range(40):
+        _fill(filler)
+        answers.append(_ask(node))
+        if answers[-1] == "disk_full":
+            break
+    return answers
+
+
+def _ended(node: Node, spawn: str) -> dict[str, Any]:
+    def look() -> dict[str, Any]:
+        with node.control() as control:
+            found: dict[str, Any] = control.get(f"spawns/{spawn}")
+        return found if found["state"] in TERMINAL else {}
+
+    return wait_until(look, 20, f"the end of {spawn}", every=0.1)
+
+
+def _command(node: Node) -> dict[str, Any]:
+    done = node.relay("spawn", "-", "shell", "true", "--cwd", "/", check=False)
+    return {"status": done.returncode, "err": done.stderr}
+
+
+def _main(folder: Path) -> dict[str, Any]:
+    tempfile.tempdir = str(folder)
+    with Mesh.scratch() as mesh:
+        node = mesh.add("solo")
+        go, filler = Path("/dev/shm") / f"relay-go-{os.getpid()}", folder / "filler"
+        with node.control() as control:
+            running = control.spawn(
+                "/bin/sh", "-c", f"while [ ! -e {go} ]; do sleep 0.05; done; echo done; exit 3", cwd=str(node.work)
+            )
+        answers = _until_refused(node, filler)
+        told = _command(node)
+        went_on = node.running
+        go.touch()
+        time.sleep(0.5)
+        filler.unlink()
+        go.unlink()
+        ended = _ended(node, running["id"])
+        after = wait_until(lambda: _ask(node) != "disk_full", 20, "work to be taken again")
+        return {
+            "answers": answers,
+            "command": told,
+            "went_on": went_on,
+            "ended": [ended["state"], ended["exit_code"]],
+            "after": after,
+            "log": node.log(),
+        }
+
+
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "none", sys.argv[1]], check=True)
+os.write(1, json.dumps(_main(Path(sys.argv[1]))).encode())

@@ -1,0 +1,187 @@
+"""Schedules of the simulated core: none breaks a promise; and a planted bug is found."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from relay.core import delivery, link
+from relay.core.delivery import Outgoing, Window
+from relay.core.link import Claim
+from relay.testing.simulator import Outcome, Plan, Violation, run
+from relay.testing.simulator.broker import SimBroker, SimEntry
+from relay.testing.simulator.disk import FAILED, Mail, Then
+from relay.testing.simulator.link import SimLink
+from relay.testing.simulator.network import Roughness
+
+SUITE, CHAOS = 300, 20_000
+FOUND_WITHIN = 3_000
+
+
+def _first_seed() -> int:
+    return int(os.environ.get("RELAY_SIMULATOR_SEED", "0")) or random.SystemRandom().getrandbits(32)
+
+
+def _run_many(first: int, count: int) -> list[Outcome]:
+    return [run(seed) for seed in range(first, first + count)]
+
+
+def test_the_same_seed_is_the_same_schedule() -> None:
+    assert [run(seed) for seed in range(20)] == [run(seed) for seed in range(20)]
+    assert run(1) != run(2)
+
+
+def test_schedules() -> None:
+    """300 of them, other ones each time; RELAY_SIMULATOR_SEED runs the ones of a failure again."""
+    outcomes = _run_many(_first_seed(), SUITE)
+    assert sum(outcome.accepted for outcome in outcomes) > SUITE
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_many_schedules() -> None:
+    """20,000, with the rate printed."""
+    first, started = _first_seed(), time.process_time()
+    outcomes = _run_many(first, CHAOS)
+    rate = CHAOS / (time.process_time() - started)
+    steps = sum(outcome.steps for outcome in outcomes)
+    accepted = sum(outcome.accepted for outcome in outcomes)
+    words = f"{CHAOS:,} schedules from seed {first}, {rate:.0f}/s, {steps:,} steps, {accepted:,} spawns"
+    sys.stdout.write(f"\nsimulator: {words}\n")
+
+
+TWO_AT_ONCE = Plan(
+    brokers=2, spawns=1, crashes=0, partitions=0, trouble_ms=10, failing=0.0, rough=Roughness(delay=30)
+)
+
+
+def test_brokers_that_dial_each_other_at_once_end_with_one_link() -> None:
+    """That they share one link is what the oracle asks at the end of each schedule."""
+    for seed in range(200):
+        run(seed, TWO_AT_ONCE)
+
+
+# planted bugs
+
+
+class ReceiptsBeforeCommit(SimBroker):
+    """Answers what it has not committed yet."""
+
+    def take_durable(self, link: SimLink, mails: list[Mail], size: int) -> None:
+        def taken(outcome: object) -> None:
+            if not link.ended:
+                link.taken(size)
+
+        self.answer(mails)
+        self.take_in(mails, taken)
+
+
+class DedupesApart(SimBroker):
+    """Acts in one transaction and remembers that it did in the next."""
+
+    def take_in(self, mails: list[Mail], then: Then) -> None:
+        def remember(outcome: object) -> None:
+            if outcome is FAILED:
+                then(outcome)
+            else:
+                self.disk.submit(lambda tables: [self.is_new(tables, mail) for mail in mails], then)
+
+        def decide(entry: SimEntry) -> None:
+            for mail in mails:
+                if mail.n not in entry.tables.seen:
+                    self.act(entry, mail)
+
+        self.commit(decide, remember, may_fail=True)
+
+
+def _found(broker: type[SimBroker] = SimBroker) -> str:
+    for seed in range(FOUND_WITHIN):
+        try:
+            run(seed, broker=broker)
+        except Violation as violation:
+            assert str(violation).startswith(f"seed {seed}, ")
+            return str(violation)
+    raise AssertionError(f"not found in {FOUND_WITHIN} schedules")
+
+
+@pytest.mark.parametrize(
+    ("broker", "words"),
+    [(ReceiptsBeforeCommit, "never committed it"), (DedupesApart, "had its effect twice")],
+    ids=["receipt before commit", "dedupe apart"],
+)
+def test_a_planted_bug_of_the_shell_is_found(broker: type[SimBroker], words: str) -> None:
+    assert words in _found(broker)
+
+
+def _marks_what_may_not_be_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Window.link_lost
+
+    def lost(window: Window) -> None:
+        honest(window)
+        window._queue = type(window._queue)(replace(row, tried=True) for row in window._queue)
+
+    monkeypatch.setattr(Window, "link_lost", lost)
+
+
+def _forgets_what_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offer(window: Window, row: Outgoing) -> None:
+        if window.complete:
+            window._append(row)
+
+    monkeypatch.setattr(Window, "offer", offer)
+
+
+def _loses_what_was_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Window, "link_lost", lambda window: window._flight.clear())
+
+
+def _any_terminal_may_follow_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy takes whatever word comes last."""
+
+    def copy(broker: SimBroker, tables: object, mail: Mail) -> None:
+        copy = broker.disk.tables.copies[mail.spawn]
+        before, copy.order, copy.state = copy.order, mail.content.order, mail.content.state
+        broker.oracle.copied(mail.spawn, before, copy)
+
+    monkeypatch.setattr(SimBroker, "_copy", copy)
+
+
+def _both_ends_prefer_their_own_dial(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prefers(present: Claim, new: Claim) -> bool:
+        return new.incarnation >= present.incarnation
+
+    monkeypatch.setattr("relay.testing.simulator.broker.replaces", prefers)
+
+
+def _never_resends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery.Window, "resend", lambda window, now: None)
+
+
+def _never_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link.LinkMachine, "ping_now", lambda machine, now: [])
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        _marks_what_may_not_be_marked,
+        _forgets_what_it_missed,
+        _loses_what_was_in_flight,
+        _any_terminal_may_follow_any,
+        _both_ends_prefer_their_own_dial,
+        _never_resends,
+        _never_pings,
+    ],
+    ids=lambda plant: plant.__name__.strip("_"),
+)
+def test_a_planted_bug_of_the_core_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    assert _found()
