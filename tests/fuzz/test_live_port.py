@@ -110,7 +110,7 @@ def _assert_forgery_fails(pair: tuple[Node, Node], count: int, within: float) ->
 
 @pytest.mark.timeout(120)
 def test_bad_bytes_on_the_port(pair: tuple[Node, Node]) -> None:
-    """5,000 cases of bytes that are wrong in themselves: nothing is taken in, although that member might spawn anything."""
+    """5,000 cases of bytes wrong in themselves: nothing is taken in, although that member might spawn anything."""
     made = _assert_forgery_fails(pair, _SUITE_CASES, _SUITE_SECONDS)
     assert len(made) == len(attacks.ATTACKS), made
 

@@ -54,6 +54,7 @@ from relay.store.events import Event
 from relay.store.journal import Journal
 from relay.store.query import SQLITE_VERSION
 from relay.store.reserve import Reserve
+from relay.store.spawn_rows import SpawnRow
 from relay.trust.identity import Identity
 from relay.trust.joining import join
 from relay.trust.tls import link_client_context, link_server_context
@@ -196,7 +197,14 @@ class Running:
         receipts = Receipts(self.mesh, self.journal, self.requests)
         hears = receipts.hears | self.membership.hears | self.log_server.hears | self.log_client.hears
         return Inbox(
-            identity, self.members, self.journal, self.mesh.say, dispatch.acts, hears, self.membership.may_expire
+            identity,
+            self.members,
+            self.journal,
+            self.mesh.say,
+            dispatch.acts,
+            hears,
+            self.membership.may_expire,
+            dispatch.expect,
         )
 
     def _broker(self) -> Broker:
@@ -265,8 +273,8 @@ class Running:
         for host, port in wanted:
             self._listening.append(await self.listener.listen(host, port))
 
-    def _happened(self, event: Event) -> None:
-        self.hub.publish(event)
+    def _happened(self, event: Event, subject: SpawnRow | None) -> None:
+        self.hub.publish(event, subject)
         if event.kind == "spawn.state":
             self.supervisor.growth.grew(str(event.data["spawn"]))
 

@@ -70,8 +70,9 @@ class Dialler:
             if await self._try(peer):
                 backoff.reset()
             with contextlib.suppress(TimeoutError):
-                # jitter needs no secrecy
-                await asyncio.wait_for(poke.wait(), backoff.wait(random.random()) / 1000)
+                # jitter needs no secrecy; and not wait_for, which before Python 3.12 may swallow a cancellation
+                async with asyncio.timeout(backoff.wait(random.random()) / 1000):
+                    await poke.wait()
                 backoff.reset()
 
     async def _try(self, peer: BrokerId) -> bool:

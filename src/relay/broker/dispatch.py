@@ -46,6 +46,12 @@ class Dispatch:
         """By kind."""
         return {Kind.SPAWN: self._spawn, Kind.STOP: self._stop, Kind.SNAPSHOT: self._snapshot}
 
+    def expect(self, each: Opened) -> None:
+        """What can be made ready for an envelope while it is being taken in."""
+        spawn = each.body.content.get("spawn")
+        if each.kind is Kind.SPAWN and is_spawn_id(spawn) and self._gate.may_spawn(each.header.origin):
+            self._supervisor.expect(str(spawn))
+
     # at the target
 
     def _spawn(self, entry: Entry, each: Opened) -> None:
@@ -132,7 +138,7 @@ class Dispatch:
         verify_snapshot(keys.public, data, signature)
 
     def _told(self, entry: Entry, row: SpawnRow, snapshot: Snapshot) -> None:
-        entry.event("spawn.state", state_event(snapshot))
+        entry.event("spawn.state", state_event(snapshot), spawns.require(entry.tx, row.id))
         if snapshot.state is State.REJECTED:
             code = str((snapshot.error or {}).get("code", ""))[:64]
             detail = f"{row.id} {row.name} was refused there: {snapshot.reason[:300]}"

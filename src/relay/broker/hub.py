@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TypeVar
+from collections.abc import AsyncIterator, Iterator
 
 from relay.core.states import TERMINAL, State
 from relay.store import events
 from relay.store.engine import Store
 from relay.store.events import Event
+from relay.store.spawn_rows import SpawnRow
 
-T = TypeVar("T")
 PAGE = 500
-DECISIVE = frozenset({*map(str, TERMINAL), str(State.NEEDS_INPUT), str(State.HELD)})
+DECISIVE = TERMINAL | {State.NEEDS_INPUT}
+
+
+class Watch:
+    """Waits for the next decisive word on a spawn: its end, or that it needs a person."""
+
+    def __init__(self) -> None:
+        self._set = asyncio.Event()
+        self._subject: SpawnRow | None = None
+
+    def tell(self, subject: SpawnRow | None) -> None:
+        """There is one; None where the hub is closing."""
+        self._subject = subject
+        self._set.set()
+
+    async def next(self, seconds: float) -> SpawnRow | None:
+        """The spawn as that word left it, or None after so many seconds; also for one that came before this call."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._set.wait()
+        self._set.clear()
+        return self._subject
 
 
 class Hub:
@@ -27,24 +47,29 @@ class Hub:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._news: asyncio.Event = asyncio.Event()
-        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._watches: dict[str, set[Watch]] = {}
         self._closed = False
 
-    def publish(self, event: Event) -> None:
-        """An event was committed."""
+    def publish(self, event: Event, subject: SpawnRow | None) -> None:
+        """An event was committed.
+
+        Args:
+            event: what happened.
+            subject: the spawn it is about, as it stands now.
+        """
         news, self._news = self._news, asyncio.Event()
         news.set()
-        if event.data.get("state") in DECISIVE:
-            for watcher in self._watchers.get(str(event.data.get("spawn", "")), ()):
-                watcher.set()
+        if subject is not None and subject.state in DECISIVE:
+            for watch in self._watches.get(subject.id, ()):
+                watch.tell(subject)
 
     def close(self) -> None:
         """End every subscription."""
         self._closed = True
         self._news.set()
-        for watchers in self._watchers.values():
-            for watcher in watchers:
-                watcher.set()
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.tell(None)
 
     async def stream(self, since: int, follow: bool) -> AsyncIterator[Event]:
         """Events after a number, oldest first.
@@ -72,35 +97,15 @@ class Hub:
         lowest = await self._store.one(events.LOWEST)
         return lowest is not None and since + 1 < lowest and since > 0
 
-    async def until(self, spawn: str, look: Callable[[], Awaitable[T | None]], seconds: float) -> T | None:
-        """What `look` gives once it is not None; asked again when the spawn ends or needs a person.
-
-        Args:
-            spawn: its id.
-            look: reads what is known now.
-            seconds: after these, None.
-        """
-        deadline = asyncio.get_running_loop().time() + seconds
-        with self.watching(spawn) as watcher:
-            while True:
-                watcher.clear()
-                if (found := await look()) is not None or self._closed:
-                    return found
-                left = deadline - asyncio.get_running_loop().time()
-                try:
-                    await asyncio.wait_for(watcher.wait(), max(left, 0))
-                except TimeoutError:
-                    return None
-
     @contextlib.contextmanager
-    def watching(self, spawn: str) -> Iterator[asyncio.Event]:
-        """An event that is set when the spawn ends or needs a person."""
-        watcher = asyncio.Event()
-        self._watchers.setdefault(spawn, set()).add(watcher)
+    def watching(self, spawn: str) -> Iterator[Watch]:
+        """A watch on one spawn, for as long as the block lasts."""
+        watch = Watch()
+        self._watches.setdefault(spawn, set()).add(watch)
         try:
-            yield watcher
+            yield watch
         finally:
-            watchers = self._watchers[spawn]
-            watchers.discard(watcher)
-            if not watchers:
-                del self._watchers[spawn]
+            watches = self._watches[spawn]
+            watches.discard(watch)
+            if not watches:
+                del self._watches[spawn]

@@ -111,6 +111,10 @@ class Link:
             self._note_fault(group)
         finally:
             await self._ended()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # a task group that fails while it is cancelled tells of the failure only (before Python 3.13)
+            raise asyncio.CancelledError
 
     def _note_fault(self, group: BaseExceptionGroup[RelayError]) -> None:
         fault = group.exceptions[0]
@@ -127,7 +131,8 @@ class Link:
         self._room.set()
         self.ended.set()
         with contextlib.suppress(TimeoutError, CarrierClosed):
-            await asyncio.wait_for(self.carrier.close(), CLOSE_WITHIN)
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self.carrier.close()
 
     async def _end_when_told(self) -> None:
         await self._stop.wait()
@@ -147,7 +152,8 @@ class Link:
     def _farewell(self, reason: str) -> None:
         async def say() -> None:
             with contextlib.suppress(CarrierClosed, TimeoutError):
-                await asyncio.wait_for(self.carrier.send(pack_frame(Bye(reason))), 0.5)
+                async with asyncio.timeout(0.5):
+                    await self.carrier.send(pack_frame(Bye(reason)))
 
         task = asyncio.get_running_loop().create_task(say())
         self._taking.add(task)

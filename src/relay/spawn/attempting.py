@@ -10,6 +10,7 @@ from pathlib import Path
 from relay.core.errors import Code, LocalFault, RelayError
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
+from relay.spawn.early import EarlyFolders
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchSpec
 from relay.spawn.recovery import Verdict
 from relay.spawn.watch import Watcher
@@ -66,6 +67,11 @@ class Attempting:
         self._root = root
         self._launcher = launcher
         self._watcher = watcher
+        self._early = EarlyFolders(root)
+
+    def expect(self, name: str) -> None:
+        """A spawn that may start at once is being decided on: begin to make its folder."""
+        self._early.expect(name)
 
     def folder(self, name: str) -> Attempt:
         """The attempt folder of that name, there or not."""
@@ -80,7 +86,7 @@ class Attempting:
             heard: told of the start and of output.
         """
         try:
-            attempt = await asyncio.to_thread(self._prepare, plan)
+            attempt = await self._prepared(plan)
         except OSError as fault:
             return Unlaunchable(_no_folder(fault))
         if (by := stopping()) is not None:
@@ -96,6 +102,11 @@ class Attempting:
     async def resume(self, name: str, heard: Heard) -> End:
         """Follow an attempt that an earlier run of the broker began, whatever became of it."""
         return _plain(await self.folder(name).observe(self._watcher, heard))
+
+    async def _prepared(self, plan: Plan) -> Attempt:
+        if await self._early.take(plan.folder) and not plan.fresh:
+            return self.folder(plan.folder)
+        return await asyncio.to_thread(self._prepare, plan)
 
     def _prepare(self, plan: Plan) -> Attempt:
         if plan.fresh:

@@ -74,10 +74,12 @@ class Ledger:
         data = snapshot.to_bytes()
         signature = sign_snapshot(self._identity, data)
         spawns.apply_snapshot(entry.tx, snapshot, entry.now)
+        now = spawns.require(entry.tx, row.id)
         self._keep(entry, snapshot, data, signature)
+        entry.event("spawn.state", state_event(snapshot), now)
         if step.state is not State.STARTING:
             self._tell(entry, row.origin, snapshot, data, signature)
-        return spawns.require(entry.tx, row.id)
+        return now
 
     def tell_start(self, entry: Entry, row: SpawnRow) -> None:
         """Tell the origin that a spawn is starting, if no later word has overtaken that one."""
@@ -112,7 +114,6 @@ class Ledger:
             snapshot.spawn, snapshot.attempt, snapshot.seq, snapshot.state, snapshot.at, signature, data
         )
         words.keep(entry.tx, word)
-        entry.event("spawn.state", state_event(snapshot))
 
     def _letter(self, origin: BrokerId, snapshot: Snapshot, data: bytes, signature: bytes) -> Letter:
         return Letter(

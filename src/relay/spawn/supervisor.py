@@ -85,6 +85,10 @@ class Supervisor:
         self.growth = growth
         self._reserve = reserve
 
+    def expect(self, spawn: str) -> None:
+        """A spawn is about to be decided on; what can be made ready meanwhile is."""
+        self._attempting.expect(folder_name(spawn, 1))
+
     # admitting, inside a transaction
 
     def admit(self, entry: Entry, row: SpawnRow) -> SpawnRow:

@@ -70,10 +70,15 @@ class Store:
         """
         return await self.submit(op)
 
-    def submit(self, op: Callable[[Tx], T]) -> asyncio.Future[T]:
-        """Hand an op over at once; the future is done after its COMMIT. As `write` in all else."""
+    def submit(self, op: Callable[[Tx], T], after: Callable[[], None] | None = None) -> asyncio.Future[T]:
+        """Hand an op over at once; the future is done after its COMMIT. As `write` in all else.
+
+        Args:
+            op: as for `write`.
+            after: called on the loop after the COMMIT and before the caller resumes, whether it still waits or not.
+        """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writer.submit(op, done)
+        self._writer.submit(op, done, after)
         return done
 
     def write_soon(self, op: Callable[[Tx], object]) -> None:

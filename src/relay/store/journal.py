@@ -7,7 +7,6 @@ order. A rolled back entry leaves nothing.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from relay.core.kinds import Kind
 from relay.store import events
 from relay.store.engine import Store
 from relay.store.events import Event
+from relay.store.spawn_rows import SpawnRow
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class Entry:
     now: int
     _postbox: Postbox
     posted: list[tuple[BrokerId, Outgoing]] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    events: list[tuple[Event, SpawnRow | None]] = field(default_factory=list)
     following: list[Callable[[], None]] = field(default_factory=list)
 
     def post(self, letter: Letter) -> bool:
@@ -75,10 +75,16 @@ class Entry:
         self.posted.append((letter.recipient, outgoing))
         return True
 
-    def event(self, kind: str, data: dict[str, Any]) -> None:
-        """Record an event; subscribers hear of it after the commit."""
+    def event(self, kind: str, data: dict[str, Any], subject: SpawnRow | None = None) -> None:
+        """Record an event; subscribers hear of it after the commit.
+
+        Args:
+            kind: such as `spawn.state`.
+            data: its own keys.
+            subject: the spawn as it stands now, for who waits for it.
+        """
         seq = events.append(self.tx, kind, data, self.now)
-        self.events.append(Event(seq, self.now, kind, data))
+        self.events.append((Event(seq, self.now, kind, data), subject))
 
     def then(self, callback: Callable[[], None]) -> None:
         """Call this on the event loop after the commit."""
@@ -107,10 +113,12 @@ class Journal:
         self.clock = clock
         self._postbox = postbox
         self._on_posted: Callable[[BrokerId, Outgoing], None] = lambda recipient, outgoing: None
-        self._on_event: Callable[[Event], None] = lambda event: None
+        self._on_event: Callable[[Event, SpawnRow | None], None] = lambda event, subject: None
 
     def connect(
-        self, on_posted: Callable[[BrokerId, Outgoing], None], on_event: Callable[[Event], None]
+        self,
+        on_posted: Callable[[BrokerId, Outgoing], None],
+        on_event: Callable[[Event, SpawnRow | None], None],
     ) -> None:
         """Say who hears of committed envelopes and events."""
         self._on_posted, self._on_event = on_posted, on_event
@@ -129,18 +137,13 @@ class Journal:
             entries[:] = [entry]
             return decide(entry)
 
-        done = self.store.submit(operation)
-        done.add_done_callback(lambda ended: self._carry_out(ended, entries))
-        # shielded: a caller that is cancelled does not keep what was committed from being carried out
-        return await asyncio.shield(done)
+        # by the writer, not by the caller: one that is cancelled does not keep what follows from being carried out
+        return await self.store.submit(operation, lambda: self._carry_out(entries[0]))
 
-    def _carry_out(self, ended: asyncio.Future[Any], entries: list[Entry]) -> None:
-        if ended.cancelled() or ended.exception() is not None:
-            return
-        entry = entries[0]
+    def _carry_out(self, entry: Entry) -> None:
         for recipient, outgoing in entry.posted:
             self._on_posted(recipient, outgoing)
-        for event in entry.events:
-            self._on_event(event)
+        for event, subject in entry.events:
+            self._on_event(event, subject)
         for callback in entry.following:
             callback()

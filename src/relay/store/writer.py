@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 class _Job:
     op: Callable[[Tx], Any]
     done: asyncio.Future[Any] | None
+    after: Callable[[], None] | None = None
     outcome: Any = None
     error: BaseException | None = None
 
@@ -42,12 +43,22 @@ def _nothing(tx: Tx) -> None:
 def _settle(jobs: list[_Job]) -> None:
     """Resume the callers, on their loop. One that was cancelled meanwhile is done already and stays so."""
     for job in jobs:
+        if job.after is not None and job.error is None:
+            _follow_up(job.after)
         if job.done is None or job.done.done():
             continue
         if job.error is None:
             job.done.set_result(job.outcome)
         else:
             job.done.set_exception(job.error)
+
+
+def _follow_up(after: Callable[[], None]) -> None:
+    try:
+        after()
+    except Exception:
+        # what is committed is committed: the other callers of the batch resume all the same
+        _log.exception("what follows a commit failed")
 
 
 class Writer:
@@ -71,19 +82,25 @@ class Writer:
         self._thread = Thread(target=self._run, name="relay-store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, op: Callable[[Tx], Any], done: asyncio.Future[Any] | None) -> None:
+    def submit(
+        self,
+        op: Callable[[Tx], Any],
+        done: asyncio.Future[Any] | None,
+        after: Callable[[], None] | None = None,
+    ) -> None:
         """Hand an op over; from here on it runs, whether or not its caller still waits.
 
         Args:
             op: runs on the writer thread inside the batch's transaction.
             done: gets the outcome after COMMIT; None where nobody waits.
+            after: called on the loop after COMMIT, before `done` is.
 
         Raises:
             LocalFault: the store is closed.
         """
         if self._closing:
             raise faults.closed(self._path)
-        self._queue.put(_Job(op, done))
+        self._queue.put(_Job(op, done, after))
 
     def submit_lazily(self, op: Callable[[Tx], Any]) -> None:
         """Hand over an op that may wait for the next batch, at most 50 ms; what it does may be lost in a crash.

@@ -209,7 +209,7 @@ class BenchNode:
 
         self.dialler = Dialler(dialled, self._anywhere, self.mesh.is_linked, self._carry)
         self.mesh.connect(self.inbox.take, self._link_changed)
-        self.journal.connect(self.outbox.posted, lambda event: None)
+        self.journal.connect(self.outbox.posted, lambda event, subject: None)
         await ground.listen(identity, self._carry)
         self.dialler.use(member.id for member in self.members.others)
 

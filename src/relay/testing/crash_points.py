@@ -24,7 +24,7 @@ WHEN = ("before", "after")
 BURSTS = 4
 REACHED_WITHIN = 3.0
 SETTLED_WITHIN = 45.0
-SHAPES = ("quick", "exits-7", "sleeps", "by-signal", "stopped")
+MOST_SHAPES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Point:
         in_transaction: it is durable at the COMMIT of the batch it is in, not on return.
         peer_away: it is taken only for what was asked while the peer was away.
         seldom: a burst of tasks may take it once only.
+        shapes: the tasks of a burst.
     """
 
     step: str
@@ -47,6 +48,7 @@ class Point:
     in_transaction: bool = True
     peer_away: bool = False
     seldom: bool = False
+    shapes: tuple[str, ...] = ("quick", "exits-7", "sleeps", "by-signal", "stopped")
 
 
 POINTS: dict[str, Point] = {
@@ -62,7 +64,10 @@ POINTS: dict[str, Point] = {
     "folder": Point("the attempt's folder and record exist", "relay.spawn.attempt", "Attempt.prepare", "target", False),
     "launch": Point("the fork server is asked", "relay.spawn.launcher", "Launcher.launch", "target", False),
     "started": Point("the start is noted", "relay.store.attempts", "started", "target", seldom=True),
-    "stop": Point("the wish to stop is noted", "relay.store.spawns", "request_stop", "target", seldom=True),
+    # few, so that none waits for a slot: what has not started is stopped without a wish
+    "stop": Point(
+        "the wish to stop is noted", "relay.store.spawns", "request_stop", "target", seldom=True, shapes=("stopped",)
+    ),
     "ended": Point("the end is noted, with the result in the outbox", "relay.store.attempts", "ended", "target"),
     "snapshot": Point("the target's word is kept by the origin", "relay.store.spawns", "apply_snapshot", "origin"),
 }
@@ -79,9 +84,9 @@ def launcher(point: str, when: str, nth: int) -> tuple[str, ...]:
     return (sys.executable, "-m", "relay.testing.crashing", *words)
 
 
-def _tasks(trial: Trial, origin: Node, target: Node) -> list[Ticket]:
+def _tasks(trial: Trial, origin: Node, target: Node, shapes: tuple[str, ...]) -> list[Ticket]:
     first = len(trial.tickets)
-    asked = [Ticket(first + at, shape, origin, target) for at, shape in enumerate(SHAPES)]
+    asked = [Ticket(first + at, shape, origin, target) for at, shape in enumerate(shapes)]
     trial.tickets += asked
     return asked
 
@@ -113,8 +118,8 @@ def exercise(trial: Trial, point: str, when: str, rng: random.Random) -> None:
     victim = origin if POINTS[point].side == "origin" else target
     _set_trap(victim, point, when, 1 if POINTS[point].seldom else rng.randint(1, 2))
     answers: list[Future[None]] = []
-    with ThreadPoolExecutor(BURSTS * len(SHAPES)) as pool:
-        died = any(_burst(trial, origin, target, pool, answers, POINTS[point].peer_away) for _ in range(BURSTS))
+    with ThreadPoolExecutor(BURSTS * MOST_SHAPES) as pool:
+        died = any(_burst(trial, origin, target, pool, answers, POINTS[point]) for _ in range(BURSTS))
         if not died:
             trial.violations.append(f"{point}: {victim.name} did not get to this step")
             victim.kill()
@@ -136,16 +141,16 @@ def _await_link(origin: Node, target: Node) -> None:
 
 
 def _burst(
-    trial: Trial, origin: Node, target: Node, pool: ThreadPoolExecutor, answers: list[Future[None]], peer_away: bool
+    trial: Trial, origin: Node, target: Node, pool: ThreadPoolExecutor, answers: list[Future[None]], point: Point
 ) -> bool:
     """Ask for one task of each shape; whether one of the two brokers has died of it."""
-    if peer_away:
+    if point.peer_away:
         target.stop()
     else:
         _await_link(origin, target)
-    asked = [pool.submit(trial.submit, ticket) for ticket in _tasks(trial, origin, target)]
+    asked = [pool.submit(trial.submit, ticket) for ticket in _tasks(trial, origin, target, point.shapes)]
     answers += asked
-    if peer_away:
+    if point.peer_away:
         wait(asked, REACHED_WITHIN)
         target.start()
     victim = next(node for node in (origin, target) if node.launcher != DAEMON)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -15,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from relay.broker.hub import DECISIVE
 from relay.broker.requests import check_operation
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused, RelayError, Unreachable
-from relay.core.states import TERMINAL, State
 from relay.spawn.transcript import Chunk
 from relay.store.events import Event
 from relay.store.spawn_rows import BY_ID, SpawnRow
@@ -153,19 +151,13 @@ class Control:
         seconds = _seconds_to_wait(body)
         order = self._broker.requests.read(body)
         # watched before it is accepted, so that no end of it can be missed
-        with self._broker.hub.watching(order.request.id) as decided:
+        with self._broker.hub.watching(order.request.id) as watch:
             row = await self._broker.requests.spawn(order)
-            if seconds:
-                row = await self._end_of(row, order.request.id, decided, seconds)
+            if seconds and row.id == order.request.id and row.state not in DECISIVE:
+                row = await watch.next(seconds) or await self._now(row)
+        if seconds and row.id != order.request.id:
+            row = await self._decided(row, seconds)
         return _json(self._broker.views.spawn(row), 201)
-
-    async def _end_of(self, row: SpawnRow, minted: str, decided: asyncio.Event, seconds: float) -> SpawnRow:
-        if row.id != minted:
-            return await self._decided(row, seconds)
-        if row.state not in TERMINAL:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(decided.wait(), seconds)
-        return await self._broker.store.one(BY_ID, id=row.id) or row
 
     async def show(self, request: Request) -> Response:
         return _json(self._broker.views.spawn(await self._found(request)))
@@ -180,12 +172,12 @@ class Control:
         return _json(self._broker.views.spawn(row))
 
     async def _decided(self, row: SpawnRow, seconds: float) -> SpawnRow:
-        async def look() -> SpawnRow | None:
-            now = await self._broker.store.one(BY_ID, id=row.id)
-            return now if now is None or now.state in TERMINAL or now.state is State.NEEDS_INPUT else None
+        with self._broker.hub.watching(row.id) as watch:
+            now = await self._now(row)
+            return now if now.state in DECISIVE else await watch.next(seconds) or await self._now(row)
 
-        decided: SpawnRow | None = await self._broker.hub.until(row.id, look, seconds)
-        return decided or await self._broker.store.one(BY_ID, id=row.id) or row
+    async def _now(self, row: SpawnRow) -> SpawnRow:
+        return await self._broker.store.one(BY_ID, id=row.id) or row
 
     async def stop(self, request: Request) -> Response:
         body = await _body(request)
