@@ -64,10 +64,11 @@ def test_a_retry_brings_a_row_back_to_life(tx: Tx) -> None:
 
 
 def test_a_snapshot_fills_the_row(tx: Tx) -> None:
-    insert(tx, 1)
+    before = insert(tx, 1)
     told = word(1, 1, 4, State.COMPLETED, cwd="/w", started=1, ended=2, exit_code=0, result={"status": "ok"})
     assert spawns.apply_snapshot(tx, told, 77)
     row = _get(tx, 1)
+    assert spawns.after_word(before, told, 77) == row
     assert all(
         getattr(row, name) == getattr(told, name)
         for name in ("state", "at", "since", "reason", "started", "ended", "exit_code", "result", "order")

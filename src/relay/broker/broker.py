@@ -140,6 +140,8 @@ class Broker:
         self, row: SpawnRow, offset: int, tail: int | None, follow: bool
     ) -> AsyncIterator[list[Chunk]]:
         """A spawn's output, wherever it is; where it cannot be reached, the end of it that was sent here."""
+        if row.state in TERMINAL and not row.attempt:
+            return  # it never started, so that nobody has to be asked
         local = row.target == self.members.own
         reading = (
             self.local_logs.read(row.id, offset, tail, follow)

@@ -138,7 +138,7 @@ class Dispatch:
         verify_snapshot(keys.public, data, signature)
 
     def _told(self, entry: Entry, row: SpawnRow, snapshot: Snapshot) -> None:
-        entry.event("spawn.state", state_event(snapshot), spawns.require(entry.tx, row.id))
+        entry.event("spawn.state", state_event(snapshot), spawns.after_word(row, snapshot, entry.now))
         if snapshot.state is State.REJECTED:
             code = str((snapshot.error or {}).get("code", ""))[:64]
             detail = f"{row.id} {row.name} was refused there: {snapshot.reason[:300]}"

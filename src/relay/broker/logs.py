@@ -15,7 +15,7 @@ from typing import Any
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear, Opened
 from relay.broker.mesh import Mesh
-from relay.core.errors import PeerFault, RelayError, Unreachable
+from relay.core.errors import Code, PeerFault, Refused, RelayError, Unreachable, from_json
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL, State
@@ -141,7 +141,10 @@ class LogServer:
         counts = [value for value in (offset, tail) if value is not None]
         if not all(type(value) is int and 0 <= value < 2**53 for value in counts):
             raise PeerFault("a log request was refused", why="it has another form")
-        if key in self._open or sum(peer == origin for peer, _ in self._open) >= MAX_STREAMS:
+        if key in self._open:
+            return
+        if sum(peer == origin for peer, _ in self._open) >= MAX_STREAMS:
+            self._end(key, 0, _too_many())
             return
         work = self._serve(key, str(content["spawn"]), offset or 0, tail, bool(content["follow"]))
         task = asyncio.get_running_loop().create_task(work)
@@ -169,9 +172,9 @@ class LogServer:
                         return
                     n += 1
         except RelayError as error:
-            self._say(origin, {"stream": stream, "n": n, "chunks": [], "end": True, "error": error.to_json()})
+            self._end(key, n, error)
             return
-        self._say(origin, {"stream": stream, "n": n, "chunks": [], "end": True})
+        self._end(key, n)
 
     async def _send(self, origin: BrokerId, stream: bytes, n: int, batch: list[Chunk]) -> bool:
         link = self._mesh.link(origin)
@@ -179,6 +182,10 @@ class LogServer:
             return False
         plain = [[each.offset, each.next_offset, each.stream, each.at_ms, each.data] for each in batch]
         return self._say(origin, {"stream": stream, "n": n, "chunks": plain, "end": False})
+
+    def _end(self, key: tuple[BrokerId, bytes], n: int, error: RelayError | None = None) -> None:
+        told = {"error": error.to_json()} if error is not None else {}
+        self._say(key[0], {"stream": key[1], "n": n, "chunks": [], "end": True} | told)
 
     def _say(self, origin: BrokerId, content: dict[str, Any]) -> bool:
         return self._mesh.say(origin, Kind.LOG_DATA, content)
@@ -196,11 +203,21 @@ def _stream_of(content: dict[str, Any]) -> bytes:
     return stream
 
 
+def _too_many() -> Refused:
+    return Refused(
+        "too many readers of logs at once",
+        code=Code.TOO_MANY,
+        why=f"a broker serves {MAX_STREAMS} of one peer at a time",
+        hint="end some of the others and try again",
+    )
+
+
 def _batches(found: list[Chunk]) -> list[list[Chunk]]:
     batches: list[list[Chunk]] = []
-    size = PIECE
+    size = 0
     for chunk in found:
-        if size + len(chunk.data) > PIECE:
+        # a chunk may be empty: what a tail cuts off may be all of it
+        if not batches or size + len(chunk.data) > PIECE:
             batches.append([])
             size = 0
         batches[-1].append(chunk)
@@ -330,8 +347,7 @@ class LogClient:
 def _raise_error(content: dict[str, Any]) -> None:
     error = content.get("error")
     if isinstance(error, dict):
-        words = {key: str(error.get(key, ""))[:300] for key in ("message", "why", "hint")}
-        raise Unreachable(words["message"], why=words["why"], hint=words["hint"])
+        raise from_json({key: str(error.get(key, ""))[:300] for key in ("code", "message", "why", "hint")})
 
 
 def _chunks(content: dict[str, Any]) -> list[Chunk]:

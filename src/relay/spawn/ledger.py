@@ -74,7 +74,7 @@ class Ledger:
         data = snapshot.to_bytes()
         signature = sign_snapshot(self._identity, data)
         spawns.apply_snapshot(entry.tx, snapshot, entry.now)
-        now = spawns.require(entry.tx, row.id)
+        now = spawns.after_word(row, snapshot, entry.now)
         self._keep(entry, snapshot, data, signature)
         entry.event("spawn.state", state_event(snapshot), now)
         if step.state is not State.STARTING:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from relay.core.errors import Code, LocalFault
 from relay.core.ids import BrokerId
-from relay.store.query import Query, Tx, columns, first_column, insertion, mapper
+from relay.store.query import Query, Tx, columns, insertion, mapper
 
 
 class OutboxState(StrEnum):
@@ -115,20 +115,18 @@ TOTALS: Query[Totals] = Query(
     "SELECT envelopes, bytes, (SELECT created FROM outbox ORDER BY n LIMIT 1) FROM outbox_size", mapper(Totals)
 )
 _POSTED = tuple(item.name for item in dataclasses.fields(Posting))
-_POST = insertion("outbox", (*_POSTED, "bytes"))
-_SAME: Query[int] = Query(
-    "SELECT n FROM outbox WHERE recipient = :recipient AND kind = :kind AND operation = :operation", first_column
-)
+_POST = insertion("outbox", (*_POSTED, "bytes")) + " ON CONFLICT (recipient, kind, operation) DO NOTHING"
 
 
-def _check_room(tx: Tx, more: int, quota: Quota) -> None:
+def _check_within(tx: Tx, quota: Quota, posted: int | None) -> None:
     envelopes, held = tx.execute("SELECT envelopes, bytes FROM outbox_size").fetchone()
-    if envelopes < quota.envelopes and held + more <= quota.bytes:
+    if envelopes <= quota.envelopes and held <= quota.bytes:
         return
+    tx.execute("DELETE FROM outbox WHERE n = ?", (posted,))
     raise LocalFault(
         "the outbox is full; nothing was queued",
         code=Code.OUTBOX_FULL,
-        why=f"{envelopes} of at most {quota.envelopes} envelopes, {held} of at most {quota.bytes} bytes wait",
+        why=f"at most {quota.envelopes} envelopes and {quota.bytes} bytes may wait",
         hint="relay outbox",
     )
 
@@ -143,13 +141,14 @@ def post(tx: Tx, item: Posting, quota: Quota | None) -> int | None:
     Raises:
         LocalFault: `outbox_full`.
     """
-    if _SAME.one(tx, recipient=item.recipient, kind=item.kind, operation=item.operation) is not None:
-        return None
-    if quota is not None:
-        _check_room(tx, len(item.envelope), quota)
     values = {name: getattr(item, name) for name in _POSTED}
     values["bytes"] = len(item.envelope)
-    return tx.execute(_POST, values).lastrowid
+    done = tx.execute(_POST, values)
+    if done.rowcount == 0:
+        return None
+    if quota is not None:
+        _check_within(tx, quota, done.lastrowid)
+    return done.lastrowid
 
 
 def reseal(tx: Tx, old: bytes, new: bytes, envelope: bytes, expires: int) -> bool:

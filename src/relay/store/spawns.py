@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from typing import Any
 
 from relay.core.errors import Code, Misuse
@@ -16,6 +17,8 @@ PURGE_STEP = 500  # spawns a transaction
 
 _ASKED = tuple(item.name for item in dataclasses.fields(SpawnRequest))
 _TOLD = tuple(item.name for item in dataclasses.fields(Snapshot))
+_ROW_FIELDS = frozenset(item.name for item in dataclasses.fields(SpawnRow))
+_UNTOLD: dict[str, Any] = dict.fromkeys(_ROW_FIELDS) | {"attempt": 0, "seq": 0}
 _INSERT = insertion("spawns", (*_ASKED, "origin", "target", "operation", "state", "since", "reason"))
 
 
@@ -40,21 +43,22 @@ def insert(
         state: `queued` at an origin whose target is elsewhere, `delivered` or later at the target.
         since: milliseconds.
         reason: why it stands there.
+        may_share_name: for one that is refused in the same transaction.
 
     Raises:
         Misuse: `name_in_use`: a live spawn of this name is on that target; `conflict`: the id exists.
     """
-    _check_new(tx, request.id)
-    require_free_name(tx, request.name, target)
-    values = _asked(request) | {"origin": origin, "target": target, "operation": operation}
-    values |= {"state": str(state), "since": since, "reason": reason}
-    tx.execute(_INSERT, values)
-    return require(tx, request.id)
-
-
-def _check_new(tx: Tx, spawn: str) -> None:
-    if BY_ID.one(tx, id=spawn) is not None:
-        raise Misuse(f"a spawn {spawn} exists already", code=Code.CONFLICT, hint=f"relay show {spawn}")
+    if not may_share_name:
+        require_free_name(tx, request.name, target)
+    asked = {"origin": origin, "target": target, "operation": operation, "since": since, "reason": reason}
+    try:
+        tx.execute(_INSERT, _asked(request) | asked | {"state": str(state)})
+    except sqlite3.IntegrityError:
+        hint = f"relay show {request.id}"
+        raise Misuse(f"a spawn {request.id} exists already", code=Code.CONFLICT, hint=hint) from None
+    # the row that was just written, without reading it back
+    values: dict[str, Any] = {name: getattr(request, name) for name in _ASKED}
+    return SpawnRow(**_UNTOLD | values | asked | {"state": state})
 
 
 def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
@@ -113,6 +117,19 @@ def apply_snapshot(tx: Tx, snapshot: Snapshot, now: int) -> bool:
     values |= {key: to_json(values[key]) for key in ("needs", "error", "result")}
     values |= {"state": str(snapshot.state), "now": now}
     return tx.execute(_APPLY, values).rowcount > 0
+
+
+def after_word(row: SpawnRow, snapshot: Snapshot, now: int) -> SpawnRow:
+    """The row as `apply_snapshot` left it, without reading it back.
+
+    Args:
+        row: as it was before.
+        snapshot: the word that was applied.
+        now: as for `apply_snapshot`.
+    """
+    values: dict[str, Any] = {name: getattr(snapshot, name) for name in _TOLD if name in _ROW_FIELDS}
+    ran_in, first_word = snapshot.cwd or row.ran_in, row.first_word or now
+    return dataclasses.replace(row, **values | {"cwd": row.cwd, "ran_in": ran_in, "first_word": first_word})
 
 
 def delivered(tx: Tx, spawn: str, now: int) -> bool:
