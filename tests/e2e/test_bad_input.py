@@ -15,14 +15,19 @@ from tests.e2e.scene import TERMINAL, Scene, error_of, fresh, relay, relay_json
 NUL, LONE = "a\0b", "\ud800"
 
 
+def _spawns(two: Scene) -> int:
+    with two.laptop.control() as control:
+        return len(control.spawns())
+
+
 def refused(two: Scene, *words: str | bytes, typed: bytes | None = None) -> dict[str, str]:
     """A command that is misused: exit status 2, the reason in both forms; the error."""
-    before = len(relay_json(two.laptop, "ps", "--all"))
+    before = _spawns(two)
     done = relay(two.laptop, "--json", *words, typed=typed)
     assert done.returncode == 2, (words, done)
     said = relay(two.laptop, *words, typed=typed)
     assert said.returncode == 2 and said.stdout == b"" and said.stderr.startswith(b"error: ")
-    assert len(relay_json(two.laptop, "ps", "--all")) == before, "nothing was accepted"
+    assert _spawns(two) == before, "nothing was accepted"
     error = error_of(done)
     assert error["message"].encode() in said.stderr
     return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def _symlink(work: Path) -> str:
     return str(link)
 
 
-ESCAPES = {
+ESCAPES: dict[str, Callable[[Path], str]] = {
     "elsewhere": lambda work: "/etc",
     "root": lambda work: "/",
     "parent": lambda work: f"{work}/..",

@@ -30,9 +30,10 @@ def share_one_link(one: BenchNode, other: BenchNode) -> bool:
     if any(end is None for end in ends) or len(one.mesh._all) != 1 or len(other.mesh._all) != 1:
         return False
     carriers = [end.carrier for end in ends if end is not None]
-    return all(isinstance(each, MemoryCarrier) for each in carriers) and len(
-        {id(each._connection) for each in carriers if isinstance(each, MemoryCarrier)}
-    ) == 1
+    return (
+        all(isinstance(each, MemoryCarrier) for each in carriers)
+        and len({id(each._connection) for each in carriers if isinstance(each, MemoryCarrier)}) == 1
+    )
 
 
 @pytest.mark.parametrize("delay", [0, 3])

@@ -56,9 +56,7 @@ def test_many_schedules() -> None:
     sys.stdout.write(f"\nsimulator: {words}\n")
 
 
-TWO_AT_ONCE = Plan(
-    brokers=2, spawns=1, crashes=0, partitions=0, trouble_ms=10, failing=0.0, rough=Roughness(delay=30)
-)
+TWO_AT_ONCE = Plan(brokers=2, spawns=1, crashes=0, partitions=0, trouble_ms=10, failing=0.0, rough=Roughness(delay=30))
 
 
 def test_brokers_that_dial_each_other_at_once_end_with_one_link() -> None:

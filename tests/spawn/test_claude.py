@@ -12,6 +12,7 @@ import pytest
 from relay.core.errors import Code, Misuse
 from relay.core.spawning import SpawnRequest
 from relay.core.states import State
+from relay.core.wire import pack
 from relay.spawn.agents.agent import Finding
 from relay.spawn.agents.claude import MAX_LINE, Claude, StreamReader, session_for
 
@@ -21,8 +22,8 @@ SESSION = "0f7a4c1e-54f8-5d0a-9a3e-1d4f1f5f0001"
 
 def request(**changes: Any) -> SpawnRequest:
     """A request for claude."""
-    fields = {"id": "abcdefghij234567", "name": "coder", "agent": "claude", "task": "Fix it", "created": 1, "expires": 2}
-    return SpawnRequest(**fields | changes)
+    fields: dict[str, Any] = {"id": "abcdefghij234567", "name": "coder", "agent": "claude", "task": "Fix it"}
+    return SpawnRequest(**fields | {"created": 1, "expires": 2} | changes)
 
 
 def read(name: str, exit_code: int = 0, size: int | None = None) -> tuple[list[str], Finding]:
@@ -39,7 +40,7 @@ def read(name: str, exit_code: int = 0, size: int | None = None) -> tuple[list[s
 
 
 def test_the_task_goes_by_standard_input() -> None:
-    for task in ("Fix it", "--dangerously-skip-permissions", "-p", "a\nb", "é" * 50_000):
+    for task in ("Fix it", "--dangerously-skip-permissions", "-c", "a\nb", "é" * 50_000):
         command = Claude().command(request(task=task), 1)
         assert command.stdin == task and task not in command.argv
         assert command.argv[:5] == ("claude", "-p", "--output-format", "stream-json", "--verbose")
@@ -202,8 +203,23 @@ def test_odd_values_never_break_the_reader(key: str, value: object) -> None:
     reader.feed(0, json.dumps(event).encode() + b"\n")
     finding = reader.finding(0)
     assert finding.state is State.COMPLETED and isinstance(finding.summary, str)
-    json.dumps(finding.usage).encode()
-    finding.summary.encode()  # it has to fit into a snapshot
+    pack({"usage": finding.usage, "summary": finding.summary, "session": finding.session})  # as a snapshot does
+
+
+def test_half_a_surrogate_pair_is_told_as_a_question_mark() -> None:
+    """Agents cut texts within an emoji; neither the store nor the wire can hold what is left of it."""
+    half = "cut \ud83d"
+    events: list[dict[str, Any]] = [
+        {"type": "assistant", "message": {"content": [{"type": "text", "text": half}]}},
+        {"type": "assistant", "message": {"content": [{"type": "tool_use", "name": half}]}},
+        {"type": "system", "subtype": "api_retry", "error_status": half},
+        {"type": "result", "subtype": "success", "is_error": True, "result": half, "usage": {half: 1}},
+    ]
+    reader = StreamReader()
+    words = reader.feed(0, b"".join(json.dumps(event).encode() + b"\n" for event in events))
+    finding = reader.finding(1)
+    assert words[:2] == ["cut ?", "uses cut ?"]
+    pack([words, finding.why, finding.summary, finding.usage])
 
 
 def test_the_last_result_counts() -> None:

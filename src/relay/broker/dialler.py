@@ -48,7 +48,7 @@ class Dialler:
         wanted = set(members)
         for peer in set(self._tasks) - wanted:
             self._tasks.pop(peer).cancel()
-            self._pokes.pop(peer, None)
+            self._pokes.pop(peer).set()
         for peer in wanted - set(self._tasks):
             self._pokes[peer] = asyncio.Event()
             self._tasks[peer] = asyncio.get_running_loop().create_task(self._keep(peer, self._pokes[peer]))
@@ -61,7 +61,8 @@ class Dialler:
 
     async def _keep(self, peer: BrokerId, poke: asyncio.Event) -> None:
         backoff = Backoff()
-        while True:
+        # not for ever: a link's task group that fails while it is cancelled tells of the failure only
+        while self._pokes.get(peer) is poke:
             poke.clear()
             if self._is_linked(peer):
                 await poke.wait()
@@ -94,6 +95,9 @@ class Dialler:
 
     async def close(self) -> None:
         """Stop dialling."""
+        pokes, self._pokes = self._pokes, {}
         for task in self._tasks.values():
             task.cancel()
+        for poke in pokes.values():
+            poke.set()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

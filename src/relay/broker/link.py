@@ -111,10 +111,6 @@ class Link:
             self._note_fault(group)
         finally:
             await self._ended()
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # a task group that fails while it is cancelled tells of the failure only (before Python 3.13)
-            raise asyncio.CancelledError
 
     def _note_fault(self, group: BaseExceptionGroup[RelayError]) -> None:
         fault = group.exceptions[0]
@@ -207,8 +203,10 @@ class Link:
             await self._host.take(self, envelopes)
         except PeerFault as fault:
             self.close(f"refused: {fault.message}")
-        except Exception:
+        except RelayError as error:
             # not receipted, so the other side sends it again; a store that cannot commit must not end the link
+            _log.error("envelopes of %s were not taken in: %s %s", ids.short(self.peer), error.message, error.why)
+        except Exception:
             _log.exception("envelopes of %s were not taken in", ids.short(self.peer))
         for effect in self.machine.taken(sum(map(len, envelopes))):
             self._carry_out(effect)

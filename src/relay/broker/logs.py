@@ -7,59 +7,28 @@ dropped where there is no path. The reader resumes by offset, so that nothing is
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
+from relay.broker import log_pieces
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear, Opened
 from relay.broker.mesh import Mesh
-from relay.core.errors import Code, PeerFault, Refused, RelayError, Unreachable, from_json
+from relay.core.errors import Code, LocalFault, PeerFault, Refused, RelayError, Unreachable, from_json
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL, State
-from relay.spawn import transcript
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.transcript import Chunk
 from relay.store.engine import Store
 from relay.store.spawn_rows import BY_ID, SpawnRow
 
-PIECE = 128 * 1024
 MAX_WAITING = 64
 MAX_STREAMS = 64
 STREAM_BYTES = 16
-
-
-def _read(log: Path, offset: int) -> list[Chunk]:
-    try:
-        return list(transcript.chunks(log, offset, PIECE))
-    except FileNotFoundError:
-        return []
-
-
-def _last_lines(log: Path, lines: int) -> list[Chunk]:
-    """The chunks of the last lines, the first one cut to where they begin."""
-    found: list[Chunk] = []
-    wanted = lines
-    try:
-        for chunk in transcript.backwards(log):
-            ends = chunk.data.count(b"\n") - (not found and chunk.data.endswith(b"\n"))
-            if ends >= wanted:
-                found.append(_cut(chunk, wanted + (not found and chunk.data.endswith(b"\n"))))
-                break
-            wanted -= ends
-            found.append(chunk)
-    except FileNotFoundError:
-        return []
-    return found[::-1]
-
-
-def _cut(chunk: Chunk, newlines: int) -> Chunk:
-    at = len(chunk.data)
-    for _ in range(newlines):
-        at = chunk.data.rindex(b"\n", 0, at)
-    return Chunk(chunk.offset, chunk.next_offset, chunk.stream, chunk.at_ms, chunk.data[at + 1 :])
+_log = logging.getLogger(__name__)
 
 
 class LocalLogs:
@@ -94,9 +63,9 @@ class LocalLogs:
                     return
                 log = self._supervisor.log_of(spawn, row.attempt)
                 if tail is not None:
-                    found, tail = await asyncio.to_thread(_last_lines, log, tail), None
+                    found, tail = await asyncio.to_thread(log_pieces.last_lines, log, tail), None
                 else:
-                    found = await asyncio.to_thread(_read, log, offset)
+                    found = await asyncio.to_thread(log_pieces.read, log, offset)
                 if found:
                     offset = found[-1].next_offset
                     yield found
@@ -167,12 +136,17 @@ class LogServer:
                 raise Unreachable("there is no such spawn here")
             self._gate.require(origin, "view", row.origin == origin, self._clock())
             async for found in self._logs.read(spawn, offset, tail, follow):
-                for batch in _batches(found):
+                for batch in log_pieces.batches(found):
                     if not await self._send(origin, stream, n, batch):
                         return
                     n += 1
         except RelayError as error:
             self._end(key, n, error)
+            return
+        except Exception:
+            # a defect of ours: the reader must not wait for ever
+            _log.exception("serving a log failed")
+            self._end(key, n, _own_fault())
             return
         self._end(key, n)
 
@@ -203,6 +177,12 @@ def _stream_of(content: dict[str, Any]) -> bytes:
     return stream
 
 
+def _own_fault() -> LocalFault:
+    return LocalFault(
+        "the broker that runs it met a fault of its own", code=Code.INTERNAL, hint="on that machine: see broker.log"
+    )
+
+
 def _too_many() -> Refused:
     return Refused(
         "too many readers of logs at once",
@@ -210,19 +190,6 @@ def _too_many() -> Refused:
         why=f"a broker serves {MAX_STREAMS} of one peer at a time",
         hint="end some of the others and try again",
     )
-
-
-def _batches(found: list[Chunk]) -> list[list[Chunk]]:
-    batches: list[list[Chunk]] = []
-    size = 0
-    for chunk in found:
-        # a chunk may be empty: what a tail cuts off may be all of it
-        if not batches or size + len(chunk.data) > PIECE:
-            batches.append([])
-            size = 0
-        batches[-1].append(chunk)
-        size += len(chunk.data)
-    return batches
 
 
 class _Reading:

@@ -13,7 +13,7 @@ import signal
 import socket
 import struct
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 DEFAULT_LOG_LIMIT = 256 << 20
 _ANSWER = struct.Struct("!I")
+_ENVIRONMENT = {"PATH": os.defpath, "LD_BIND_NOW": "1"}
+"""The fork server's. Bound late, each shim and each task would look the same symbols up again: 30 pages copied."""
 _ENTRY = Path(__file__).parent / "shim" / "serve.py"
 
 
@@ -108,53 +110,57 @@ class _AnswerLost(Exception):
     """The fork server died between a launch and its answer."""
 
 
-@dataclass(slots=True)
-class _Server:
-    """One running fork server."""
+class _Server(asyncio.Protocol):
+    """One running fork server. A protocol, not streams: an answer is there in the turn that reads it."""
 
-    pid: int
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    waiting: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
-    live: int | None = None
-    listening: asyncio.Task[None] | None = None
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.live: int | None = None
+        self.gone = asyncio.Event()
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
 
     @property
     def usable(self) -> bool:
-        return self.listening is not None and not self.listening.done()
+        return self._transport is not None and not self.gone.is_set()
 
     async def ask(self, serial: int, message: bytes) -> dict[str, Any]:
+        assert self._transport
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self.waiting[serial] = answer
+        self._waiting[serial] = answer
         try:
-            self.writer.write(message)
+            self._transport.write(message)
             return await answer
         finally:
-            self.waiting.pop(serial, None)
+            self._waiting.pop(serial, None)
 
-    async def listen(self) -> None:
-        """Hand out answers until the server is gone."""
-        try:
-            while True:
-                (length,) = _ANSWER.unpack(await self.reader.readexactly(_ANSWER.size))
-                self._hand_out(json.loads(await self.reader.readexactly(length)))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self._part()
+    def leave(self) -> None:
+        """Tell the server that nothing more will be asked; it answers how many shims it has, and closes."""
+        assert self._transport
+        self._transport.write_eof()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (answer := _take_answer(self._buffer)) is not None:
+            self._hand_out(answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone.set()
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(_AnswerLost())
 
     def _hand_out(self, answer: dict[str, Any]) -> None:
         if "live" in answer:
             self.live = answer["live"]
-        waiting = self.waiting.get(answer["serial"])
+        waiting = self._waiting.get(answer["serial"])
         if waiting and not waiting.done():
             waiting.set_result(answer)
-
-    def _part(self) -> None:
-        self.writer.close()
-        for waiting in self.waiting.values():
-            if not waiting.done():
-                waiting.set_exception(_AnswerLost())
 
 
 class Launcher:
@@ -208,11 +214,11 @@ class Launcher:
     async def close(self) -> None:
         """Part from the fork server. It leaves at once, or when its last shim is done."""
         server, self._server = self._server, None
-        if server is None or server.listening is None:
+        if server is None:
             return
         if server.usable:
-            server.writer.write_eof()
-        await server.listening
+            server.leave()
+        await server.gone.wait()
         # One that stays for its shims is nobody's to wait for: it outlives the broker.
         if not server.live:
             await _bury(server)
@@ -241,10 +247,20 @@ class Launcher:
             except OSError as fault:
                 ours.close()
                 raise LaunchRefused("the fork server could not be started", why=str(fault)) from fault
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
-        server = _Server(pid, reader, writer)
-        server.listening = asyncio.create_task(server.listen())
+        _, server = await asyncio.get_running_loop().create_unix_connection(lambda: _Server(pid), sock=ours)
         return server
+
+
+def _take_answer(buffer: bytearray) -> dict[str, Any] | None:
+    """Take the first whole answer off `buffer`; None where more bytes must come first."""
+    if len(buffer) < _ANSWER.size:
+        return None
+    end = _ANSWER.size + _ANSWER.unpack_from(buffer)[0]
+    if len(buffer) < end:
+        return None
+    answer: dict[str, Any] = json.loads(buffer[_ANSWER.size : end])
+    del buffer[:end]
+    return answer
 
 
 def _exec_server(control: int, errors: Path | None) -> int:
@@ -261,7 +277,7 @@ def _exec_server(control: int, errors: Path | None) -> int:
     return os.posix_spawn(
         sys.executable,
         command,
-        {"PATH": os.defpath},
+        _ENVIRONMENT,
         file_actions=actions,
         setsid=True,
         setsigmask=[],

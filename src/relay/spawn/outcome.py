@@ -77,7 +77,8 @@ def _start_fault(error: LaunchError) -> _Verdict:
 def _own_end(exit_code: int, finding: Finding) -> _Verdict:
     if finding.state is State.COMPLETED and exit_code == 0:
         return _Verdict(State.COMPLETED, "", finding=finding)
-    return _Verdict(State.FAILED, finding.why, finding.code or Code.EXIT_NONZERO, finding.hint, finding)
+    why = finding.why or f"the task ended with exit code {exit_code}"
+    return _Verdict(State.FAILED, why, finding.code or Code.EXIT_NONZERO, finding.hint or "relay logs {id}", finding)
 
 
 def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: str) -> _Verdict:

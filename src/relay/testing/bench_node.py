@@ -182,9 +182,7 @@ class BenchNode:
             always_on=False,
             clock=wall_ms,
         )
-        self.postbox = SealingPostbox(
-            identity, members, incarnation.counter, lambda peer: self.mesh.is_linked(peer)
-        )
+        self.postbox = SealingPostbox(identity, members, incarnation.counter, lambda peer: self.mesh.is_linked(peer))
         self.journal = Journal(self.store, self.postbox, wall_ms)
         self.outbox = Outbox(self.store, lambda peer: self.mesh.wake(peer))
         self.mesh = Mesh(greeter, self.outbox, self.postbox, wall_ms)

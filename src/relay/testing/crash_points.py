@@ -114,6 +114,7 @@ def exercise(trial: Trial, point: str, when: str, rng: random.Random) -> None:
         when: `before` or `after`.
         rng: draws the direction and which occurrence of the step it is.
     """
+    first = len(trial.tickets)
     origin, target = rng.sample(trial.nodes, 2)
     victim = origin if POINTS[point].side == "origin" else target
     _set_trap(victim, point, when, 1 if POINTS[point].seldom else rng.randint(1, 2))
@@ -127,7 +128,7 @@ def exercise(trial: Trial, point: str, when: str, rng: random.Random) -> None:
         victim.start()
         for answer in answers:
             answer.result()
-    trial.settle(SETTLED_WITHIN)
+    trial.settle(SETTLED_WITHIN, since=first)
 
 
 def _await_link(origin: Node, target: Node) -> None:

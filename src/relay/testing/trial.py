@@ -105,10 +105,15 @@ class Trial:
             if row["state"] not in TERMINAL
         ]
 
-    def settle(self, within: float) -> None:
-        """Wait until every task is terminal on both sides."""
+    def settle(self, within: float, since: int = 0) -> None:
+        """Wait until every task is terminal on both sides.
+
+        Args:
+            within: seconds.
+            since: leave out the tickets before this one.
+        """
         with self._connected() as controls:
-            left = self._unsettled(self.tickets, controls)
+            left = self._unsettled(self.tickets[since:], controls)
 
             def settled() -> bool:
                 # a terminal state is for ever (`judge` looks again), so that only the others are asked about

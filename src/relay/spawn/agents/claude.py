@@ -73,7 +73,7 @@ class StreamReader:
     def _event(self, event: dict[str, Any]) -> list[str]:
         kind = event.get("type")
         if isinstance(event.get("session_id"), str):
-            self._session = event["session_id"][:128]
+            self._session = _plain(event["session_id"], 128)
         if kind == "result":
             self._result = event
         elif kind == "assistant":
@@ -84,13 +84,13 @@ class StreamReader:
 
     def _retry(self, event: dict[str, Any]) -> str:
         tried, most, status = event.get("attempt"), event.get("max_retries"), event.get("error_status")
-        self._last_retry = f"waiting for the API, try {tried} of {most}, {status}"
+        self._last_retry = _plain(f"waiting for the API, try {tried} of {most}, {status}", 200)
         return self._last_retry
 
     def finding(self, exit_code: int) -> Finding:
-        if self._partial:
+        if self._partial and not self._skipping:
             self._line(self._partial)
-            self._partial = b""
+        self._partial = b""
         if self._result is None:
             return self._no_result(exit_code)
         return _judged(self._result, exit_code, self._session)
@@ -106,6 +106,11 @@ class StreamReader:
         )
 
 
+def _plain(value: object, most: int) -> str:
+    # JSON may name half a surrogate pair (a text cut within an emoji), which neither store nor wire can hold
+    return str(value).encode("utf-8", "replace").decode()[:most]
+
+
 def _progress(event: dict[str, Any]) -> list[str]:
     message = event.get("message")
     content = message.get("content") if isinstance(message, dict) else None
@@ -115,9 +120,9 @@ def _progress(event: dict[str, Any]) -> list[str]:
 
 def _part_in_words(part: dict[str, Any]) -> str:
     if part.get("type") == "text":
-        return str(part.get("text", "")).strip()[:200]
+        return _plain(str(part.get("text", "")).strip(), 200)
     if part.get("type") == "tool_use":
-        return f"uses {str(part.get('name', 'a tool'))[:80]}"
+        return f"uses {_plain(part.get('name', 'a tool'), 80)}"
     return ""
 
 
@@ -125,7 +130,7 @@ def _judged(result: dict[str, Any], exit_code: int, session: str | None) -> Find
     code, why, hint = _fault(result, exit_code)
     return Finding(
         State.FAILED if code else State.COMPLETED,
-        summary=str(result.get("result") or "")[:MAX_SUMMARY],
+        summary=_plain(result.get("result") or "", MAX_SUMMARY),
         code=code,
         why=why,
         hint=hint,
@@ -142,7 +147,7 @@ def _fault(result: dict[str, Any], exit_code: int) -> tuple[Code | None, str, st
         return Code.AGENT_ERROR, _error_words(result), "relay logs {id}"
     if denials:
         tools = ", ".join(sorted({str(each.get("tool_name", "?")) for each in denials if isinstance(each, dict)}))
-        why = f"claude was denied: {tools[:200]}"
+        why = f"claude was denied: {_plain(tools, 200)}"
         return Code.AGENT_DENIED, why, "spawn it again with --mode full, if its grant there allows that"
     if exit_code != 0:
         return Code.EXIT_NONZERO, f"claude gave a result and then exit code {exit_code}", "relay logs {id}"
@@ -152,13 +157,19 @@ def _fault(result: dict[str, Any], exit_code: int) -> tuple[Code | None, str, st
 def _error_words(result: dict[str, Any]) -> str:
     status, errors = result.get("api_error_status"), result.get("errors")
     words = str(result.get("result") or "") or (str(errors[0]) if isinstance(errors, list) and errors else "")
-    return f"{words[:500] or 'claude reported an error'}{f' (API status {status})' if status else ''}"
+    said = _plain(words, 500) or "claude reported an error"
+    return f"{said}{_plain(f' (API status {status})', 80) if status else ''}"
 
 
 def _usage(result: dict[str, Any]) -> dict[str, Any]:
     usage = result.get("usage")
-    numbers = {key: each for key, each in usage.items() if type(each) is int} if isinstance(usage, dict) else {}
+    given = usage.items() if isinstance(usage, dict) else ()
+    numbers: dict[str, float] = {_plain(key, 64): each for key, each in given if type(each) is int and _fits(each)}
     for key, name in (("num_turns", "turns"), ("total_cost_usd", "cost_usd")):
-        if isinstance(result.get(key), (int, float)):
+        if type(result.get(key)) in (int, float) and _fits(result[key]):
             numbers[name] = result[key]
     return dict(list(numbers.items())[:32])
+
+
+def _fits(number: float) -> bool:
+    return -(2**53) < number < 2**53

@@ -28,6 +28,7 @@ from relay.spawn.agents.commands import Exec, Shell
 
 MAX_FILE = 256 * 1024
 _STOPS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
+_MARK = re.compile(r"\{(task|mode|model)\}")
 _KEYS = {"command", "stop", "environment"}
 
 
@@ -93,9 +94,18 @@ class UnknownReader:
         )
 
 
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
+def _is_variable(item: tuple[str, object]) -> bool:
+    name, value = item
+    return _is_word(name) and "=" not in name and isinstance(value, str) and "\0" not in value
+
+
 def _put_in(word: str, values: dict[str, str]) -> str:
     # one pass: a mark that stands in the task's own text stays as it is
-    return re.sub(r"\{(task|mode|model)\}", lambda mark: values[mark[1]], word)
+    return _MARK.sub(lambda mark: values[mark[1]], word)
 
 
 def _fault(path: Path, why: str) -> LocalFault:
@@ -109,11 +119,13 @@ def _template(path: Path, name: str, table: Any) -> Template:
     if unknown := set(table) - _KEYS:
         raise _fault(path, f"{where}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(_KEYS))}")
     command, stop, environment = table.get("command"), table.get("stop", "INT"), table.get("environment", {})
-    if not isinstance(command, list) or not command or not all(isinstance(word, str) and word for word in command):
+    if not isinstance(command, list) or not command or not all(map(_is_word, command)):
         raise _fault(path, f"{where}: command has to be a list of words")
-    if stop not in _STOPS:
+    if _MARK.search(command[0]):
+        raise _fault(path, f"{where}: command has to begin with a program: no request may choose it")
+    if not isinstance(stop, str) or stop not in _STOPS:
         raise _fault(path, f"{where}: stop has to be INT, TERM or KILL")
-    if not isinstance(environment, dict) or not all(isinstance(value, str) for value in environment.values()):
+    if not isinstance(environment, dict) or not all(map(_is_variable, environment.items())):
         raise _fault(path, f"{where}: environment has to be a table of texts")
     return Template(name, tuple(command), _STOPS[stop], environment)
 

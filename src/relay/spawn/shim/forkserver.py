@@ -16,8 +16,7 @@ import socket
 import struct
 
 from . import kernel, processes, run, spec, tree
-from .task import IGNORED
-from .wakeup import Wakeup
+from .wakeup import Wakeup, catch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +25,11 @@ if TYPE_CHECKING:
 _ANSWER = struct.Struct("!I")
 _CHUNK = 1 << 20
 _SHIM_FAULT = 70
+_CAUGHT = (
+    *(signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGPIPE, signal.SIGXFSZ),
+)
+"""What the fork server and its shims live through, and what Python ignores: no task may inherit that."""
 
 
 def main() -> None:
@@ -37,8 +41,7 @@ def main() -> None:
     kernel.set_title("relay-forks")
     control = _take_control()
     # A terminal's signals are the broker's; TERM comes from service managers and must not orphan the shims.
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)
+    catch(_CAUGHT)
     # Read once, for all shims.
     processes.boot_id()
     gc.freeze()
@@ -62,7 +65,7 @@ class Server:
         self._control: socket.socket | None = control
         self._buffer = bytearray()
         self._shims: set[int] = set()
-        self._wakeup = Wakeup(signal.SIGCHLD)
+        self._wakeup = Wakeup()
         self._poll = select.poll()
         self._poll.register(self._wakeup.fd, select.POLLIN)
         self._poll.register(control, select.POLLIN)
@@ -88,42 +91,45 @@ class Server:
             return
         self._buffer += data
         while (launch := spec.unpack(self._buffer)) is not None:
-            self._answer(control, {"serial": launch.serial, **self._launch(launch)})
+            self._answer(control, f'{{"serial":{launch.serial},{self._launch(launch)}}}')
 
     def _broker_gone(self, control: socket.socket) -> None:
-        self._answer(control, {"serial": 0, "live": len(self._shims)})
+        self._answer(control, f'{{"serial":0,"live":{len(self._shims)}}}')
         self._poll.unregister(control)
         control.close()
         self._control = None
 
-    def _answer(self, control: socket.socket, fields: dict[str, object]) -> None:
-        payload = json.dumps(fields).encode()
+    def _answer(self, control: socket.socket, fields: str) -> None:
+        payload = fields.encode()
         try:
             control.sendall(_ANSWER.pack(len(payload)) + payload)
         except ConnectionError:
             # The next read finds it closed; the launch is in its folder for who comes after.
             return
 
-    def _launch(self, launch: spec.Spec) -> dict[str, object]:
+    def _launch(self, launch: spec.Spec) -> str:
+        """Fork a shim; the fields of the answer, as JSON."""
         fault = launch.fault()
         if fault:
-            return {"refused": fault}
+            return _refusal(fault)
         try:
             pid = os.fork()
         except OSError as failure:
-            return {"refused": f"no process can be made: {failure.strerror}"}
+            return _refusal(f"no process can be made: {failure.strerror}")
         if pid == 0:
             self._become_shim(launch)
         self._shims.add(pid)
-        return {"pid": pid}
+        return f'"pid":{pid}'
 
     def _become_shim(self, launch: spec.Spec) -> NoReturn:
         status = _SHIM_FAULT
         try:
+            wakeup = Wakeup()
             self._wakeup.close()
             if self._control:
-                self._control.close()
-            status = run.run(launch)
+                # Not the object's own way to close, which is three calls deep; nobody uses the object again.
+                os.close(self._control.fileno())
+            status = run.run(launch, wakeup)
         finally:
             os._exit(status)
 
@@ -160,3 +166,7 @@ class Server:
                 return True
             select.select([], [], [], 0.01)
         return False
+
+
+def _refusal(why: str) -> str:
+    return f'"refused":{json.dumps(why)}'

@@ -54,6 +54,24 @@ def look_up(pid: int) -> Process | None:
         return None
 
 
+def ticks(pid: int) -> int:
+    """When the process with this pid started, 0 where there is none; cheaper than `look_up`."""
+    if not _LINUX:
+        found = look_up(pid)
+        return found.ticks if found else 0
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except FileNotFoundError:
+        return 0
+    try:
+        # One read has all of it (proc(5)); the name, which may hold anything, ends at the last bracket.
+        return int(os.read(fd, 4096).rpartition(b")")[2].split(None, 20)[19])
+    except ProcessLookupError:
+        return 0
+    finally:
+        os.close(fd)
+
+
 def same(pid: int, ticks: int) -> bool:
     """Whether `pid` is alive and still the process that started at `ticks`."""
     found = look_up(pid)

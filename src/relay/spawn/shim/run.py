@@ -26,18 +26,20 @@ SURVIVED = 4
 """The exit record is written but a process of the tree is still alive."""
 
 
-def run(spec: Spec) -> int:
-    """Own the attempt of `spec` from its lock to its exit record; the shim's exit status."""
+def run(spec: Spec, wakeup: Wakeup) -> int:
+    """Own the attempt of `spec` from its lock to its exit record; the shim's exit status.
+
+    Args:
+        wakeup: of this process; TERM and CHLD are caught.
+    """
     os.setsid()
     kernel.adopt_orphans()
     kernel.set_title("relay-shim")
-    wakeup = Wakeup(signal.SIGTERM, signal.SIGCHLD)
     lock = folder.take_lock(spec.folder)
     if lock is None:
         return REFUSED
     record_fd = os.open(f"{spec.folder}/{folder.RECORD}", os.O_RDWR)
-    slots = record.read_slots(record_fd)
-    if slots[record.INTENT] or slots[record.FENCE] or slots[record.EXIT]:
+    if _is_taken(record_fd):
         return REFUSED
     _promise(record_fd)
     fields = _carry_out(spec, lock, record_fd, wakeup)
@@ -45,11 +47,16 @@ def run(spec: Spec) -> int:
     return SURVIVED if fields["survivors"] else DONE
 
 
+def _is_taken(record_fd: int) -> bool:
+    slots = record.read_slots(record_fd)
+    return bool(slots[record.INTENT] or slots[record.FENCE] or slots[record.EXIT])
+
+
 def _promise(record_fd: int) -> None:
-    me = processes.look_up(os.getpid())
+    me = os.getpid()
     fields: dict[str, object] = {
-        "shim": os.getpid(),
-        "ticks": me.ticks if me else 0,
+        "shim": me,
+        "ticks": processes.ticks(me),
         "boot": processes.boot_id(),
         "protocol": record.PROTOCOL,
         "at": time.time_ns() // 1_000_000,
@@ -70,12 +77,10 @@ def _carry_out(spec: Spec, lock: int, record_fd: int, wakeup: Wakeup) -> dict[st
 def _supervise(spec: Spec, lock: int, record_fd: int, wakeup: Wakeup) -> dict[str, object]:
     log = LogFile(os.open(f"{spec.folder}/{folder.LOG}", os.O_WRONLY), spec.log_limit)
     task = fork_task(spec, lock)
-    child = processes.look_up(task.pid)
-    fields: dict[str, object] = {"pid": task.pid, "ticks": child.ticks if child else 0}
-    record.write_slot(record_fd, record.TASK, fields, durable=False)
-    supervisor = Supervisor(spec, task, log, record_fd, wakeup)
+    noted: dict[str, object] = {"pid": task.pid, "ticks": processes.ticks(task.pid)}
+    record.write_slot(record_fd, record.TASK, noted, durable=False)
     task.release()
-    return supervisor.run()
+    return Supervisor(spec, task, noted, log, record_fd, wakeup).run()
 
 
 def _kill_everything(spec: Spec) -> None:

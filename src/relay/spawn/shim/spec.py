@@ -53,7 +53,7 @@ class Spec:
     def fault(self) -> str | None:
         """Why this cannot be launched, None where it can."""
         texts = [self.folder, self.cwd, *self.argv, *self.env, *self.env.values()]
-        if any("\0" in text for text in texts):
+        if "\0" in "".join(texts):
             return "a NUL byte in the command, its folder or its environment"
         if not self.argv or not self.argv[0]:
             return "an empty command"

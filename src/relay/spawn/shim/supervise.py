@@ -21,8 +21,6 @@ from .task import Task, failure_of
 
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .logfile import LogFile
     from .wakeup import Wakeup
 
@@ -34,11 +32,25 @@ _IN = select.POLLIN
 
 
 class Supervisor:
-    """One task from its release to the death of its tree."""
+    """One task from its release to the death of its tree.
 
-    def __init__(self, spec: Spec, task: Task, log: LogFile, record_fd: int, wakeup: Wakeup) -> None:
+    Args:
+        noted: what the task's slot says.
+    """
+
+    # Not for the memory of one object: a dictionary of so many grows four times, into fresh pages.
+    __slots__ = (
+        *("_ask_at_exec", "_asked", "_childless", "_end", "_error", "_given_up", "_ladder", "_log", "_mark", "_noted"),
+        *("_open", "_poll", "_record", "_session", "_spec", "_started_at", "_status", "_stopping", "_survivors"),
+        *("_task", "_timed_out", "_timeout_at", "_unsent", "_wakeup"),
+    )
+
+    def __init__(
+        self, spec: Spec, task: Task, noted: dict[str, object], log: LogFile, record_fd: int, wakeup: Wakeup
+    ) -> None:
         self._spec = spec
         self._task = task
+        self._noted = noted
         self._log = log
         self._record = record_fd
         self._wakeup = wakeup
@@ -47,7 +59,7 @@ class Supervisor:
         self._session = None if ADOPTS else task.pid
         self._ladder = Ladder()
         self._poll = select.poll()
-        self._on: dict[int, Callable[[], object]] = {}
+        self._open: set[int] = set()
         self._unsent = memoryview(spec.stdin or b"")
         self._started_at = _wall_ms()
         self._timeout_at = None if spec.timeout_s is None else time.monotonic() + spec.timeout_s
@@ -68,7 +80,7 @@ class Supervisor:
         while not self._finished():
             self._keep_time()
             for fd, _ in self._poll.poll(self._pause_ms()):
-                self._on.get(fd, _nothing)()
+                self._hear(fd)
         self._drain()
         self._sweep_orphans()
         self._log.flush()
@@ -76,22 +88,35 @@ class Supervisor:
 
     def _listen(self) -> None:
         task = self._task
-        self._add(self._wakeup.fd, _IN, self._signalled)
-        self._add(task.failure, _IN, self._exec_known)
-        self._add(task.outputs[OUT], _IN, lambda: self._output(OUT))
-        self._add(task.outputs[ERR], _IN, lambda: self._output(ERR))
+        self._poll.register(self._wakeup.fd, _IN)
+        for fd in (task.failure, *task.outputs):
+            self._add(fd, _IN)
         if task.stdin is not None:
-            self._add(task.stdin, select.POLLOUT, self._feed)
+            self._add(task.stdin, select.POLLOUT)
 
-    def _add(self, fd: int, events: int, call: Callable[[], object]) -> None:
+    def _add(self, fd: int, events: int) -> None:
         os.set_blocking(fd, False)
         self._poll.register(fd, events)
-        self._on[fd] = call
+        self._open.add(fd)
 
     def _close(self, fd: int) -> None:
         self._poll.unregister(fd)
-        del self._on[fd]
+        self._open.discard(fd)
         os.close(fd)
+
+    def _hear(self, fd: int) -> None:
+        task = self._task
+        if fd == self._wakeup.fd:
+            self._signalled()
+        elif fd not in self._open:
+            # Closed earlier in the same round.
+            return
+        elif fd == task.failure:
+            self._exec_known()
+        elif fd == task.stdin:
+            self._feed()
+        else:
+            self._output(task.outputs.index(fd))
 
     def _finished(self) -> bool:
         return self._given_up or (self._status is not None and self._childless)
@@ -165,8 +190,8 @@ class Supervisor:
             self._signal_tree({TERM: signal.SIGTERM, KILL: signal.SIGKILL}[step])
 
     def _ask(self) -> None:
-        # Before exec the child ignores what the fork server ignores: the signal would be lost.
-        self._ask_at_exec = self._task.failure in self._on
+        # Before exec the child catches what the fork server catches: the signal would be lost.
+        self._ask_at_exec = self._task.failure in self._open
         # The whole group, as a terminal's Ctrl-C would: a shell in front of the agent passes nothing on.
         if self._status is None and not self._ask_at_exec:
             try:
@@ -205,9 +230,8 @@ class Supervisor:
             self._ask()
 
     def _note_start(self) -> None:
-        fields = {**(record.read_slot(self._record, record.TASK) or {}), "at": _wall_ms()}
         # Not durable: it speaks of a process, which a power cut takes along.
-        record.write_slot(self._record, record.STARTED, fields, durable=False)
+        record.write_slot(self._record, record.STARTED, {**self._noted, "at": _wall_ms()}, durable=False)
 
     def _output(self, stream: int) -> bool:
         """Move one piece; whether there may be more at once."""
@@ -238,11 +262,11 @@ class Supervisor:
 
     def _drain(self) -> None:
         # Every writer of the tree is dead; a stranger that was given the pipe must not hold us up.
-        if self._task.failure in self._on:
+        if self._task.failure in self._open:
             self._exec_known()
         for stream in (OUT, ERR):
             for _ in range(_PIPE_PIECES):
-                if self._task.outputs[stream] not in self._on or not self._output(stream):
+                if self._task.outputs[stream] not in self._open or not self._output(stream):
                     break
 
     def _exit_fields(self) -> dict[str, object]:
@@ -268,7 +292,3 @@ class Supervisor:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _nothing() -> None:
-    """For a descriptor that was closed earlier in the same round."""

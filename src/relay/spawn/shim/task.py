@@ -1,5 +1,6 @@
-"""Forking the task: a child that waits on a pipe until it is released, then becomes the command.
+"""Forking the task: a child that prepares itself, waits on a pipe until it is released, and becomes the command.
 
+Every page that the child touches is copied for it, so that whatever can be made before the fork is made there.
 The child tells a failure to exec through a close-on-exec pipe: its end of file means that the command runs.
 """
 
@@ -7,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 
 from . import kernel
 from .spec import MARKER, Spec
@@ -15,12 +15,6 @@ from .spec import MARKER, Spec
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
 if TYPE_CHECKING:
     from typing import NoReturn
-
-IGNORED = (
-    *(signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT),
-    *(signal.SIGPIPE, signal.SIGXFSZ),
-)
-"""What the fork server ignores (first line) and what Python ignores (second)."""
 
 _AT_CWD = b"c"
 _AT_EXEC = b"x"
@@ -35,24 +29,20 @@ _KINDS = {
 }
 
 
-class Ends:
-    """One pipe."""
-
-    __slots__ = ("read", "write")
-
-    def __init__(self) -> None:
-        self.read, self.write = os.pipe()
-
-
 class Task:
     """The task's process and the shim's ends of its pipes."""
 
-    def __init__(self, pid: int, go: int, failure: int, outputs: tuple[int, int], stdin: int | None) -> None:
+    __slots__ = ("_go", "_theirs", "failure", "outputs", "pid", "stdin")
+
+    def __init__(
+        self, pid: int, go: int, failure: int, outputs: tuple[int, int], stdin: int | None, theirs: list[int]
+    ) -> None:
         self.pid = pid
         self.failure = failure
         self.outputs = outputs
         self.stdin = stdin
         self._go = go
+        self._theirs = theirs
 
     def release(self) -> None:
         """Let the child become the command. A child that is already dead is found by its end."""
@@ -60,8 +50,10 @@ class Task:
             os.write(self._go, b"g")
         except BrokenPipeError:
             pass
-        finally:
-            os.close(self._go)
+        # Only now: the child need not wait for it.
+        os.close(self._go)
+        for fd in self._theirs:
+            os.close(fd)
 
 
 def fork_task(spec: Spec, held: int) -> Task:
@@ -70,17 +62,28 @@ def fork_task(spec: Spec, held: int) -> Task:
     Args:
         held: the lock's descriptor; the child lets go of it, or its copy would outlive the shim's.
     """
-    go, failure, out, err = Ends(), Ends(), Ends(), Ends()
-    stdin = Ends() if spec.stdin is not None else None
+    wait, go = os.pipe()
+    failure, fail = os.pipe()
+    out, stdout = os.pipe()
+    err, stderr = os.pipe()
+    stdin, feed = (os.open(os.devnull, os.O_RDONLY), None) if spec.stdin is None else os.pipe()
+    paths = candidates(spec)
+    env = {**spec.env, "PWD": spec.cwd, MARKER: spec.name}
     shim = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(held)
-        os.close(go.write)
-        _become(spec, shim, go.read, failure.write, (stdin.read if stdin else None, out.write, err.write))
-    for fd in (go.read, failure.write, out.write, err.write, *([stdin.read] if stdin else [])):
-        os.close(fd)
-    return Task(pid, go.write, failure.read, (out.read, err.read), stdin.write if stdin else None)
+        os.close(go)
+        _become(spec, shim, wait, fail, (stdin, stdout, stderr), paths, env)
+    return Task(pid, go, failure, (out, err), feed, [wait, fail, stdin, stdout, stderr])
+
+
+def candidates(spec: Spec) -> list[str]:
+    """The files that `argv[0]` may mean, as execvp(3) has it; an empty entry of PATH is the working folder."""
+    name = spec.argv[0]
+    if "/" in name:
+        return [name]
+    return [f"{folder}/{name}" if folder else name for folder in spec.env.get("PATH", os.defpath).split(":")]
 
 
 def failure_of(report: bytes, spec: Spec) -> dict[str, object]:
@@ -100,39 +103,50 @@ def _is_file(spec: Spec) -> bool:
 
 
 def _become(
-    spec: Spec, shim: int, go: int, failure: int, stdio: tuple[int | None, int, int]
+    spec: Spec,
+    shim: int,
+    wait: int,
+    fail: int,
+    stdio: tuple[int, int, int],
+    paths: list[str],
+    env: dict[str, str],
 ) -> NoReturn:
     stage = _AT_EXEC
     try:
-        _settle(shim, go)
-        _take_stdio(stdio)
+        _settle(shim, stdio)
         stage = _AT_CWD
         os.chdir(spec.cwd)
         stage = _AT_EXEC
-        _default_signals()
-        os.execvpe(spec.argv[0], spec.argv, {**spec.env, "PWD": spec.cwd, MARKER: spec.name})
+        # Last: the shim notes the task while all of the above is done.
+        if os.read(wait, 1):
+            _exec(paths, spec.argv, env)
     except OSError as fault:
-        os.write(failure, stage + str(fault.errno or errno.EIO).encode())
+        os.write(fail, stage + str(fault.errno or errno.EIO).encode())
     finally:
         os._exit(_CANNOT_EXEC)
 
 
-def _settle(shim: int, go: int) -> None:
+def _settle(shim: int, stdio: tuple[int, int, int]) -> None:
     kernel.die_with_parent()
-    os.setsid()
     # The parent may have died before the kernel was told to watch it.
-    if os.getppid() != shim or not os.read(go, 1):
+    if os.getppid() != shim:
         os._exit(_CANNOT_EXEC)
+    os.setsid()
+    for number, fd in enumerate(stdio):
+        os.dup2(fd, number)
 
 
-def _take_stdio(stdio: tuple[int | None, int, int]) -> None:
-    stdin, out, err = stdio
-    os.dup2(os.open(os.devnull, os.O_RDONLY) if stdin is None else stdin, 0)
-    os.dup2(out, 1)
-    os.dup2(err, 2)
-
-
-def _default_signals() -> None:
-    # What is ignored stays ignored across exec; what is caught does not.
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_DFL)
+def _exec(paths: list[str], argv: list[str], env: dict[str, str]) -> None:
+    """`os.execvpe` without the imports and wrappers it runs through: a refused file is told before a missing one."""
+    refusal: PermissionError | None = None
+    missing: OSError | None = None
+    for path in paths:
+        try:
+            os.execve(path, argv, env)
+        except PermissionError as fault:
+            refusal = refusal or fault
+        except (FileNotFoundError, NotADirectoryError) as fault:
+            missing = fault
+    failure = refusal or missing
+    assert failure
+    raise failure

@@ -6,16 +6,25 @@ import os
 import signal
 
 
-class Wakeup:
-    """A pipe on which each caught signal leaves its number."""
+def catch(numbers: tuple[int, ...]) -> None:
+    """Catch these signals, to no effect but a byte in the wakeup pipe; forked children catch them too.
 
-    def __init__(self, *numbers: int) -> None:
+    Caught, not ignored: exec gives what is caught its default again, and what is ignored stays ignored.
+    """
+    for number in numbers:
+        signal.signal(number, _nothing)
+
+
+class Wakeup:
+    """A pipe on which each caught signal leaves its number; the last one made has them."""
+
+    __slots__ = ("_write", "fd")
+
+    def __init__(self) -> None:
         self.fd, self._write = os.pipe()
         os.set_blocking(self.fd, False)
         os.set_blocking(self._write, False)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in numbers:
-            signal.signal(number, _nothing)
 
     def take(self) -> bytes:
         """The numbers of the signals caught since the last call."""
@@ -25,8 +34,7 @@ class Wakeup:
             return b""
 
     def close(self) -> None:
-        """Give the pipe up; called by a forked child that makes its own."""
-        signal.set_wakeup_fd(-1)
+        """Give the pipe up, after another was made: a signal that finds it closed would complain on stderr."""
         os.close(self.fd)
         os.close(self._write)
 

@@ -126,9 +126,7 @@ class Disk:
         batch, self._waiting = self._waiting, []
         self._busy = False
         fails = bool(self.failing) and self._timeline.chance(self.failing)
-        told = [
-            (then, FAILED if fails and may_fail else operation(self.tables)) for operation, then, may_fail in batch
-        ]
+        told = [(then, FAILED if fails and may_fail else operation(self.tables)) for operation, then, may_fail in batch]
         heard = [(then, outcome) for then, outcome in told if then is not None]
         if heard:
             # in the order of the commits: one thread writes, and one loop hears of it

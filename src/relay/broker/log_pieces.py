@@ -1,0 +1,56 @@
+"""Which chunks of a transcript make the next piece for a reader: from an offset, the last lines, what fits a frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from relay.spawn import transcript
+from relay.spawn.transcript import Chunk
+
+PIECE = 128 * 1024
+
+
+def read(log: Path, offset: int) -> list[Chunk]:
+    """The whole chunks from an offset on, up to a piece; none where there is no transcript yet."""
+    try:
+        return list(transcript.chunks(log, offset, PIECE))
+    except FileNotFoundError:
+        return []
+
+
+def last_lines(log: Path, lines: int) -> list[Chunk]:
+    """The chunks of the last lines, the first one cut to where they begin."""
+    found: list[Chunk] = []
+    wanted = lines
+    try:
+        for chunk in transcript.backwards(log):
+            ends = chunk.data.count(b"\n") - (not found and chunk.data.endswith(b"\n"))
+            if ends >= wanted:
+                found.append(_cut(chunk, wanted + (not found and chunk.data.endswith(b"\n"))))
+                break
+            wanted -= ends
+            found.append(chunk)
+    except FileNotFoundError:
+        return []
+    return found[::-1]
+
+
+def _cut(chunk: Chunk, newlines: int) -> Chunk:
+    at = len(chunk.data)
+    for _ in range(newlines):
+        at = chunk.data.rindex(b"\n", 0, at)
+    return Chunk(chunk.offset, chunk.next_offset, chunk.stream, chunk.at_ms, chunk.data[at + 1 :])
+
+
+def batches(found: list[Chunk]) -> list[list[Chunk]]:
+    """The chunks in groups that fit an envelope each."""
+    made: list[list[Chunk]] = []
+    size = 0
+    for chunk in found:
+        # a chunk may be empty: what a tail cuts off may be all of it
+        if not made or size + len(chunk.data) > PIECE:
+            made.append([])
+            size = 0
+        made[-1].append(chunk)
+        size += len(chunk.data)
+    return made
