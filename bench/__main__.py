@@ -7,17 +7,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from bench import command, envelopes, floor, idle, spawns, sshd
 from bench.table import Line, Table
-from bench.timing import Spread, repeat
+from bench.timing import Job, Spread, in_turns, medians_in_turns
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 
 IN_FLIGHT = 64
 SSH_IN_FLIGHT = (8, IN_FLIGHT)
-SSH_MANY = 300
+SSH_MANY = 200
 
 
 def _say(what: str) -> None:
@@ -38,26 +39,31 @@ def _beside(ours: Spread, theirs: Spread, what: str, theirs_are: str, target: fl
 
 
 def _spawns_beside_ssh(table: Table, ssh: sshd.Ssh, laptop: Node, vps: Node) -> None:
-    _say("ssh, a fresh connection each")
-    fresh = repeat(lambda: ssh.run(ssh.fresh, "/bin/true"), 30, 12)
-    _say("ssh, ControlMaster")
-    shared = repeat(lambda: ssh.run(ssh.shared, "/bin/true"), 300, 12)
-    _say("remote spawns")
-    trip = spawns.round_trip(laptop, vps)
+    _say("remote spawns beside ssh")
+    with laptop.control() as control:
+        trip, whole, shared, fresh = in_turns(
+            spawns.round_trip(control, vps),
+            spawns.whole_command(laptop, vps),
+            Job(lambda: ssh.run(ssh.shared, "/bin/true"), 300, 12),
+            Job(lambda: ssh.run(ssh.fresh, "/bin/true"), 30, 12),
+        )
     table.add(_beside(trip, shared, "remote spawn, API", "ssh ControlMaster", 1.0))
-    whole = spawns.whole_command(laptop, vps)
     table.add(_beside(whole, fresh, "relay spawn --wait", "ssh, fresh", 0.4))
     _say("many at once")
-    theirs = max(ssh.many_per_second(SSH_MANY, in_flight) for in_flight in SSH_IN_FLIGHT)
-    ours = spawns.per_second(laptop, vps, IN_FLIGHT)
-    what = f"spawns/s, {IN_FLIGHT} in flight"
-    table.add(Line(what, f"{ours:.0f}", f"ssh ControlMaster: {theirs:.0f}", ours / theirs, 0.7, at_least=True))
+    ours, *theirs = medians_in_turns(
+        lambda: spawns.per_second(laptop, vps, IN_FLIGHT),
+        *(partial(ssh.many_per_second, SSH_MANY, in_flight) for in_flight in SSH_IN_FLIGHT),
+    )
+    what, best = f"spawns/s, {IN_FLIGHT} in flight", max(theirs)
+    table.add(Line(what, f"{ours:.0f}", f"ssh ControlMaster: {best:.0f}", ours / best, 0.7, at_least=True))
 
 
 def _spawns_alone(table: Table, laptop: Node, vps: Node, why: str) -> None:
     table.skip(f"ssh ({why})")
-    table.add(Line("remote spawn, API, p50 / p99 ms", str(spawns.round_trip(laptop, vps))))
-    table.add(Line("relay spawn --wait, p50 / p99 ms", str(spawns.whole_command(laptop, vps))))
+    with laptop.control() as control:
+        trip, whole = in_turns(spawns.round_trip(control, vps), spawns.whole_command(laptop, vps))
+    table.add(Line("remote spawn, API, p50 / p99 ms", str(trip)))
+    table.add(Line("relay spawn --wait, p50 / p99 ms", str(whole)))
     table.add(Line(f"spawns/s, {IN_FLIGHT} in flight", f"{spawns.per_second(laptop, vps, IN_FLIGHT):.0f}"))
 
 
@@ -71,18 +77,22 @@ def _spawns(table: Table, folder: Path, laptop: Node, vps: Node) -> None:
 
 def _envelopes(table: Table, folder: Path) -> None:
     _say("durable envelopes")
-    bare = floor.envelopes_per_second(folder, envelopes.BODY_BYTES, 8)
-    for ways, ours in envelopes.per_second().items():
+    with envelopes.flooded() as flood:
+        one, both, bare = medians_in_turns(
+            flood.one_way, flood.both_ways, lambda: floor.envelopes_per_second(folder, envelopes.BODY_BYTES, 4)
+        )
+    for ways, ours in (("one way", one), ("both ways", both)):
         beside = f"verify + open + insert alone: {bare:.0f}"
         table.add(Line(f"durable envelopes/s, {ways}", f"{ours:.0f}", beside, ours / bare, 0.5, at_least=True))
 
 
 def _commands(table: Table, node: Node) -> None:
     _say("commands")
-    bare = command.bare_interpreter(node)
-    for words in (("--help",), ("ps",)):
-        took = command.relay(node, *words)
-        table.add(_beside(took, bare, f"relay {words[0]}", "python -c pass", 4.0))
+    bare, shown, listed = in_turns(
+        command.bare_interpreter(node), command.relay(node, "--help"), command.relay(node, "ps")
+    )
+    table.add(_beside(shown, bare, "relay --help", "python -c pass", 4.0))
+    table.add(_beside(listed, bare, "relay ps", "python -c pass", 4.0))
 
 
 def _idle(table: Table, node: Node) -> None:
@@ -99,7 +109,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="relay-ssh-"))
     try:
         with _mesh() as (laptop, vps):
-            spawns.round_trip_once(laptop, vps)
+            with laptop.control() as control:
+                spawns.once(control, vps)  # so that everything that is loaded late is loaded
             _idle(table, vps)
             _commands(table, laptop)
             _spawns(table, folder, laptop, vps)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from relay.testing.mesh import Mesh
@@ -12,7 +16,7 @@ from relay.testing.node import Node
 from relay.testing.processes import wait_until
 
 _PROGRAM = Path(__file__).with_name("flood.py")
-COUNT = 8_000
+COUNT = 6_000
 WITHIN = 60.0
 BODY_BYTES = 200  # what a `stop` has inside its seal
 
@@ -33,21 +37,36 @@ def _is_done(node: Node) -> bool:
     return _poured(node).exists() and node.status()["outbox"]["envelopes"] == 0
 
 
-def _rate(mesh: Mesh, nodes: tuple[Node, Node], pouring: tuple[Node, ...]) -> float:
-    for node, peer in (nodes, nodes[::-1]):
-        _restart_as_flood(node, peer)
-    mesh.await_link(*nodes)
-    started = time.perf_counter()
-    for node in pouring:
-        assert node.process is not None
-        node.process.send_signal(signal.SIGUSR1)
-    for node in pouring:
-        wait_until(lambda node=node: _is_done(node), WITHIN, "receipts for all envelopes")  # type: ignore[misc]
-    return COUNT * len(pouring) / (time.perf_counter() - started)
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """Two linked brokers that flood each other when told."""
+
+    mesh: Mesh
+    nodes: tuple[Node, Node]
+
+    def _rate(self, pouring: tuple[Node, ...]) -> float:
+        for node, peer in (self.nodes, self.nodes[::-1]):
+            _restart_as_flood(node, peer)
+        self.mesh.await_link(*self.nodes)
+        started = time.perf_counter()
+        for node in pouring:
+            assert node.process is not None
+            node.process.send_signal(signal.SIGUSR1)
+        for node in pouring:
+            wait_until(partial(_is_done, node), WITHIN, "receipts for all envelopes")
+        return COUNT * len(pouring) / (time.perf_counter() - started)
+
+    def one_way(self) -> float:
+        """Envelopes a second, durable on both sides and receipted."""
+        return self._rate(self.nodes[:1])
+
+    def both_ways(self) -> float:
+        """Likewise with both pouring at once: the sum."""
+        return self._rate(self.nodes)
 
 
-def per_second() -> dict[str, float]:
-    """Envelopes a second, durable on both sides and receipted: one way, and both ways at once (their sum)."""
+@contextmanager
+def flooded() -> Iterator[Flood]:
+    """The brokers, for a block."""
     with Mesh.scratch("relay-flood-") as mesh:
-        nodes = mesh.pair("laptop", "vps")
-        return {"one way": _rate(mesh, nodes, nodes[:1]), "both ways": _rate(mesh, nodes, nodes)}
+        yield Flood(mesh, mesh.pair("laptop", "vps"))

@@ -1,4 +1,7 @@
-"""Repeating something for a bounded count and a bounded time, and what its durations say."""
+"""Repeating things for a bounded count and a bounded time, and what their durations say.
+
+What is to be compared is measured in turns, so that a noise on the machine falls on all of it alike.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+TURNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +32,46 @@ class Spread:
         return f"{self.p50:.1f} / {self.p99:.1f}"
 
 
-def repeat(once: Callable[[], object], count: int, within: float, warm_up: int = 3) -> Spread:
-    """The durations of `once`.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to be timed.
 
-    Args:
-        once: what to time.
+    Attributes:
+        once: does it.
         count: how often, at most.
         within: seconds after which no further one is begun.
         warm_up: how many go before, untimed.
     """
-    for _ in range(warm_up):
-        once()
-    taken: list[float] = []
-    end = time.monotonic() + within
-    while len(taken) < count and (time.monotonic() < end or not taken):
-        started = time.perf_counter()
-        once()
-        taken.append(time.perf_counter() - started)
-    return Spread.of(taken)
+
+    once: Callable[[], object]
+    count: int
+    within: float
+    warm_up: int = 3
+
+    def turn(self, taken: list[float]) -> None:
+        """One of `TURNS` parts of it."""
+        end = time.monotonic() + self.within / TURNS
+        for at in range(-(-self.count // TURNS)):
+            if at and time.monotonic() > end:
+                return
+            started = time.perf_counter()
+            self.once()
+            taken.append(time.perf_counter() - started)
+
+
+def in_turns(*jobs: Job) -> list[Spread]:
+    """The durations of each job, all measured in turns."""
+    taken: list[list[float]] = [[] for _ in jobs]
+    for job in jobs:
+        for _ in range(job.warm_up):
+            job.once()
+    for _ in range(TURNS):
+        for job, times in zip(jobs, taken, strict=True):
+            job.turn(times)
+    return [Spread.of(times) for times in taken]
+
+
+def medians_in_turns(*rates: Callable[[], float], turns: int = 3) -> list[float]:
+    """The median of what each of these gives, all asked in turns."""
+    found = [[rate() for rate in rates] for _ in range(turns)]
+    return [statistics.median(column) for column in zip(*found, strict=True)]

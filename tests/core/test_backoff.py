@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core.backoff import FIRST, MOST, Backoff
@@ -19,6 +19,7 @@ def test_a_reset_starts_anew() -> None:
     assert backoff.wait(0.0) == FIRST // 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1, exclude_max=True), max_size=12))
 def test_a_wait_lies_between_half_and_all_of_its_step(fractions: list[float]) -> None:
     backoff, step = Backoff(), FIRST

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -264,8 +264,10 @@ class WindowAgainstStore(RuleBasedStateMachine):
 
 
 TestWindowAgainstStore = WindowAgainstStore.TestCase
+TestWindowAgainstStore.settings = settings(max_examples=60, deadline=None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 400 * 1024), min_size=1, max_size=80), st.integers(0, 10**6))
 def test_a_batch_keeps_its_bounds(sizes: list[int], credit: int) -> None:
     filled = window(*(row(n, size) for n, size in enumerate(sizes, 1)))

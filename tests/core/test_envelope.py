@@ -57,6 +57,7 @@ def refused(data: bytes) -> None:
     assert caught.value.code is Code.BAD_ENVELOPE
 
 
+@settings(deadline=None)
 @given(HEADERS)
 def test_a_header_is_read_as_it_was_packed(header: Header) -> None:
     packed = pack_header(header)
@@ -186,6 +187,7 @@ def test_a_body_is_bounded() -> None:
 # what is signed
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=20), st.lists(st.binary(max_size=8), max_size=4), st.lists(st.binary(max_size=8), max_size=4))
 def test_different_parts_are_never_signed_alike(domain: bytes, one: list[bytes], other: list[bytes]) -> None:
     assert (authenticated(domain, *one) == authenticated(domain, *other)) == (one == other)
@@ -199,7 +201,7 @@ def test_the_boundary_between_parts_is_signed() -> None:
 RAW = enveloped()
 
 
-@settings(max_examples=500)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, len(RAW) - 1), st.integers(1, 255), st.binary(max_size=3))
 def test_only_a_peer_fault_escapes(at: int, change: int, more: bytes) -> None:
     bent = bytearray(RAW)

@@ -35,6 +35,7 @@ FRAMES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(FRAMES)
 def test_what_is_packed_is_read(frame: Frame) -> None:
     assert unpack_frame(pack_frame(frame)) == frame
@@ -105,7 +106,7 @@ def test_a_frame_is_bounded() -> None:
         unpack_frame(pack([0, bytes(MAX_FRAME)]))
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     st.binary(max_size=100) | st.builds(lambda n, value: pack([n, value]), st.integers(-2, 9), st.none() | st.binary())
 )

@@ -190,7 +190,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(CONTENT)), VALUES))
 def test_only_a_peer_fault_escapes_a_request(changes: dict[str, object]) -> None:
     try:
@@ -199,7 +199,7 @@ def test_only_a_peer_fault_escapes_a_request(changes: dict[str, object]) -> None
         pass
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(WORD)), VALUES))
 def test_only_a_peer_fault_escapes_a_snapshot(changes: dict[str, object]) -> None:
     try:

@@ -33,6 +33,7 @@ def refused(data: bytes, limit: int = LIMIT) -> str:
     return caught.value.why
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_what_is_packed_is_read(value: Any) -> None:
     data = pack(value)
@@ -40,7 +41,7 @@ def test_what_is_packed_is_read(value: Any) -> None:
         assert unpack(data, LIMIT) == value
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=200))
 def test_only_a_peer_fault_escapes(data: bytes) -> None:
     try:
@@ -49,11 +50,13 @@ def test_only_a_peer_fault_escapes(data: bytes) -> None:
         pass
 
 
+@settings(deadline=None)
 @given(VALUES, st.binary(min_size=1, max_size=5))
 def test_trailing_bytes(value: Any, more: bytes) -> None:
     refused(pack(value) + more, 100_000)
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_a_cut_value(value: Any) -> None:
     refused(pack(value)[:-1], 100_000)

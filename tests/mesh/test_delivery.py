@@ -143,7 +143,7 @@ async def test_a_slow_recipient_costs_bounded_memory(pair: Pair, monkeypatch: py
 @pytest.mark.usefixtures("quick_clocks")
 async def test_a_lost_receipt_is_made_again(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = pair
-    lost = []
+    lost: list[dict[str, object]] = []
 
     def lose(recipient: BrokerId, kind: Kind, content: dict[str, object]) -> bool:
         if kind is Kind.RECEIPT and len(lost) < 2:

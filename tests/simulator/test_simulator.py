@@ -13,12 +13,12 @@ import pytest
 
 from relay.core import delivery, link
 from relay.core.delivery import Outgoing, Window
-from relay.core.link import Claim
 from relay.testing.simulator import Outcome, Plan, Violation, run
-from relay.testing.simulator.broker import SimBroker, SimEntry
+from relay.testing.simulator.broker import SimBroker
 from relay.testing.simulator.disk import FAILED, Mail, Then
 from relay.testing.simulator.link import SimLink
 from relay.testing.simulator.network import Roughness
+from relay.testing.simulator.world import SimEntry
 
 SUITE, CHAOS = 300, 20_000
 FOUND_WITHIN = 3_000
@@ -150,11 +150,19 @@ def _any_terminal_may_follow_any(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimBroker, "_copy", copy)
 
 
-def _both_ends_prefer_their_own_dial(monkeypatch: pytest.MonkeyPatch) -> None:
-    def prefers(present: Claim, new: Claim) -> bool:
-        return new.incarnation >= present.incarnation
+def _both_links_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    def settle(broker: SimBroker, link: SimLink) -> bool:
+        broker.links[link.peer] = link
+        return True
 
-    monkeypatch.setattr("relay.testing.simulator.broker.replaces", prefers)
+    monkeypatch.setattr(SimBroker, "settle", settle)
+
+
+def _the_first_link_stays_whoever_is_newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a restarted broker waits until its old connection is found dead; that alone is slow, not wrong."""
+    monkeypatch.setattr("relay.testing.simulator.broker.replaces", lambda present, new: False)
+    monkeypatch.setattr(SimLink, "check_now", lambda link: None)
+    monkeypatch.setattr(link, "IDLE_PING", 10**9)
 
 
 def _never_resends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +180,8 @@ def _never_pings(monkeypatch: pytest.MonkeyPatch) -> None:
         _forgets_what_it_missed,
         _loses_what_was_in_flight,
         _any_terminal_may_follow_any,
-        _both_ends_prefer_their_own_dial,
+        _both_links_stay,
+        _the_first_link_stays_whoever_is_newer,
         _never_resends,
         _never_pings,
     ],

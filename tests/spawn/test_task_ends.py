@@ -58,6 +58,33 @@ async def test_a_file_that_is_not_executable(yard: Yard, tmp_path: Path) -> None
     assert end.error is not None and end.error.kind == "not_executable"
 
 
+async def test_the_path_is_searched_past_what_cannot_run(yard: Yard, tmp_path: Path) -> None:
+    for name in ("plain", "good"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "agent").write_text("#!/bin/sh\necho found\n")
+    file = tmp_path / "good" / "agent"
+    path = f"{tmp_path}/none:{file}:{tmp_path}/plain:{file.parent}"
+    end = await (await yard.launch("agent", env={"PATH": path})).exit()
+    assert end.error is not None and end.error.kind == "not_executable"
+    file.chmod(0o755)
+    run = await yard.launch("agent", env={"PATH": path})
+    assert (await run.exit()).exit_code == 0 and run.output() == "found\n"
+    # An empty entry is the folder to run in.
+    run = await yard.launch("agent", env={"PATH": "/none::/none"}, cwd=file.parent)
+    assert (await run.exit()).exit_code == 0
+
+
+async def test_signals_of_a_terminal_end_neither_server_nor_shim(yard: Yard) -> None:
+    run = await yard.sh("sleep 0.3; exit 5")
+    server = yard.launcher.server_pid
+    assert server is not None
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+        for pid in (server, run.shim):
+            os.kill(pid, number)
+    assert (await run.exit()).exit_code == 5
+    assert yard.launcher.server_pid == server and (await yard.run("exit 6")).exit_code == 6
+
+
 async def test_a_missing_interpreter(yard: Yard, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")

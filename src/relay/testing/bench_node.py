@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from relay.broker.carrier import Carrier
 from relay.broker.dialler import Dialler
@@ -31,8 +31,6 @@ from relay.broker.outbox import Outbox
 from relay.broker.postbox import SealingPostbox
 from relay.broker.receipts import Receipts
 from relay.broker.requests import Requests
-from relay.broker.websocket import Listener, dial
-from relay.core.errors import Unreachable
 from relay.core.hello import AuditHead
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
@@ -41,10 +39,10 @@ from relay.store import events, meta, outbox
 from relay.store.engine import Store
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.outbox import OutboxLine
-from relay.testing.carrier import MemoryNetwork, Welcome
+from relay.testing.bench_ground import Ground, InMemory, LoopbackTls
+from relay.testing.carrier import MemoryNetwork
 from relay.trust.identity import Identity
 from relay.trust.roster import admit, member_of
-from relay.trust.tls import link_client_context, link_server_context
 from relay.trust.workspace import Workspace
 
 TTL_MS = 3_600_000
@@ -56,67 +54,6 @@ _NO_AUDIT = AuditHead(0, bytes(32))
 def wall_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-class Ground(Protocol):
-    """How a node takes connections in and makes them."""
-
-    async def listen(self, identity: Identity, welcome: Welcome) -> None:
-        """Take connections in from now on."""
-
-    async def dial(self, identity: Identity, peer: BrokerId) -> Carrier:
-        """A connection to a peer, or `Unreachable`."""
-
-    async def leave(self, identity: Identity) -> None:
-        """Take no more in, and lose what there is."""
-
-
-class InMemory:
-    """Over a `MemoryNetwork`."""
-
-    def __init__(self, network: MemoryNetwork) -> None:
-        self.network = network
-
-    async def listen(self, identity: Identity, welcome: Welcome) -> None:
-        """Take connections in from now on."""
-        self.network.listen(identity.public, welcome)
-
-    async def dial(self, identity: Identity, peer: BrokerId) -> Carrier:
-        """A connection to a peer."""
-        return await self.network.dial(identity.public, peer)
-
-    async def leave(self, identity: Identity) -> None:
-        """Take no more in, and lose what there is."""
-        self.network.leave(identity.id)
-
-
-class LoopbackTls:
-    """Over WebSockets with the workspace's certificates, on loopback."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        self._listeners: dict[BrokerId, Listener] = {}
-        self._addresses: dict[BrokerId, str] = {}
-
-    async def listen(self, identity: Identity, welcome: Welcome) -> None:
-        """Take connections in from now on."""
-
-        async def no_pairing(connection: object) -> None:
-            raise AssertionError("nobody pairs with a bench node")
-
-        listener = Listener(link_server_context(self._workspace, identity), welcome, no_pairing)
-        self._addresses[identity.id] = await listener.listen("127.0.0.1", 0)
-        self._listeners[identity.id] = listener
-
-    async def dial(self, identity: Identity, peer: BrokerId) -> Carrier:
-        """A connection to a peer."""
-        if peer not in self._listeners:
-            raise Unreachable("it does not listen yet")
-        return await dial(self._addresses[peer], peer, link_client_context(self._workspace, identity))
-
-    async def leave(self, identity: Identity) -> None:
-        """Take no more in."""
-        await self._listeners.pop(identity.id).close()
 
 
 class _NoSpawns:

@@ -52,6 +52,7 @@ class Control:
 
     def __init__(self, path: Path, timeout: float = 40.0) -> None:
         self._connection = _SocketConnection(path, timeout)
+        self._kept = False
 
     def call(self, method: str, route: str, body: dict[str, Any] | None = None) -> Any:
         """The answer's document.
@@ -66,18 +67,29 @@ class Control:
             OSError, http.client.HTTPException: no (whole) answer; the connection is closed.
         """
         payload = None if body is None else json.dumps(body)
+        try:
+            status, data = self._exchange(method, route, payload)
+        except ConnectionError:  # http.client.RemoteDisconnected is one
+            if not self._kept:
+                raise
+            # the broker closes connections that nobody uses; a POST carries its operation id
+            self._kept = False
+            status, data = self._exchange(method, route, payload)
+        self._kept = True
+        document = json.loads(data) if data else None
+        if status >= 400:
+            raise ControlError(status, document if isinstance(document, dict) else {})
+        return document
+
+    def _exchange(self, method: str, route: str, payload: str | None) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"} if payload else {}
         try:
             self._connection.request(method, f"/api/v1/{route}", payload, headers)
             answer = self._connection.getresponse()
-            data = answer.read()
+            return answer.status, answer.read()
         except (OSError, http.client.HTTPException):
             self._connection.close()
             raise
-        document = json.loads(data) if data else None
-        if answer.status >= 400:
-            raise ControlError(answer.status, document if isinstance(document, dict) else {})
-        return document
 
     def get(self, route: str) -> Any:
         """The document at a route."""

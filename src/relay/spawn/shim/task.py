@@ -137,16 +137,16 @@ def _settle(shim: int, stdio: tuple[int, int, int]) -> None:
 
 
 def _exec(paths: list[str], argv: list[str], env: dict[str, str]) -> None:
-    """`os.execvpe` without the imports and wrappers it runs through: a refused file is told before a missing one."""
-    refusal: PermissionError | None = None
+    """`os.execvpe` without what it imports and runs through: the first refusal is told before a missing file."""
+    refusal: OSError | None = None
     missing: OSError | None = None
     for path in paths:
         try:
             os.execve(path, argv, env)
-        except PermissionError as fault:
-            refusal = refusal or fault
         except (FileNotFoundError, NotADirectoryError) as fault:
             missing = fault
+        except OSError as fault:
+            refusal = refusal or fault
     failure = refusal or missing
     assert failure
     raise failure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from relay.core.backoff import Backoff
@@ -13,50 +12,10 @@ from relay.core.roster import Roster, Statement, fold
 from relay.core.states import State
 from relay.testing.simulator.disk import FAILED, Copy, Disk, Mail, Row, Tables, Then
 from relay.testing.simulator.link import SimLink
-from relay.testing.simulator.network import Network
-from relay.testing.simulator.oracle import Oracle
 from relay.testing.simulator.target import Target
-from relay.testing.simulator.timeline import Timeline
+from relay.testing.simulator.world import SimEntry, World, mail_id
 
 PAGE = 4  # rows a read of the outbox, so that a window is often incomplete
-
-
-class Seam:
-    """Stands where sealing and signing stand: what crosses links is a number, and what it means is looked up."""
-
-    def __init__(self) -> None:
-        self._kept: list[Any] = []
-
-    def keep(self, value: object, padding: int = 0) -> bytes:
-        """Bytes that stand for a value."""
-        self._kept.append(value)
-        return len(self._kept).to_bytes(8, "big") + bytes(padding)
-
-    def open(self, raw: bytes) -> Any:
-        """The value again."""
-        return self._kept[int.from_bytes(raw[:8], "big") - 1]
-
-
-@dataclass(slots=True)
-class World:
-    """What all brokers share."""
-
-    line: Timeline
-    network: Network
-    seam: Seam
-    oracle: Oracle
-    root_public: bytes
-    brokers: list[SimBroker] = field(default_factory=list)
-    mails: int = 0
-
-
-@dataclass(slots=True)
-class SimEntry:
-    """One open transaction, as `store.journal.Entry`."""
-
-    tables: Tables
-    posted: list[tuple[int, Outgoing]] = field(default_factory=list)
-    following: list[Callable[[], None]] = field(default_factory=list)
 
 
 Decide = Callable[[SimEntry], Any]
@@ -384,8 +343,3 @@ class SimBroker:
 
     def _tell_roster(self, peer: int) -> None:
         self._say(peer, "roster", list(self.disk.tables.statements.values()))
-
-
-def mail_id(mail: Mail) -> bytes:
-    """The id of an envelope as it stands in windows."""
-    return mail.n.to_bytes(16, "big")

@@ -7,10 +7,11 @@ from functools import lru_cache
 
 from relay.core import ids
 from relay.core.roster import FIRST_PREVIOUS, Member, Statement, StatementKind, pack_statement, unpack_statement
-from relay.testing.simulator.broker import Seam, SimBroker, World
+from relay.testing.simulator.broker import SimBroker
 from relay.testing.simulator.network import Network, Roughness
 from relay.testing.simulator.oracle import Oracle, Violation
 from relay.testing.simulator.timeline import Timeline
+from relay.testing.simulator.world import Seam, World
 
 ROOT_PUBLIC = bytes(32)
 PEACE_WITHIN = 300_000

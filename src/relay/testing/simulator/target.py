@@ -10,7 +10,8 @@ from relay.core.states import TERMINAL, State, advance
 from relay.testing.simulator.disk import Mail, SpawnRow
 
 if TYPE_CHECKING:
-    from relay.testing.simulator.broker import SimBroker, SimEntry
+    from relay.testing.simulator.broker import SimBroker
+    from relay.testing.simulator.world import SimEntry
 
 _S = State
 # what follows what, the likelier ones more often; every pair of it goes through `advance`
