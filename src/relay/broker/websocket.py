@@ -53,7 +53,7 @@ class WebSocketCarrier:
             message = await self._connection.recv()
         except ConnectionClosed as closed:
             raise CarrierClosed(_words(closed)) from None
-        _Gated.ungreeted.discard(self._connection)
+        _Gated.ungreeted[Purpose.LINK].discard(self._connection)
         if isinstance(message, str):
             raise PeerFault("a frame was refused", code=Code.BAD_FRAME, why="it is text")
         return message
@@ -131,19 +131,21 @@ class _Gated(ServerConnection):
     """A connection that passes the TLS gate before one byte of it is parsed."""
 
     purpose: Purpose | None = None
-    ungreeted: ClassVar[set[_Gated]] = set()
+    # apart, so that strangers who hold pairing connections open cannot keep members out
+    ungreeted: ClassVar[dict[Purpose, set[_Gated]]] = {purpose: set() for purpose in Purpose}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         try:
-            if len(_Gated.ungreeted) >= MAX_UNGREETED:
+            purpose = admit_connection(transport.get_extra_info("ssl_object"))
+            if len(_Gated.ungreeted[purpose]) >= MAX_UNGREETED:
                 raise PeerFault("a connection was refused", why="too many are greeting at once")
-            self.purpose = admit_connection(transport.get_extra_info("ssl_object"))
+            self.purpose = purpose
         except PeerFault as fault:
             _log.info("%s: %s", fault.message, fault.why)
             assert isinstance(transport, asyncio.Transport)
             transport.abort()
             return
-        _Gated.ungreeted.add(self)
+        _Gated.ungreeted[self.purpose].add(self)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -155,8 +157,8 @@ class _Gated(ServerConnection):
             super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        _Gated.ungreeted.discard(self)
         if self.purpose is not None:
+            _Gated.ungreeted[self.purpose].discard(self)
             super().connection_lost(exc)
 
 

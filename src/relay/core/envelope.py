@@ -171,6 +171,9 @@ def unpack_envelope(raw: bytes) -> Envelope:
     _, header_bytes, sealed, signature = parts
     if type(header_bytes) is not bytes or type(sealed) is not bytes or not _is_bytes(signature, SIGNATURE_BYTES):
         raise _fault("a part has another type")
+    if pack(parts) != raw:
+        # or a holder could re-encode one, deliver it first, and have the origin's own copy refused as forged
+        raise _fault("it is not in canonical form")
     if not SEAL_OVERHEAD < len(sealed) <= MAX_BODY + SEAL_OVERHEAD:
         raise _fault("the sealed part has a forbidden length")
     return Envelope(unpack_header(header_bytes), header_bytes, sealed, signature, raw)
