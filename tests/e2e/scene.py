@@ -19,6 +19,8 @@ from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 
 Done = subprocess.CompletedProcess[bytes]
+# kept by the shim itself: where a run of the tests is cut off, what it had begun ends all the same
+LONGEST = "90s"
 _numbers = itertools.count(1)
 
 
@@ -139,7 +141,7 @@ class Scene:
         self, agent: str, *task: str, name: str = "-", cwd: Path | str | None = None, options: Sequence[str] = ()
     ) -> list[str]:
         """The command line of a spawn on vps."""
-        where = ("--broker", "vps", "--cwd", str(cwd or self.vps.work))
+        where = ("--broker", "vps", "--cwd", str(cwd or self.vps.work), "--timeout", LONGEST)
         return ["spawn", name, agent, *where, *options, *(("--", *task) if agent == "exec" else task)]
 
     def shell(self, script: str, *options: str, name: str = "-", status: int | None = None) -> dict[str, Any]:

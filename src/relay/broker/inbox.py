@@ -110,7 +110,7 @@ class Inbox:
             await self._take_durable(durable)
 
     async def _take_durable(self, durable: list[Opened]) -> None:
-        verdicts = await self._journal.commit(lambda entry: [self._act(entry, each) for each in durable])
+        verdicts = await self._journal.commit(lambda entry: self._act_all(entry, durable))
         receipts: dict[BrokerId, list[bytes]] = {}
         for each, verdict in zip(durable, verdicts, strict=True):
             if verdict.receipt:
@@ -159,6 +159,23 @@ class Inbox:
         self._answer(header.origin, Kind.NACK, {"id": header.id, "code": str(error.code), "why": why})
 
     # inside the transaction
+
+    def _act_all(self, entry: Entry, durable: list[Opened]) -> list[_Verdict]:
+        if len(durable) == 1:
+            return [self._act(entry, durable[0])]
+        # one savepoint for all of them; one each only where one of them fails, to find out which
+        mark = entry.mark()
+        entry.tx.execute("SAVEPOINT batch")
+        try:
+            verdicts = [self._acted(entry, each) for each in durable]
+        except (DatabaseFault, LocalFault):
+            raise
+        except Exception:
+            entry.tx.execute("ROLLBACK TO batch")
+            entry.forget_since(mark)
+            verdicts = [self._act(entry, each) for each in durable]
+        entry.tx.execute("RELEASE batch")
+        return verdicts
 
     def _act(self, entry: Entry, each: Opened) -> _Verdict:
         mark = entry.mark()
