@@ -204,7 +204,6 @@ class Running:
             dispatch.acts,
             hears,
             self.membership.may_expire,
-            dispatch.expect,
         )
 
     def _broker(self) -> Broker:

@@ -46,12 +46,6 @@ class Dispatch:
         """By kind."""
         return {Kind.SPAWN: self._spawn, Kind.STOP: self._stop, Kind.SNAPSHOT: self._snapshot}
 
-    def expect(self, each: Opened) -> None:
-        """What can be made ready for an envelope while it is being taken in."""
-        spawn = each.body.content.get("spawn")
-        if each.kind is Kind.SPAWN and is_spawn_id(spawn) and self._gate.may_spawn(each.header.origin):
-            self._supervisor.expect(str(spawn))
-
     # at the target
 
     def _spawn(self, entry: Entry, each: Opened) -> None:

@@ -67,7 +67,6 @@ class Inbox:
         acts: by durable kind.
         hears: by other kind.
         may_expire: False while the clocks of linked peers are too far off to expire anything.
-        expect: told of each durable envelope before its transaction, to make ready what it may need.
     """
 
     def __init__(
@@ -79,7 +78,6 @@ class Inbox:
         acts: dict[Kind, Act],
         hears: dict[Kind, Hear],
         may_expire: Callable[[], bool],
-        expect: Callable[[Opened], None] = lambda each: None,
     ) -> None:
         self._identity = identity
         self._members = members
@@ -88,7 +86,6 @@ class Inbox:
         self._acts = acts
         self._hears = hears
         self._may_expire = may_expire
-        self._expect = expect
         self._poison: dict[bytes, int] = {}
         self.is_open = True
 
@@ -105,8 +102,6 @@ class Inbox:
             if not KINDS[each.kind].durable:
                 self._hears[each.kind](each)
         if durable and self.is_open:
-            for each in durable:
-                self._expect(each)
             await self._take_durable(durable)
 
     async def _take_durable(self, durable: list[Opened]) -> None:

@@ -182,8 +182,6 @@ class Requests:
             Misuse: its name is in use, or its operation id was used for something else.
             LocalFault: the store or the outbox is full.
         """
-        if order.target == self._members.own:
-            self._supervisor.expect(order.request.id)
         return await self._journal.commit(lambda entry: self._accept(entry, order))
 
     def _accept(self, entry: Entry, order: Order) -> SpawnRow:

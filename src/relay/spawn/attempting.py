@@ -10,9 +10,9 @@ from pathlib import Path
 from relay.core.errors import Code, LocalFault, RelayError
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
-from relay.spawn.early import EarlyFolders
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchSpec
 from relay.spawn.recovery import Verdict
+from relay.spawn.spares import Spares
 from relay.spawn.watch import Watcher
 
 Heard = Callable[[Started | Output], None]
@@ -67,11 +67,12 @@ class Attempting:
         self._root = root
         self._launcher = launcher
         self._watcher = watcher
-        self._early = EarlyFolders(root)
+        self._spares = Spares(root)
 
-    def expect(self, name: str) -> None:
-        """A spawn that may start at once is being decided on: begin to make its folder."""
-        self._early.expect(name)
+    async def open(self) -> None:
+        """Sort out the folders that an earlier run left; before any attempt is resumed."""
+        await asyncio.to_thread(self._spares.reclaim)
+        self._spares.top_up()
 
     def folder(self, name: str) -> Attempt:
         """The attempt folder of that name, there or not."""
@@ -104,7 +105,7 @@ class Attempting:
         return _plain(await self.folder(name).observe(self._watcher, heard))
 
     async def _prepared(self, plan: Plan) -> Attempt:
-        if await self._early.take(plan.folder) and not plan.fresh:
+        if not plan.fresh and self._spares.take(plan.folder):
             return self.folder(plan.folder)
         return await asyncio.to_thread(self._prepare, plan)
 

@@ -85,10 +85,6 @@ class Supervisor:
         self.growth = growth
         self._reserve = reserve
 
-    def expect(self, spawn: str) -> None:
-        """A spawn is about to be decided on; what can be made ready meanwhile is."""
-        self._attempting.expect(folder_name(spawn, 1))
-
     # admitting, inside a transaction
 
     def admit(self, entry: Entry, row: SpawnRow) -> SpawnRow:
@@ -315,6 +311,7 @@ class Supervisor:
 
     async def recover(self) -> None:
         """Take up every attempt that an earlier run of this broker left unfinished."""
+        await self._attempting.open()
         for row in await self._journal.store.all(IN_HAND, target=self._own):
             self._go(self._resume(row))
         await self.start_waiting()

@@ -34,8 +34,8 @@ def furnish(folder: str) -> None:
         os.fsync(record)
     finally:
         os.close(record)
-    _sync_folder(folder)
-    _sync_folder(os.path.dirname(folder))
+    sync_folder(folder)
+    sync_folder(os.path.dirname(folder))
 
 
 def take_lock(folder: str) -> int | None:
@@ -54,7 +54,8 @@ def _make(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
-def _sync_folder(path: str) -> None:
+def sync_folder(path: str) -> None:
+    """Make what was made or renamed in a folder durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

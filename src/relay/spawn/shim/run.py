@@ -41,7 +41,7 @@ def run(spec: Spec, wakeup: Wakeup) -> int:
     record_fd = os.open(f"{spec.folder}/{folder.RECORD}", os.O_RDWR)
     if _is_taken(record_fd):
         return REFUSED
-    _promise(record_fd)
+    _promise(record_fd, spec.name)
     fields = _carry_out(spec, lock, record_fd, wakeup)
     record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=True)
     return SURVIVED if fields["survivors"] else DONE
@@ -52,13 +52,15 @@ def _is_taken(record_fd: int) -> bool:
     return bool(slots[record.INTENT] or slots[record.FENCE] or slots[record.EXIT])
 
 
-def _promise(record_fd: int) -> None:
+def _promise(record_fd: int, name: str) -> None:
     me = os.getpid()
     fields: dict[str, object] = {
         "shim": me,
         "ticks": processes.ticks(me),
         "boot": processes.boot_id(),
         "protocol": record.PROTOCOL,
+        # a power cut may take the folder's new name back (`spawn/spares.py`)
+        "name": name,
         "at": time.time_ns() // 1_000_000,
     }
     record.write_slot(record_fd, record.INTENT, fields, durable=True)
