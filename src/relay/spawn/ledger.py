@@ -21,6 +21,7 @@ from relay.trust.identity import Identity
 from relay.trust.sealing import sign_snapshot
 
 SNAPSHOT_TTL = 30 * 86_400_000
+TOLD_LATER = frozenset({State.WAITING, State.STARTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Ledger:
     def step(self, entry: Entry, row: SpawnRow, step: Step) -> SpawnRow:
         """Move a spawn on, sign the word, keep it, tell the origin and the subscribers; the row as it is now.
 
-        A start is not told at once: the next word follows in a moment, and implies it (`tell_start`).
+        That it waits or starts is not told at once: the next word may follow in a moment, and implies it
+        (`tell_latest`).
 
         Raises:
             IllegalTransition: the table has no such pair.
@@ -77,12 +79,12 @@ class Ledger:
         now = spawns.after_word(row, snapshot, entry.now)
         self._keep(entry, snapshot, data, signature)
         entry.event("spawn.state", state_event(snapshot), now)
-        if step.state is not State.STARTING:
+        if step.state not in TOLD_LATER:
             self._tell(entry, row.origin, snapshot, data, signature)
         return now
 
-    def tell_start(self, entry: Entry, row: SpawnRow) -> None:
-        """Tell the origin that a spawn is starting, if no later word has overtaken that one."""
+    def tell_latest(self, entry: Entry, row: SpawnRow) -> None:
+        """Tell the origin what was not told at once, if no later word has overtaken it."""
         word = words.LATEST.one(entry.tx, spawn=row.id)
         now = spawns.require(entry.tx, row.id)
         if word is not None and now.order == row.order == (word.attempt, word.seq):

@@ -29,12 +29,12 @@ from relay.spawn.limits import Limits
 from relay.spawn.outcome import Outcome, lost, not_started, outcome_of
 from relay.spawn.reading import LogReading
 from relay.spawn.requests import request_of
+from relay.spawn.telling import Telling
 from relay.store import attempts, spawns
 from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
 from relay.store.spawn_rows import BY_ID, COUNTS, EXPIRED_HERE, IN_HAND, WAITING_HEADS, SpawnRow
 
-TELL_START_S = 0.15
 MOST_FENCED = 5
 RETRY_S = 1.0
 _log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Supervisor:
         self._judge = judge
         self._limits = limits
         self._stopping: dict[str, str] = {}
-        self._starting: set[str] = set()
+        self._telling = Telling(own, journal, ledger)
         self._running: set[asyncio.Task[None]] = set()
         self.growth = growth
         self._reserve = reserve
@@ -109,7 +109,9 @@ class Supervisor:
         if row.state is State.WAITING:
             spawns.explain(entry.tx, row.id, why)
             return row
-        return self._ledger.step(entry, row, Step(State.WAITING, why))
+        waiting = self._ledger.step(entry, row, Step(State.WAITING, why))
+        self._telling.soon(entry, waiting)
+        return waiting
 
     def _no_slot(self, entry: Entry) -> str:
         counts = dict(COUNTS.all(entry.tx, target=self._own))
@@ -125,17 +127,8 @@ class Supervisor:
         step = Step(State.STARTING, attempt=n, cwd=admission.directory)
         started = self._ledger.step(entry, row, step)
         entry.then(lambda: self._go(self._attempt(started, admission)))
-        if row.origin != self._own:
-            entry.then(lambda: self._tell_start_soon(started))
+        self._telling.soon(entry, started)
         return started
-
-    def _tell_start_soon(self, row: SpawnRow) -> None:
-        def tell() -> None:
-            if row.id in self._starting:
-                self._go(self._journal.commit(lambda entry: self._ledger.tell_start(entry, row)))
-
-        self._starting.add(row.id)
-        asyncio.get_running_loop().call_later(TELL_START_S, tell)
 
     def stop(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
         """Stop a spawn of this machine; at once where it has not started, else the shim is asked after the commit."""
@@ -197,7 +190,7 @@ class Supervisor:
         return row.timeout_s if row.timeout_s is not None else self._limits.default_timeout_s
 
     async def _ended(self, row: SpawnRow, end: End, reading: LogReading) -> None:
-        self._starting.discard(row.id)
+        self._telling.overtaken(row.id)
         match end:
             case Exited(record, by):
                 finding, tail = await reading.conclude(record.exit_code or 0)
@@ -242,7 +235,7 @@ class Supervisor:
             fault = LocalFault("it could not be started", code=Code.LAUNCH_FAILED, why=f"{row.attempt} attempts failed")
             self._ledger.step(entry, row, ending(not_started(row.id, fault, entry.now)))
         else:
-            self._ledger.step(entry, row, Step(State.WAITING, "its start was cut off before it began; it starts again"))
+            self._wait(entry, row, "its start was cut off before it began; it starts again")
 
     async def _commit_for_sure(self, decide: Callable[[Entry], None]) -> None:
         # the end of a task is not to be lost to a full disk: the exit record waits, and so do we
@@ -292,7 +285,7 @@ class Supervisor:
 
     def seen_running(self, row: SpawnRow, at: int) -> None:
         """The task is past its exec and has spoken or lived through its grace."""
-        self._starting.discard(row.id)
+        self._telling.overtaken(row.id)
 
         def decide(entry: Entry) -> None:
             now = BY_ID.one(entry.tx, id=row.id)
@@ -314,6 +307,7 @@ class Supervisor:
         await self._attempting.open()
         for row in await self._journal.store.all(IN_HAND, target=self._own):
             self._go(self._resume(row))
+        await self._telling.tell_waiting()
         await self.start_waiting()
 
     async def _resume(self, row: SpawnRow) -> None:
