@@ -30,6 +30,11 @@ def _mesh() -> Iterator[tuple[Node, Node]]:
     with Mesh.scratch("relay-bench-") as mesh:
         laptop, vps = mesh.pair("laptop", "vps")
         mesh.grant(on=vps, to=laptop)
+        # sshd is given as many sessions
+        vps.relay("config", "set", "max_parallel", str(IN_FLIGHT))
+        vps.stop()
+        vps.start()
+        mesh.await_link(laptop, vps)
         yield laptop, vps
 
 
