@@ -28,16 +28,19 @@ class Grants:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, int, int] | None = (0, 0, 0)
+        self._stamp: tuple[int, ...] | None = (0,)
         self._grants: dict[BrokerId, Grant] = {}
         self._fault: LocalFault | None = None
 
-    def _now(self) -> tuple[int, int, int] | None:
+    def _now(self) -> tuple[int, ...] | None:
         try:
             stat = self._path.stat()
         except FileNotFoundError:
             return None
-        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except OSError:
+            return ()
+        # with ctime: a mode that lets others write is a change too, and mtime can be set back
+        return (stat.st_ctime_ns, stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
     def all(self) -> dict[BrokerId, Grant]:
         """Every grant.
@@ -52,7 +55,7 @@ class Grants:
             raise self._fault
         return self._grants
 
-    def _read(self, stamp: tuple[int, int, int] | None) -> None:
+    def _read(self, stamp: tuple[int, ...] | None) -> None:
         self._grants, self._fault = {}, None
         try:
             self._grants = load(self._path)

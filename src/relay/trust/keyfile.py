@@ -30,7 +30,7 @@ def read_private(path: Path, code: Code, forbidden: int = OTHERS_READ) -> bytes:
         LocalFault: it cannot be read, is longer than 1 MiB, or is open to others.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             _check_mode(path, os.fstat(file.fileno()).st_mode, code, forbidden)
             data = file.read(MAX_FILE + 1)
     except FileNotFoundError:
@@ -42,11 +42,17 @@ def read_private(path: Path, code: Code, forbidden: int = OTHERS_READ) -> bytes:
     return data
 
 
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe in its place would hold the reader, and all behind it, for ever
+
+
 def _show(path: Path) -> str:
     return shlex.join(["ls", "-l", str(path)])
 
 
 def _check_mode(path: Path, mode: int, code: Code, forbidden: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise LocalFault(f"{path} cannot be read", code=code, why="it is no plain file", hint=_show(path))
     if stat.S_IMODE(mode) & forbidden:
         can = "write to" if forbidden == OTHERS_WRITE else "read"
         raise LocalFault(

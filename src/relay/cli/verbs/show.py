@@ -45,8 +45,13 @@ def _how_it_stands(spawn: Spawn) -> list[tuple[str, str]]:
         ("attempt", str(spawn["attempt"]) if spawn["attempt"] > 1 else ""),
         ("took", ages.between(spawn["started"], spawn["ended"])),
         ("needs", needs["text"] if needs else ""),
-        ("word of", f"{truth['from'][:8]}, {ages.since(truth['at'])} ago" if truth else "nobody yet"),
+        ("word of", f"{_named(spawn, truth['from'])}, {ages.since(truth['at'])} ago" if truth else "nobody yet"),
     ]
+
+
+def _named(spawn: Spawn, broker: str) -> str:
+    known = {spawn[side]["id"]: spawn[side]["name"] for side in ("broker", "origin")}
+    return known.get(broker, broker[:8])
 
 
 def _what_came(spawn: Spawn) -> list[tuple[str, str]]:
