@@ -13,6 +13,7 @@ from relay.core.spawning import (
     MAX_ARGV,
     MAX_CHAIN,
     MAX_LABELS,
+    MAX_MOMENT,
     MAX_SNAPSHOT,
     MAX_TASK,
     MAX_TIMEOUT_S,
@@ -57,22 +58,33 @@ SNAPSHOT = Snapshot(
     2,
     7,
     None,
-    {"status": "failed"},
-    {"code": "exit_nonzero"},
-    {"request": "r"},
+    {"status": "failed", "outcome": "error", "summary": "exit status 7", "output_tail": "", "usage": {"cost": 0.5}},
+    {"code": "exit_nonzero", "message": "it failed", "why": None},
+    {"request": "r", "text": "may I?"},
 )
 CONTENT: dict[str, Any] = unpack(pack(REQUEST.to_content()), 10**6)
 WORD: dict[str, Any] = unpack(SNAPSHOT.to_bytes(), MAX_SNAPSHOT)
 LONE = "\ud800"  # half of a surrogate pair: text in Python and JSON, not in UTF-8
 NOTHING = object()
 
+RESULT: dict[str, Any] = WORD["result"]
+ODD: list[dict[Any, Any]] = [
+    {"summary": 5},
+    {"output_tail": b"bytes"},
+    {"session": {}},
+    {"usage": []},
+    {"usage": {"cost": float("nan")}},
+    {"usage": {"cost": [float("inf")]}},
+    {"more": b""},
+]
+
 WRONG_REQUEST: dict[str, list[Any]] = {
     "spawn": [None, "", "A" * 16, "a" * 15, "../../../../etc/x", 5, ["a" * 16]],
     "name": [None, "", "Big", "a" * 65, "a b", 5],
     "agent": [None, "", "../agent", "a\0", 5],
     "task": [None, 5, b"bytes", "a\0b", "x" * (MAX_TASK + 1), "é" * (MAX_TASK // 2 + 1), LONE, ["x"]],
-    "created": [None, -1, 2**53, 1.5, True, "1"],
-    "expires": [None, -1, 2**53, 1.5, True, "1"],
+    "created": [None, -1, MAX_MOMENT + 1, 1.5, True, "1"],
+    "expires": [None, -1, MAX_MOMENT + 1, 1.5, True, "1"],
     "argv": [None, "words", [5], ["a\0"], ["a"] * (MAX_ARGV + 1), [LONE], [b"a"], {"a": "b"}],
     "cwd": [5, "a\0", "x" * 4097, LONE, ["/"]],
     "mode": [None, "", "root", 5, ["plan"], {}],
@@ -96,17 +108,17 @@ WRONG_SNAPSHOT: dict[str, list[Any]] = {
     "attempt": [None, -1, 1.0, True, 2**53],
     "seq": [None, -1, 1.0, True, 2**53],
     "state": [None, "", "done", 5, ["failed"], {"failed": 1}],
-    "at": [None, -1, "now", True],
-    "since": [None, -1, "now", True],
+    "at": [None, -1, "now", True, MAX_MOMENT + 1],
+    "since": [None, -1, "now", True, MAX_MOMENT + 1],
     "reason": [None, 5, "x" * 4097],
     "cwd": [5, "x" * 4097],
-    "started": [-1, "x", True],
-    "ended": [-1, "x", True],
+    "started": [-1, "x", True, MAX_MOMENT + 1],
+    "ended": [-1, "x", True, MAX_MOMENT + 1],
     "exit_code": ["0", 1024, -1024, True, 1.0],
     "signal": [0, 128, "9", True],
-    "result": [5, [], "x"],
-    "error": [5, [], "x"],
-    "needs": [5, [], "x"],
+    "result": [5, [], "x", {}, *({**RESULT, **odd} for odd in ODD)],
+    "error": [5, [], "x", {}, {"code": "x"}, {"code": "x", "message": ["x"]}, {"code": "x", "message": "x", "hint": 5}],
+    "needs": [5, [], "x", {}, {"text": 5}],
 }
 
 
@@ -153,7 +165,7 @@ def test_bounds_are_within() -> None:
         "labels": {str(n): "x" * 256 for n in range(MAX_LABELS)},
         "timeout_s": MAX_TIMEOUT_S,
         "chain": [BROKER] * MAX_CHAIN,
-        "expires": 2**53 - 1,
+        "expires": MAX_MOMENT,
     }
     assert first_bad_field(CONTENT | edge) is None
 

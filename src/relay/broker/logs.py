@@ -318,10 +318,17 @@ def _raise_error(content: dict[str, Any]) -> None:
 
 
 def _chunks(content: dict[str, Any]) -> list[Chunk]:
-    try:
-        return [
-            Chunk(int(offset), int(following), int(stream), int(at), bytes(data))
-            for offset, following, stream, at, data in content["chunks"]
-        ]
-    except (TypeError, ValueError):
-        raise PeerFault("a piece of a log was refused", why="it has another form") from None
+    chunks = content["chunks"]
+    if type(chunks) is not list or not all(map(_is_chunk, chunks)):
+        raise PeerFault("a piece of a log was refused", why="it has another form")
+    return [Chunk(*each) for each in chunks]
+
+
+def _is_chunk(piece: object) -> bool:
+    # by type, never by conversion: bytes(n) of a peer's number would be n bytes of memory
+    return (
+        type(piece) is list
+        and len(piece) == 5
+        and all(type(number) is int and 0 <= number < 2**53 for number in piece[:4])
+        and type(piece[4]) is bytes
+    )

@@ -69,12 +69,15 @@ class Outbox:
     def receipted(self, peer: BrokerId, ids: Sequence[bytes], now: int) -> None:
         """The recipient has these envelopes durably: close their rows with the next commit.
 
-        A crash before that sends them again, and they are deduped.
+        Only what is in flight counts, so that a flood of receipts for nothing costs nothing. A row whose receipt is
+        passed over, or whose close a crash took, is sent again, deduped, and receipted again.
         """
-        self.window(peer).receipted(ids)
+        taken = self.window(peer).receipted(ids)
+        if not taken:
+            return
 
         def close(tx: Tx) -> None:
-            for line in outbox.receipted(tx, peer, ids):
+            for line in outbox.receipted(tx, peer, taken):
                 if line.kind == Kind.SPAWN and line.spawn is not None:
                     spawns.delivered(tx, line.spawn, now)
 

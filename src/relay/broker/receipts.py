@@ -15,7 +15,8 @@ from relay.store import outbox
 from relay.store.journal import Entry, Journal
 from relay.store.outbox import OutboxState
 
-MAX_IDS = 4_096
+MAX_IDS = 512  # a receipt answers one frame, of at most 32 envelopes
+MAX_WORK = 1_000
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +50,8 @@ class Receipts:
         content = each.body.content
         if not _is_id(content["id"]):
             raise PeerFault("a NACK was refused", why="it has another form")
+        if len(self._work) >= MAX_WORK:
+            return  # what it refuses is sent again, and refused again
         code = content["code"]
         known = Code(code) if type(code) is str and code in Code._value2member_map_ else Code.BAD_ENVELOPE
         error = PeerFault("the target refused the request", code=known, why=str(content["why"])[:500])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from relay.core.spawning import MAX_MOMENT
 from relay.core.states import TERMINAL, State
 from relay.store.spawn_rows import SpawnRow
 
 
 def rfc3339(ms: int | None) -> str | None:
-    """A time as the contract writes it: UTC with milliseconds; None stays None."""
+    """A time as the contract writes it: UTC with milliseconds; None stays None, what no calendar holds its last day."""
     if ms is None:
         return None
+    ms = min(ms, MAX_MOMENT)
     moment = datetime.fromtimestamp(ms / 1000, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 

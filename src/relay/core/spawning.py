@@ -25,6 +25,7 @@ MAX_CHAIN = 8
 MAX_TIMEOUT_S = 30 * 86_400
 MAX_SUMMARY, MAX_TAIL = 4_000, 16_000
 MAX_SNAPSHOT = 128 * 1024
+MAX_MOMENT = 253_402_300_799_999  # the last of the year 9999: later ones no calendar can show
 FRESH_DIRECTORY = "new"
 
 
@@ -144,6 +145,10 @@ def _count(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**53
 
 
+def _moment(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MAX_MOMENT
+
+
 def _seconds(value: object) -> bool:
     return type(value) in (int, float) and 0 < value <= MAX_TIMEOUT_S  # type: ignore[operator]
 
@@ -156,8 +161,26 @@ def _texts(most: int, each: int) -> Callable[[object], bool]:
     return lambda value: type(value) is list and len(value) <= most and all(map(_text(each), value))
 
 
-def _document(limit: int) -> Callable[[object], bool]:
-    return lambda value: type(value) is dict and len(pack(value)) <= limit
+def _document(*texts: str) -> Callable[[object], bool]:
+    # people and scripts read it: what JSON cannot spell, or a number where a text belongs, stays outside
+    return lambda value: (
+        type(value) is dict
+        and _is_json(value)
+        and all(type(value.get(key)) is str for key in texts)
+        and all(type(value.get(key)) in (str, type(None)) for key in _MAYBE_TEXTS)
+        and type(value.get("usage", {})) is dict
+        and len(pack(value)) <= MAX_SNAPSHOT
+    )
+
+
+def _is_json(value: object) -> bool:
+    if type(value) is dict:
+        return all(type(key) is str for key in value) and all(map(_is_json, value.values()))
+    if type(value) is list:
+        return all(map(_is_json, value))
+    if type(value) is float:
+        return math.isfinite(value)
+    return value is None or type(value) in (bool, int, str)
 
 
 def is_broker_id(value: object) -> bool:
@@ -177,8 +200,8 @@ _REQUEST_CHECKS: dict[str, Callable[[object], bool]] = {
     "name": ids.is_name,
     "agent": ids.is_name,
     "task": _plain(_text(MAX_TASK)),
-    "created": _count,
-    "expires": _count,
+    "created": _moment,
+    "expires": _moment,
     "argv": lambda value: _texts(MAX_ARGV, MAX_TASK)(value) and not any("\0" in word for word in value),  # type: ignore[attr-defined]
     "cwd": _optional(_plain(_text(4096))),
     "mode": lambda value: value in MODES,
@@ -189,23 +212,24 @@ _REQUEST_CHECKS: dict[str, Callable[[object], bool]] = {
     "chain": lambda value: type(value) is list and len(value) <= MAX_CHAIN and all(map(is_broker_id, value)),
 }
 
+_MAYBE_TEXTS = ("why", "hint", "tool", "session", "branch", "diffstat")
 _SNAPSHOT_CHECKS: dict[str, Callable[[object], bool]] = {
     "spawn": ids.is_spawn_id,
     "target": is_broker_id,
     "attempt": _count,
     "seq": _count,
     "state": lambda value: type(value) is str and value in State._value2member_map_,
-    "at": _count,
-    "since": _count,
+    "at": _moment,
+    "since": _moment,
     "reason": _text(4096),
     "cwd": _optional(_text(4096)),
-    "started": _optional(_count),
-    "ended": _optional(_count),
+    "started": _optional(_moment),
+    "ended": _optional(_moment),
     "exit_code": _optional(lambda value: type(value) is int and -1024 < value < 1024),
     "signal": _optional(lambda value: type(value) is int and 0 < value < 128),
-    "result": _optional(_document(MAX_SNAPSHOT)),
-    "error": _optional(_document(MAX_SNAPSHOT)),
-    "needs": _optional(_document(MAX_SNAPSHOT)),
+    "result": _optional(_document("status", "outcome", "summary", "output_tail")),
+    "error": _optional(_document("code", "message")),
+    "needs": _optional(_document("text")),
 }
 
 

@@ -43,7 +43,7 @@ def read_private(path: Path, code: Code, forbidden: int = OTHERS_READ) -> bytes:
 
 
 def _at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe in its place would hold the reader, and all behind it, for ever
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe in its place would hold its reader for ever
 
 
 def _show(path: Path) -> str:

@@ -25,6 +25,7 @@ from relay.core.states import State
 from relay.spawn.agents.agent import Agent, Command, Finding, PlainReader, Reader, checked_model
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.commands import Exec, Shell
+from relay.trust.keyfile import read_private
 
 MAX_FILE = 256 * 1024
 _STOPS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
@@ -137,7 +138,7 @@ def load_templates(path: Path) -> dict[str, Agent]:
         LocalFault: `bad_agents_file`, with the place.
     """
     try:
-        data = path.read_bytes()
+        data = read_private(path, Code.BAD_AGENTS_FILE, forbidden=0)
     except FileNotFoundError:
         return {}
     if len(data) > MAX_FILE:
