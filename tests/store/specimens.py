@@ -67,12 +67,15 @@ def add_event(tx: Tx, number: int, size: int = 0) -> int:
     return events.append(tx, "test", {"number": number, "filler": "x" * size}, number)
 
 
-def program(name: str, *words: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+def program(
+    name: str, *words: str, prefix: tuple[str, ...] = (), stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
     """Start one of the programs of this folder."""
     return subprocess.Popen(
         [*prefix, sys.executable, "-m", f"tests.store.{name}", *words],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
+        stdin=stdin,
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,12 +55,14 @@ async def test_the_pragmas_that_durability_rests_on(store: Store) -> None:
 
 async def test_a_second_opener_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "relay.db"
-    child = await asyncio.to_thread(program, "holding_program", str(path))
-    assert child.stdout is not None
+    # an input of its own: with the test's, which may be at its end, it would hold nothing
+    child = await asyncio.to_thread(program, "holding_program", str(path), stdin=subprocess.PIPE)
+    assert child.stdout is not None and child.stdin is not None
     assert await asyncio.to_thread(child.stdout.readline) == "open\n"
     assert (await _refusal(path)).code is Code.ALREADY_RUNNING
     child.kill()
     await asyncio.to_thread(child.wait, 10)
+    child.stdin.close()
     child.stdout.close()
     await _filled(path)
 
