@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,17 @@ def _only_one(home: Home) -> Iterator[None]:
         os.close(descriptor)
 
 
+class _PrivateLog(logging.handlers.RotatingFileHandler):
+    """A log of mode 0600, also after each rotation."""
+
+    def _open(self) -> TextIOWrapper:
+        stream = super()._open()
+        os.fchmod(stream.fileno(), 0o600)
+        return stream
+
+
 def _start_logging(home: Home, config: Config) -> None:
-    handler = logging.handlers.RotatingFileHandler(home.log, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
-    os.chmod(home.log, 0o600)
+    handler = _PrivateLog(home.log, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
     for noisy in ("uvicorn", "asyncio", "aiosqlite"):
