@@ -9,7 +9,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.store import outbox, spawns
 from relay.store.engine import Store
-from relay.store.journal import Entry, Journal
+from relay.store.journal import Entry
 from relay.store.outbox import OutboxLine, OutboxState
 from relay.store.query import Tx
 
@@ -100,8 +100,3 @@ class Outbox:
         for line in rows:
             outbox.drop(entry.tx, line.id)
         return True
-
-
-async def forget_recipient(journal: Journal, peer: BrokerId) -> None:
-    """Delete everything for a broker that is no member any more."""
-    await journal.commit(lambda entry: outbox.drop_for(entry.tx, peer))

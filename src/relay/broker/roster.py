@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 
 from relay.broker.members import Members
 from relay.core.errors import PeerFault
-from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.pairing import PeerRecord
 from relay.core.roster import Roster, Statement, fold
@@ -20,7 +19,6 @@ from relay.trust.roster import verify_statement
 from relay.trust.workspace import Workspace
 
 CHUNK = 256
-MAX_ADDRESSES = 16
 _log = logging.getLogger(__name__)
 
 
@@ -98,18 +96,6 @@ class RosterKeeper:
         """Where members were last known to listen."""
         found = await self._journal.store.all(peers.ALL)
         return [PeerRecord(peer.id, tuple(peer.addresses)) for peer in found if peer.addresses]
-
-    async def learn_addresses(self, peer: BrokerId, addresses: Iterable[str]) -> None:
-        """Remember where a member says it listens."""
-        known = tuple(addresses)[:MAX_ADDRESSES]
-
-        def decide(entry: Entry) -> None:
-            found = peers.BY_ID.one(entry.tx, id=peer)
-            if found is not None and tuple(found.addresses) != known:
-                peers.change(entry.tx, peer, addresses=known)
-
-        if known:
-            await self._journal.commit(decide)
 
 
 def _row(statement: Statement) -> StatementRow:

@@ -15,10 +15,11 @@
 lock is held and no shim lives, so that an intent without an exit is lost.
 
 A missing folder (or a half-made one) of an attempt that the store calls prepared is furnished, fenced and
-requeued. It cannot have run: `Attempt.prepare` returns, and only then the launch is asked for, after record,
-folder and the folder above are fsynced; a folder that a crash took along had therefore never been handed to a
-fork server. It cannot run later either: a launch still under way finds the fence, or the lock taken. Should a
-person have deleted the folder under a running task, its mark is found in the process table, and it is lost.
+requeued. It cannot have run: a launch is asked for only when record and folder are fsynced. Should a power cut
+take back the name of a folder that was a spare, `Spares.reclaim`, which comes first, finds it by its intent; one
+without an intent had started nothing. It cannot run later either: a launch still under way finds the fence, or the
+lock taken. Should a person have deleted the folder under a running task, its mark is found in the process
+table, and it is lost.
 """
 
 from __future__ import annotations

@@ -1,0 +1,76 @@
+"""Spare folders: taken by a rename, made again, and given their name back when a power cut took it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from relay.spawn.attempt import Attempt
+from relay.spawn.shim import folder as layout
+from relay.spawn.shim import record
+from relay.spawn.spares import KEEP, PREFIX, Spares
+from tests.spawn.yard import until
+
+NAME = "a" * 16 + "-1"
+INTENT: dict[str, object] = {"shim": 1, "ticks": 1, "boot": "another", "protocol": 1, "name": NAME, "at": 1}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def _write(folder: Path, slot: int, fields: dict[str, object]) -> None:
+    fd = os.open(folder / layout.RECORD, os.O_RDWR)
+    try:
+        record.write_slot(fd, slot, fields, durable=False)
+    finally:
+        os.close(fd)
+
+
+def _spare(root: Path, name: str) -> Path:
+    return Attempt.prepare(root, PREFIX + name).folder
+
+
+def _left(root: Path) -> list[Path]:
+    return list(root.glob(f"{PREFIX}*"))
+
+
+async def test_a_spare_is_taken_by_its_new_name_and_made_again(root: Path) -> None:
+    spares = Spares(root)
+    spares.top_up()
+    await until(lambda: len(_left(root)) == KEEP)
+    await until(lambda: spares.take(NAME))
+    assert Attempt.open(root, NAME).read().intent is None and (root / NAME / layout.LOCK).exists()
+    await until(lambda: len(_left(root)) >= KEEP)
+
+
+async def test_an_attempt_that_has_a_folder_keeps_it(root: Path) -> None:
+    Attempt.prepare(root, NAME)
+    _write(root / NAME, record.INTENT, INTENT)
+    spares = Spares(root)
+    _spare(root, "b")
+    spares.reclaim()
+    assert not spares.take(NAME)
+    assert Attempt.open(root, NAME).read().intent is not None
+
+
+async def test_a_name_that_a_power_cut_took_is_given_back(root: Path) -> None:
+    """Its intent says whose it was: it must never count as one that has started nothing."""
+    _write(_spare(root, "c"), record.INTENT, INTENT)
+    Spares(root).reclaim()
+    assert not _left(root)
+    assert Attempt.open(root, NAME).read().intent is not None
+
+
+async def test_what_cannot_be_a_spare_is_removed_and_a_blank_one_used(root: Path) -> None:
+    _write(_spare(root, "stopped"), record.STOP, {"at": 1, "by": ""})
+    _write(_spare(root, "odd"), record.INTENT, INTENT | {"name": "../../etc"})
+    (root / f"{PREFIX}half").mkdir()
+    blank = _spare(root, "blank")
+    spares = Spares(root)
+    spares.reclaim()
+    assert _left(root) == [blank]
+    assert spares.take(NAME) and not blank.exists()
