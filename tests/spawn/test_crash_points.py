@@ -30,10 +30,10 @@ DONE = Verdict.TERMINAL
 SHIM = [
     ("set_robust_list", 1, REQUEUED),  # just forked
     ("flock", 1, REQUEUED),
-    ("pwrite64", 1, REQUEUED),  # the intent is not written
+    ("pipe2", 5, REQUEUED),  # not forked, not promised
+    ("pwrite64", 1, REQUEUED),  # forked, the intent is not written
     ("fdatasync", 1, LOST),  # written; the machine stays up, so it counts
-    ("pipe2", 5, LOST),  # promised, not forked
-    ("pwrite64", 2, LOST),  # forked, not noted
+    ("pwrite64", 2, LOST),  # promised, not noted
     ("write", 1, LOST),  # noted, not released
     ("ioctl", 4, LOST),  # released
     ("pwrite64", 3, LOST),  # past exec, start not noted

@@ -10,7 +10,7 @@ import pytest
 from relay.spawn.attempt import Attempt
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import record
-from relay.spawn.spares import KEEP, PREFIX, Spares
+from relay.spawn.spares import KEEP, MOST, PREFIX, Spares
 from tests.spawn.yard import until
 
 NAME = "a" * 16 + "-1"
@@ -44,7 +44,16 @@ async def test_a_spare_is_taken_by_its_new_name_and_made_again(root: Path) -> No
     await until(lambda: len(_left(root)) == KEEP)
     await until(lambda: spares.take(NAME))
     assert Attempt.open(root, NAME).read().intent is None and (root / NAME / layout.LOCK).exists()
-    await until(lambda: len(_left(root)) >= KEEP)
+    await until(lambda: len(_left(root)) == KEEP)
+
+
+async def test_who_takes_many_finds_more_of_them(root: Path) -> None:
+    spares = Spares(root)
+    spares.top_up()
+    await until(lambda: len(_left(root)) == KEEP)
+    for n in range(KEEP):
+        await until(lambda n=n: spares.take(f"{'b' * 16}-{n}"))  # type: ignore[misc]
+    await until(lambda: KEEP < len(_left(root)) <= MOST)
 
 
 async def test_an_attempt_that_has_a_folder_keeps_it(root: Path) -> None:

@@ -14,8 +14,9 @@ def rfc3339(ms: int | None) -> str | None:
     if ms is None:
         return None
     ms = min(ms, MAX_MOMENT)
-    moment = datetime.fromtimestamp(ms / 1000, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    # not strftime, which looks at the machine's time zone file each time; whole seconds, so that nothing is rounded
+    moment = datetime.fromtimestamp(ms // 1000, UTC)
+    return f"{moment.isoformat()[:19]}.{ms % 1000:03d}Z"
 
 
 def ago(ms: int) -> str:

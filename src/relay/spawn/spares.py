@@ -16,18 +16,23 @@ import shutil
 from collections import deque
 from pathlib import Path
 
-from relay.spawn.attempt import Attempt
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import record
 
 KEEP = 8
+MOST = 64
 PREFIX = "spare-"
-REST_S = 0.01
+REST_S = 0.25
+"""How long nothing was taken before more are made. A launch must not wait for the disk, and making one beside it cost
+it a tenth (measured)."""
 _ATTEMPT = re.compile(r"[a-z2-7]{16}-[0-9]{1,6}\Z")
 
 
 class Spares:
     """The spare folders of one broker.
+
+    They are made when nothing is started, or many at once when few are left: then twice as many are kept, up to
+    `MOST`.
 
     Args:
         root: the folder of attempt folders.
@@ -36,15 +41,20 @@ class Spares:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._ready: deque[str] = deque()
-        self._making: asyncio.Future[str] | None = None
+        self._keep = KEEP
+        self._making: asyncio.Future[list[str]] | None = None
+        self._rest: asyncio.TimerHandle | None = None
+        self._taken_at = 0.0
 
     def reclaim(self) -> None:
         """Sort out what an earlier run left; before any attempt is recovered. Blocks."""
         for path in self._root.glob(f"{PREFIX}*"):
             slots = _slots(path)
-            if slots is None or (any(slots) and not self._renamed(path, slots[record.INTENT])):
+            if slots and any(slots) and self._renamed(path, slots[record.INTENT]):
+                continue
+            if slots is None or any(slots) or len(self._ready) == KEEP:
                 shutil.rmtree(path, ignore_errors=True)
-            elif not any(slots):
+            else:
                 self._ready.append(path.name)
 
     def _renamed(self, path: Path, intent: dict[str, object] | None) -> bool:
@@ -57,7 +67,7 @@ class Spares:
 
     def take(self, name: str) -> bool:
         """Give a spare this attempt's name; False where there is none, or the attempt has a folder."""
-        self._top_up_soon()
+        self._note_use()
         if not self._ready or (self._root / name).exists():
             return False
         spare = self._ready.popleft()
@@ -67,35 +77,42 @@ class Spares:
             return False
         return True
 
-    def _top_up_soon(self) -> None:
-        # not at once: the disk is wanted for what the spare was taken for
-        if self._making is None and len(self._ready) <= KEEP:
-            loop = asyncio.get_running_loop()
-            self._making = loop.create_future()
-            loop.call_later(REST_S, self._make_one)
+    def _note_use(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._taken_at = loop.time()
+        if len(self._ready) <= self._keep // 4:
+            self._keep = min(MOST, self._keep * 2)
+            self.top_up()
+        elif self._rest is None:
+            self._rest = loop.call_later(REST_S, self._rested)
+
+    def _rested(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._rest = None
+        left = self._taken_at + REST_S - loop.time()
+        if left > 0:
+            self._rest = loop.call_later(left, self._rested)
+        else:
+            self.top_up()
 
     def top_up(self) -> None:
         """Begin to make the spares there should be."""
-        if self._making is None:
-            self._make_one()
+        missing = self._keep - len(self._ready)
+        if self._making is None and missing > 0:
+            self._making = asyncio.get_running_loop().run_in_executor(None, _make, self._root, missing)
+            self._making.add_done_callback(self._made)
 
-    def _make_one(self) -> None:
-        self._making = asyncio.get_running_loop().run_in_executor(None, _make, self._root)
-        self._making.add_done_callback(self._made)
-
-    def _made(self, making: asyncio.Future[str]) -> None:
+    def _made(self, making: asyncio.Future[list[str]]) -> None:
         self._making = None
         if making.cancelled() or making.exception() is not None:
             return
-        self._ready.append(making.result())
-        if len(self._ready) < KEEP:
-            self._make_one()
+        self._ready += making.result()
 
 
-def _make(root: Path) -> str:
-    name = PREFIX + os.urandom(6).hex()
-    Attempt.prepare(root, name)
-    return name
+def _make(root: Path, count: int) -> list[str]:
+    names = [PREFIX + os.urandom(6).hex() for _ in range(count)]
+    layout.furnish(*(str(root / name) for name in names))
+    return names
 
 
 def _slots(path: Path) -> list[dict[str, object] | None] | None:

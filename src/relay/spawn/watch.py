@@ -25,6 +25,8 @@ _EVENT = struct.Struct("iIII")
 _IN_MODIFY = 0x2
 _IN_CLOSE_WRITE = 0x8
 _POLL_S = 0.25
+_LINGER_S = 0.05
+"""How long a folder is watched in vain: the kernel takes its time to let go of one, and an end has to be told."""
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -77,7 +79,8 @@ class Watcher:
         try:
             yield changes
         finally:
-            self._unwatch(number, changes)
+            self._watched[number].discard(changes)
+            asyncio.get_running_loop().call_later(_LINGER_S, self._unwatch, number)
 
     @contextlib.contextmanager
     def process(self, pid: int, changes: Changes) -> Iterator[Callable[[], bool]]:
@@ -112,10 +115,8 @@ class Watcher:
             asyncio.get_running_loop().add_reader(fd, self._read)
         # Without one every add_watch fails, and the timer serves.
 
-    def _unwatch(self, number: int, changes: Changes) -> None:
-        observers = self._watched[number]
-        observers.discard(changes)
-        if not observers:
+    def _unwatch(self, number: int) -> None:
+        if not self._watched.get(number, True):
             del self._watched[number]
             if _libc is not None and self._fd is not None:
                 _libc.inotify_rm_watch(self._fd, number)

@@ -61,7 +61,10 @@ POINTS: dict[str, Point] = {
     "take": Point("the envelope is remembered, with its effect", "relay.store.inbox", "take", "target"),
     "receipted": Point("the receipt clears the outbox", "relay.store.outbox", "receipted", "origin"),
     "attempt": Point("the attempt's row is written", "relay.store.attempts", "prepare", "target"),
-    "folder": Point("the attempt's folder and record exist", "relay.spawn.attempt", "Attempt.prepare", "target", False),
+    "folder": Point(
+        "the attempt's folder and record exist", "relay.spawn.attempting", "Attempting._prepared", "target", False
+    ),
+    "spares": Point("folders are made ahead", "relay.spawn.spares", "_make", "target", False, seldom=True),
     "launch": Point("the fork server is asked", "relay.spawn.launcher", "Launcher.launch", "target", False),
     "started": Point("the start is noted", "relay.store.attempts", "started", "target", seldom=True),
     # few, so that none waits for a slot: what has not started is stopped without a wish

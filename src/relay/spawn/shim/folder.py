@@ -18,24 +18,34 @@ RECORD = "record"
 LOG = "log"
 
 
-def furnish(folder: str) -> None:
-    """Make the folder and what is missing in it, durable when this returns; what is there is kept.
+def furnish(*folders: str) -> None:
+    """Make these folders and what is missing in them, durable when this returns; what is there is kept.
 
     The record is written with zeros, not `posix_fallocate`d: that leaves unwritten extents, whose first write has
-    to change the file's metadata and waits for the journal (measured on ext4: 0.22 ms against 0.12 ms).
+    to change the file's metadata and waits for the journal (measured on ext4: 0.22 ms against 0.12 ms). All is made
+    before anything is synced: the first sync then carries the names of all (measured on ext4: 32 folders together take
+    two thirds of what they take one by one).
     """
+    records = [_furnish(folder) for folder in folders]
+    try:
+        for record in records:
+            os.fsync(record)
+    finally:
+        for record in records:
+            os.close(record)
+    for folder in (*folders, *{os.path.dirname(folder) for folder in folders}):
+        sync_folder(folder)
+
+
+def _furnish(folder: str) -> int:
+    """Make a folder and its files; the record's descriptor."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
     for name in (LOCK, LOG):
         os.close(_make(f"{folder}/{name}"))
     record = _make(f"{folder}/{RECORD}")
-    try:
-        if os.fstat(record).st_size < RECORD_BYTES:
-            os.pwrite(record, bytes(RECORD_BYTES), 0)
-        os.fsync(record)
-    finally:
-        os.close(record)
-    sync_folder(folder)
-    sync_folder(os.path.dirname(folder))
+    if os.fstat(record).st_size < RECORD_BYTES:
+        os.pwrite(record, bytes(RECORD_BYTES), 0)
+    return record
 
 
 def take_lock(folder: str) -> int | None:

@@ -1,7 +1,8 @@
 """One shim's life: lock, refuse or promise, run, report.
 
-Order is everything (design §7). The intent is on the disk before a process of the task can exist, so that no
-intent means never started; the exit record is written when the tree is gone, so that it means all is over.
+Order is everything (design §7). The intent is on the disk before the task is released to exec, so that no intent
+means never started: its process is forked while the disk works, waits on a pipe, and dies with the shim. The exit
+record is written when the tree is gone, so that it means all is over.
 The stop slot is read after the intent was written and the broker reads the intent after it wrote the stop
 slot: one of them sees the other, and no stop is lost between them.
 """
@@ -16,7 +17,7 @@ from . import folder, kernel, processes, record, tree
 from .logfile import LogFile
 from .spec import MARKER, Spec
 from .supervise import Supervisor
-from .task import fork_task
+from .task import Task, fork_task
 from .wakeup import Wakeup
 
 DONE = 0
@@ -41,8 +42,9 @@ def run(spec: Spec, wakeup: Wakeup) -> int:
     record_fd = os.open(f"{spec.folder}/{folder.RECORD}", os.O_RDWR)
     if _is_taken(record_fd):
         return REFUSED
+    task = fork_task(spec, lock)
     _promise(record_fd, spec.name)
-    fields = _carry_out(spec, lock, record_fd, wakeup)
+    fields = _carry_out(spec, task, record_fd, wakeup)
     record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=True)
     return SURVIVED if fields["survivors"] else DONE
 
@@ -66,19 +68,19 @@ def _promise(record_fd: int, name: str) -> None:
     record.write_slot(record_fd, record.INTENT, fields, durable=True)
 
 
-def _carry_out(spec: Spec, lock: int, record_fd: int, wakeup: Wakeup) -> dict[str, object]:
+def _carry_out(spec: Spec, task: Task, record_fd: int, wakeup: Wakeup) -> dict[str, object]:
     try:
         if record.read_slot(record_fd, record.STOP) is not None:
+            task.abandon()
             return _never_ran("stopped", "stopped before it was started", stopped=True)
-        return _supervise(spec, lock, record_fd, wakeup)
+        return _supervise(spec, task, record_fd, wakeup)
     except Exception as fault:  # whatever it is, the tree must go and the record must say so
         _kill_everything(spec)
         return _never_ran("shim_fault", f"{type(fault).__name__}: {fault}"[:100], stopped=False)
 
 
-def _supervise(spec: Spec, lock: int, record_fd: int, wakeup: Wakeup) -> dict[str, object]:
+def _supervise(spec: Spec, task: Task, record_fd: int, wakeup: Wakeup) -> dict[str, object]:
     log = LogFile(os.open(f"{spec.folder}/{folder.LOG}", os.O_WRONLY), spec.log_limit)
-    task = fork_task(spec, lock)
     noted: dict[str, object] = {"pid": task.pid, "ticks": processes.ticks(task.pid)}
     record.write_slot(record_fd, record.TASK, noted, durable=False)
     task.release()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 
 from . import kernel
 from .spec import MARKER, Spec
@@ -54,6 +55,11 @@ class Task:
         os.close(self._go)
         for fd in self._theirs:
             os.close(fd)
+
+    def abandon(self) -> None:
+        """End the child, which was not released."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
 
 def fork_task(spec: Spec, held: int) -> Task:
@@ -117,7 +123,7 @@ def _become(
         stage = _AT_CWD
         os.chdir(spec.cwd)
         stage = _AT_EXEC
-        # Last: the shim notes the task while all of the above is done.
+        # Last: the shim makes its promise while all of the above is done.
         if os.read(wait, 1):
             _exec(paths, spec.argv, env)
     except OSError as fault:
