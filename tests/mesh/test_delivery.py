@@ -118,11 +118,11 @@ async def test_a_slow_recipient_costs_bounded_memory(pair: Pair, monkeypatch: py
     open_again, taking = asyncio.Event(), other.inbox.take
     held = 0
 
-    async def slow(envelopes: list[bytes]) -> None:
+    async def slow(envelopes: list[bytes], giver: BrokerId) -> list[bytes]:
         nonlocal held
         held += sum(map(len, envelopes))
         await open_again.wait()
-        await taking(envelopes)
+        return await taking(envelopes, giver)
 
     monkeypatch.setattr(other.mesh, "_take", slow)
     operations = await one.pour(other.id, 400, body="x" * 20_000)

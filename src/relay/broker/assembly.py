@@ -17,10 +17,12 @@ from relay.broker.carrier import Carrier
 from relay.broker.checkup import Checkup
 from relay.broker.control.application import application
 from relay.broker.control.server import ControlServer
+from relay.broker.custody import Custody
 from relay.broker.dialler import Dialler
 from relay.broker.dispatch import Dispatch
 from relay.broker.gate import Gate, Grants
 from relay.broker.greeting import Greeter, fresh_incarnation
+from relay.broker.handing import Handing
 from relay.broker.housekeeping import Housekeeping
 from relay.broker.hub import Hub
 from relay.broker.inbox import Inbox
@@ -126,10 +128,14 @@ class Running:
             always_on=self.config.always_on,
             clock=wall_ms,
         )
-        postbox = SealingPostbox(identity, self.members, incarnation.counter, lambda peer: self.mesh.is_linked(peer))
+        postbox = SealingPostbox(identity, self.members, incarnation.counter, lambda peer: self.mesh.has_way(peer))
         self.journal = Journal(self.store, postbox, wall_ms)
-        self.outbox = Outbox(self.store, lambda peer: self.mesh.wake(peer))
-        self.mesh = Mesh(self.greeter, self.outbox, postbox, wall_ms)
+        self.mesh = Mesh(self.greeter, postbox, wall_ms)
+        self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, wall_ms)
+        self.custody = Custody(
+            self.store, self.members, self.config.always_on, self.mesh.is_linked, self.mesh.wake, wall_ms
+        )
+        self.handing = Handing(self.store, self.outbox, self.mesh.router, self.mesh.is_linked, wall_ms)
         self.keeper = RosterKeeper(self.keys.workspace, self.members, self.journal, self.home)
         client = link_client_context(self.keys.workspace, identity)
 
@@ -244,7 +250,9 @@ class Running:
     # opening
 
     async def _open(self) -> None:
-        self.mesh.connect(self.inbox.take, self._link_changed)
+        await self.outbox.open()
+        await self.custody.open()
+        self.mesh.connect(self.outbox, self.custody, self.inbox.take, self._link_changed)
         self.journal.connect(self.outbox.posted, self._happened)
         self.listener = Listener(
             link_server_context(self.keys.workspace, self.keys.identity), self.mesh.carry, self.admitting.pair
@@ -263,7 +271,13 @@ class Running:
         await self.control.start()
         self.dialler.use(member.id for member in self.members.others)
         housekeeping = Housekeeping(
-            self.journal, self.requests, self.supervisor, self.reserve, self._woke, self.membership.may_expire
+            self.journal,
+            self.requests,
+            self.supervisor,
+            self.reserve,
+            self.handing,
+            self._woke,
+            self.membership.may_expire,
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
 

@@ -7,10 +7,12 @@ import logging
 import time
 from collections.abc import Callable
 
+from relay.broker import handing
+from relay.broker.handing import Handing
 from relay.broker.requests import Requests
 from relay.core.errors import LocalFault
 from relay.spawn.supervisor import Supervisor
-from relay.store import events, inbox, invites, operations, words
+from relay.store import events, held, inbox, invites, operations, words
 from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
 from relay.store.spawn_rows import UNSENT_EXPIRED
@@ -32,6 +34,7 @@ class Housekeeping:
         requests: ends what was never sent.
         supervisor: ends what was never started.
         reserve: held again when there is room.
+        hands: looks after what others keep for this broker.
         woke: called when the machine slept or the clock jumped.
         may_expire: whether the clocks of linked peers let anything be called expired.
     """
@@ -42,6 +45,7 @@ class Housekeeping:
         requests: Requests,
         supervisor: Supervisor,
         reserve: Reserve,
+        hands: Handing,
         woke: Callable[[], None],
         may_expire: Callable[[], bool],
     ) -> None:
@@ -49,12 +53,13 @@ class Housekeeping:
         self._requests = requests
         self._supervisor = supervisor
         self._reserve = reserve
+        self._handing = hands
         self._woke = woke
         self._may_expire = may_expire
 
     async def run(self) -> None:
         """For ever."""
-        swept = time.monotonic()
+        swept = looked = time.monotonic()
         while True:
             wall, mono = time.time(), time.monotonic()
             await asyncio.sleep(LOOK_EVERY_S)
@@ -62,9 +67,18 @@ class Housekeeping:
             if abs(time.time() - wall - passed) > LATE_S or passed > LOOK_EVERY_S + LATE_S:
                 _log.info("the machine slept, or its clock was set: every link is checked")
                 self._woke()
+            if time.monotonic() - looked >= handing.EVERY_S:
+                looked = time.monotonic()
+                await self._hand_over()
             if time.monotonic() - swept >= SWEEP_EVERY_S:
                 swept = time.monotonic()
                 await self._sweep()
+
+    async def _hand_over(self) -> None:
+        try:
+            await self._handing.look()
+        except LocalFault as fault:
+            _log.error("what holders keep was not looked after: %s: %s", fault.message, fault.why)
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(self._reserve.hold)
@@ -82,6 +96,7 @@ class Housekeeping:
 
     def _forget(self, entry: Entry) -> None:
         if self._may_expire():
+            held.expire(entry.tx, entry.now - SKEW_MS)
             inbox.purge(entry.tx, entry.now - SKEW_MS)
             invites.purge(entry.tx, entry.now - SKEW_MS)
             words.purge_tombstones(entry.tx, entry.now - SKEW_MS)

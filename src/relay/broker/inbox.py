@@ -89,22 +89,33 @@ class Inbox:
         self._poison: dict[bytes, int] = {}
         self.is_open = True
 
-    async def take(self, raws: Sequence[bytes]) -> None:
+    async def take(self, raws: Sequence[bytes], giver: BrokerId) -> list[bytes]:
         """Take envelopes in, in their order; returns when their effects are durable and their receipts are under way.
+
+        Args:
+            raws: the envelopes.
+            giver: who handed them over: their origin, or one that kept them for this broker.
+
+        Returns:
+            The ids of those that the giver kept, and need not keep any more.
 
         Raises:
             PeerFault: one of them is malformed or forged: whoever handed it over breaks the protocol.
             LocalFault: the store could not commit; nothing was taken in.
         """
-        opened = [each for raw in raws if (each := self._opened(raw)) is not None]
+        done: list[Header] = []
+        opened = [each for raw in raws if (each := self._opened(unpack_envelope(raw), giver, done)) is not None]
         durable = [each for each in opened if KINDS[each.kind].durable]
         for each in opened:
             if not KINDS[each.kind].durable:
                 self._hears[each.kind](each)
+                if KINDS[each.kind].holdable:
+                    done.append(each.header)
         if durable and self.is_open:
-            await self._take_durable(durable)
+            await self._take_durable(durable, done)
+        return [header.id for header in done if header.origin != giver]
 
-    async def _take_durable(self, durable: list[Opened]) -> None:
+    async def _take_durable(self, durable: list[Opened], done: list[Header]) -> None:
         verdicts = await self._journal.commit(lambda entry: self._act_all(entry, durable))
         receipts: dict[BrokerId, list[bytes]] = {}
         for each, verdict in zip(durable, verdicts, strict=True):
@@ -112,13 +123,34 @@ class Inbox:
                 receipts.setdefault(each.header.origin, []).append(each.header.id)
             elif verdict.nack is not None:
                 self._refuse(each.header, verdict.nack)
+            if verdict.receipt or verdict.nack is not None:
+                done.append(each.header)
         for origin, taken in receipts.items():
             self._answer(origin, Kind.RECEIPT, {"ids": taken})
 
     # before the transaction
 
-    def _opened(self, raw: bytes) -> Opened | None:
-        envelope = unpack_envelope(raw)
+    def _opened(self, envelope: Envelope, giver: BrokerId, done: list[Header]) -> Opened | None:
+        header = envelope.header
+        try:
+            self._check(envelope)
+        except PeerFault as fault:
+            if header.origin == giver:
+                raise
+            # a holder's fault, or its ignorance of who was put out: it is told to keep this no longer, and that is all
+            name = self._members.name(giver)
+            _log.warning("%s handed over what is no envelope of %s: %s", name, ids.short(header.origin), fault.why)
+            done.append(header)
+            return None
+        try:
+            return self._understood(envelope, open_body(self._identity, envelope))
+        except PeerFault as fault:
+            # signed by its origin: a fault of the origin's, not of whoever handed it over
+            self._refuse(header, fault)
+            done.append(header)
+            return None
+
+    def _check(self, envelope: Envelope) -> None:
         header = envelope.header
         keys = self._members.keys(header.origin)
         if keys is None or header.recipient != self._identity.id:
@@ -128,12 +160,6 @@ class Inbox:
                 why="it is from a stranger, or for somebody else",
             )
         verify(envelope, keys.public)
-        try:
-            return self._understood(envelope, open_body(self._identity, envelope))
-        except PeerFault as fault:
-            # signed by its origin: a fault of the origin's, not of whoever handed it over
-            self._refuse(header, fault)
-            return None
 
     def _understood(self, envelope: Envelope, body: Body) -> Opened:
         name = envelope.header.kind

@@ -64,7 +64,10 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class OutboxLine:
-    """A row as it is listed, without its envelope. `bytes` is the envelope's length, times in milliseconds."""
+    """A row as it is listed, without its envelope. `bytes` is the envelope's length, times in milliseconds.
+
+    `holder` keeps it for its recipient since `held_at`; `handed` says how often one was asked to.
+    """
 
     n: int
     id: bytes
@@ -79,6 +82,9 @@ class OutboxLine:
     last_try: int | None
     state: OutboxState
     reason: str
+    holder: BrokerId | None
+    held_at: int | None
+    handed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +99,27 @@ class Totals:
 _line = mapper(OutboxLine, state=OutboxState)
 _SELECT = f"SELECT {columns(OutboxLine)} FROM outbox"
 
-# at least one envelope however large, then as many as fit
-PAGE: Query[Parcel] = Query(
-    "SELECT n, id, envelope, tries FROM (SELECT *, sum(bytes) OVER (ORDER BY n) AS running FROM"
-    " (SELECT n, id, envelope, tries, bytes FROM outbox"
-    " WHERE recipient = :recipient AND n > :after AND state = 'pending' ORDER BY n LIMIT :limit))"
-    " WHERE running <= :max_bytes OR running = bytes ORDER BY n",
-    mapper(Parcel),
+
+
+def _page(condition: str) -> Query[Parcel]:
+    # at least one envelope however large, then as many as fit
+    return Query(
+        "SELECT n, id, envelope, tries FROM (SELECT *, sum(bytes) OVER (ORDER BY n) AS running FROM"
+        " (SELECT n, id, envelope, tries, bytes FROM outbox"
+        f" WHERE recipient = :recipient AND n > :after AND state = 'pending'{condition} ORDER BY n LIMIT :limit))"
+        " WHERE running <= :max_bytes OR running = bytes ORDER BY n",
+        mapper(Parcel),
+    )
+
+
+PAGE = _page("")
+PAGE_UNHELD = _page(" AND holder IS NULL")
+HELD_ELSEWHERE: Query[tuple[BrokerId, bytes]] = Query(
+    "SELECT recipient, id FROM outbox WHERE holder IS NOT NULL AND state = 'pending'", lambda row: (row[0], row[1])
+)
+HANDED: Query[OutboxLine] = Query(
+    f"{_SELECT} WHERE holder IS NOT NULL AND held_at <= :before AND state = 'pending' ORDER BY held_at LIMIT :limit",
+    _line,
 )
 ALL: Query[OutboxLine] = Query(f"{_SELECT} ORDER BY n LIMIT :limit", _line)
 BY_ID: Query[OutboxLine] = Query(f"{_SELECT} WHERE id = :id", _line)
@@ -179,6 +199,17 @@ def mark_tried(tx: Tx, envelopes: Iterable[bytes], now: int) -> None:
     """Count a sending of these ids at this moment (milliseconds)."""
     sql = "UPDATE outbox SET tries = tries + 1, last_try = ? WHERE id = ?"
     tx.executemany(sql, [(now, each) for each in envelopes])
+
+
+def held_by(tx: Tx, holder: BrokerId, envelopes: Iterable[bytes], now: int) -> None:
+    """A holder keeps these for their recipients from this moment on (milliseconds)."""
+    sql = "UPDATE outbox SET holder = ?, held_at = ?, handed = handed + 1 WHERE id = ?"
+    tx.executemany(sql, [(holder, now, each) for each in envelopes])
+
+
+def hand_over_again(tx: Tx, envelopes: Iterable[bytes]) -> None:
+    """Nobody is known to keep these: they are handed over once more."""
+    tx.executemany("UPDATE outbox SET holder = NULL WHERE id = ?", [(each,) for each in envelopes])
 
 
 def dead_letter(tx: Tx, envelope: bytes, reason: str) -> bool:

@@ -210,3 +210,41 @@ CREATE TABLE audit (
     hash BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
 """
+
+VERSION_2 = """
+-- who keeps an envelope of ours for its recipient, since when, and how often one was asked to
+ALTER TABLE outbox ADD COLUMN holder TEXT;
+ALTER TABLE outbox ADD COLUMN held_at INTEGER;
+ALTER TABLE outbox ADD COLUMN handed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX outbox_held ON outbox (held_at) WHERE holder IS NOT NULL;
+
+-- what this broker keeps for others
+CREATE TABLE held (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL,
+    origin TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    envelope BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    UNIQUE (origin, id)
+) STRICT;
+CREATE INDEX held_recipient ON held (recipient, n);
+CREATE INDEX held_expires ON held (expires);
+
+CREATE TABLE held_size (
+    origin TEXT PRIMARY KEY,
+    envelopes INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE TRIGGER held_grows AFTER INSERT ON held BEGIN
+    INSERT INTO held_size VALUES (new.origin, 1, new.bytes)
+        ON CONFLICT (origin) DO UPDATE SET envelopes = envelopes + 1, bytes = bytes + new.bytes;
+END;
+CREATE TRIGGER held_shrinks AFTER DELETE ON held BEGIN
+    UPDATE held_size SET envelopes = envelopes - 1, bytes = bytes - old.bytes WHERE origin = old.origin;
+END;
+"""
