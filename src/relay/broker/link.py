@@ -17,14 +17,17 @@ from relay.broker.carrier import Carrier, CarrierClosed
 from relay.broker.greeting import Greeted, Greeter
 from relay.core import ids
 from relay.core.delivery import Outgoing, Window
-from relay.core.errors import PeerFault, RelayError
+from relay.core.errors import Code, PeerFault, RelayError
 from relay.core.frames import MAX_BATCH, MAX_BATCH_BYTES, Batch, Bye, HelloFrame, pack_frame, unpack_frame
+from relay.core.hello import Judgement
 from relay.core.ids import BrokerId
 from relay.core.link import Claim, Close, Effect, Granted, Greet, LinkMachine, LinkState, RoundTrip, Send, Take
 
 MAX_LIVE = 2_000
 ROOM_LIVE = 64
 CLOSE_WITHIN = 2.0
+REPLACED = "replaced"
+TWO_MACHINES = "two machines show this identity"
 _log = logging.getLogger(__name__)
 
 
@@ -92,6 +95,11 @@ class Link:
         own = self.carrier.dialled
         dialler = self._greeter.binding(self.carrier.peer_public, own).dialler
         return Claim(self.greeted.hello.incarnation, ids.digest_of(dialler))
+
+    @property
+    def is_clone(self) -> bool:
+        """Whether the hello was of a second machine with this identity."""
+        return self.greeted is not None and self.greeted.judgement is Judgement.CLONED
 
     @property
     def is_up(self) -> bool:
@@ -184,14 +192,24 @@ class Link:
                 raise CarrierClosed(reason)
 
     def _greet(self, hello: bytes) -> None:
-        self.greeted = self._greeter.judge(hello, self.carrier.peer_public, self.carrier.dialled)
+        try:
+            self.greeted = self._greeter.judge(hello, self.carrier.peer_public, self.carrier.dialled)
+        except PeerFault as fault:
+            if fault.code is not Code.PROTOCOL_VERSION:
+                raise
+            _log.warning("no link to %s: %s", ids.short(self.peer), fault.why)
+            self._give_way(fault.why)
+            return
         if not self._host.settle(self):
-            self._control.append(pack_frame(Bye("replaced")))
-            self.close("replaced")
+            self._give_way(TWO_MACHINES if self.is_clone else REPLACED)
             return
         self.machine.accept(monotonic_ms())
         self._arm()
         self._more.set()
+
+    def _give_way(self, reason: str) -> None:
+        self._control.append(pack_frame(Bye(reason)))
+        self.close(reason)
 
     def _take(self, envelopes: tuple[bytes, ...]) -> None:
         task = asyncio.get_running_loop().create_task(self._taken(envelopes))

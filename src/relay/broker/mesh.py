@@ -9,7 +9,7 @@ from typing import Any
 
 from relay.broker.carrier import Carrier
 from relay.broker.greeting import Greeter
-from relay.broker.link import Link
+from relay.broker.link import REPLACED, TWO_MACHINES, Link
 from relay.broker.outbox import Outbox
 from relay.broker.postbox import SealingPostbox
 from relay.core import ids
@@ -19,6 +19,7 @@ from relay.core.kinds import Kind
 from relay.core.link import replaces
 
 Take = Callable[[Sequence[bytes]], Any]
+MAX_NOTED = 1_000
 _log = logging.getLogger(__name__)
 
 
@@ -43,14 +44,20 @@ class Mesh:
         self._all: set[Link] = set()
         self._take: Callable[[Sequence[bytes]], Any] = _nobody
         self._on_change: Callable[[Link, bool], None] = lambda link, up: None
+        self._on_clone: Callable[[Link], None] = lambda link: None
         self.closed = False
+        self.turned_down: dict[BrokerId, str] = {}
 
     def connect(
-        self, take: Callable[[Sequence[bytes]], Any], on_change: Callable[[Link, bool], None]
+        self,
+        take: Callable[[Sequence[bytes]], Any],
+        on_change: Callable[[Link, bool], None],
+        on_clone: Callable[[Link], None] = lambda link: None,
     ) -> None:
-        """Say who takes envelopes in, and who hears of links that come and go."""
+        """Say who takes envelopes in, who hears of links that come and go, and of a clone that was turned away."""
         self._take = take
         self._on_change = on_change
+        self._on_clone = on_clone
 
     # seen from outside
 
@@ -96,7 +103,11 @@ class Mesh:
             del self._links[link.peer]
             self._outbox.link_lost(link.peer)
             _log.info("link to %s ended: %s", ids.short(link.peer), link.reason)
+            if TWO_MACHINES in link.reason:
+                self.turned_down[link.peer] = link.reason
             self._on_change(link, False)
+        elif link.greeted is None and link.reason and len(self.turned_down) < MAX_NOTED:
+            self.turned_down[link.peer] = link.reason
 
     def wake(self, peer: BrokerId) -> None:
         """There is something new for that peer."""
@@ -136,13 +147,19 @@ class Mesh:
         """Whether a newly greeted link may live; the other one of the pair gives way, or this one."""
         present = self._links.get(link.peer)
         if present is not None and present is not link and not present.ended.is_set():
+            if link.is_clone:
+                # a link that is alive is not given up for a second machine of the same identity
+                asyncio.get_running_loop().call_soon(self._on_clone, link)
+                present.check_now()
+                return False
             if not replaces(present.claim, link.claim):
                 # that side dials anew: it may have lost the present link without our hearing of it
                 present.check_now()
                 return False
-            present.close("replaced")
+            present.close(REPLACED)
             self._outbox.link_lost(link.peer)
         self._links[link.peer] = link
+        self.turned_down.pop(link.peer, None)
         asyncio.get_running_loop().call_soon(self._on_change, link, True)
         return True
 

@@ -8,7 +8,7 @@ window is read from the store later (`wants_more`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from relay.core.frames import MAX_BATCH, MAX_BATCH_BYTES
@@ -53,6 +53,7 @@ class Window:
     _queue: deque[Outgoing] = field(default_factory=deque)
     _queued_bytes: int = 0
     _flight: dict[bytes, tuple[Outgoing, int]] = field(default_factory=dict)
+    _sends: dict[bytes, int] = field(default_factory=dict)
 
     def offer(self, row: Outgoing) -> None:
         """A row was committed. It enters the window if it is the next one and there is room."""
@@ -101,17 +102,30 @@ class Window:
             row = self._queue.popleft()
             self._queued_bytes -= len(row.raw)
             self._flight[row.id] = (row, now)
+            self._sends[row.id] = self._sends.get(row.id, 0) + 1
             batch.append(row)
         return batch
 
-    def receipted(self, ids: Iterable[bytes]) -> list[bytes]:
+    def receipted(self, ids: Sequence[bytes]) -> list[bytes]:
         """The ids among these that were in flight; they are done."""
+        for each in ids:
+            self._sends.pop(each, None)
         return [each for each in ids if self._flight.pop(each, None) is not None]
 
     def drop(self, gone: Iterable[bytes]) -> None:
         """Rows that left the outbox without a receipt: cancelled before they were ever sent."""
         for each in gone:
             self._flight.pop(each, None)
+            self._sends.pop(each, None)
+
+    def sends(self, envelope: bytes) -> int:
+        """How often this one was sent since the broker started."""
+        return self._sends.get(envelope, 0)
+
+    def sent_at(self, envelope: bytes) -> int | None:
+        """When this one was sent, monotonic milliseconds; None where it is not in flight."""
+        found = self._flight.get(envelope)
+        return None if found is None else found[1]
 
     def link_lost(self) -> None:
         """Queue again all that was in flight, in order, before the rest.

@@ -124,6 +124,7 @@ class BenchNode:
         self.outbox = Outbox(self.store, lambda peer: self.mesh.wake(peer))
         self.mesh = Mesh(greeter, self.outbox, self.postbox, wall_ms)
         self.inbox = self._inbox()
+        await self.inbox.poison.open()
         await self._link_up()
 
     def _inbox(self) -> Inbox:
