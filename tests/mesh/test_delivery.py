@@ -237,7 +237,7 @@ async def _is_dead(node: BenchNode) -> bool:
     ("act", "reason"),
     [
         (Failing(PeerFault("it was refused", why="senseless"), 1), "bad_envelope: senseless"),
-        (Failing(RuntimeError("poison"), 5), "bad_envelope: it failed here 5 times: RuntimeError"),
+        (Failing(RuntimeError("a"), 5), "poison: it failed here 5 times: RuntimeError; broker.log there says more"),
     ],
     ids=["refused", "poison"],
 )

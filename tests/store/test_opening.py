@@ -145,7 +145,7 @@ async def test_the_last_copies_are_kept(tmp_path: Path) -> None:
     await _filled(path)
     connection = connect(path)
     for now in range(1, KEPT_COPIES + 3):
-        connection.execute("PRAGMA user_version = " + str(len(MIGRATIONS)))
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         migrate(connection, path, now=now * 1_000, migrations=(*MIGRATIONS, "SELECT 1;"))
     connection.close()
     kept = sorted(copy.name for copy in (tmp_path / "backups").iterdir())

@@ -149,6 +149,28 @@ def outbox() -> Call[shapes.Outbox]:
     return Call("outbox")
 
 
+def outbox_retry(
+    envelope: str | None, everything: bool = False, broker: str | None = None, operation: str | None = None
+) -> Call[shapes.OutboxDone]:
+    """Send dead letters again.
+
+    Args:
+        envelope: one, by the beginning of its id.
+        everything: or all of them.
+        broker: of these only those for this broker.
+    """
+    body = _operation(operation, id=envelope, all=everything, broker=broker)
+    return Call("outbox/retry", body)
+
+
+def outbox_drop(
+    envelope: str | None, everything: bool = False, broker: str | None = None, operation: str | None = None
+) -> Call[shapes.OutboxDone]:
+    """Take an envelope out of the outbox, or all dead letters; arguments as for `outbox_retry`."""
+    body = _operation(operation, id=envelope, all=everything, broker=broker)
+    return Call("outbox/drop", body)
+
+
 def audit(limit: int | None = None) -> Call[list[shapes.AuditEntry]]:
     """The latest decisions, allowed and refused."""
     return Call("audit" + _query(limit=limit))

@@ -161,6 +161,14 @@ class StoreState(TypedDict):
     sqlite: str
 
 
+class PresenceCounts(TypedDict):
+    """How many of the other brokers are there."""
+
+    online: int
+    away: int
+    unknown: int
+
+
 class Status(TypedDict):
     """How a broker is."""
 
@@ -171,6 +179,7 @@ class Status(TypedDict):
     listen: list[str]
     workspace: Workspace
     links: int
+    brokers: NotRequired[PresenceCounts]
     outbox: OutboxCounts
     tasks: TaskCounts
     store: StoreState
@@ -203,11 +212,15 @@ class Broker(TypedDict):
     name: str
     self: bool
     online: bool | None
+    presence: NotRequired[Literal["online", "asleep", "down", "gone"] | None]
     last_seen: str | None
     link: Literal["direct", "relayed"] | None
     via: str | None
     rtt_ms: float | None
+    clock_skew_ms: NotRequired[int | None]
     outbox: int
+    outbox_for_us: NotRequired[int | None]
+    trouble: NotRequired[str | None]
     grants: BrokerGrants
     capabilities: list[str]
     agents: list[str]
@@ -267,6 +280,19 @@ class Outbox(TypedDict):
     incoming: list[EnvelopeRow]
     held_for_others: list[EnvelopeRow]
     dead: list[EnvelopeRow]
+
+
+class OutboxRefused(EnvelopeRow):
+    """An envelope with which nothing was done, and why."""
+
+    error: Fault
+
+
+class OutboxDone(TypedDict):
+    """What `outbox retry` and `outbox drop` did."""
+
+    done: list[EnvelopeRow]
+    refused: list[OutboxRefused]
 
 
 class AuditEntry(TypedDict):

@@ -17,6 +17,7 @@ from relay.broker.carrier import Carrier
 from relay.broker.checkup import Checkup
 from relay.broker.control.application import application
 from relay.broker.control.server import ControlServer
+from relay.broker.correspondence import Correspondence
 from relay.broker.custody import Custody
 from relay.broker.dialler import Dialler
 from relay.broker.dispatch import Dispatch
@@ -26,17 +27,19 @@ from relay.broker.handing import Handing
 from relay.broker.housekeeping import Housekeeping
 from relay.broker.hub import Hub
 from relay.broker.inbox import Inbox
+from relay.broker.link import TWO_MACHINES, Link
 from relay.broker.logs import LocalLogs, LogClient, LogServer
 from relay.broker.members import Members
 from relay.broker.membership import Membership
 from relay.broker.mesh import Mesh
 from relay.broker.outbox import Outbox
 from relay.broker.postbox import SealingPostbox
-from relay.broker.receipts import Receipts
+from relay.broker.rationing import Rationing
 from relay.broker.requests import Requests
 from relay.broker.rollback import Rollback
 from relay.broker.roster import RosterKeeper
 from relay.broker.taking_in import Keys, take_in
+from relay.broker.tidying import Tidying
 from relay.broker.views import Views
 from relay.broker.websocket import Listener, dial
 from relay.core.hello import Incarnation
@@ -143,11 +146,13 @@ class Running:
             return await dial(address, peer, client)
 
         self.dialler = Dialler(dialled, self._addresses, self.mesh.is_linked, self.mesh.carry)
+        self.letters = Correspondence(self.members, self.journal, self.mesh, self.dialler, postbox)
 
     def _spawn_rooms(self, identity: Identity) -> None:
         self.agents = Agents(Path(self.home.agents))
         self.grants = Grants(Path(self.home.trust))
         self.gate = Gate(self.members, self.grants, self.agents, self.auditor, Path(self.home.worktrees))
+        self.rationing = Rationing(self.gate.may_spawn, self.auditor)
         self.ledger = Ledger(identity)
         self.reserve = Reserve(Path(self.home.reserve))
         self.supervisor = Supervisor(
@@ -169,7 +174,7 @@ class Running:
         return Limits(self.config.max_parallel, self.config.default_timeout, environment)
 
     def _serving_rooms(self, identity: Identity) -> None:
-        self.views = Views(self.members, self.mesh, self.store, self.grants, wall_ms)
+        self.views = Views(self.members, self.mesh, self.store, self.grants, self.letters.attendance, self._trouble)
         self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox)
         self.membership = Membership(
             self.members,
@@ -179,7 +184,7 @@ class Running:
             self.journal,
             self.auditor,
             Path(self.home.trust),
-            self.views.seen,
+            self.letters.attendance,
             lambda: self.rollback.found(self.greeter.seen_of_us),
         )
         self.local_logs = LocalLogs(self.store, self.supervisor)
@@ -200,17 +205,11 @@ class Running:
 
     def _inbox(self, identity: Identity) -> Inbox:
         dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor)
-        receipts = Receipts(self.mesh, self.journal, self.requests)
-        hears = receipts.hears | self.membership.hears | self.log_server.hears | self.log_client.hears
-        return Inbox(
-            identity,
-            self.members,
-            self.journal,
-            self.mesh.say,
-            dispatch.acts,
-            hears,
-            self.membership.may_expire,
-        )
+        answered = self.letters.hears(self.requests)
+        hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
+        may_expire, ration = self.membership.may_expire, self.rationing.refusal
+        say = self.mesh.say
+        return Inbox(identity, self.members, self.journal, say, dispatch.acts, hears, may_expire, ration)
 
     def _broker(self) -> Broker:
         self.checkup = Checkup(
@@ -225,6 +224,7 @@ class Running:
             mesh=self.mesh,
             hub=self.hub,
             views=self.views,
+            envelopes=self.letters.envelopes(self.requests),
             requests=self.requests,
             supervisor=self.supervisor,
             agents=self.agents,
@@ -242,9 +242,10 @@ class Running:
 
     async def _remember_peers(self) -> None:
         for peer in await self.store.all(peers.ALL):
+            self.letters.attendance.remember(peer)
             if peer.nonce is not None:
                 self.greeter.remember(peer.id, Incarnation(peer.incarnation, peer.nonce))
-        await self.views.refresh()
+        await self.inbox.poison.open()
         await self.rollback.open()
 
     # opening
@@ -252,7 +253,9 @@ class Running:
     async def _open(self) -> None:
         await self.outbox.open()
         await self.custody.open()
-        self.mesh.connect(self.outbox, self.custody, self.inbox.take, self._link_changed)
+        self.mesh.connect(
+            self.outbox, self.custody, self.inbox.take, self._link_changed, self.membership.clone_turned_away
+        )
         self.journal.connect(self.outbox.posted, self._happened)
         self.listener = Listener(
             link_server_context(self.keys.workspace, self.keys.identity), self.mesh.carry, self.admitting.pair
@@ -278,6 +281,7 @@ class Running:
             self.handing,
             self._woke,
             self.membership.may_expire,
+            Tidying(Path(self.home.attempts), self.config.retention, self.letters.reissue, self.rationing),
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
 
@@ -291,14 +295,18 @@ class Running:
         if event.kind == "spawn.state":
             self.supervisor.growth.grew(str(event.data["spawn"]))
 
-    def _link_changed(self, link: object, up: bool) -> None:
-        self.membership.link_changed(link, up)  # type: ignore[arg-type]
+    def _link_changed(self, link: Link, up: bool) -> None:
+        self.letters.link_changed(link, up)
+        self.membership.link_changed(link, up)
         self.log_client.link_changed()
 
     def _woke(self) -> None:
         for link in self.mesh.up:
             link.check_now()
         self.dialler.poke()
+
+    def _trouble(self, peer: BrokerId) -> str:
+        return TWO_MACHINES if self.membership.is_cloned(peer) else self.letters.trouble(peer)
 
     async def _addresses(self, peer: BrokerId) -> tuple[str, ...]:
         found = await self.store.one(peers.BY_ID, id=peer)
@@ -324,7 +332,7 @@ class Running:
         return was_stopped
 
     async def _checks(self) -> list[dict[str, object]]:
-        return [self.rollback.finding(), *await self.checkup.run()]
+        return [self.rollback.finding(), *self.membership.findings(), *await self.checkup.run()]
 
     async def _trust_changed(self) -> None:
         await self.requests.end_what_is_not_granted(self.gate.may_spawn)

@@ -11,6 +11,7 @@ from typing import Any
 
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
 from relay.broker.auditor import Auditor
+from relay.broker.envelopes import Envelopes
 from relay.broker.gate import Grants
 from relay.broker.hub import Hub
 from relay.broker.logs import LocalLogs, LogClient
@@ -65,6 +66,7 @@ class Broker:
     mesh: Mesh
     hub: Hub
     views: Views
+    envelopes: Envelopes
     requests: Requests
     supervisor: Supervisor
     agents: Agents
@@ -94,6 +96,7 @@ class Broker:
             "listen": list(self.facts.listen()),
             "workspace": self.workspace_json(),
             "links": len(self.mesh.up),
+            "brokers": self.views.presence_counts(),
             "outbox": {"envelopes": totals.envelopes, "bytes": totals.bytes, "oldest": rfc3339(totals.oldest)},
             "tasks": {
                 "running": sum(counts.get(state, 0) for state in IN_HAND),

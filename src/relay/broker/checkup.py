@@ -101,5 +101,6 @@ class Checkup:
 
     def _link(self, peer: Any, name: str) -> dict[str, Any]:
         linked = self._mesh.is_linked(peer)
-        trouble = self._dialler.troubles.get(peer, "no address of it is known, or it was not tried yet")
+        unknown = "no address of it is known, or it was not tried yet"
+        trouble = self._mesh.turned_down.get(peer) or self._dialler.troubles.get(peer, unknown)
         return check(f"link to {name}", linked, "up" if linked else trouble, f"on {name}: relay status")

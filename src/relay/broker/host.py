@@ -18,8 +18,8 @@ class Host(Protocol):
     def settle(self, link: Link) -> bool:
         """Whether this newly greeted link may live; another of the same pair gives way or stays."""
 
-    async def take(self, link: Link, envelopes: Sequence[bytes]) -> list[bytes]:
-        """Take envelopes in; when they were dealt with, the ids of those of others that need be kept no longer."""
+    async def take(self, peer: BrokerId, envelopes: Sequence[bytes]) -> list[bytes]:
+        """Take in what a peer hands over; the ids of those that it kept for this broker, and need keep no longer."""
 
     async def keep(self, peer: BrokerId, envelopes: Sequence[bytes]) -> list[tuple[bytes, str]]:
         """Keep a peer's envelopes for others; what became of each."""

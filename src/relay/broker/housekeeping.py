@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from relay.broker import handing
 from relay.broker.handing import Handing
 from relay.broker.requests import Requests
+from relay.broker.tidying import Tidying
 from relay.core.errors import LocalFault
 from relay.spawn.supervisor import Supervisor
-from relay.store import events, held, inbox, invites, operations, words
 from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
 from relay.store.spawn_rows import UNSENT_EXPIRED
@@ -20,9 +20,6 @@ from relay.store.spawn_rows import UNSENT_EXPIRED
 LOOK_EVERY_S = 5.0
 LATE_S = 5.0
 SWEEP_EVERY_S = 60.0
-SKEW_MS = 10 * 60_000
-KEEP_OPERATIONS_MS = 31 * 86_400_000
-KEEP_EVENTS = 100_000
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +34,7 @@ class Housekeeping:
         hands: looks after what others keep for this broker.
         woke: called when the machine slept or the clock jumped.
         may_expire: whether the clocks of linked peers let anything be called expired.
+        tidying: seals again, and forgets what is over.
     """
 
     def __init__(
@@ -48,6 +46,7 @@ class Housekeeping:
         hands: Handing,
         woke: Callable[[], None],
         may_expire: Callable[[], bool],
+        tidying: Tidying,
     ) -> None:
         self._journal = journal
         self._requests = requests
@@ -56,9 +55,12 @@ class Housekeeping:
         self._handing = hands
         self._woke = woke
         self._may_expire = may_expire
+        self._tidying = tidying
 
     async def run(self) -> None:
         """For ever."""
+        # what came due while this broker was off
+        await self._guarded(self._tidying.seal_again(self._journal))
         swept = looked = time.monotonic()
         while True:
             wall, mono = time.time(), time.monotonic()
@@ -82,9 +84,16 @@ class Housekeeping:
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(self._reserve.hold)
+        await self._guarded(self._tidy())
+
+    async def _tidy(self) -> None:
+        await self._journal.commit(self._expire)
+        await self._tidying.seal_again(self._journal)
+        await self._tidying.forget(self._journal, may_expire=self._may_expire())
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
         try:
-            await self._journal.commit(self._expire)
-            await self._journal.commit(self._forget)
+            await work
         except LocalFault as fault:
             _log.error("tidying was put off: %s: %s", fault.message, fault.why)
 
@@ -93,12 +102,3 @@ class Housekeeping:
             for row in UNSENT_EXPIRED.all(entry.tx, now=entry.now):
                 self._requests.expire(entry, row)
             self._supervisor.expire(entry)
-
-    def _forget(self, entry: Entry) -> None:
-        if self._may_expire():
-            held.expire(entry.tx, entry.now - SKEW_MS)
-            inbox.purge(entry.tx, entry.now - SKEW_MS)
-            invites.purge(entry.tx, entry.now - SKEW_MS)
-            words.purge_tombstones(entry.tx, entry.now - SKEW_MS)
-        operations.purge(entry.tx, entry.now - KEEP_OPERATIONS_MS)
-        events.purge(entry.tx, KEEP_EVENTS)

@@ -10,15 +10,16 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 
+from relay.broker.arrivals import Arrivals
 from relay.broker.carrier import Carrier, CarrierClosed
 from relay.broker.greeting import Greeted, Greeter
 from relay.broker.host import Host, Load
 from relay.broker.live import LiveQueue, Wrap
 from relay.core import ids
-from relay.core.errors import PeerFault, RelayError
-from relay.core.frames import Batch, Bye, Custody, Frame, HelloFrame, Hold, Taken, pack_frame, unpack_frame
+from relay.core.errors import Code, PeerFault, RelayError
+from relay.core.frames import Batch, Bye, Frame, HelloFrame, Hold, pack_frame, unpack_frame
+from relay.core.hello import Judgement
 from relay.core.ids import BrokerId
 from relay.core.link import (
     Answered,
@@ -38,6 +39,8 @@ from relay.core.link import (
 )
 
 CLOSE_WITHIN = 2.0
+REPLACED = "replaced"
+TWO_MACHINES = "two machines show this identity"
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +70,8 @@ class Link:
         self._host = host
         self._live = LiveQueue()
         self._more = asyncio.Event()
-        self._taking: set[asyncio.Task[None]] = set()
+        self._arrivals = Arrivals(host, self.peer, self._say, self.close, self._dealt_with)
+        self._farewells: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._control: deque[bytes] = deque()
         self._stop = asyncio.Event()
@@ -84,6 +88,11 @@ class Link:
         own = self.carrier.dialled
         dialler = self._greeter.binding(self.carrier.peer_public, own).dialler
         return Claim(self.greeted.hello.incarnation, ids.digest_of(dialler))
+
+    @property
+    def is_clone(self) -> bool:
+        """Whether the hello was of a second machine with this identity."""
+        return self.greeted is not None and self.greeted.judgement is Judgement.CLONED
 
     @property
     def is_up(self) -> bool:
@@ -114,7 +123,8 @@ class Link:
         self.machine.state = LinkState.CLOSED
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._taking:
+        self._arrivals.cancel()
+        for task in self._farewells:
             task.cancel()
         self._live.over()
         self.ended.set()
@@ -144,8 +154,8 @@ class Link:
                     await self.carrier.send(pack_frame(Bye(reason)))
 
         task = asyncio.get_running_loop().create_task(say())
-        self._taking.add(task)
-        task.add_done_callback(self._taking.discard)
+        self._farewells.add(task)
+        task.add_done_callback(self._farewells.discard)
 
     # reading
 
@@ -166,12 +176,8 @@ class Link:
                 self._more.set()
             case Greet(hello):
                 self._greet(hello)
-            case Take(envelopes):
-                self._deal_with(envelopes, self._taken)
-            case Keep(envelopes):
-                self._deal_with(envelopes, self._kept)
-            case PassOn(envelopes):
-                self._deal_with(envelopes, self._passed)
+            case Take() | Keep() | PassOn():
+                self._arrivals.deal_with(effect)
             case Answered(answers):
                 self._host.answered(self.peer, answers)
                 self.receipted()
@@ -186,48 +192,31 @@ class Link:
                 raise CarrierClosed(reason)
 
     def _greet(self, hello: bytes) -> None:
-        self.greeted = self._greeter.judge(hello, self.carrier.peer_public, self.carrier.dialled)
+        try:
+            self.greeted = self._greeter.judge(hello, self.carrier.peer_public, self.carrier.dialled)
+        except PeerFault as fault:
+            if fault.code is not Code.PROTOCOL_VERSION:
+                raise
+            _log.warning("no link to %s: %s", ids.short(self.peer), fault.why)
+            self._give_way(fault.why)
+            return
         if not self._host.settle(self):
-            self._control.append(pack_frame(Bye("replaced")))
-            self.close("replaced")
+            self._give_way(TWO_MACHINES if self.is_clone else REPLACED)
             return
         self.machine.accept(monotonic_ms())
         self._arm()
         self._more.set()
 
-    def _deal_with(self, envelopes: tuple[bytes, ...], how: Callable[[tuple[bytes, ...]], Awaitable[None]]) -> None:
-        task = asyncio.get_running_loop().create_task(self._dealt_with(envelopes, how))
-        self._taking.add(task)
-        task.add_done_callback(self._taking.discard)
-
-    async def _taken(self, envelopes: tuple[bytes, ...]) -> None:
-        done = await self._host.take(self, envelopes)
-        if done:
-            self._say(Taken(tuple(done)))
-
-    async def _kept(self, envelopes: tuple[bytes, ...]) -> None:
-        self._say(Custody(tuple(await self._host.keep(self.peer, envelopes))))
-
-    async def _passed(self, envelopes: tuple[bytes, ...]) -> None:
-        self._host.pass_on(self.peer, envelopes)
+    def _give_way(self, reason: str) -> None:
+        self._control.append(pack_frame(Bye(reason)))
+        self.close(reason)
 
     def _say(self, frame: Frame) -> None:
         self._control.append(pack_frame(frame))
         self._more.set()
 
-    async def _dealt_with(
-        self, envelopes: tuple[bytes, ...], how: Callable[[tuple[bytes, ...]], Awaitable[None]]
-    ) -> None:
-        try:
-            await how(envelopes)
-        except PeerFault as fault:
-            self.close(f"refused: {fault.message}")
-        except RelayError as error:
-            # not receipted, so the other side sends it again; a store that cannot commit must not end the link
-            _log.error("envelopes from %s were not taken in: %s %s", ids.short(self.peer), error.message, error.why)
-        except Exception:
-            _log.exception("envelopes from %s were not taken in", ids.short(self.peer))
-        for effect in self.machine.taken(sum(map(len, envelopes))):
+    def _dealt_with(self, size: int) -> None:
+        for effect in self.machine.taken(size):
             self._carry_out(effect)
 
     # writing

@@ -11,11 +11,12 @@ from relay.broker.carrier import Carrier
 from relay.broker.custody import Custody
 from relay.broker.greeting import Greeter
 from relay.broker.host import Load
-from relay.broker.link import Link
+from relay.broker.link import REPLACED, TWO_MACHINES, Link
 from relay.broker.outbox import Outbox
 from relay.broker.postbox import HELD_TTL, LIVE_TTL, SealingPostbox
 from relay.broker.routing import Router
 from relay.core import ids
+from relay.core.delivery import Window
 from relay.core.envelope import unpack_envelope
 from relay.core.errors import PeerFault
 from relay.core.frames import Batch, Hold, Pass
@@ -24,6 +25,7 @@ from relay.core.kinds import KINDS, Kind
 from relay.core.link import replaces
 
 Take = Callable[[Sequence[bytes], BrokerId], Awaitable[list[bytes]]]
+MAX_NOTED = 1_000
 _log = logging.getLogger(__name__)
 
 
@@ -54,15 +56,27 @@ class Mesh:
         self._outbox: Outbox
         self._custody: Custody
         self._on_change: Callable[[Link, bool], None] = lambda link, up: None
+        self._on_clone: Callable[[Link], None] = lambda link: None
         self.closed = False
+        self.turned_down: dict[BrokerId, str] = {}
 
     def connect(
-        self, outbox: Outbox, custody: Custody, take: Take, on_change: Callable[[Link, bool], None]
+        self,
+        outbox: Outbox,
+        custody: Custody,
+        take: Take,
+        on_change: Callable[[Link, bool], None],
+        on_clone: Callable[[Link], None] = lambda link: None,
     ) -> None:
-        """Say what there is to send, who takes envelopes in, and who hears of links that come and go."""
+        """Say what there is to send, who takes envelopes in, and who hears of links that come and go.
+
+        Args:
+            on_clone: hears of a clone that was turned away.
+        """
         self._outbox, self._custody = outbox, custody
         self._take = take
         self._on_change = on_change
+        self._on_clone = on_clone
 
     # seen from outside
 
@@ -79,6 +93,14 @@ class Mesh:
     def up(self) -> list[Link]:
         """All links that are up."""
         return [link for link in self._links.values() if link.is_up]
+
+    def window(self, recipient: BrokerId) -> Window:
+        """What is on its way to that broker."""
+        return self._outbox.window(recipient)
+
+    def refusal(self, recipient: BrokerId) -> tuple[BrokerId, str] | None:
+        """The holder that would not keep what is for that broker, and why; None where none refused."""
+        return self._outbox.refusals.get(recipient)
 
     def has_way(self, peer: BrokerId) -> bool:
         """Whether something for that peer can leave now, over its own link or a holder's. Safe from any thread."""
@@ -123,7 +145,11 @@ class Mesh:
             self._lost(link.peer)
             self._outbox.reroute()
             _log.info("link to %s ended: %s", ids.short(link.peer), link.reason)
+            if TWO_MACHINES in link.reason:
+                self.turned_down[link.peer] = link.reason
             self._on_change(link, False)
+        elif link.greeted is None and link.reason and len(self.turned_down) < MAX_NOTED:
+            self.turned_down[link.peer] = link.reason
 
     def _lost(self, peer: BrokerId) -> None:
         self._outbox.link_lost(peer)
@@ -167,13 +193,19 @@ class Mesh:
         """Whether a newly greeted link may live; the other one of the pair gives way, or this one."""
         present = self._links.get(link.peer)
         if present is not None and present is not link and not present.ended.is_set():
+            if link.is_clone:
+                # a link that is alive is not given up for a second machine of the same identity
+                asyncio.get_running_loop().call_soon(self._on_clone, link)
+                present.check_now()
+                return False
             if not replaces(present.claim, link.claim):
                 # that side dials anew: it may have lost the present link without our hearing of it
                 present.check_now()
                 return False
-            present.close("replaced")
+            present.close(REPLACED)
             self._lost(link.peer)
         self._links[link.peer] = link
+        self.turned_down.pop(link.peer, None)
         asyncio.get_running_loop().call_soon(self._came_up, link)
         return True
 
@@ -182,9 +214,9 @@ class Mesh:
         link.wake()
         self._on_change(link, True)
 
-    async def take(self, link: Link, envelopes: Sequence[bytes]) -> list[bytes]:
-        """Take envelopes in; the ids of those that the other end keeps for others, and need not any more."""
-        return await self._take(envelopes, link.peer)
+    async def take(self, peer: BrokerId, envelopes: Sequence[bytes]) -> list[bytes]:
+        """Take in what a peer hands over; the ids of those that it kept for this broker, and need keep no longer."""
+        return await self._take(envelopes, peer)
 
     async def keep(self, peer: BrokerId, envelopes: Sequence[bytes]) -> list[tuple[bytes, str]]:
         """Keep a peer's envelopes for others; what became of each."""

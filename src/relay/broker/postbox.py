@@ -74,6 +74,27 @@ class SealingPostbox:
         n = outbox.post(tx, posting, None if letter.kind is Kind.SNAPSHOT else QUOTA)
         return None if n is None else Outgoing(n, header.id, raw, tried)
 
+    def post_again(
+        self, tx: Tx, line: outbox.OutboxLine, content: dict[str, Any], now: int, ttl: int
+    ) -> Outgoing | None:
+        """Seal a row's content again, to the recipient's present key and for another time to live.
+
+        Args:
+            tx: the transaction.
+            line: the row; its operation stays, so that it acts once.
+            content: its body's keys.
+            now, ttl: milliseconds.
+
+        Returns:
+            None where the row or the recipient is gone.
+        """
+        keys = self._members.keys(line.recipient)
+        if keys is None:
+            return None
+        header, raw = self._sealed(keys, Kind(line.kind), content, line.operation, now, ttl)
+        n = outbox.reseal(tx, line.id, header.id, raw, header.expires)
+        return None if n is None else Outgoing(n, header.id, raw, line.tries > 0)
+
     def seal_live(
         self, recipient: BrokerId, kind: Kind, content: dict[str, Any], now: int, ttl: int = LIVE_TTL
     ) -> bytes | None:

@@ -56,6 +56,7 @@ class Window:
     _queued_bytes: int = 0
     _flight: dict[bytes, tuple[Outgoing, int]] = field(default_factory=dict)
     _held: set[bytes] = field(default_factory=set)
+    _sends: dict[bytes, int] = field(default_factory=dict)
 
     def offer(self, row: Outgoing) -> None:
         """A row was committed. It enters the window if it is the next one and there is room."""
@@ -104,6 +105,7 @@ class Window:
             row = self._queue.popleft()
             self._queued_bytes -= len(row.raw)
             self._flight[row.id] = (row, now)
+            self._sends[row.id] = self._sends.get(row.id, 0) + 1
             batch.append(row)
         return batch
 
@@ -112,11 +114,12 @@ class Window:
         return [each for each in ids if self._leaves(each)]
 
     def _leaves(self, envelope: bytes) -> bool:
+        self._sends.pop(envelope, None)
+        flown = self._flight.pop(envelope, None) is not None
         if envelope in self._held:
             self._held.discard(envelope)
-            self._flight.pop(envelope, None)
             return True
-        return self._flight.pop(envelope, None) is not None
+        return flown
 
     def held(self, ids: Iterable[bytes]) -> list[bytes]:
         """A holder keeps these: the ids among them that were in flight. They are not sent again until `begin_anew`."""
@@ -143,6 +146,16 @@ class Window:
         """Rows that left the outbox without a receipt: cancelled before they were ever sent."""
         for each in gone:
             self._flight.pop(each, None)
+            self._sends.pop(each, None)
+
+    def sends(self, envelope: bytes) -> int:
+        """How often this one was sent since the broker started."""
+        return self._sends.get(envelope, 0)
+
+    def sent_at(self, envelope: bytes) -> int | None:
+        """When this one was sent, monotonic milliseconds; None where it is not in flight."""
+        found = self._flight.get(envelope)
+        return None if found is None else found[1]
 
     def link_lost(self) -> None:
         """Queue again all that was in flight, in order, before the rest.

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     SNAPSHOT = "snapshot"
     RECEIPT = "receipt"
     NACK = "nack"
+    NOTICE = "notice"
     ROSTER = "roster"
     LOG_OPEN = "log.open"
     LOG_DATA = "log.data"
@@ -45,6 +46,7 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.SNAPSHOT: _facts(True, "snapshot signature"),
     Kind.RECEIPT: _facts(False, "ids", holdable=True),
     Kind.NACK: _facts(False, "id code why", holdable=True),
+    Kind.NOTICE: _facts(False, "ids code"),
     Kind.ROSTER: _facts(False, "statements"),
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
     Kind.LOG_DATA: _facts(False, "stream n chunks end"),

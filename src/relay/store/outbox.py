@@ -128,6 +128,16 @@ BY_SPAWN: Query[OutboxLine] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n"
 EXPIRED: Query[OutboxLine] = Query(
     f"{_SELECT} WHERE state = 'pending' AND expires <= :now ORDER BY expires LIMIT :limit", _line
 )
+# what is sealed again before it expires: this broker's own words until they are receipted, stops that are still wanted
+REISSUE: Query[OutboxLine] = Query(
+    f"{_SELECT} WHERE state = 'pending' AND ((kind = 'snapshot' AND expires <= :words)"
+    " OR (kind = 'stop' AND expires <= :stops)) ORDER BY expires LIMIT :limit",
+    _line,
+)
+BY_PREFIX: Query[OutboxLine] = Query(f"{_SELECT} WHERE lower(hex(id)) LIKE :prefix || '%' ORDER BY n LIMIT 20", _line)
+DEAD: Query[OutboxLine] = Query(
+    f"{_SELECT} WHERE state = 'dead' AND (:recipient IS NULL OR recipient = :recipient) ORDER BY n LIMIT :limit", _line
+)
 WAITING: Query[tuple[BrokerId, int]] = Query(
     "SELECT recipient, count(*) FROM outbox WHERE state = 'pending' GROUP BY recipient", lambda row: (row[0], row[1])
 )
@@ -171,16 +181,39 @@ def post(tx: Tx, item: Posting, quota: Quota | None) -> int | None:
     return done.lastrowid
 
 
-def reseal(tx: Tx, old: bytes, new: bytes, envelope: bytes, expires: int) -> bool:
-    """Replace an envelope by its content sealed again (another key, another expiry); False where it is gone.
+def reseal(tx: Tx, old: bytes, new: bytes, envelope: bytes, expires: int) -> int | None:
+    """Replace an envelope by its content sealed again (another key, another expiry), to be sent; its new number.
 
     Args:
         old, new: envelope ids.
         envelope: the new bytes.
         expires: the new header's, milliseconds.
+
+    Returns:
+        None where it is gone.
     """
-    sql = "UPDATE outbox SET id = ?, envelope = ?, bytes = ?, expires = ? WHERE id = ?"
-    return tx.execute(sql, (new, envelope, len(envelope), expires, old)).rowcount > 0
+    sql = "UPDATE outbox SET id = ?, envelope = ?, bytes = ?, expires = ?, holder = NULL WHERE id = ?"
+    if tx.execute(sql, (new, envelope, len(envelope), expires, old)).rowcount == 0:
+        return None
+    return _to_the_end(tx, new)
+
+
+def _to_the_end(tx: Tx, envelope: bytes) -> int:
+    # a new number: links have paged past the old one
+    tx.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'outbox'")
+    number: int = tx.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()[0]
+    tx.execute("UPDATE outbox SET state = 'pending', reason = '', n = ? WHERE id = ?", (number, envelope))
+    return number
+
+
+def seal_soon(tx: Tx, envelope: bytes, now: int, reason: str) -> None:
+    """Have an envelope sealed again at the next tidying (`REISSUE`).
+
+    Args:
+        now: milliseconds.
+        reason: why, for people.
+    """
+    tx.execute("UPDATE outbox SET expires = min(expires, ?), reason = ? WHERE id = ?", (now, reason, envelope))
 
 
 def receipted(tx: Tx, recipient: BrokerId, envelopes: Iterable[bytes]) -> list[OutboxLine]:
@@ -218,17 +251,13 @@ def dead_letter(tx: Tx, envelope: bytes, reason: str) -> bool:
     return tx.execute(sql, (reason, envelope)).rowcount > 0
 
 
-def retry(tx: Tx, envelope: bytes) -> bool:
-    """Send a dead letter again; whether there was one."""
-    # a new number: links have paged past the old one
-    sql = (
-        "UPDATE outbox SET state = 'pending', reason = '', tries = 0,"
-        " n = (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'outbox') WHERE id = ? AND state = 'dead'"
-    )
-    if tx.execute(sql, (envelope,)).rowcount == 0:
-        return False
-    tx.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'outbox'")
-    return True
+def retry(tx: Tx, envelope: bytes) -> Parcel | None:
+    """Send a dead letter again: the row to send, or None where there was no dead letter.
+
+    That it may have been sent stays true of it: a broker on the way may hold it still.
+    """
+    found = tx.execute("SELECT envelope, tries FROM outbox WHERE id = ? AND state = 'dead'", (envelope,)).fetchone()
+    return None if found is None else Parcel(_to_the_end(tx, envelope), envelope, *found)
 
 
 def drop(tx: Tx, envelope: bytes) -> bool:

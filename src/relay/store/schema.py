@@ -248,3 +248,22 @@ CREATE TRIGGER held_shrinks AFTER DELETE ON held BEGIN
     UPDATE held_size SET envelopes = envelopes - 1, bytes = bytes - old.bytes WHERE origin = old.origin;
 END;
 """
+
+VERSION_3 = """
+-- what came in and was not taken: it failed here and comes again, or it was refused for good
+CREATE TABLE refusals (
+    origin TEXT NOT NULL,
+    id BLOB NOT NULL CHECK (length(id) = 16),
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('failing', 'refused')),
+    tries INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (origin, id)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX refusals_last ON refusals (origin, last);
+
+-- how a peer was last seen to go (`relay.broker.presence`); empty where that is not known
+ALTER TABLE peers ADD COLUMN farewell TEXT NOT NULL DEFAULT '';
+"""

@@ -131,6 +131,7 @@ class BenchNode:
         self.custody = Custody(self.store, members, always_on, mesh.is_linked, mesh.wake, wall_ms)
         self.handing = Handing(self.store, self.outbox, mesh.router, mesh.is_linked, wall_ms)
         self.inbox = self._inbox()
+        await self.inbox.poison.open()
         await self._link_up()
 
     def _inbox(self) -> Inbox:

@@ -9,10 +9,11 @@ and nobody else's: what it does is what any holder could do.
 from __future__ import annotations
 
 import argparse
-import os
+import asyncio
 import runpy
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from relay.broker.custody import Custody
 from relay.broker.mesh import Mesh
@@ -51,8 +52,8 @@ def _bends() -> None:
         kept.update(unpack_envelope(raw).header.id for raw in raws)
         return await _honest_keep(custody, origin, raws)
 
-    Custody.keep = keep  # type: ignore[method-assign]
-    Window.take = take  # type: ignore[method-assign]
+    Custody.keep = keep  # type: ignore[method-assign, assignment]
+    Window.take = take  # type: ignore[method-assign, assignment]
 
 
 def _replays() -> None:
@@ -70,9 +71,9 @@ def _replays() -> None:
             for raw in reversed(seen):
                 each.send_live(raw)
 
-    Custody.keep = keep  # type: ignore[method-assign]
-    Custody.taken = lambda custody, recipient, envelopes: None  # type: ignore[method-assign]
-    Mesh._came_up = up  # type: ignore[method-assign]
+    Custody.keep = keep  # type: ignore[method-assign, assignment]
+    Custody.taken = lambda custody, recipient, envelopes: None  # type: ignore[method-assign, assignment]
+    Mesh._came_up = up  # type: ignore[method-assign, assignment]
 
 
 def _reads() -> None:
@@ -80,11 +81,15 @@ def _reads() -> None:
 
     async def keep(custody: Custody, origin: BrokerId, raws: Sequence[bytes]) -> list[tuple[bytes, str]]:
         home = sys.argv[sys.argv.index("--home") + 1]
-        with open(os.path.join(home, "stolen"), "ab") as stolen:
-            stolen.write(b"".join(raws))
+        await asyncio.to_thread(_append, Path(home) / "stolen", b"".join(raws))
         return await _honest_keep(custody, origin, raws)
 
-    Custody.keep = keep  # type: ignore[method-assign]
+    Custody.keep = keep  # type: ignore[method-assign, assignment]
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as stolen:
+        stolen.write(data)
 
 
 def main() -> None:
@@ -94,7 +99,7 @@ def main() -> None:
     at = sys.argv.index("--")
     manner = parser.parse_args(sys.argv[1:at]).manner
     if manner == "drops":
-        Custody.keep = _drops  # type: ignore[method-assign]
+        Custody.keep = _drops  # type: ignore[method-assign, assignment]
     else:
         {"bends": _bends, "replays": _replays, "reads": _reads}[manner]()
     sys.argv = ["relay.daemon", *sys.argv[at + 1 :]]

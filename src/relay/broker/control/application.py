@@ -29,6 +29,7 @@ MAX_BODY = 2 * 1024 * 1024
 MAX_WAIT_S = 300.0
 STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
 CODES: dict[Code, int] = {Code.UNKNOWN_SPAWN: 404, Code.UNKNOWN_BROKER: 404, Code.CONFLICT: 409, Code.NAME_IN_USE: 409}
+CODES[Code.UNKNOWN_ENVELOPE] = 404
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -194,7 +195,15 @@ class Control:
     # the mesh
 
     async def outbox(self, request: Request) -> Response:
-        return _json(await self._broker.views.outbox())
+        return _json(await self._broker.envelopes.listing())
+
+    async def outbox_retry(self, request: Request) -> Response:
+        body = await _body(request)
+        return _json(await self._broker.envelopes.retry(body, check_operation(body)))
+
+    async def outbox_drop(self, request: Request) -> Response:
+        body = await _body(request)
+        return _json(await self._broker.envelopes.drop(body, check_operation(body)))
 
     async def invites(self, request: Request) -> Response:
         body = await _body(request)
@@ -287,6 +296,8 @@ def application(broker: Broker) -> Starlette:
         ("POST", "spawns/{ref}/stop", control.stop),
         ("GET", "queue", control.queue),
         ("GET", "outbox", control.outbox),
+        ("POST", "outbox/retry", control.outbox_retry),
+        ("POST", "outbox/drop", control.outbox_drop),
         ("POST", "invites", control.invites),
         ("POST", "joins", control.joins),
         ("POST", "grants/changed", control.grants_changed),
