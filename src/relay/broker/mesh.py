@@ -51,6 +51,7 @@ class Mesh:
         self._clock = clock
         self._links: dict[BrokerId, Link] = {}
         self._all: set[Link] = set()
+        self._reached_by = reached_by
         self.router = Router(lambda: self._links, reached_by)
         self._take: Take = _nobody
         self._outbox: Outbox
@@ -101,6 +102,16 @@ class Mesh:
     def refusal(self, recipient: BrokerId) -> tuple[BrokerId, str] | None:
         """The holder that would not keep what is for that broker, and why; None where none refused."""
         return self._outbox.refusals.get(recipient)
+
+    def keeper(self, recipient: BrokerId) -> BrokerId | None:
+        """The holder that keeps something for that broker, which is not linked; None where none does."""
+        return self._outbox.keepers.get(recipient)
+
+    def reached_by(self, peer: BrokerId) -> BrokerId | None:
+        """The linked broker that says it is linked with that one, which this one is not; None where there is none."""
+        if self.is_linked(peer):
+            return None
+        return next((each for each in self._reached_by(peer) if self.is_linked(each)), None)
 
     def has_way(self, peer: BrokerId) -> bool:
         """Whether something for that peer can leave now, over its own link or a holder's. Safe from any thread."""

@@ -32,6 +32,10 @@ class Outbox:
         wake: called when the link to a broker has something to send.
         choose: the linked broker that rows for a recipient go to now, or None.
         clock: milliseconds since 1970.
+
+    Attributes:
+        refusals: by recipient, the holder that would not keep what is for it, and why.
+        keepers: by recipient, the holder that last took something for it, until there is a direct link.
     """
 
     def __init__(
@@ -49,14 +53,16 @@ class Outbox:
         self._ways: dict[BrokerId, BrokerId] = {}
         self._by_holder: set[BrokerId] = set()
         self.refusals: dict[BrokerId, tuple[BrokerId, str]] = {}
+        self.keepers: dict[BrokerId, BrokerId] = {}
 
     async def open(self) -> None:
         """Recall for whom there is something, and what of it holders keep."""
         for recipient, _ in await self._store.all(outbox.WAITING):
             self.window(recipient)
-        for recipient, envelope in await self._store.all(outbox.HELD_ELSEWHERE):
+        for recipient, envelope, holder in await self._store.all(outbox.HELD_ELSEWHERE):
             self.window(recipient).remember_held([envelope])
             self._by_holder.add(recipient)
+            self.keepers[recipient] = holder
 
     def window(self, peer: BrokerId) -> Window:
         """What is on its way to that peer."""
@@ -112,6 +118,7 @@ class Outbox:
         elif recipient in self._by_holder:
             self._by_holder.discard(recipient)
             self.refusals.pop(recipient, None)
+            self.keepers.pop(recipient, None)
             window.begin_anew()
         self._wake(after)
 
@@ -133,6 +140,7 @@ class Outbox:
             window = self.window(recipient)
             if taken := window.held(kept):
                 self.refusals.pop(recipient, None)
+                self.keepers[recipient] = holder
                 self._note_held(holder, taken)
             if out := window.held(refused):
                 # not sent there again before it is asked anew, in a while

@@ -54,9 +54,9 @@ class Views:
 
     def spawn(self, row: SpawnRow) -> dict[str, Any]:
         """One spawn."""
-        linked = row.target == self._members.own or self._mesh.is_linked(row.target)
         name = self._members.name(row.target)
-        absence = "" if linked else self._attendance.absence(row.target, name)
+        absence = "" if self._is_in_reach(row.target) else self._attendance.absence(row.target, name)
+        keeper = self._mesh.keeper(row.target)
         return {
             "id": row.id,
             "name": row.name,
@@ -82,11 +82,15 @@ class Views:
             "chain": list(row.chain),
             "stop_requested": rfc3339(row.stop_requested),
             "truth": self._truth(row),
-            "ack": acknowledgement(row, name, absence),
+            "ack": acknowledgement(row, name, absence, self._members.name(keeper) if keeper else ""),
             "needs": row.needs,
             "result": row.result,
             "error": row.error,
         }
+
+    def _is_in_reach(self, broker: BrokerId) -> bool:
+        direct = broker == self._members.own or self._mesh.is_linked(broker)
+        return direct or self._mesh.reached_by(broker) is not None
 
     def _truth(self, row: SpawnRow) -> dict[str, Any]:
         told = row.at is not None
@@ -125,14 +129,14 @@ class Views:
         )
 
     def _broker(self, broker: BrokerId, peer: Peer | None, waiting: int) -> dict[str, Any]:
-        link = self._mesh.link(broker)
+        link, via = self._mesh.link(broker), self._mesh.reached_by(broker)
         return self._members.label(broker) | {
             "self": False,
-            "online": link is not None,
+            "online": link is not None or via is not None,
             "presence": self._attendance.of(broker),
             "last_seen": rfc3339(self._attendance.last(broker)),
-            "link": "direct" if link else None,
-            "via": None,
+            "link": "direct" if link else "relayed" if via else None,
+            "via": via,
             "rtt_ms": link.rtt_ms if link else None,
             "clock_skew_ms": peer.clock_skew_ms if peer else None,
             "outbox": waiting,

@@ -27,20 +27,22 @@ def ago(ms: int) -> str:
     return f"{max(ms, 0) // 1000} s ago"
 
 
-def acknowledgement(row: SpawnRow, target: str, absence: str) -> str:
+def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "") -> str:
     """One true line on where a spawn stands.
 
     Args:
         row: the spawn.
         target: the name of the broker that runs it.
-        absence: why it waits for that broker; empty where that is this one, or linked now.
+        absence: why it waits for that broker; empty where that is this one, or in reach now.
+        keeper: the name of the broker that keeps it for that one; empty where none is known to.
     """
     if row.stop_requested and row.state not in TERMINAL:
         return f"Stop queued: {absence}." if absence else f"Being stopped on {target}."
     if row.state is State.QUEUED:
         if not absence:
             return f"Sent to {target}; {row.reason.rstrip('.') or 'no word yet'}."
-        return f"Queued: {absence}; it starts when {target} is back."
+        kept = f"{keeper} keeps it, and " if keeper else ""
+        return f"Queued: {absence}; {kept}it starts when {target} is back."
     return _told(row, target)
 
 

@@ -114,8 +114,9 @@ def _page(condition: str) -> Query[Parcel]:
 
 PAGE = _page("")
 PAGE_UNHELD = _page(" AND holder IS NULL")
-HELD_ELSEWHERE: Query[tuple[BrokerId, bytes]] = Query(
-    "SELECT recipient, id FROM outbox WHERE holder IS NOT NULL AND state = 'pending'", lambda row: (row[0], row[1])
+HELD_ELSEWHERE: Query[tuple[BrokerId, bytes, BrokerId]] = Query(
+    "SELECT recipient, id, holder FROM outbox WHERE holder IS NOT NULL AND state = 'pending'",
+    lambda row: (row[0], row[1], row[2]),
 )
 HANDED: Query[OutboxLine] = Query(
     f"{_SELECT} WHERE holder IS NOT NULL AND held_at <= :before AND state = 'pending' ORDER BY held_at LIMIT :limit",
