@@ -213,7 +213,14 @@ class Running:
 
     def _broker(self) -> Broker:
         self.checkup = Checkup(
-            self.home.folder, self.store, self.members, self.mesh, self.dialler, self.grants, self.agents
+            self.home.folder,
+            self.store,
+            self.members,
+            self.mesh,
+            self.dialler,
+            self.grants,
+            self.agents,
+            self.config.env,
         )
         return Broker(
             facts=Facts(self._version, wall_ms(), lambda: told(self._listening), ".".join(map(str, SQLITE_VERSION))),

@@ -51,6 +51,8 @@ class Code(StrEnum):
     DISK_FULL = "disk_full"
     OUTBOX_FULL = "outbox_full"
     LAUNCH_FAILED = "launch_failed"
+    NO_SERVICE_MANAGER = "no_service_manager"
+    SERVICE_FAILED = "service_failed"
     INTERNAL = "internal"
     # Unreachable
     NOT_RUNNING = "not_running"
