@@ -165,6 +165,7 @@ class Running:
             self._limits(),
             Growth(),
             self.reserve,
+            lambda: self.membership.may_expire(),
         )
 
     def _limits(self) -> Limits:
@@ -204,10 +205,10 @@ class Running:
         self.broker = self._broker()
 
     def _inbox(self, identity: Identity) -> Inbox:
-        dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor)
+        may_expire, ration = self.membership.may_expire, self.rationing.refusal
+        dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire)
         answered = self.letters.hears(self.requests)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
-        may_expire, ration = self.membership.may_expire, self.rationing.refusal
         say = self.mesh.say
         return Inbox(identity, self.members, self.journal, say, dispatch.acts, hears, may_expire, ration)
 

@@ -52,7 +52,7 @@ class Reissue:
 
     def refused(self, entry: Entry, line: OutboxLine, code: Code) -> bool:
         """Mend what its recipient refused because of its key or its expiry; False where that is no remedy."""
-        if line.kind not in _KINDS or code not in MENDED_BY_SEALING:
+        if line.kind not in _KINDS or code not in MENDED_BY_SEALING or self._content(entry, line) is None:
             return False
         if entry.now - sealed_at(line.id) < CALM_MS:
             outbox.seal_soon(entry.tx, line.id, entry.now, f"refused as {code}; it is sealed again within a minute")
@@ -77,6 +77,6 @@ class Reissue:
             row = BY_ID.one(entry.tx, id=line.spawn)
             return None if row is None or row.state in TERMINAL else {"spawn": row.id}
         # a later word of the same spawn has taken the place of one that is not kept any more
-        _, spawn, attempt, seq = line.operation.split("/")
+        _, spawn, attempt, seq = line.operation.split("/")  # as `Ledger` makes it
         word = words.EXACTLY.one(entry.tx, spawn=spawn, attempt=int(attempt), seq=int(seq))
         return None if word is None else {"snapshot": word.bytes, "signature": word.signature}

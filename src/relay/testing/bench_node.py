@@ -32,6 +32,7 @@ from relay.broker.mesh import Mesh
 from relay.broker.outbox import Outbox
 from relay.broker.postbox import SealingPostbox
 from relay.broker.receipts import Receipts
+from relay.broker.reissue import Reissue
 from relay.broker.requests import Requests
 from relay.core.hello import AuditHead
 from relay.core.ids import BrokerId
@@ -137,7 +138,8 @@ class BenchNode:
     def _inbox(self) -> Inbox:
         acts: dict[Kind, Act] = {kind: self._acts for kind, facts in KINDS.items() if facts.durable}
         hears: dict[Kind, Hear] = {kind: lambda each: None for kind, facts in KINDS.items() if not facts.durable}
-        hears |= Receipts(self.mesh, self.journal, cast("Requests", _NoSpawns())).hears
+        reissue = Reissue(self.postbox)
+        hears |= Receipts(self.mesh, self.journal, cast("Requests", _NoSpawns()), reissue).hears
         say = self.mesh.say
         return Inbox(self.place.identity, self.members, self.journal, say, acts, hears, lambda: True)
 

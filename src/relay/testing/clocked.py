@@ -3,7 +3,8 @@
     python -m relay.testing.clocked --ahead-s 3456000 -- --home DIR ...
 
 What follows `--` goes to `relay.daemon`. Only this process's `time.time` and `time.time_ns` are shifted; monotonic
-time runs as it does. Production code has no hooks for this.
+time runs as it does, but that the broker tidies as often as it looks, so that no test waits a minute for it.
+Production code has no hooks for this.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import argparse
 import runpy
 import sys
 import time
+
+from relay.broker import housekeeping
 
 _real_ns = time.time_ns
 
@@ -33,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="relay.testing.clocked")
     parser.add_argument("--ahead-s", type=int, required=True)
     at = sys.argv.index("--")
+    housekeeping.SWEEP_EVERY_S = housekeeping.LOOK_EVERY_S = 1.0
     shift(parser.parse_args(sys.argv[1:at]).ahead_s)
     sys.argv = ["relay.daemon", *sys.argv[at + 1 :]]
     runpy.run_module("relay.daemon", run_name="__main__")
