@@ -18,6 +18,7 @@ from relay.broker.checkup import Checkup
 from relay.broker.control.application import application
 from relay.broker.control.server import ControlServer
 from relay.broker.dialler import Dialler
+from relay.broker.discovery_assembly import acquaintances_of, discovery_of
 from relay.broker.dispatch import Dispatch
 from relay.broker.gate import Gate, Grants
 from relay.broker.greeting import Greeter, fresh_incarnation
@@ -136,7 +137,9 @@ class Running:
         async def dialled(address: str, peer: BrokerId) -> Carrier:
             return await dial(address, peer, client)
 
-        self.dialler = Dialler(dialled, self._addresses, self.mesh.is_linked, self.mesh.carry)
+        self.discovery = discovery_of(self, incarnation.counter, self._version)
+        self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
+        self.keeper.connect(self.discovery.roster_changed)
 
     def _spawn_rooms(self, identity: Identity) -> None:
         self.agents = Agents(Path(self.home.agents))
@@ -163,7 +166,7 @@ class Running:
         return Limits(self.config.max_parallel, self.config.default_timeout, environment)
 
     def _serving_rooms(self, identity: Identity) -> None:
-        self.views = Views(self.members, self.mesh, self.store, self.grants, wall_ms)
+        self.views = Views(self.members, self.mesh, self.store, self.grants, wall_ms, self.discovery.said)
         self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox)
         self.membership = Membership(
             self.members,
@@ -174,7 +177,7 @@ class Running:
             self.auditor,
             Path(self.home.trust),
             self.views.seen,
-            lambda: self.rollback.found(self.greeter.seen_of_us),
+            lambda seen: self.rollback.found(max(seen, self.greeter.seen_of_us)),
         )
         self.local_logs = LocalLogs(self.store, self.supervisor)
         self.log_server = LogServer(self.local_logs, self.store, self.gate, self.mesh, wall_ms)
@@ -196,6 +199,7 @@ class Running:
         dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor)
         receipts = Receipts(self.mesh, self.journal, self.requests)
         hears = receipts.hears | self.membership.hears | self.log_server.hears | self.log_client.hears
+        hears |= self.discovery.hears
         return Inbox(
             identity,
             self.members,
@@ -232,12 +236,14 @@ class Running:
             trust_changed=self._trust_changed,
             keep_identity=self._keep_identity,
             checks=self._checks,
+            acquaintances=acquaintances_of(self),
         )
 
     async def _remember_peers(self) -> None:
         for peer in await self.store.all(peers.ALL):
             if peer.nonce is not None:
                 self.greeter.remember(peer.id, Incarnation(peer.incarnation, peer.nonce))
+        await self.discovery.load()
         await self.views.refresh()
         await self.rollback.open()
 
@@ -262,8 +268,9 @@ class Running:
             raise
         await self.control.start()
         self.dialler.use(member.id for member in self.members.others)
+        self.discovery.start()
         housekeeping = Housekeeping(
-            self.journal, self.requests, self.supervisor, self.reserve, self._woke, self.membership.may_expire
+            self.journal, self.requests, self.supervisor, self.reserve, self.woke, self.membership.may_expire
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
 
@@ -279,16 +286,15 @@ class Running:
 
     def _link_changed(self, link: object, up: bool) -> None:
         self.membership.link_changed(link, up)  # type: ignore[arg-type]
+        self.discovery.link_changed(link, up)  # type: ignore[arg-type]
         self.log_client.link_changed()
 
-    def _woke(self) -> None:
+    def woke(self) -> None:
+        """The machine slept, its clock was set, or its network changed: every link is checked, everybody dialled."""
         for link in self.mesh.up:
             link.check_now()
         self.dialler.poke()
-
-    async def _addresses(self, peer: BrokerId) -> tuple[str, ...]:
-        found = await self.store.one(peers.BY_ID, id=peer)
-        return tuple(found.addresses) if found else ()
+        self.discovery.woke()
 
     # changing
 
@@ -328,6 +334,7 @@ class Running:
         self.hub.close()
         self.log_server.close()
         await self.control.close()
+        await self.discovery.close()
         await self.dialler.close()
         await self.mesh.close(reason)
         await self.listener.close()

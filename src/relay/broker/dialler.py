@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 
 from relay.broker.carrier import Carrier
+from relay.broker.racing import MAX_ATTEMPTS, first
 from relay.core import ids
 from relay.core.backoff import Backoff
 from relay.core.errors import RelayError
@@ -41,6 +42,7 @@ class Dialler:
         self._carry = carry
         self._tasks: dict[BrokerId, asyncio.Task[None]] = {}
         self._pokes: dict[BrokerId, asyncio.Event] = {}
+        self._attempts = asyncio.Semaphore(MAX_ATTEMPTS)
         self.troubles: dict[BrokerId, str] = {}
 
     def use(self, members: Iterable[BrokerId]) -> None:
@@ -68,7 +70,7 @@ class Dialler:
                 await poke.wait()
                 backoff.reset()
                 continue
-            if await self._try(peer):
+            if await self._try(peer, poke):
                 backoff.reset()
             with contextlib.suppress(TimeoutError):
                 # jitter needs no secrecy; and not wait_for, which before Python 3.12 may swallow a cancellation
@@ -76,17 +78,20 @@ class Dialler:
                     await poke.wait()
                 backoff.reset()
 
-    async def _try(self, peer: BrokerId) -> bool:
-        for address in await self._addresses(peer):
-            try:
-                carrier = await self._dial(address, peer)
-            except RelayError as error:
-                self._note(peer, f"{address}: {error.why or error.message}")
-                continue
-            self.troubles.pop(peer, None)
-            await self._carry(carrier)
-            return True
-        return False
+    async def _try(self, peer: BrokerId, poke: asyncio.Event) -> bool:
+        async def attempt(address: str) -> Carrier:
+            async with self._attempts:
+                return await self._dial(address, peer)
+
+        def failed(address: str, error: RelayError) -> None:
+            self._note(peer, f"{address}: {error.why or error.message}")
+
+        carrier = await first(attempt, list(await self._addresses(peer)), failed, poke)
+        if carrier is None:
+            return False
+        self.troubles.pop(peer, None)
+        await self._carry(carrier)
+        return True
 
     def _note(self, peer: BrokerId, trouble: str) -> None:
         if self.troubles.get(peer) != trouble:

@@ -19,11 +19,11 @@ from relay.broker.mesh import Mesh
 from relay.broker.roster import RosterKeeper
 from relay.core import ids
 from relay.core.errors import PeerFault
-from relay.core.hello import Judgement
+from relay.core.hello import MAX_ADDRESSES, Judgement
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.roster import Roster
-from relay.store import outbox, peers
+from relay.store import outbox, peers, records
 from relay.store.journal import Entry, Journal
 from relay.trust.grants import freeze
 
@@ -46,6 +46,12 @@ def _is_loopback(address: str) -> bool:
     return found.is_loopback or found.is_link_local or found.is_unspecified
 
 
+def _drop(entry: Entry, peer: BrokerId) -> None:
+    outbox.drop_for(entry.tx, peer)
+    records.forget(entry.tx, peer)
+    records.rename(entry.tx, peer, None)
+
+
 class Membership:
     """Keeps peers, roster and dialler in step with the links.
 
@@ -58,7 +64,8 @@ class Membership:
         auditor: the audit log.
         trust_file: where a clone's grant is frozen.
         seen: told when a peer was there.
-        behind: asked after each hello whether this broker's store is an older copy.
+        behind: told of a later start of this broker that a peer has seen (0 for none but the hellos'), after each
+            hello: its store may be an older copy.
     """
 
     def __init__(
@@ -71,7 +78,7 @@ class Membership:
         auditor: Auditor,
         trust_file: Path,
         seen: Callable[[BrokerId], None],
-        behind: Callable[[], Awaitable[None]],
+        behind: Callable[[int], Awaitable[None]],
     ) -> None:
         self._members = members
         self._keeper = keeper
@@ -96,6 +103,13 @@ class Membership:
         linked = [skew for peer, skew in self._skews.items() if self._mesh.is_linked(peer)]
         return not linked or any(abs(skew) <= MAX_SKEW_MS for skew in linked)
 
+    def behind(self, seen: int) -> None:
+        """A peer holds this broker's word from a later start than the present one."""
+        self._go(self._found_behind(seen))
+
+    async def _found_behind(self, seen: int) -> None:
+        await self._behind(seen)
+
     def link_changed(self, link: Link, up: bool) -> None:
         """A link came up or ended."""
         self._seen(link.peer)
@@ -119,7 +133,7 @@ class Membership:
         hello, peer = greeted.hello, greeted.peer
         skew = hello.clock_ms - self._journal.clock()
         self._skews[peer] = skew
-        await self._behind()
+        await self._behind(0)
         if greeted.judgement is Judgement.CLONED:
             await self._freeze(peer)
         await self._journal.commit(lambda entry: self._remember(entry, link, greeted, skew))
@@ -132,7 +146,9 @@ class Membership:
         if greeted.judgement is Judgement.NEWER:
             changes |= {"incarnation": hello.incarnation, "nonce": hello.nonce}
         if addresses := usable_addresses(link.carrier.address, hello.addresses):
-            changes["addresses"] = addresses
+            # what was dialled has worked, so that it is tried first after a restart
+            worked = (link.carrier.address,) if link.carrier.dialled else ()
+            changes["addresses"] = tuple(dict.fromkeys((*worked, *addresses)))[:MAX_ADDRESSES]
         peers.change(entry.tx, greeted.peer, **changes)
         entry.event("broker.link", {"broker": greeted.peer, "link": "direct"})
 
@@ -175,7 +191,7 @@ class Membership:
 
     async def _spread(self, gone: set[BrokerId]) -> None:
         for peer in gone:
-            await self._journal.commit(lambda entry, peer=peer: outbox.drop_for(entry.tx, peer))  # type: ignore[misc]
+            await self._journal.commit(lambda entry, peer=peer: _drop(entry, peer))  # type: ignore[misc]
         for link in self._mesh.up:
             await self._keeper.tell(lambda kind, content, to=link.peer: self._mesh.say(to, kind, content))  # type: ignore[misc]
         await self._keeper.write_out()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from relay.broker.gate import Grants
@@ -10,6 +10,7 @@ from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.words import absence, acknowledgement, rfc3339
 from relay.core.ids import BrokerId
+from relay.core.records import Record
 from relay.core.states import State
 from relay.store import outbox, peers
 from relay.store.audit import AuditRow
@@ -33,14 +34,24 @@ class Views:
         agents: the names this broker can run.
         version: of the program.
         clock: milliseconds since 1970.
+        said: what a member last said of itself.
     """
 
-    def __init__(self, members: Members, mesh: Mesh, store: Store, grants: Grants, clock: Any) -> None:
+    def __init__(
+        self,
+        members: Members,
+        mesh: Mesh,
+        store: Store,
+        grants: Grants,
+        clock: Any,
+        said: Callable[[BrokerId], Record | None],
+    ) -> None:
         self._members = members
         self._mesh = mesh
         self._store = store
         self._grants = grants
         self._clock = clock
+        self._said = said
         self._last_seen: dict[BrokerId, int] = {}
 
     async def refresh(self) -> None:
@@ -51,6 +62,14 @@ class Views:
     def seen(self, peer: BrokerId) -> None:
         """A link to that peer spoke, or ended just now."""
         self._last_seen[peer] = self._clock()
+
+    def last_seen(self, peer: BrokerId) -> int | None:
+        """When that peer was last linked, milliseconds since 1970."""
+        return self._clock() if self._mesh.is_linked(peer) else self._last_seen.get(peer)
+
+    def unseen(self, peer: BrokerId) -> None:
+        """Nothing is known of that peer any more."""
+        self._last_seen.pop(peer, None)
 
     # spawns
 
@@ -126,6 +145,7 @@ class Views:
 
     def _broker(self, broker: BrokerId, peer: Peer | None, waiting: int) -> dict[str, Any]:
         link = self._mesh.link(broker)
+        said = self._said(broker)
         return self._members.label(broker) | {
             "self": False,
             "online": link is not None,
@@ -135,9 +155,9 @@ class Views:
             "rtt_ms": link.rtt_ms if link else None,
             "outbox": waiting,
             "grants": {"to_us": peer.grants_to_us if peer else None, "from_us": self._grants.verbs_of(broker)},
-            "capabilities": [],
-            "agents": list(peer.agents) if peer else [],
-            "version": (peer.version or None) if peer else None,
+            "capabilities": list(said.capabilities) if said else [],
+            "agents": list(said.agents) if said else [],
+            "version": (said.version or None) if said else None,
             "addresses": list(peer.addresses) if peer else [],
         }
 

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     RECEIPT = "receipt"
     NACK = "nack"
     ROSTER = "roster"
+    RECORD = "record"
     LOG_OPEN = "log.open"
     LOG_DATA = "log.data"
     LOG_CLOSE = "log.close"
@@ -44,6 +45,7 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.RECEIPT: _facts(False, "ids"),
     Kind.NACK: _facts(False, "id code why"),
     Kind.ROSTER: _facts(False, "statements"),
+    Kind.RECORD: _facts(False, ""),  # one step of the exchange: root, sums, entries, wanted or records
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
     Kind.LOG_DATA: _facts(False, "stream n chunks end"),
     Kind.LOG_CLOSE: _facts(False, "stream"),

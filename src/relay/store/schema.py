@@ -210,3 +210,20 @@ CREATE TABLE audit (
     hash BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
 """
+
+# what members say of themselves, one row a member, as they signed it; and what they are called on this machine
+VERSION_2 = """
+CREATE TABLE records (
+    broker TEXT PRIMARY KEY,
+    incarnation INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    heard INTEGER NOT NULL,
+    bytes BLOB NOT NULL CHECK (length(bytes) <= 4352)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE aliases (
+    broker TEXT PRIMARY KEY,
+    alias TEXT NOT NULL UNIQUE
+) WITHOUT ROWID, STRICT;
+"""
