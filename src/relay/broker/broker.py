@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
 from relay.broker.auditor import Auditor
 from relay.broker.envelopes import Envelopes
@@ -80,6 +81,7 @@ class Broker:
     trust_changed: Callable[[], Any]
     keep_identity: Callable[[], Any]
     checks: Callable[[], Any]
+    acquaintances: Acquaintances
 
     # what it is
 

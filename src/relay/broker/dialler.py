@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from relay.broker.carrier import Carrier
+from relay.broker.racing import MAX_ATTEMPTS, first
 from relay.core import ids
 from relay.core.backoff import Backoff
 from relay.core.errors import RelayError
@@ -57,6 +58,7 @@ class Dialler:
         self._carry = carry
         self._tasks: dict[BrokerId, asyncio.Task[None]] = {}
         self._ways: dict[BrokerId, _Way] = {}
+        self._attempts = asyncio.Semaphore(MAX_ATTEMPTS)
         self.troubles: dict[BrokerId, str] = {}
 
     def use(self, members: Iterable[BrokerId]) -> None:
@@ -103,7 +105,7 @@ class Dialler:
                 way.backoff.reset()
                 way.at_once = False
             if not self._is_linked(peer):
-                await self._try(peer)
+                await self._try(peer, way)
 
     async def _pause(self, peer: BrokerId, way: _Way) -> None:
         # jitter needs no secrecy; and not wait_for, which before Python 3.12 may swallow a cancellation
@@ -116,16 +118,19 @@ class Dialler:
                     await way.changed.wait()
         way.next_dial = None
 
-    async def _try(self, peer: BrokerId) -> None:
-        for address in await self._addresses(peer):
-            try:
-                carrier = await self._dial(address, peer)
-            except RelayError as error:
-                self._note(peer, f"{address}: {error.why or error.message}")
-                continue
+    async def _try(self, peer: BrokerId, way: _Way) -> None:
+        async def attempt(address: str) -> Carrier:
+            async with self._attempts:
+                return await self._dial(address, peer)
+
+        def failed(address: str, error: RelayError) -> None:
+            self._note(peer, f"{address}: {error.why or error.message}")
+
+        way.changed.clear()
+        carrier = await first(attempt, list(await self._addresses(peer)), failed, way.changed)
+        if carrier is not None:
             self.troubles.pop(peer, None)
             await self._carry(carrier)
-            return
 
     def _note(self, peer: BrokerId, trouble: str) -> None:
         if self.troubles.get(peer) != trouble:

@@ -65,6 +65,7 @@ class Link:
         self.greeted: Greeted | None = None
         self.since = time.time_ns() // 1_000_000
         self.ended = asyncio.Event()
+        self.answered = asyncio.Event()  # the next answer to a ping; another one after it
         self.reason = ""
         self._greeter = greeter
         self._host = host
@@ -128,9 +129,14 @@ class Link:
             task.cancel()
         self._live.over()
         self.ended.set()
+        self._tell_answered()
         with contextlib.suppress(TimeoutError, CarrierClosed):
             async with asyncio.timeout(CLOSE_WITHIN):
                 await self.carrier.close()
+
+    def _tell_answered(self) -> None:
+        answered, self.answered = self.answered, asyncio.Event()
+        answered.set()
 
     async def _end_when_told(self) -> None:
         await self._stop.wait()
@@ -186,6 +192,7 @@ class Link:
                 self.receipted()
             case RoundTrip(ms):
                 self.rtt_ms = ms
+                self._tell_answered()
             case Granted():
                 self._more.set()
             case Close(reason):
@@ -320,6 +327,12 @@ class Link:
 
     def check_now(self) -> None:
         """The machine woke, or the network changed: ask at once whether the other side lives."""
-        for effect in self.machine.ping_now(monotonic_ms()):
+        self.ask()
+
+    def ask(self) -> bool:
+        """Ping now; False where an earlier ping is not answered yet."""
+        effects = self.machine.ping_now(monotonic_ms())
+        for effect in effects:
             self._carry_out(effect)
         self._arm()
+        return bool(effects)

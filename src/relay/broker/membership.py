@@ -22,11 +22,11 @@ from relay.broker.presence import Attendance, Presence, farewell_of, was_turned_
 from relay.broker.roster import RosterKeeper
 from relay.core import ids
 from relay.core.errors import PeerFault
-from relay.core.hello import Judgement
+from relay.core.hello import MAX_ADDRESSES, Judgement
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.roster import Roster
-from relay.store import outbox, peers
+from relay.store import held, outbox, peers, records
 from relay.store.journal import Entry, Journal
 from relay.trust.grants import freeze
 
@@ -59,6 +59,13 @@ def skewed(skew_ms: int) -> str:
     return f"its clock is {amount} {'ahead of' if skew_ms > 0 else 'behind'} this machine's"
 
 
+def _drop(entry: Entry, peer: BrokerId) -> None:
+    outbox.drop_for(entry.tx, peer)
+    held.drop_for(entry.tx, peer)
+    records.forget(entry.tx, peer)
+    records.rename(entry.tx, peer, None)
+
+
 class Membership:
     """Keeps peers, roster and dialler in step with the links.
 
@@ -71,7 +78,8 @@ class Membership:
         auditor: the audit log.
         trust_file: where a clone's grant is frozen.
         attendance: told when a peer was there.
-        behind: asked after each hello whether this broker's store is an older copy.
+        behind: told of a later start of this broker that a peer has seen (0 for none but the hellos'), after each
+            hello: its store may be an older copy.
     """
 
     def __init__(
@@ -84,7 +92,7 @@ class Membership:
         auditor: Auditor,
         trust_file: Path,
         attendance: Attendance,
-        behind: Callable[[], Awaitable[None]],
+        behind: Callable[[int], Awaitable[None]],
     ) -> None:
         self._members = members
         self._keeper = keeper
@@ -109,6 +117,13 @@ class Membership:
         """Whether clocks agree well enough with the linked peers' to call anything expired."""
         linked = [skew for peer, skew in self._skews.items() if self._mesh.is_linked(peer)]
         return not linked or any(abs(skew) <= MAX_SKEW_MS for skew in linked)
+
+    def behind(self, seen: int) -> None:
+        """A peer holds this broker's word from a later start than the present one."""
+        self._go(self._found_behind(seen))
+
+    async def _found_behind(self, seen: int) -> None:
+        await self._behind(seen)
 
     def link_changed(self, link: Link, up: bool) -> None:
         """A link came up or ended."""
@@ -159,7 +174,7 @@ class Membership:
         hello, peer = greeted.hello, greeted.peer
         skew = hello.clock_ms - self._journal.clock()
         self._skews[peer] = skew
-        await self._behind()
+        await self._behind(0)
         if greeted.judgement is Judgement.CLONED:
             await self._freeze(greeted)
         elif greeted.judgement is Judgement.NEWER:
@@ -174,7 +189,9 @@ class Membership:
         if greeted.judgement is Judgement.NEWER:
             changes |= {"incarnation": hello.incarnation, "nonce": hello.nonce}
         if addresses := usable_addresses(link.carrier.address, hello.addresses):
-            changes["addresses"] = addresses
+            # what was dialled has worked, so that it is tried first after a restart
+            worked = (link.carrier.address,) if link.carrier.dialled else ()
+            changes["addresses"] = tuple(dict.fromkeys((*worked, *addresses)))[:MAX_ADDRESSES]
         peers.change(entry.tx, greeted.peer, **changes)
         entry.event("broker.link", {"broker": greeted.peer, "link": "direct"})
         entry.event("broker.presence", {"broker": greeted.peer, "presence": Presence.ONLINE})
@@ -223,7 +240,7 @@ class Membership:
 
     async def _spread(self, gone: set[BrokerId]) -> None:
         for peer in gone:
-            await self._journal.commit(lambda entry, peer=peer: outbox.drop_for(entry.tx, peer))  # type: ignore[misc]
+            await self._journal.commit(lambda entry, peer=peer: _drop(entry, peer))  # type: ignore[misc]
         for link in self._mesh.up:
             await self._keeper.tell(lambda kind, content, to=link.peer: self._mesh.say(to, kind, content))  # type: ignore[misc]
         await self._keeper.write_out()

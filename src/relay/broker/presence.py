@@ -99,6 +99,10 @@ class Attendance:
         """
         self._seen[peer] = replace(self._seen.get(peer, Seen()), last=self._clock(), farewell=farewell)
 
+    def forget(self, peer: BrokerId) -> None:
+        """Nothing is known of that peer any more."""
+        self._seen.pop(peer, None)
+
     def last(self, peer: BrokerId) -> int | None:
         """When a link to it last spoke (milliseconds), or None."""
         return self._clock() if self._is_linked(peer) else self._seen.get(peer, Seen()).last

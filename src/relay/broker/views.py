@@ -11,6 +11,7 @@ from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence
 from relay.broker.words import acknowledgement, rfc3339
 from relay.core.ids import BrokerId
+from relay.core.records import Record
 from relay.core.states import State
 from relay.store import outbox, peers
 from relay.store.audit import AuditRow
@@ -32,6 +33,7 @@ class Views:
         version: of the program.
         attendance: who is there.
         trouble: what stands between this broker and another, in words; empty for nothing.
+        said: what a member last said of itself.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Views:
         grants: Grants,
         attendance: Attendance,
         trouble: Callable[[BrokerId], str],
+        said: Callable[[BrokerId], Record | None],
     ) -> None:
         self._members = members
         self._mesh = mesh
@@ -49,6 +52,7 @@ class Views:
         self._grants = grants
         self._attendance = attendance
         self._trouble = trouble
+        self._said = said
 
     # spawns
 
@@ -130,6 +134,7 @@ class Views:
 
     def _broker(self, broker: BrokerId, peer: Peer | None, waiting: int) -> dict[str, Any]:
         link, via = self._mesh.link(broker), self._mesh.reached_by(broker)
+        said = self._said(broker)
         return self._members.label(broker) | {
             "self": False,
             "online": link is not None or via is not None,
@@ -143,9 +148,9 @@ class Views:
             "outbox_for_us": None,
             "trouble": self._trouble(broker) or None,
             "grants": {"to_us": peer.grants_to_us if peer else None, "from_us": self._grants.verbs_of(broker)},
-            "capabilities": [],
-            "agents": list(peer.agents) if peer else [],
-            "version": (peer.version or None) if peer else None,
+            "capabilities": list(said.capabilities) if said else [],
+            "agents": list(said.agents) if said else [],
+            "version": (said.version or None) if said else None,
             "addresses": list(peer.addresses) if peer else [],
         }
 

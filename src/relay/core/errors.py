@@ -83,6 +83,7 @@ class Code(StrEnum):
     BAD_ENVELOPE = "bad_envelope"
     BAD_FRAME = "bad_frame"
     BAD_HELLO = "bad_hello"
+    BAD_RECORD = "bad_record"
     BAD_SIGNATURE = "bad_signature"
     NOT_A_MEMBER = "not_a_member"
     OTHER_WORKSPACE = "other_workspace"

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     NACK = "nack"
     NOTICE = "notice"
     ROSTER = "roster"
+    RECORD = "record"
     LOG_OPEN = "log.open"
     LOG_DATA = "log.data"
     LOG_CLOSE = "log.close"
@@ -48,6 +49,7 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.NACK: _facts(False, "id code why", holdable=True),
     Kind.NOTICE: _facts(False, "ids code"),
     Kind.ROSTER: _facts(False, "statements"),
+    Kind.RECORD: _facts(False, ""),  # one step of the exchange: root, sums, entries, wanted or records
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
     Kind.LOG_DATA: _facts(False, "stream n chunks end"),
     Kind.LOG_CLOSE: _facts(False, "stream"),

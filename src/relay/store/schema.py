@@ -267,3 +267,20 @@ CREATE INDEX refusals_last ON refusals (origin, last);
 -- how a peer was last seen to go (`relay.broker.presence`); empty where that is not known
 ALTER TABLE peers ADD COLUMN farewell TEXT NOT NULL DEFAULT '';
 """
+
+# what members say of themselves, one row a member, as they signed it; and what they are called on this machine
+VERSION_4 = """
+CREATE TABLE records (
+    broker TEXT PRIMARY KEY,
+    incarnation INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    heard INTEGER NOT NULL,
+    bytes BLOB NOT NULL CHECK (length(bytes) <= 4352)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE aliases (
+    broker TEXT PRIMARY KEY,
+    alias TEXT NOT NULL UNIQUE
+) WITHOUT ROWID, STRICT;
+"""

@@ -137,6 +137,22 @@ class Control:
     async def brokers(self, request: Request) -> Response:
         return _json(await self._broker.brokers())
 
+    async def broker_show(self, request: Request) -> Response:
+        return _json(await self._broker.acquaintances.show(request.path_params["ref"]))
+
+    async def broker_ping(self, request: Request) -> Response:
+        check_operation(await _body(request))
+        return _json(await self._broker.acquaintances.ping(request.path_params["ref"]))
+
+    async def broker_rename(self, request: Request) -> Response:
+        body = await _body(request)
+        check_operation(body)
+        return _json(await self._broker.acquaintances.rename(request.path_params["ref"], str(body.get("name", ""))))
+
+    async def broker_forget(self, request: Request) -> Response:
+        check_operation(await _body(request))
+        return _json(await self._broker.acquaintances.forget(request.path_params["ref"]))
+
     # spawns
 
     async def spawns(self, request: Request) -> Response:
@@ -288,6 +304,10 @@ def application(broker: Broker) -> Starlette:
         ("POST", "down", control.down),
         ("POST", "identity/keep", control.identity_keep),
         ("GET", "brokers", control.brokers),
+        ("GET", "brokers/{ref}", control.broker_show),
+        ("POST", "brokers/{ref}/ping", control.broker_ping),
+        ("POST", "brokers/{ref}/rename", control.broker_rename),
+        ("POST", "brokers/{ref}/forget", control.broker_forget),
         ("GET", "spawns", control.spawns),
         ("POST", "spawns", control.spawn),
         ("GET", "spawns/{ref}", control.show),
