@@ -88,7 +88,8 @@ class Gossip:
         self._allowances: dict[BrokerId, Allowance] = {}
         self._strikes: dict[BrokerId, int] = {}
         self._conflicts: set[BrokerId] = set()
-        self._to_compare: dict[BrokerId, None] = {}
+        # with the root a peer stated; None where this broker begins
+        self._to_compare: dict[BrokerId, bytes | None] = {}
         self.waiting: Callable[[], None] = lambda: None
 
     @property
@@ -116,17 +117,26 @@ class Gossip:
 
     def compare_with(self, peers: Iterable[BrokerId]) -> None:
         """Compare books with these, one after another."""
-        self._to_compare.update(dict.fromkeys(peers))
+        for peer in peers:
+            self._to_compare.setdefault(peer, None)
         self.waiting()
 
     def compare_next(self) -> bool:
-        """Begin the next comparison that waits; whether there was one."""
-        if not self._to_compare:
-            return False
-        peer = next(iter(self._to_compare))
-        del self._to_compare[peer]
-        self._around.say(peer, Kind.RECORD, {"root": self.book.root})
-        return True
+        """Begin or answer the next comparison that waits; whether there was one.
+
+        One after another: a broker whose links all come up at once with an empty book is told everything by the
+        first, and finds that it holds the same as the others.
+        """
+        while self._to_compare:
+            peer = next(iter(self._to_compare))
+            root = self._to_compare.pop(peer)
+            if root is None:
+                self._say(peer, root=self.book.root)
+                return True
+            if root != self.book.root:
+                self._say(peer, sums=self.book.sums)
+                return True
+        return False
 
     def compare_with_some(self, most: int = 1) -> None:
         """Compare books with a few linked peers: what was lost on the way is found so."""
@@ -189,7 +199,8 @@ class Gossip:
 
     def _hear_root(self, peer: BrokerId, root: bytes) -> None:
         if root != self.book.root:
-            self._say(peer, sums=self.book.sums)
+            self._to_compare[peer] = root
+            self.waiting()
 
     def _hear_sums(self, peer: BrokerId, sums: bytes) -> None:
         buckets = self.book.differing(sums)
