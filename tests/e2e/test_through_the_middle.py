@@ -121,8 +121,7 @@ def test_both_awake_but_out_of_each_others_reach(three: Three) -> None:
     _wakes(three.mini, three.vps)
     asked = three.ask("echo begun; while [ ! -e go ]; do sleep 0.05; done; echo done")
     three.until(lambda: three.laptop.relay_json("show", asked["id"])["state"] == "running", "the start")
-    seen = {each["name"]: each for each in three.laptop.relay_json("brokers")}
-    assert (seen["mini"]["link"], seen["mini"]["via"]) == ("relayed", three.vps.id)
+    three.until(lambda: _is_reached(three), "vps to have said that it is linked with mini")
     (three.mini.work / "go").touch()
     followed = three.laptop.relay("logs", asked["id"], "-f")
     assert followed.stdout == "begun\ndone\n"
@@ -131,6 +130,12 @@ def test_both_awake_but_out_of_each_others_reach(three: Three) -> None:
     three.until(lambda: three.laptop.relay_json("show", asked["id"])["state"] == "running", "the start")
     three.laptop.relay("stop", asked["id"])
     assert three.ends(asked["id"])["state"] == "cancelled"
+
+
+def _is_reached(three: Three) -> bool:
+    seen = {each["name"]: each for each in three.laptop.relay_json("brokers")}
+    mini = seen["mini"]
+    return (mini["link"], mini["via"], mini["online"]) == ("relayed", three.vps.id, True)
 
 
 @pytest.mark.parametrize("manner", ["drops", "bends", "replays", "reads"])
