@@ -311,6 +311,6 @@ class Link:
 
     def check_now(self) -> None:
         """The machine woke, or the network changed: ask at once whether the other side lives."""
-        for effect in self.machine.ping_now(monotonic_ms()):
+        for effect in self.machine.check_now(monotonic_ms()):
             self._carry_out(effect)
         self._arm()

@@ -9,7 +9,7 @@ from typing import Any
 
 from relay.broker.carrier import Carrier
 from relay.broker.greeting import Greeter
-from relay.broker.link import Link
+from relay.broker.link import Link, monotonic_ms
 from relay.broker.outbox import Outbox
 from relay.broker.postbox import SealingPostbox
 from relay.core import ids
@@ -136,7 +136,7 @@ class Mesh:
         """Whether a newly greeted link may live; the other one of the pair gives way, or this one."""
         present = self._links.get(link.peer)
         if present is not None and present is not link and not present.ended.is_set():
-            if not replaces(present.claim, link.claim):
+            if not replaces(present.claim, link.claim, monotonic_ms() - present.machine.opened):
                 # that side dials anew: it may have lost the present link without our hearing of it
                 present.check_now()
                 return False
