@@ -110,7 +110,7 @@ class Link:
         except* RelayError as group:
             self._note_fault(group)
         finally:
-            await self._ended()
+            self._ended()
 
     def _note_fault(self, group: BaseExceptionGroup[RelayError]) -> None:
         fault = group.exceptions[0]
@@ -118,7 +118,7 @@ class Link:
             self.reason = self.reason or f"{fault.message}: {fault.why}"
         _log.warning("link to %s (%s): %s", ids.short(self.peer), self.carrier.address, self.reason)
 
-    async def _ended(self) -> None:
+    def _ended(self) -> None:
         self.machine.state = LinkState.CLOSED
         if self._timer is not None:
             self._timer.cancel()
@@ -126,6 +126,9 @@ class Link:
             task.cancel()
         self._room.set()
         self.ended.set()
+
+    async def let_go(self) -> None:
+        """Close the connection of a link that has ended; with a silent other side that takes 2 s."""
         with contextlib.suppress(TimeoutError, CarrierClosed):
             async with asyncio.timeout(CLOSE_WITHIN):
                 await self.carrier.close()

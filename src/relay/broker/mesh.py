@@ -41,6 +41,7 @@ class Mesh:
         self._clock = clock
         self._links: dict[BrokerId, Link] = {}
         self._all: set[Link] = set()
+        self._letting_go: set[asyncio.Task[None]] = set()
         self._take: Callable[[Sequence[bytes]], Any] = _nobody
         self._on_change: Callable[[Link, bool], None] = lambda link, up: None
         self.closed = False
@@ -83,13 +84,15 @@ class Mesh:
         link = Link(carrier, self._greeter, self)
         self._all.add(link)
         try:
-            if self.closed:
-                await carrier.close()
-            else:
+            if not self.closed:
                 await link.run()
         finally:
             self._all.discard(link)
             self._gone(link)
+            # beside it: the peer is dialled anew while a dead connection still waits for its last answer
+            letting_go = asyncio.get_running_loop().create_task(link.let_go())
+            self._letting_go.add(letting_go)
+            letting_go.add_done_callback(self._letting_go.discard)
 
     def _gone(self, link: Link) -> None:
         if self._links.get(link.peer) is link:
@@ -129,6 +132,7 @@ class Mesh:
         for link in links:
             link.close(reason)
         await asyncio.gather(*(link.ended.wait() for link in links))
+        await asyncio.gather(*self._letting_go)
 
     # what a link asks
 
