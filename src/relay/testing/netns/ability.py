@@ -10,7 +10,7 @@ from pathlib import Path
 from relay.testing.netns import cuts, namespaces
 from relay.testing.netns.namespaces import Namespaces, NetworkFailed
 
-_PACKAGES = {"ip": "iproute2", "tc": "iproute2", "nft": "nftables"}
+PACKAGES = {"ip": "iproute2", "tc": "iproute2", "nft": "nftables"}
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 
 
@@ -19,7 +19,7 @@ def why_not() -> str:
     """The reason why no network can be made here, with what to do about it; empty where it can be made."""
     if not sys.platform.startswith("linux"):
         return "network namespaces are Linux's"
-    if missing := sorted({package for name, package in _PACKAGES.items() if not namespaces.program(name)}):
+    if missing := sorted({package for name, package in PACKAGES.items() if not namespaces.program(name)}):
         return f"apt-get install {' '.join(missing)}"
     if os.geteuid() or (lacking := _lacking()):
         return f"network namespaces need root{', and here ' + ', '.join(lacking) if not os.geteuid() else ''}"
