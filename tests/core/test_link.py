@@ -9,10 +9,12 @@ from relay.core.frames import Batch, Bye, Credit, Frame, HelloFrame, Ping, Pong
 from relay.core.link import (
     ANSWER_WITHIN,
     BUSY_PING,
+    CHECK_WITHIN,
     HELLO_TIMEOUT,
     IDLE_PING,
     MAX_IN_HAND,
     RECEIVE_WINDOW,
+    SETTLED,
     Claim,
     Close,
     Granted,
@@ -163,7 +165,28 @@ def test_other_frames_do_not_answer_a_ping() -> None:
 
 
 def test_before_the_hello_nobody_is_asked() -> None:
-    assert LinkMachine(T).ping_now(T) == []
+    assert LinkMachine(T).ping_now(T) == [] == LinkMachine(T).check_now(T)
+
+
+def test_a_check_asks_anew_and_waits_less_long() -> None:
+    """The ping that is out may have gone over a path that is no more, and what is heard may have lain here."""
+    machine = up()
+    machine.ping_now(T)
+    assert machine.check_now(T + 100) == [Send(Ping(2))]
+    machine.receive(Pong(1), T + 150)
+    machine.receive(Batch((b"e",)), T + 1_500)
+    assert machine.check_now(T + 1_600) == [], "asking again and again puts the end off no further"
+    assert machine.next_deadline() == T + 100 + CHECK_WITHIN
+    assert machine.tick(T + 100 + CHECK_WITHIN) == [Close("no answer to a ping within 2 s")]
+
+
+def test_a_check_that_is_answered_is_over() -> None:
+    machine = up()
+    machine.check_now(T)
+    assert machine.receive(Pong(1), T + 30) == [RoundTrip(30)]
+    machine.ping_now(T + 40)
+    assert machine.next_deadline() == T + 40 + ANSWER_WITHIN
+    assert machine.check_now(T + 50) == [Send(Ping(3))]
 
 
 @settings(deadline=None)
@@ -265,3 +288,12 @@ def test_both_sides_keep_the_same_one_in_whatever_order_they_come(one: Claim, ot
         kept_here = other if replaces(one, other) else one
         kept_there = one if replaces(other, one) else other
         assert kept_here == kept_there
+
+
+def test_who_dials_a_long_standing_link_has_lost_it() -> None:
+    """Even the lower id's dial: it need not wait until the other side finds the old connection dead. Never an older
+    incarnation's."""
+    present, lower = Claim(4, b"b"), Claim(4, b"a")
+    assert not replaces(present, lower, SETTLED)
+    assert replaces(present, lower, SETTLED + 1)
+    assert not replaces(present, Claim(3, b"c"), 10 * SETTLED)

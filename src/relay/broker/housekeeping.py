@@ -17,14 +17,14 @@ from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
 from relay.store.spawn_rows import UNSENT_EXPIRED
 
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 1.0
 LATE_S = 5.0
 SWEEP_EVERY_S = 60.0
 _log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """Looks at the clocks every 5 s, and tidies once a minute.
+    """Looks at the clocks every second, and tidies once a minute.
 
     Args:
         journal: what is tidied.

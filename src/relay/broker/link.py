@@ -112,7 +112,7 @@ class Link:
         except* RelayError as group:
             self._note_fault(group)
         finally:
-            await self._ended()
+            self._ended()
 
     def _note_fault(self, group: BaseExceptionGroup[RelayError]) -> None:
         fault = group.exceptions[0]
@@ -120,7 +120,7 @@ class Link:
             self.reason = self.reason or f"{fault.message}: {fault.why}"
         _log.warning("link to %s (%s): %s", ids.short(self.peer), self.carrier.address, self.reason)
 
-    async def _ended(self) -> None:
+    def _ended(self) -> None:
         self.machine.state = LinkState.CLOSED
         if self._timer is not None:
             self._timer.cancel()
@@ -130,6 +130,9 @@ class Link:
         self._live.over()
         self.ended.set()
         self._tell_answered()
+
+    async def let_go(self) -> None:
+        """Close the connection of a link that has ended; with a silent other side that takes 2 s."""
         with contextlib.suppress(TimeoutError, CarrierClosed):
             async with asyncio.timeout(CLOSE_WITHIN):
                 await self.carrier.close()
@@ -327,7 +330,9 @@ class Link:
 
     def check_now(self) -> None:
         """The machine woke, or the network changed: ask at once whether the other side lives."""
-        self.ask()
+        for effect in self.machine.check_now(monotonic_ms()):
+            self._carry_out(effect)
+        self._arm()
 
     def ask(self) -> bool:
         """Ping now; False where an earlier ping is not answered yet."""

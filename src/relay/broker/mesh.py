@@ -11,7 +11,7 @@ from relay.broker.carrier import Carrier
 from relay.broker.custody import Custody
 from relay.broker.greeting import Greeter
 from relay.broker.host import Load
-from relay.broker.link import REPLACED, TWO_MACHINES, Link
+from relay.broker.link import REPLACED, TWO_MACHINES, Link, monotonic_ms
 from relay.broker.outbox import Outbox
 from relay.broker.postbox import HELD_TTL, LIVE_TTL, SealingPostbox
 from relay.broker.routing import Router
@@ -51,6 +51,7 @@ class Mesh:
         self._clock = clock
         self._links: dict[BrokerId, Link] = {}
         self._all: set[Link] = set()
+        self._letting_go: set[asyncio.Task[None]] = set()
         self._reached_by = reached_by
         self.router = Router(lambda: self._links, reached_by)
         self._take: Take = _nobody
@@ -142,13 +143,15 @@ class Mesh:
         link = Link(carrier, self._greeter, self)
         self._all.add(link)
         try:
-            if self.closed:
-                await carrier.close()
-            else:
+            if not self.closed:
                 await link.run()
         finally:
             self._all.discard(link)
             self._gone(link)
+            # beside it: the peer is dialled anew while a dead connection still waits for its last answer
+            letting_go = asyncio.get_running_loop().create_task(link.let_go())
+            self._letting_go.add(letting_go)
+            letting_go.add_done_callback(self._letting_go.discard)
 
     def _gone(self, link: Link) -> None:
         if self._links.get(link.peer) is link:
@@ -197,6 +200,7 @@ class Mesh:
         for link in links:
             link.close(reason)
         await asyncio.gather(*(link.ended.wait() for link in links))
+        await asyncio.gather(*self._letting_go)
 
     # what a link asks
 
@@ -209,7 +213,7 @@ class Mesh:
                 asyncio.get_running_loop().call_soon(self._on_clone, link)
                 present.check_now()
                 return False
-            if not replaces(present.claim, link.claim):
+            if not replaces(present.claim, link.claim, monotonic_ms() - present.machine.opened):
                 # that side dials anew: it may have lost the present link without our hearing of it
                 present.check_now()
                 return False

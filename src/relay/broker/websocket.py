@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 
 from relay.broker.carrier import CarrierClosed
+from relay.broker.openings import Openings, Port
 from relay.core.errors import Code, LocalFault, PeerFault, Unreachable
 from relay.core.frames import MAX_FRAME
 from relay.core.ids import BrokerId
@@ -131,10 +133,12 @@ class _Gated(ServerConnection):
     """A connection that passes the TLS gate before one byte of it is parsed."""
 
     purpose: Purpose | None = None
+    opening: ClassVar[Openings] = Openings()
     # apart, so that strangers who hold pairing connections open cannot keep members out
     ungreeted: ClassVar[dict[Purpose, set[_Gated]]] = {purpose: set() for purpose in Purpose}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        _Gated.opening.through(transport.get_extra_info("socket").fileno())
         try:
             purpose = admit_connection(transport.get_extra_info("ssl_object"))
             if len(_Gated.ungreeted[purpose]) >= MAX_UNGREETED:
@@ -178,33 +182,40 @@ class Listener:
         self._servers: list[Server] = []
 
     async def listen(self, host: str, port: int) -> str:
-        """Listen on one more address; the address as it is, `host:port`.
+        """Listen on one more address; the first it stands for as it is, `host:port`.
 
         Raises:
             LocalFault: `port_taken`, or the address is none of this machine's.
         """
         try:
-            server = await serve(
-                self._handle,
-                host,
-                port,
-                ssl=self._context,
-                create_connection=_Gated,
-                compression=None,
-                max_size=MAX_FRAME,
-                max_queue=MAX_QUEUE,
-                write_limit=WRITE_LIMIT,
-                open_timeout=OPEN_S,
-                close_timeout=CLOSE_S,
-                ping_interval=None,
-                server_header=None,
-                logger=_quiet,
+            infos = await asyncio.get_running_loop().getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
+            ports = _bound((family, address) for family, _, _, _, address in infos)
         except OSError as error:
             raise _cannot_listen(host, port, error) from None
-        self._servers.append(server)
-        found = next(iter(server.sockets)).getsockname()
+        for each in ports:
+            self._servers.append(await self._serve(each))
+        found = ports[0].getsockname()
         return f"[{found[0]}]:{found[1]}" if ":" in found[0] else f"{found[0]}:{found[1]}"
+
+    async def _serve(self, port: Port) -> Server:
+        return await serve(
+            self._handle,
+            sock=port,
+            ssl=self._context,
+            create_connection=_Gated,
+            compression=None,
+            max_size=MAX_FRAME,
+            max_queue=MAX_QUEUE,
+            write_limit=WRITE_LIMIT,
+            open_timeout=OPEN_S,
+            close_timeout=CLOSE_S,
+            ping_interval=None,
+            server_header=None,
+            logger=_quiet,
+            ssl_handshake_timeout=OPEN_S,
+        )
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, _Gated)
@@ -221,6 +232,19 @@ class Listener:
         for server in self._servers:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(server.wait_closed(), CLOSE_S * 2)
+
+
+def _bound(places: Iterable[tuple[int, tuple[Any, ...]]]) -> list[Port]:
+    """A socket for each family and address; all, or OSError and none."""
+    ports: list[Port] = []
+    try:
+        for family, address in dict.fromkeys(places):
+            ports.append(Port.bound(family, address, _Gated.opening))
+    except OSError:
+        for port in ports:
+            port.close()
+        raise
+    return ports
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> LocalFault:

@@ -18,6 +18,10 @@ HELLO_TIMEOUT = 10_000
 IDLE_PING = 30_000
 BUSY_PING = 3_000
 ANSWER_WITHIN = 6_000
+# asked on a wake or a change of network: 200 ms away, with two of its packets lost one after another, it still answers
+CHECK_WITHIN = 2_000
+# a dial that began before a link was there is over by then: 10 s to connect and 10 s to the hello
+SETTLED = 20_000
 RECEIVE_WINDOW = 4 * 1024 * 1024
 # twice the window: what is not durable may go out beyond the credit, so that receipts never wait
 MAX_IN_HAND = 2 * RECEIVE_WINDOW
@@ -117,6 +121,7 @@ class LinkMachine:
     _heard: int = 0
     _ping: tuple[int, int] | None = None
     _pings: int = 0
+    _checking: bool = False
     _unanswered_since: int | None = None
     _owed: int = 0
     _in_hand: int = 0
@@ -203,7 +208,7 @@ class LinkMachine:
     def _pong(self, n: int, now: int) -> list[Effect]:
         if self._ping is None or self._ping[0] != n:
             return []
-        sent_at, self._ping = self._ping[1], None
+        sent_at, self._ping, self._checking = self._ping[1], None, False
         return [RoundTrip(now - sent_at)]
 
     def _close(self, reason: str) -> list[Effect]:
@@ -218,6 +223,20 @@ class LinkMachine:
         self._ping = (self._pings, now)
         return [Send(Ping(self._pings))]
 
+    def check_now(self, now: int) -> list[Effect]:
+        """The machine woke, or the network changed: ask anew, and wait for the answer less long.
+
+        A ping that is out already may have gone over a path that is no more.
+        """
+        if self.state is not LinkState.UP or self._checking:
+            return []
+        self._checking, self._ping = True, None
+        return self.ping_now(now)
+
+    @property
+    def _answer_within(self) -> int:
+        return CHECK_WITHIN if self._checking else ANSWER_WITHIN
+
     def _ping_due(self) -> int:
         quiet = self._heard + IDLE_PING
         if self._unanswered_since is None:
@@ -230,7 +249,7 @@ class LinkMachine:
             return None
         if self.state is LinkState.OPENING:
             return self.opened + HELLO_TIMEOUT
-        return self._ping[1] + ANSWER_WITHIN if self._ping else self._ping_due()
+        return self._ping[1] + self._answer_within if self._ping else self._ping_due()
 
     def tick(self, now: int) -> list[Effect]:
         """What the passing of time asks for."""
@@ -240,7 +259,7 @@ class LinkMachine:
         if self.state is LinkState.OPENING:
             return self._close("no hello within 10 s")
         if self._ping is not None:
-            return self._close("no answer to a ping within 6 s")
+            return self._close(f"no answer to a ping within {self._answer_within // 1000} s")
         return self.ping_now(now)
 
 
@@ -257,12 +276,18 @@ class Claim:
     dialler: bytes
 
 
-def replaces(present: Claim, new: Claim) -> bool:
+def replaces(present: Claim, new: Claim, age: int = 0) -> bool:
     """Whether a new connection takes the place of the present one.
 
     The newer incarnation wins, then the dial of the higher id; the same dialler dials again only when it has
     given up the connection before. Both sides come to the same answer without a word.
+
+    Args:
+        present: of the connection that is there.
+        new: of the one whose hello came.
+        age: for how long the present one has been there, milliseconds. Both were dialled at once only where it is
+            young; past `SETTLED` the other side dials because it has lost it.
     """
     if new.incarnation != present.incarnation:
         return new.incarnation > present.incarnation
-    return new.dialler >= present.dialler
+    return new.dialler >= present.dialler or age > SETTLED

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from relay.testing import processes
 from relay.testing.node import Node, NotReady
@@ -57,7 +58,7 @@ class Mesh:
 
     @classmethod
     @contextmanager
-    def scratch(cls, prefix: str = "relay-") -> Iterator[Mesh]:
+    def scratch(cls, prefix: str = "relay-") -> Iterator[Self]:
         """A mesh for the length of a block; at its end every process is stopped and the folder removed.
 
         Raises:

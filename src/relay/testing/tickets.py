@@ -7,7 +7,7 @@ success that was made up.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,11 +126,11 @@ class Ticket:
             yield f"is {spawn['state']}, and its marks say {words}"
 
 
-def draw(rng: random.Random, count: int, nodes: tuple[Node, Node]) -> list[Ticket]:
-    """Tasks of all shapes, over both directions and, one in eight, on the origin itself."""
+def draw(rng: random.Random, count: int, nodes: Sequence[Node]) -> list[Ticket]:
+    """Tasks of all shapes, over all directions and, one in eight, on the origin itself."""
     tickets = []
     for number in range(count):
-        origin, target = nodes if rng.random() < 0.5 else reversed(nodes)
+        origin, target = rng.sample(nodes, 2)
         local = rng.random() < 0.125
         tickets.append(Ticket(number, rng.choice(list(SHAPES)), origin, origin if local else target))
     return tickets

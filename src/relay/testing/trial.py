@@ -42,7 +42,7 @@ class Trial:
 
     Attributes:
         mesh: whose nodes they run on.
-        nodes: the two nodes.
+        nodes: those nodes.
         seed: part of the operation ids.
         tickets: all tasks asked for so far.
         states: how many ended in which state.
@@ -50,7 +50,7 @@ class Trial:
     """
 
     mesh: Mesh
-    nodes: tuple[Node, Node]
+    nodes: tuple[Node, ...]
     seed: int
     tickets: list[Ticket] = field(default_factory=list)
     states: Counter[str] = field(default_factory=Counter)

@@ -235,6 +235,6 @@ class SimLink:
 
     def check_now(self) -> None:
         """Ask at once whether the other side lives."""
-        for effect in self.machine.ping_now(self.broker.line.now):
+        for effect in self.machine.check_now(self.broker.line.now):
             self._carry_out(effect)
         self._arm()
