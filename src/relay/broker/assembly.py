@@ -12,6 +12,7 @@ from relay.api.home import Home, make_socket_folder
 from relay.broker.addresses import default_listen, told
 from relay.broker.admitting import Admitting
 from relay.broker.auditor import Auditor
+from relay.broker.blobs.room import Blobs, Terms
 from relay.broker.broker import Broker, Facts
 from relay.broker.carrier import Carrier
 from relay.broker.checkup import Checkup
@@ -188,20 +189,28 @@ class Running:
             self.auditor,
             lambda: told(self._listening),
         )
+        self.blobs = self._blobs()
         self.inbox = self._inbox(identity)
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox)
         self.broker = self._broker()
 
+    def _blobs(self) -> Blobs:
+        terms = Terms(Path(self.home.blobs), self.config.blob_quota, int(self.config.retention * 1000))
+        return Blobs(
+            self.members, self.gate, self.auditor, self.journal, self.mesh.say, terms, self.membership.may_expire
+        )
+
     def _inbox(self, identity: Identity) -> Inbox:
         dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor)
-        receipts = Receipts(self.mesh, self.journal, self.requests)
+        receipts = Receipts(self.mesh, self.journal, self.requests, self.blobs.offers)
         hears = receipts.hears | self.membership.hears | self.log_server.hears | self.log_client.hears
+        hears |= self.blobs.hears
         return Inbox(
             identity,
             self.members,
             self.journal,
             self.mesh.say,
-            dispatch.acts,
+            dispatch.acts | self.blobs.acts,
             hears,
             self.membership.may_expire,
         )
@@ -227,6 +236,7 @@ class Running:
             admitting=self.admitting,
             local_logs=self.local_logs,
             remote_logs=self.log_client,
+            blobs=self.blobs,
             stop=self.stopped.set,
             rejoin=self._rejoin,
             trust_changed=self._trust_changed,
@@ -256,6 +266,7 @@ class Running:
             await asyncio.to_thread(self.reserve.hold)
             await self.keeper.write_out()
             await self.supervisor.recover()
+            await self.blobs.open()
         except BaseException:
             await self.control.close()
             await self.listener.close()
@@ -280,6 +291,7 @@ class Running:
     def _link_changed(self, link: object, up: bool) -> None:
         self.membership.link_changed(link, up)  # type: ignore[arg-type]
         self.log_client.link_changed()
+        self.blobs.link_changed(link.peer, up)  # type: ignore[attr-defined]
 
     def _woke(self) -> None:
         for link in self.mesh.up:
@@ -314,6 +326,7 @@ class Running:
 
     async def _trust_changed(self) -> None:
         await self.requests.end_what_is_not_granted(self.gate.may_spawn)
+        await self.blobs.grants_changed()
 
     # ending
 
@@ -327,6 +340,7 @@ class Running:
             task.cancel()
         self.hub.close()
         self.log_server.close()
+        await self.blobs.close()
         await self.control.close()
         await self.dialler.close()
         await self.mesh.close(reason)

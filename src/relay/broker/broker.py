@@ -11,6 +11,7 @@ from typing import Any
 
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
 from relay.broker.auditor import Auditor
+from relay.broker.blobs.room import Blobs
 from relay.broker.gate import Grants
 from relay.broker.hub import Hub
 from relay.broker.logs import LocalLogs, LogClient
@@ -73,6 +74,7 @@ class Broker:
     admitting: Admitting
     local_logs: LocalLogs
     remote_logs: LogClient
+    blobs: Blobs
     stop: Callable[[], None]
     rejoin: Callable[[str, str | None], Any]
     trust_changed: Callable[[], Any]

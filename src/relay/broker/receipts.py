@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from relay.broker.blobs.offers import Offers
 from relay.broker.inbox import Hear, Opened
 from relay.broker.mesh import Mesh
 from relay.broker.requests import Requests
@@ -27,12 +28,14 @@ class Receipts:
         mesh: whose windows they empty.
         journal: where rows end.
         requests: told of spawns that were never taken.
+        offers: told of blobs that never will be.
     """
 
-    def __init__(self, mesh: Mesh, journal: Journal, requests: Requests) -> None:
+    def __init__(self, mesh: Mesh, journal: Journal, requests: Requests, offers: Offers | None = None) -> None:
         self._mesh = mesh
         self._journal = journal
         self._requests = requests
+        self._offers = offers
         self._work: set[asyncio.Task[None]] = set()
 
     @property
@@ -70,6 +73,8 @@ class Receipts:
             entry.event("outbox.changed", {"broker": peer, "state": "dead"})
             if line.kind == Kind.SPAWN and line.spawn is not None:
                 self._requests.refused_by_peer(entry, line.spawn, error)
+            if line.kind == Kind.BLOB_OFFER and self._offers is not None:
+                self._offers.refused_by_peer(entry, line.operation, error)
 
         _log.warning("%s refused an envelope: %s %s", ids.short(peer), error.code, error.why)
         await self._journal.commit(decide)
