@@ -115,7 +115,7 @@ class Pull:
 
         One that was called lost and comes after all is welcome.
         """
-        if item not in self._flight and (item not in self._lost or len(self._hand) >= self.window):
+        if item not in self._flight and not self._is_late(item):
             return False
         order, _ = self._flight.pop(item, (0, 0))
         self._hand.add(item)
@@ -123,6 +123,10 @@ class Pull:
         overtaken = [each for each, (asked, _) in self._flight.items() if asked + OVERTAKEN <= order]
         self._lose(overtaken)
         return True
+
+    def _is_late(self, item: int) -> bool:
+        missing = item in self._lost and item not in self._hand and not self.is_here(item)
+        return missing and len(self._hand) < self.window
 
     def written(self, item: int) -> None:
         """An item in hand was verified and written."""
