@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from relay.broker.blobs import faults
@@ -51,14 +52,24 @@ class Downloads:
         journal: where progress is kept.
         members: names.
         say: sends what is not durable; False where there is no path now.
+        over: called when one has ended, so that what nobody needs is collected.
     """
 
-    def __init__(self, library: Library, offers: Offers, journal: Journal, members: Members, say: Say) -> None:
+    def __init__(
+        self,
+        library: Library,
+        offers: Offers,
+        journal: Journal,
+        members: Members,
+        say: Say,
+        over: Callable[[], None],
+    ) -> None:
         self._library = library
         self._offers = offers
         self._journal = journal
         self._members = members
         self._say = say
+        self._over = over
         self._all: dict[bytes, tuple[Download | None, asyncio.Task[None]]] = {}
         self._streams: dict[bytes, Download] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -160,6 +171,7 @@ class Downloads:
             download = self._all.pop(address)[0]
             if download is not None:
                 self._streams.pop(download.stream, None)
+            self._over()
             if address in self._again:
                 self._again.discard(address)
                 self.start(address)

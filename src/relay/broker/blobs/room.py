@@ -73,14 +73,14 @@ class Blobs:
     ) -> None:
         self._journal = journal
         self._may_expire = may_expire
+        self._due = asyncio.Event()
         self.library = Library(journal, terms.folder, terms.quota)
         self.offers = Offers(members, gate, auditor, self.library, terms.retention)
         self.server = BlobServer(self.library, journal.store, say, journal.clock)
-        self.downloads = Downloads(self.library, self.offers, journal, members, say)
+        self.downloads = Downloads(self.library, self.offers, journal, members, say, self._due.set)
         views = BlobViews(journal.store, members, self.downloads, self.server)
         self.orders = BlobOrders(members, journal, self.library, self.offers, self.downloads, self.server, views)
         self._swept: asyncio.Task[None] | None = None
-        self._due = asyncio.Event()
         self.offers.connect(self.downloads.start, self._offer_ended)
 
     @property
