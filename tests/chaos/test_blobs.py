@@ -18,7 +18,7 @@ from relay.testing.node import Node
 MIB = 2**20
 SIZE = 1024 * MIB + 12_345
 # what moving may add to a broker's resident memory; its buffers are a window of 16 chunks and the threads' pieces
-MOST_GROWTH = 24 * MIB
+MOST_GROWTH = 8 * MIB
 WARM = 32 * MIB
 
 

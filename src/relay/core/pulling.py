@@ -5,7 +5,8 @@
        └────────────────┴── path lost ◀───────────┘
 
 At most `WINDOW` items are in flight or in hand: that is the credit, and it is given by the one who wants the
-blob. `now` is monotonic milliseconds.
+blob. A silence halves it and each item that comes gives one back, and how long silence is borne follows the gaps
+between items: so a slow path is not filled with the same item again and again. `now` is monotonic milliseconds.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ AHEAD = 1_024
 OVERTAKEN = 8
 PATIENCE = 5_000
 MAX_PATIENCE = 60_000
+GAPS = 4  # so many times the longest gap of late is silence
 MAX_WRONG = 3
 
 
@@ -49,9 +51,14 @@ class Pull:
     _cursor: int = 0
     _asked: int = 0
     _heard: int = 0
+    _room: int = 0
+    _gap: int = 0
+    _began: int = 0
+    _is_begun: bool = False
 
     def __post_init__(self) -> None:
         self._cursor = self.done
+        self._room = self.window
 
     def found(self, items: Iterable[int]) -> None:
         """These are here already, from before a restart."""
@@ -82,7 +89,9 @@ class Pull:
     def ask(self, now: int) -> list[int]:
         """The items to ask for now, lowest first; from here on they are in flight."""
         asked: list[int] = []
-        while len(self._flight) + len(self._hand) < self.window:
+        if not self._is_begun:
+            self._is_begun, self._began = True, now
+        while len(self._flight) + len(self._hand) < self._room:
             item = self._next()
             if item is None:
                 break
@@ -115,11 +124,14 @@ class Pull:
 
         One that was called lost and comes after all is welcome.
         """
+        # a copy of what is here shows that the path lives, too
+        self._gap = max(now - max(self._heard, self._began), self._gap * 3 // 4)
+        self._heard, self.silences = now, 0
         if item not in self._flight and not self._is_late(item):
             return False
         order, _ = self._flight.pop(item, (0, 0))
         self._hand.add(item)
-        self._heard, self.silences = now, 0
+        self._room = min(self._room + 1, self.window)
         overtaken = [each for each, (asked, _) in self._flight.items() if asked + OVERTAKEN <= order]
         self._lose(overtaken)
         return True
@@ -160,8 +172,8 @@ class Pull:
 
     @property
     def patience(self) -> int:
-        """How long silence is borne, milliseconds: longer after each, for a slow path must not be asked twice."""
-        return int(min(PATIENCE * 2**self.silences, MAX_PATIENCE))
+        """How long silence is borne, milliseconds."""
+        return int(min(max(PATIENCE, GAPS * self._gap) * 2**self.silences, MAX_PATIENCE))
 
     def deadline(self) -> int | None:
         """When `tick` wants to be called; None while nothing is in flight."""
@@ -175,9 +187,11 @@ class Pull:
         if deadline is None or now < deadline:
             return False
         self.silences = min(self.silences + 1, 8)
+        self._room = max(1, self._room // 2)
         self._lose(list(self._flight))
         return True
 
     def path_lost(self) -> None:
         """The way there is cut: nothing in flight can be counted on."""
         self._lose(list(self._flight))
+        self._is_begun = False

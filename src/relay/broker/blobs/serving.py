@@ -109,7 +109,8 @@ class BlobServer:
         if places is None or not all(map(session.file.shape.has, places)):
             _log.warning("%s asks for pieces that a blob does not have", ids.short(session.peer))
             return
-        session.queue.extend(places[: MAX_QUEUED - len(session.queue)])
+        new = [place for place in places if place not in session.queue]
+        session.queue.extend(new[: MAX_QUEUED - len(session.queue)])
         if session.task is None:
             session.task = self._spawn(self._serve(session))
 
