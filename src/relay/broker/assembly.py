@@ -57,6 +57,7 @@ class Running(Rooms):
             await asyncio.to_thread(self.reserve.hold)
             await self.keeper.write_out()
             await self.supervisor.recover()
+            await self.blobs.open()
         except BaseException:
             await self.control.close()
             await self.listener.close()
@@ -91,6 +92,7 @@ class Running(Rooms):
         self.membership.link_changed(link, up)
         self.discovery.link_changed(link, up)
         self.log_client.link_changed()
+        self.blobs.link_changed(link.peer, up)
 
     # ending
 
@@ -105,6 +107,7 @@ class Running(Rooms):
         self.hub.close()
         self.log_server.close()
         await self.control.close()
+        await self.blobs.close()
         await self.discovery.close()
         await self.dialler.close()
         await self.mesh.close(reason)

@@ -12,6 +12,7 @@ from typing import Any
 from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
 from relay.broker.auditor import Auditor
+from relay.broker.blobs.room import Blobs
 from relay.broker.envelopes import Envelopes
 from relay.broker.gate import Grants
 from relay.broker.hub import Hub
@@ -76,6 +77,7 @@ class Broker:
     admitting: Admitting
     local_logs: LocalLogs
     remote_logs: LogClient
+    blobs: Blobs
     stop: Callable[[], None]
     rejoin: Callable[[str, str | None], Any]
     trust_changed: Callable[[], Any]
