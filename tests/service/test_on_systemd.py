@@ -108,6 +108,14 @@ def test_without_loginctl_nobody_can_say(relay: Relay, system: StandIns, running
     assert document(relay(system, "service", "status", "--json"))["linger"] is None
 
 
+def test_lingering_is_asked_for_where_nobody_can_say(
+    relay: Relay, system: StandIns, running: CannedBroker
+) -> None:
+    system.plan(fails={"show-user": "User ID 1000 is not logged in or lingering"})
+    assert "before you log in" in relay(system, "service", "install").stderr
+    assert system.now()["linger"] is True
+
+
 NOT_BOOTED = "System has not been booted with systemd as init system (PID 1). Can't operate."
 NO_MEDIUM = "Failed to connect to bus: No medium found"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from relay.api.config import Config, split_address
 from relay.api.home import Home, make_socket_folder
-from relay.broker.addresses import default_listen, told
+from relay.broker.addresses import told
 from relay.broker.admitting import Admitting
 from relay.broker.auditor import Auditor
 from relay.broker.broker import Broker, Facts
@@ -24,6 +24,7 @@ from relay.broker.greeting import Greeter, fresh_incarnation
 from relay.broker.housekeeping import Housekeeping
 from relay.broker.hub import Hub
 from relay.broker.inbox import Inbox
+from relay.broker.listening import Listening
 from relay.broker.logs import LocalLogs, LogClient, LogServer
 from relay.broker.members import Members
 from relay.broker.membership import Membership
@@ -208,13 +209,7 @@ class Running:
 
     def _broker(self) -> Broker:
         self.checkup = Checkup(
-            self.home.folder,
-            self.store,
-            self.members,
-            self.mesh,
-            self.dialler,
-            self.grants,
-            self.agents,
+            self.home.folder, self.store, self.members, self.mesh, self.dialler, self.grants, self.agents,
             self.config.env,
         )
         return Broker(
@@ -275,9 +270,10 @@ class Running:
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
 
     async def _listen(self) -> None:
-        wanted = tuple(map(split_address, self.config.listen)) or default_listen()
-        for host, port in wanted:
-            self._listening.append(await self.listener.listen(host, port))
+        wanted = tuple(map(split_address, self.config.listen))
+        listening = Listening(self.listener.listen, wanted, self._listening)
+        await listening.open()
+        self._tasks.append(asyncio.get_running_loop().create_task(listening.watch()))
 
     def _happened(self, event: Event, subject: SpawnRow | None) -> None:
         self.hub.publish(event, subject)
