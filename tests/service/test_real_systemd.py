@@ -56,7 +56,7 @@ class User:
     def types(self, *words: str, status: int = 0) -> str:
         done = self.machine.run(*self._words, *words)
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        return done.stdout + done.stderr
 
     def sees(self, *words: str, status: int = 0) -> Any:
         return json.loads(self.types(*words, "--json", status=status))
@@ -218,8 +218,8 @@ def test_doctor_as_the_service_sees_it(machine: Machine) -> None:
     assert served["agent claude"]["detail"] == f"{claude}, 2.1.197, NOT logged in"
     assert served["PATH"]["detail"].endswith("(of the service relay.service)")
     assert served["PATH"]["ok"] and served["service"]["ok"]
-    user.types("down")
-    user.types("up", "--detach")
+    assert "its service starts it again at the next boot" in user.types("down")
+    assert "it runs beside its service" in user.types("up", "--detach")
     outside = findings(1)
     assert outside["PATH"]["ok"] is False and "started outside of the service" in outside["PATH"]["detail"]
     assert outside["service"]["detail"] == "a broker runs, but outside of the service"
