@@ -25,7 +25,6 @@ from relay.trust.records import sign_record, verify_record
 from relay.trust.sealing import PeerKeys
 from tests.mesh.gossip_world import NOW, World, full_mesh, hub, sparse
 
-
 SHAPES: dict[str, Callable[[], World]] = {
     "full": lambda: full_mesh(50),
     "one hub": lambda: hub(200),
