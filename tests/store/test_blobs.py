@@ -31,7 +31,9 @@ def test_a_blob_becomes_whole_and_never_less(tx: Tx) -> None:
     blobs.add(tx, BLOB)
     assert blobs.ALL.all(tx) == [dataclasses.replace(BLOB, whole=True, items=9)]
     blobs.add(tx, Blob(OTHER, 11, True, 1, 2))
-    assert blobs.BYTES.one(tx) == 111
+    assert blobs.BYTES.one(tx) == 2 * blobs.LEAST, "none is so short that it counts for nothing"
+    blobs.add(tx, Blob(b"c" * 32, 10**6, False, 0, 3))
+    assert blobs.BYTES.one(tx) == 2 * blobs.LEAST + 10**6
 
 
 def test_addresses_have_their_length(tx: Tx) -> None:

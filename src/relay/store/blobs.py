@@ -11,6 +11,7 @@ from typing import Any
 from relay.core.ids import BrokerId
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
+LEAST = 8 * 1024  # what a blob counts at least: two files, however short
 KEEP_ENDED_MS = 7 * 86_400_000  # how long it is told what came of an offer or a download
 
 
@@ -79,7 +80,7 @@ _REFERENCES = f"SELECT {columns(Reference)} FROM blob_references"
 
 ALL: Query[Blob] = Query(f"{_BLOBS} ORDER BY created, hash", _blob)
 BY_HASH: Query[Blob] = Query(f"{_BLOBS} WHERE hash = :hash", _blob)
-BYTES: Query[int] = Query("SELECT coalesce(sum(size), 0) FROM blobs", first_column)
+BYTES: Query[int] = Query(f"SELECT coalesce(sum(max(size, {LEAST})), 0) FROM blobs", first_column)
 UNREFERENCED: Query[Blob] = Query(
     f"{_BLOBS} WHERE NOT EXISTS (SELECT 1 FROM blob_references WHERE blob = hash AND holds = 1) LIMIT :limit", _blob
 )

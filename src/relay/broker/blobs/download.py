@@ -103,7 +103,6 @@ class Download:
 
     async def pause(self, seconds: float) -> None:
         """Wait so long, or until there may be a path."""
-        self.poked.clear()
         await wait(self.poked, seconds)
 
 

@@ -180,14 +180,24 @@ class Downloads:
         download = Download(blob, Pull(Shape(blob.size), blob.items), Pace(0, time.monotonic()))
         self._all[blob.hash] = download, self._all[blob.hash][1]
         pause = PAUSE_S
-        while sources := await self._sources(blob.hash):
-            for source in sources:
-                before = download.machine.done
-                if await self._tried(download, source):
+        while True:
+            download.poked.clear()
+            before = download.machine.done
+            try:
+                if await self._is_over(download):
                     return
-                pause = PAUSE_S if download.machine.done > before else min(pause * 2, LONGEST_PAUSE_S)
-            if await self._sources(blob.hash):
-                await download.pause(pause)
+            except LocalFault as fault:
+                _log.warning("a download waits for the store: %s %s", fault.message, fault.why)
+                download.stand("paused", fault.message)
+            pause = PAUSE_S if download.machine.done > before else min(pause * 2, LONGEST_PAUSE_S)
+            await download.pause(pause)
+
+    async def _is_over(self, download: Download) -> bool:
+        """Try each source once; whether all is here, or nobody is left to ask."""
+        for source in await self._sources(download.blob.hash):
+            if await self._tried(download, source):
+                return True
+        return not await self._sources(download.blob.hash)
 
     async def _sources(self, address: bytes) -> list[Reference]:
         found = await self._journal.store.all(blobs.OF_BLOB, hash=address)

@@ -80,6 +80,7 @@ class Library:
             Refused: `blob_quota`.
         """
         held = (blobs.BYTES.one(tx) or 0) + self._coming
+        more = max(more, blobs.LEAST)
         if held + more > self.quota:
             raise faults.over_quota(held, more, self.quota, where)
 

@@ -145,9 +145,8 @@ class BlobOrders:
 
     async def _sent(self, order: Sending, meter: Meter) -> Reference:
         def offer(entry: Entry, blob: Blob) -> Reference:
-            known = operations.ANSWER.one(entry.tx, op=order.operation)
-            if known is not None:
-                raise Misuse("this operation id was used for something else", code=Code.CONFLICT)
+            if operations.ANSWER.one(entry.tx, op=order.operation) is not None:
+                return _the_same(blobs.BY_OPERATION.one(entry.tx, operation=order.operation), blob)
             operations.remember(entry.tx, order.operation, entry.now, {"blob": blob.hash.hex()})
             return self._offers.offer(entry, blob, order.recipient, order.name, order.ttl, order.operation)
 
@@ -282,6 +281,13 @@ def _ttl(body: dict[str, Any]) -> int:
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 1 <= ttl * 1000 <= MAX_TTL_MS:
         raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0 and at most 30 days")
     return int(ttl * 1000)
+
+
+def _the_same(known: Reference | None, blob: Blob) -> Reference:
+    """The offer that a retry of the same request had made meanwhile."""
+    if known is None or known.blob != blob.hash:
+        raise Misuse("this operation id was used for something else", code=Code.CONFLICT)
+    return known
 
 
 async def _watched(task: asyncio.Task[Any], look: Callable[[], Line]) -> AsyncIterator[Line]:
