@@ -1,6 +1,7 @@
 """The daemon: `python -m relay.daemon --home DIR`. It starts the fork server before keys and store are in memory.
 
 With `--ready-fd N` one JSON line is written there: `{"ready": true, "listen": […], "pid": n}`, or the error.
+With `--as-service` it ends with exit status 75 when relay was replaced on disk, and is started again as the new one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from relay.api.config import Config
 from relay.api.home import Home
 from relay.broker.assembly import Running
 from relay.broker.taking_in import load_keys
+from relay.broker.upgrade import REPLACED, Upgrade
 from relay.core.errors import Code, LocalFault, RelayError
 from relay.spawn.launcher import Launcher
 from relay.spawn.watch import Watcher
@@ -39,6 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="relay.daemon", description="Run a broker. People use `relay up`.")
     parser.add_argument("--home")
     parser.add_argument("--ready-fd", type=int)
+    parser.add_argument("--as-service", action="store_true", help="make room for a newer relay, once one is installed")
     return parser.parse_args()
 
 
@@ -88,22 +91,27 @@ def _start_logging(home: Home, config: Config) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-async def _run(home: Home, config: Config, ready_fd: int | None) -> None:
+async def _run(home: Home, config: Config, ready_fd: int | None, upgrade: Upgrade | None) -> None:
     watcher = Watcher()
     launcher = Launcher(watcher, Path(home.log))
     await launcher.start()
     try:
-        again = await _session(home, config, launcher, watcher, ready_fd)
+        again = await _session(home, config, launcher, watcher, ready_fd, upgrade)
         while again:
             config = configuration.load(home)
-            again = await _session(home, config, launcher, watcher, None)
+            again = await _session(home, config, launcher, watcher, None, upgrade)
     finally:
         await launcher.close()
         watcher.close()
 
 
 async def _session(
-    home: Home, config: Config, launcher: Launcher, watcher: Watcher, ready_fd: int | None
+    home: Home,
+    config: Config,
+    launcher: Launcher,
+    watcher: Watcher,
+    ready_fd: int | None,
+    upgrade: Upgrade | None,
 ) -> bool:
     """Run until told to stop; whether to start anew, because the workspace changed."""
     running = Running(home, config, load_keys(home), __version__, launcher, watcher)
@@ -115,7 +123,10 @@ async def _session(
     gc.freeze()
     _log.info("broker %s listens on %s", running.members.own_name, ", ".join(running.listening))
     _tell(ready_fd, {"ready": True, "listen": list(running.listening), "pid": os.getpid()})
+    watching = loop.create_task(upgrade.watch(running.stopped.set)) if upgrade else None
     await running.stopped.wait()
+    if watching:
+        watching.cancel()
     await running.close("starts anew" if running.again else "down")
     _log.info("broker stopped")
     return running.again
@@ -134,6 +145,7 @@ def _broken(error: Exception) -> LocalFault:
 def main() -> int:
     """Run a broker until SIGTERM; its exit status."""
     arguments = _arguments()
+    upgrade = Upgrade() if arguments.as_service else None
     home = Home(arguments.home)
     try:
         if not home.is_set_up:
@@ -144,12 +156,12 @@ def main() -> int:
         os.makedirs(home.attempts, mode=0o700, exist_ok=True)
         with _only_one(home):
             _start_logging(home, config)
-            asyncio.run(_run(home, config, arguments.ready_fd))
+            asyncio.run(_run(home, config, arguments.ready_fd, upgrade))
     except RelayError as error:
         return _failed(arguments.ready_fd, error)
     except Exception as error:
         return _failed(arguments.ready_fd, _broken(error))
-    return 0
+    return REPLACED if upgrade and upgrade.found else 0
 
 
 def _failed(ready_fd: int | None, error: RelayError) -> int:

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from relay import __version__
 from relay.api.home import Home, make_socket_folder
 
 Request = starlette.requests.Request
@@ -62,7 +63,7 @@ class CannedBroker:
 
     def app(self) -> Starlette:
         routes = [
-            Route("/api/v1/status", lambda _: JSONResponse({"pid": self.pid, "running": True})),
+            Route("/api/v1/status", lambda _: JSONResponse(self.status())),
             Route("/api/v1/spawns", self.listing),
             Route("/api/v1/spawns", self.order, methods=["POST"]),
             Route("/api/v1/spawns/{ref}/log", self.stream),
@@ -76,6 +77,9 @@ class CannedBroker:
             Route("/api/v1/echo", self.echo, methods=["GET", "POST"]),
         ]
         return Starlette(routes=routes)
+
+    def status(self) -> dict[str, Any]:
+        return {"pid": self.pid, "running": True, "broker": LAPTOP | {"version": __version__}}
 
     async def listing(self, request: Request) -> Response:
         return JSONResponse([each[-1] for each in self.spawns.values()])

@@ -40,6 +40,11 @@ def test_every_setting_is_in_the_template() -> None:
         ("log_level = 'loud'", "line 1: log_level"),
         ("env = ['A=B']", "line 1: env"),
         ("\ndashboard = 3", "line 2: dashboard"),
+        ("mdns = 'no'", "line 1: mdns"),
+        ("mdns_interfaces = ['eth0']", "line 1: mdns_interfaces"),
+        ("[peers]\nvps = 'a:1'", "line 1: peers"),
+        ("[peers]\nvps = ['a:0']", "line 1: peers"),
+        ("[peers]\nVPS = ['a:1']", "line 1: peers"),
         ("\n\nnmae = 'x'", "line 3: there is no setting 'nmae'"),
         ("[other]\nx = 1", "line 1: there is no setting 'other'"),
     ],
@@ -104,3 +109,18 @@ def test_durations_and_moments_read_well() -> None:
     assert [durations.typed(each) for each in (90, 1800, 2592000, 1.5)] == ["90s", "30m", "30d", "1.5s"]
     assert durations.rfc3339(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
     assert durations.moment("2023-11-14T22:13:20.007Z") == pytest.approx(1_700_000_000.007)
+
+
+def test_a_member_s_addresses_are_set_by_its_name(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    settings.write_template(home, "laptop", ())
+    assert settings.set_value(home, "peers.mini.local", ["10.0.0.5:7411,[fd7a::1]:7411"]) == (
+        "10.0.0.5:7411",
+        "[fd7a::1]:7411",
+    )
+    settings.set_value(home, "mdns", ["false"])
+    loaded = config.load(home)
+    assert loaded.peers == {"mini.local": ("10.0.0.5:7411", "[fd7a::1]:7411")} and loaded.mdns is False
+    for key, value in (("peers", "x"), ("peers.vps", "nowhere"), ("peers.UP", "a:1"), ("mdns_interfaces", "eth0")):
+        with pytest.raises(Misuse):
+            settings.set_value(home, key, [value])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from relay.core import hello, ids, invites, pairing, roster
+from relay.core import hello, ids, invites, pairing, record_book, records, roster
+from relay.core.errors import Code, PeerFault
 from relay.core.hello import AuditHead, Hello, Role
 from relay.core.invites import InviteLink
 from relay.core.pairing import Answer, JoinRequest, PeerRecord
+from relay.core.records import Record
 from relay.core.roster import Member, Statement, StatementKind
+from relay.core.wire import pack, unpack
+from relay.trust.records import verify_record
+from relay.trust.sealing import PeerKeys
 from tests.fuzz.specimens import ORIGIN, RECIPIENT, Form
 
 _PUBLIC = bytes(range(32))
@@ -50,11 +55,36 @@ _ANSWER = Answer(
     statements=(roster.pack_statement(_ADMIT), roster.pack_statement(_EVICT)),
     records=(PeerRecord(RECIPIENT, _ADDRESSES),),
 )
+_RECORD = Record(
+    public=_PUBLIC,
+    sealing_public=bytes(32),
+    incarnation=3,
+    seq=2,
+    created=_NOW,
+    expires=_NOW + 1_000,
+    addresses=_ADDRESSES,
+    always_on=True,
+    capabilities=("docker",),
+    agents=("claude", "shell"),
+    version="0.1.0",
+    linked=(RECIPIENT,),
+)
+_ENTRIES = pack([[bytes(8), 1, 2], [b"x" * 8, 3, 4]])
 _LINK = InviteLink(ORIGIN, bytes(32), "home", _NOW, _ADDRESSES)
 
 
 def _link(data: bytes) -> object:
     return invites.parse_link(data.decode("utf-8", "replace"))
+
+
+def _signed_record(data: bytes) -> object:
+    keys = PeerKeys(_SUBJECT, _PUBLIC, bytes(32))
+    try:
+        return verify_record(data, lambda broker: keys if broker == _SUBJECT else None)
+    except PeerFault as fault:
+        if fault.code is Code.BAD_SIGNATURE:
+            return fault  # nothing here is signed: as far as the form goes, it was taken in
+        raise
 
 
 def forms() -> list[Form]:
@@ -65,5 +95,8 @@ def forms() -> list[Form]:
         Form("eviction", roster.pack_statement(_EVICT), roster.unpack_statement),
         Form("join request", pairing.pack_request(_REQUEST), pairing.unpack_request),
         Form("join answer", pairing.pack_answer(_ANSWER), pairing.unpack_answer),
+        Form("record", records.pack_record(_RECORD), records.unpack_record),
+        Form("signed record", pack([1, records.pack_record(_RECORD), bytes(64)]), _signed_record),
+        Form("record entries", _ENTRIES, lambda data: record_book.checked_entries(unpack(data, 4096))),
         Form("invite link", invites.format_link(_LINK).encode(), _link),
     ]

@@ -118,11 +118,11 @@ async def test_a_slow_recipient_costs_bounded_memory(pair: Pair, monkeypatch: py
     open_again, taking = asyncio.Event(), other.inbox.take
     held = 0
 
-    async def slow(envelopes: list[bytes]) -> None:
+    async def slow(envelopes: list[bytes], giver: BrokerId) -> list[bytes]:
         nonlocal held
         held += sum(map(len, envelopes))
         await open_again.wait()
-        await taking(envelopes)
+        return await taking(envelopes, giver)
 
     monkeypatch.setattr(other.mesh, "_take", slow)
     operations = await one.pour(other.id, 400, body="x" * 20_000)
@@ -237,7 +237,7 @@ async def _is_dead(node: BenchNode) -> bool:
     ("act", "reason"),
     [
         (Failing(PeerFault("it was refused", why="senseless"), 1), "bad_envelope: senseless"),
-        (Failing(RuntimeError("poison"), 5), "bad_envelope: it failed here 5 times: RuntimeError"),
+        (Failing(RuntimeError("a"), 5), "poison: it failed here 5 times: RuntimeError; broker.log there says more"),
     ],
     ids=["refused", "poison"],
 )

@@ -14,6 +14,7 @@ from relay.core import ids
 from relay.core.envelope import Body, Header
 from relay.core.errors import Code, PeerFault
 from relay.core.frames import Batch, Credit, HelloFrame, Ping, pack_frame
+from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.testing.bench_node import BenchNode, bench_mesh, bench_pair, drained, identities, linked, until, wall_ms
 from relay.testing.carrier import Chaos, MemoryCarrier, MemoryNetwork
@@ -140,24 +141,24 @@ def enveloped(origin: Identity, recipient: Identity, **changes: object) -> bytes
     return seal(origin, keys, header, Body("operation", {"spawn": ""}))
 
 
-async def refused(inbox: Inbox, raw: bytes) -> Code:
+async def refused(inbox: Inbox, raw: bytes, giver: BrokerId) -> Code:
     with pytest.raises(PeerFault) as caught:
-        await inbox.take([raw])
+        await inbox.take([raw], giver)
     return caught.value.code
 
 
 async def test_strangers_and_letters_for_others_are_refused(pair: Pair, stranger: Identity) -> None:
     one, other = pair
     ours, theirs = one.place.identity, other.place.identity
-    assert await refused(other.inbox, enveloped(stranger, theirs)) is Code.NOT_A_MEMBER
-    assert await refused(other.inbox, enveloped(ours, stranger)) is Code.NOT_A_MEMBER
-    assert await refused(other.inbox, enveloped(ours, ours)) is Code.NOT_A_MEMBER
+    assert await refused(other.inbox, enveloped(stranger, theirs), stranger.id) is Code.NOT_A_MEMBER
+    assert await refused(other.inbox, enveloped(ours, stranger), one.id) is Code.NOT_A_MEMBER
+    assert await refused(other.inbox, enveloped(ours, ours), one.id) is Code.NOT_A_MEMBER
     bent = bytearray(enveloped(ours, theirs))
     bent[-1] ^= 1
-    assert await refused(other.inbox, bytes(bent)) is Code.BAD_SIGNATURE
-    assert await refused(other.inbox, b"rubbish") is Code.BAD_ENVELOPE
+    assert await refused(other.inbox, bytes(bent), one.id) is Code.BAD_SIGNATURE
+    assert await refused(other.inbox, b"rubbish", one.id) is Code.BAD_ENVELOPE
     assert await other.acted() == []
-    await other.inbox.take([enveloped(ours, theirs)])
+    await other.inbox.take([enveloped(ours, theirs)], one.id)
     assert await other.acted() == ["operation"]
 
 
@@ -173,7 +174,7 @@ async def test_a_members_senseless_letter_is_answered_with_a_nack(
     said: list[tuple[object, ...]] = []
     monkeypatch.setattr(other.inbox, "_answer", lambda *what: said.append(what))
     raw = enveloped(one.place.identity, other.place.identity, **changes)
-    await other.inbox.take([raw])
+    await other.inbox.take([raw], one.id)
     assert [what[:2] for what in said] == [(one.id, Kind.NACK)]
     assert await other.acted() == []
 
@@ -184,7 +185,7 @@ async def test_an_id_used_again_with_other_bytes_is_refused(pair: Pair, monkeypa
     monkeypatch.setattr(other.inbox, "_answer", lambda *what: said.append(what))
     same = os.urandom(16)
     for _ in range(2):
-        await other.inbox.take([enveloped(one.place.identity, other.place.identity, id=same)])
+        await other.inbox.take([enveloped(one.place.identity, other.place.identity, id=same)], one.id)
     assert [kind for _, kind, _ in said] == [Kind.RECEIPT, Kind.NACK]
     assert said[1][2]["code"] == "replayed"  # type: ignore[index]
     assert await other.acted() == ["operation"]

@@ -7,7 +7,9 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 import pytest
 
@@ -16,11 +18,14 @@ from relay.core.delivery import Outgoing, Window
 from relay.testing.simulator import Outcome, Plan, Violation, run
 from relay.testing.simulator.broker import SimBroker
 from relay.testing.simulator.disk import FAILED, Mail, Then
+from relay.testing.simulator.hostile import HostileKeeping
 from relay.testing.simulator.link import SimLink
 from relay.testing.simulator.network import Roughness
-from relay.testing.simulator.world import SimEntry
+from relay.testing.simulator.ways import Ways
+from relay.testing.simulator.world import Seam, SimEntry
 
-SUITE, CHAOS = 300, 20_000
+SUITE, CHAOS, RACES = 2_000, 200_000, 10_000
+AT_ONCE = 1_000
 FOUND_WITHIN = 3_000
 
 
@@ -38,22 +43,31 @@ def test_the_same_seed_is_the_same_schedule() -> None:
 
 
 def test_schedules() -> None:
-    """300 of them, other ones each time; RELAY_SIMULATOR_SEED runs the ones of a failure again."""
+    """2,000 of them, other ones each time; RELAY_SIMULATOR_SEED runs the ones of a failure again."""
     outcomes = _run_many(_first_seed(), SUITE)
     assert sum(outcome.accepted for outcome in outcomes) > SUITE
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3_600)
 def test_many_schedules() -> None:
-    """20,000, with the rate printed."""
-    first, started = _first_seed(), time.process_time()
-    outcomes = _run_many(first, CHAOS)
-    rate = CHAOS / (time.process_time() - started)
-    steps = sum(outcome.steps for outcome in outcomes)
-    accepted = sum(outcome.accepted for outcome in outcomes)
-    words = f"{CHAOS:,} schedules from seed {first}, {rate:.0f}/s, {steps:,} steps, {accepted:,} spawns"
+    """200,000 on all cores, with the rate of one printed."""
+    first = _first_seed()
+    firsts = range(first, first + CHAOS, AT_ONCE)
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        parts = list(pool.map(_counted, firsts))
+    steps, accepted, seconds = map(sum, zip(*parts, strict=True))
+    rate = CHAOS / seconds
+    words = f"{CHAOS:,} schedules from seed {first}, {rate:.0f}/s a core, {steps:,} steps, {accepted:,} spawns"
     sys.stdout.write(f"\nsimulator: {words}\n")
+
+
+def _counted(first: int) -> tuple[int, int, float]:
+    """Steps, accepted spawns and processor seconds of a thousand."""
+    started = time.process_time()
+    outcomes = _run_many(first, AT_ONCE)
+    seconds = time.process_time() - started
+    return sum(each.steps for each in outcomes), sum(each.accepted for each in outcomes), seconds
 
 
 TWO_AT_ONCE = Plan(brokers=2, spawns=1, crashes=0, partitions=0, trouble_ms=10, failing=0.0, rough=Roughness(delay=30))
@@ -63,6 +77,37 @@ def test_brokers_that_dial_each_other_at_once_end_with_one_link() -> None:
     """That they share one link is what the oracle asks at the end of each schedule."""
     for seed in range(200):
         run(seed, TWO_AT_ONCE)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_many_that_dial_each_other_at_once() -> None:
+    """10,000 races."""
+    first = _first_seed()
+    for seed in range(first, first + RACES):
+        run(seed, TWO_AT_ONCE)
+    sys.stdout.write(f"\nsimultaneous dials: {RACES:,} races from seed {first}, one link each\n")
+
+
+THROUGH_THE_MIDDLE = Plan(
+    brokers=3,
+    spawns=6,
+    crashes=4,
+    partitions=3,
+    trouble_ms=5_000,
+    failing=0.1,
+    rough=Roughness(delay=20),
+    holder=True,
+    strangers=True,
+)
+
+
+@pytest.mark.parametrize("hostile", [False, True], ids=["honest", "hostile"])
+def test_a_holder_in_the_middle(hostile: bool) -> None:
+    """Two that never meet, or only in the end; what a hostile one between them does costs time and nothing else."""
+    first = _first_seed()
+    for seed in range(first, first + 300):
+        run(seed, replace(THROUGH_THE_MIDDLE, hostile=hostile))
 
 
 # planted bugs
@@ -169,6 +214,36 @@ def _never_resends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery.Window, "resend", lambda window, now: None)
 
 
+def _custody_counts_as_a_receipt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answered(ways: Ways, holder: int, answers: list[tuple[bytes, str]]) -> None:
+        for recipient in range(3):
+            ways._broker._receipted(recipient, [envelope for envelope, _ in answers])
+
+    monkeypatch.setattr(Ways, "answered", answered)
+
+
+def _reads_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Window, "begin_anew", lambda window: None)
+
+
+def _never_hands_over_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ways, "_is_due", lambda ways, row: False)
+
+
+def _anybody_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a holder hands over is taken for its origin's though its bytes were bent."""
+    monkeypatch.setattr(Seam, "open", lambda seam, raw: seam._kept[int.from_bytes(raw[:8], "big") - 1][0])
+    monkeypatch.setattr(HostileKeeping, "_hand_out_badly", _swaps_recipients)
+
+
+def _swaps_recipients(keeping: HostileKeeping) -> None:
+    broker = keeping._broker
+    for each in list(broker.disk.tables.held.values()):
+        if each.mail.kind == "receipt" and each.mail.recipient in broker.links:
+            told = replace(each.mail, content=[bytes(8) + n.to_bytes(8, "big") for n in range(1, broker.world.mails)])
+            broker.links[each.mail.recipient].send_live(broker.seam.keep(told))
+
+
 def _never_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link.LinkMachine, "ping_now", lambda machine, now: [])
 
@@ -183,6 +258,10 @@ def _never_pings(monkeypatch: pytest.MonkeyPatch) -> None:
         _both_links_stay,
         _the_first_link_stays_whoever_is_newer,
         _never_resends,
+        _custody_counts_as_a_receipt,
+        _reads_nothing_anew,
+        _never_hands_over_again,
+        _anybody_is_believed,
         _never_pings,
     ],
     ids=lambda plant: plant.__name__.strip("_"),

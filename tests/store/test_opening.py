@@ -134,7 +134,7 @@ async def test_a_migration_copies_the_store_first(tmp_path: Path) -> None:
     assert version(connection) == len(NEXT)
     connection.close()
     (copy,) = (tmp_path / "backups").iterdir()
-    assert (copy.name, _mode(copy)) == ("relay-20231114T221320.123Z-v1.db", 0o600)
+    assert (copy.name, _mode(copy)) == (f"relay-20231114T221320.123Z-v{len(MIGRATIONS)}.db", 0o600)
     assert _mode(copy.parent) == 0o700
     async with await Store.open(copy) as old:
         assert await old.one(COUNT_EVENTS) == 50
@@ -145,11 +145,11 @@ async def test_the_last_copies_are_kept(tmp_path: Path) -> None:
     await _filled(path)
     connection = connect(path)
     for now in range(1, KEPT_COPIES + 3):
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         migrate(connection, path, now=now * 1_000, migrations=(*MIGRATIONS, "SELECT 1;"))
     connection.close()
     kept = sorted(copy.name for copy in (tmp_path / "backups").iterdir())
-    assert kept == [f"relay-19700101T00000{second}.000Z-v1.db" for second in (3, 4, 5)]
+    assert kept == [f"relay-19700101T00000{second}.000Z-v{len(MIGRATIONS)}.db" for second in (3, 4, 5)]
 
 
 async def test_a_failing_migration_leaves_the_store_as_it_was(tmp_path: Path) -> None:

@@ -240,7 +240,8 @@ def test_old_spawns_go_with_all_that_hangs_on_them(tx: Tx) -> None:
         words.keep_tail(tx, spawn_id(number), 1, "tail")
         words.keep(tx, words.SignedWord(spawn_id(number), 1, 1, State.LOST, 0, b"s", b"b"))
     spawns.apply_snapshot(tx, word(1, 1, 1, State.LOST, since=10), 0)
-    assert spawns.purge_ended(tx, 10) == []
-    assert spawns.purge_ended(tx, 11) == [spawn_id(1)]
+    assert spawns.ended_before(tx, 10) == []
+    assert spawns.ended_before(tx, 11) == [spawn_id(1)]
+    spawns.forget(tx, [spawn_id(1)])
     for table in ("spawns", "attempts", "tails", "snapshots"):
         assert tx.execute(f"SELECT count(*) FROM {table}").fetchone() == (1,)

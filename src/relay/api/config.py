@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -21,6 +22,10 @@ MAX_BYTES = 256 * 1024
 DEFAULT_PORT = 7411
 LOG_LEVELS = ("debug", "info", "warning", "error")
 RESERVED_TABLES = ("dashboard", "notify")
+PEERS = "peers"
+TABLES = (*RESERVED_TABLES, PEERS)
+MOST_PEERS = 4_096
+MOST_ADDRESSES = 16
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
 
@@ -42,6 +47,10 @@ class Config:
         retention: seconds that ended spawns and their logs are kept.
         log_level: `debug`, `info`, `warning` or `error`.
         env: names of further environment variables that tasks inherit from the broker.
+        mdns: whether members on the local network are looked for, and this broker announced to them.
+        mdns_interfaces: addresses of the interfaces that this is done on; empty for all.
+        tailscale: whether `tailscale status` is asked where members are.
+        peers: by a member's name, addresses to dial it at, whatever else is known of it.
         dashboard, notify: reserved tables.
     """
 
@@ -54,6 +63,10 @@ class Config:
     retention: float = 30 * 86_400.0
     log_level: str = "info"
     env: tuple[str, ...] = ()
+    mdns: bool = True
+    mdns_interfaces: tuple[str, ...] = ()
+    tailscale: bool = True
+    peers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     dashboard: dict[str, Any] = field(default_factory=dict)
     notify: dict[str, Any] = field(default_factory=dict)
 
@@ -127,6 +140,26 @@ def _variables(value: object) -> tuple[str, ...]:
     return names
 
 
+def _interfaces(value: object) -> tuple[str, ...]:
+    texts = _list_of_texts(value)
+    for text in texts:
+        ipaddress.ip_address(text)
+    return texts
+
+
+def _peers(value: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict) or len(value) > MOST_PEERS:
+        raise ValueError("it is a table of names, each with a list of addresses")
+    return {_name(name): _dialled(addresses) for name, addresses in value.items()}
+
+
+def _dialled(value: object) -> tuple[str, ...]:
+    texts = _list_of_texts(value)
+    if len(texts) > MOST_ADDRESSES or not all(split_address(text)[1] for text in texts):
+        raise ValueError(f"it has at most {MOST_ADDRESSES} addresses, none with port 0")
+    return texts
+
+
 def _table(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("it is a table")
@@ -143,6 +176,10 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "retention": _duration,
     "log_level": _level,
     "env": _variables,
+    "mdns": _switch,
+    "mdns_interfaces": _interfaces,
+    "tailscale": _switch,
+    PEERS: _peers,
     **dict.fromkeys(RESERVED_TABLES, _table),
 }
 

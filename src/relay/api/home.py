@@ -20,8 +20,11 @@ MAX_SOCKET_PATH = 100
 def default_folder() -> str:
     """`RELAY_HOME`, else the platform's folder for a user's data (what `platformdirs` says, without its 19 ms)."""
     given = os.environ.get("RELAY_HOME")
-    if given:
-        return os.path.abspath(os.path.expanduser(given))
+    return os.path.abspath(os.path.expanduser(given)) if given else platform_folder()
+
+
+def platform_folder() -> str:
+    """The platform's folder for a user's data."""
     if sys.platform.startswith("linux"):
         data = os.environ.get("XDG_DATA_HOME", "").strip() or os.path.expanduser("~/.local/share")
         return os.path.join(data, "relay")

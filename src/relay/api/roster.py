@@ -28,6 +28,12 @@ class Member(NamedTuple):
     id: BrokerId
     name: str
     addresses: tuple[str, ...]
+    alias: str = ""
+
+    @property
+    def called(self) -> str:
+        """What it is called on this machine."""
+        return self.alias or self.name
 
 
 def _member(entry: object) -> Member | None:
@@ -35,7 +41,7 @@ def _member(entry: object) -> Member | None:
         return None
     addresses = entry.get("addresses", [])
     texts = tuple(str(each) for each in addresses) if isinstance(addresses, list) else ()
-    return Member(BrokerId(entry["id"]), str(entry.get("name", "")), texts)
+    return Member(BrokerId(entry["id"]), str(entry.get("name", "")), texts, str(entry.get("alias", "")))
 
 
 def _document(home: Home) -> dict[str, Any]:
@@ -76,7 +82,7 @@ def find(known: Iterable[Member], text: str) -> Member:
     """
     plain = text.replace("-", "").replace(" ", "").lower()
     everyone = list(known)
-    named = [member for member in everyone if member.name == text or member.id == plain]
+    named = [member for member in everyone if member.id == plain or text in (member.name, member.called)]
     matching = named or [m for m in everyone if len(plain) >= SHORTEST_PREFIX and m.id.startswith(plain)]
     if len(matching) == 1:
         return matching[0]
@@ -84,7 +90,7 @@ def find(known: Iterable[Member], text: str) -> Member:
 
 
 def _nobody(text: str, everyone: list[Member]) -> Misuse:
-    names = ", ".join(sorted(member.name for member in everyone)) or "none"
+    names = ", ".join(sorted(member.called for member in everyone)) or "none"
     return Misuse(
         f"no broker is called {text[:80]!r}",
         code=Code.UNKNOWN_BROKER,
@@ -94,7 +100,7 @@ def _nobody(text: str, everyone: list[Member]) -> Misuse:
 
 
 def _several(text: str, matching: list[Member]) -> Misuse:
-    candidates = ", ".join(f"{member.name} ({member.id[:12]})" for member in matching)
+    candidates = ", ".join(f"{member.called} ({member.id[:12]})" for member in matching)
     return Misuse(
         f"{text[:80]!r} names more than one broker",
         code=Code.AMBIGUOUS,

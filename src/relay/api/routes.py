@@ -89,6 +89,35 @@ def brokers() -> Call[list[shapes.Broker]]:
     return Call("brokers")
 
 
+def _broker(text: str) -> str:
+    """A broker as it stands in a path."""
+    if text and "/" not in text:
+        return quoted(text)
+    from relay.core.errors import Code, Misuse
+
+    raise Misuse(f"there is no broker {text[:80]!r}", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+
+
+def broker(ref: str) -> Call[shapes.BrokerShown]:
+    """Everything known of one member, by name or id prefix."""
+    return Call(f"brokers/{_broker(ref)}")
+
+
+def broker_ping(ref: str, operation: str | None = None) -> Call[shapes.BrokerPing]:
+    """One round trip over the link to a member."""
+    return Call(f"brokers/{_broker(ref)}/ping", _operation(operation))
+
+
+def broker_rename(ref: str, name: str, operation: str | None = None) -> Call[shapes.BrokerRenamed]:
+    """Call a member otherwise."""
+    return Call(f"brokers/{_broker(ref)}/rename", _operation(operation, name=name))
+
+
+def broker_forget(ref: str, operation: str | None = None) -> Call[shapes.BrokerForgotten]:
+    """Delete what is known of a member beside its membership."""
+    return Call(f"brokers/{_broker(ref)}/forget", _operation(operation))
+
+
 def spawns(everything: bool = False, broker: str | None = None, limit: int | None = None) -> Call[list[shapes.Spawn]]:
     """Spawns, newest first.
 
@@ -147,6 +176,28 @@ def queue() -> Call[list[shapes.Spawn]]:
 def outbox() -> Call[shapes.Outbox]:
     """Envelopes on their way."""
     return Call("outbox")
+
+
+def outbox_retry(
+    envelope: str | None, everything: bool = False, broker: str | None = None, operation: str | None = None
+) -> Call[shapes.OutboxDone]:
+    """Send dead letters again.
+
+    Args:
+        envelope: one, by the beginning of its id.
+        everything: or all of them.
+        broker: of these only those for this broker.
+    """
+    body = _operation(operation, id=envelope, all=everything, broker=broker)
+    return Call("outbox/retry", body)
+
+
+def outbox_drop(
+    envelope: str | None, everything: bool = False, broker: str | None = None, operation: str | None = None
+) -> Call[shapes.OutboxDone]:
+    """Take an envelope out of the outbox, or all dead letters; arguments as for `outbox_retry`."""
+    body = _operation(operation, id=envelope, all=everything, broker=broker)
+    return Call("outbox/drop", body)
 
 
 def audit(limit: int | None = None) -> Call[list[shapes.AuditEntry]]:

@@ -49,6 +49,18 @@ TEMPLATE = """\
 # Names of environment variables that tasks inherit besides the basic ones (PATH, HOME, LANG and the like).
 # env = ["EDITOR"]
 
+# Whether members on the local network are looked for by mDNS, and this broker announced there, without any name.
+# mdns = true
+
+# Addresses of the interfaces this is done on. Without this: all of them.
+# mdns_interfaces = ["192.168.1.5"]
+
+# Whether `tailscale status` is asked where members are, on machines that have it.
+# tailscale = true
+
+# Where a member may be dialled, whatever else is known of it: relay config set peers.NAME HOST:PORT
+# peers = { vps = ["vps.example.net:7411"] }
+
 # [dashboard] and [notify] are reserved.
 """
 
@@ -56,7 +68,7 @@ TEMPLATE = """\
 def shown(home: Home) -> dict[str, Any]:
     """Every setting as it holds now, the reserved tables only where they say something."""
     values = dataclasses.asdict(config.load(home))
-    return {key: value for key, value in values.items() if key not in config.RESERVED_TABLES or value}
+    return {key: value for key, value in values.items() if key not in config.TABLES or value}
 
 
 def get(home: Home, key: str) -> object:
@@ -66,7 +78,8 @@ def get(home: Home, key: str) -> object:
         Misuse: there is no such setting.
     """
     value: object = dataclasses.asdict(config.load(home))
-    for part in key.split("."):
+    table, _, inner = key.partition(".")
+    for part in (table, inner) if inner else (table,):
         if not isinstance(value, dict) or part not in value:
             raise Misuse(f"there is no setting {key!r}", hint="relay config list")
         value = value[part]
@@ -75,7 +88,7 @@ def get(home: Home, key: str) -> object:
 
 def _value(key: str, words: Sequence[str]) -> object:
     """What was typed, as TOML: a list's words, a number or switch, else a text."""
-    if key in ("listen", "env"):
+    if key in ("listen", "env", "mdns_interfaces") or key.startswith(f"{config.PEERS}."):
         return [part for word in words for part in word.split(",") if part]
     text = " ".join(words)
     try:
@@ -91,7 +104,7 @@ def set_value(home: Home, key: str, words: Sequence[str]) -> object:
         Misuse: there is no such setting, or it cannot be that.
     """
     table, _, inner = key.partition(".")
-    if table not in config.CHECKS or bool(inner) != (table in config.RESERVED_TABLES):
+    if table not in config.CHECKS or bool(inner) != (table in config.TABLES):
         raise Misuse(f"there is no setting {key!r}", hint="relay config list")
     text = config.read(home) or TEMPLATE
     changed = _changed(text, table, inner, _value(key, words))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from websockets.exceptions import ConnectionClosed
@@ -115,6 +116,38 @@ class Admitting:
                 why="this broker listens on no address that another machine could reach",
                 hint="relay config set listen HOST:7411; then relay down; relay up",
             )
+
+    @property
+    def may_admit(self) -> bool:
+        """Whether this broker signs the roster."""
+        return self._identity.id == self._workspace.root
+
+    async def rename(self, broker: ids.BrokerId, name: str) -> None:
+        """Admit a member anew under another name: so every machine calls it.
+
+        Raises:
+            Refused: this broker does not sign the roster.
+            LocalFault: the roster cannot be extended.
+        """
+        async with self._one_at_a_time:
+            if not self.may_admit:
+                raise self._not_a_signer("may not change this name", f"relay broker rename {broker[:8]} {name}")
+            member = self._members.roster.members[broker]
+            if member.name != name:
+                await self._journal.commit(lambda entry: self._admit_anew(entry, replace(member, name=name)))
+
+    def _admit_anew(self, entry: Entry, member: Member) -> None:
+        statement = admit(self._identity, self._workspace, self._members.roster, member, entry.now)
+        self._keeper.add(entry, [statement])
+        self._auditor.write(entry, Decision("local", "rename", detail=f"{ids.grouped(member.id)} is {member.name}"))
+
+    def _not_a_signer(self, what: str, command: str) -> Refused:
+        return Refused(
+            f"this broker {what}",
+            code=Code.NOT_A_SIGNER,
+            why="only the broker that created the workspace signs names and admissions",
+            hint=f"on {self._members.name(self._workspace.root)}: {command}",
+        )
 
     async def pair(self, connection: ServerConnection) -> None:
         """Answer one joiner and hang up."""

@@ -9,8 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
 from relay.broker.auditor import Auditor
+from relay.broker.envelopes import Envelopes
 from relay.broker.gate import Grants
 from relay.broker.hub import Hub
 from relay.broker.logs import LocalLogs, LogClient
@@ -65,6 +67,7 @@ class Broker:
     mesh: Mesh
     hub: Hub
     views: Views
+    envelopes: Envelopes
     requests: Requests
     supervisor: Supervisor
     agents: Agents
@@ -78,6 +81,7 @@ class Broker:
     trust_changed: Callable[[], Any]
     keep_identity: Callable[[], Any]
     checks: Callable[[], Any]
+    acquaintances: Acquaintances
 
     # what it is
 
@@ -94,6 +98,7 @@ class Broker:
             "listen": list(self.facts.listen()),
             "workspace": self.workspace_json(),
             "links": len(self.mesh.up),
+            "brokers": self.views.presence_counts(),
             "outbox": {"envelopes": totals.envelopes, "bytes": totals.bytes, "oldest": rfc3339(totals.oldest)},
             "tasks": {
                 "running": sum(counts.get(state, 0) for state in IN_HAND),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from relay.api.home import Home
 from relay.broker.dialler import Dialler
 from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.core.errors import LocalFault
+from relay.spawn.agents.probing import examine, sight
 from relay.spawn.agents.registry import Agents
 from relay.store.engine import Store
 from relay.store.query import SQLITE_VERSION
@@ -52,7 +55,7 @@ def _modes(home: Path) -> list[dict[str, Any]]:
 
 
 class Checkup:
-    """Looks at one broker."""
+    """Looks at one broker. `allowed` is `env` of config.toml: what its tasks inherit."""
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Checkup:
         dialler: Dialler,
         grants: Grants,
         agents: Agents,
+        allowed: tuple[str, ...],
     ) -> None:
         self._home = home
         self._store = store
@@ -71,6 +75,7 @@ class Checkup:
         self._dialler = dialler
         self._grants = grants
         self._agents = agents
+        self._allowed = allowed
 
     async def run(self) -> list[dict[str, Any]]:
         """Every finding."""
@@ -78,7 +83,7 @@ class Checkup:
         mend = "relay down; restore relay.db from backups/"
         store = check("store", not problems, "; ".join(problems) or "intact", mend)
         found = [store, _sqlite(), _disk(self._home), *_modes(self._home)]
-        return [*found, *self._files(), *self._agents_found(), *self._links()]
+        return [*found, *self._files(), *await self._agents_found(), *self._links()]
 
     def _files(self) -> list[dict[str, Any]]:
         try:
@@ -86,20 +91,18 @@ class Checkup:
         except LocalFault as fault:
             return [check("trust.toml", False, f"{fault.message}: {fault.why}", fault.hint)]
 
-    def _agents_found(self) -> list[dict[str, Any]]:
-        path = os.environ.get("PATH", os.defpath)
-        found = shutil.which("claude", path=path)
+    async def _agents_found(self) -> list[dict[str, Any]]:
         fault = self._agents.fault()
         told = f"{fault.message}: {fault.why}" if fault else ", ".join(self._agents.names())
-        return [
-            check("agents", fault is None, told, fault.hint if fault else ""),
-            check("claude", True, found or "not installed on this machine; spawns of it fail here with missing_binary"),
-        ]
+        seen = sight(Home(self._home), os.environ, self._allowed, is_broker=True)
+        known = check("agents", fault is None, told, fault.hint if fault else "")
+        return [known, *await asyncio.to_thread(examine, self._agents, seen)]
 
     def _links(self) -> list[dict[str, Any]]:
         return [self._link(member.id, member.name) for member in self._members.others]
 
     def _link(self, peer: Any, name: str) -> dict[str, Any]:
         linked = self._mesh.is_linked(peer)
-        trouble = self._dialler.troubles.get(peer, "no address of it is known, or it was not tried yet")
+        unknown = "no address of it is known, or it was not tried yet"
+        trouble = self._mesh.turned_down.get(peer) or self._dialler.troubles.get(peer, unknown)
         return check(f"link to {name}", linked, "up" if linked else trouble, f"on {name}: relay status")

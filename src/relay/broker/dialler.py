@@ -1,4 +1,8 @@
-"""The dialler: keeps trying to reach every member that is not linked, with backoff, at once when told to."""
+"""The dialler: keeps trying to reach every member that is not linked, with backoff, at once when told to.
+
+A link that was lost is dialled again at once. One that the other side turned away (it speaks another protocol, or
+another machine shows this identity and takes the place) is not: there the backoff grows, whoever dialled.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,12 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 
 from relay.broker.carrier import Carrier
+from relay.broker.racing import MAX_ATTEMPTS, first
 from relay.core import ids
 from relay.core.backoff import Backoff
 from relay.core.errors import RelayError
@@ -16,6 +23,16 @@ from relay.core.ids import BrokerId
 
 Dial = Callable[[str, BrokerId], Awaitable[Carrier]]
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Way:
+    """The dialling of one member."""
+
+    backoff: Backoff = field(default_factory=Backoff)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    at_once: bool = True
+    next_dial: float | None = None
 
 
 class Dialler:
@@ -40,7 +57,8 @@ class Dialler:
         self._is_linked = is_linked
         self._carry = carry
         self._tasks: dict[BrokerId, asyncio.Task[None]] = {}
-        self._pokes: dict[BrokerId, asyncio.Event] = {}
+        self._ways: dict[BrokerId, _Way] = {}
+        self._attempts = asyncio.Semaphore(MAX_ATTEMPTS)
         self.troubles: dict[BrokerId, str] = {}
 
     def use(self, members: Iterable[BrokerId]) -> None:
@@ -48,45 +66,71 @@ class Dialler:
         wanted = set(members)
         for peer in set(self._tasks) - wanted:
             self._tasks.pop(peer).cancel()
-            self._pokes.pop(peer).set()
+            self._ways.pop(peer).changed.set()
         for peer in wanted - set(self._tasks):
-            self._pokes[peer] = asyncio.Event()
-            self._tasks[peer] = asyncio.get_running_loop().create_task(self._keep(peer, self._pokes[peer]))
+            self._ways[peer] = _Way()
+            self._tasks[peer] = asyncio.get_running_loop().create_task(self._keep(peer, self._ways[peer]))
 
     def poke(self, peer: BrokerId | None = None) -> None:
         """Something changed: try at once. None means everybody."""
-        for each in [peer] if peer is not None else list(self._pokes):
-            if each in self._pokes:
-                self._pokes[each].set()
+        for each in [peer] if peer is not None else list(self._ways):
+            if each in self._ways:
+                self._ways[each].at_once = True
+                self._ways[each].changed.set()
 
-    async def _keep(self, peer: BrokerId, poke: asyncio.Event) -> None:
-        backoff = Backoff()
+    def link_changed(self, peer: BrokerId, *, at_once: bool) -> None:
+        """A link to a member came up or ended; `at_once` where it was lost and is to be dialled anew without a wait."""
+        if at_once:
+            self.poke(peer)
+        elif peer in self._ways:
+            self._ways[peer].changed.set()
+
+    def next_dial(self, peer: BrokerId) -> float | None:
+        """In how many seconds a member is dialled next; None where it is being dialled, linked, or no member."""
+        way = self._ways.get(peer)
+        if way is None or way.next_dial is None:
+            return None
+        return max(way.next_dial - time.monotonic(), 0.0)
+
+    async def _keep(self, peer: BrokerId, way: _Way) -> None:
         # not for ever: a link's task group that fails while it is cancelled tells of the failure only
-        while self._pokes.get(peer) is poke:
-            poke.clear()
+        while self._ways.get(peer) is way:
             if self._is_linked(peer):
-                await poke.wait()
-                backoff.reset()
+                way.changed.clear()
+                await way.changed.wait()
                 continue
-            if await self._try(peer):
-                backoff.reset()
-            with contextlib.suppress(TimeoutError):
-                # jitter needs no secrecy; and not wait_for, which before Python 3.12 may swallow a cancellation
-                async with asyncio.timeout(backoff.wait(random.random()) / 1000):
-                    await poke.wait()
-                backoff.reset()
+            if not way.at_once:
+                await self._pause(peer, way)
+            if way.at_once:
+                way.backoff.reset()
+                way.at_once = False
+            if not self._is_linked(peer):
+                await self._try(peer, way)
 
-    async def _try(self, peer: BrokerId) -> bool:
-        for address in await self._addresses(peer):
-            try:
-                carrier = await self._dial(address, peer)
-            except RelayError as error:
-                self._note(peer, f"{address}: {error.why or error.message}")
-                continue
+    async def _pause(self, peer: BrokerId, way: _Way) -> None:
+        # jitter needs no secrecy; and not wait_for, which before Python 3.12 may swallow a cancellation
+        seconds = way.backoff.wait(random.random()) / 1000
+        way.next_dial = time.monotonic() + seconds
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not way.at_once and not self._is_linked(peer) and self._ways.get(peer) is way:
+                    way.changed.clear()
+                    await way.changed.wait()
+        way.next_dial = None
+
+    async def _try(self, peer: BrokerId, way: _Way) -> None:
+        async def attempt(address: str) -> Carrier:
+            async with self._attempts:
+                return await self._dial(address, peer)
+
+        def failed(address: str, error: RelayError) -> None:
+            self._note(peer, f"{address}: {error.why or error.message}")
+
+        way.changed.clear()
+        carrier = await first(attempt, list(await self._addresses(peer)), failed, way.changed)
+        if carrier is not None:
             self.troubles.pop(peer, None)
             await self._carry(carrier)
-            return True
-        return False
 
     def _note(self, peer: BrokerId, trouble: str) -> None:
         if self.troubles.get(peer) != trouble:
@@ -95,9 +139,9 @@ class Dialler:
 
     async def close(self) -> None:
         """Stop dialling."""
-        pokes, self._pokes = self._pokes, {}
+        ways, self._ways = self._ways, {}
         for task in self._tasks.values():
             task.cancel()
-        for poke in pokes.values():
-            poke.set()
+        for way in ways.values():
+            way.changed.set()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

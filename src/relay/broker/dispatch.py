@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from relay.broker.auditor import REFUSED, Auditor, Decision, refusal
 from relay.broker.gate import Gate
 from relay.broker.inbox import Act, Opened
@@ -30,11 +32,19 @@ class Dispatch:
         auditor: the audit log.
         ledger: this broker's word on its spawns.
         supervisor: runs them.
+        may_expire: whether the clocks of linked peers let anything be called expired.
     """
 
     def __init__(
-        self, members: Members, gate: Gate, auditor: Auditor, ledger: Ledger, supervisor: Supervisor
+        self,
+        members: Members,
+        gate: Gate,
+        auditor: Auditor,
+        ledger: Ledger,
+        supervisor: Supervisor,
+        may_expire: Callable[[], bool],
     ) -> None:
+        self._may_expire = may_expire
         self._members = members
         self._gate = gate
         self._auditor = auditor
@@ -83,7 +93,7 @@ class Dispatch:
     def _admit(self, entry: Entry, row: SpawnRow, origin: BrokerId) -> None:
         if words.is_buried(entry.tx, origin, row.id):
             self._ledger.step(entry, row, Step(State.CANCELLED, "stopped by its origin before it came"))
-        elif row.expires <= entry.now:
+        elif row.expires <= entry.now and self._may_expire():
             self._ledger.step(entry, row, Step(State.EXPIRED, "it came after its time to live"))
         else:
             self._supervisor.admit(entry, row)

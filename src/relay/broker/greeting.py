@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from relay.broker.members import Members
@@ -100,6 +100,7 @@ class Greeter:
             seen_of_you=seen.counter if seen else 0,
             addresses=self._addresses(),
             clock_ms=self._clock(),
+            seen_nonce_of_you=seen.nonce if seen else None,
         )
         return sign_hello(self._identity, hello)
 
@@ -107,10 +108,10 @@ class Greeter:
         """The verified hello of a member, bound to this connection.
 
         Raises:
-            PeerFault: `bad_hello`, or `not_a_member`.
+            PeerFault: `bad_hello`, `protocol_version`, or `not_a_member`.
         """
         hello = verify_hello(raw, peer_public, self.binding(peer_public, dialled))
-        common_version(PROTOCOL_VERSIONS, hello.versions)
+        self._require_common_version(hello)
         if self._members.keys(hello.id) is None:
             raise PeerFault(
                 f"{hello.name} {ids.short(hello.id)} is not on the roster of this workspace",
@@ -121,9 +122,25 @@ class Greeter:
         judgement = judge_incarnation(self._seen.get(hello.id), new)
         if judgement is Judgement.NEWER:
             self._seen[hello.id] = new
-        if is_behind(self._incarnation.counter, hello.seen_of_you):
+        if is_behind(self._incarnation, hello.seen_of_you, hello.seen_nonce_of_you):
             self.seen_of_us = max(self.seen_of_us, hello.seen_of_you)
         return Greeted(hello.id, hello, judgement)
+
+    def _require_common_version(self, hello: Hello) -> None:
+        ours, theirs = PROTOCOL_VERSIONS, hello.versions
+        try:
+            common_version(ours, theirs)
+        except PeerFault as fault:
+            older = hello.name if max(theirs) < max(ours) else self._members.own_name
+            why = (
+                f"{hello.name} speaks protocol {_listed(theirs)}, {self._members.own_name} {_listed(ours)}:"
+                f" upgrade relay on {older}"
+            )
+            raise PeerFault("no link", code=Code.PROTOCOL_VERSION, why=why) from fault
+
+
+def _listed(versions: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(versions)))
 
 
 def fresh_incarnation(counter: int) -> Incarnation:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from relay.broker import handing
+from relay.broker.handing import Handing
 from relay.broker.requests import Requests
+from relay.broker.tidying import Tidying
 from relay.core.errors import LocalFault
 from relay.spawn.supervisor import Supervisor
-from relay.store import events, inbox, invites, operations, words
 from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
 from relay.store.spawn_rows import UNSENT_EXPIRED
@@ -18,9 +20,6 @@ from relay.store.spawn_rows import UNSENT_EXPIRED
 LOOK_EVERY_S = 1.0
 LATE_S = 5.0
 SWEEP_EVERY_S = 60.0
-SKEW_MS = 10 * 60_000
-KEEP_OPERATIONS_MS = 31 * 86_400_000
-KEEP_EVENTS = 100_000
 _log = logging.getLogger(__name__)
 
 
@@ -32,8 +31,10 @@ class Housekeeping:
         requests: ends what was never sent.
         supervisor: ends what was never started.
         reserve: held again when there is room.
+        hands: looks after what others keep for this broker.
         woke: called when the machine slept or the clock jumped.
         may_expire: whether the clocks of linked peers let anything be called expired.
+        tidying: seals again, and forgets what is over.
     """
 
     def __init__(
@@ -42,19 +43,25 @@ class Housekeeping:
         requests: Requests,
         supervisor: Supervisor,
         reserve: Reserve,
+        hands: Handing,
         woke: Callable[[], None],
         may_expire: Callable[[], bool],
+        tidying: Tidying,
     ) -> None:
         self._journal = journal
         self._requests = requests
         self._supervisor = supervisor
         self._reserve = reserve
+        self._handing = hands
         self._woke = woke
         self._may_expire = may_expire
+        self._tidying = tidying
 
     async def run(self) -> None:
         """For ever."""
-        swept = time.monotonic()
+        # what came due while this broker was off
+        await self._guarded(self._tidying.seal_again(self._journal))
+        swept = looked = time.monotonic()
         while True:
             wall, mono = time.time(), time.monotonic()
             await asyncio.sleep(LOOK_EVERY_S)
@@ -62,15 +69,31 @@ class Housekeeping:
             if abs(time.time() - wall - passed) > LATE_S or passed > LOOK_EVERY_S + LATE_S:
                 _log.info("the machine slept, or its clock was set: every link is checked")
                 self._woke()
+            if time.monotonic() - looked >= handing.EVERY_S:
+                looked = time.monotonic()
+                await self._hand_over()
             if time.monotonic() - swept >= SWEEP_EVERY_S:
                 swept = time.monotonic()
                 await self._sweep()
 
+    async def _hand_over(self) -> None:
+        try:
+            await self._handing.look()
+        except LocalFault as fault:
+            _log.error("what holders keep was not looked after: %s: %s", fault.message, fault.why)
+
     async def _sweep(self) -> None:
         await asyncio.to_thread(self._reserve.hold)
+        await self._guarded(self._tidy())
+
+    async def _tidy(self) -> None:
+        await self._journal.commit(self._expire)
+        await self._tidying.seal_again(self._journal)
+        await self._tidying.forget(self._journal, may_expire=self._may_expire())
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
         try:
-            await self._journal.commit(self._expire)
-            await self._journal.commit(self._forget)
+            await work
         except LocalFault as fault:
             _log.error("tidying was put off: %s: %s", fault.message, fault.why)
 
@@ -79,11 +102,3 @@ class Housekeeping:
             for row in UNSENT_EXPIRED.all(entry.tx, now=entry.now):
                 self._requests.expire(entry, row)
             self._supervisor.expire(entry)
-
-    def _forget(self, entry: Entry) -> None:
-        if self._may_expire():
-            inbox.purge(entry.tx, entry.now - SKEW_MS)
-            invites.purge(entry.tx, entry.now - SKEW_MS)
-            words.purge_tombstones(entry.tx, entry.now - SKEW_MS)
-        operations.purge(entry.tx, entry.now - KEEP_OPERATIONS_MS)
-        events.purge(entry.tx, KEEP_EVENTS)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.broker.members import Members
+from relay.broker.poison import Poison, trouble_of_ours
 from relay.core import ids
 from relay.core.envelope import Body, Envelope, Header, unpack_envelope
 from relay.core.errors import Code, LocalFault, PeerFault, RelayError
@@ -20,11 +21,11 @@ from relay.core.kinds import KINDS, Kind
 from relay.store import inbox
 from relay.store.inbox import Taken
 from relay.store.journal import Entry, Journal
-from relay.store.query import DatabaseFault
 from relay.trust.identity import Identity
 from relay.trust.sealing import open_body, verify
 
-MAX_POISON = 5
+# the longest time to live is 30 days; two more for clocks: what lives longer would keep its dedupe rows for as long
+MAX_LIFE_MS = 32 * 86_400_000
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +49,8 @@ Hear = Callable[[Opened], None]
 """What a kind that is not durable does, on the loop."""
 Answer = Callable[[BrokerId, Kind, dict[str, Any]], object]
 """Sends a kind that is not durable."""
+Ration = Callable[[Opened], RelayError | None]
+"""Why an envelope is over its origin's ration, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Inbox:
         acts: by durable kind.
         hears: by other kind.
         may_expire: False while the clocks of linked peers are too far off to expire anything.
+        ration: refuses, before anything is stored, what is over its origin's ration.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Inbox:
         acts: dict[Kind, Act],
         hears: dict[Kind, Hear],
         may_expire: Callable[[], bool],
+        ration: Ration = lambda each: None,
     ) -> None:
         self._identity = identity
         self._members = members
@@ -86,25 +91,47 @@ class Inbox:
         self._acts = acts
         self._hears = hears
         self._may_expire = may_expire
-        self._poison: dict[bytes, int] = {}
+        self._ration = ration
+        self.poison = Poison(journal.store)
         self.is_open = True
 
-    async def take(self, raws: Sequence[bytes]) -> None:
+    async def take(self, raws: Sequence[bytes], giver: BrokerId) -> list[bytes]:
         """Take envelopes in, in their order; returns when their effects are durable and their receipts are under way.
+
+        Args:
+            raws: the envelopes.
+            giver: who handed them over: their origin, or one that kept them for this broker.
+
+        Returns:
+            The ids of those that the giver kept, and need not keep any more.
 
         Raises:
             PeerFault: one of them is malformed or forged: whoever handed it over breaks the protocol.
             LocalFault: the store could not commit; nothing was taken in.
         """
-        opened = [each for raw in raws if (each := self._opened(raw)) is not None]
-        durable = [each for each in opened if KINDS[each.kind].durable]
+        done: list[Header] = []
+        opened = [each for raw in raws if (each := self._opened(unpack_envelope(raw), giver, done)) is not None]
+        durable = [each for each in opened if KINDS[each.kind].durable and self._is_within_ration(each, done)]
         for each in opened:
             if not KINDS[each.kind].durable:
                 self._hears[each.kind](each)
-        if durable and self.is_open:
-            await self._take_durable(durable)
+                if KINDS[each.kind].holdable:
+                    done.append(each.header)
+        if durable:
+            await self._take_if_open(durable, done)
+        return [header.id for header in done if header.origin != giver]
 
-    async def _take_durable(self, durable: list[Opened]) -> None:
+    async def _take_if_open(self, durable: list[Opened], done: list[Header]) -> None:
+        if not self.is_open:
+            self._put_off(durable, Code.INTAKE_STOPPED)
+            return
+        try:
+            await self._take_durable(durable, done)
+        except LocalFault as fault:
+            self._put_off(durable, fault.code)
+            raise
+
+    async def _take_durable(self, durable: list[Opened], done: list[Header]) -> None:
         verdicts = await self._journal.commit(lambda entry: self._act_all(entry, durable))
         receipts: dict[BrokerId, list[bytes]] = {}
         for each, verdict in zip(durable, verdicts, strict=True):
@@ -112,13 +139,49 @@ class Inbox:
                 receipts.setdefault(each.header.origin, []).append(each.header.id)
             elif verdict.nack is not None:
                 self._refuse(each.header, verdict.nack)
+            if verdict.receipt or verdict.nack is not None:
+                done.append(each.header)
         for origin, taken in receipts.items():
             self._answer(origin, Kind.RECEIPT, {"ids": taken})
 
+    def _put_off(self, durable: list[Opened], code: Code) -> None:
+        """Tell the origins that nothing is taken in now: it is not refused, and comes again."""
+        origins: dict[BrokerId, list[bytes]] = {}
+        for each in durable:
+            origins.setdefault(each.header.origin, []).append(each.header.id)
+        for origin, put_off in origins.items():
+            self._answer(origin, Kind.NOTICE, {"ids": put_off, "code": str(code)})
+
     # before the transaction
 
-    def _opened(self, raw: bytes) -> Opened | None:
-        envelope = unpack_envelope(raw)
+    def _is_within_ration(self, each: Opened, done: list[Header]) -> bool:
+        error = self._ration(each)
+        if error is not None:
+            self._answer_nack(each.header, error)
+            done.append(each.header)
+        return error is None
+
+    def _opened(self, envelope: Envelope, giver: BrokerId, done: list[Header]) -> Opened | None:
+        header = envelope.header
+        try:
+            self._check(envelope)
+        except PeerFault as fault:
+            if header.origin == giver:
+                raise
+            # a holder's fault, or its ignorance of who was put out: it is told to keep this no longer, and that is all
+            name = self._members.name(giver)
+            _log.warning("%s handed over what is no envelope of %s: %s", name, ids.short(header.origin), fault.why)
+            done.append(header)
+            return None
+        try:
+            return self._understood(envelope, open_body(self._identity, envelope))
+        except PeerFault as fault:
+            # signed by its origin: a fault of the origin's, not of whoever handed it over
+            self._refuse(header, fault)
+            done.append(header)
+            return None
+
+    def _check(self, envelope: Envelope) -> None:
         header = envelope.header
         keys = self._members.keys(header.origin)
         if keys is None or header.recipient != self._identity.id:
@@ -128,17 +191,12 @@ class Inbox:
                 why="it is from a stranger, or for somebody else",
             )
         verify(envelope, keys.public)
-        try:
-            return self._understood(envelope, open_body(self._identity, envelope))
-        except PeerFault as fault:
-            # signed by its origin: a fault of the origin's, not of whoever handed it over
-            self._refuse(header, fault)
-            return None
 
     def _understood(self, envelope: Envelope, body: Body) -> Opened:
         name = envelope.header.kind
         if name not in Kind._value2member_map_:
-            raise PeerFault("an envelope was refused", code=Code.UNKNOWN_KIND, why=f"unknown kind {name}")
+            why = f"this broker does not know the kind {name!r}: it runs an older version of Relay than its sender"
+            raise PeerFault("an envelope was refused", code=Code.UNKNOWN_KIND, why=why)
         kind = Kind(name)
         if missing := KINDS[kind].keys - body.content.keys():
             raise PeerFault("an envelope was refused", why=f"{kind} without {sorted(missing)[0]}")
@@ -147,9 +205,13 @@ class Inbox:
         return Opened(envelope, kind, body)
 
     def _refuse(self, header: Header, error: RelayError) -> None:
-        if header.kind in (Kind.NACK, Kind.RECEIPT):
+        if header.kind in (Kind.NACK, Kind.NOTICE, Kind.RECEIPT):
             return
         _log.warning("%s from %s refused: %s", header.kind, ids.short(header.origin), error.why or error.message)
+        self.poison.refused(header, error, self._journal.clock())
+        self._answer_nack(header, error)
+
+    def _answer_nack(self, header: Header, error: RelayError) -> None:
         why = (error.why or error.message)[:500]
         self._answer(header.origin, Kind.NACK, {"id": header.id, "code": str(error.code), "why": why})
 
@@ -163,9 +225,9 @@ class Inbox:
         entry.tx.execute("SAVEPOINT batch")
         try:
             verdicts = [self._acted(entry, each) for each in durable]
-        except (DatabaseFault, LocalFault):
-            raise
-        except Exception:
+        except Exception as error:
+            if (trouble := trouble_of_ours(error)) is not None:
+                raise trouble from error
             entry.tx.execute("ROLLBACK TO batch")
             entry.forget_since(mark)
             verdicts = [self._act(entry, each) for each in durable]
@@ -177,13 +239,13 @@ class Inbox:
         entry.tx.execute("SAVEPOINT envelope")
         try:
             verdict = self._acted(entry, each)
-        except (DatabaseFault, LocalFault):
-            # this machine's trouble, which passes: nothing is taken in, and nothing is refused for good
-            raise
         except Exception as error:
+            if (trouble := trouble_of_ours(error)) is not None:
+                # it passes: nothing is taken in, and nothing is refused for good
+                raise trouble from error
             entry.tx.execute("ROLLBACK TO envelope")
             entry.forget_since(mark)
-            verdict = self._poisoned(each.header, error)
+            verdict = self._failed(entry, each.header, error)
         entry.tx.execute("RELEASE envelope")
         return verdict
 
@@ -196,19 +258,14 @@ class Inbox:
             raise PeerFault("an envelope was refused", code=Code.REPLAYED, why="its id was used with other bytes")
         if taken is Taken.STALE or (header.expires <= entry.now and self._may_expire()):
             raise PeerFault("an envelope was refused", code=Code.EXPIRED, why="it has expired")
+        if header.expires > entry.now + MAX_LIFE_MS and self._may_expire():
+            raise PeerFault("an envelope was refused", why="it expires more than 32 days from now")
+        self.poison.taken(entry, header)
         if inbox.first_effect(entry.tx, header.origin, f"{each.kind}/{each.body.operation}", header.expires):
             self._acts[each.kind](entry, each)
         return _Verdict(receipt=True)
 
-    def _poisoned(self, header: Header, error: Exception) -> _Verdict:
+    def _failed(self, entry: Entry, header: Header, error: Exception) -> _Verdict:
         if isinstance(error, RelayError):
             return _Verdict(receipt=False, nack=error)
-        _log.error("%s from %s failed", header.kind, ids.short(header.origin), exc_info=error)
-        tries = self._poison.pop(header.id, 0) + 1
-        if tries >= MAX_POISON:
-            fault = PeerFault("an envelope was refused", why=f"it failed here {tries} times: {type(error).__name__}")
-            return _Verdict(receipt=False, nack=fault)
-        if len(self._poison) > 10_000:
-            self._poison.clear()
-        self._poison[header.id] = tries
-        return _Verdict(receipt=False)
+        return _Verdict(receipt=False, nack=self.poison.failed(entry, header, error))

@@ -10,46 +10,43 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
 
+from relay.broker.arrivals import Arrivals
 from relay.broker.carrier import Carrier, CarrierClosed
 from relay.broker.greeting import Greeted, Greeter
+from relay.broker.host import Host, Load
+from relay.broker.live import LiveQueue, Wrap
 from relay.core import ids
-from relay.core.delivery import Outgoing, Window
-from relay.core.errors import PeerFault, RelayError
-from relay.core.frames import MAX_BATCH, MAX_BATCH_BYTES, Batch, Bye, HelloFrame, pack_frame, unpack_frame
+from relay.core.errors import Code, PeerFault, RelayError
+from relay.core.frames import Batch, Bye, Frame, HelloFrame, Hold, pack_frame, unpack_frame
+from relay.core.hello import Judgement
 from relay.core.ids import BrokerId
-from relay.core.link import Claim, Close, Effect, Granted, Greet, LinkMachine, LinkState, RoundTrip, Send, Take
+from relay.core.link import (
+    Answered,
+    Claim,
+    Close,
+    Effect,
+    Forget,
+    Granted,
+    Greet,
+    Keep,
+    LinkMachine,
+    LinkState,
+    PassOn,
+    RoundTrip,
+    Send,
+    Take,
+)
 
-MAX_LIVE = 2_000
-ROOM_LIVE = 64
 CLOSE_WITHIN = 2.0
+REPLACED = "replaced"
+TWO_MACHINES = "two machines show this identity"
 _log = logging.getLogger(__name__)
 
 
 def monotonic_ms() -> int:
     """The clock of links: milliseconds that only grow."""
     return time.monotonic_ns() // 1_000_000
-
-
-class Host(Protocol):
-    """What a link needs of the mesh around it."""
-
-    def settle(self, link: Link) -> bool:
-        """Whether this newly greeted link may live; another of the same pair gives way or stays."""
-
-    async def take(self, link: Link, envelopes: Sequence[bytes]) -> None:
-        """Take envelopes in; returns when they were dealt with."""
-
-    def window(self, peer: BrokerId) -> Window:
-        """What is on its way to that peer."""
-
-    async def refill(self, peer: BrokerId) -> None:
-        """Read more of the outbox into the window."""
-
-    async def mark_tried(self, peer: BrokerId, rows: Sequence[Outgoing]) -> list[Outgoing]:
-        """Make it durable that these rows may have been sent; those that still may be."""
 
 
 class Link:
@@ -68,14 +65,14 @@ class Link:
         self.greeted: Greeted | None = None
         self.since = time.time_ns() // 1_000_000
         self.ended = asyncio.Event()
+        self.answered = asyncio.Event()  # the next answer to a ping; another one after it
         self.reason = ""
         self._greeter = greeter
         self._host = host
-        self._live: deque[bytes] = deque()
+        self._live = LiveQueue()
         self._more = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._taking: set[asyncio.Task[None]] = set()
+        self._arrivals = Arrivals(host, self.peer, self._say, self.close, self._dealt_with)
+        self._farewells: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._control: deque[bytes] = deque()
         self._stop = asyncio.Event()
@@ -92,6 +89,11 @@ class Link:
         own = self.carrier.dialled
         dialler = self._greeter.binding(self.carrier.peer_public, own).dialler
         return Claim(self.greeted.hello.incarnation, ids.digest_of(dialler))
+
+    @property
+    def is_clone(self) -> bool:
+        """Whether the hello was of a second machine with this identity."""
+        return self.greeted is not None and self.greeted.judgement is Judgement.CLONED
 
     @property
     def is_up(self) -> bool:
@@ -122,16 +124,22 @@ class Link:
         self.machine.state = LinkState.CLOSED
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._taking:
+        self._arrivals.cancel()
+        for task in self._farewells:
             task.cancel()
-        self._room.set()
+        self._live.over()
         self.ended.set()
+        self._tell_answered()
 
     async def let_go(self) -> None:
         """Close the connection of a link that has ended; with a silent other side that takes 2 s."""
         with contextlib.suppress(TimeoutError, CarrierClosed):
             async with asyncio.timeout(CLOSE_WITHIN):
                 await self.carrier.close()
+
+    def _tell_answered(self) -> None:
+        answered, self.answered = self.answered, asyncio.Event()
+        answered.set()
 
     async def _end_when_told(self) -> None:
         await self._stop.wait()
@@ -155,8 +163,8 @@ class Link:
                     await self.carrier.send(pack_frame(Bye(reason)))
 
         task = asyncio.get_running_loop().create_task(say())
-        self._taking.add(task)
-        task.add_done_callback(self._taking.discard)
+        self._farewells.add(task)
+        task.add_done_callback(self._farewells.discard)
 
     # reading
 
@@ -177,41 +185,48 @@ class Link:
                 self._more.set()
             case Greet(hello):
                 self._greet(hello)
-            case Take(envelopes):
-                self._take(envelopes)
+            case Take() | Keep() | PassOn():
+                self._arrivals.deal_with(effect)
+            case Answered(answers):
+                self._host.answered(self.peer, answers)
+                self.receipted()
+            case Forget(envelopes):
+                self._host.forget(self.peer, envelopes)
+                self.receipted()
             case RoundTrip(ms):
                 self.rtt_ms = ms
+                self._tell_answered()
             case Granted():
                 self._more.set()
             case Close(reason):
                 raise CarrierClosed(reason)
 
     def _greet(self, hello: bytes) -> None:
-        self.greeted = self._greeter.judge(hello, self.carrier.peer_public, self.carrier.dialled)
+        try:
+            self.greeted = self._greeter.judge(hello, self.carrier.peer_public, self.carrier.dialled)
+        except PeerFault as fault:
+            if fault.code is not Code.PROTOCOL_VERSION:
+                raise
+            _log.warning("no link to %s: %s", ids.short(self.peer), fault.why)
+            self._give_way(fault.why)
+            return
         if not self._host.settle(self):
-            self._control.append(pack_frame(Bye("replaced")))
-            self.close("replaced")
+            self._give_way(TWO_MACHINES if self.is_clone else REPLACED)
             return
         self.machine.accept(monotonic_ms())
         self._arm()
         self._more.set()
 
-    def _take(self, envelopes: tuple[bytes, ...]) -> None:
-        task = asyncio.get_running_loop().create_task(self._taken(envelopes))
-        self._taking.add(task)
-        task.add_done_callback(self._taking.discard)
+    def _give_way(self, reason: str) -> None:
+        self._control.append(pack_frame(Bye(reason)))
+        self.close(reason)
 
-    async def _taken(self, envelopes: tuple[bytes, ...]) -> None:
-        try:
-            await self._host.take(self, envelopes)
-        except PeerFault as fault:
-            self.close(f"refused: {fault.message}")
-        except RelayError as error:
-            # not receipted, so the other side sends it again; a store that cannot commit must not end the link
-            _log.error("envelopes of %s were not taken in: %s %s", ids.short(self.peer), error.message, error.why)
-        except Exception:
-            _log.exception("envelopes of %s were not taken in", ids.short(self.peer))
-        for effect in self.machine.taken(sum(map(len, envelopes))):
+    def _say(self, frame: Frame) -> None:
+        self._control.append(pack_frame(frame))
+        self._more.set()
+
+    def _dealt_with(self, size: int) -> None:
+        for effect in self.machine.taken(size):
             self._carry_out(effect)
 
     # writing
@@ -221,21 +236,23 @@ class Link:
         self._more.set()
 
     def receipted(self) -> None:
-        """Receipts of the other side were taken in."""
-        self.machine.answered(self._host.window(self.peer).idle, monotonic_ms())
+        """The other side answered for what was sent."""
+        self.machine.answered(all(load.window.idle for load in self._host.loads(self.peer)), monotonic_ms())
         self._more.set()
 
-    def send_live(self, raw: bytes) -> None:
-        """Send an envelope that is not kept; dropped where the link is gone or too far behind."""
-        if self.is_up and len(self._live) < MAX_LIVE:
-            self._live.append(raw)
-            if len(self._live) >= ROOM_LIVE:
-                self._room.clear()
+    def send_live(self, raw: bytes, wrap: Wrap = Batch) -> None:
+        """Send an envelope that is not in the outbox; dropped where the link is gone or too far behind.
+
+        Args:
+            raw: the envelope.
+            wrap: `Batch` for the peer's own, `Hold` or `Pass` for somebody else's.
+        """
+        if self.is_up and self._live.add(raw, wrap):
             self._more.set()
 
     async def room(self) -> bool:
         """Wait until there is room for another live envelope; False where the link has ended."""
-        await self._room.wait()
+        await self._live.room()
         return not self.ended.is_set()
 
     async def _write(self) -> None:
@@ -253,40 +270,38 @@ class Link:
         return self.is_up and not self._stop.is_set()
 
     async def _write_envelopes(self) -> None:
-        window = self._host.window(self.peer)
-        while self._may_send:
-            while self._control:
-                await self.carrier.send(self._control.popleft())
-            if window.wants_more:
-                await self._host.refill(self.peer)
-            if not self._may_send:
-                return
-            live, rows = self._next_live(), window.take(self.machine.credit, monotonic_ms())
-            if not live and not rows:
-                return
-            for batch in (live, [row.raw for row in await self._marked(rows)]):
-                if batch:
-                    await self._send_batch(batch, awaits_receipt=batch is not live)
+        more = True
+        while more and self._may_send:
+            more = await self._send_some_live()
+            for load in self._host.loads(self.peer):
+                more |= await self._send_some(load)
 
-    async def _marked(self, rows: list[Outgoing]) -> list[Outgoing]:
-        if all(row.tried for row in rows):
-            return rows
-        return await self._host.mark_tried(self.peer, rows)
+    async def _send_some(self, load: Load) -> bool:
+        """Send a batch of these; whether there was one."""
+        while self._control:
+            await self.carrier.send(self._control.popleft())
+        if load.window.wants_more:
+            await load.refill()
+        rows = load.window.take(self.machine.credit, monotonic_ms()) if self._may_send else []
+        if not rows:
+            return False
+        if not all(row.tried for row in rows):
+            rows = await load.mark_tried(rows)
+        if rows:
+            wrap = Hold if load.for_another else Batch
+            await self._send_batch(wrap, [row.raw for row in rows], awaits_receipt=True)
+        return True
 
-    def _next_live(self) -> list[bytes]:
-        batch: list[bytes] = []
-        size = 0
-        while self._live and len(batch) < MAX_BATCH and size + len(self._live[0]) <= MAX_BATCH_BYTES:
-            batch.append(self._live.popleft())
-            size += len(batch[-1])
-        if len(self._live) < ROOM_LIVE // 2:
-            self._room.set()
-        return batch
+    async def _send_some_live(self) -> bool:
+        wrap, batch = self._live.next()
+        if batch:
+            await self._send_batch(wrap, batch, awaits_receipt=False)
+        return bool(batch)
 
-    async def _send_batch(self, batch: list[bytes], *, awaits_receipt: bool) -> None:
+    async def _send_batch(self, wrap: Wrap, batch: list[bytes], *, awaits_receipt: bool) -> None:
         self.machine.sent(sum(map(len, batch)), monotonic_ms(), awaits_receipt=awaits_receipt)
         self._arm()
-        await self.carrier.send(pack_frame(Batch(tuple(batch))))
+        await self.carrier.send(pack_frame(wrap(tuple(batch))))
 
     # time
 
@@ -303,7 +318,8 @@ class Link:
     def _tick(self) -> None:
         self._timer = None
         if self.is_up:
-            self._host.window(self.peer).resend(monotonic_ms())
+            for load in self._host.loads(self.peer):
+                load.window.resend(monotonic_ms())
         try:
             for effect in self.machine.tick(monotonic_ms()):
                 self._carry_out(effect)
@@ -317,3 +333,11 @@ class Link:
         for effect in self.machine.check_now(monotonic_ms()):
             self._carry_out(effect)
         self._arm()
+
+    def ask(self) -> bool:
+        """Ping now; False where an earlier ping is not answered yet."""
+        effects = self.machine.ping_now(monotonic_ms())
+        for effect in effects:
+            self._carry_out(effect)
+        self._arm()
+        return bool(effects)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from relay.core.errors import PeerFault
 from relay.spawn import transcript
 from relay.spawn.transcript import Chunk
 
@@ -54,3 +56,25 @@ def batches(found: list[Chunk]) -> list[list[Chunk]]:
         made[-1].append(chunk)
         size += len(chunk.data)
     return made
+
+
+def chunks_of(content: dict[str, Any]) -> list[Chunk]:
+    """The pieces of a transcript in the body of a `log.data`.
+
+    Raises:
+        PeerFault: they have another form.
+    """
+    chunks = content["chunks"]
+    if type(chunks) is not list or not all(map(_is_chunk, chunks)):
+        raise PeerFault("a piece of a log was refused", why="it has another form")
+    return [Chunk(*each) for each in chunks]
+
+
+def _is_chunk(piece: object) -> bool:
+    # by type, never by conversion: bytes(n) of a peer's number would be n bytes of memory
+    return (
+        type(piece) is list
+        and len(piece) == 5
+        and all(type(number) is int and 0 <= number < 2**53 for number in piece[:4])
+        and type(piece[4]) is bytes
+    )

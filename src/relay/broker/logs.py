@@ -26,6 +26,7 @@ from relay.store.engine import Store
 from relay.store.spawn_rows import BY_ID, SpawnRow
 
 MAX_WAITING = 64
+SILENCE_S = 15.0
 MAX_STREAMS = 64
 STREAM_BYTES = 16
 _log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class LogServer:
         self._end(key, n)
 
     async def _send(self, origin: BrokerId, stream: bytes, n: int, batch: list[Chunk]) -> bool:
-        link = self._mesh.link(origin)
+        link = self._mesh.way_link(origin)
         if link is None or not await link.room():
             return False
         plain = [[each.offset, each.next_offset, each.stream, each.at_ms, each.data] for each in batch]
@@ -200,6 +201,7 @@ class _Reading:
         self.expected = 0
         self.pieces: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(MAX_WAITING)
         self.broken = False
+        self.heard = False
 
 
 class LogClient:
@@ -228,7 +230,7 @@ class LogClient:
         for waiting in self._waiting:
             waiting.set()
         for reading in self._readings.values():
-            if not self._mesh.is_linked(reading.target):
+            if not self._mesh.has_way(reading.target):
                 self._break(reading)
 
     def _break(self, reading: _Reading) -> None:
@@ -246,6 +248,7 @@ class LogClient:
             # a piece was dropped, or this reader is too slow: open again where it stands
             self._break(reading)
             return
+        reading.heard = True
         reading.expected += 1
         reading.pieces.put_nowait(content)
 
@@ -263,7 +266,7 @@ class LogClient:
             await self._there(row, follow)
             async for content in self._stream(row, offset, tail, follow):
                 _raise_error(content)
-                found = _chunks(content)
+                found = log_pieces.chunks_of(content)
                 if found:
                     offset, tail = found[-1].next_offset, None
                     yield found
@@ -285,14 +288,20 @@ class LogClient:
             self._supervisor.growth.forget(row.id, changed)
 
     def _must_wait(self, row: SpawnRow, follow: bool) -> bool:
-        linked = self._mesh.is_linked(row.target)
+        linked = self._mesh.has_way(row.target)
         if not linked and (not follow or row.state in TERMINAL):
-            raise Unreachable(
-                "its log cannot be read now",
-                why="the broker that runs it is not connected",
-                hint=f"relay result {row.id} shows the end of the output that was sent here",
-            )
+            raise _unreachable(row)
         return not linked or (row.state is State.QUEUED and follow)
+
+    async def _next(self, reading: _Reading) -> dict[str, Any] | None:
+        """The next piece; None where the stream is broken off."""
+        # over a holder nobody says that the other end went: after a while the stream is opened again where it stands
+        direct = self._mesh.is_linked(reading.target)
+        try:
+            async with asyncio.timeout(None if direct else SILENCE_S):
+                return await reading.pieces.get()
+        except TimeoutError:
+            return None
 
     async def _stream(
         self, row: SpawnRow, offset: int, tail: int | None, follow: bool
@@ -302,33 +311,26 @@ class LogClient:
         ask = {"spawn": row.id, "stream": stream, "offset": offset, "follow": follow, "tail": tail}
         self._mesh.say(row.target, Kind.LOG_OPEN, ask)
         try:
-            while (content := await reading.pieces.get()) is not None:
+            while (content := await self._next(reading)) is not None:
                 yield content
                 if content["end"]:
                     return
+            if not follow and not reading.heard:
+                raise _unreachable(row)
         finally:
             del self._readings[stream]
             self._mesh.say(row.target, Kind.LOG_CLOSE, {"stream": stream})
+
+
+def _unreachable(row: SpawnRow) -> Unreachable:
+    return Unreachable(
+        "its log cannot be read now",
+        why="the broker that runs it is not connected",
+        hint=f"relay result {row.id} shows the end of the output that was sent here",
+    )
 
 
 def _raise_error(content: dict[str, Any]) -> None:
     error = content.get("error")
     if isinstance(error, dict):
         raise from_json({key: str(error.get(key, ""))[:300] for key in ("code", "message", "why", "hint")})
-
-
-def _chunks(content: dict[str, Any]) -> list[Chunk]:
-    chunks = content["chunks"]
-    if type(chunks) is not list or not all(map(_is_chunk, chunks)):
-        raise PeerFault("a piece of a log was refused", why="it has another form")
-    return [Chunk(*each) for each in chunks]
-
-
-def _is_chunk(piece: object) -> bool:
-    # by type, never by conversion: bytes(n) of a peer's number would be n bytes of memory
-    return (
-        type(piece) is list
-        and len(piece) == 5
-        and all(type(number) is int and 0 <= number < 2**53 for number in piece[:4])
-        and type(piece[4]) is bytes
-    )

@@ -23,6 +23,7 @@ class Members:
     def __init__(self, own: BrokerId, own_name: str, roster: Roster) -> None:
         self.own = own
         self._fallback = own_name
+        self.aliases: dict[BrokerId, str] = {}
         self.replace(roster)
 
     def replace(self, roster: Roster) -> None:
@@ -52,8 +53,16 @@ class Members:
         """What people call this broker; the short id where nothing else is known."""
         if broker == self.own:
             return self.own_name
+        if broker in self.aliases and broker in self._keys:
+            return self.aliases[broker]
         member = self.roster.members.get(broker)
         return member.name if member else ids.short(broker)
+
+    def names(self, broker: BrokerId) -> list[str]:
+        """Every name it may be called by: the roster's, and this machine's own for it."""
+        member = self.roster.members.get(broker)
+        found = [member.name if member else None, self.aliases.get(broker)]
+        return [name for name in found if name is not None]
 
     def label(self, broker: BrokerId) -> dict[str, str]:
         """The broker as JSON answers show it."""
@@ -74,13 +83,13 @@ class Members:
 
     def _candidates(self, text: str) -> list[BrokerId]:
         own = [self.own] if text == self.own_name else []
-        named = own + [member.id for member in self.others if member.name == text]
+        named = own + [each.id for each in self.others if text in (each.name, self.aliases.get(each.id))]
         prefix = text.replace("-", "").lower()
         everyone = [self.own, *(member.id for member in self.others)]
         return named or ([each for each in everyone if each.startswith(prefix)] if len(prefix) >= 4 else [])
 
     def _unknown(self, text: str) -> Misuse:
-        known = ", ".join([self.own_name, *(member.name for member in self.others)])
+        known = ", ".join([self.own_name, *(self.name(member.id) for member in self.others)])
         return Misuse(
             f"there is no broker {text[:80]!r} in this workspace",
             code=Code.UNKNOWN_BROKER,

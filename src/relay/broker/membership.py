@@ -9,25 +9,32 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
+from relay.api.durations import spoken
 from relay.broker.auditor import REFUSED, Auditor, Decision
+from relay.broker.checkup import check
 from relay.broker.dialler import Dialler
 from relay.broker.greeting import Greeted
 from relay.broker.inbox import Hear, Opened
 from relay.broker.link import Link
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
+from relay.broker.presence import Attendance, Presence, farewell_of, was_turned_away
 from relay.broker.roster import RosterKeeper
 from relay.core import ids
 from relay.core.errors import PeerFault
-from relay.core.hello import Judgement
+from relay.core.hello import MAX_ADDRESSES, Judgement
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.roster import Roster
-from relay.store import outbox, peers
+from relay.store import held, outbox, peers, records
 from relay.store.journal import Entry, Journal
 from relay.trust.grants import freeze
 
 MAX_SKEW_MS = 5 * 60_000
+CLONED_HINT = (
+    "relay down on the copy; if its intake was stopped, relay identity keep on the machine that stays;"
+    " then here: relay trust allow {name}"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +53,19 @@ def _is_loopback(address: str) -> bool:
     return found.is_loopback or found.is_link_local or found.is_unspecified
 
 
+def skewed(skew_ms: int) -> str:
+    """A clock's difference from this machine's, in words."""
+    amount = spoken(abs(skew_ms) / 1000)
+    return f"its clock is {amount} {'ahead of' if skew_ms > 0 else 'behind'} this machine's"
+
+
+def _drop(entry: Entry, peer: BrokerId) -> None:
+    outbox.drop_for(entry.tx, peer)
+    held.drop_for(entry.tx, peer)
+    records.forget(entry.tx, peer)
+    records.rename(entry.tx, peer, None)
+
+
 class Membership:
     """Keeps peers, roster and dialler in step with the links.
 
@@ -57,8 +77,9 @@ class Membership:
         journal: where peers are remembered.
         auditor: the audit log.
         trust_file: where a clone's grant is frozen.
-        seen: told when a peer was there.
-        behind: asked after each hello whether this broker's store is an older copy.
+        attendance: told when a peer was there.
+        behind: told of a later start of this broker that a peer has seen (0 for none but the hellos'), after each
+            hello: its store may be an older copy.
     """
 
     def __init__(
@@ -70,8 +91,8 @@ class Membership:
         journal: Journal,
         auditor: Auditor,
         trust_file: Path,
-        seen: Callable[[BrokerId], None],
-        behind: Callable[[], Awaitable[None]],
+        attendance: Attendance,
+        behind: Callable[[int], Awaitable[None]],
     ) -> None:
         self._members = members
         self._keeper = keeper
@@ -80,9 +101,10 @@ class Membership:
         self._journal = journal
         self._auditor = auditor
         self._trust_file = trust_file
-        self._seen = seen
+        self._attendance = attendance
         self._behind = behind
         self._skews: dict[BrokerId, int] = {}
+        self._clones: dict[BrokerId, tuple[int, bytes]] = {}
         self._work: set[asyncio.Task[None]] = set()
         keeper.connect(self._roster_changed)
 
@@ -96,14 +118,47 @@ class Membership:
         linked = [skew for peer, skew in self._skews.items() if self._mesh.is_linked(peer)]
         return not linked or any(abs(skew) <= MAX_SKEW_MS for skew in linked)
 
+    def behind(self, seen: int) -> None:
+        """A peer holds this broker's word from a later start than the present one."""
+        self._go(self._found_behind(seen))
+
+    async def _found_behind(self, seen: int) -> None:
+        await self._behind(seen)
+
     def link_changed(self, link: Link, up: bool) -> None:
         """A link came up or ended."""
-        self._seen(link.peer)
-        self._dialler.poke(link.peer)
+        farewell = "" if up else farewell_of(link.reason)
+        self._attendance.changed(link.peer, farewell)
+        lost = not up and not was_turned_away(link, self._journal.clock())
+        self._dialler.link_changed(link.peer, at_once=lost)
         if up and link.greeted is not None:
             self._go(self._greeted(link, link.greeted))
         else:
-            self._go(self._note(link.peer, up=False))
+            self._go(self._gone(link.peer, farewell))
+
+    def clone_turned_away(self, link: Link) -> None:
+        """A second machine with a peer's identity came while the first was linked."""
+        if link.greeted is not None:
+            self._go(self._freeze(link.greeted))
+
+    def is_cloned(self, peer: BrokerId) -> bool:
+        """Whether two machines were seen with this identity, and no later start of it since."""
+        return peer in self._clones
+
+    def findings(self) -> list[dict[str, Any]]:
+        """The lines of `relay doctor` on clocks and on identities."""
+        linked = {peer: skew for peer, skew in self._skews.items() if self._mesh.is_linked(peer)}
+        off = {peer: skew for peer, skew in linked.items() if abs(skew) > MAX_SKEW_MS}
+        told = "; ".join(f"{self._members.name(peer)}: {skewed(skew)}" for peer, skew in off.items())
+        if off and not self.may_expire():
+            told += "; nothing is called expired, and nothing is purged"
+        hint = "set the clock of the machine that is wrong: timedatectl set-ntp true"
+        clones = [self._members.name(peer) for peer in self._clones]
+        seen_twice = f"two machines show the identity of {', '.join(clones)}" if clones else "one machine each"
+        return [
+            check("clocks", not off, told or "within 5 min of the linked brokers'", hint),
+            check("identities", not clones, seen_twice, CLONED_HINT.format(name=clones[0] if clones else "")),
+        ]
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -119,31 +174,41 @@ class Membership:
         hello, peer = greeted.hello, greeted.peer
         skew = hello.clock_ms - self._journal.clock()
         self._skews[peer] = skew
-        await self._behind()
+        await self._behind(0)
         if greeted.judgement is Judgement.CLONED:
-            await self._freeze(peer)
+            await self._freeze(greeted)
+        elif greeted.judgement is Judgement.NEWER:
+            self._clones.pop(peer, None)
         await self._journal.commit(lambda entry: self._remember(entry, link, greeted, skew))
         if hello.roster_head != self._members.roster.head:
             await self._keeper.tell(lambda kind, content: self._mesh.say(peer, kind, content))
 
     def _remember(self, entry: Entry, link: Link, greeted: Greeted, skew: int) -> None:
         hello = greeted.hello
-        changes: dict[str, Any] = {"last_seen": entry.now, "clock_skew_ms": skew}
+        changes: dict[str, Any] = {"last_seen": entry.now, "clock_skew_ms": skew, "farewell": ""}
         if greeted.judgement is Judgement.NEWER:
             changes |= {"incarnation": hello.incarnation, "nonce": hello.nonce}
         if addresses := usable_addresses(link.carrier.address, hello.addresses):
-            changes["addresses"] = addresses
+            # what was dialled has worked, so that it is tried first after a restart
+            worked = (link.carrier.address,) if link.carrier.dialled else ()
+            changes["addresses"] = tuple(dict.fromkeys((*worked, *addresses)))[:MAX_ADDRESSES]
         peers.change(entry.tx, greeted.peer, **changes)
         entry.event("broker.link", {"broker": greeted.peer, "link": "direct"})
+        entry.event("broker.presence", {"broker": greeted.peer, "presence": Presence.ONLINE})
 
-    async def _note(self, peer: BrokerId, *, up: bool) -> None:
+    async def _gone(self, peer: BrokerId, farewell: str) -> None:
         def decide(entry: Entry) -> None:
-            peers.note_seen(entry.tx, peer, entry.now)
-            entry.event("broker.link", {"broker": peer, "link": "direct" if up else None})
+            peers.note_seen(entry.tx, peer, entry.now, farewell)
+            entry.event("broker.link", {"broker": peer, "link": None})
+            entry.event("broker.presence", {"broker": peer, "presence": farewell or None})
 
         await self._journal.commit(decide)
 
-    async def _freeze(self, peer: BrokerId) -> None:
+    async def _freeze(self, greeted: Greeted) -> None:
+        peer, start = greeted.peer, (greeted.hello.incarnation, greeted.hello.nonce)
+        if self._clones.get(peer) == start:
+            return
+        self._clones[peer] = start
         name = self._members.name(peer)
         _log.error("two machines show the identity of %s: its grant here is frozen", name)
         await asyncio.to_thread(freeze, self._trust_file, peer)
@@ -175,7 +240,7 @@ class Membership:
 
     async def _spread(self, gone: set[BrokerId]) -> None:
         for peer in gone:
-            await self._journal.commit(lambda entry, peer=peer: outbox.drop_for(entry.tx, peer))  # type: ignore[misc]
+            await self._journal.commit(lambda entry, peer=peer: _drop(entry, peer))  # type: ignore[misc]
         for link in self._mesh.up:
             await self._keeper.tell(lambda kind, content, to=link.peer: self._mesh.say(to, kind, content))  # type: ignore[misc]
         await self._keeper.write_out()

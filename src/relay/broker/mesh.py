@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from relay.broker.carrier import Carrier
+from relay.broker.custody import Custody
 from relay.broker.greeting import Greeter
-from relay.broker.link import Link, monotonic_ms
+from relay.broker.host import Load
+from relay.broker.link import REPLACED, TWO_MACHINES, Link, monotonic_ms
 from relay.broker.outbox import Outbox
-from relay.broker.postbox import SealingPostbox
+from relay.broker.postbox import HELD_TTL, LIVE_TTL, SealingPostbox
+from relay.broker.routing import Router
 from relay.core import ids
-from relay.core.delivery import Outgoing, Window
+from relay.core.delivery import Window
+from relay.core.envelope import unpack_envelope
+from relay.core.errors import PeerFault
+from relay.core.frames import Batch, Hold, Pass
 from relay.core.ids import BrokerId
-from relay.core.kinds import Kind
+from relay.core.kinds import KINDS, Kind
 from relay.core.link import replaces
 
-Take = Callable[[Sequence[bytes]], Any]
+Take = Callable[[Sequence[bytes], BrokerId], Awaitable[list[bytes]]]
+MAX_NOTED = 1_000
 _log = logging.getLogger(__name__)
 
 
@@ -27,31 +34,51 @@ class Mesh:
 
     Args:
         greeter: makes and judges hellos.
-        outbox: what there is to send.
         postbox: seals what is not durable.
         clock: milliseconds since 1970.
+        reached_by: the brokers that say they are linked with a broker.
     """
 
     def __init__(
-        self, greeter: Greeter, outbox: Outbox, postbox: SealingPostbox, clock: Callable[[], int]
+        self,
+        greeter: Greeter,
+        postbox: SealingPostbox,
+        clock: Callable[[], int],
+        reached_by: Callable[[BrokerId], Collection[BrokerId]] = lambda broker: (),
     ) -> None:
         self._greeter = greeter
-        self._outbox = outbox
         self._postbox = postbox
         self._clock = clock
         self._links: dict[BrokerId, Link] = {}
         self._all: set[Link] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
-        self._take: Callable[[Sequence[bytes]], Any] = _nobody
+        self._reached_by = reached_by
+        self.router = Router(lambda: self._links, reached_by)
+        self._take: Take = _nobody
+        self._outbox: Outbox
+        self._custody: Custody
         self._on_change: Callable[[Link, bool], None] = lambda link, up: None
+        self._on_clone: Callable[[Link], None] = lambda link: None
         self.closed = False
+        self.turned_down: dict[BrokerId, str] = {}
 
     def connect(
-        self, take: Callable[[Sequence[bytes]], Any], on_change: Callable[[Link, bool], None]
+        self,
+        outbox: Outbox,
+        custody: Custody,
+        take: Take,
+        on_change: Callable[[Link, bool], None],
+        on_clone: Callable[[Link], None] = lambda link: None,
     ) -> None:
-        """Say who takes envelopes in, and who hears of links that come and go."""
+        """Say what there is to send, who takes envelopes in, and who hears of links that come and go.
+
+        Args:
+            on_clone: hears of a clone that was turned away.
+        """
+        self._outbox, self._custody = outbox, custody
         self._take = take
         self._on_change = on_change
+        self._on_clone = on_clone
 
     # seen from outside
 
@@ -69,14 +96,46 @@ class Mesh:
         """All links that are up."""
         return [link for link in self._links.values() if link.is_up]
 
+    def window(self, recipient: BrokerId) -> Window:
+        """What is on its way to that broker."""
+        return self._outbox.window(recipient)
+
+    def refusal(self, recipient: BrokerId) -> tuple[BrokerId, str] | None:
+        """The holder that would not keep what is for that broker, and why; None where none refused."""
+        return self._outbox.refusals.get(recipient)
+
+    def keeper(self, recipient: BrokerId) -> BrokerId | None:
+        """The holder that keeps something for that broker, which is not linked; None where none does."""
+        return self._outbox.keepers.get(recipient)
+
+    def reached_by(self, peer: BrokerId) -> BrokerId | None:
+        """The linked broker that says it is linked with that one, which this one is not; None where there is none."""
+        if self.is_linked(peer):
+            return None
+        return next((each for each in self._reached_by(peer) if self.is_linked(each)), None)
+
+    def has_way(self, peer: BrokerId) -> bool:
+        """Whether something for that peer can leave now, over its own link or a holder's. Safe from any thread."""
+        return self.router.way(peer) is not None
+
+    def way_link(self, peer: BrokerId) -> Link | None:
+        """The link that what is for that peer goes over: its own, or a holder's."""
+        way = self.router.way(peer)
+        return None if way is None else self.link(way)
+
     def say(self, recipient: BrokerId, kind: Kind, content: dict[str, Any]) -> bool:
-        """Send what is not durable; False, and it is dropped, where there is no link."""
-        link = self.link(recipient)
+        """Send what is not durable; False, and it is dropped, where there is no way.
+
+        Over a holder's link it is handed on at once, or kept for the recipient where its kind may be.
+        """
+        link = self.way_link(recipient)
         if link is None:
             return False
-        raw = self._postbox.seal_live(recipient, kind, content, self._clock())
+        direct, holdable = link.peer == recipient, KINDS[kind].holdable
+        ttl = HELD_TTL if holdable and not direct else LIVE_TTL
+        raw = self._postbox.seal_live(recipient, kind, content, self._clock(), ttl)
         if raw is not None:
-            link.send_live(raw)
+            link.send_live(raw, Batch if direct else Hold if holdable else Pass)
         return raw is not None
 
     async def carry(self, carrier: Carrier) -> None:
@@ -97,12 +156,21 @@ class Mesh:
     def _gone(self, link: Link) -> None:
         if self._links.get(link.peer) is link:
             del self._links[link.peer]
-            self._outbox.link_lost(link.peer)
+            self._lost(link.peer)
+            self._outbox.reroute()
             _log.info("link to %s ended: %s", ids.short(link.peer), link.reason)
+            if TWO_MACHINES in link.reason:
+                self.turned_down[link.peer] = link.reason
             self._on_change(link, False)
+        elif link.greeted is None and link.reason and len(self.turned_down) < MAX_NOTED:
+            self.turned_down[link.peer] = link.reason
+
+    def _lost(self, peer: BrokerId) -> None:
+        self._outbox.link_lost(peer)
+        self._custody.link_lost(peer)
 
     def wake(self, peer: BrokerId) -> None:
-        """There is something new for that peer."""
+        """There is something new for the link to that peer."""
         link = self._links.get(peer)
         if link is not None:
             link.wake()
@@ -117,7 +185,7 @@ class Mesh:
     def refused(self, peer: BrokerId, envelope: bytes) -> None:
         """That peer will not have this envelope."""
         self._outbox.window(peer).receipted([envelope])
-        self.wake(peer)
+        self._outbox.wake(peer)
 
     def drop(self, peer: BrokerId, reason: str) -> None:
         """End the link to a peer."""
@@ -140,32 +208,61 @@ class Mesh:
         """Whether a newly greeted link may live; the other one of the pair gives way, or this one."""
         present = self._links.get(link.peer)
         if present is not None and present is not link and not present.ended.is_set():
+            if link.is_clone:
+                # a link that is alive is not given up for a second machine of the same identity
+                asyncio.get_running_loop().call_soon(self._on_clone, link)
+                present.check_now()
+                return False
             if not replaces(present.claim, link.claim, monotonic_ms() - present.machine.opened):
                 # that side dials anew: it may have lost the present link without our hearing of it
                 present.check_now()
                 return False
-            present.close("replaced")
-            self._outbox.link_lost(link.peer)
+            present.close(REPLACED)
+            self._lost(link.peer)
         self._links[link.peer] = link
-        asyncio.get_running_loop().call_soon(self._on_change, link, True)
+        self.turned_down.pop(link.peer, None)
+        asyncio.get_running_loop().call_soon(self._came_up, link)
         return True
 
-    async def take(self, link: Link, envelopes: Sequence[bytes]) -> None:
-        """Take envelopes in that came over a link."""
-        await self._take(envelopes)
+    def _came_up(self, link: Link) -> None:
+        self._outbox.linked(link.peer)
+        link.wake()
+        self._on_change(link, True)
 
-    def window(self, peer: BrokerId) -> Window:
-        """What is on its way to that peer."""
-        return self._outbox.window(peer)
+    async def take(self, peer: BrokerId, envelopes: Sequence[bytes]) -> list[bytes]:
+        """Take in what a peer hands over; the ids of those that it kept for this broker, and need keep no longer."""
+        return await self._take(envelopes, peer)
 
-    async def refill(self, peer: BrokerId) -> None:
-        """Read more of the outbox into the window."""
-        await self._outbox.refill(peer)
+    async def keep(self, peer: BrokerId, envelopes: Sequence[bytes]) -> list[tuple[bytes, str]]:
+        """Keep a peer's envelopes for others; what became of each."""
+        return await self._custody.keep(peer, envelopes)
 
-    async def mark_tried(self, peer: BrokerId, rows: Sequence[Outgoing]) -> list[Outgoing]:
-        """Make it durable that these rows may have been sent."""
-        return await self._outbox.mark_tried(peer, rows)
+    def pass_on(self, peer: BrokerId, envelopes: Sequence[bytes]) -> None:
+        """Hand a peer's envelopes for others on, over their own links or not at all.
+
+        Raises:
+            PeerFault: one of them is malformed, or not the peer's own.
+        """
+        for raw in envelopes:
+            header = unpack_envelope(raw).header
+            if header.origin != peer:
+                raise PeerFault("an envelope was not handed on", why="it is not the sender's own")
+            link = self.link(header.recipient)
+            if link is not None:
+                link.send_live(raw)
+
+    def answered(self, peer: BrokerId, answers: Sequence[tuple[bytes, str]]) -> None:
+        """That peer says what became of what it was to keep."""
+        self._outbox.answered(peer, answers)
+
+    def forget(self, peer: BrokerId, envelopes: Sequence[bytes]) -> None:
+        """That peer needs these kept no longer."""
+        self._custody.taken(peer, envelopes)
+
+    def loads(self, peer: BrokerId) -> list[Load]:
+        """What there is to carry over the link to that peer."""
+        return [*self._outbox.loads(peer), *self._custody.loads(peer)]
 
 
-async def _nobody(envelopes: Sequence[bytes]) -> None:
+async def _nobody(envelopes: Sequence[bytes], peer: BrokerId) -> list[bytes]:
     raise RuntimeError("the mesh was not connected")

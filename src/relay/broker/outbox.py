@@ -1,9 +1,16 @@
-"""The outbox at work: a window of rows for each recipient, filled from the store, emptied by receipts."""
+"""The outbox at work: a window of rows for each recipient, filled from the store, emptied by receipts.
+
+Each window goes one way at a time: over the recipient's own link, or over the link of a holder that keeps its rows
+until the recipient has them. On another way it is read anew: over the recipient's link everything that was not
+receipted, to a holder what none keeps.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
+from relay.broker.host import Load
 from relay.core.delivery import MAX_QUEUED, MAX_QUEUED_BYTES, Outgoing, Window
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -22,13 +29,40 @@ class Outbox:
 
     Args:
         store: where the rows are.
-        wake: called when a recipient's link has something to send.
+        wake: called when the link to a broker has something to send.
+        choose: the linked broker that rows for a recipient go to now, or None.
+        clock: milliseconds since 1970.
+
+    Attributes:
+        refusals: by recipient, the holder that would not keep what is for it, and why.
+        keepers: by recipient, the holder that last took something for it, until there is a direct link.
     """
 
-    def __init__(self, store: Store, wake: Callable[[BrokerId], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        wake: Callable[[BrokerId], None],
+        choose: Callable[[BrokerId], BrokerId | None],
+        clock: Callable[[], int],
+    ) -> None:
         self._store = store
         self._wake = wake
+        self._choose = choose
+        self._clock = clock
         self._windows: dict[BrokerId, Window] = {}
+        self._ways: dict[BrokerId, BrokerId] = {}
+        self._by_holder: set[BrokerId] = set()
+        self.refusals: dict[BrokerId, tuple[BrokerId, str]] = {}
+        self.keepers: dict[BrokerId, BrokerId] = {}
+
+    async def open(self) -> None:
+        """Recall for whom there is something, and what of it holders keep."""
+        for recipient, _ in await self._store.all(outbox.WAITING):
+            self.window(recipient)
+        for recipient, envelope, holder in await self._store.all(outbox.HELD_ELSEWHERE):
+            self.window(recipient).remember_held([envelope])
+            self._by_holder.add(recipient)
+            self.keepers[recipient] = holder
 
     def window(self, peer: BrokerId) -> Window:
         """What is on its way to that peer."""
@@ -37,17 +71,101 @@ class Outbox:
     def posted(self, recipient: BrokerId, outgoing: Outgoing) -> None:
         """A row was committed."""
         self.window(recipient).offer(outgoing)
-        self._wake(recipient)
+        self._route(recipient)
+        self.wake(recipient)
 
-    async def refill(self, peer: BrokerId) -> None:
-        """Read the next rows for a peer into its window."""
-        window = self.window(peer)
-        missed = window.missed
+    def wake(self, recipient: BrokerId) -> None:
+        """There is something new to send to that broker, whatever way it goes."""
+        way = self._ways.get(recipient)
+        if way is not None:
+            self._wake(way)
+
+    # ways
+
+    def loads(self, peer: BrokerId) -> list[Load]:
+        """What goes over the link to that peer."""
+        own = [OutboxLoad(self, peer, False)] if self._ways.get(peer) == peer else []
+        others = [each for each in self._by_holder if self._ways.get(each) == peer != each]
+        return [*own, *(OutboxLoad(self, each, True) for each in others)]
+
+    def way(self, recipient: BrokerId) -> BrokerId | None:
+        """The broker that rows for that recipient go to now: itself, a holder, or None."""
+        return self._ways.get(recipient)
+
+    def linked(self, peer: BrokerId) -> None:
+        """A link to that peer came up."""
+        self.window(peer)
+        self.reroute()
+
+    def reroute(self) -> None:
+        """A link came or went, or what is known of others changed."""
+        for recipient in list(self._windows):
+            self._route(recipient)
+
+    def _route(self, recipient: BrokerId) -> None:
+        before, after = self._ways.get(recipient), self._choose(recipient)
+        if before == after:
+            return
+        window = self.window(recipient)
+        window.link_lost()
+        if after is None:
+            del self._ways[recipient]
+            return
+        self._ways[recipient] = after
+        if after != recipient:
+            self._by_holder.add(recipient)
+            window.begin_anew()
+        elif recipient in self._by_holder:
+            self._by_holder.discard(recipient)
+            self.refusals.pop(recipient, None)
+            self.keepers.pop(recipient, None)
+            window.begin_anew()
+        self._wake(after)
+
+    def send_anew(self, recipient: BrokerId) -> None:
+        """Something that was not to be sent is to be sent after all."""
+        self.window(recipient).begin_anew()
+        self._route(recipient)
+        self.wake(recipient)
+
+    def answered(self, holder: BrokerId, answers: Iterable[tuple[bytes, str]]) -> None:
+        """A holder says what became of rows it was handed."""
+        kept, refused = list[bytes](), dict[bytes, str]()
+        for envelope, why in answers:
+            if why:
+                refused[envelope] = why
+            else:
+                kept.append(envelope)
+        for recipient in [each for each in self._by_holder if self._ways.get(each) == holder]:
+            window = self.window(recipient)
+            if taken := window.held(kept):
+                self.refusals.pop(recipient, None)
+                self.keepers[recipient] = holder
+                self._note_held(holder, taken)
+            if out := window.held(refused):
+                # not sent there again before it is asked anew, in a while
+                self.refusals[recipient] = (holder, refused[out[0]])
+
+    def _note_held(self, holder: BrokerId, envelopes: list[bytes]) -> None:
+        now = self._clock()
+        self._store.write_lazily(lambda tx: outbox.held_by(tx, holder, envelopes, now))
+
+    # rows
+
+    async def refill(self, recipient: BrokerId) -> None:
+        """Read the next rows for a recipient into its window."""
+        window = self.window(recipient)
+        missed, turn = window.missed, window.turn
         page = await self._store.all(
-            outbox.PAGE, recipient=peer, after=window.last, limit=PAGE_ROWS, max_bytes=PAGE_BYTES
+            outbox.PAGE_UNHELD if recipient in self._by_holder else outbox.PAGE,
+            recipient=recipient,
+            after=window.last,
+            limit=PAGE_ROWS,
+            max_bytes=PAGE_BYTES,
         )
         rows = [Outgoing(row.n, row.id, row.envelope, row.tries > 0) for row in page]
-        window.refill(rows, end=not rows and window.missed == missed)
+        if window.turn == turn:
+            window.refill(rows, end=not rows and window.missed == missed)
 
     async def mark_tried(self, peer: BrokerId, rows: Sequence[Outgoing]) -> list[Outgoing]:
         """Make it durable that these rows may have been sent; those that still may be.
@@ -84,8 +202,10 @@ class Outbox:
         self._store.write_lazily(close)
 
     def link_lost(self, peer: BrokerId) -> None:
-        """Nothing in flight to that peer can be counted on."""
-        self.window(peer).link_lost()
+        """Nothing in flight over the link to that peer can be counted on."""
+        for recipient, way in self._ways.items():
+            if way == peer:
+                self.window(recipient).link_lost()
 
     def withdraw(self, entry: Entry, lines: Iterable[OutboxLine]) -> bool:
         """Take rows back that were never sent; False, and nothing is done, where one of them may have been.
@@ -100,3 +220,25 @@ class Outbox:
         for line in rows:
             outbox.drop(entry.tx, line.id)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLoad:
+    """The rows for one recipient, on their way over one link."""
+
+    _outbox: Outbox
+    _recipient: BrokerId
+    for_another: bool
+
+    @property
+    def window(self) -> Window:
+        """What of them is in memory."""
+        return self._outbox.window(self._recipient)
+
+    async def refill(self) -> None:
+        """Read more of them into the window."""
+        await self._outbox.refill(self._recipient)
+
+    async def mark_tried(self, rows: Sequence[Outgoing]) -> list[Outgoing]:
+        """Make it durable that these rows may have been sent; those that still may be."""
+        return await self._outbox.mark_tried(self._recipient, rows)

@@ -20,6 +20,8 @@ from relay.trust.identity import Identity
 from relay.trust.sealing import PeerKeys, seal
 
 LIVE_TTL = 60_000
+HELD_TTL = 7 * 86_400_000
+"""Of what is kept for its recipient though not kept here: a receipt. Where it is lost, another one is asked for."""
 QUOTA = outbox.Quota(envelopes=100_000, bytes=512 * 1024 * 1024)
 
 
@@ -30,7 +32,7 @@ class SealingPostbox:
         identity: this broker's keys.
         members: whom there is to seal to.
         incarnation: of this start; stands in every header.
-        is_linked: whether a link to a broker is up, so that a letter may leave at once.
+        has_way: whether a letter to a broker may leave at once.
     """
 
     def __init__(
@@ -38,12 +40,12 @@ class SealingPostbox:
         identity: Identity,
         members: Members,
         incarnation: int,
-        is_linked: Callable[[BrokerId], bool],
+        has_way: Callable[[BrokerId], bool],
     ) -> None:
         self._identity = identity
         self._members = members
         self._incarnation = incarnation
-        self._is_linked = is_linked
+        self._has_way = has_way
 
     def post(self, tx: Tx, letter: Letter, now: int) -> Outgoing | None:
         """Seal a letter and put it into the outbox, in this transaction.
@@ -56,7 +58,7 @@ class SealingPostbox:
         if keys is None:
             return None
         header, raw = self._sealed(keys, letter.kind, letter.content, letter.operation, now, letter.ttl)
-        tried = self._is_linked(letter.recipient)
+        tried = self._has_way(letter.recipient)
         posting = outbox.Posting(
             header.id,
             letter.recipient,
@@ -72,12 +74,35 @@ class SealingPostbox:
         n = outbox.post(tx, posting, None if letter.kind is Kind.SNAPSHOT else QUOTA)
         return None if n is None else Outgoing(n, header.id, raw, tried)
 
-    def seal_live(self, recipient: BrokerId, kind: Kind, content: dict[str, Any], now: int) -> bytes | None:
-        """An envelope that is not kept: None where the recipient is no member."""
+    def post_again(
+        self, tx: Tx, line: outbox.OutboxLine, content: dict[str, Any], now: int, ttl: int
+    ) -> Outgoing | None:
+        """Seal a row's content again, to the recipient's present key and for another time to live.
+
+        Args:
+            tx: the transaction.
+            line: the row; its operation stays, so that it acts once.
+            content: its body's keys.
+            now, ttl: milliseconds.
+
+        Returns:
+            None where the row or the recipient is gone.
+        """
+        keys = self._members.keys(line.recipient)
+        if keys is None:
+            return None
+        header, raw = self._sealed(keys, Kind(line.kind), content, line.operation, now, ttl)
+        n = outbox.reseal(tx, line.id, header.id, raw, header.expires)
+        return None if n is None else Outgoing(n, header.id, raw, line.tries > 0)
+
+    def seal_live(
+        self, recipient: BrokerId, kind: Kind, content: dict[str, Any], now: int, ttl: int = LIVE_TTL
+    ) -> bytes | None:
+        """An envelope that is not kept here: None where the recipient is no member."""
         keys = self._members.keys(recipient)
         if keys is None:
             return None
-        return self._sealed(keys, kind, content, os.urandom(12).hex(), now, LIVE_TTL)[1]
+        return self._sealed(keys, kind, content, os.urandom(12).hex(), now, ttl)[1]
 
     def _sealed(
         self, keys: PeerKeys, kind: Kind, content: dict[str, Any], operation: str, now: int, ttl: int

@@ -7,6 +7,8 @@ import logging
 
 from relay.broker.inbox import Hear, Opened
 from relay.broker.mesh import Mesh
+from relay.broker.notices import Notices
+from relay.broker.reissue import Reissue
 from relay.broker.requests import Requests
 from relay.core import ids
 from relay.core.errors import Code, PeerFault
@@ -27,9 +29,20 @@ class Receipts:
         mesh: whose windows they empty.
         journal: where rows end.
         requests: told of spawns that were never taken.
+        reissue: seals again what was refused for its key or its expiry; without it that is given up too.
+        notices: told of peers that take envelopes in.
     """
 
-    def __init__(self, mesh: Mesh, journal: Journal, requests: Requests) -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        journal: Journal,
+        requests: Requests,
+        reissue: Reissue | None = None,
+        notices: Notices | None = None,
+    ) -> None:
+        self._reissue = reissue
+        self._notices = notices
         self._mesh = mesh
         self._journal = journal
         self._requests = requests
@@ -44,6 +57,8 @@ class Receipts:
         taken = each.body.content["ids"]
         if type(taken) is not list or len(taken) > MAX_IDS or not all(map(_is_id, taken)):
             raise PeerFault("a receipt was refused", why="it has another form")
+        if self._notices is not None:
+            self._notices.over(each.header.origin)
         self._mesh.receipted(each.header.origin, taken)
 
     def _nack(self, each: Opened) -> None:
@@ -65,6 +80,8 @@ class Receipts:
         def decide(entry: Entry) -> None:
             line = outbox.BY_ID.one(entry.tx, id=envelope)
             if line is None or line.recipient != peer or line.state is not OutboxState.PENDING:
+                return
+            if self._reissue is not None and self._reissue.refused(entry, line, error.code):
                 return
             outbox.dead_letter(entry.tx, envelope, f"{error.code}: {error.why}")
             entry.event("outbox.changed", {"broker": peer, "state": "dead"})

@@ -9,6 +9,7 @@ from typing import Any
 
 from relay.broker.members import Members
 from relay.broker.outbox import Outbox
+from relay.broker.words import rfc3339
 from relay.core import ids
 from relay.core.errors import Code, Misuse, RelayError
 from relay.core.ids import BrokerId
@@ -285,8 +286,19 @@ class Requests:
 
     def expire(self, entry: Entry, row: SpawnRow) -> None:
         """End what was never sent before its time to live was over; leave what may have been taken."""
-        if not self._take_back(entry, row, State.EXPIRED, "it was not sent before its time to live was over"):
-            spawns.explain(entry.tx, row.id, "no word since it was sent")
+        if self._take_back(entry, row, State.EXPIRED, "it was not sent before its time to live was over"):
+            return
+        where = self._members.name(row.target)
+        reason = f"no word since {rfc3339(row.since)}; its time to live is over, but {where} may have taken it"
+        if row.reason != reason:
+            spawns.explain(entry.tx, row.id, reason)
+
+    def withdraw(self, entry: Entry, spawn: str, by: str) -> SpawnRow | None:
+        """End a spawn that was never sent, its envelopes taken out of the outbox; None where it may have been sent."""
+        row = spawns.require(entry.tx, spawn)
+        if row.state is State.QUEUED and self._take_back(entry, row, State.CANCELLED, f"dropped by {by}, never sent"):
+            return spawns.require(entry.tx, spawn)
+        return None
 
     def refused_by_peer(self, entry: Entry, spawn: str, error: RelayError) -> None:
         """The target answered the request with a NACK: it never took it."""

@@ -53,11 +53,11 @@ class Rollback:
             return
         self.seen = seen
         self._inbox.is_open = False
-        _log.error("a peer has seen start %d of this broker: its store was restored; nothing is taken in", seen)
+        _log.error("a peer has seen another start %d of this broker: its store was restored; nothing is taken in", seen)
 
         def decide(entry: Entry) -> None:
             meta.raise_number(entry.tx, KEY, seen)
-            detail = f"a peer has seen start {seen} of this broker; its store is an older copy"
+            detail = f"a peer has seen a start {seen} of this broker that is not in its store: it is an older copy"
             self._auditor.write(entry, Decision("local", "intake", REFUSED, Code.INTAKE_STOPPED, detail))
 
         await self._journal.commit(decide)
@@ -76,6 +76,7 @@ class Rollback:
 
     def finding(self) -> dict[str, Any]:
         """The line of `relay doctor`."""
-        detail = "up to date" if not self.seen else f"a peer has seen start {self.seen}: an older copy was restored"
+        restored = f"a peer has seen another start {self.seen}: an older copy was restored"
+        detail = restored if self.seen else "up to date"
         hint = "relay identity keep, if this machine is the real one; else restore the newer copy"
         return check("intake", not self.seen, detail, hint)

@@ -37,11 +37,11 @@ class RosterKeeper:
         self._members = members
         self._journal = journal
         self._home = home
-        self._on_change: Callable[[Roster, Roster], None] = lambda before, after: None
+        self._on_change: list[Callable[[Roster, Roster], None]] = []
 
     def connect(self, on_change: Callable[[Roster, Roster], None]) -> None:
         """Say who hears of a changed roster: with the one before and the one after."""
-        self._on_change = on_change
+        self._on_change.append(on_change)
 
     async def raws(self) -> list[bytes]:
         """Every statement's bytes."""
@@ -65,7 +65,8 @@ class RosterKeeper:
     def _use(self, after: Roster) -> None:
         before = self._members.roster
         self._members.replace(after)
-        self._on_change(before, after)
+        for told in self._on_change:
+            told(before, after)
 
     async def heard(self, raws: Iterable[object]) -> bool:
         """Take in statements that a peer sent; whether any was new.
@@ -90,7 +91,7 @@ class RosterKeeper:
             member.id: (member.name, tuple(found[member.id].addresses) if member.id in found else ())
             for member in self._members.roster.members.values()
         }
-        write_roster(self._home, await self.raws(), members)
+        write_roster(self._home, await self.raws(), members, self._members.aliases)
 
     async def records(self) -> list[PeerRecord]:
         """Where members were last known to listen."""

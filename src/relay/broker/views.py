@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
-from relay.broker.words import absence, acknowledgement, rfc3339
+from relay.broker.presence import Attendance, Presence
+from relay.broker.words import acknowledgement, rfc3339
 from relay.core.ids import BrokerId
+from relay.core.records import Record
 from relay.core.states import State
 from relay.store import outbox, peers
 from relay.store.audit import AuditRow
 from relay.store.engine import Store
-from relay.store.outbox import OutboxLine, OutboxState
 from relay.store.peers import Peer
 from relay.store.spawn_rows import SpawnRow
 from relay.trust.audit import entry_from_bytes
-
-MAX_LINES = 1_000
 
 
 class Views:
@@ -32,33 +31,36 @@ class Views:
         grants: who may do what here.
         agents: the names this broker can run.
         version: of the program.
-        clock: milliseconds since 1970.
+        attendance: who is there.
+        trouble: what stands between this broker and another, in words; empty for nothing.
+        said: what a member last said of itself.
     """
 
-    def __init__(self, members: Members, mesh: Mesh, store: Store, grants: Grants, clock: Any) -> None:
+    def __init__(
+        self,
+        members: Members,
+        mesh: Mesh,
+        store: Store,
+        grants: Grants,
+        attendance: Attendance,
+        trouble: Callable[[BrokerId], str],
+        said: Callable[[BrokerId], Record | None],
+    ) -> None:
         self._members = members
         self._mesh = mesh
         self._store = store
         self._grants = grants
-        self._clock = clock
-        self._last_seen: dict[BrokerId, int] = {}
-
-    async def refresh(self) -> None:
-        """Read when each peer was last seen."""
-        found = await self._store.all(peers.ALL)
-        self._last_seen = {peer.id: peer.last_seen for peer in found if peer.last_seen is not None}
-
-    def seen(self, peer: BrokerId) -> None:
-        """A link to that peer spoke, or ended just now."""
-        self._last_seen[peer] = self._clock()
+        self._attendance = attendance
+        self._trouble = trouble
+        self._said = said
 
     # spawns
 
     def spawn(self, row: SpawnRow) -> dict[str, Any]:
         """One spawn."""
-        linked = row.target == self._members.own or self._mesh.is_linked(row.target)
-        now = self._clock()
         name = self._members.name(row.target)
+        absence = "" if self._is_in_reach(row.target) else self._attendance.absence(row.target, name)
+        keeper = self._mesh.keeper(row.target)
         return {
             "id": row.id,
             "name": row.name,
@@ -71,7 +73,7 @@ class Views:
             "mode": row.mode,
             "model": row.model,
             "state": str(row.state),
-            "reason": self._reason(row, linked, now),
+            "reason": row.reason or (absence if row.state is State.QUEUED else ""),
             "since": rfc3339(row.since),
             "attempt": row.attempt,
             "created": rfc3339(row.created),
@@ -84,16 +86,15 @@ class Views:
             "chain": list(row.chain),
             "stop_requested": rfc3339(row.stop_requested),
             "truth": self._truth(row),
-            "ack": acknowledgement(row, name, linked, self._last_seen.get(row.target), now),
+            "ack": acknowledgement(row, name, absence, self._members.name(keeper) if keeper else ""),
             "needs": row.needs,
             "result": row.result,
             "error": row.error,
         }
 
-    def _reason(self, row: SpawnRow, linked: bool, now: int) -> str:
-        if row.reason or row.state is not State.QUEUED or linked:
-            return row.reason
-        return absence(self._members.name(row.target), self._last_seen.get(row.target), now)
+    def _is_in_reach(self, broker: BrokerId) -> bool:
+        direct = broker == self._members.own or self._mesh.is_linked(broker)
+        return direct or self._mesh.reached_by(broker) is not None
 
     def _truth(self, row: SpawnRow) -> dict[str, Any]:
         told = row.at is not None
@@ -116,54 +117,41 @@ class Views:
         others = [each.id for each in self._members.others]
         return [self._own(own), *(self._broker(each, found.get(each), waiting.get(each, 0)) for each in others)]
 
+    def presence_counts(self) -> dict[str, int]:
+        """How many of the others are online, away, and of unknown whereabouts."""
+        found = [self._attendance.of(each.id) for each in self._members.others]
+        online, unknown = found.count(Presence.ONLINE), found.count(None)
+        return {"online": online, "away": len(found) - online - unknown, "unknown": unknown}
+
     def _own(self, own: dict[str, Any]) -> dict[str, Any]:
         return (
             self._members.label(self._members.own)
-            | {"self": True, "online": True, "last_seen": None, "link": None, "via": None, "rtt_ms": None, "outbox": 0}
+            | {"self": True, "online": True, "presence": "online", "last_seen": None, "link": None, "via": None}
+            | {"rtt_ms": None, "clock_skew_ms": None, "outbox": 0, "outbox_for_us": None, "trouble": None}
             | {"grants": {"to_us": None, "from_us": []}, "capabilities": []}
             | own
         )
 
     def _broker(self, broker: BrokerId, peer: Peer | None, waiting: int) -> dict[str, Any]:
-        link = self._mesh.link(broker)
+        link, via = self._mesh.link(broker), self._mesh.reached_by(broker)
+        said = self._said(broker)
         return self._members.label(broker) | {
             "self": False,
-            "online": link is not None,
-            "last_seen": rfc3339(self._last_seen.get(broker)),
-            "link": "direct" if link else None,
-            "via": None,
+            "online": link is not None or via is not None,
+            "presence": self._attendance.of(broker),
+            "last_seen": rfc3339(self._attendance.last(broker)),
+            "link": "direct" if link else "relayed" if via else None,
+            "via": via,
             "rtt_ms": link.rtt_ms if link else None,
+            "clock_skew_ms": peer.clock_skew_ms if peer else None,
             "outbox": waiting,
+            "outbox_for_us": None,
+            "trouble": self._trouble(broker) or None,
             "grants": {"to_us": peer.grants_to_us if peer else None, "from_us": self._grants.verbs_of(broker)},
-            "capabilities": [],
-            "agents": list(peer.agents) if peer else [],
-            "version": (peer.version or None) if peer else None,
+            "capabilities": list(said.capabilities) if said else [],
+            "agents": list(said.agents) if said else [],
+            "version": (said.version or None) if said else None,
             "addresses": list(peer.addresses) if peer else [],
-        }
-
-    # envelopes
-
-    async def outbox(self) -> dict[str, Any]:
-        """Every envelope this broker holds."""
-        lines = await self._store.all(outbox.ALL, limit=MAX_LINES)
-        alive = [self._envelope(line) for line in lines if line.state is OutboxState.PENDING]
-        dead = [self._envelope(line) for line in lines if line.state is OutboxState.DEAD]
-        return {"outgoing": alive, "incoming": [], "held_for_others": [], "dead": dead}
-
-    def _envelope(self, line: OutboxLine) -> dict[str, Any]:
-        now = self._clock()
-        linked = self._mesh.is_linked(line.recipient)
-        name = self._members.name(line.recipient)
-        return {
-            "id": line.id.hex(),
-            "kind": line.kind,
-            "peer": name,
-            "state": str(line.state),
-            "age_s": max(now - line.created, 0) / 1000,
-            "tries": line.tries,
-            "next_try": None,
-            "reason": line.reason
-            or ("awaits its receipt" if linked else absence(name, self._last_seen.get(line.recipient), now)),
         }
 
 
@@ -186,5 +174,3 @@ def _audit_line(row: AuditRow, members: Members) -> dict[str, Any]:
         "detail": entry.detail,
         "hash": row.hash.hex(),
     }
-
-

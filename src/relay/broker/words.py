@@ -27,29 +27,22 @@ def ago(ms: int) -> str:
     return f"{max(ms, 0) // 1000} s ago"
 
 
-def absence(name: str, last_seen: int | None, now: int) -> str:
-    """Why something waits for a broker that is not linked."""
-    if last_seen is None:
-        return f"{name} was not seen yet"
-    return f"{name} is asleep (last seen {ago(now - last_seen)})"
-
-
-def acknowledgement(row: SpawnRow, target: str, linked: bool, last_seen: int | None, now: int) -> str:
+def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "") -> str:
     """One true line on where a spawn stands.
 
     Args:
         row: the spawn.
         target: the name of the broker that runs it.
-        linked: whether that broker is this one, or linked now.
-        last_seen: when it was last linked, or None.
-        now: milliseconds since 1970.
+        absence: why it waits for that broker; empty where that is this one, or in reach now.
+        keeper: the name of the broker that keeps it for that one; empty where none is known to.
     """
     if row.stop_requested and row.state not in TERMINAL:
-        return f"Stop queued: {absence(target, last_seen, now)}." if not linked else f"Being stopped on {target}."
+        return f"Stop queued: {absence}." if absence else f"Being stopped on {target}."
     if row.state is State.QUEUED:
-        if linked:
-            return f"Sent to {target}; no word yet."
-        return f"Queued: {absence(target, last_seen, now)}; it starts when {target} is back."
+        if not absence:
+            return f"Sent to {target}; {row.reason.rstrip('.') or 'no word yet'}."
+        kept = f"{keeper} keeps it, and " if keeper else ""
+        return f"Queued: {absence}; {kept}it starts when {target} is back."
     return _told(row, target)
 
 

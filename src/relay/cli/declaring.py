@@ -33,6 +33,30 @@ def group(name: str, about: str, root: typer.Typer) -> typer.Typer:
     return made
 
 
+def verb_with_more(
+    name: str, about: str, root: typer.Typer, target: str, section: str, examples: tuple[str, ...]
+) -> typer.Typer:
+    """A verb that is also the first word of others, such as `outbox`; the group for those.
+
+    Args:
+        name: the word.
+        about: its help.
+        root: the application.
+        target, section, examples: as for `verb`.
+    """
+    made = typer.Typer(name=name, help=about, rich_markup_mode=None, add_completion=False, no_args_is_help=False)
+
+    def alone(context: typer.Context, json: Json = False, home: HomeFolder = None) -> Parsed | None:
+        keep_common(context, json, home)
+        return None if context.invoked_subcommand else Parsed(name, context.obj)
+
+    made.callback(invoke_without_command=True)(alone)
+    root.add_typer(made, name=name)
+    TARGETS[name], SECTIONS[name], EXAMPLES[name] = target, section, examples
+    KINDS[name] = {"json": FLAG, "home": TEXT}
+    return made
+
+
 def _common_only(context: typer.Context, json: Json = False, home: HomeFolder = None) -> None:
     keep_common(context, json, home)
 

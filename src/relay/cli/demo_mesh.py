@@ -11,7 +11,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
-from relay.api import routes
+from relay.api import routes, settings
 from relay.api.client import Client
 from relay.api.home import Home
 from relay.cli import naming, programs
@@ -57,6 +57,8 @@ class Mesh:
         return self._start(self.vps)
 
     def _start(self, home: Home) -> str:
+        for source in ("mdns", "tailscale"):
+            settings.set_value(home, source, ["false"])  # a show of two folders is nobody else's business
         program = programs.start(home)
         self.running.append((home, program))
         return ", ".join(program.listen)

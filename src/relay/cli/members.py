@@ -33,8 +33,8 @@ def meant(home: Home, text: str) -> Member:
 
 
 def label(home: Home, broker: ids.BrokerId) -> str:
-    """The name that the roster has for an id; empty where it has none."""
-    return next((member.name for member in roster.members(home) if member.id == broker), "")
+    """What a member is called on this machine; empty where the id is no member's."""
+    return next((member.called for member in roster.members(home) if member.id == broker), "")
 
 
 def tell_of_grants(home: Home) -> bool:

@@ -60,6 +60,9 @@ def _parse(rest: list[str], table: dict[str, Entry]) -> Parsed:
         verb = f"{verb} {rest.pop(0)}".strip()
         if verb not in table and not any(key.startswith(verb + " ") for key in table):
             raise NotByTable
+    # `outbox` is a verb and the first word of others
+    while rest and f"{verb} {rest[0]}" in table:
+        verb = f"{verb} {rest.pop(0)}"
     return _read(verb, rest, table[verb], values)
 
 

@@ -105,7 +105,7 @@ def _understood(home: Home, process: subprocess.Popen[bytes], data: bytes) -> di
         document = json.loads(data)
     except ValueError:
         ended = f"it ended at once with exit status {process.wait(END_S)}"
-        raise _silent(home, f"{ended}: {_last_line(home)}".rstrip(": ")) from None
+        raise _silent(home, f"{ended}: {last_line(home)}".rstrip(": ")) from None
     if "error" in document:
         process.wait(END_S)
         raise from_json(document["error"])
@@ -113,7 +113,8 @@ def _understood(home: Home, process: subprocess.Popen[bytes], data: bytes) -> di
     return ready
 
 
-def _last_line(home: Home) -> str:
+def last_line(home: Home) -> str:
+    """The last line of the broker's log, or an empty text."""
     with contextlib.suppress(OSError), open(home.log, "rb") as file:
         file.seek(max(0, os.path.getsize(home.log) - MAX_LINE))
         lines = file.read().decode(errors="replace").split("\n")

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.declaring import verb
+from relay.cli.declaring import group, verb
 
 SECTION = "Workspace"
+ONE_BROKER = "One machine of the workspace: what is known of it, its name, whether it is there."
+Named = Annotated[str, typer.Argument(metavar="NAME", help="Its name, or the first letters of its id.")]
 
 
 def declare(root: typer.Typer) -> None:
@@ -49,3 +51,29 @@ def declare(root: typer.Typer) -> None:
     @verb(root, "brokers", "brokers:run", SECTION, ("relay brokers", "relay brokers --json"))
     def brokers() -> None:
         """List the machines of the workspace: reachable or not, and who may do what."""
+
+    _one_broker(group("broker", ONE_BROKER, root))
+
+
+def _one_broker(broker: typer.Typer) -> None:
+    @verb(broker, "broker show", "broker:show", SECTION, ("relay broker show vps", "relay broker show vps --json"))
+    def show(name: Named) -> None:
+        """Show everything known of one machine: addresses and where they come from, its record, link and grants."""
+
+    @verb(broker, "broker rename", "broker:rename", SECTION, ("relay broker rename mini-2 mini",))
+    def rename(
+        name: Named,
+        new: Annotated[str, typer.Argument(metavar="NEW", help="What to call it from now on.")],
+    ) -> None:
+        """Call a machine otherwise: for everybody on the machine that created the workspace, elsewhere for this one."""
+
+    @verb(broker, "broker ping", "broker:ping", SECTION, ("relay broker ping vps", "relay broker ping vps --count 10"))
+    def ping(
+        name: Named,
+        count: Annotated[int, typer.Option("--count", metavar="N", help="How many round trips (3).")] = 3,
+    ) -> None:
+        """Measure round trips to a machine, answered by its broker. Exit status 1 where it cannot be reached."""
+
+    @verb(broker, "broker forget", "broker:forget", SECTION, ("relay broker forget old-laptop",))
+    def forget(name: Named) -> None:
+        """Delete what this machine knows of another: addresses, record, last seen. It stays a member."""

@@ -1,8 +1,8 @@
 """What is on its way to one recipient: queued, in flight, receipted.
 
-The outbox in the store is the truth; this is the window over it. Entries leave the window only by the
-recipient's receipt; when a link goes, everything in flight is queued again, in order. What does not fit the
-window is read from the store later (`wants_more`).
+The outbox in the store is the truth; this is the window over it. Entries leave the window by the recipient's
+receipt, or while a holder keeps them; when a link goes, everything in flight is queued again, in order. What does
+not fit the window is read from the store later (`wants_more`).
 """
 
 from __future__ import annotations
@@ -45,14 +45,18 @@ class Window:
         last: the highest `n` that was ever in the window.
         missed: how many rows were offered while it was not complete; a read that began before the last of
             them may not have seen it.
+        turn: how often it was begun anew; what a read brings that began before the last time is of no use.
     """
 
     complete: bool = False
     last: int = 0
     missed: int = 0
+    turn: int = 0
     _queue: deque[Outgoing] = field(default_factory=deque)
     _queued_bytes: int = 0
     _flight: dict[bytes, tuple[Outgoing, int]] = field(default_factory=dict)
+    _held: set[bytes] = field(default_factory=set)
+    _sends: dict[bytes, int] = field(default_factory=dict)
 
     def offer(self, row: Outgoing) -> None:
         """A row was committed. It enters the window if it is the next one and there is room."""
@@ -101,17 +105,57 @@ class Window:
             row = self._queue.popleft()
             self._queued_bytes -= len(row.raw)
             self._flight[row.id] = (row, now)
+            self._sends[row.id] = self._sends.get(row.id, 0) + 1
             batch.append(row)
         return batch
 
     def receipted(self, ids: Iterable[bytes]) -> list[bytes]:
-        """The ids among these that were in flight; they are done."""
-        return [each for each in ids if self._flight.pop(each, None) is not None]
+        """The ids among these that were in flight, or with a holder; they are done."""
+        return [each for each in ids if self._leaves(each)]
+
+    def _leaves(self, envelope: bytes) -> bool:
+        self._sends.pop(envelope, None)
+        flown = self._flight.pop(envelope, None) is not None
+        if envelope in self._held:
+            self._held.discard(envelope)
+            return True
+        return flown
+
+    def held(self, ids: Iterable[bytes]) -> list[bytes]:
+        """A holder keeps these: the ids among them that were in flight. They are not sent again until `begin_anew`."""
+        kept = [each for each in ids if self._flight.pop(each, None) is not None]
+        self._held.update(kept)
+        return kept
+
+    def remember_held(self, ids: Iterable[bytes]) -> None:
+        """A holder keeps these since an earlier run of this broker."""
+        self._held.update(ids)
+
+    def begin_anew(self) -> None:
+        """The way to the recipient is another one: read all that the store has for that way.
+
+        What a holder keeps is still known: its receipt may come at any time.
+        """
+        self._queue.clear()
+        self._flight.clear()
+        self._queued_bytes = self.last = 0
+        self.complete = False
+        self.turn += 1
 
     def drop(self, gone: Iterable[bytes]) -> None:
         """Rows that left the outbox without a receipt: cancelled before they were ever sent."""
         for each in gone:
             self._flight.pop(each, None)
+            self._sends.pop(each, None)
+
+    def sends(self, envelope: bytes) -> int:
+        """How often this one was sent since the broker started."""
+        return self._sends.get(envelope, 0)
+
+    def sent_at(self, envelope: bytes) -> int | None:
+        """When this one was sent, monotonic milliseconds; None where it is not in flight."""
+        found = self._flight.get(envelope)
+        return None if found is None else found[1]
 
     def link_lost(self) -> None:
         """Queue again all that was in flight, in order, before the rest.

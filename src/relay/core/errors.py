@@ -31,6 +31,7 @@ class Code(StrEnum):
     BAD_INVITE = "bad_invite"
     UNKNOWN_BROKER = "unknown_broker"
     UNKNOWN_SPAWN = "unknown_spawn"
+    UNKNOWN_ENVELOPE = "unknown_envelope"
     AMBIGUOUS = "ambiguous"
     NAME_IN_USE = "name_in_use"
     CONFLICT = "conflict"
@@ -50,6 +51,8 @@ class Code(StrEnum):
     DISK_FULL = "disk_full"
     OUTBOX_FULL = "outbox_full"
     LAUNCH_FAILED = "launch_failed"
+    NO_SERVICE_MANAGER = "no_service_manager"
+    SERVICE_FAILED = "service_failed"
     INTERNAL = "internal"
     # Unreachable
     NOT_RUNNING = "not_running"
@@ -75,16 +78,20 @@ class Code(StrEnum):
     NOT_A_SIGNER = "not_a_signer"
     WORKSPACE_POPULATED = "workspace_populated"
     INTAKE_STOPPED = "intake_stopped"
+    RATE_LIMITED = "rate_limited"
     # PeerFault
     BAD_ENVELOPE = "bad_envelope"
     BAD_FRAME = "bad_frame"
     BAD_HELLO = "bad_hello"
+    BAD_RECORD = "bad_record"
     BAD_SIGNATURE = "bad_signature"
     NOT_A_MEMBER = "not_a_member"
     OTHER_WORKSPACE = "other_workspace"
     UNKNOWN_KIND = "unknown_kind"
     UNKNOWN_KEY = "unknown_key"
     REPLAYED = "replayed"
+    POISON = "poison"
+    PROTOCOL_VERSION = "protocol_version"
     # how a task ended
     EXIT_NONZERO = "exit_nonzero"
     KILLED_BY_SIGNAL = "killed_by_signal"
@@ -153,8 +160,8 @@ class PeerFault(RelayError):
 BRANCHES: tuple[type[RelayError], ...] = (Misuse, LocalFault, Unreachable, Refused, PeerFault)
 _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys(
-        "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn ambiguous name_in_use"
-        " conflict".split(),
+        "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
+        " name_in_use conflict".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out".split(), "Unreachable"),
@@ -162,7 +169,7 @@ _BRANCH_OF: dict[str, str] = {
         "no_grant no_verb no_agent no_directory foreign_directory mode_beyond_grant grant_expired grant_frozen"
         " too_many too_deep unknown_agent missing_binary not_executable expired invite_refused"
         " not_a_signer"
-        " workspace_populated intake_stopped".split(),
+        " workspace_populated intake_stopped rate_limited".split(),
         "Refused",
     ),
 }

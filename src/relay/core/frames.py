@@ -5,15 +5,21 @@
     [2, n] / [3, n]             ping and its answer
     [4, reason]                 goodbye: "asleep", "down", "replaced", "refused: …"
     [5, bytes]                  credit: how many more bytes of envelopes the sender of this frame will take
+    [6, [envelope bytes, …]]    hold: the sender's own, for somebody else; to be kept until the recipient has them
+    [7, [[id, why not], …]]     custody: what became of each of them; an empty text says that it is kept durably
+    [8, [id, …]]                taken: the sender of this frame has these, or never will: who holds them may forget them
+    [9, [envelope bytes, …]]    pass: the sender's own, for somebody else; to be handed on at once, or dropped
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from relay.core.envelope import MAX_ENVELOPE
 from relay.core.errors import Code, PeerFault
+from relay.core.ids import ENVELOPE_ID_BYTES
 from relay.core.wire import pack, unpack
 
 MAX_FRAME = 320 * 1024
@@ -65,7 +71,35 @@ class Credit:
     amount: int
 
 
-Frame = HelloFrame | Batch | Ping | Pong | Bye | Credit
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Envelopes for somebody else, to be kept."""
+
+    envelopes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """What became of envelopes that were to be kept: their ids, and why not; an empty text means kept."""
+
+    answers: tuple[tuple[bytes, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Ids of envelopes that need not be kept for the sender of this frame any more."""
+
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Envelopes for somebody else, to be handed on at once or dropped."""
+
+    envelopes: tuple[bytes, ...]
+
+
+Frame = HelloFrame | Batch | Ping | Pong | Bye | Credit | Hold | Custody | Taken | Pass
 
 
 def pack_frame(frame: Frame) -> bytes:
@@ -83,6 +117,14 @@ def pack_frame(frame: Frame) -> bytes:
             return pack([4, reason[:MAX_REASON]])
         case Credit(amount):
             return pack([5, amount])
+        case Hold(envelopes):
+            return pack([6, list(envelopes)])
+        case Custody(answers):
+            return pack([7, [[each, why[:MAX_REASON]] for each, why in answers]])
+        case Taken(ids):
+            return pack([8, list(ids)])
+        case Pass(envelopes):
+            return pack([9, list(envelopes)])
 
 
 def _fault(why: str) -> PeerFault:
@@ -95,12 +137,45 @@ def _hello(value: object) -> Frame:
     return HelloFrame(value)
 
 
-def _batch(value: object) -> Frame:
+def _envelopes(value: object) -> tuple[bytes, ...]:
+    items = _items(value)
+    if not all(type(item) is bytes and len(item) <= MAX_ENVELOPE for item in items):
+        raise _fault("a batch of another form")
+    return tuple(items)
+
+
+def _items(value: object) -> list[Any]:
     if type(value) is not list or not 0 < len(value) <= MAX_BATCH:
         raise _fault("a batch of another form")
-    if not all(type(item) is bytes and len(item) <= MAX_ENVELOPE for item in value):
-        raise _fault("a batch of another form")
-    return Batch(tuple(value))
+    return value
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is bytes and len(value) == ENVELOPE_ID_BYTES
+
+
+def _is_answer(value: object) -> bool:
+    return (
+        type(value) is list
+        and len(value) == 2
+        and _is_id(value[0])
+        and type(value[1]) is str
+        and len(value[1]) <= MAX_REASON
+    )
+
+
+def _custody(value: object) -> Frame:
+    items = _items(value)
+    if not all(map(_is_answer, items)):
+        raise _fault("an answer about custody of another form")
+    return Custody(tuple((each, why) for each, why in items))
+
+
+def _taken(value: object) -> Frame:
+    items = _items(value)
+    if not all(map(_is_id, items)):
+        raise _fault("ids of another form")
+    return Taken(tuple(items))
 
 
 def _number(value: object) -> int:
@@ -117,11 +192,15 @@ def _bye(value: object) -> Frame:
 
 _READERS: dict[int, Callable[[object], Frame]] = {
     0: _hello,
-    1: _batch,
+    1: lambda value: Batch(_envelopes(value)),
     2: lambda value: Ping(_number(value)),
     3: lambda value: Pong(_number(value)),
     4: _bye,
     5: lambda value: Credit(_number(value)),
+    6: lambda value: Hold(_envelopes(value)),
+    7: _custody,
+    8: _taken,
+    9: lambda value: Pass(_envelopes(value)),
 }
 
 

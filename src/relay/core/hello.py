@@ -87,6 +87,7 @@ class Hello:
         seen_of_you: the highest incarnation it has seen of the receiver; 0 for none.
         addresses: `host:port` where it listens, at most 16.
         clock_ms: its clock, milliseconds since 1970.
+        seen_nonce_of_you: the nonce of that highest incarnation (16 bytes); None from a broker that does not say.
     """
 
     versions: tuple[int, ...]
@@ -101,6 +102,7 @@ class Hello:
     seen_of_you: int
     addresses: tuple[str, ...]
     clock_ms: int
+    seen_nonce_of_you: bytes | None = None
 
     @property
     def id(self) -> BrokerId:
@@ -132,9 +134,17 @@ def judge_incarnation(seen: Incarnation | None, new: Incarnation) -> Judgement:
     return Judgement.SAME if new == seen else Judgement.CLONED
 
 
-def is_behind(own_counter: int, seen_of_you: int) -> bool:
-    """Whether a peer has seen a later start of this broker than this one: its store was restored."""
-    return seen_of_you > own_counter
+def is_behind(own: Incarnation, seen_of_you: int, seen_nonce_of_you: bytes | None) -> bool:
+    """Whether a peer has seen a start of this broker that its store does not know: the store was restored.
+
+    Args:
+        own: this start's incarnation.
+        seen_of_you, seen_nonce_of_you: of the peer's hello. The same counter with another nonce was another start:
+            the store is a copy from before it.
+    """
+    if seen_of_you == own.counter:
+        return seen_nonce_of_you is not None and seen_nonce_of_you != own.nonce
+    return seen_of_you > own.counter
 
 
 def common_version(ours: Sequence[int], theirs: Sequence[int]) -> int:
@@ -198,11 +208,14 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "addresses": are_addresses,
     "clock_ms": is_count,
 }
+# later additions: a broker that does not know them does not send them
+_OPTIONAL: dict[str, Callable[[object], bool]] = {"seen_nonce_of_you": is_bytes(NONCE_BYTES)}
 
 
 def pack_hello(hello: Hello) -> bytes:
     """The bytes the sender signs."""
     plain = {name: getattr(hello, name) for name in _CHECKS}
+    plain |= {name: getattr(hello, name) for name in _OPTIONAL if getattr(hello, name) is not None}
     return pack(plain | {"role": str(hello.role), "audit_head": [hello.audit_head.seq, hello.audit_head.hash]})
 
 
@@ -216,6 +229,9 @@ def _checked(data: bytes) -> dict[str, Any]:
     for name, check in _CHECKS.items():
         if not check(content.get(name)):
             raise _fault(f"its field {name!r} is missing or wrong")
+    for name, check in _OPTIONAL.items():
+        if name in content and not check(content[name]):
+            raise _fault(f"its field {name!r} is wrong")
     return content
 
 
@@ -226,6 +242,6 @@ def unpack_hello(data: bytes) -> Hello:
         PeerFault: `bad_hello`.
     """
     content = _checked(data)
-    known = {name: content[name] for name in _CHECKS}
+    known = {name: content[name] for name in (*_CHECKS, *_OPTIONAL) if name in content}
     known |= {"versions": tuple(content["versions"]), "addresses": tuple(content["addresses"])}
     return Hello(**known | {"role": Role(content["role"]), "audit_head": AuditHead(*content["audit_head"])})

@@ -14,7 +14,9 @@ class Kind(StrEnum):
     SNAPSHOT = "snapshot"
     RECEIPT = "receipt"
     NACK = "nack"
+    NOTICE = "notice"
     ROSTER = "roster"
+    RECORD = "record"
     LOG_OPEN = "log.open"
     LOG_DATA = "log.data"
     LOG_CLOSE = "log.close"
@@ -26,24 +28,28 @@ class KindFacts:
 
     Attributes:
         durable: kept in the outbox until receipted; otherwise dropped where there is no path.
+        holdable: though not durable here, kept by a holder where there is no direct link.
         keys: the keys its body must have.
     """
 
     durable: bool
     keys: frozenset[str]
+    holdable: bool = False
 
 
-def _facts(durable: bool, keys: str) -> KindFacts:
-    return KindFacts(durable, frozenset(keys.split()))
+def _facts(durable: bool, keys: str, *, holdable: bool = False) -> KindFacts:
+    return KindFacts(durable, frozenset(keys.split()), durable or holdable)
 
 
 KINDS: dict[Kind, KindFacts] = {
     Kind.SPAWN: _facts(True, "spawn name agent task cwd mode chain"),
     Kind.STOP: _facts(True, "spawn"),
     Kind.SNAPSHOT: _facts(True, "snapshot signature"),
-    Kind.RECEIPT: _facts(False, "ids"),
-    Kind.NACK: _facts(False, "id code why"),
+    Kind.RECEIPT: _facts(False, "ids", holdable=True),
+    Kind.NACK: _facts(False, "id code why", holdable=True),
+    Kind.NOTICE: _facts(False, "ids code"),
     Kind.ROSTER: _facts(False, "statements"),
+    Kind.RECORD: _facts(False, ""),  # one step of the exchange: root, sums, entries, wanted or records
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
     Kind.LOG_DATA: _facts(False, "stream n chunks end"),
     Kind.LOG_CLOSE: _facts(False, "stream"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from relay.core.errors import Code, PeerFault
-from relay.core.frames import Batch, Bye, Credit, Frame, HelloFrame, Ping, Pong
+from relay.core.frames import Batch, Bye, Credit, Custody, Frame, HelloFrame, Hold, Pass, Ping, Pong, Taken
 
 HELLO_TIMEOUT = 10_000
 IDLE_PING = 30_000
@@ -57,6 +57,34 @@ class Take:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """The other side's envelopes for somebody else arrived, to be kept."""
+
+    envelopes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PassOn:
+    """The other side's envelopes for somebody else arrived, to be handed on now or never."""
+
+    envelopes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The other side says what became of what it was to keep: ids, and why not (empty: it is kept)."""
+
+    answers: tuple[tuple[bytes, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The other side needs these ids kept for it no longer."""
+
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RoundTrip:
     """A ping was answered after this many milliseconds."""
 
@@ -75,7 +103,7 @@ class Close:
     reason: str
 
 
-Effect = Send | Greet | Take | RoundTrip | Granted | Close
+Effect = Send | Greet | Take | Keep | PassOn | Answered | Forget | RoundTrip | Granted | Close
 
 
 @dataclass(slots=True)
@@ -126,7 +154,15 @@ class LinkMachine:
     def _up(self, frame: Frame, now: int) -> list[Effect]:
         match frame:
             case Batch(envelopes):
-                return self._take(envelopes)
+                return self._take(Take(envelopes))
+            case Hold(envelopes):
+                return self._take(Keep(envelopes))
+            case Pass(envelopes):
+                return self._take(PassOn(envelopes))
+            case Custody(answers):
+                return [Answered(answers)]
+            case Taken(ids):
+                return [Forget(ids)]
             case Ping(n):
                 return [Send(Pong(n))]
             case Pong(n):
@@ -139,11 +175,11 @@ class LinkMachine:
             case HelloFrame():
                 raise PeerFault("a second hello", code=Code.BAD_FRAME)
 
-    def _take(self, envelopes: tuple[bytes, ...]) -> list[Effect]:
-        self._in_hand += sum(map(len, envelopes))
+    def _take(self, arrived: Take | Keep | PassOn) -> list[Effect]:
+        self._in_hand += sum(map(len, arrived.envelopes))
         if self._in_hand > MAX_IN_HAND:
             raise PeerFault("a batch was refused", code=Code.BAD_FRAME, why="it goes beyond the credit that was given")
-        return [Take(envelopes)]
+        return [arrived]
 
     def accept(self, now: int) -> None:
         """The hello was verified and the id is on the roster: the link is up."""

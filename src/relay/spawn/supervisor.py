@@ -58,6 +58,7 @@ class Supervisor:
         limits: what tasks get.
         growth: told when a transcript grows.
         reserve: given up when an end cannot be written for want of room.
+        may_expire: whether the clocks of linked peers let anything be called expired.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class Supervisor:
         limits: Limits,
         growth: Growth,
         reserve: Reserve,
+        may_expire: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._may_expire = may_expire
         self._own = own
         self._journal = journal
         self._ledger = ledger
@@ -259,7 +262,7 @@ class Supervisor:
                 blocked.add(origin)  # its grant is used up: what else it has waiting would fare the same
 
     def _reconsider(self, entry: Entry, row: SpawnRow) -> State:
-        if row.expires <= entry.now:
+        if row.expires <= entry.now and self._may_expire():
             why = "it was not to be started after its time to live"
             return self._ledger.step(entry, row, Step(State.EXPIRED, why)).state
         return self._consider(entry, row, self._judge(entry, row)).state

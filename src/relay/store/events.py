@@ -8,6 +8,8 @@ from typing import Any
 
 from relay.store.query import Query, Tx, first_column, mapper
 
+PURGE_STEP = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -50,3 +52,14 @@ def purge(tx: Tx, keep: int) -> int:
     """Delete all but the newest `keep` events; how many."""
     highest = HIGHEST.one(tx) or 0
     return tx.execute("DELETE FROM events WHERE seq <= ?", (highest - keep,)).rowcount
+
+
+def purge_before(tx: Tx, before: int, limit: int = PURGE_STEP) -> int:
+    """Delete the oldest events from before a moment; how many.
+
+    Args:
+        before: milliseconds.
+        limit: most events in this transaction.
+    """
+    sql = "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT ?) AND at < ?"
+    return tx.execute(sql, (limit, before)).rowcount

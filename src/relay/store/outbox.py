@@ -64,7 +64,10 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class OutboxLine:
-    """A row as it is listed, without its envelope. `bytes` is the envelope's length, times in milliseconds."""
+    """A row as it is listed, without its envelope. `bytes` is the envelope's length, times in milliseconds.
+
+    `holder` keeps it for its recipient since `held_at`; `handed` says how often one was asked to.
+    """
 
     n: int
     id: bytes
@@ -79,6 +82,9 @@ class OutboxLine:
     last_try: int | None
     state: OutboxState
     reason: str
+    holder: BrokerId | None
+    held_at: int | None
+    handed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +99,28 @@ class Totals:
 _line = mapper(OutboxLine, state=OutboxState)
 _SELECT = f"SELECT {columns(OutboxLine)} FROM outbox"
 
-# at least one envelope however large, then as many as fit
-PAGE: Query[Parcel] = Query(
-    "SELECT n, id, envelope, tries FROM (SELECT *, sum(bytes) OVER (ORDER BY n) AS running FROM"
-    " (SELECT n, id, envelope, tries, bytes FROM outbox"
-    " WHERE recipient = :recipient AND n > :after AND state = 'pending' ORDER BY n LIMIT :limit))"
-    " WHERE running <= :max_bytes OR running = bytes ORDER BY n",
-    mapper(Parcel),
+
+
+def _page(condition: str) -> Query[Parcel]:
+    # at least one envelope however large, then as many as fit
+    return Query(
+        "SELECT n, id, envelope, tries FROM (SELECT *, sum(bytes) OVER (ORDER BY n) AS running FROM"
+        " (SELECT n, id, envelope, tries, bytes FROM outbox"
+        f" WHERE recipient = :recipient AND n > :after AND state = 'pending'{condition} ORDER BY n LIMIT :limit))"
+        " WHERE running <= :max_bytes OR running = bytes ORDER BY n",
+        mapper(Parcel),
+    )
+
+
+PAGE = _page("")
+PAGE_UNHELD = _page(" AND holder IS NULL")
+HELD_ELSEWHERE: Query[tuple[BrokerId, bytes, BrokerId]] = Query(
+    "SELECT recipient, id, holder FROM outbox WHERE holder IS NOT NULL AND state = 'pending'",
+    lambda row: (row[0], row[1], row[2]),
+)
+HANDED: Query[OutboxLine] = Query(
+    f"{_SELECT} WHERE holder IS NOT NULL AND held_at <= :before AND state = 'pending' ORDER BY held_at LIMIT :limit",
+    _line,
 )
 ALL: Query[OutboxLine] = Query(f"{_SELECT} ORDER BY n LIMIT :limit", _line)
 BY_ID: Query[OutboxLine] = Query(f"{_SELECT} WHERE id = :id", _line)
@@ -107,6 +128,16 @@ BY_RECIPIENT: Query[OutboxLine] = Query(f"{_SELECT} WHERE recipient = :recipient
 BY_SPAWN: Query[OutboxLine] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n", _line)
 EXPIRED: Query[OutboxLine] = Query(
     f"{_SELECT} WHERE state = 'pending' AND expires <= :now ORDER BY expires LIMIT :limit", _line
+)
+# what is sealed again before it expires: this broker's own words until they are receipted, stops that are still wanted
+REISSUE: Query[OutboxLine] = Query(
+    f"{_SELECT} WHERE state = 'pending' AND ((kind = 'snapshot' AND expires <= :words)"
+    " OR (kind = 'stop' AND expires <= :stops)) ORDER BY expires LIMIT :limit",
+    _line,
+)
+BY_PREFIX: Query[OutboxLine] = Query(f"{_SELECT} WHERE lower(hex(id)) LIKE :prefix || '%' ORDER BY n LIMIT 20", _line)
+DEAD: Query[OutboxLine] = Query(
+    f"{_SELECT} WHERE state = 'dead' AND (:recipient IS NULL OR recipient = :recipient) ORDER BY n LIMIT :limit", _line
 )
 WAITING: Query[tuple[BrokerId, int]] = Query(
     "SELECT recipient, count(*) FROM outbox WHERE state = 'pending' GROUP BY recipient", lambda row: (row[0], row[1])
@@ -151,16 +182,39 @@ def post(tx: Tx, item: Posting, quota: Quota | None) -> int | None:
     return done.lastrowid
 
 
-def reseal(tx: Tx, old: bytes, new: bytes, envelope: bytes, expires: int) -> bool:
-    """Replace an envelope by its content sealed again (another key, another expiry); False where it is gone.
+def reseal(tx: Tx, old: bytes, new: bytes, envelope: bytes, expires: int) -> int | None:
+    """Replace an envelope by its content sealed again (another key, another expiry), to be sent; its new number.
 
     Args:
         old, new: envelope ids.
         envelope: the new bytes.
         expires: the new header's, milliseconds.
+
+    Returns:
+        None where it is gone.
     """
-    sql = "UPDATE outbox SET id = ?, envelope = ?, bytes = ?, expires = ? WHERE id = ?"
-    return tx.execute(sql, (new, envelope, len(envelope), expires, old)).rowcount > 0
+    sql = "UPDATE outbox SET id = ?, envelope = ?, bytes = ?, expires = ?, holder = NULL WHERE id = ?"
+    if tx.execute(sql, (new, envelope, len(envelope), expires, old)).rowcount == 0:
+        return None
+    return _to_the_end(tx, new)
+
+
+def _to_the_end(tx: Tx, envelope: bytes) -> int:
+    # a new number: links have paged past the old one
+    tx.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'outbox'")
+    number: int = tx.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()[0]
+    tx.execute("UPDATE outbox SET state = 'pending', reason = '', n = ? WHERE id = ?", (number, envelope))
+    return number
+
+
+def seal_soon(tx: Tx, envelope: bytes, now: int, reason: str) -> None:
+    """Have an envelope sealed again at the next tidying (`REISSUE`).
+
+    Args:
+        now: milliseconds.
+        reason: why, for people.
+    """
+    tx.execute("UPDATE outbox SET expires = min(expires, ?), reason = ? WHERE id = ?", (now, reason, envelope))
 
 
 def receipted(tx: Tx, recipient: BrokerId, envelopes: Iterable[bytes]) -> list[OutboxLine]:
@@ -181,23 +235,30 @@ def mark_tried(tx: Tx, envelopes: Iterable[bytes], now: int) -> None:
     tx.executemany(sql, [(now, each) for each in envelopes])
 
 
+def held_by(tx: Tx, holder: BrokerId, envelopes: Iterable[bytes], now: int) -> None:
+    """A holder keeps these for their recipients from this moment on (milliseconds)."""
+    sql = "UPDATE outbox SET holder = ?, held_at = ?, handed = handed + 1 WHERE id = ?"
+    tx.executemany(sql, [(holder, now, each) for each in envelopes])
+
+
+def hand_over_again(tx: Tx, envelopes: Iterable[bytes]) -> None:
+    """Nobody is known to keep these: they are handed over once more."""
+    tx.executemany("UPDATE outbox SET holder = NULL WHERE id = ?", [(each,) for each in envelopes])
+
+
 def dead_letter(tx: Tx, envelope: bytes, reason: str) -> bool:
     """Stop sending a row and show it as dead; whether it was pending."""
     sql = "UPDATE outbox SET state = 'dead', reason = ? WHERE id = ? AND state = 'pending'"
     return tx.execute(sql, (reason, envelope)).rowcount > 0
 
 
-def retry(tx: Tx, envelope: bytes) -> bool:
-    """Send a dead letter again; whether there was one."""
-    # a new number: links have paged past the old one
-    sql = (
-        "UPDATE outbox SET state = 'pending', reason = '', tries = 0,"
-        " n = (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'outbox') WHERE id = ? AND state = 'dead'"
-    )
-    if tx.execute(sql, (envelope,)).rowcount == 0:
-        return False
-    tx.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'outbox'")
-    return True
+def retry(tx: Tx, envelope: bytes) -> Parcel | None:
+    """Send a dead letter again: the row to send, or None where there was no dead letter.
+
+    That it may have been sent stays true of it: a broker on the way may hold it still.
+    """
+    found = tx.execute("SELECT envelope, tries FROM outbox WHERE id = ? AND state = 'dead'", (envelope,)).fetchone()
+    return None if found is None else Parcel(_to_the_end(tx, envelope), envelope, *found)
 
 
 def drop(tx: Tx, envelope: bytes) -> bool:

@@ -24,6 +24,7 @@ class Peer:
         clock_skew_ms: its clock minus ours.
         grants_to_us: what it said we may do there; None where it has not said.
         agents: what it said it has.
+        farewell: how it was last seen to go; empty where that is not known.
     """
 
     id: BrokerId
@@ -39,6 +40,7 @@ class Peer:
     version: str = ""
     grants_to_us: list[Any] | None = None
     agents: tuple[Any, ...] = ()
+    farewell: str = ""
 
 
 def _texts(stored: str) -> tuple[Any, ...]:
@@ -81,9 +83,15 @@ def change(tx: Tx, peer: BrokerId, **changes: Any) -> Peer | None:
     return changed
 
 
-def note_seen(tx: Tx, peer: BrokerId, now: int) -> None:
-    """Remember that a link to this peer spoke; never goes back."""
-    tx.execute("UPDATE peers SET last_seen = max(coalesce(last_seen, 0), ?) WHERE id = ?", (now, peer))
+def note_seen(tx: Tx, peer: BrokerId, now: int, farewell: str = "") -> None:
+    """Remember that a link to this peer spoke, and how it went; never goes back.
+
+    Args:
+        now: milliseconds.
+        farewell: as in `Peer`.
+    """
+    sql = "UPDATE peers SET last_seen = max(coalesce(last_seen, 0), ?), farewell = ? WHERE id = ?"
+    tx.execute(sql, (now, farewell, peer))
 
 
 def forget(tx: Tx, peer: BrokerId) -> bool:

@@ -15,6 +15,8 @@ T_co = TypeVar("T_co", covariant=True)
 Tx: TypeAlias = sqlite3.Connection
 Row: TypeAlias = Sequence[Any]
 DatabaseFault = sqlite3.Error  # what an op meets when the store itself fails: never to be swallowed
+# what the values of an op cause, each time anew: no fault of the store
+ValueFault = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
 SQLITE_VERSION = sqlite3.sqlite_version_info
 
 

@@ -210,3 +210,77 @@ CREATE TABLE audit (
     hash BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
 """
+
+VERSION_2 = """
+-- who keeps an envelope of ours for its recipient, since when, and how often one was asked to
+ALTER TABLE outbox ADD COLUMN holder TEXT;
+ALTER TABLE outbox ADD COLUMN held_at INTEGER;
+ALTER TABLE outbox ADD COLUMN handed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX outbox_held ON outbox (held_at) WHERE holder IS NOT NULL;
+
+-- what this broker keeps for others
+CREATE TABLE held (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL,
+    origin TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    envelope BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    UNIQUE (origin, id)
+) STRICT;
+CREATE INDEX held_recipient ON held (recipient, n);
+CREATE INDEX held_expires ON held (expires);
+
+CREATE TABLE held_size (
+    origin TEXT PRIMARY KEY,
+    envelopes INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE TRIGGER held_grows AFTER INSERT ON held BEGIN
+    INSERT INTO held_size VALUES (new.origin, 1, new.bytes)
+        ON CONFLICT (origin) DO UPDATE SET envelopes = envelopes + 1, bytes = bytes + new.bytes;
+END;
+CREATE TRIGGER held_shrinks AFTER DELETE ON held BEGIN
+    UPDATE held_size SET envelopes = envelopes - 1, bytes = bytes - old.bytes WHERE origin = old.origin;
+END;
+"""
+
+VERSION_3 = """
+-- what came in and was not taken: it failed here and comes again, or it was refused for good
+CREATE TABLE refusals (
+    origin TEXT NOT NULL,
+    id BLOB NOT NULL CHECK (length(id) = 16),
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('failing', 'refused')),
+    tries INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (origin, id)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX refusals_last ON refusals (origin, last);
+
+-- how a peer was last seen to go (`relay.broker.presence`); empty where that is not known
+ALTER TABLE peers ADD COLUMN farewell TEXT NOT NULL DEFAULT '';
+"""
+
+# what members say of themselves, one row a member, as they signed it; and what they are called on this machine
+VERSION_4 = """
+CREATE TABLE records (
+    broker TEXT PRIMARY KEY,
+    incarnation INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    heard INTEGER NOT NULL,
+    bytes BLOB NOT NULL CHECK (length(bytes) <= 4352)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE aliases (
+    broker TEXT PRIMARY KEY,
+    alias TEXT NOT NULL UNIQUE
+) WITHOUT ROWID, STRICT;
+"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from relay.core.errors import Code, Misuse
@@ -185,15 +186,27 @@ def clear_stop(tx: Tx, spawn: str) -> None:
     tx.execute("UPDATE spawns SET stop_requested = NULL WHERE id = ?", (spawn,))
 
 
-def purge_ended(tx: Tx, before: int, limit: int = PURGE_STEP) -> list[str]:
-    """Delete spawns that ended before a moment, with all that hangs on them; their ids. Repeat until empty.
+def ended_before(tx: Tx, before: int, limit: int = PURGE_STEP) -> list[str]:
+    """The spawns that ended before a moment and have nothing in the outbox any more, oldest first.
 
     Args:
         before: milliseconds.
-        limit: most spawns in this transaction.
+        limit: most spawns for this transaction.
     """
-    sql = "SELECT id FROM spawns WHERE live = 0 AND since < ? ORDER BY since LIMIT ?"
-    gone = [str(spawn) for (spawn,) in tx.execute(sql, (before, limit))]
+    sql = (
+        "SELECT id FROM spawns WHERE live = 0 AND since < ?"
+        " AND id NOT IN (SELECT spawn FROM outbox WHERE spawn IS NOT NULL) ORDER BY since LIMIT ?"
+    )
+    return [str(spawn) for (spawn,) in tx.execute(sql, (before, limit))]
+
+
+def ended_between(tx: Tx, after: int, until: int, limit: int = PURGE_STEP) -> list[tuple[str, int]]:
+    """The spawns that ended after one moment and up to another (milliseconds), with when, oldest first."""
+    sql = "SELECT id, since FROM spawns WHERE live = 0 AND since > ? AND since <= ? ORDER BY since LIMIT ?"
+    return [(str(spawn), int(since)) for spawn, since in tx.execute(sql, (after, until, limit))]
+
+
+def forget(tx: Tx, gone: Sequence[str]) -> None:
+    """Delete spawns with all that hangs on them."""
     for table, key in (("spawns", "id"), ("attempts", "spawn"), ("snapshots", "spawn"), ("tails", "spawn")):
         tx.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(spawn,) for spawn in gone])
-    return gone

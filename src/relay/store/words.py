@@ -33,6 +33,7 @@ _SELECT = f"SELECT {columns(SignedWord)} FROM snapshots"
 
 WORDS: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY attempt, seq", _row)
 LATEST: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY attempt DESC, seq DESC LIMIT 1", _row)
+EXACTLY: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn AND attempt = :attempt AND seq = :seq", _row)
 TAIL: Query[tuple[int, str]] = Query(
     "SELECT attempt, text FROM tails WHERE spawn = :spawn", lambda row: (row[0], row[1])
 )

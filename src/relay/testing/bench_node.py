@@ -14,15 +14,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from relay.broker.carrier import Carrier
+from relay.broker.custody import Custody
 from relay.broker.dialler import Dialler
 from relay.broker.greeting import Greeter, fresh_incarnation
+from relay.broker.handing import Handing
 from relay.broker.inbox import Act, Hear, Inbox, Opened
 from relay.broker.link import Link
 from relay.broker.members import Members
@@ -30,6 +32,7 @@ from relay.broker.mesh import Mesh
 from relay.broker.outbox import Outbox
 from relay.broker.postbox import SealingPostbox
 from relay.broker.receipts import Receipts
+from relay.broker.reissue import Reissue
 from relay.broker.requests import Requests
 from relay.core.hello import AuditHead
 from relay.core.ids import BrokerId
@@ -77,12 +80,14 @@ class Place:
         identity: its keys.
         roster: who belongs.
         ground: how it reaches others.
+        always_on: whether it keeps envelopes for others.
     """
 
     folder: Path
     identity: Identity
     roster: Roster
     ground: Ground
+    always_on: bool = False
 
 
 class BenchNode:
@@ -116,20 +121,25 @@ class BenchNode:
             members,
             audit_head=lambda: _NO_AUDIT,
             addresses=lambda: (),
-            always_on=False,
+            always_on=self.place.always_on,
             clock=wall_ms,
         )
-        self.postbox = SealingPostbox(identity, members, incarnation.counter, lambda peer: self.mesh.is_linked(peer))
+        self.postbox = SealingPostbox(identity, members, incarnation.counter, lambda peer: self.mesh.has_way(peer))
         self.journal = Journal(self.store, self.postbox, wall_ms)
-        self.outbox = Outbox(self.store, lambda peer: self.mesh.wake(peer))
-        self.mesh = Mesh(greeter, self.outbox, self.postbox, wall_ms)
+        self.mesh = Mesh(greeter, self.postbox, wall_ms)
+        self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, wall_ms)
+        mesh, always_on = self.mesh, self.place.always_on
+        self.custody = Custody(self.store, members, always_on, mesh.is_linked, mesh.wake, wall_ms)
+        self.handing = Handing(self.store, self.outbox, mesh.router, mesh.is_linked, wall_ms)
         self.inbox = self._inbox()
+        await self.inbox.poison.open()
         await self._link_up()
 
     def _inbox(self) -> Inbox:
         acts: dict[Kind, Act] = {kind: self._acts for kind, facts in KINDS.items() if facts.durable}
         hears: dict[Kind, Hear] = {kind: lambda each: None for kind, facts in KINDS.items() if not facts.durable}
-        hears |= Receipts(self.mesh, self.journal, cast("Requests", _NoSpawns())).hears
+        reissue = Reissue(self.postbox)
+        hears |= Receipts(self.mesh, self.journal, cast("Requests", _NoSpawns()), reissue).hears
         say = self.mesh.say
         return Inbox(self.place.identity, self.members, self.journal, say, acts, hears, lambda: True)
 
@@ -143,7 +153,9 @@ class BenchNode:
             return await ground.dial(identity, peer)
 
         self.dialler = Dialler(dialled, self._anywhere, self.mesh.is_linked, self._carry)
-        self.mesh.connect(self.inbox.take, self._link_changed)
+        await self.outbox.open()
+        await self.custody.open()
+        self.mesh.connect(self.outbox, self.custody, self.inbox.take, self._link_changed)
         self.journal.connect(self.outbox.posted, lambda event, subject: None)
         await ground.listen(identity, self._carry)
         self.dialler.use(member.id for member in self.members.others)
@@ -234,7 +246,12 @@ def workspace_of_all(members: list[Identity]) -> tuple[Workspace, Roster]:
 
 @asynccontextmanager
 async def bench_mesh(
-    folder: Path, count: int = 2, network: MemoryNetwork | None = None, act: Act = note
+    folder: Path,
+    count: int = 2,
+    network: MemoryNetwork | None = None,
+    act: Act = note,
+    holders: Collection[int] = (),
+    apart: Iterable[tuple[int, int]] = (),
 ) -> AsyncIterator[list[BenchNode]]:
     """Nodes of one workspace, open and dialling each other; all are closed at the end of the block.
 
@@ -243,6 +260,8 @@ async def bench_mesh(
         count: how many.
         network: between them; None for TLS on loopback.
         act: what every durable kind does.
+        holders: which of them are always on.
+        apart: which two can reach each other by no network; in memory only.
     """
     keys = identities(count)
     workspace, roster = workspace_of_all(keys)
@@ -251,7 +270,10 @@ async def bench_mesh(
     for at, identity in enumerate(keys):
         home = folder / f"bench-{at}"
         home.mkdir()
-        nodes.append(BenchNode(Place(home, identity, roster, ground), act))
+        nodes.append(BenchNode(Place(home, identity, roster, ground, at in holders), act))
+    for a, b in apart:
+        assert network is not None
+        network.partition(keys[a].id, keys[b].id)
     await asyncio.gather(*(node.open() for node in nodes))
     try:
         yield nodes

@@ -125,6 +125,15 @@ class Node:
         self.work.mkdir(exist_ok=True)
         made = self.relay_json("init", "--name", self.name, "--listen", self.address)
         self._id = made["broker"]["id"]
+        self.configure("mdns = false", "tailscale = false")  # nothing is announced on, or asked of, a real network
+
+    def configure(self, *lines: str) -> None:
+        """Put lines of TOML in front of config.toml, where they stand before every table; the next start reads them."""
+        path = self.home / "config.toml"
+        text = path.read_text()
+        fresh = {line.partition("=")[0].strip() for line in lines}
+        kept = [line for line in text.splitlines() if line.partition("=")[0].strip() not in fresh]
+        path.write_text("\n".join([*lines, *kept]) + "\n")
 
     def control(self, timeout: float = 40.0) -> AbstractContextManager[control.Control]:
         """A connection to the control socket, for a block."""

@@ -88,12 +88,22 @@ def found(home: HomeFiles, name: str, now: int) -> Workspace:
 
 
 def write_roster(
-    home: HomeFiles, statements: Iterable[bytes], members: Mapping[BrokerId, tuple[str, Sequence[str]]]
+    home: HomeFiles,
+    statements: Iterable[bytes],
+    members: Mapping[BrokerId, tuple[str, Sequence[str]]],
+    aliases: Mapping[BrokerId, str] | None = None,
 ) -> None:
-    """Write roster.json: the statements, and for people's commands the members' names and addresses."""
+    """Write roster.json: the statements, and for people's commands the members' names and addresses.
+
+    Args:
+        aliases: what members are called on this machine alone.
+    """
+    called = aliases or {}
     document = {
         "members": [
-            {"id": broker, "name": name, "addresses": list(addresses)} for broker, (name, addresses) in members.items()
+            {"id": broker, "name": name, "addresses": list(addresses)}
+            | ({"alias": called[broker]} if broker in called else {})
+            for broker, (name, addresses) in members.items()
         ],
         "statements": [raw.hex() for raw in statements],
     }

@@ -29,6 +29,7 @@ MAX_BODY = 2 * 1024 * 1024
 MAX_WAIT_S = 300.0
 STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
 CODES: dict[Code, int] = {Code.UNKNOWN_SPAWN: 404, Code.UNKNOWN_BROKER: 404, Code.CONFLICT: 409, Code.NAME_IN_USE: 409}
+CODES[Code.UNKNOWN_ENVELOPE] = 404
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -136,6 +137,22 @@ class Control:
     async def brokers(self, request: Request) -> Response:
         return _json(await self._broker.brokers())
 
+    async def broker_show(self, request: Request) -> Response:
+        return _json(await self._broker.acquaintances.show(request.path_params["ref"]))
+
+    async def broker_ping(self, request: Request) -> Response:
+        check_operation(await _body(request))
+        return _json(await self._broker.acquaintances.ping(request.path_params["ref"]))
+
+    async def broker_rename(self, request: Request) -> Response:
+        body = await _body(request)
+        check_operation(body)
+        return _json(await self._broker.acquaintances.rename(request.path_params["ref"], str(body.get("name", ""))))
+
+    async def broker_forget(self, request: Request) -> Response:
+        check_operation(await _body(request))
+        return _json(await self._broker.acquaintances.forget(request.path_params["ref"]))
+
     # spawns
 
     async def spawns(self, request: Request) -> Response:
@@ -194,7 +211,15 @@ class Control:
     # the mesh
 
     async def outbox(self, request: Request) -> Response:
-        return _json(await self._broker.views.outbox())
+        return _json(await self._broker.envelopes.listing())
+
+    async def outbox_retry(self, request: Request) -> Response:
+        body = await _body(request)
+        return _json(await self._broker.envelopes.retry(body, check_operation(body)))
+
+    async def outbox_drop(self, request: Request) -> Response:
+        body = await _body(request)
+        return _json(await self._broker.envelopes.drop(body, check_operation(body)))
 
     async def invites(self, request: Request) -> Response:
         body = await _body(request)
@@ -279,6 +304,10 @@ def application(broker: Broker) -> Starlette:
         ("POST", "down", control.down),
         ("POST", "identity/keep", control.identity_keep),
         ("GET", "brokers", control.brokers),
+        ("GET", "brokers/{ref}", control.broker_show),
+        ("POST", "brokers/{ref}/ping", control.broker_ping),
+        ("POST", "brokers/{ref}/rename", control.broker_rename),
+        ("POST", "brokers/{ref}/forget", control.broker_forget),
         ("GET", "spawns", control.spawns),
         ("POST", "spawns", control.spawn),
         ("GET", "spawns/{ref}", control.show),
@@ -287,6 +316,8 @@ def application(broker: Broker) -> Starlette:
         ("POST", "spawns/{ref}/stop", control.stop),
         ("GET", "queue", control.queue),
         ("GET", "outbox", control.outbox),
+        ("POST", "outbox/retry", control.outbox_retry),
+        ("POST", "outbox/drop", control.outbox_drop),
         ("POST", "invites", control.invites),
         ("POST", "joins", control.joins),
         ("POST", "grants/changed", control.grants_changed),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay.api import routes
+from relay.api.durations import spoken
 from relay.cli import ages, speech, table
 
 TYPE_CHECKING = False
@@ -10,7 +11,8 @@ if TYPE_CHECKING:
     from relay.api.shapes import Broker
     from relay.cli.invocation import Invocation
 
-HEADINGS = ("NAME", "ID", "REACHABLE", "LINK", "MAY HERE", "WE MAY THERE")
+HEADINGS = ("NAME", "ID", "PRESENCE", "LINK", "WAITING", "MAY HERE", "WE MAY THERE")
+SKEW_SHOWN_MS = 60_000
 
 
 def run(invocation: Invocation) -> int:
@@ -27,18 +29,32 @@ def run(invocation: Invocation) -> int:
 
 def _row(broker: Broker) -> list[str]:
     if broker["self"]:
-        return [broker["name"], broker["id"][:8], "this machine", "", "everything", ""]
+        return [broker["name"], broker["id"][:8], "this machine", "", "", "everything", ""]
     ours, theirs = broker["grants"]["from_us"], broker["grants"]["to_us"]
     here = ", ".join(ours) or "nothing"
     there = "unknown" if theirs is None else ", ".join(theirs) or "nothing"
-    return [broker["name"], broker["id"][:8], _reachable(broker), _link(broker), here, there]
+    waiting = str(broker["outbox"] or "")
+    return [broker["name"], broker["id"][:8], _presence(broker), _link(broker), waiting, here, there]
 
 
-def _reachable(broker: Broker) -> str:
-    if broker["online"]:
-        return "yes"
-    seen = f", seen {ages.since(broker['last_seen'])} ago" if broker["last_seen"] else ""
-    return ("unknown" if broker["online"] is None else "no") + seen
+PRESENCE = {
+    "online": "online",
+    "asleep": "asleep, as it said",
+    "down": "stopped, as it said",
+    "gone": "gone without a word",
+}
+
+
+def _presence(broker: Broker) -> str:
+    words = [PRESENCE.get(broker.get("presence") or "", "unknown")]
+    if not broker["online"] and broker["last_seen"]:
+        words.append(f"seen {ages.since(broker['last_seen'])} ago")
+    skew = broker.get("clock_skew_ms") or 0
+    if abs(skew) >= SKEW_SHOWN_MS:
+        words.append(f"its clock is {spoken(abs(skew) / 1000)} {'ahead' if skew > 0 else 'behind'}")
+    if broker.get("trouble"):
+        words.append(str(broker["trouble"]))
+    return ", ".join(words)
 
 
 def _link(broker: Broker) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 from relay.api import config, roster, routes
 from relay.cli import speech
 from relay.cli.clean import clean
+from relay.cli.services import looking
 from relay.core.errors import RelayError
 from relay.trust import grants
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 WRONG = 1
+AGENTS_S = 60.0
 
 
 def run(invocation: Invocation) -> int:
@@ -32,7 +36,7 @@ def run(invocation: Invocation) -> int:
         own = [*map(_key, (home.identity_key, home.workspace_key)), *_files(home)]
         said = _broker(invocation)
         names = {each["name"] for each in said}
-        checks += [*(each for each in own if each["name"] not in names), *said]
+        checks += [*(each for each in own if each["name"] not in names), *said, *_service(home)]
     if invocation.json:
         speech.document(checks)
     else:
@@ -102,4 +106,27 @@ def _broker(invocation: Invocation) -> list[Check]:
     try:
         return invocation.client().ask(routes.doctor())
     except RelayError as fault:
-        return [_check("broker", False, fault.message, fault.hint)]
+        return [_check("broker", False, fault.message, fault.hint), *_agents(invocation.home)]
+
+
+def _agents(home: Home) -> list[Check]:
+    """The agents, examined by a program of their own room: a command does not know them."""
+    words = [sys.executable, "-P", "-m", "relay.spawn.agents.probing", "--home", home.path]
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=AGENTS_S, check=True)
+        found: list[Check] = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as fault:
+        return [_check("agents", False, f"they cannot be examined: {type(fault).__name__}", home.command("up"))]
+    return found
+
+
+def _service(home: Home) -> list[Check]:
+    try:
+        found = looking.look(home)
+    except RelayError as fault:
+        return [_check("service", False, f"{fault.message}: {fault.why}", fault.hint)]
+    if not found["installed"]:
+        hint = home.command("service install")
+        return [_check("service", True, f"none: after a reboot nothing starts this broker ({hint})")]
+    wrong = [_check("service", False, each["text"], each["hint"]) for each in found["problems"]]
+    return wrong or [_check("service", True, f"{found['name']}, {found['active']}")]

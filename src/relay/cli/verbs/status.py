@@ -49,9 +49,17 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("running", f"yes, pid {status['pid']}, for {ages.since(status['since'])}"),
         ("listens", ", ".join(status["listen"]) or "nowhere"),
         ("workspace", f"{workspace['name']} ({workspace['id'][:8]}), epoch {workspace['epoch']}"),
-        ("links", str(status["links"])),
+        ("links", _links(status)),
         ("tasks", f"{tasks['running']} running, {tasks['waiting']} waiting, {tasks['held']} held for you"),
         ("outbox", f"{outbox['envelopes']} envelopes, {outbox['bytes']} bytes{oldest}"),
         ("store", f"{'ok' if store['ok'] else 'NOT OK: relay doctor'}, SQLite {store['sqlite']}"),
         ("version", status["broker"]["version"]),
     ]
+
+
+def _links(status: Status) -> str:
+    there = status.get("brokers")
+    if not there or not there["online"] + there["away"] + there["unknown"]:
+        return str(status["links"])
+    unknown = f", {there['unknown']} unknown" if there["unknown"] else ""
+    return f"{status['links']}; of the others {there['online']} online, {there['away']} away{unknown}"

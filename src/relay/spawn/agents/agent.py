@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -62,12 +63,36 @@ class Reader(Protocol):
         """What the output says, once the task has ended by itself with this exit code."""
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How to find out whether an agent's program is there, and whether somebody is logged in to it.
+
+    Attributes:
+        program: looked up in the task's PATH.
+        version: words that make it print its version and do nothing else; none where no such words are known.
+        login: words that make it tell whether it is logged in; none where no such words are known.
+        login_since: the first version that knows those words; an older one might take them for a task.
+        logged_in: reads what it printed; None where that does not say.
+        log_in: the command that logs in.
+    """
+
+    program: str
+    version: tuple[str, ...] = ()
+    login: tuple[str, ...] = ()
+    login_since: tuple[int, ...] = ()
+    logged_in: Callable[[str], bool | None] = lambda _: None
+    log_in: str = ""
+
+
 class Agent(Protocol):
     """One named way to run a program."""
 
     @property
     def name(self) -> str:
         """What requests and grants call it."""
+
+    def probe(self) -> Probe | None:
+        """How to examine its program; None where every machine has it, or each request names its own."""
 
     def command(self, request: SpawnRequest, attempt: int) -> Command:
         """What to run for this request.

@@ -13,7 +13,7 @@ from typing import Any
 from relay.core.errors import Code, Misuse
 from relay.core.spawning import MAX_SUMMARY, SpawnRequest
 from relay.core.states import State
-from relay.spawn.agents.agent import Command, Finding, Reader, checked_model
+from relay.spawn.agents.agent import Command, Finding, Probe, Reader, checked_model
 
 MAX_LINE = 8 * 1024 * 1024
 _PERMISSION = {"plan": "plan", "edit": "acceptEdits", "full": "bypassPermissions"}
@@ -24,6 +24,11 @@ class Claude:
     """The task goes by standard input, so that no text can become an option."""
 
     name = "claude"
+
+    def probe(self) -> Probe | None:
+        # before 2.1.41 there was no `auth`, and the word would have been a task
+        login, since = ("auth", "status"), (2, 1, 41)
+        return Probe("claude", ("--version",), login, since, _logged_in, log_in="claude auth login")
 
     def command(self, request: SpawnRequest, attempt: int) -> Command:
         if not request.task.strip():
@@ -36,6 +41,16 @@ class Claude:
 
     def reader(self) -> Reader:
         return StreamReader()
+
+
+def _logged_in(text: str) -> bool | None:
+    """What `claude auth status` says; its exit status is no help, since every other failure has the same one."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    told = said.get("loggedIn") if isinstance(said, dict) else None
+    return told if isinstance(told, bool) else None
 
 
 def session_for(spawn: str, attempt: int) -> str:

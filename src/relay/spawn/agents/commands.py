@@ -6,13 +6,16 @@ import signal
 
 from relay.core.errors import Code, Misuse
 from relay.core.spawning import SpawnRequest
-from relay.spawn.agents.agent import Command, PlainReader, Reader
+from relay.spawn.agents.agent import Command, PlainReader, Probe, Reader
 
 
 class Shell:
     """Runs the task text with `/bin/sh -c`."""
 
     name = "shell"
+
+    def probe(self) -> Probe | None:
+        return None
 
     def command(self, request: SpawnRequest, attempt: int) -> Command:
         if not request.task.strip():
@@ -27,6 +30,9 @@ class Exec:
     """Runs the request's words as they are, without a shell."""
 
     name = "exec"
+
+    def probe(self) -> Probe | None:
+        return None
 
     def command(self, request: SpawnRequest, attempt: int) -> Command:
         if not request.argv or not request.argv[0]:

@@ -22,7 +22,7 @@ from relay.core import ids
 from relay.core.errors import Code, LocalFault, Misuse, Refused
 from relay.core.spawning import SpawnRequest
 from relay.core.states import State
-from relay.spawn.agents.agent import Agent, Command, Finding, PlainReader, Reader, checked_model
+from relay.spawn.agents.agent import Agent, Command, Finding, PlainReader, Probe, Reader, checked_model
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.commands import Exec, Shell
 from relay.trust.keyfile import read_private
@@ -41,6 +41,9 @@ class Template:
     words: tuple[str, ...]
     stop_signal: int = signal.SIGINT
     environment: dict[str, str] = field(default_factory=dict)
+
+    def probe(self) -> Probe | None:
+        return Probe(self.words[0])
 
     def command(self, request: SpawnRequest, attempt: int) -> Command:
         by_argument = any("{task}" in word for word in self.words)
@@ -179,6 +182,10 @@ class Agents:
         except LocalFault as fault:
             return fault
         return None
+
+    def is_preset(self, name: str) -> bool:
+        """Whether this name stands for one of relay's own agents, and `agents.toml` does not replace it."""
+        return name in self._presets and name not in self._templates
 
     def names(self) -> list[str]:
         """All names, sorted; the presets alone where `agents.toml` is broken."""

@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from relay.core.backoff import Backoff
-from relay.core.delivery import Outgoing, Window
+from relay.core.delivery import Outgoing
+from relay.core.errors import PeerFault
 from relay.core.link import replaces
 from relay.core.roster import Roster, Statement, fold
 from relay.core.states import State
 from relay.testing.simulator.disk import FAILED, Copy, Disk, Mail, Row, Tables, Then
 from relay.testing.simulator.link import SimLink
 from relay.testing.simulator.target import Target
+from relay.testing.simulator.ways import HOLDABLE, Keeping, SimLoad, Ways
 from relay.testing.simulator.world import SimEntry, World, mail_id
-
-PAGE = 4  # rows a read of the outbox, so that a window is often incomplete
-
 
 Decide = Callable[[SimEntry], Any]
 
@@ -30,6 +29,8 @@ class SimBroker:
         failing: the chance that a commit of its disk fails.
     """
 
+    make_keeping = Keeping
+
     def __init__(self, world: World, number: int, failing: float) -> None:
         self.world, self.number = world, number
         self.line, self.seam, self.oracle = world.line, world.seam, world.oracle
@@ -41,7 +42,9 @@ class SimBroker:
         self.open_links: list[SimLink] = []
         self.roster: Roster
         self.head = b""
-        self._windows: dict[int, Window] = {}
+        self.always_on = False
+        self.ways = Ways(self)
+        self.keeping = self.make_keeping(self)
         self._backoffs: dict[int, Backoff] = {}
         self._dialling: set[int] = set()
 
@@ -52,6 +55,8 @@ class SimBroker:
         self.is_running = True
         self.disk.tables.incarnation += 1
         self._use(self.disk.tables)
+        self.ways.open()
+        self.keeping.open()
         self.target.recover()
         for other in self.world.brokers:
             if other is not self:
@@ -73,7 +78,7 @@ class SimBroker:
             link.ended = True
             link.end.close()
         self.open_links, self.links = [], {}
-        self._windows, self._dialling = {}, set()
+        self.ways, self.keeping, self._dialling = Ways(self), self.make_keeping(self), set()
 
     def later(self, delay: int, happening: Callable[..., None], *args: Any) -> None:
         """Let something happen, unless this broker crashes before."""
@@ -110,7 +115,8 @@ class SimBroker:
             self.open_links.remove(link)
         if self.links.get(link.peer) is link:
             del self.links[link.peer]
-            self.window(link.peer).link_lost()
+            self._lost(link.peer)
+            self.ways.reroute()
         if link.peer not in self.links:
             self._dial_after(link.peer, self._backoffs[link.peer].wait(self.line.random.random()))
 
@@ -121,12 +127,13 @@ class SimBroker:
         link = self.links.get(peer)
         return link is not None and link.is_up
 
-    def window(self, peer: int) -> Window:
-        """What is on its way to that peer."""
-        window = self._windows.get(peer)
-        if window is None:
-            window = self._windows[peer] = Window()
-        return window
+    def _lost(self, peer: int) -> None:
+        self.ways.link_lost(peer)
+        self.keeping.link_lost(peer)
+
+    def loads(self, peer: int) -> list[SimLoad]:
+        """What there is to carry over the link to that peer."""
+        return [*self.ways.loads(peer), *self.keeping.loads(peer)]
 
     def settle(self, link: SimLink) -> bool:
         """Whether a newly greeted link may live."""
@@ -137,44 +144,40 @@ class SimBroker:
         self.links[link.peer] = link
         if present is not None:
             present.close("replaced")
-            self.window(link.peer).link_lost()
+            self._lost(link.peer)
         return True
 
     def greeted(self, link: SimLink, head: bytes) -> None:
         """A link is up."""
         self._backoffs[link.peer].reset()
+        self.ways.linked(link.peer)
         if head != self.head:
             self._tell_roster(link.peer)
-
-    def refill(self, window: Window, peer: int, then: Callable[[], None]) -> None:
-        """Read more of the outbox: the store answers with what it had some time ago."""
-        missed, after = window.missed, window.last
-
-        def read() -> None:
-            rows = [row for row in self.disk.tables.outbox.values() if row.mail.recipient == peer and row.n > after]
-            page = [Outgoing(row.n, mail_id(row.mail), row.raw, row.tried) for row in rows[:PAGE]]
-            self.later(self.line.between(0, 3), answer, page)
-
-        def answer(page: list[Outgoing]) -> None:
-            window.refill(page, end=not page and window.missed == missed)
-            then()
-
-        self.later(self.line.between(0, 2), read)
 
     # taking in
 
     def take(self, link: SimLink, raws: Sequence[bytes]) -> None:
         """Envelopes came over a link."""
-        mails: list[Mail] = [self.seam.open(raw) for raw in raws]
+        mails = [mail for mail in map(self._opened, raws) if mail is not None]
+        if len(mails) < len(raws) and not self.world.brokers[link.peer].always_on:
+            raise PeerFault("an envelope was refused")
         size = sum(map(len, raws))
         durable = [mail for mail in mails if mail.operation]
         for mail in mails:
             if not mail.operation:
                 self._hear(mail)
+        link.say_taken([mail_id(mail) for mail in mails if not mail.operation and mail.origin != link.peer])
         if durable:
             self.take_durable(link, durable, size)
         else:
             link.taken(size)
+
+    def _opened(self, raw: bytes) -> Mail | None:
+        try:
+            mail: Mail = self.seam.open(raw)
+        except PeerFault:
+            return None
+        return mail if mail.recipient == self.number else None
 
     def take_durable(self, link: SimLink, mails: list[Mail], size: int) -> None:
         """Take in and answer: what a planted bug replaces."""
@@ -183,6 +186,7 @@ class SimBroker:
             if not link.ended:
                 if outcome is not FAILED:
                     self.answer(mails)
+                    link.say_taken([mail_id(mail) for mail in mails if mail.origin != link.peer])
                 link.taken(size)
 
         self.take_in(mails, taken)
@@ -228,8 +232,11 @@ class SimBroker:
             self._say(origin, "receipt", [mail_id(mail) for mail in mails if mail.origin == origin])
 
     def _say(self, peer: int, kind: str, content: object) -> None:
-        if self.is_linked(peer):
-            self.links[peer].send_live(self.seam.keep(Mail(0, self.number, peer, kind, content=content)))
+        way = self.ways.way(peer)
+        if way is not None and (way == peer or kind in HOLDABLE):
+            self.world.mails += 1
+            mail = Mail(self.world.mails, self.number, peer, kind, content=content)
+            self.links[way].send_live(self.seam.keep(mail), for_another=way != peer)
 
     def _hear(self, mail: Mail) -> None:
         if mail.kind == "receipt":
@@ -238,7 +245,7 @@ class SimBroker:
             self.learn(mail.content)
 
     def _receipted(self, peer: int, ids: list[bytes]) -> None:
-        self.window(peer).receipted(ids)
+        self.ways.window(peer).receipted(ids)
         if peer in self.links:
             self.links[peer].receipted()
 
@@ -267,9 +274,7 @@ class SimBroker:
         def told(outcome: Any) -> None:
             for entry in entries:
                 for recipient, outgoing in entry.posted:
-                    self.window(recipient).offer(outgoing)
-                    if recipient in self.links:
-                        self.links[recipient].pump()
+                    self.ways.posted(recipient, outgoing)
                 for callback in entry.following:
                     callback()
             if then is not None:
@@ -284,7 +289,7 @@ class SimBroker:
         tables.last_n += 1
         mail = Mail(self.world.mails, self.number, recipient, kind, operation, spawn, content)
         raw = self.seam.keep(mail, padding=self.line.between(0, 60_000))
-        tried = self.is_linked(recipient)
+        tried = self.ways.way(recipient) is not None
         tables.outbox[mail_id(mail)] = Row(tables.last_n, mail, raw, tried)
         self.oracle.posted()
         entry.posted.append((recipient, Outgoing(tables.last_n, mail_id(mail), raw, tried)))

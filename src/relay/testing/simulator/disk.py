@@ -42,6 +42,18 @@ class Row:
     mail: Mail
     raw: bytes
     tried: bool
+    holder: int | None = None
+    held_at: int = 0
+    handed: int = 0
+
+
+@dataclass(slots=True)
+class Held:
+    """An envelope that is kept for another broker."""
+
+    n: int
+    mail: Mail
+    raw: bytes
 
 
 @dataclass(slots=True)
@@ -71,6 +83,7 @@ class Tables:
     incarnation: int = 0
     last_n: int = 0
     outbox: dict[bytes, Row] = field(default_factory=dict)
+    held: dict[int, Held] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
     effects: set[tuple[int, str]] = field(default_factory=set)
     buried: set[str] = field(default_factory=set)

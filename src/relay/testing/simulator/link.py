@@ -6,13 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 from relay.core.delivery import Outgoing
 from relay.core.errors import PeerFault
-from relay.core.frames import MAX_BATCH, Batch, Bye, Frame, HelloFrame
-from relay.core.link import Claim, Close, Effect, Granted, Greet, LinkMachine, LinkState, Send, Take
+from relay.core.frames import MAX_BATCH, Batch, Bye, Custody, Frame, HelloFrame, Hold, Taken
+from relay.core.link import (
+    Answered,
+    Claim,
+    Close,
+    Effect,
+    Forget,
+    Granted,
+    Greet,
+    Keep,
+    LinkMachine,
+    LinkState,
+    Send,
+    Take,
+)
 from relay.testing.simulator.disk import FAILED, Tables
 from relay.testing.simulator.network import End
 
 if TYPE_CHECKING:
     from relay.testing.simulator.broker import SimBroker
+    from relay.testing.simulator.ways import SimLoad
 
 
 def claim_bytes(broker: int) -> bytes:
@@ -38,7 +52,7 @@ class SimLink:
         self.machine = LinkMachine(broker.line.now)
         self.incarnation = 0
         self._dialler = claim_bytes(broker.number if dialled else peer)
-        self._live: list[bytes] = []
+        self._live: list[tuple[bool, bytes]] = []
         self._writing = False
         self._timer: int | None = None
         end.receive, end.lost = self.receive, self.over
@@ -88,6 +102,14 @@ class SimLink:
                 self._greet(hello)
             case Take(envelopes):
                 self.broker.take(self, envelopes)
+            case Keep(envelopes):
+                self.broker.keeping.keep(self, envelopes)
+            case Answered(answers):
+                self.broker.ways.answered(self.peer, answers)
+                self.receipted()
+            case Forget(envelopes):
+                self.broker.keeping.taken(self.peer, envelopes)
+                self.receipted()
             case Granted():
                 self.pump()
             case Close():
@@ -110,14 +132,23 @@ class SimLink:
 
     # writing
 
-    def send_live(self, raw: bytes) -> None:
-        """Send what is not durable."""
-        self._live.append(raw)
+    def say_custody(self, answers: list[tuple[bytes, str]]) -> None:
+        """Tell what became of what was to be kept."""
+        self.end.send(Custody(tuple(answers)))
+
+    def say_taken(self, envelopes: list[bytes]) -> None:
+        """Tell what need be kept no longer."""
+        if envelopes:
+            self.end.send(Taken(tuple(envelopes)))
+
+    def send_live(self, raw: bytes, *, for_another: bool = False) -> None:
+        """Send what is not durable here."""
+        self._live.append((for_another, raw))
         self.pump()
 
     def receipted(self) -> None:
-        """Receipts were taken in."""
-        self.machine.answered(self.broker.window(self.peer).idle, self.broker.line.now)
+        """The other side answered for what was sent."""
+        self.machine.answered(all(load.window.idle for load in self.broker.loads(self.peer)), self.broker.line.now)
         self.pump()
 
     def pump(self) -> None:
@@ -127,22 +158,23 @@ class SimLink:
 
     def _write(self) -> None:
         self._writing = True
-        window = self.broker.window(self.peer)
-        while self.is_up:
-            if window.wants_more:
-                self.broker.refill(window, self.peer, self._write)
-                return
-            rows = window.take(self.machine.credit, self.broker.line.now)
-            if not rows and not self._live:
-                break
+        more = True
+        while more and self.is_up:
             self._send_live()
-            if not all(row.tried for row in rows):
-                self._mark(rows)
-                return
-            self._send(rows)
+            more = False
+            for load in self.broker.loads(self.peer):
+                if load.window.wants_more:
+                    load.refill(self._write)
+                    return
+                rows = load.window.take(self.machine.credit, self.broker.line.now)
+                if not all(row.tried for row in rows):
+                    self._mark(load, rows)
+                    return
+                self._send(load, rows)
+                more = more or bool(rows)
         self._writing = False
 
-    def _mark(self, rows: list[Outgoing]) -> None:
+    def _mark(self, load: SimLoad, rows: list[Outgoing]) -> None:
         unmarked = {row.id for row in rows if not row.tried}
 
         def mark(tables: Tables) -> set[bytes]:
@@ -151,32 +183,34 @@ class SimLink:
                 tables.outbox[each].tried = True
             return standing
 
-        self.broker.disk.submit(mark, lambda standing: self._marked(rows, unmarked, standing), may_fail=True)
+        self.broker.disk.submit(mark, lambda standing: self._marked(load, rows, unmarked, standing), may_fail=True)
 
-    def _marked(self, rows: list[Outgoing], unmarked: set[bytes], standing: Any) -> None:
+    def _marked(self, load: SimLoad, rows: list[Outgoing], unmarked: set[bytes], standing: Any) -> None:
         if self.ended:
             return
         if standing is FAILED:
             # the real one ends the link: what cannot be marked must not be sent
             self.over()
             return
-        self.broker.window(self.peer).drop(unmarked - standing)
-        self._send([row for row in rows if row.tried or row.id in standing])
+        load.window.drop(unmarked - standing)
+        self._send(load, [row for row in rows if row.tried or row.id in standing])
         self._write()
 
     def _send_live(self) -> None:
         live, self._live = self._live, []
-        for at in range(0, len(live), MAX_BATCH):
-            self._batch(live[at : at + MAX_BATCH], awaits_receipt=False)
+        for wrap, for_another in ((Batch, False), (Hold, True)):
+            raws = [raw for asked, raw in live if asked is for_another]
+            for at in range(0, len(raws), MAX_BATCH):
+                self._batch(wrap, raws[at : at + MAX_BATCH], awaits_receipt=False)
 
-    def _send(self, rows: list[Outgoing]) -> None:
+    def _send(self, load: SimLoad, rows: list[Outgoing]) -> None:
         if rows:
-            self._batch([row.raw for row in rows], awaits_receipt=True)
+            self._batch(Hold if load.for_another else Batch, [row.raw for row in rows], awaits_receipt=True)
 
-    def _batch(self, raws: list[bytes], *, awaits_receipt: bool) -> None:
+    def _batch(self, wrap: type[Batch] | type[Hold], raws: list[bytes], *, awaits_receipt: bool) -> None:
         self.machine.sent(sum(map(len, raws)), self.broker.line.now, awaits_receipt=awaits_receipt)
         self._arm()
-        self.end.send(Batch(tuple(raws)))
+        self.end.send(wrap(tuple(raws)))
 
     # time
 
@@ -192,7 +226,8 @@ class SimLink:
         self._timer = None
         now = self.broker.line.now
         if self.is_up:
-            self.broker.window(self.peer).resend(now)
+            for load in self.broker.loads(self.peer):
+                load.window.resend(now)
         for effect in self.machine.tick(now):
             self._carry_out(effect)
         self.pump()

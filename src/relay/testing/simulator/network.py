@@ -75,11 +75,12 @@ class Network:
         self._timeline = timeline
         self._connections: list[Connection] = []
         self._parted: set[frozenset[int]] = set()
+        self.strangers: set[frozenset[int]] = set()
 
     def connect(self, one: int, other: int) -> Connection | None:
         """A fresh connection, unless a partition stands between."""
         pair = frozenset((one, other))
-        if pair in self._parted:
+        if pair in self._parted | self.strangers:
             return None
         connection = Connection(self, pair)
         self._connections.append(connection)
@@ -114,6 +115,10 @@ class Network:
         for connection in self._connections:
             if connection.pair == pair and connection.fate is Fate.PASSES:
                 connection.fate = Fate.HELD if self._timeline.chance(0.5) else Fate.SWALLOWED
+
+    def are_strangers(self, one: int, other: int) -> bool:
+        """Whether no network leads from one to the other."""
+        return frozenset((one, other)) in self.strangers
 
     def heal(self, pair: frozenset[int]) -> None:
         """The partition is over."""

@@ -115,12 +115,13 @@ class Oracle:
 
     def _wrong_link(self, broker: SimBroker) -> str:
         for other in self.brokers:
-            if other is broker:
+            if other is broker or broker.world.network.are_strangers(broker.number, other.number):
                 continue
             mine = [link for link in broker.open_links if link.peer == other.number and link.is_up]
             theirs = other.links.get(broker.number)
             if len(mine) != 1 or theirs is None or mine[0].end.connection is not theirs.end.connection:
                 return f"{broker.number} and {other.number} do not share one link"
+        for other in self.brokers:
             if broker.head != other.head:
                 return f"the rosters of {broker.number} and {other.number} differ"
         return ""

@@ -8,13 +8,14 @@ from functools import lru_cache
 from relay.core import ids
 from relay.core.roster import FIRST_PREVIOUS, Member, Statement, StatementKind, pack_statement, unpack_statement
 from relay.testing.simulator.broker import SimBroker
+from relay.testing.simulator.hostile import hostile
 from relay.testing.simulator.network import Network, Roughness
 from relay.testing.simulator.oracle import Oracle, Violation
 from relay.testing.simulator.timeline import Timeline
 from relay.testing.simulator.world import Seam, World
 
 ROOT_PUBLIC = bytes(32)
-PEACE_WITHIN = 300_000
+PEACE_WITHIN = 1_800_000
 MOST_STEPS = 20_000
 CALM = Roughness()
 
@@ -31,6 +32,9 @@ class Plan:
         trouble_ms: for how long, of simulated time.
         failing: the chance that a commit fails meanwhile.
         rough: the network meanwhile.
+        holder: the second broker is always on, and keeps envelopes for the others.
+        strangers: no network leads from the first to the third; by peace one does where the holder is hostile.
+        hostile: the holder loses, doubles, bends, invents and reorders what it keeps.
     """
 
     brokers: int
@@ -40,19 +44,26 @@ class Plan:
     trouble_ms: int
     failing: float
     rough: Roughness
+    holder: bool = False
+    strangers: bool = False
+    hostile: bool = False
 
     @classmethod
     def drawn(cls, line: Timeline) -> Plan:
         """A plan as the seed has it."""
         delay, duplicate, reorder = map(line.random.choice, ((2, 20, 200), (0, 0.02), (0, 0.02)))
+        brokers = 3 if line.chance(0.5) else 2
         return cls(
-            brokers=3 if line.chance(0.3) else 2,
+            brokers=brokers,
             spawns=line.between(2, 8),
             crashes=line.between(0, 6),
             partitions=line.between(0, 3),
             trouble_ms=line.random.choice((50, 2_000, 20_000)),
             failing=line.random.choice((0, 0.1)),
             rough=Roughness(int(delay), duplicate, reorder),
+            holder=line.chance(0.8),
+            strangers=brokers == 3 and line.chance(0.7),
+            hostile=line.chance(0.3),
         )
 
 
@@ -88,7 +99,13 @@ class _Schedule:
         self.oracle = Oracle()
         self.network = Network(self.line, self.plan.rough)
         self.world = World(self.line, self.network, Seam(), self.oracle, ROOT_PUBLIC)
-        self.world.brokers += [broker(self.world, at, self.plan.failing) for at in range(self.plan.brokers)]
+        kinds = [broker] * self.plan.brokers
+        if self.plan.hostile and self.plan.holder:
+            kinds[1] = hostile(broker)
+        self.world.brokers += [kind(self.world, at, self.plan.failing) for at, kind in enumerate(kinds)]
+        self.world.brokers[1].always_on = self.plan.holder
+        if self.plan.strangers:
+            self.network.strangers.add(frozenset((0, 2)))
         self.oracle.brokers = self.world.brokers
 
     def run(self) -> Outcome:
@@ -153,6 +170,8 @@ class _Schedule:
 
     def _make_peace(self) -> None:
         self.network.rough = CALM
+        if self.plan.hostile or not self.plan.holder:
+            self.network.strangers.clear()
         for one in range(self.plan.brokers):
             for other in range(one):
                 self.network.heal(frozenset((one, other)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from relay.core.delivery import Outgoing
+from relay.core.errors import Code, PeerFault
 from relay.testing.simulator.disk import Mail, Tables
 from relay.testing.simulator.network import Network
 from relay.testing.simulator.oracle import Oracle
@@ -20,16 +21,23 @@ class Seam:
     """Stands where sealing and signing stand: what crosses links is a number, and what it means is looked up."""
 
     def __init__(self) -> None:
-        self._kept: list[Any] = []
+        self._kept: list[tuple[Any, int]] = []
 
     def keep(self, value: object, padding: int = 0) -> bytes:
-        """Bytes that stand for a value."""
-        self._kept.append(value)
+        """Bytes that stand for a value, as only who may say it can make them."""
+        self._kept.append((value, padding))
         return len(self._kept).to_bytes(8, "big") + bytes(padding)
 
     def open(self, raw: bytes) -> Any:
-        """The value again."""
-        return self._kept[int.from_bytes(raw[:8], "big") - 1]
+        """The value again.
+
+        Raises:
+            PeerFault: nobody made these bytes.
+        """
+        number = int.from_bytes(raw[:8], "big") - 1
+        if not 0 <= number < len(self._kept) or raw[8:] != bytes(self._kept[number][1]):
+            raise PeerFault("an envelope was refused", code=Code.BAD_SIGNATURE)
+        return self._kept[number][0]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,76 @@
+"""What arrives over one link and is dealt with beside its reading: taken in, kept for others, handed on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from relay.broker.host import Host
+from relay.core import ids
+from relay.core.errors import PeerFault, RelayError
+from relay.core.frames import Custody, Frame, Taken
+from relay.core.ids import BrokerId
+from relay.core.link import Keep, PassOn, Take
+
+_log = logging.getLogger(__name__)
+
+
+class Arrivals:
+    """Deals with what one link brings.
+
+    Args:
+        host: the mesh.
+        peer: who is at the other end.
+        say: puts a frame on the wire.
+        refuse: ends the link for this reason.
+        done: called with the bytes that were dealt with.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        peer: BrokerId,
+        say: Callable[[Frame], None],
+        refuse: Callable[[str], None],
+        done: Callable[[int], None],
+    ) -> None:
+        self._host = host
+        self._peer = peer
+        self._say = say
+        self._refuse = refuse
+        self._done = done
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def deal_with(self, arrived: Take | Keep | PassOn) -> None:
+        """Begin to deal with it."""
+        task = asyncio.get_running_loop().create_task(self._dealt_with(arrived))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _dealt_with(self, arrived: Take | Keep | PassOn) -> None:
+        try:
+            await self._by_kind(arrived)
+        except PeerFault as fault:
+            self._refuse(f"refused: {fault.message}")
+        except RelayError as error:
+            # not receipted, so the other side sends it again; a store that cannot commit must not end the link
+            _log.error("envelopes from %s were not taken in: %s %s", ids.short(self._peer), error.message, error.why)
+        except Exception:
+            _log.exception("envelopes from %s were not taken in", ids.short(self._peer))
+        self._done(sum(map(len, arrived.envelopes)))
+
+    async def _by_kind(self, arrived: Take | Keep | PassOn) -> None:
+        match arrived:
+            case Take(envelopes):
+                if done := await self._host.take(self._peer, envelopes):
+                    self._say(Taken(tuple(done)))
+            case Keep(envelopes):
+                self._say(Custody(tuple(await self._host.keep(self._peer, envelopes))))
+            case PassOn(envelopes):
+                self._host.pass_on(self._peer, envelopes)
+
+    def cancel(self) -> None:
+        """The link has ended."""
+        for task in self._tasks:
+            task.cancel()

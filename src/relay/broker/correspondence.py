@@ -1,0 +1,69 @@
+"""What is known of the peers' ends of the way: who is there, whose intake is stopped, what is sealed again for whom."""
+
+from __future__ import annotations
+
+from relay.broker.dialler import Dialler
+from relay.broker.envelopes import Envelopes
+from relay.broker.inbox import Hear
+from relay.broker.link import Link
+from relay.broker.members import Members
+from relay.broker.mesh import Mesh
+from relay.broker.notices import Notices
+from relay.broker.postbox import SealingPostbox
+from relay.broker.presence import Attendance
+from relay.broker.receipts import Receipts
+from relay.broker.reissue import Reissue
+from relay.broker.requests import Requests
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.store.journal import Journal
+
+
+class Correspondence:
+    """The rooms around the outbox that word it and look after it.
+
+    Args:
+        members: names.
+        journal: where decisions are committed.
+        mesh: the links.
+        dialler: when a broker is dialled next.
+        postbox: seals.
+    """
+
+    def __init__(
+        self, members: Members, journal: Journal, mesh: Mesh, dialler: Dialler, postbox: SealingPostbox
+    ) -> None:
+        self._members = members
+        self._journal = journal
+        self._mesh = mesh
+        self._dialler = dialler
+        self.attendance = Attendance(journal.clock, mesh.is_linked)
+        self.notices = Notices(members, journal)
+        self.reissue = Reissue(postbox)
+
+    def hears(self, requests: Requests) -> dict[Kind, Hear]:
+        """What peers answer to envelopes, by kind."""
+        receipts = Receipts(self._mesh, self._journal, requests, self.reissue, self.notices)
+        return receipts.hears | self.notices.hears
+
+    def envelopes(self, requests: Requests) -> Envelopes:
+        """`relay outbox`."""
+        return Envelopes(
+            self._members,
+            self._journal,
+            self._mesh,
+            self._dialler,
+            self.attendance,
+            self.notices,
+            requests,
+            self.reissue,
+        )
+
+    def link_changed(self, link: Link, up: bool) -> None:
+        """A link came up or ended."""
+        if not up:
+            self.notices.over(link.peer)
+
+    def trouble(self, peer: BrokerId) -> str:
+        """What stands between this broker and a peer, in words; empty for nothing."""
+        return self.notices.of(peer) or self._mesh.turned_down.get(peer, "")

@@ -1,0 +1,123 @@
+"""Presence: who is there, who said goodbye, who went without a word. For wording only; nothing is gated on it.
+
+What is not known is None: a broker that was never linked, or one that was linked when this broker itself ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from relay.broker.link import TWO_MACHINES, Link
+from relay.broker.words import ago
+from relay.core.ids import BrokerId
+from relay.store.peers import Peer
+
+SAID = "the other side said: "
+CALM_MS = 10_000  # a link that lived for as long was a good one, however it ended
+
+
+class Presence(StrEnum):
+    """What is known of a broker's being there."""
+
+    ONLINE = "online"
+    ASLEEP = "asleep"  # it said so
+    DOWN = "down"  # it was stopped, and said so
+    GONE = "gone"  # without a word
+
+
+_GOODBYES = {"asleep": Presence.ASLEEP, "down": Presence.DOWN}
+_HOW: dict[str, str] = {
+    Presence.GONE: ", gone without a word",
+    Presence.DOWN: ", it was stopped",
+    Presence.ASLEEP: ", it said so",
+}
+_RETURNS = frozenset({*_GOODBYES, "starts anew"})
+
+
+def farewell_of(reason: str) -> str:
+    """What a link's end says of the peer, as it is kept; empty where the end was this broker's own doing.
+
+    Args:
+        reason: `Link.reason`.
+    """
+    if reason.startswith(SAID):
+        return str(_GOODBYES.get(reason.removeprefix(SAID), ""))
+    own = ("down", "starts anew", "replaced", "refused", "evicted", TWO_MACHINES)
+    return "" if reason.startswith(own) else str(Presence.GONE)
+
+
+def was_turned_away(link: Link, now: int) -> bool:
+    """Whether a link was ended by a word, soon after it had come up: dialling at once would end the same way.
+
+    Args:
+        link: one that has ended.
+        now: milliseconds since 1970.
+    """
+    if now - link.since >= CALM_MS:
+        return False
+    said = link.reason.removeprefix(SAID)
+    return said not in _RETURNS and (said != link.reason or said.startswith(("replaced", "refused", TWO_MACHINES)))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What this broker remembers of another.
+
+    Attributes:
+        last: when a link to it last spoke, milliseconds; None for never.
+        farewell: a `Presence` value, or empty for unknown.
+    """
+
+    last: int | None = None
+    farewell: str = ""
+
+
+class Attendance:
+    """Remembers when each peer was there.
+
+    Args:
+        clock: milliseconds since 1970.
+        is_linked: whether a peer is linked now.
+    """
+
+    def __init__(self, clock: Callable[[], int], is_linked: Callable[[BrokerId], bool]) -> None:
+        self._clock = clock
+        self._is_linked = is_linked
+        self._seen: dict[BrokerId, Seen] = {}
+
+    def remember(self, peer: Peer) -> None:
+        """What the store has of a peer."""
+        self._seen[peer.id] = Seen(peer.last_seen, peer.farewell)
+
+    def changed(self, peer: BrokerId, farewell: str) -> None:
+        """A link to a peer came up, or ended just now.
+
+        Args:
+            farewell: of `farewell_of`; empty for one that came up.
+        """
+        self._seen[peer] = replace(self._seen.get(peer, Seen()), last=self._clock(), farewell=farewell)
+
+    def forget(self, peer: BrokerId) -> None:
+        """Nothing is known of that peer any more."""
+        self._seen.pop(peer, None)
+
+    def last(self, peer: BrokerId) -> int | None:
+        """When a link to it last spoke (milliseconds), or None."""
+        return self._clock() if self._is_linked(peer) else self._seen.get(peer, Seen()).last
+
+    def of(self, peer: BrokerId) -> Presence | None:
+        """Whether a peer is there; None for unknown."""
+        if self._is_linked(peer):
+            return Presence.ONLINE
+        farewell = self._seen.get(peer, Seen()).farewell
+        return Presence(farewell) if farewell else None
+
+    def absence(self, peer: BrokerId, name: str) -> str:
+        """Why something waits for a peer that is not linked."""
+        seen = self._seen.get(peer, Seen())
+        if seen.last is None:
+            return f"{name} was not seen yet"
+        how = _HOW.get(seen.farewell, "")
+        return f"{name} is asleep (last seen {ago(self._clock() - seen.last)}{how})"

@@ -1,0 +1,60 @@
+"""How much a member without a grant may ask: what is over it is refused before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from relay.broker.auditor import REFUSED, Auditor, Decision
+from relay.broker.inbox import Opened
+from relay.broker.link import monotonic_ms
+from relay.core.errors import Code, Refused, RelayError
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.rationing import Bucket
+from relay.store.journal import Entry
+
+AT_ONCE = 60  # what a person's slips make at most; each refusal costs about 3 KiB of rows
+PER_SECOND = 0.5
+_ASKING = frozenset({Kind.SPAWN, Kind.STOP})
+
+
+class Rationing:
+    """A bucket for each origin that may not spawn here. Origins are members, so that there are few.
+
+    Args:
+        may_spawn: whether an origin has a grant.
+        auditor: told once a minute of what was refused.
+    """
+
+    def __init__(self, may_spawn: Callable[[BrokerId], bool], auditor: Auditor) -> None:
+        self._may_spawn = may_spawn
+        self._auditor = auditor
+        self._buckets: dict[BrokerId, Bucket] = {}
+        self._refused: dict[BrokerId, int] = {}
+
+    def refusal(self, each: Opened) -> RelayError | None:
+        """Why an envelope is over its origin's ration, or None."""
+        origin = each.header.origin
+        if each.kind not in _ASKING or self._may_spawn(origin):
+            return None
+        bucket = self._buckets.setdefault(origin, Bucket(AT_ONCE, PER_SECOND))
+        if bucket.take(monotonic_ms()):
+            return None
+        self._refused[origin] = self._refused.get(origin, 0) + 1
+        return Refused(
+            "too many requests without a grant",
+            code=Code.RATE_LIMITED,
+            why=f"a broker without a grant may ask {AT_ONCE} times at once, then once in {1 / PER_SECOND:.0f} s",
+        )
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether there is something to write down."""
+        return bool(self._refused)
+
+    def write_down(self, entry: Entry) -> None:
+        """One audit entry for each origin that was refused since the last call, with the count."""
+        refused, self._refused = self._refused, {}
+        for origin, count in refused.items():
+            detail = f"{count} requests without a grant were refused unread"
+            self._auditor.write(entry, Decision(origin, "spawn", REFUSED, Code.RATE_LIMITED, detail))

@@ -1,0 +1,82 @@
+"""A result outlives any sleep: this broker's words are sealed again before they expire, until they are receipted.
+
+An envelope lives 30 days; what it says is a signed snapshot, which does not expire. A week before its end it is
+sealed again under the same operation, so that whichever copy arrives acts once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relay.broker.postbox import SealingPostbox
+from relay.core.errors import Code
+from relay.core.kinds import Kind
+from relay.core.states import TERMINAL
+from relay.spawn.ledger import SNAPSHOT_TTL
+from relay.store import outbox, words
+from relay.store.journal import Entry
+from relay.store.outbox import OutboxLine
+from relay.store.spawn_rows import BY_ID
+
+WORDS_BEFORE_MS = 7 * 86_400_000
+STOPS_BEFORE_MS = 3_600_000
+STEP = 200
+CALM_MS = 60_000  # one that was sealed less than this ago waits for the next tidying, or two wrong clocks would race
+MENDED_BY_SEALING = frozenset({Code.EXPIRED, Code.UNKNOWN_KEY})
+_KINDS = frozenset({Kind.SNAPSHOT, Kind.STOP})
+
+
+def sealed_at(envelope: bytes) -> int:
+    """When an envelope of ours was sealed, milliseconds: its id begins with the time."""
+    return int.from_bytes(envelope[:6], "big")
+
+
+class Reissue:
+    """Seals again what must not expire.
+
+    Args:
+        postbox: seals.
+    """
+
+    def __init__(self, postbox: SealingPostbox) -> None:
+        self._postbox = postbox
+
+    def due(self, entry: Entry) -> int:
+        """Seal again what would expire soon, or has; how many. Repeat until it is less than `STEP`."""
+        found = outbox.REISSUE.all(
+            entry.tx, words=entry.now + WORDS_BEFORE_MS, stops=entry.now + STOPS_BEFORE_MS, limit=STEP
+        )
+        for line in found:
+            self.again(entry, line)
+        return len(found)
+
+    def refused(self, entry: Entry, line: OutboxLine, code: Code) -> bool:
+        """Mend what its recipient refused because of its key or its expiry; False where that is no remedy."""
+        if line.kind not in _KINDS or code not in MENDED_BY_SEALING or self._content(entry, line) is None:
+            return False
+        if entry.now - sealed_at(line.id) < CALM_MS:
+            outbox.seal_soon(entry.tx, line.id, entry.now, f"refused as {code}; it is sealed again within a minute")
+        else:
+            self.again(entry, line)
+        return True
+
+    def again(self, entry: Entry, line: OutboxLine) -> bool:
+        """Seal one row again and send it; False, and the row is gone, where nobody wants it any more."""
+        content = self._content(entry, line)
+        outgoing = None
+        if content is not None:
+            outgoing = self._postbox.post_again(entry.tx, line, content, entry.now, SNAPSHOT_TTL)
+        if outgoing is None:
+            outbox.drop(entry.tx, line.id)
+            return False
+        entry.posted.append((line.recipient, outgoing))
+        return True
+
+    def _content(self, entry: Entry, line: OutboxLine) -> dict[str, Any] | None:
+        if line.kind == Kind.STOP:
+            row = BY_ID.one(entry.tx, id=line.spawn)
+            return None if row is None or row.state in TERMINAL else {"spawn": row.id}
+        # a later word of the same spawn has taken the place of one that is not kept any more
+        _, spawn, attempt, seq = line.operation.split("/")  # as `Ledger` makes it
+        word = words.EXACTLY.one(entry.tx, spawn=spawn, attempt=int(attempt), seq=int(seq))
+        return None if word is None else {"snapshot": word.bytes, "signature": word.signature}

@@ -1,0 +1,282 @@
+"""The rooms of one broker, put together over its store; those that are made later are asked for when needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from relay.api.config import Config
+from relay.api.home import Home
+from relay.broker.addresses import told
+from relay.broker.admitting import Admitting
+from relay.broker.auditor import Auditor
+from relay.broker.broker import Broker, Facts
+from relay.broker.carrier import Carrier
+from relay.broker.checkup import Checkup
+from relay.broker.correspondence import Correspondence
+from relay.broker.custody import Custody
+from relay.broker.dialler import Dialler
+from relay.broker.discovery_assembly import acquaintances_of, discovery_of
+from relay.broker.dispatch import Dispatch
+from relay.broker.gate import Gate, Grants
+from relay.broker.greeting import Greeter, fresh_incarnation
+from relay.broker.handing import Handing
+from relay.broker.hub import Hub
+from relay.broker.inbox import Inbox
+from relay.broker.link import TWO_MACHINES
+from relay.broker.logs import LocalLogs, LogClient, LogServer
+from relay.broker.members import Members
+from relay.broker.membership import Membership
+from relay.broker.mesh import Mesh
+from relay.broker.outbox import Outbox
+from relay.broker.postbox import SealingPostbox
+from relay.broker.rationing import Rationing
+from relay.broker.requests import Requests
+from relay.broker.rollback import Rollback
+from relay.broker.roster import RosterKeeper
+from relay.broker.taking_in import Keys, take_in
+from relay.broker.views import Views
+from relay.broker.websocket import dial
+from relay.core.hello import Incarnation
+from relay.core.ids import BrokerId
+from relay.spawn.agents.registry import Agents
+from relay.spawn.attempting import Attempting
+from relay.spawn.environment import task_environment
+from relay.spawn.growth import Growth
+from relay.spawn.launcher import Launcher
+from relay.spawn.ledger import Ledger
+from relay.spawn.limits import Limits
+from relay.spawn.supervisor import Supervisor
+from relay.spawn.watch import Watcher
+from relay.store import peers
+from relay.store.engine import Store
+from relay.store.journal import Journal
+from relay.store.query import SQLITE_VERSION
+from relay.store.reserve import Reserve
+from relay.trust.identity import Identity
+from relay.trust.joining import join
+from relay.trust.tls import link_client_context
+
+
+def wall_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Rooms:
+    """All rooms of a broker, and what several of them do together. `Running` opens and closes them."""
+
+    store: Store
+
+    def __init__(
+        self, home: Home, config: Config, keys: Keys, version: str, launcher: Launcher, watcher: Watcher
+    ) -> None:
+        self.home = home
+        self.config = config
+        self.keys = keys
+        self.stopped = asyncio.Event()
+        self.again = False
+        self._version = version
+        self._launcher = launcher
+        self._watcher = watcher
+        self._listening: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def listening(self) -> tuple[str, ...]:
+        """Where it listens, as it is."""
+        return tuple(self._listening)
+
+    # putting together
+
+    async def put_together(self) -> None:
+        """Make the rooms, with what the store remembers of the peers."""
+        counter, roster = await self.store.write(lambda tx: take_in(tx, self.home, self.keys))
+        incarnation = fresh_incarnation(counter)
+        identity = self.keys.identity
+        self.members = Members(identity.id, self.config.name or "this-machine", roster)
+        self.auditor = Auditor(self.store)
+        await self.auditor.open()
+        self.hub = Hub(self.store)
+        self._mesh_rooms(identity, incarnation)
+        self._spawn_rooms(identity)
+        self._serving_rooms(identity)
+        await self._remember_peers()
+
+    def _mesh_rooms(self, identity: Identity, incarnation: Incarnation) -> None:
+        self.greeter = Greeter(
+            identity,
+            incarnation,
+            self.members,
+            audit_head=lambda: self.auditor.head,
+            addresses=lambda: told(self._listening),
+            always_on=self.config.always_on,
+            clock=wall_ms,
+        )
+        postbox = SealingPostbox(identity, self.members, incarnation.counter, lambda peer: self.mesh.has_way(peer))
+        self.journal = Journal(self.store, postbox, wall_ms)
+        self.mesh = Mesh(self.greeter, postbox, wall_ms, lambda peer: self.discovery.book.linked_to(peer))
+        self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, wall_ms)
+        self.custody = Custody(
+            self.store, self.members, self.config.always_on, self.mesh.is_linked, self.mesh.wake, wall_ms
+        )
+        self.handing = Handing(self.store, self.outbox, self.mesh.router, self.mesh.is_linked, wall_ms)
+        self.keeper = RosterKeeper(self.keys.workspace, self.members, self.journal, self.home)
+        client = link_client_context(self.keys.workspace, identity)
+
+        async def dialled(address: str, peer: BrokerId) -> Carrier:
+            return await dial(address, peer, client)
+
+        self.discovery = discovery_of(self, incarnation.counter, self._version)
+        self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
+        self.keeper.connect(self.discovery.roster_changed)
+        self.letters = Correspondence(self.members, self.journal, self.mesh, self.dialler, postbox)
+
+    def _spawn_rooms(self, identity: Identity) -> None:
+        self.agents = Agents(Path(self.home.agents))
+        self.grants = Grants(Path(self.home.trust))
+        self.gate = Gate(self.members, self.grants, self.agents, self.auditor, Path(self.home.worktrees))
+        self.rationing = Rationing(self.gate.may_spawn, self.auditor)
+        self.ledger = Ledger(identity)
+        self.reserve = Reserve(Path(self.home.reserve))
+        self.supervisor = Supervisor(
+            identity.id,
+            self.journal,
+            self.ledger,
+            Attempting(Path(self.home.attempts), self._launcher, self._watcher),
+            self.agents,
+            self.gate.judge,
+            self._limits(),
+            Growth(),
+            self.reserve,
+            lambda: self.membership.may_expire(),
+        )
+
+    def _limits(self) -> Limits:
+        def environment(additions: dict[str, str], spawn: str) -> dict[str, str]:
+            return task_environment(os.environ, self.config.env, additions, spawn)
+
+        return Limits(self.config.max_parallel, self.config.default_timeout, environment)
+
+    def _serving_rooms(self, identity: Identity) -> None:
+        attendance, said = self.letters.attendance, self.discovery.said
+        self.views = Views(self.members, self.mesh, self.store, self.grants, attendance, self._trouble, said)
+        self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox)
+        self.membership = Membership(
+            self.members,
+            self.keeper,
+            self.mesh,
+            self.dialler,
+            self.journal,
+            self.auditor,
+            Path(self.home.trust),
+            self.letters.attendance,
+            lambda seen: self.rollback.found(max(seen, self.greeter.seen_of_us)),
+        )
+        self.local_logs = LocalLogs(self.store, self.supervisor)
+        self.log_server = LogServer(self.local_logs, self.store, self.gate, self.mesh, wall_ms)
+        self.log_client = LogClient(self.mesh, self.store, self.supervisor)
+        self.admitting = Admitting(
+            identity,
+            self.keys.workspace,
+            self.members,
+            self.keeper,
+            self.journal,
+            self.auditor,
+            lambda: told(self._listening),
+        )
+        self.inbox = self._inbox(identity)
+        self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox)
+        self.broker = self._broker()
+
+    def _inbox(self, identity: Identity) -> Inbox:
+        may_expire, ration = self.membership.may_expire, self.rationing.refusal
+        dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire)
+        answered = self.letters.hears(self.requests)
+        hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
+        hears |= self.discovery.hears
+        say = self.mesh.say
+        return Inbox(identity, self.members, self.journal, say, dispatch.acts, hears, may_expire, ration)
+
+    def _broker(self) -> Broker:
+        self.checkup = Checkup(
+            self.home.folder,
+            self.store,
+            self.members,
+            self.mesh,
+            self.dialler,
+            self.grants,
+            self.agents,
+            self.config.env,
+        )
+        return Broker(
+            facts=Facts(self._version, wall_ms(), lambda: told(self._listening), ".".join(map(str, SQLITE_VERSION))),
+            members=self.members,
+            workspace=self.keys.workspace,
+            store=self.store,
+            journal=self.journal,
+            mesh=self.mesh,
+            hub=self.hub,
+            views=self.views,
+            envelopes=self.letters.envelopes(self.requests),
+            requests=self.requests,
+            supervisor=self.supervisor,
+            agents=self.agents,
+            grants=self.grants,
+            auditor=self.auditor,
+            admitting=self.admitting,
+            local_logs=self.local_logs,
+            remote_logs=self.log_client,
+            stop=self.stopped.set,
+            rejoin=self._rejoin,
+            trust_changed=self._trust_changed,
+            keep_identity=self._keep_identity,
+            checks=self._checks,
+            acquaintances=acquaintances_of(self),
+        )
+
+    async def _remember_peers(self) -> None:
+        for peer in await self.store.all(peers.ALL):
+            self.letters.attendance.remember(peer)
+            if peer.nonce is not None:
+                self.greeter.remember(peer.id, Incarnation(peer.incarnation, peer.nonce))
+        await self.discovery.load()
+        await self.inbox.poison.open()
+        await self.rollback.open()
+
+    def woke(self) -> None:
+        """The machine slept, its clock was set, or its network changed: every link is checked, everybody dialled."""
+        for link in self.mesh.up:
+            link.check_now()
+        self.dialler.poke()
+        self.discovery.woke()
+
+    def _trouble(self, peer: BrokerId) -> str:
+        return TWO_MACHINES if self.membership.is_cloned(peer) else self.letters.trouble(peer)
+
+    # changing
+
+    async def _rejoin(self, link: str, name: str | None) -> dict[str, object]:
+        joined = await join(self.home, link, name or self.members.own_name, told(self._listening))
+        self.again = True
+        asyncio.get_running_loop().call_later(0.05, self.stopped.set)
+        workspace = joined.workspace
+        return {
+            "broker": {"id": joined.own, "name": name or self.members.own_name},
+            "workspace": {"id": workspace.id, "name": workspace.name, "epoch": workspace.epoch},
+        }
+
+    async def _keep_identity(self) -> bool:
+        was_stopped = await self.rollback.keep()
+        if was_stopped:
+            self.again = True
+            asyncio.get_running_loop().call_later(0.05, self.stopped.set)
+        return was_stopped
+
+    async def _checks(self) -> list[dict[str, object]]:
+        return [self.rollback.finding(), *self.membership.findings(), *await self.checkup.run()]
+
+    async def _trust_changed(self) -> None:
+        await self.requests.end_what_is_not_granted(self.gate.may_spawn)

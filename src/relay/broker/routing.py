@@ -1,0 +1,46 @@
+"""The ways to others as they are now: who carries what for whom, and what is handed over once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from relay.broker.link import Link
+from relay.core.hello import Role
+from relay.core.ids import BrokerId
+from relay.core.routing import Neighbour, choose
+
+
+class Router:
+    """Chooses the way to each broker.
+
+    Args:
+        links: the links that are up, by peer.
+        reached_by: the brokers that say they are linked with a broker.
+    """
+
+    def __init__(
+        self, links: Callable[[], Mapping[BrokerId, Link]], reached_by: Callable[[BrokerId], Collection[BrokerId]]
+    ) -> None:
+        self._links = links
+        self._reached_by = reached_by
+        self._avoid: dict[BrokerId, BrokerId] = {}
+
+    def way(self, recipient: BrokerId) -> BrokerId | None:
+        """The linked broker that what is for `recipient` goes to: itself, or a holder; None where there is none."""
+        links = self._links()
+        direct = links.get(recipient)
+        if direct is not None and direct.is_up:
+            self._avoid.pop(recipient, None)
+            return recipient
+        reaching = self._reached_by(recipient)
+        neighbours = [_neighbour(link, reaching) for link in list(links.values()) if link.is_up]
+        return choose(neighbours, self._avoid.get(recipient))
+
+    def avoid(self, recipient: BrokerId, holder: BrokerId) -> None:
+        """Take another way to a broker than by this holder, where there is one, until a direct link was up."""
+        self._avoid[recipient] = holder
+
+
+def _neighbour(link: Link, reaching: Collection[BrokerId]) -> Neighbour:
+    holds = link.greeted is not None and link.greeted.hello.role is Role.HOLDER
+    return Neighbour(link.peer, holds, link.peer in reaching, link.rtt_ms)

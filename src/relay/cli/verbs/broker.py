@@ -1,0 +1,140 @@
+"""`relay broker`: one machine of the workspace."""
+
+from __future__ import annotations
+
+import time
+
+from relay.api import routes
+from relay.cli import ages, speech, table
+from relay.cli.clean import clean
+from relay.core.errors import Misuse, Unreachable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.api.shapes import AddressHint, BrokerShown
+    from relay.cli.invocation import Invocation
+
+MOST_PINGS = 1_000
+PING_EVERY_S = 0.2
+
+
+def show(invocation: Invocation, *, name: str) -> int:
+    """Show one member."""
+    found = invocation.client().ask(routes.broker(name))
+    if invocation.json:
+        speech.document(found)
+        return 0
+    table.facts([*_who(found), *_where(found), *_what(found)])
+    for hint in found["addresses"]:
+        speech.say(f"  {clean(hint['address'])}  {_source(hint)}")
+    if not found["addresses"] and not found["self"]:
+        speech.note(f"no address of it is known here: relay config set peers.{found['name']} HOST:PORT")
+    return 0
+
+
+def _who(found: BrokerShown) -> list[tuple[str, str]]:
+    label = found["roster_name"] or ""
+    return [
+        ("name", found["name"] + (f" (the workspace calls it {label})" if label not in ("", found["name"]) else "")),
+        ("id", found["id_groups"]),
+        ("machine", "this one" if found["self"] else ""),
+        ("version", found["version"] or ""),
+        ("starts", str(found["incarnation"] or "")),
+        ("frozen", "yes: a second machine showed its identity; relay trust allow thaws it" if found["frozen"] else ""),
+    ]
+
+
+def _where(found: BrokerShown) -> list[tuple[str, str]]:
+    link, skew = found["link"], found["clock_skew_ms"]
+    seen = f"{ages.since(found['last_seen'])} ago" if found["last_seen"] else "never"
+    way = f"{link['kind']}, {'to' if link['dialled_by_us'] else 'from'} {link['address']}" if link else "none"
+    return [
+        ("link", "" if found["self"] else way + (f", for {ages.since(link['since'])}" if link else "")),
+        ("round trip", f"{link['rtt_ms']} ms" if link and link["rtt_ms"] is not None else ""),
+        ("last seen", "" if link or found["self"] else seen),
+        ("last dial", found["trouble"] or "" if not link else ""),
+        ("clock", f"{skew / 1000:+.1f} s against ours" if skew is not None and abs(skew) >= 1000 else ""),
+    ]
+
+
+def _what(found: BrokerShown) -> list[tuple[str, str]]:
+    record, theirs = found["record"], found["grants"]["to_us"]
+    word = f"{ages.since(record['created'])} old, for {ages.ahead(record['expires'])}" if record else "none"
+    there = "unknown" if theirs is None else ", ".join(theirs) or "nothing"
+    return [
+        ("may here", "" if found["self"] else ", ".join(found["grants"]["from_us"]) or "nothing"),
+        ("we may there", "" if found["self"] else there),
+        ("always on", "" if found["always_on"] is None else "yes" if found["always_on"] else "no"),
+        ("agents", ", ".join(found["agents"])),
+        ("can", ", ".join(found["capabilities"])),
+        ("linked with", ", ".join(each["name"] for each in found["linked"])),
+        ("its record", word),
+    ]
+
+
+def _source(hint: AddressHint) -> str:
+    age = f", {ages.since(hint['learnt'])} ago" if hint["learnt"] and hint["source"] != "config" else ""
+    worked = f", worked {ages.since(hint['worked'])} ago" if hint["worked"] else ""
+    return f"({hint['source']}{age}{worked})"
+
+
+def rename(invocation: Invocation, *, name: str, new: str) -> int:
+    """Call a member otherwise."""
+    found = invocation.client().ask(routes.broker_rename(name, new))
+    if invocation.json:
+        speech.document(found)
+        return 0
+    where = "on every machine" if found["everywhere"] else "on this machine; the others call it as before"
+    speech.say(f"{found['id'][:8]} is called {clean(found['name'])} {where}")
+    return 0
+
+
+def ping(invocation: Invocation, *, name: str, count: int) -> int:
+    """Measure round trips."""
+    if not 1 <= count <= MOST_PINGS:
+        raise Misuse("the count cannot be used", why=f"it is a number from 1 to {MOST_PINGS}")
+    client = invocation.client()
+    took: list[float] = []
+    called = name
+    try:
+        for at in range(count):
+            if at:
+                time.sleep(PING_EVERY_S)
+            answer = client.ask(routes.broker_ping(name))
+            called = answer["broker"]["name"]
+            took.append(answer["rtt_ms"])
+            if not invocation.json:
+                speech.say(f"{clean(called)} answers in {answer['rtt_ms']:.1f} ms")
+    except Unreachable as fault:
+        if invocation.json or not took:
+            raise
+        speech.error(fault)
+        return 1
+    _sum_up(invocation, called, took)
+    return 0
+
+
+def _sum_up(invocation: Invocation, called: str, took: list[float]) -> None:
+    least, middle, most = min(took), sorted(took)[len(took) // 2], max(took)
+    if invocation.json:
+        speech.document(
+            {"name": called, "link": "direct", "rtt_ms": took, "min_ms": least, "median_ms": middle, "max_ms": most}
+        )
+    elif len(took) > 1:
+        speech.say(f"{len(took)} round trips: {least:.1f} ms at best, {middle:.1f} in the middle, {most:.1f} at worst")
+
+
+def forget(invocation: Invocation, *, name: str) -> int:
+    """Delete what is known of a member."""
+    found = invocation.client().ask(routes.broker_forget(name))
+    if invocation.json:
+        speech.document(found)
+        return 0
+    called = clean(found["broker"]["name"])
+    speech.say(f"forgotten of {called}: {found['addresses']} addresses, {'its' if found['record'] else 'no'} record")
+    if found["linked"]:
+        speech.note("it is linked now: what it says of itself comes back at once")
+    else:
+        speech.note("it is still a member: its record comes back when another member passes it on, or when it dials us")
+    speech.note(f"it may do here what it might before; to end that: relay trust revoke {called}")
+    return 0

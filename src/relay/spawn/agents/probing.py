@@ -1,0 +1,179 @@
+"""What a broker's tasks would find of each agent: its program, its version, and whether somebody is logged in to it.
+
+The broker examines itself by this. Where none runs, `relay doctor` starts it as a program of its own:
+`python -m relay.spawn.agents.probing --home DIR` prints the findings as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relay.api import config
+from relay.api.home import Home
+from relay.api.service import installed
+from relay.core.errors import RelayError
+from relay.spawn.agents.agent import Agent, Probe
+from relay.spawn.agents.registry import Agents
+from relay.spawn.environment import task_environment
+
+PROBE_S = 10.0
+MAX_SAID = 64 * 1024
+AT_ONCE = 4
+_VERSION = re.compile(r"\d+(?:\.\d+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What tasks find in their environment, and why.
+
+    Attributes:
+        environment: a task's, but for what the agent adds.
+        of: whose PATH it is, in words.
+        trouble: why a task of the broker that runs finds another one, or an empty text.
+        mend: the command that mends that.
+    """
+
+    environment: Mapping[str, str]
+    of: str
+    trouble: str = ""
+    mend: str = ""
+
+
+def sight(home: Home, own: Mapping[str, str], allowed: tuple[str, ...], is_broker: bool) -> Sight:
+    """As the service sees it where one is installed, else as this process does.
+
+    Args:
+        home: the broker's.
+        own: this process's environment.
+        allowed: `env` of config.toml.
+        is_broker: whether this process is the broker that runs.
+    """
+    found = installed.find(home)
+    if found is None:
+        whose = "this broker" if is_broker else "this terminal"
+        return Sight(task_environment(own, allowed, {}, ""), f"{whose}: no service is installed")
+    place, definition = found
+    if is_broker and own.get("PATH") == definition.path:
+        return Sight(task_environment(own, allowed, {}, ""), f"the service {place.name}")
+    # of the variables in `env`, a service has none of those that a terminal's own files set
+    environment = task_environment({**own, "PATH": definition.path}, (), {}, "")
+    trouble = "the broker that runs has another PATH: it was started outside of the service" if is_broker else ""
+    return Sight(environment, f"the service {place.name}", trouble, home.command("service install"))
+
+
+def examine(agents: Agents, seen: Sight) -> list[dict[str, Any]]:
+    """The findings: the PATH, and each agent that has a program of its own. Takes up to 20 s; not for an event loop."""
+    path = seen.environment["PATH"]
+    detail = f"{path}   (of {seen.of})"
+    findings = [_finding("PATH", not seen.trouble, f"{detail}; {seen.trouble}" if seen.trouble else detail, seen.mend)]
+    probes = [(agent, probe) for agent in _all(agents) if (probe := agent.probe()) is not None]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return findings + list(pool.map(lambda each: _examined(each[0], each[1], agents, seen), probes))
+
+
+def _all(agents: Agents) -> Iterable[Agent]:
+    for name in agents.names():
+        with contextlib.suppress(RelayError):  # agents.toml is broken, which another finding tells
+            yield agents.get(name)
+
+
+def _finding(name: str, ok: bool, detail: str, hint: str) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "detail": detail, "hint": "" if ok else hint}
+
+
+def _examined(agent: Agent, probe: Probe, agents: Agents, seen: Sight) -> dict[str, Any]:
+    name = f"agent {agent.name}"
+    program = shutil.which(probe.program, path=seen.environment["PATH"])
+    if program is None:
+        # a preset that is not here is no fault; one that this machine's owner wrote down is
+        ok = agents.is_preset(agent.name)
+        detail = f"{probe.program} is not installed, or not in that PATH; spawns of it fail here with missing_binary"
+        return _finding(name, ok, detail, f"install {probe.program}, or mend its section in agents.toml")
+    version = _version(program, probe, seen)
+    logged_in = _login(program, probe, version, seen)
+    words = {True: "logged in", False: "NOT logged in", None: "nobody can say whether it is logged in"}
+    told = [program, version or "version unknown", words[logged_in]]
+    hint = f"{probe.log_in}   (on this machine, as this user)"
+    return _finding(name, logged_in is not False, ", ".join(told if probe.version else told[:1]), hint)
+
+
+def _version(program: str, probe: Probe, seen: Sight) -> str:
+    found = _VERSION.search(_said([program, *probe.version], seen)) if probe.version else None
+    return found[0][:32] if found else ""
+
+
+def _login(program: str, probe: Probe, version: str, seen: Sight) -> bool | None:
+    numbers = tuple(int(part) for part in version.split(".")) if version else ()
+    if not probe.login or numbers < probe.login_since:
+        return None
+    return probe.logged_in(_said([program, *probe.login], seen))
+
+
+def _said(words: list[str], seen: Sight) -> str:
+    """What a program prints within 10 s and 64 KiB; whatever it started is ended with it."""
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=dict(seen.environment),
+            cwd=os.path.expanduser("~"),
+            start_new_session=True,
+        )
+    except OSError:
+        return ""
+    assert process.stdout is not None
+    with process.stdout:
+        try:
+            return _read(process.stdout.fileno()).decode("utf-8", "replace")
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _read(handle: int) -> bytes:
+    until = time.monotonic() + PROBE_S
+    data = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(handle, selectors.EVENT_READ)
+        while len(data) < MAX_SAID and selector.select(max(0.0, until - time.monotonic())):
+            piece = os.read(handle, MAX_SAID)
+            if not piece:
+                break
+            data += piece
+    return data[:MAX_SAID]
+
+
+def main() -> int:
+    """Print the findings for a home whose broker does not run."""
+    parser = argparse.ArgumentParser(prog="relay.spawn.agents.probing", description="People use `relay doctor`.")
+    parser.add_argument("--home")
+    home = Home(parser.parse_args().home)
+    try:
+        allowed = config.load(home).env
+    except RelayError:
+        allowed = ()  # a broken config.toml is told by another finding
+    seen = sight(home, os.environ, allowed, is_broker=False)
+    sys.stdout.write(json.dumps(examine(Agents(Path(home.agents)), seen)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

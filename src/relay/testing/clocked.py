@@ -1,0 +1,46 @@
+"""A broker whose wall clock is wrong, or far ahead.
+
+    python -m relay.testing.clocked --ahead-s 3456000 -- --home DIR ...
+
+What follows `--` goes to `relay.daemon`. Only this process's `time.time` and `time.time_ns` are shifted; monotonic
+time runs as it does, but that the broker tidies as often as it looks, so that no test waits a minute for it.
+Production code has no hooks for this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+import time
+
+from relay.broker import housekeeping
+
+_real_ns = time.time_ns
+
+
+def shift(seconds: int) -> None:
+    """Have this process's wall clock show another time from now on."""
+    ahead = seconds * 1_000_000_000
+    time.time_ns = lambda: _real_ns() + ahead
+    time.time = lambda: (_real_ns() + ahead) / 1e9
+
+
+def launcher(ahead_s: int) -> tuple[str, ...]:
+    """What `Node.launcher` is for a broker with such a clock."""
+    return (sys.executable, "-m", "relay.testing.clocked", "--ahead-s", str(ahead_s), "--")
+
+
+def main() -> None:
+    """Shift the clock, then be the broker."""
+    parser = argparse.ArgumentParser(prog="relay.testing.clocked")
+    parser.add_argument("--ahead-s", type=int, required=True)
+    at = sys.argv.index("--")
+    housekeeping.SWEEP_EVERY_S = housekeeping.LOOK_EVERY_S = 1.0
+    shift(parser.parse_args(sys.argv[1:at]).ahead_s)
+    sys.argv = ["relay.daemon", *sys.argv[at + 1 :]]
+    runpy.run_module("relay.daemon", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""What `broker.outbox`, `broker.custody` and `broker.handing` do, over a simulated disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from relay.core.delivery import Outgoing, Window
+from relay.core.errors import PeerFault
+from relay.core.routing import SILENT_AFTER, Neighbour, choose, hand_over_again
+from relay.testing.simulator.disk import FAILED, Held, Mail, Row, Tables
+from relay.testing.simulator.world import mail_id
+
+if TYPE_CHECKING:
+    from relay.core.ids import BrokerId
+    from relay.testing.simulator.broker import SimBroker
+    from relay.testing.simulator.link import SimLink
+
+PAGE = 4  # rows a read of the store, so that a window is often incomplete
+LOOK_EVERY = 15_000
+HOLDABLE = frozenset({"spawn", "stop", "snapshot", "receipt"})
+Then = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SimLoad:
+    """Rows that go over one link, as `broker.host.Load`."""
+
+    window: Window
+    for_another: bool
+    refill: Callable[[Then], None]
+
+
+class Ways:
+    """The outbox's ways.
+
+    Args:
+        broker: whose.
+    """
+
+    def __init__(self, broker: SimBroker) -> None:
+        self._broker = broker
+        self._windows: dict[int, Window] = {}
+        self._ways: dict[int, int] = {}
+        self._by_holder: set[int] = set()
+        self._avoid: dict[int, int] = {}
+        self._away_since: dict[int, int] = {}
+
+    def open(self) -> None:
+        """Recall for whom there is something, and what of it holders keep."""
+        for row in self._broker.disk.tables.outbox.values():
+            window = self.window(row.mail.recipient)
+            if row.holder is not None:
+                window.remember_held([mail_id(row.mail)])
+                self._by_holder.add(row.mail.recipient)
+        self._broker.later(LOOK_EVERY, self._look)
+
+    def window(self, recipient: int) -> Window:
+        """What is on its way to that broker."""
+        return self._windows.setdefault(recipient, Window())
+
+    def way(self, recipient: int) -> int | None:
+        """Whom something for that broker goes to."""
+        broker = self._broker
+        if broker.is_linked(recipient):
+            self._avoid.pop(recipient, None)
+            return recipient
+        linked = [peer for peer in sorted(broker.links) if broker.is_linked(peer)]
+        neighbours = [Neighbour(_named(peer), broker.world.brokers[peer].always_on, False) for peer in linked]
+        avoided = self._avoid.get(recipient)
+        chosen = choose(neighbours, None if avoided is None else _named(avoided))
+        return None if chosen is None else int(chosen)
+
+    def posted(self, recipient: int, outgoing: Outgoing) -> None:
+        """A row was committed."""
+        self.window(recipient).offer(outgoing)
+        self._route(recipient)
+        self._wake(recipient)
+
+    def _wake(self, recipient: int) -> None:
+        way = self._ways.get(recipient)
+        if way is not None and way in self._broker.links:
+            self._broker.links[way].pump()
+
+    def loads(self, peer: int) -> list[SimLoad]:
+        """What goes over the link to that peer."""
+        mine = [each for each in sorted(self._ways) if self._ways[each] == peer]
+        return [SimLoad(self.window(each), each != peer, self._refill(each)) for each in mine]
+
+    def linked(self, peer: int) -> None:
+        """A link came up."""
+        self.window(peer)
+        self.reroute()
+
+    def reroute(self) -> None:
+        """A link came or went."""
+        for recipient in list(self._windows):
+            self._route(recipient)
+
+    def link_lost(self, peer: int) -> None:
+        """Nothing in flight over that link can be counted on."""
+        for recipient, way in self._ways.items():
+            if way == peer:
+                self.window(recipient).link_lost()
+
+    def _route(self, recipient: int) -> None:
+        before, after = self._ways.get(recipient), self.way(recipient)
+        if before == after:
+            return
+        window = self.window(recipient)
+        window.link_lost()
+        if after is None:
+            del self._ways[recipient]
+            return
+        self._ways[recipient] = after
+        if after != recipient:
+            self._by_holder.add(recipient)
+            window.begin_anew()
+        elif recipient in self._by_holder:
+            self._by_holder.discard(recipient)
+            window.begin_anew()
+        self._wake(recipient)
+
+    def answered(self, holder: int, answers: Iterable[tuple[bytes, str]]) -> None:
+        """A holder says what became of rows it was handed."""
+        answers = list(answers)
+        kept = [envelope for envelope, why in answers if not why]
+        now = self._broker.line.now
+        for recipient in [each for each in sorted(self._by_holder) if self._ways.get(each) == holder]:
+            taken = self.window(recipient).held(kept)
+            self.window(recipient).held(envelope for envelope, why in answers if why)
+
+            def note(tables: Tables, taken: list[bytes] = taken) -> None:
+                for row in (tables.outbox[each] for each in taken if each in tables.outbox):
+                    row.holder, row.held_at, row.handed = holder, now, row.handed + 1
+
+            if taken:
+                self._broker.disk.submit(note)
+
+    def _refill(self, recipient: int) -> Callable[[Then], None]:
+        def read_page() -> list[Outgoing]:
+            unheld = recipient in self._by_holder
+            rows = [row for row in self._broker.disk.tables.outbox.values() if row.mail.recipient == recipient]
+            window = self.window(recipient)
+            rows = [row for row in rows if row.n > window.last and not (unheld and row.holder is not None)]
+            rows.sort(key=lambda row: row.n)
+            return [Outgoing(row.n, mail_id(row.mail), row.raw, row.tried) for row in rows[:PAGE]]
+
+        return lambda then: _refill(self._broker, self.window(recipient), read_page, then)
+
+    # handing over once more
+
+    def _look(self) -> None:
+        broker = self._broker
+        rows = [row for row in broker.disk.tables.outbox.values() if row.holder is not None]
+        away = {row.holder for row in rows if row.holder is not None and not broker.is_linked(row.holder)}
+        self._away_since = {each: self._away_since.get(each, broker.line.now) for each in sorted(away)}
+        due = [row for row in rows if self._is_due(row)]
+        for recipient in sorted({row.mail.recipient for row in due}):
+            self._again(recipient, [row for row in due if row.mail.recipient == recipient])
+        broker.later(LOOK_EVERY, self._look)
+
+    def _is_due(self, row: Row) -> bool:
+        broker, recipient = self._broker, row.mail.recipient
+        if row.holder is None or broker.is_linked(recipient):
+            return False
+        if broker.line.now - row.held_at >= hand_over_again(row.handed):
+            return True
+        since = self._away_since.get(row.holder)
+        silent = since is not None and broker.line.now - since >= SILENT_AFTER
+        return silent and row.handed <= 1 and self.way(recipient) not in (None, row.holder)
+
+    def _again(self, recipient: int, rows: list[Row]) -> None:
+        if rows[0].holder is not None:
+            self._avoid[recipient] = rows[0].holder
+        ids = [mail_id(row.mail) for row in rows]
+
+        def release(tables: Tables) -> None:
+            for row in (tables.outbox[each] for each in ids if each in tables.outbox):
+                row.holder = None
+
+        def released(_: object) -> None:
+            self.window(recipient).begin_anew()
+            self._route(recipient)
+            self._wake(recipient)
+
+        self._broker.disk.submit(release, released)
+
+
+class Keeping:
+    """What a broker keeps for others.
+
+    Args:
+        broker: whose.
+    """
+
+    def __init__(self, broker: SimBroker) -> None:
+        self._broker = broker
+        self._windows: dict[int, Window] = {}
+
+    def open(self) -> None:
+        """Recall for whom something is kept."""
+        for held in self._broker.disk.tables.held.values():
+            self._windows.setdefault(held.mail.recipient, Window())
+
+    def keep(self, link: SimLink, raws: Sequence[bytes]) -> None:
+        """Keep a peer's envelopes for others, and say so when that is durable."""
+        broker = self._broker
+        mails: list[Mail] = [broker.seam.open(raw) for raw in raws]
+        if any(mail.origin != link.peer for mail in mails):
+            raise PeerFault("an envelope was not kept")
+
+        def decide(tables: Tables) -> list[Outgoing]:
+            new = []
+            for mail, raw in zip(mails, raws, strict=True):
+                if mail.n not in tables.held and mail.kind in HOLDABLE:
+                    tables.last_n += 1
+                    tables.held[mail.n] = Held(tables.last_n, mail, raw)
+                    new.append(Outgoing(tables.last_n, mail_id(mail), raw, tried=True))
+            return new
+
+        def kept(outcome: Any) -> None:
+            if outcome is not FAILED:
+                self._offer(mails, outcome)
+            if not link.ended:
+                if outcome is not FAILED:
+                    link.say_custody([(mail_id(mail), "") for mail in mails])
+                link.taken(sum(map(len, raws)))
+
+        broker.disk.submit(decide, kept, may_fail=True)
+
+    def _offer(self, mails: list[Mail], rows: list[Outgoing]) -> None:
+        recipients = {mail_id(mail): mail.recipient for mail in mails}
+        for row in rows:
+            recipient = recipients[row.id]
+            self._windows.setdefault(recipient, Window()).offer(row)
+            if recipient in self._broker.links:
+                self._broker.links[recipient].pump()
+
+    def loads(self, peer: int) -> list[SimLoad]:
+        """What goes over the link to that peer."""
+        if peer not in self._windows:
+            return []
+
+        def read_page() -> list[Outgoing]:
+            held = [each for each in self._broker.disk.tables.held.values() if each.mail.recipient == peer]
+            rows = sorted((each for each in held if each.n > self._windows[peer].last), key=lambda each: each.n)
+            return [Outgoing(row.n, mail_id(row.mail), row.raw, tried=True) for row in rows[:PAGE]]
+
+        window = self._windows[peer]
+        return [SimLoad(window, False, lambda then: _refill(self._broker, window, read_page, then))]
+
+    def taken(self, recipient: int, envelopes: Iterable[bytes]) -> None:
+        """Its recipient has these, or never will."""
+        window = self._windows.get(recipient)
+        done = {int.from_bytes(each, "big") for each in (window.receipted(envelopes) if window else ())}
+
+        def forget(tables: Tables) -> None:
+            for each in done & tables.held.keys():
+                del tables.held[each]
+
+        self._broker.disk.submit(forget)
+
+    def link_lost(self, peer: int) -> None:
+        """Nothing in flight over that link can be counted on."""
+        if peer in self._windows:
+            self._windows[peer].link_lost()
+
+
+def _refill(broker: SimBroker, window: Window, read_page: Callable[[], list[Outgoing]], then: Then) -> None:
+    """Read more of the store: it answers with what it had some time ago."""
+    missed, turn = window.missed, window.turn
+
+    def read() -> None:
+        broker.later(broker.line.between(0, 3), answer, read_page())
+
+    def answer(page: list[Outgoing]) -> None:
+        if window.turn == turn:
+            window.refill(page, end=not page and window.missed == missed)
+        then()
+
+    broker.later(broker.line.between(0, 2), read)
+
+
+def _named(broker: int) -> BrokerId:
+    # the core compares ids; here a number stands for one
+    return str(broker)  # type: ignore[return-value]

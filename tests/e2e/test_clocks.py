@@ -1,0 +1,90 @@
+"""Time that passes while machines sleep, and clocks that are wrong: a result outlives both, and no end is invented."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+from relay.testing import clocked
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+from relay.testing.processes import wait_until
+from tests.e2e.scene import TERMINAL, Scene, relay, relay_json
+
+DAY = 86_400
+
+
+def _ahead(days: int, *nodes: Node) -> None:
+    for node in nodes:
+        node.launcher = clocked.launcher(days * DAY)
+
+
+def _ended_unheard(two: Scene, script: str) -> str:
+    """A spawn that ended on vps while laptop slept; both are stopped now."""
+    go = two.vps.work / "go"
+    spawn = two.begin(f"while [ ! -e {go} ]; do sleep 0.02; done; {script}")
+    two.until(spawn, "running")
+    two.laptop.kill()
+    go.touch()
+    two.until(spawn, *TERMINAL, on=two.vps)
+    two.vps.stop()
+    return spawn
+
+
+def _rows(node: Node, sql: str, *values: object) -> list[Any]:
+    with closing(sqlite3.connect(node.home / "relay.db")) as store, store:
+        return store.execute(sql, values).fetchall()
+
+
+def test_a_result_outlives_any_sleep(mesh: Mesh) -> None:
+    """Nobody is there for 40 days: the envelope with the result has expired, the result has not."""
+    two = Scene.made(mesh)
+    two.grant()
+    spawn = _ended_unheard(two, "echo worth it; exit 3")
+    _ahead(40, two.laptop, two.vps)
+    two.vps.start()
+    two.laptop.start()
+    ended = two.until(spawn, *TERMINAL)
+    assert (ended["state"], ended["exit_code"]) == ("failed", 3)
+    assert ended["result"]["output_tail"] == "worth it\n"
+    wait_until(lambda: relay_json(two.vps, "outbox")["outgoing"] == [], 10, "the receipt")
+    assert relay_json(two.vps, "outbox")["dead"] == []
+
+
+def test_what_may_have_been_sent_is_never_called_expired(mesh: Mesh) -> None:
+    two = Scene.made(mesh)
+    two.grant()
+    with two.vps.asleep():
+        spawn = str(relay_json(two.laptop, *two.words("shell", "true"), "--ttl", "1h")["id"])
+        wait_until(lambda: _tried(two.laptop, spawn), 10, "it to be sent")
+        two.laptop.stop()
+    two.vps.kill()
+    _ahead(40, two.laptop)
+    two.laptop.start()
+    waits = lambda: (found := two.show(spawn))["reason"].startswith("no word since") and found  # noqa: E731
+    shown = wait_until(waits, 20, "a sweep")
+    assert shown["state"] == "queued" and "may have taken it" in shown["reason"], shown
+
+
+def _tried(node: Node, spawn: str) -> bool:
+    found = _rows(node, "SELECT tries FROM outbox WHERE spawn = ?", spawn)
+    return bool(found) and found[0][0] > 0
+
+
+def test_a_clock_that_is_wrong_is_told_and_expires_nothing(mesh: Mesh) -> None:
+    two = Scene.made(mesh)
+    two.grant()
+    two.vps.stop()
+    # and a little, for what passes before the two have greeted
+    two.vps.launcher = clocked.launcher(40 * DAY + 30)
+    two.vps.start()
+    two.linked()
+    (vps,) = [each for each in relay_json(two.laptop, "brokers") if each["name"] == "vps"]
+    assert abs(vps["clock_skew_ms"] - 40 * DAY * 1000) < 60_000
+    assert b"its clock is 40 d ahead" in relay(two.laptop, "brokers").stdout
+    for node, word in ((two.laptop, "vps: its clock is 40 d ahead"), (two.vps, "laptop: its clock is 40 d behind")):
+        finding = next(each for each in relay_json(node, "doctor", status=None) if each["name"] == "clocks")
+        assert not finding["ok"] and word in finding["detail"] and "nothing is called expired" in finding["detail"]
+    spawn = two.shell("echo runs", "--ttl", "1h", status=0)
+    assert spawn["result"]["output_tail"] == "runs\n"

@@ -1,0 +1,166 @@
+"""Two that are never awake together, and one always on between them, honest or not."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.testing import processes
+from relay.testing.mesh import Mesh, free_port
+from relay.testing.node import Node
+
+SECRET = "plaintext-" + secrets.token_hex(8)
+WITHIN = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Three:
+    """laptop asks, mini runs, vps is always on between them."""
+
+    laptop: Node
+    vps: Node
+    mini: Node
+
+    def ask(self, script: str) -> dict[str, Any]:
+        """Spawn on mini from laptop; the accepted spawn."""
+        words = ("spawn", "-", "shell", script, "--broker", "mini", "--cwd", str(self.mini.work))
+        found: dict[str, Any] = self.laptop.relay_json(*words)
+        return found
+
+    def until(self, holds: Any, what: str) -> None:
+        """Wait for something."""
+        processes.wait_until(holds, WITHIN, what)
+
+    def outgoing(self, node: Node) -> list[dict[str, Any]]:
+        """What is in a node's outbox."""
+        found: list[dict[str, Any]] = node.relay_json("outbox")["outgoing"]
+        return found
+
+    def held(self) -> list[dict[str, Any]]:
+        """What vps keeps for others."""
+        found: list[dict[str, Any]] = self.vps.relay_json("outbox")["held_for_others"]
+        return found
+
+    def ends(self, spawn: str) -> dict[str, Any]:
+        """Wait for the end of a spawn, as laptop has it."""
+
+        def ended() -> bool:
+            return self.laptop.relay_json("show", spawn)["state"] in ("completed", "failed", "lost", "cancelled")
+
+        self.until(ended, f"the end of {spawn}")
+        found: dict[str, Any] = self.laptop.relay_json("show", spawn)
+        return found
+
+
+@pytest.fixture
+def three() -> Iterator[Three]:
+    """All of one workspace; mini allows laptop; laptop and mini are asleep and have never met."""
+    with Mesh.scratch() as mesh:
+        vps = mesh.add("vps")
+        vps.relay("config", "set", "always_on", "true")
+        vps.stop()
+        vps.start()
+        laptop = mesh.join(vps, "laptop")
+        laptop.stop()
+        mini = mesh.join(vps, "mini")
+        mesh.grant(on=mini, to=laptop)
+        mini.stop()
+        # mini was told where laptop listened when it joined; there, nobody listens now
+        _listens(laptop, free_port())
+        yield Three(laptop, vps, mini)
+
+
+def _listens(node: Node, port: int) -> None:
+    node.relay("config", "set", "listen", f"127.0.0.1:{port}")
+
+
+def _wakes(node: Node, other: Node) -> None:
+    node.start()
+    processes.wait_until(lambda: node.status()["links"] == 1, WITHIN, f"a link of {node.name} to {other.name}")
+
+
+def _holds(folder: Path, text: str) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+def test_never_awake_together(three: Three) -> None:
+    _wakes(three.laptop, three.vps)
+    asked = three.ask(f"echo {SECRET}; exit 7")
+    assert asked["state"] == "queued" and "mini" in asked["ack"]
+    three.until(lambda: len(three.held()) == 1, "custody")
+    (line,) = three.held()
+    assert (line["kind"], line["state"]) == ("spawn", "held")
+    assert "laptop" in line["peer"] and "mini" in line["peer"]
+    three.until(lambda: "vps" in three.outgoing(three.laptop)[0]["reason"], "the origin to know who keeps it")
+    shown = three.laptop.relay_json("show", asked["id"])
+    assert shown["state"] == "queued" and "vps" in shown["ack"], shown["ack"]
+    three.laptop.stop()
+    _wakes(three.mini, three.vps)
+    three.until(lambda: {line["kind"] for line in three.held()} == {"receipt", "snapshot"}, "the result on its way")
+    three.until(lambda: all(row["reason"].count("vps") for row in three.outgoing(three.mini)), "custody of the result")
+    assert not _holds(three.vps.home, SECRET) and _holds(three.mini.home, SECRET)
+    three.mini.stop()
+    _wakes(three.laptop, three.vps)
+    ended = three.ends(asked["id"])
+    assert (ended["state"], ended["exit_code"], ended["result"]["output_tail"]) == ("failed", 7, f"{SECRET}\n")
+    three.until(lambda: not three.outgoing(three.laptop), "an empty outbox")
+    _wakes(three.mini, three.vps)
+    three.until(lambda: not three.outgoing(three.mini) and not three.held(), "nothing left anywhere")
+    assert not _holds(three.vps.home, SECRET)
+
+
+def test_both_awake_but_out_of_each_others_reach(three: Three) -> None:
+    """Work, a stop, and a log that is followed live, all through the middle."""
+    _wakes(three.laptop, three.vps)
+    _wakes(three.mini, three.vps)
+    asked = three.ask("echo begun; while [ ! -e go ]; do sleep 0.05; done; echo done")
+    three.until(lambda: three.laptop.relay_json("show", asked["id"])["state"] == "running", "the start")
+    three.until(lambda: _is_reached(three), "vps to have said that it is linked with mini")
+    (three.mini.work / "go").touch()
+    followed = three.laptop.relay("logs", asked["id"], "-f")
+    assert followed.stdout == "begun\ndone\n"
+    assert three.ends(asked["id"])["state"] == "completed"
+    asked = three.ask("sleep 60")
+    three.until(lambda: three.laptop.relay_json("show", asked["id"])["state"] == "running", "the start")
+    three.laptop.relay("stop", asked["id"])
+    assert three.ends(asked["id"])["state"] == "cancelled"
+
+
+def _is_reached(three: Three) -> bool:
+    seen = {each["name"]: each for each in three.laptop.relay_json("brokers")}
+    mini = seen["mini"]
+    return (mini["link"], mini["via"], mini["online"]) == ("relayed", three.vps.id, True)
+
+
+@pytest.mark.parametrize("manner", ["drops", "bends", "replays", "reads"])
+def test_a_hostile_holder_costs_time_at_worst(three: Three, manner: str) -> None:
+    three.vps.stop()
+    three.vps.launcher = (sys.executable, "-m", "relay.testing.lying", "--manner", manner, "--")
+    three.vps.start()
+    _wakes(three.laptop, three.vps)
+    mark = three.mini.work / "ran"
+    asked = three.ask(f"echo {SECRET} >> {mark}; echo {SECRET}")
+    three.until(lambda: "vps" in three.outgoing(three.laptop)[0]["reason"], "its word that it keeps it")
+    three.laptop.stop()
+    _wakes(three.mini, three.vps)
+    if manner in ("replays", "reads"):
+        three.until(mark.exists, "the start")
+    three.mini.stop()
+    _wakes(three.laptop, three.vps)
+    shown = three.laptop.relay_json("show", asked["id"])
+    assert shown["state"] == ("queued" if manner in ("drops", "bends") else shown["state"])
+    assert not _holds(three.vps.home, SECRET)
+    # at last the two meet, whatever the one in the middle did
+    three.vps.stop()
+    three.laptop.stop()
+    _listens(three.laptop, three.laptop.port)
+    three.laptop.start()
+    three.mini.start()
+    assert three.ends(asked["id"])["state"] == "completed"
+    assert mark.read_text() == f"{SECRET}\n"

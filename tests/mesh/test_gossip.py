@@ -1,0 +1,293 @@
+"""Peer records between books: what is news goes on, everybody ends with the same, and nobody makes another grow."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from relay.broker.gossip import MAX_STRIKES, PAGE_RECORDS, Gossip, Surroundings
+from relay.core.errors import Code, PeerFault
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.record_book import Held
+from relay.core.records import MAX_LIFE_MS, Record, pack_record
+from relay.core.wire import pack
+from relay.testing.bench_node import identities
+from relay.trust.identity import Identity
+from relay.trust.records import sign_record, verify_record
+from relay.trust.sealing import PeerKeys
+from tests.mesh.gossip_world import NOW, World, full_mesh, hub, sparse
+
+SHAPES: dict[str, Callable[[], World]] = {
+    "full": lambda: full_mesh(50),
+    "one hub": lambda: hub(200),
+    "three hubs": lambda: hub(200, 3),
+    "sparse": lambda: sparse(200),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_change_is_known_everywhere_for_few_bytes(shape: str) -> None:
+    """Each hears of it a few times at most, however many links there are."""
+    world = SHAPES[shape]()
+    world.publish(world.members[-1])
+    world.run()
+    assert world.knows_newest(world.members[-1], world.members) == world.size
+    assert world.counts.messages < 10 * world.size
+    assert world.dropped == []
+
+
+def test_a_dense_mesh_of_many_hears_of_each_change_five_times() -> None:
+    world = full_mesh(300)
+    world.publish(world.members[7])
+    world.run()
+    assert world.knows_newest(world.members[7], world.members) == world.size
+    assert world.counts.messages <= 5 * world.size
+
+
+def test_who_starts_with_an_empty_book_is_told_once() -> None:
+    world = full_mesh(100)
+    fresh = world.members[0]
+    peers = list(world.links[fresh])
+    world.gossips[fresh] = world._gossip(fresh, 0)
+    world.publish(fresh)
+    for peer in peers:
+        world.link(fresh, peer)
+    world.run()
+    assert len(world.gossips[fresh].book) == world.size
+    # its peers held its record, and give it back to nobody else
+    assert world.by_broker[fresh].records < 3 * world.size
+
+
+def test_two_halves_that_meet_hear_of_each_other() -> None:
+    world = World(40)
+    halves = world.members[:20], world.members[20:]
+    for half in halves:
+        for at, member in enumerate(half):
+            for other in half[max(0, at - 3) : at]:
+                world.link(member, other)
+            world.publish(member)
+    world.run()
+    assert {len(gossip.book) for gossip in world.gossips.values()} == {20}
+    world.link(halves[0][4], halves[1][4])
+    world.run()
+    assert {len(gossip.book) for gossip in world.gossips.values()} == {40}
+    assert len({gossip.book.root for gossip in world.gossips.values()}) == 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_lost_pushes_are_made_good(seed: int) -> None:
+    """Links flap and members speak at random; comparing books in the end leaves nobody behind."""
+    world, chance = sparse(30), random.Random(seed)
+    for _ in range(60):
+        member = chance.choice(world.members)
+        if chance.random() < 0.5:
+            world.publish(member)
+        else:
+            world._wire.clear()
+        if chance.random() < 0.3:
+            world.run()
+    for gossip in world.gossips.values():
+        gossip.compare_with(world.links[gossip._around.own])
+    world.run()
+    assert len({gossip.book.root for gossip in world.gossips.values()}) == 1
+
+
+def test_what_has_expired_is_not_taken_in() -> None:
+    world = full_mesh(3)
+    one, other, _ = world.members
+    old = world.saying[other]
+    world.gossips[one].forget(other)
+    world.now = NOW + MAX_LIFE_MS
+    world.gossips[one].hear(other, {"records": [pack_record(old)]})
+    assert world.gossips[one].book.get(other) is None
+
+
+# with real signatures
+
+
+class Ground:
+    """One book with real keys: its own, and those of one member that sends."""
+
+    def __init__(self) -> None:
+        self.own, self.peer, self.third = identities(3)
+        self.members = {each.id: PeerKeys.of(each) for each in (self.own, self.peer, self.third)}
+        self.said: list[tuple[BrokerId, dict[str, Any]]] = []
+        self.kept: list[Held] = []
+        self.news: list[BrokerId] = []
+        self.drops: list[str] = []
+        self.later: list[int] = []
+        self.ms = 0
+        around = Surroundings(
+            own=self.own.id,
+            read=lambda raw: verify_record(raw, self.members.get),
+            say=self._say,
+            linked=lambda: [self.peer.id, self.third.id],
+            drop=lambda peer, reason: self.drops.append(reason),
+            keep=self.kept.append,
+            news=lambda record, before: self.news.append(record.id),
+            size=lambda: 3,
+            behind=self.later.append,
+        )
+        self.gossip = Gossip(around, lambda: NOW, lambda: self.ms)
+
+    def _say(self, peer: BrokerId, kind: Kind, content: dict[str, Any]) -> bool:
+        self.said.append((peer, content))
+        return True
+
+    def hear(self, *raws: bytes, **more: object) -> None:
+        self.gossip.hear(self.peer.id, {"records": list(raws), "news": True, **more})
+
+
+@pytest.fixture
+def ground() -> Ground:
+    return Ground()
+
+
+def record_of(identity: Identity, seq: int = 1, **said: Any) -> Record:
+    made = Record(identity.public, identity.sealing.public, 1, seq, NOW, NOW + MAX_LIFE_MS, ("10.0.0.1:7411",))
+    return dataclasses.replace(made, **said)
+
+
+def signed(identity: Identity, seq: int = 1, **said: Any) -> bytes:
+    return sign_record(identity, record_of(identity, seq, **said))
+
+
+def test_news_is_kept_and_passed_on_once(ground: Ground) -> None:
+    raw = signed(ground.peer)
+    ground.hear(raw)
+    ground.hear(raw)
+    assert ground.news == [ground.peer.id] and [each.raw for each in ground.kept] == [raw]
+    assert ground.said == [(ground.third.id, {"records": [raw], "news": True})]
+
+
+def test_the_higher_one_wins_and_a_lower_one_never_comes_back(ground: Ground) -> None:
+    for incarnation, seq in ((1, 5), (1, 4), (2, 1), (1, 9)):
+        ground.hear(signed(ground.peer, seq, incarnation=incarnation))
+    held = ground.gossip.book.get(ground.peer.id)
+    assert held is not None and held.record.age == (2, 1)
+    assert len(ground.news) == 2
+
+
+def test_one_number_for_two_records_is_logged_once(ground: Ground, caplog: pytest.LogCaptureFixture) -> None:
+    ground.hear(signed(ground.peer))
+    for version in ("1", "2", "3"):
+        ground.hear(signed(ground.peer, version=version))
+    assert len(ground.news) == 1
+    assert sum("two different peer records" in each.message for each in caplog.records) == 1
+
+
+def test_a_forged_record_costs_the_link(ground: Ground) -> None:
+    forged = bytearray(signed(ground.third))
+    forged[-1] ^= 1
+    with pytest.raises(PeerFault) as caught:
+        ground.hear(bytes(forged))
+    assert caught.value.code is Code.BAD_SIGNATURE and len(ground.gossip.book) == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"records": "x"},
+        {"records": [1]},
+        {"records": [b"x" * 5_000]},
+        {"records": [b""] * (PAGE_RECORDS + 1)},
+        {"root": b""},
+        {"sums": b"x"},
+        {"entries": [], "buckets": [99]},
+        {"entries": [[1]], "buckets": [1]},
+        {"wanted": [b"x"]},
+    ],
+)
+def test_who_speaks_nonsense_loses_the_link(ground: Ground, content: dict[str, Any]) -> None:
+    with pytest.raises(PeerFault):
+        ground.gossip.hear(ground.peer.id, content)
+
+
+def test_a_stranger_s_record_is_passed_over(ground: Ground) -> None:
+    (stranger,) = identities(1)
+    ground.hear(signed(stranger))
+    wrong_key = signed(ground.third, sealing_public=stranger.sealing.public)
+    ground.hear(wrong_key, signed(ground.peer))
+    assert ground.news == [ground.peer.id] and len(ground.gossip.book) == 1
+
+
+def test_this_broker_s_own_word_from_later_shows_that_it_was_restored(ground: Ground) -> None:
+    ground.gossip.publish(record_of(ground.own), signed(ground.own))
+    ground.hear(signed(ground.own, incarnation=1, seq=8), signed(ground.own, incarnation=4))
+    assert ground.later == [4] and ground.news == []
+
+
+def test_who_floods_is_passed_over_and_then_dropped(ground: Ground) -> None:
+    page = [signed(ground.peer, at) for at in range(PAGE_RECORDS)]
+    pages = 0
+    while not ground.drops:
+        ground.hear(*page)
+        pages += 1
+    assert ground.drops == ["refused: too many peer records"]
+    assert pages <= (256 + 12) // PAGE_RECORDS + MAX_STRIKES + 1
+    # time makes it good again
+    ground.ms += 3_600_000
+    before = len(ground.news)
+    ground.hear(signed(ground.peer, 500))
+    assert len(ground.news) == before + 1
+
+
+def test_asking_for_much_is_flooding_too(ground: Ground) -> None:
+    for each in (ground.peer, ground.third):
+        ground.hear(signed(each))
+    prefixes = [hashlib.sha256(each.public).digest()[:8] for each in (ground.peer, ground.third)] * 50
+    while not ground.drops:
+        ground.gossip.hear(ground.peer.id, {"wanted": prefixes})
+    assert sum(len(content.get("records", ())) for _, content in ground.said) < 300
+
+
+def _flood(ground: Ground, count: int) -> int:
+    """Records that are forged, or well signed by nobody of this workspace; how many of them were looked at."""
+    (stranger,) = identities(1)
+    looked_at = 0
+    for at in range(0, count, PAGE_RECORDS):
+        # time passes, so that no allowance spares this broker the work
+        ground.ms += 3_600_000
+        strangers = [Identity.create(os.urandom(32), os.urandom(32)) for _ in range(4)]
+        page = [signed(strangers[n % 4], at + n) for n in range(PAGE_RECORDS // 2)]
+        ground.hear(*page)
+        looked_at += len(page)
+        for n in range(PAGE_RECORDS // 2):
+            content = pack_record(record_of(ground.third, at + n + 1, version=f"{at}"))
+            with pytest.raises(PeerFault):
+                ground.hear(pack([1, content, os.urandom(64)]))
+            looked_at += 1
+    assert stranger.id not in ground.members
+    return looked_at
+
+
+def _flood_and_measure(ground: Ground, count: int) -> tuple[int, float]:
+    _flood(ground, 2_000)
+    process = psutil.Process()
+    before = process.memory_info().rss
+    looked_at = _flood(ground, count)
+    grown = (process.memory_info().rss - before) / 2**20
+    assert len(ground.gossip.book) == 0 and ground.news == [] and ground.kept == []
+    return looked_at, grown
+
+
+def test_forged_and_foreign_records_leave_nothing(ground: Ground) -> None:
+    """20,000 of them: nothing is kept, nothing grows."""
+    looked_at, grown = _flood_and_measure(ground, 20_000)
+    assert looked_at >= 20_000 and grown < 10, grown
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_a_million_forged_and_foreign_records(ground: Ground) -> None:
+    looked_at, grown = _flood_and_measure(ground, 1_000_000)
+    print(f"\n{looked_at:,} forged or foreign peer records: memory grew by {grown:.1f} MiB")  # noqa: T201
+    assert looked_at >= 1_000_000 and grown < 50

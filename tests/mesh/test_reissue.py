@@ -1,0 +1,108 @@
+"""This broker's words are sealed again: before they expire, and where the recipient refused them for that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from relay.broker import reissue
+from relay.broker.reissue import STOPS_BEFORE_MS, WORDS_BEFORE_MS, Reissue
+from relay.core.errors import Code
+from relay.core.kinds import Kind
+from relay.core.states import State
+from relay.store import outbox, words
+from relay.store.journal import Entry, Letter
+from relay.store.outbox import OutboxLine, OutboxState
+from relay.testing.bench_node import BenchNode, drained, until
+from relay.testing.carrier import MemoryNetwork
+from tests.mesh.conftest import Pair
+
+if TYPE_CHECKING:
+    import pytest
+
+WORD = words.SignedWord("abcdefghijklmnop", 1, 2, State.COMPLETED, 0, bytes(64), b"signed")
+OPERATION = f"word/{WORD.spawn}/{WORD.attempt}/{WORD.seq}"
+
+
+async def _say(one: BenchNode, other: BenchNode, ttl: int) -> None:
+    def decide(entry: Entry) -> None:
+        words.keep(entry.tx, WORD)
+        content = {"snapshot": WORD.bytes, "signature": WORD.signature}
+        entry.post(Letter(other.id, Kind.SNAPSHOT, content, OPERATION, ttl, WORD.spawn))
+
+    await one.journal.commit(decide)
+
+
+async def _line(one: BenchNode) -> OutboxLine:
+    (line,) = await one.rows()
+    return line
+
+
+async def test_what_is_refused_as_expired_is_sealed_again_and_taken(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reissue, "CALM_MS", 0)
+    one, other = pair
+    await _say(one, other, -1_000)
+    await drained(one)
+    assert await other.acted() == [OPERATION]
+
+
+async def test_two_wrong_clocks_do_not_race(pair: Pair) -> None:
+    """What was sealed a moment ago and is refused as expired waits for the next tidying; it is no dead letter."""
+    one, other = pair
+    await _say(one, other, -1_000)
+    await until(lambda: _is_marked(one))
+    line = await _line(one)
+    assert line.state is OutboxState.PENDING and await other.acted() == []
+    assert await one.journal.commit(Reissue(one.postbox).due) == 1
+    await drained(one)
+    assert await other.acted() == [OPERATION]
+
+
+async def _is_marked(one: BenchNode) -> bool:
+    return "sealed again" in (await _line(one)).reason
+
+
+async def test_what_would_expire_soon_is_sealed_again_once(pair: Pair, network: MemoryNetwork) -> None:
+    one, other = pair
+    network.partition(one.id, other.id)
+    network.cut(one.id, other.id)
+    await _say(one, other, WORDS_BEFORE_MS - 1)
+    before = await _line(one)
+    assert await one.journal.commit(Reissue(one.postbox).due) == 1
+    after = await _line(one)
+    assert after.id != before.id and after.n > before.n and after.expires > before.expires + WORDS_BEFORE_MS
+    assert (after.created, after.operation) == (before.created, before.operation)
+    assert await one.journal.commit(Reissue(one.postbox).due) == 0
+    network.heal(one.id, other.id)
+    await drained(one)
+    assert await other.acted() == [OPERATION]
+
+
+async def test_a_word_that_a_later_one_replaced_is_let_go(pair: Pair, network: MemoryNetwork) -> None:
+    one, other = pair
+    network.partition(one.id, other.id)
+    network.cut(one.id, other.id)
+    await _say(one, other, 60_000)
+    later = words.SignedWord(WORD.spawn, 1, 3, State.COMPLETED, 0, bytes(64), b"later")
+
+    def supersede(entry: Entry) -> None:
+        words.keep(entry.tx, later)
+        words.forget_older(entry.tx, WORD.spawn)
+
+    await one.journal.commit(supersede)
+    await one.journal.commit(Reissue(one.postbox).due)
+    assert await one.rows() == []
+
+
+async def test_other_refusals_are_no_matter_of_sealing(pair: Pair) -> None:
+    one, other = pair
+    await one.post(other.id, "operation")
+    again = Reissue(one.postbox)
+
+    def decide(entry: Entry) -> list[bool]:
+        codes = (Code.POISON, Code.UNKNOWN_KIND, Code.EXPIRED)
+        return [again.refused(entry, line, code) for line in outbox.ALL.all(entry.tx, limit=1) for code in codes]
+
+    assert True not in await one.journal.commit(decide)
+    assert STOPS_BEFORE_MS < WORDS_BEFORE_MS
