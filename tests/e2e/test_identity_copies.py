@@ -1,4 +1,4 @@
-"""One identity on two machines: a store that was restored stops its intake by itself, a clone is kept calm and shown."""
+"""One identity on two machines: a restored store stops its intake by itself, a clone is kept calm and shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fails at its recipient: five tries, over restarts, then a signed NACK; the recipient's own trouble never counts."""
+"""What fails at its recipient: five tries, over restarts, then a signed NACK; its own trouble never counts."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from relay.broker import reissue
 from relay.broker.reissue import STOPS_BEFORE_MS, WORDS_BEFORE_MS, Reissue
@@ -15,6 +15,9 @@ from relay.store.outbox import OutboxLine, OutboxState
 from relay.testing.bench_node import BenchNode, drained, until
 from relay.testing.carrier import MemoryNetwork
 from tests.mesh.conftest import Pair
+
+if TYPE_CHECKING:
+    import pytest
 
 WORD = words.SignedWord("abcdefghijklmnop", 1, 2, State.COMPLETED, 0, bytes(64), b"signed")
 OPERATION = f"word/{WORD.spawn}/{WORD.attempt}/{WORD.seq}"

@@ -82,6 +82,7 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
         self._control: deque[bytes] = deque()
         self._stop = asyncio.Event()
+        self._goodbye: asyncio.Task[None] | None = None
 
     @property
     def peer(self) -> BrokerId:
@@ -133,6 +134,9 @@ class Link:
         for task in self._taking:
             task.cancel()
         self._room.set()
+        if self._goodbye is not None:
+            # said before the carrier closes: a peer that hears nothing shows this broker as gone without a word
+            await asyncio.wait([self._goodbye])
         self.ended.set()
         with contextlib.suppress(TimeoutError, CarrierClosed):
             async with asyncio.timeout(CLOSE_WITHIN):
@@ -159,9 +163,7 @@ class Link:
                 async with asyncio.timeout(0.5):
                     await self.carrier.send(pack_frame(Bye(reason)))
 
-        task = asyncio.get_running_loop().create_task(say())
-        self._taking.add(task)
-        task.add_done_callback(self._taking.discard)
+        self._goodbye = asyncio.get_running_loop().create_task(say())
 
     # reading
 
@@ -198,18 +200,14 @@ class Link:
             if fault.code is not Code.PROTOCOL_VERSION:
                 raise
             _log.warning("no link to %s: %s", ids.short(self.peer), fault.why)
-            self._give_way(fault.why)
+            self.close(fault.why)
             return
         if not self._host.settle(self):
-            self._give_way(TWO_MACHINES if self.is_clone else REPLACED)
+            self.close(TWO_MACHINES if self.is_clone else REPLACED)
             return
         self.machine.accept(monotonic_ms())
         self._arm()
         self._more.set()
-
-    def _give_way(self, reason: str) -> None:
-        self._control.append(pack_frame(Bye(reason)))
-        self.close(reason)
 
     def _take(self, envelopes: tuple[bytes, ...]) -> None:
         task = asyncio.get_running_loop().create_task(self._taken(envelopes))
