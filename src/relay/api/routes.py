@@ -34,6 +34,7 @@ else:
 
 PREFIX = "/api/v1/"
 ANSWER_S = 60.0
+MOST_LISTED = 1_000  # spawns in one answer
 
 
 class Call(_Answered[Answer]):

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from relay.api.routes import MOST_LISTED
 from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
 from relay.broker.auditor import Auditor
@@ -36,7 +37,6 @@ from relay.store.spawn_rows import COUNTS, EVER, LISTING, LIVE, RECENT, SpawnRow
 from relay.trust.workspace import Workspace
 
 RECENT_ENDED = 20
-MOST_LISTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class Listening:
             await self._add(address)
 
     async def look(self) -> None:
-        """The network has changed: listen on what has come. Where a person has written addresses down, none is guessed."""
+        """The network has changed: listen on what has come. Addresses that a person wrote down are not guessed at."""
         for address in set() if self._wanted else set(default_listen()) - self._known:
             await self._try(address)
 
