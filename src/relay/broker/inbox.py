@@ -114,12 +114,21 @@ class Inbox:
         durable = [each for each in opened if KINDS[each.kind].durable and self._is_within_ration(each, done)]
         for each in opened:
             if not KINDS[each.kind].durable:
-                self._hears[each.kind](each)
+                self._hear(each, giver)
                 if KINDS[each.kind].holdable:
                     done.append(each.header)
         if durable:
             await self._take_if_open(durable, done)
         return [header.id for header in done if header.origin != giver]
+
+    def _hear(self, each: Opened, giver: BrokerId) -> None:
+        try:
+            self._hears[each.kind](each)
+        except PeerFault as fault:
+            if each.header.origin == giver:
+                raise
+            # whoever handed it over could not read it
+            _log.warning("%s from %s was refused: %s", each.kind, ids.short(each.header.origin), fault.why)
 
     async def _take_if_open(self, durable: list[Opened], done: list[Header]) -> None:
         if not self.is_open:

@@ -8,7 +8,7 @@ from relay.cli import ages, speech, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from relay.api.shapes import Broker
+    from relay.api.broker_shapes import Broker
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("NAME", "ID", "PRESENCE", "LINK", "WAITING", "MAY HERE", "WE MAY THERE")
