@@ -283,9 +283,7 @@ def test_status_sees_that_the_program_is_gone(
     assert found["problems"][0]["hint"] == "relay service install"
 
 
-def test_uninstall_keeps_the_home(
-    relay: Relay, system: StandIns, unit: Path, home: Home, running: CannedBroker
-) -> None:
+def test_uninstall_keeps_home(relay: Relay, system: StandIns, unit: Path, home: Home, running: CannedBroker) -> None:
     relay(system, "service", "install")
     done = relay(system, "service", "uninstall")
     assert done.returncode == 0 and f"kept: the home {home.path}" in done.stderr

@@ -66,25 +66,30 @@ class User:
         done = self.machine.run(*self._words, "status", "--json")
         return json.loads(done.stdout) if done.returncode == 0 else {}
 
-    def starts_work(self) -> int:
+    def starts_work(self, name: str = "work") -> int:
         """A task that goes on until it is told to end; its pid."""
-        begin = f"echo $$ > {self.machine.user}/pid; echo start >> {self.machine.user}/starts"
-        text = f"{begin}; while ! [ -e {self.machine.user}/end ]; do sleep 0.1; done; exit 7"
-        self.types("spawn", "work", "shell", text, "--cwd", "new")
-        pid = self.machine.user / "pid"
+        files = self.machine.user / name
+        begin = f"echo $$ > {files}.pid; echo start >> {files}.starts"
+        text = f"{begin}; while ! [ -e {files}.end ]; do sleep 0.1; done; exit 7"
+        self.types("spawn", name, "shell", text, "--cwd", "new")
+        pid = Path(f"{files}.pid")
         wait_until(lambda: pid.exists() and pid.read_text().strip(), 10, "the task has started")
         return int(pid.read_text())
 
-    def work_goes_on(self, pid: int) -> None:
+    def work_goes_on(self, pid: int, name: str = "work") -> None:
         """It is the same process, and the broker knows it."""
         assert self.machine.run("kill", "-0", str(pid)).returncode == 0
-        wait_until(lambda: self.sees("show", "work")["state"] == "running", 10, "the broker knows the task")
-        assert (self.machine.user / "starts").read_text() == "start\n"
+        wait_until(lambda: self.sees("show", name)["state"] == "running", 10, "the broker knows the task")
+        assert self.starts(name) == 1
 
-    def work_ends(self) -> None:
+    def starts(self, name: str = "work") -> int:
+        """How often it was started."""
+        return len((self.machine.user / f"{name}.starts").read_text().splitlines())
+
+    def work_ends(self, name: str = "work") -> None:
         """Its exit status is not lost."""
-        (self.machine.user / "end").touch()
-        assert self.sees("wait", "work", status=7)[0]["exit_code"] == 7
+        (self.machine.user / f"{name}.end").touch()
+        assert self.sees("wait", name, status=7)[0]["exit_code"] == 7
 
 
 def _pids(user: User) -> tuple[int, int]:
@@ -96,11 +101,13 @@ def test_a_crash_is_made_good_and_what_runs_is_not_touched(machine: Machine) -> 
     user = User(machine)
     user.types("init", "--name", "vps", "--listen", "127.0.0.1:0")
     user.types("up", "--detach")
-    outside, pid = user.broker()["pid"], user.starts_work()
+    outside, before = user.broker()["pid"], user.starts_work("before")
     took_over = user.sees("service", "install")
     assert took_over["took_over"] == outside and took_over["pid"] != outside
     assert took_over["path"].startswith(f"{machine.user}/bin:")
-    user.work_goes_on(pid)
+    user.work_goes_on(before, "before")
+    user.work_ends("before")
+    pid = user.starts_work()
     first, answering = _pids(user)
     assert first == answering
     machine.run("kill", "-9", str(first))
@@ -133,7 +140,7 @@ def test_a_reboot_needs_nobody(machine: Machine) -> None:
     assert _pids(user)[0] == user.broker()["pid"]
     # the task ended with the machine, which is told, and it is not begun a second time
     wait_until(lambda: user.sees("show", "work")["state"] == "lost", 20, "the task is told to be lost")
-    assert (machine.user / "starts").read_text() == "start\n"
+    assert user.starts() == 1
 
 
 def _installed_apart(folder: Path) -> tuple[str, Path]:
