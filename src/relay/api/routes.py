@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Generic, TypeVar
 
-    from relay.api import shapes
+    from relay.api import broker_shapes, shapes
 
     Answer = TypeVar("Answer")
 
@@ -98,22 +98,22 @@ def _broker(text: str) -> str:
     raise Misuse(f"there is no broker {text[:80]!r}", code=Code.UNKNOWN_BROKER, hint="relay brokers")
 
 
-def broker(ref: str) -> Call[shapes.BrokerShown]:
+def broker(ref: str) -> Call[broker_shapes.BrokerShown]:
     """Everything known of one member, by name or id prefix."""
     return Call(f"brokers/{_broker(ref)}")
 
 
-def broker_ping(ref: str, operation: str | None = None) -> Call[shapes.BrokerPing]:
+def broker_ping(ref: str, operation: str | None = None) -> Call[broker_shapes.BrokerPing]:
     """One round trip over the link to a member."""
     return Call(f"brokers/{_broker(ref)}/ping", _operation(operation))
 
 
-def broker_rename(ref: str, name: str, operation: str | None = None) -> Call[shapes.BrokerRenamed]:
+def broker_rename(ref: str, name: str, operation: str | None = None) -> Call[broker_shapes.BrokerRenamed]:
     """Call a member otherwise."""
     return Call(f"brokers/{_broker(ref)}/rename", _operation(operation, name=name))
 
 
-def broker_forget(ref: str, operation: str | None = None) -> Call[shapes.BrokerForgotten]:
+def broker_forget(ref: str, operation: str | None = None) -> Call[broker_shapes.BrokerForgotten]:
     """Delete what is known of a member beside its membership."""
     return Call(f"brokers/{_broker(ref)}/forget", _operation(operation))
 

@@ -15,6 +15,7 @@ from relay.core.backoff import Backoff
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 
+MAX_LOGGED = 64  # troubles of one member, until a link is made
 Dial = Callable[[str, BrokerId], Awaitable[Carrier]]
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Dialler:
         self._pokes: dict[BrokerId, asyncio.Event] = {}
         self._attempts = asyncio.Semaphore(MAX_ATTEMPTS)
         self.troubles: dict[BrokerId, str] = {}
+        self._logged: dict[BrokerId, set[str]] = {}
 
     def use(self, members: Iterable[BrokerId]) -> None:
         """Dial these members, and no others."""
@@ -51,6 +53,7 @@ class Dialler:
         for peer in set(self._tasks) - wanted:
             self._tasks.pop(peer).cancel()
             self._pokes.pop(peer).set()
+            self._logged.pop(peer, None)
         for peer in wanted - set(self._tasks):
             self._pokes[peer] = asyncio.Event()
             self._tasks[peer] = asyncio.get_running_loop().create_task(self._keep(peer, self._pokes[peer]))
@@ -90,11 +93,14 @@ class Dialler:
         if carrier is None:
             return False
         self.troubles.pop(peer, None)
+        self._logged.pop(peer, None)
         await self._carry(carrier)
         return True
 
     def _note(self, peer: BrokerId, trouble: str) -> None:
-        if self.troubles.get(peer) != trouble:
+        logged = self._logged.setdefault(peer, set())
+        if trouble not in logged and len(logged) < MAX_LOGGED:
+            logged.add(trouble)
             _log.info("no link to %s: %s", ids.short(peer), trouble)
         self.troubles[peer] = trouble
 

@@ -11,7 +11,7 @@ from relay.core.errors import Misuse, Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from relay.api.shapes import AddressHint, BrokerShown
+    from relay.api.broker_shapes import AddressHint, BrokerShown
     from relay.cli.invocation import Invocation
 
 MOST_PINGS = 1_000

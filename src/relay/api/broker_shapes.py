@@ -1,0 +1,88 @@
+"""The JSON of `relay broker`, as types: one member, and what was done about it."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from relay.api.shapes import BrokerGrants, Named
+
+
+class AddressHint(TypedDict):
+    """Where a member may be, who says so, and until when it holds."""
+
+    address: str
+    source: Literal["config", "link", "record", "mdns", "tailscale"]
+    learnt: str | None
+    expires: str | None
+    worked: str | None
+
+
+class LinkShown(TypedDict):
+    """A link as `broker show` has it."""
+
+    kind: Literal["direct"]
+    since: str
+    rtt_ms: float | None
+    address: str
+    dialled_by_us: bool
+
+
+class RecordShown(TypedDict):
+    """When a member last said what it says of itself."""
+
+    incarnation: int
+    seq: int
+    created: str
+    expires: str
+    heard: str
+
+
+class BrokerShown(TypedDict):
+    """Everything known of one member."""
+
+    id: str
+    id_groups: str
+    name: str
+    roster_name: str | None
+    self: bool
+    online: bool
+    link: LinkShown | None
+    last_seen: str | None
+    clock_skew_ms: int | None
+    incarnation: int | None
+    frozen: bool | None
+    addresses: list[AddressHint]
+    trouble: str | None
+    record: RecordShown | None
+    always_on: bool | None
+    version: str | None
+    capabilities: list[str]
+    agents: list[str]
+    linked: list[Named]
+    grants: BrokerGrants
+
+
+class BrokerPing(TypedDict):
+    """One round trip."""
+
+    broker: Named
+    link: Literal["direct"]
+    rtt_ms: float
+
+
+class BrokerRenamed(Named):
+    """What a member is called now, and whether on every machine."""
+
+    id_groups: str
+    roster_name: str | None
+    self: bool
+    everywhere: bool
+
+
+class BrokerForgotten(TypedDict):
+    """What was deleted, and whether the member is linked all the same."""
+
+    broker: Named
+    addresses: int
+    record: bool
+    linked: bool
