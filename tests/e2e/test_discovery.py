@@ -62,6 +62,13 @@ def await_shown(on: Node, name: str, what: str, wanted: object, within: float = 
     return found[0]
 
 
+def await_record(on: Node, name: str) -> dict[str, Any]:
+    """The record of a member, once there is one."""
+    processes.wait_until(lambda: shown(on, name)["record"] is not None, SETTLED_WITHIN, f"{name}'s record", every=0.2)
+    record: dict[str, Any] = shown(on, name)["record"]
+    return record
+
+
 def test_a_member_is_known_by_what_it_says(trio: Mesh) -> None:
     hub, one = trio.nodes["hub"], trio.nodes["one"]
     found = await_shown(one, "hub", "always_on", True)
@@ -131,9 +138,10 @@ def test_the_creator_renames_for_everybody_and_others_for_themselves(trio: Mesh)
 
 def test_what_is_forgotten_comes_back_from_who_is_linked(trio: Mesh) -> None:
     one = trio.nodes["one"]
+    await_record(one, "other")
     answer = one.relay_json("broker", "forget", "other")
     assert answer["record"] is True and answer["linked"] is True and answer["addresses"] > 0
-    processes.wait_until(lambda: shown(one, "other")["record"] is not None, SETTLED_WITHIN, "its record again")
+    await_record(one, "other")
     assert shown(one, "other")["incarnation"] is not None  # kept: a copy of that machine is told by it
     own = relay(one, "--json", "broker", "forget", "one")
     assert own.returncode == 2
@@ -141,8 +149,7 @@ def test_what_is_forgotten_comes_back_from_who_is_linked(trio: Mesh) -> None:
 
 def test_who_is_away_is_said_to_be_and_a_record_outlives_a_restart(trio: Mesh) -> None:
     hub, one, other = (trio.nodes[name] for name in ("hub", "one", "other"))
-    before = shown(one, "other")["record"]
-    assert before is not None
+    before = await_record(one, "other")
     other.stop()
     one.restart()
     await_links(one, 1)
@@ -198,7 +205,8 @@ def test_the_local_network_shows_where_members_are(mesh: Mesh) -> None:
 def test_an_evicted_member_s_record_is_gone(trio: Mesh) -> None:
     """The last one: `other` is out after it. The statement is added to the creator's file while it is down."""
     hub, one, other = (trio.nodes[name] for name in ("hub", "one", "other"))
-    assert other.id in _kept(one) and other.id in _kept(hub)
+    for node in (hub, one):
+        processes.wait_until(lambda node=node: other.id in _kept(node), SETTLED_WITHIN, f"its record on {node.name}")  # type: ignore[misc]
     hub.stop()
     _evict(hub, other)
     hub.start()
