@@ -49,8 +49,8 @@ class Membership:
         auditor: the audit log.
         trust_file: where a clone's grant is frozen.
         seen: told when a peer was there.
-        behind: told of a later start of this broker that a peer has seen (0 for none but the hellos'), after each
-            hello: its store may be an older copy.
+        behind: asked whether this broker's store is an older copy, after each hello (with 0) and when a peer has its
+            word from a later start (with that start's number).
     """
 
     def __init__(
