@@ -291,3 +291,26 @@ def test_a_million_forged_and_foreign_records(ground: Ground) -> None:
     looked_at, grown = _flood_and_measure(ground, 1_000_000)
     print(f"\n{looked_at:,} forged or foreign peer records: memory grew by {grown:.1f} MiB")  # noqa: T201
     assert looked_at >= 1_000_000 and grown < 50
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("shape", "most"), [(full_mesh, 5), (hub, 1), (sparse, 8)], ids=["full", "hub", "sparse"])
+def test_a_thousand_books(shape: Callable[[int], World], most: int) -> None:
+    """What one change costs them all, and what a fresh start costs the one; the figures of docs/architecture.md."""
+    world = shape(1_000)
+    member = world.members[-1]
+    world.publish(member)
+    world.run()
+    change = world.counts
+    assert world.knows_newest(member, world.members) == world.size
+    assert change.messages <= most * world.size
+    world.reset()
+    world.gossips[member] = world._gossip(member, 0)
+    world.publish(member)
+    for peer in list(world.links[member]):
+        world.link(member, peer)
+    world.run()
+    own = world.by_broker[member].bytes
+    assert len(world.gossips[member].book) == world.size
+    print(f"\n{change.messages:,} messages, {change.bytes:,} bytes a change; a fresh start {own:,} bytes")  # noqa: T201

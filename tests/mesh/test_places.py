@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from relay.broker.carrier import Carrier
-from relay.broker.places import MAX_DIALLED, Hint, Places, Source, is_only_local, is_own
+from relay.broker.places import MAX_DIALLED, Hint, Places, Source, is_own
 from relay.broker.racing import STAGGER_S, first
+from relay.core.addresses import is_only_local
 from relay.core.errors import RelayError, Unreachable
 from relay.core.hello import MAX_ADDRESSES
 from relay.core.ids import BrokerId

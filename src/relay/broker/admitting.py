@@ -14,7 +14,9 @@ from websockets.exceptions import ConnectionClosed
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.members import Members
 from relay.broker.roster import RosterKeeper
+from relay.broker.websocket import place_of
 from relay.core import ids
+from relay.core.addresses import usable_addresses
 from relay.core.errors import Code, LocalFault, PeerFault, Refused
 from relay.core.invites import SECRET_BYTES
 from relay.core.pairing import (
@@ -153,22 +155,23 @@ class Admitting:
         """Answer one joiner and hang up."""
         try:
             raw = await asyncio.wait_for(connection.recv(decode=False), ASK_WITHIN)
-            await connection.send(await self._answer(raw))
+            await connection.send(await self._answer(raw, place_of(connection)))
         except (TimeoutError, ConnectionClosed):
             return
         except PeerFault as fault:
             _log.warning("a pairing request was dropped: %s", fault.why)
         await connection.close()
 
-    async def _answer(self, raw: bytes) -> bytes:
+    async def _answer(self, raw: bytes, place: str) -> bytes:
         if not isinstance(raw, bytes) or len(raw) > 2 * MAX_REQUEST:
             raise PeerFault("a pairing request was refused", why="it has another form")
         request = open_request(raw)
+        reachable = usable_addresses(place, request.addresses)
         async with self._one_at_a_time:
             own = PeerRecord(self._identity.id, self._addresses())
             records = [own, *await self._keeper.records()]
             try:
-                return await self._journal.commit(lambda entry: self._redeem(entry, request, records))
+                return await self._journal.commit(lambda entry: self._redeem(entry, request, reachable, records))
             except Refused as error:
                 await self._note_refusal(request, error)
                 return make_refusal(error)
@@ -177,7 +180,9 @@ class Admitting:
         decision = refusal(request.joiner, "join", error, f"invite {request.invite.hex()[:8]}")
         await self._journal.commit(lambda entry: self._auditor.write(entry, decision))
 
-    def _redeem(self, entry: Entry, request: JoinRequest, records: list[PeerRecord]) -> bytes:
+    def _redeem(
+        self, entry: Entry, request: JoinRequest, reachable: tuple[str, ...], records: list[PeerRecord]
+    ) -> bytes:
         kept = invites.BY_ID.one(entry.tx, id=request.invite.hex())
         row = _row(kept) if kept else None
         verdict = judge_invite(row, request, self._identity.id, entry.now)
@@ -186,7 +191,7 @@ class Admitting:
         member = self._labelled(member_from(request, entry.now))
         statement = admit(self._identity, self._workspace, self._members.roster, member, entry.now)
         self._keeper.add(entry, [statement])
-        place = Peer(member.id, member.public, member.sealing_public, member.name, tuple(request.addresses))
+        place = Peer(member.id, member.public, member.sealing_public, member.name, reachable)
         peers.upsert(entry.tx, place)
         raws = [each.bytes for each in statements.ALL.all(entry.tx)]
         answer = make_answer(self._identity, self._workspace, request, raws, records)

@@ -21,6 +21,7 @@ from relay.core.backoff import Backoff
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 
+MAX_LOGGED = 64  # troubles of one member, until a link is made
 Dial = Callable[[str, BrokerId], Awaitable[Carrier]]
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Dialler:
         self._ways: dict[BrokerId, _Way] = {}
         self._attempts = asyncio.Semaphore(MAX_ATTEMPTS)
         self.troubles: dict[BrokerId, str] = {}
+        self._logged: dict[BrokerId, set[str]] = {}
 
     def use(self, members: Iterable[BrokerId]) -> None:
         """Dial these members, and no others."""
@@ -67,6 +69,7 @@ class Dialler:
         for peer in set(self._tasks) - wanted:
             self._tasks.pop(peer).cancel()
             self._ways.pop(peer).changed.set()
+            self._logged.pop(peer, None)
         for peer in wanted - set(self._tasks):
             self._ways[peer] = _Way()
             self._tasks[peer] = asyncio.get_running_loop().create_task(self._keep(peer, self._ways[peer]))
@@ -130,10 +133,13 @@ class Dialler:
         carrier = await first(attempt, list(await self._addresses(peer)), failed, way.changed)
         if carrier is not None:
             self.troubles.pop(peer, None)
+            self._logged.pop(peer, None)
             await self._carry(carrier)
 
     def _note(self, peer: BrokerId, trouble: str) -> None:
-        if self.troubles.get(peer) != trouble:
+        logged = self._logged.setdefault(peer, set())
+        if trouble not in logged and len(logged) < MAX_LOGGED:
+            logged.add(trouble)
             _log.info("no link to %s: %s", ids.short(peer), trouble)
         self.troubles[peer] = trouble
 

@@ -20,8 +20,9 @@ from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.network_change import NetworkChange
 from relay.broker.own_record import OwnRecord, Saying, chosen_links
-from relay.broker.places import LINK_LIFE_MS, Hint, Places, Source, is_only_local, is_own
+from relay.broker.places import LINK_LIFE_MS, Hint, Places, Source, is_own
 from relay.broker.tailnet import TailnetPlaces
+from relay.core.addresses import is_only_local
 from relay.core.errors import LocalFault, PeerFault
 from relay.core.hello import MAX_ADDRESSES
 from relay.core.ids import BrokerId
@@ -143,7 +144,11 @@ class Discovery:
         around = self._around
         around.members.aliases = dict(await around.store.all(records.ALIASES))
         rows = await around.store.all(records.ALL)
-        self.gossip.restore(await asyncio.to_thread(self._verified, rows))
+        verified = await asyncio.to_thread(self._verified, rows)
+        self.gossip.restore(verified)
+        # members that were put out while this broker was down
+        for gone in {row.broker for row in rows} - {held.record.id for held in verified}:
+            self._lazily(lambda tx, gone=gone: records.forget(tx, gone))  # type: ignore[misc]
 
     def _verified(self, rows: Sequence[RecordRow]) -> list[Held]:
         found = []
@@ -218,6 +223,8 @@ class Discovery:
         found = await self._around.store.one(peers.BY_ID, id=peer)
         learnt = (found.last_seen or 0) if found else 0
         expires = learnt + LINK_LIFE_MS if learnt else None
+        if found is not None and any(map(is_only_local, found.addresses)):
+            self.places.is_known_here(peer)
         stored = [Hint(each, Source.LINK, learnt, expires) for each in found.addresses] if found else []
         return self.places.order(peer, [*stored, *self._recorded(peer)], self._around.clock())
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from relay.broker.places import host_of, is_only_local
 from relay.core import ids
+from relay.core.addresses import host_of, is_only_local
 from relay.core.hello import is_address
 from relay.core.ids import BrokerId
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence, farewell_of, was_turned_away
 from relay.broker.roster import RosterKeeper
 from relay.core import ids
+from relay.core.addresses import usable_addresses
 from relay.core.errors import PeerFault
 from relay.core.hello import MAX_ADDRESSES, Judgement
 from relay.core.ids import BrokerId
@@ -36,21 +36,6 @@ CLONED_HINT = (
     " then here: relay trust allow {name}"
 )
 _log = logging.getLogger(__name__)
-
-
-def usable_addresses(link_address: str, stated: Iterable[str]) -> tuple[str, ...]:
-    """The addresses of a hello that may be dialled later: loopback ones only from a peer on this machine."""
-    here = _is_loopback(link_address)
-    return tuple(address for address in stated if here or not _is_loopback(address))
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        found = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    return found.is_loopback or found.is_link_local or found.is_unspecified
 
 
 def skewed(skew_ms: int) -> str:

@@ -11,11 +11,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from relay.core.addresses import host_of, is_only_local
 from relay.core.hello import MAX_ADDRESSES, is_address
 from relay.core.ids import BrokerId
 
@@ -51,22 +51,6 @@ class Hint:
     learnt: int
     expires: int | None = None
     worked: int | None = None
-
-
-def host_of(address: str) -> str:
-    """The host of `host:port`, without brackets."""
-    return address.rpartition(":")[0].strip("[]")
-
-
-def is_only_local(address: str) -> bool:
-    """Whether the address means something else on each machine or each wire: loopback, link-local, unspecified."""
-    host = host_of(address)
-    try:
-        found = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost" or host.lower().rstrip(".").endswith(".localhost")
-    found = getattr(found, "ipv4_mapped", None) or found
-    return found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
 
 
 def is_own(address: str, listening: Iterable[str], told: Iterable[str]) -> bool:
@@ -105,6 +89,7 @@ class Places:
         self._heard: dict[tuple[BrokerId, Source], tuple[Hint, ...]] = {}
         self._worked: dict[BrokerId, tuple[str, int]] = {}
         self._here: set[BrokerId] = set()
+        self._elsewhere: set[BrokerId] = set()
 
     def learn(self, peer: BrokerId, source: Source, addresses: Iterable[str], learnt: int, expires: int) -> bool:
         """Take what a source says now in the place of what it said before; whether there is an address anew.
@@ -129,6 +114,7 @@ class Places:
             self.unlearn(peer, source)
         self._worked.pop(peer, None)
         self._here.discard(peer)
+        self._elsewhere.discard(peer)
 
     def linked(self, peer: BrokerId, address: str, *, dialled: bool, now: int) -> None:
         """A link came up.
@@ -142,8 +128,15 @@ class Places:
             self._worked[peer] = address, now
         if is_only_local(address):
             self._here.add(peer)
+            self._elsewhere.discard(peer)
         else:
             self._here.discard(peer)
+            self._elsewhere.add(peer)
+
+    def is_known_here(self, peer: BrokerId) -> None:
+        """What the store has of a member shows that it runs on this machine, as long as no link says otherwise."""
+        if peer not in self._elsewhere:
+            self._here.add(peer)
 
     def is_here(self, peer: BrokerId) -> bool:
         """Whether a member was last linked over loopback: it runs on this machine."""

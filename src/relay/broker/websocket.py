@@ -77,7 +77,8 @@ def _tls(connection: Connection) -> ssl.SSLObject:
     return found
 
 
-def _place(connection: Connection) -> str:
+def place_of(connection: Connection) -> str:
+    """The other end of a connection, `host:port`."""
     address = connection.remote_address
     return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unknown"
 
@@ -223,7 +224,7 @@ class Listener:
             await self._pair(connection)
             return
         public = peer_public_key(_tls(connection))
-        await self._welcome(WebSocketCarrier(connection, public, dialled=False, address=_place(connection)))
+        await self._welcome(WebSocketCarrier(connection, public, dialled=False, address=place_of(connection)))
 
     async def close(self) -> None:
         """Stop listening; links are ended by the mesh."""

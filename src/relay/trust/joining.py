@@ -6,12 +6,13 @@ import asyncio
 import os
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
+from relay.core.addresses import usable_addresses
 from relay.core.errors import Code, Refused, Unreachable
 from relay.core.hello import NONCE_BYTES
 from relay.core.ids import BrokerId
@@ -121,7 +122,10 @@ async def _redeem_at(
         inviter = require_peer(_tls(connection), link.inviter)
         await connection.send(raw)
         answer = await asyncio.wait_for(connection.recv(decode=False), ANSWER_S)
-        return open_answer(identity, link, answer, inviter)
+        welcome = open_answer(identity, link, answer, inviter)
+    # what the inviter knows of itself and others holds where it stands: here only as far as it means the same here
+    records = [replace(each, addresses=usable_addresses(address, each.addresses)) for each in welcome.records]
+    return replace(welcome, records=tuple(records))
 
 
 def _tls(connection: ClientConnection) -> ssl.SSLObject:

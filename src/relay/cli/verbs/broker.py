@@ -28,7 +28,8 @@ def show(invocation: Invocation, *, name: str) -> int:
     for hint in found["addresses"]:
         speech.say(f"  {clean(hint['address'])}  {_source(hint)}")
     if not found["addresses"] and not found["self"]:
-        speech.note(f"no address of it is known here: relay config set peers.{found['name']} HOST:PORT")
+        command = invocation.home.command(f"config set peers.{found['name']} HOST:PORT")
+        speech.note(f"no address of it is known here; to give one: {command}")
     return 0
 
 
@@ -136,5 +137,6 @@ def forget(invocation: Invocation, *, name: str) -> int:
         speech.note("it is linked now: what it says of itself comes back at once")
     else:
         speech.note("it is still a member: its record comes back when another member passes it on, or when it dials us")
-    speech.note(f"it may do here what it might before; to end that: relay trust revoke {called}")
+    revoke = invocation.home.command(f"trust revoke {called}")
+    speech.note(f"it may do here what it might before; to end that: {revoke}")
     return 0

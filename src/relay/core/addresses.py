@@ -1,0 +1,34 @@
+"""Which addresses mean the same on another machine. What an address looks like is in `relay.core.hello`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+
+def host_of(address: str) -> str:
+    """The host of `host:port`, without brackets."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def is_only_local(address: str) -> bool:
+    """Whether the address means something else on each machine or each wire: loopback, link-local, unspecified."""
+    host = host_of(address)
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return name == "localhost" or name.endswith(".localhost")
+    found = getattr(found, "ipv4_mapped", None) or found
+    return found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
+
+
+def usable_addresses(link_address: str, stated: Iterable[str]) -> tuple[str, ...]:
+    """The addresses a broker stated that may be dialled later: local ones only from one on this machine.
+
+    Args:
+        link_address: the other end of the connection it stated them on, `host:port`.
+        stated: what it said.
+    """
+    here = is_only_local(link_address)
+    return tuple(address for address in stated if here or not is_only_local(address))
