@@ -181,9 +181,7 @@ class BlobOrders:
         address = await self.find(ref)
         async for line in self._fetched(address):
             yield line
-        blob = await self._journal.store.one(blobs.BY_HASH, hash=address)
-        if blob is None or not blob.whole:
-            raise await self._why_not(address)
+        blob = await self.whole(address)
         if target is not None:
             meter = Meter("writing")
             task = asyncio.get_running_loop().create_task(self._library.write_out(blob, target, meter.note))
@@ -205,6 +203,17 @@ class BlobOrders:
     async def _downloads_of(self, address: bytes) -> list[Reference]:
         found = await self._journal.store.all(blobs.OF_BLOB, hash=address)
         return [each for each in found if each.need is Need.DOWNLOAD]
+
+    async def whole(self, address: bytes) -> Blob:
+        """A blob of which all is here.
+
+        Raises:
+            RelayError: it is not here, and why.
+        """
+        blob = await self._journal.store.one(blobs.BY_HASH, hash=address)
+        if blob is None or not blob.whole:
+            raise await self._why_not(address)
+        return blob
 
     async def _why_not(self, address: bytes) -> RelayError:
         ended = next((each for each in await self._downloads_of(address) if each.error), None)
