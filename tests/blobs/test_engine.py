@@ -17,7 +17,7 @@ from relay.broker.blobs.room import Blobs, Terms
 from relay.broker.gate import Gate, Grants
 from relay.broker.members import Members
 from relay.core.blobs import CHUNK
-from relay.core.errors import Code, RelayError
+from relay.core.errors import Code, PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
 from relay.core.pulling import WINDOW
@@ -216,3 +216,29 @@ async def test_a_pin_keeps_a_blob_and_a_reader_too(tmp_path: Path) -> None:
             assert len(opened_blob.read(opened_blob.shape.place(1))) == CHUNK
         assert await sender.library.collect() == 1
         assert list((tmp_path / "one" / "blobs").iterdir()) == []
+
+
+async def act(receiver: Blobs, kind: Kind, content: dict[str, Any]) -> None:
+    """Take an envelope in, as the inbox would."""
+    await receiver._journal.commit(lambda entry: receiver.acts[kind](entry, opened(kind, content, HERE)))
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/passwd", "..", "a\nb", "", 7, "a\0b"])
+async def test_a_name_from_elsewhere_is_no_path(tmp_path: Path, name: object) -> None:
+    async with room(tmp_path / "two", THERE, Between(seed=6)) as receiver:
+        with pytest.raises(PeerFault):
+            await act(receiver, Kind.BLOB_OFFER, {"blob": bytes(32), "size": 1, "name": name, "expires": 10})
+        assert await receiver.orders.views.listing() == []
+
+
+async def test_odd_offers_and_answers_are_refused_as_such(tmp_path: Path) -> None:
+    """Nothing but a refusal is raised, so that none counts as a fault of ours; nothing is kept."""
+    rng = random.Random(7)
+    odd: list[Any] = [None, True, -1, 2**60, 1.5, "x", b"x", bytes(32), [], {}, "whole", {"code": 3}]
+    async with room(tmp_path / "two", THERE, Between(seed=7)) as receiver:
+        for _ in range(300):
+            for kind in (Kind.BLOB_OFFER, Kind.BLOB_ANSWER):
+                content = {key: rng.choice(odd) for key in sorted(KINDS[kind].keys | {"error"})}
+                with contextlib.suppress(RelayError):
+                    await act(receiver, kind, content)
+        assert await receiver.orders.views.listing() == []

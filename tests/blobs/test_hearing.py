@@ -69,7 +69,7 @@ async def server(tmp_path: Path) -> AsyncIterator[tuple[BlobServer, list[dict[st
 async def test_odd_requests(server: tuple[BlobServer, list[dict[str, Any]]]) -> None:
     serving, said = server
 
-    @settings(max_examples=300)
+    @settings(max_examples=150)
     @given(contents(Kind.BLOB_WANT))
     def check(content: dict[str, Any]) -> None:
         serving.hears[Kind.BLOB_WANT](opened(Kind.BLOB_WANT, content))
@@ -93,7 +93,7 @@ async def test_a_flood_of_openings_has_a_bound_and_each_is_refused(
     assert not serving._sessions
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data())
 def test_odd_pieces(data: st.DataObject) -> None:
     shape = Shape(10**6)

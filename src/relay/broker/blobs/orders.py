@@ -227,14 +227,16 @@ class BlobOrders:
         )
 
     async def find(self, ref: str) -> bytes:
-        """The address of the blob a person means: its name, or the beginning of its address.
+        """The address of the blob a person means: the name of one that is needed, else of the last one that was so
+        called, else the beginning of an address.
 
         Raises:
             Misuse: `unknown_blob`, or `ambiguous` with the candidates.
         """
-        found = await self._journal.store.all(blobs.NAMED, name=ref)
+        store = self._journal.store
+        found = await store.all(blobs.NAMED, name=ref) or await store.all(blobs.LAST_NAMED, name=ref)
         if not found and MIN_PREFIX <= len(ref) <= ADDRESS_DIGITS and ref.isalnum():
-            found = await self._journal.store.all(blobs.BY_PREFIX, prefix=ref.lower())
+            found = await store.all(blobs.BY_PREFIX, prefix=ref.lower())
         if len(found) == 1:
             return found[0]
         if not found:
