@@ -85,6 +85,9 @@ def test_finding(tx: Tx) -> None:
     blobs.refer(tx, dataclasses.replace(OFFER, need=Need.DOWNLOAD, peer=HERE, operation=""))
     assert blobs.NAMED.all(tx, name="name") == [ADDRESS] == blobs.BY_PREFIX.all(tx, prefix="6161")
     assert blobs.BY_PREFIX.all(tx, prefix="6162") == []
+    blobs.refer(tx, dataclasses.replace(OFFER, blob=OTHER, state=NeedState.REFUSED, created=9, operation="later"))
+    assert (blobs.NAMED.all(tx, name="name"), blobs.LAST_NAMED.all(tx, name="name")) == ([ADDRESS], [OTHER])
+    blobs.release_all(tx, OTHER)
     assert blobs.BY_OPERATION.one(tx, operation="op") == OFFER
     assert [each.peer for each in blobs.WANTED.all(tx)] == [HERE]
     assert (blobs.WANTED_FROM.one(tx, peer=HERE), blobs.WANTED_FROM.one(tx, peer=THERE)) == (1, 0)

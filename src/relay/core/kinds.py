@@ -62,5 +62,5 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.BLOB_ANSWER: _facts(True, "blob state"),
     Kind.BLOB_WANT: _facts(False, "blob stream session n items"),
     Kind.BLOB_HAVE: _facts(False, "stream session"),
-    Kind.BLOB_CHUNK: _facts(False, "stream n item data"),
+    Kind.BLOB_CHUNK: _facts(False, "stream item data"),
 }

@@ -94,7 +94,12 @@ WANTED: Query[Reference] = Query(
 WANTED_FROM: Query[int] = Query(
     "SELECT count(*) FROM blob_references WHERE need = 'download' AND state = 'open' AND peer = :peer", first_column
 )
-NAMED: Query[bytes] = Query("SELECT DISTINCT blob FROM blob_references WHERE name = :name LIMIT 20", first_column)
+NAMED: Query[bytes] = Query(
+    "SELECT DISTINCT blob FROM blob_references WHERE name = :name AND holds = 1 LIMIT 20", first_column
+)
+LAST_NAMED: Query[bytes] = Query(
+    "SELECT blob FROM blob_references WHERE name = :name ORDER BY created DESC LIMIT 1", first_column
+)
 BY_PREFIX: Query[bytes] = Query(
     "SELECT hash FROM (SELECT hash FROM blobs UNION SELECT blob FROM blob_references)"
     " WHERE substr(lower(hex(hash)), 1, length(:prefix)) = :prefix LIMIT 20",

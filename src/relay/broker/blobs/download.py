@@ -48,7 +48,6 @@ class Download:
     stream: bytes = b""
     session: bytes = b""
     asked: int = 0
-    heard: int = 0
     state: str = "waiting"
     reason: str = ""
     unsynced: int = 0
@@ -74,18 +73,17 @@ class Download:
         self.pieces.clear()
         self.news.clear()
         self.source, self.stream, self.session = source, stream, b""
-        self.asked = self.heard = 0
+        self.asked = 0
         self.refusal = None
 
     def came(self, content: dict[str, Any]) -> None:
-        """A piece came; dropped unless it was asked for."""
-        n, item = content["n"], content["item"]
-        if type(n) is not int or n <= self.heard or type(item) is not list or len(item) != 2:
+        """A piece came; dropped unless it was asked for and is missing, so that one sent again moves nothing."""
+        item = content["item"]
+        if type(item) is not list or len(item) != 2:
             return
         place = Place(*item)
         if not all(type(each) is int for each in place) or not self.machine.shape.has(place):
             return
-        self.heard = n
         number = self.machine.shape.item(place)
         if self.machine.received(number, monotonic_ms()):
             self.pieces.append(Piece(number, place, content["data"]))

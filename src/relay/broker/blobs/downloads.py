@@ -140,6 +140,12 @@ class Downloads:
             task.cancel()
             await asyncio.wait([task])
 
+    async def over(self, address: bytes) -> None:
+        """Wait until a blob is not being fetched any more: it is here, or will not come."""
+        while address in self._all:
+            await asyncio.wait([self._all[address][1]])
+            await asyncio.sleep(0)
+
     async def close(self) -> None:
         """Stop; the next start goes on."""
         self._closed = True
@@ -212,7 +218,7 @@ class Downloads:
         except _Later as later:
             download.stand("waiting", str(later))
         except LocalFault as fault:
-            if fault.code not in (Code.DISK_FULL, Code.STORE_FAULT):
+            if fault.code is Code.BLOB_DAMAGED:
                 await self._failed(source, fault)
             else:
                 _log.warning("the download of a blob is paused: %s %s", fault.message, fault.why)

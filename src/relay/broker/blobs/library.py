@@ -47,9 +47,16 @@ class Library:
         self.naming = asyncio.Lock()
 
     async def open(self) -> None:
-        """Make the folder, and delete what a crash left without a row."""
+        """Make the folder, and delete what a crash left without a row.
+
+        Raises:
+            LocalFault: the folder cannot be used.
+        """
         known = await self._journal.store.all(blobs.ALL)
-        await self.run(files.prepare, self.folder, [each.hash for each in known])
+        try:
+            await self.run(files.prepare, self.folder, [each.hash for each in known])
+        except OSError as fault:
+            raise faults.of_system(fault, self.folder) from None
 
     async def close(self) -> None:
         """Wait for what the disk is just doing."""

@@ -76,10 +76,16 @@ class Offers:
             Misuse: the recipient is no member.
             LocalFault: `outbox_full`.
         """
-        until = entry.now + ttl
-        content = {"blob": blob.hash, "size": blob.size, "name": name, "expires": until}
+        content = {"blob": blob.hash, "size": blob.size, "name": name, "expires": entry.now + ttl}
         if not entry.post(Letter(recipient, Kind.BLOB_OFFER, content, operation, ttl)):
             raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+        return self.allow(entry, blob, recipient, name, ttl, operation)
+
+    def allow(
+        self, entry: Entry, blob: Blob, recipient: BrokerId, name: str, ttl: int, operation: str
+    ) -> Reference:
+        """Let a broker pull a blob that it is told of by other means; as `offer`, without the envelope."""
+        until = entry.now + ttl
         made = Reference(
             blob.hash, Need.OFFER, recipient, name, blob.size, NeedState.OPEN, until, entry.now, operation
         )

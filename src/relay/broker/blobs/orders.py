@@ -181,9 +181,7 @@ class BlobOrders:
         address = await self.find(ref)
         async for line in self._fetched(address):
             yield line
-        blob = await self._journal.store.one(blobs.BY_HASH, hash=address)
-        if blob is None or not blob.whole:
-            raise await self._why_not(address)
+        blob = await self.whole(address)
         if target is not None:
             meter = Meter("writing")
             task = asyncio.get_running_loop().create_task(self._library.write_out(blob, target, meter.note))
@@ -206,6 +204,17 @@ class BlobOrders:
         found = await self._journal.store.all(blobs.OF_BLOB, hash=address)
         return [each for each in found if each.need is Need.DOWNLOAD]
 
+    async def whole(self, address: bytes) -> Blob:
+        """A blob of which all is here.
+
+        Raises:
+            RelayError: it is not here, and why.
+        """
+        blob = await self._journal.store.one(blobs.BY_HASH, hash=address)
+        if blob is None or not blob.whole:
+            raise await self._why_not(address)
+        return blob
+
     async def _why_not(self, address: bytes) -> RelayError:
         ended = next((each for each in await self._downloads_of(address) if each.error), None)
         if ended is not None and ended.error is not None:
@@ -218,14 +227,16 @@ class BlobOrders:
         )
 
     async def find(self, ref: str) -> bytes:
-        """The address of the blob a person means: its name, or the beginning of its address.
+        """The address of the blob a person means: the name of one that is needed, else of the last one that was so
+        called, else the beginning of an address.
 
         Raises:
             Misuse: `unknown_blob`, or `ambiguous` with the candidates.
         """
-        found = await self._journal.store.all(blobs.NAMED, name=ref)
+        store = self._journal.store
+        found = await store.all(blobs.NAMED, name=ref) or await store.all(blobs.LAST_NAMED, name=ref)
         if not found and MIN_PREFIX <= len(ref) <= ADDRESS_DIGITS and ref.isalnum():
-            found = await self._journal.store.all(blobs.BY_PREFIX, prefix=ref.lower())
+            found = await store.all(blobs.BY_PREFIX, prefix=ref.lower())
         if len(found) == 1:
             return found[0]
         if not found:

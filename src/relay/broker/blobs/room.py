@@ -23,6 +23,7 @@ from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.store import blobs
+from relay.store.blobs import Blob
 from relay.store.journal import Journal
 
 SWEEP_EVERY_S = 60.0
@@ -47,9 +48,10 @@ class Terms:
 class Blobs:
     """The room.
 
-    A part that moves files by itself takes one in with `library.take_in` and offers it with `offers.offer`, or
-    wants one it was told of with `offers.want`; it waits on the events `blob.changed`, and keeps with a pin
-    (`store.blobs.refer`) what it needs beyond that.
+    A part that moves files by itself takes one in with `library.take_in`, in whose transaction it lets its recipient
+    pull it (`offers.allow`) and tells it so in an envelope of its own. There, in the transaction that takes the
+    envelope in, it calls `offers.want`, then awaits `here` and reads with `library.reading` or `library.write_out`.
+    What it needs longer than that it keeps with a pin (`store.blobs.refer`).
 
     Args:
         members: names.
@@ -107,6 +109,15 @@ class Blobs:
         await self.downloads.close()
         await self.server.close()
         await self.library.close()
+
+    async def here(self, address: bytes) -> Blob:
+        """Wait until all of a wanted blob is here.
+
+        Raises:
+            RelayError: it will not come, and why.
+        """
+        await self.downloads.over(address)
+        return await self.orders.whole(address)
 
     def link_changed(self, peer: BrokerId, up: bool) -> None:
         """A link came or went."""

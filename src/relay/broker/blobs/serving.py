@@ -48,7 +48,6 @@ class _Session:
     id: bytes = field(default_factory=lambda: os.urandom(STREAM_BYTES))
     queue: deque[Place] = field(default_factory=deque)
     asked: int = 0
-    sent: int = 0
     reached: int = 0
     used: float = field(default_factory=time.monotonic)
     task: asyncio.Task[None] | None = None
@@ -171,8 +170,7 @@ class BlobServer:
         if session.until <= self._clock():
             raise _not_offered(session.blob.hash)
         data = await self._library.run(session.file.read, place)
-        session.sent += 1
-        content = {"stream": session.stream, "n": session.sent, "item": list(place), "data": data}
+        content = {"stream": session.stream, "item": list(place), "data": data}
         if not self._say(session.peer, Kind.BLOB_CHUNK, content):
             session.queue.clear()  # no path now; what it misses it asks for again
             return False
