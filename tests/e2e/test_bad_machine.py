@@ -303,6 +303,26 @@ def test_a_full_disk_loses_nothing_and_says_so(mesh: Mesh) -> None:
     assert "Traceback" not in told["log"] + done.stderr
 
 
+@pytest.mark.skipif(not _may_mount(), reason="needs user namespaces to mount a small file system")
+def test_a_target_with_a_full_disk_takes_nothing_in_and_says_so(mesh: Mesh) -> None:
+    """The origin is told why its work waits; nothing is a dead letter, and all of it runs when there is room."""
+    private = ("unshare", "--user", "--map-root-user", "--mount")
+    done = subprocess.run(
+        [*private, sys.executable, "-m", "tests.e2e.paused_intake_program", str(mesh.folder)],
+        capture_output=True,
+        text=True,
+        timeout=58,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["state"] == "queued" and told["went_on"]
+    assert told["reason"].startswith("vps takes nothing in now: its disk is full")
+    assert "its disk is full" in told["ack"] and any("its disk is full" in reason for reason in told["outbox"])
+    assert told["dead"] == told["incoming"] == [] and told["ended"] == ["completed"]
+    assert "Traceback" not in told["log"] + done.stderr
+
+
 def test_threads_and_files_are_given_back(granted: Scene) -> None:
     """Fifty tasks, fifty readers: afterwards the broker holds what it held before."""
     assert granted.vps.process is not None

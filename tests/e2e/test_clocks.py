@@ -62,8 +62,7 @@ def test_what_may_have_been_sent_is_never_called_expired(mesh: Mesh) -> None:
     two.vps.kill()
     _ahead(40, two.laptop)
     two.laptop.start()
-    waits = lambda: (found := two.show(spawn))["reason"].startswith("no word since") and found  # noqa: E731
-    shown = wait_until(waits, 20, "a sweep")
+    shown = wait_until(lambda: (row := two.show(spawn))["reason"].startswith("no word since") and row, 20, "a sweep")
     assert shown["state"] == "queued" and "may have taken it" in shown["reason"], shown
 
 

@@ -284,3 +284,14 @@ def test_fifty_at_once(granted: Scene) -> None:
         ids = [control.spawn("/bin/sh", "-c", f"echo {n}", **place)["id"] for n in range(50)]
     ended = relay_json(granted.laptop, "wait", *ids)
     assert [each["result"]["output_tail"] for each in ended] == [f"{n}\n" for n in range(50)]
+
+
+def test_more_lines_than_there_are(granted: Scene) -> None:
+    """Read from the end without keeping what is passed, then sent in pieces: whatever the number, all of it comes."""
+    spawn = granted.shell("seq 1 400000", status=0)["id"]
+    whole = relay(granted.laptop, "logs", spawn).stdout
+    assert whole.count(b"\n") == 400_000
+    for node in (granted.laptop, granted.vps):
+        assert relay(node, "logs", spawn, "--tail", "1000000000").stdout == whole
+        assert relay(node, "logs", spawn, "--tail", "300000").stdout == b"".join(whole.splitlines(True)[-300_000:])
+        assert relay(node, "logs", spawn, "--tail", "2").stdout == b"399999\n400000\n"

@@ -208,3 +208,36 @@ def test_an_ask_holds_and_stops(two: Scene) -> None:
     assert two.until(spawn, "held")["ack"].startswith("Held on vps")
     relay(two.laptop, "stop", spawn)
     assert two.until(spawn, "cancelled")["started"] is None
+
+
+def test_a_file_is_no_directory_and_is_not_to_be_made_one(granted: Scene) -> None:
+    place = granted.vps.work / fresh("file")
+    place.write_text("")
+    found = relay_json(granted.laptop, *granted.words("shell", "true", cwd=place), "--wait", status=125)
+    assert found["error"]["code"] == "no_directory" and "mkdir" not in found["error"]["hint"]
+    assert "is no directory" in found["error"]["message"]
+
+
+def test_an_agent_that_does_not_exist_is_not_to_be_granted(two: Scene) -> None:
+    for grant in (False, True):
+        if grant:
+            two.grant()
+        found = relay_json(two.laptop, *two.words("nosuch", "do it"), "--wait", status=125)
+        error = found["error"]
+        assert "nosuch" in error["why"] + error["message"] and "trust allow" not in error["hint"], error
+
+
+def test_hints_name_the_home_that_is_meant(granted: Scene) -> None:
+    home = str(granted.laptop.home)
+    elsewhere = str(granted.mesh.folder / "elsewhere")
+    done = relay(granted.laptop, "--home", home, "show", "nosuch", RELAY_HOME=elsewhere)
+    assert f"try:   relay --home {home} ps --all".encode() in done.stderr, done.stderr
+    assert b"try:   relay ps --all" in relay(granted.laptop, "show", "nosuch").stderr
+    words = granted.words("shell", "true", cwd="/")
+    refused = relay(granted.laptop, "--home", home, *words, "--wait", RELAY_HOME=elsewhere)
+    assert b"on vps: relay trust allow laptop" in refused.stderr, refused.stderr
+
+
+def test_what_was_last_seen_is_private(two: Scene) -> None:
+    assert relay(two.laptop).returncode == 0
+    assert (two.laptop.home / "seen.json").stat().st_mode & 0o777 == 0o600

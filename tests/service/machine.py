@@ -1,6 +1,6 @@
-"""A machine whose user has a real systemd: a mount and a PID namespace with a user manager in it.
+"""A machine whose user has a real systemd: namespaces for mounts, processes and network, with a user manager in them.
 
-What is on disk outlives a shutdown, as on a real machine; every process ends with it. Nothing outside of the two
+What is on disk outlives a shutdown, as on a real machine; every process ends with it. Nothing outside of the
 namespaces is touched but one empty folder of the cgroup tree, which is removed again.
 """
 
@@ -16,9 +16,15 @@ from relay.testing.processes import wait_until
 MANAGER = "/lib/systemd/systemd"
 UID = os.getuid()
 RUNTIME = f"/run/user/{UID}"
+BEGIN = (
+    *("setpriv", "--pdeathsig", "KILL"),  # it ends with the tests, however they end
+    *("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc"),
+)
+ENTER = ("nsenter", "--mount", "--pid", "--net")
 # bash as the first process takes in what the ended leave behind
 BOOT = """
 mount --make-rprivate / || exit 90
+ip link set lo up || exit 94
 [ -e /sys/fs/cgroup/cgroup.procs ] || { umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; } || exit 91
 mkdir -p "$GROUP" && echo $$ > "$GROUP/cgroup.procs" || exit 92
 mount -t tmpfs none /run && mkdir -p /run/systemd/system "$XDG_RUNTIME_DIR" && chmod 700 "$XDG_RUNTIME_DIR" || exit 93
@@ -62,7 +68,7 @@ class Machine:
     def boot(self) -> None:
         """Start it; returns when the user's manager answers."""
         self._first = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", BOOT % MANAGER],
+            [*BEGIN, "bash", "-c", BOOT % MANAGER],
             env=self.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -73,7 +79,11 @@ class Machine:
             _, said = self._first.communicate(timeout=10)
             raise OSError(f"no namespaces here (exit status {self._first.returncode}): {said.decode()[:200]}")
         words = ("systemctl", "--user", "show", "--property=Version")
-        wait_until(lambda: self.run(*words).returncode == 0, 20, "the user's systemd answers")
+        try:
+            wait_until(lambda: self.run(*words).returncode == 0, 20, "the user's systemd answers")
+        except TimeoutError:
+            told = (self.user / "manager.log").read_text()[-300:]
+            raise OSError(f"no user manager runs in a namespace here: {told}") from None
 
     def shutdown(self) -> None:
         """Power off: every process of the machine ends at once."""
@@ -92,7 +102,7 @@ class Machine:
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command in it, as the user types it."""
         return subprocess.run(
-            ["nsenter", "--target", str(self._inner()), "--mount", "--pid", "env", f"--chdir={self.user}", *words],
+            [*ENTER, "--target", str(self._inner()), "env", f"--chdir={self.user}", *words],
             env=self.environment() | self.terminal,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -70,7 +70,9 @@ elif verb == "print":
         fail('Could not find service "%s" in domain for user gui' % target, 113)
     pid = "\\tpid = %d\\n" % plan["pid"] if plan["active"] == "active" else ""
     state = "running" if pid else "spawn scheduled"
-    print("%s = {\\n\\tstate = %s\\n%s\\tlast exit code = %s\\n}" % (target, state, pid, plan["last_exit"]))
+    inner = "\\tresource coalition = {\\n\\t\\tstate = active\\n\\t}"
+    told = (target, state, pid, plan["last_exit"], inner)
+    print("%s = {\\n\\tactive count = 1\\n\\tstate = %s\\n%s\\tlast exit code = %s\\n%s\\n}" % told)
 elif verb == "bootstrap":
     plan["loaded"], plan["active"] = True, plan["starts_as"][0]
 elif verb == "bootout":

@@ -77,6 +77,8 @@ def test_status_and_uninstall(relay: Relay, mac: StandIns, plist: Path, home: Ho
     found = document(status)
     assert status.returncode == 0
     assert found["manager"] == "launchd" and found["linger"] is None and found["pid"] == PID
+    mac.plan(active="waiting", last_exit="78: EX_CONFIG")
+    assert document(relay(mac, "service", "status", "--json"))["active"] == "spawn scheduled"
     assert document(relay(mac, "service", "uninstall", "--json"))["removed"] is True
     assert not plist.exists() and mac.now()["loaded"] is False and os.path.exists(home.workspace_key)
     assert document(relay(mac, "service", "status", "--json"))["installed"] is False

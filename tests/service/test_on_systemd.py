@@ -54,9 +54,7 @@ def test_install_writes_enables_starts_and_lingers(
     ]
 
 
-def test_install_twice_brings_it_up_to_date(
-    relay: Relay, system: StandIns, unit: Path, running: CannedBroker
-) -> None:
+def test_install_twice_brings_it_up_to_date(relay: Relay, system: StandIns, unit: Path, running: CannedBroker) -> None:
     first = document(relay(system, "service", "install", "--json"))
     text = unit.read_text()
     system.shell('PATH=/new/bin; export PATH; exec /bin/sh -c "$4"')
@@ -106,6 +104,12 @@ def test_without_loginctl_nobody_can_say(relay: Relay, system: StandIns, running
     done = relay(system, "service", "install")
     assert done.returncode == 0 and f"nobody could say; to make sure: {LINGER}" in done.stderr
     assert document(relay(system, "service", "status", "--json"))["linger"] is None
+
+
+def test_lingering_is_asked_for_where_nobody_can_say(relay: Relay, system: StandIns, running: CannedBroker) -> None:
+    system.plan(fails={"show-user": "User ID 1000 is not logged in or lingering"})
+    assert "before you log in" in relay(system, "service", "install").stderr
+    assert system.now()["linger"] is True
 
 
 NOT_BOOTED = "System has not been booted with systemd as init system (PID 1). Can't operate."
@@ -304,9 +308,7 @@ def test_uninstall_that_is_refused_removes_nothing(
     assert done.returncode == 1 and "cannot be stopped and disabled" in done.stderr and unit.exists()
 
 
-def test_no_variable_but_path_is_written_down(
-    relay: Relay, system: StandIns, unit: Path, running: CannedBroker
-) -> None:
+def test_no_variable_but_path_is_written(relay: Relay, system: StandIns, unit: Path, running: CannedBroker) -> None:
     system.shell('SECRET=of-the-shell; export SECRET; PATH=/a; export PATH; exec /bin/sh -c "$4"')
     assert relay(system, "service", "install", ANTHROPIC_API_KEY="of-the-terminal").returncode == 0
     text = unit.read_text()

@@ -21,6 +21,7 @@ from tests.service.machine import MANAGER, Machine, scratch
 pytestmark = [
     pytest.mark.skipif(not os.path.exists(MANAGER), reason="no systemd: apt-get install systemd"),
     pytest.mark.skipif(not shutil.which("nsenter"), reason="no nsenter: apt-get install util-linux"),
+    pytest.mark.skipif(not shutil.which("ip"), reason="no ip: apt-get install iproute2"),
     pytest.mark.skipif(not sys.platform.startswith("linux") or os.getuid() != 0, reason="namespaces need root"),
 ]
 
@@ -55,7 +56,7 @@ class User:
     def types(self, *words: str, status: int = 0) -> str:
         done = self.machine.run(*self._words, *words)
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        return done.stdout + done.stderr
 
     def sees(self, *words: str, status: int = 0) -> Any:
         return json.loads(self.types(*words, "--json", status=status))
@@ -119,12 +120,16 @@ def test_a_crash_is_made_good_and_what_runs_is_not_touched(machine: Machine) -> 
 
 def test_a_reboot_needs_nobody(machine: Machine) -> None:
     user = User(machine)
-    user.types("init", "--name", "vps", "--listen", "127.0.0.1:0")
+    user.types("init", "--name", "vps")
     user.types("service", "install")
     user.starts_work()
     machine.shutdown()
     machine.boot()
     wait_until(user.broker, 30, "the broker is there after the reboot")
+    assert user.broker()["listen"] == ["127.0.0.1:7411"]
+    # Tailscale is later than the broker
+    assert machine.run("ip", "address", "add", "100.64.0.7/32", "dev", "lo").returncode == 0
+    wait_until(lambda: "100.64.0.7:7411" in user.broker()["listen"], 20, "the address that came later is listened on")
     assert _pids(user)[0] == user.broker()["pid"]
     # the task ended with the machine, which is told, and it is not begun a second time
     wait_until(lambda: user.sees("show", "work")["state"] == "lost", 20, "the task is told to be lost")
@@ -213,8 +218,8 @@ def test_doctor_as_the_service_sees_it(machine: Machine) -> None:
     assert served["agent claude"]["detail"] == f"{claude}, 2.1.197, NOT logged in"
     assert served["PATH"]["detail"].endswith("(of the service relay.service)")
     assert served["PATH"]["ok"] and served["service"]["ok"]
-    user.types("down")
-    user.types("up", "--detach")
+    assert "its service starts it again at the next boot" in user.types("down")
+    assert "it runs beside its service" in user.types("up", "--detach")
     outside = findings(1)
     assert outside["PATH"]["ok"] is False and "started outside of the service" in outside["PATH"]["detail"]
     assert outside["service"]["detail"] == "a broker runs, but outside of the service"

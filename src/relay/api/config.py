@@ -9,7 +9,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from relay.api import durations
+from relay.api import durations, sizes
 from relay.core import ids
 from relay.core.errors import Code, LocalFault, Misuse
 
@@ -45,6 +45,7 @@ class Config:
         default_timeout: awake seconds a task may take where it says nothing itself; None for no limit.
         watchdog: seconds without output after which a person is asked to look; None for never.
         retention: seconds that ended spawns and their logs are kept.
+        blob_quota: bytes of files sent or received that are kept at most.
         log_level: `debug`, `info`, `warning` or `error`.
         env: names of further environment variables that tasks inherit from the broker.
         mdns: whether members on the local network are looked for, and this broker announced to them.
@@ -61,6 +62,7 @@ class Config:
     default_timeout: float | None = None
     watchdog: float | None = None
     retention: float = 30 * 86_400.0
+    blob_quota: int = 10 * 2**30
     log_level: str = "info"
     env: tuple[str, ...] = ()
     mdns: bool = True
@@ -127,6 +129,15 @@ def _duration_or_none(value: object) -> float | None:
     return None if value == "none" else _duration(value)
 
 
+def _size(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError('a size is written "500MiB" or "10GiB"')
+    try:
+        return sizes.parse(value)
+    except Misuse as fault:
+        raise ValueError(fault.why) from None
+
+
 def _level(value: object) -> str:
     if value not in LOG_LEVELS:
         raise ValueError(f"it is one of {', '.join(LOG_LEVELS)}")
@@ -174,6 +185,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "default_timeout": _duration_or_none,
     "watchdog": _duration_or_none,
     "retention": _duration,
+    "blob_quota": _size,
     "log_level": _level,
     "env": _variables,
     "mdns": _switch,

@@ -21,18 +21,20 @@ def parse(text: str) -> float:
     """
     parts = _PART.findall(text)
     seconds = float(sum(float(number) * SECONDS_IN[unit] for number, unit in parts))
-    if "".join(number + unit for number, unit in parts) != text or not seconds:
-        raise _no_duration(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise _unusable(f"{text[:40]!r} is no duration", "a duration is a number and a unit: s, m, h or d")
+    if not seconds:
+        raise _unusable(f"{text[:40]!r} is no time at all", "it has to be more than 0")
     return seconds
 
 
-def _no_duration(text: str) -> Misuse:
+def _unusable(message: str, why: str) -> Misuse:
     from relay.core.errors import Code, Misuse  # only here: every table of the command imports this module
 
     return Misuse(
-        f"{text[:40]!r} is no duration",
+        message,
         code=Code.BAD_DURATION,
-        why="a duration is a number and a unit: s, m, h or d",
+        why=why,
         hint="write 90s, 30m, 2h or 1d",
     )
 

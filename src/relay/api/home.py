@@ -122,6 +122,11 @@ class Home:
         return self._file("worktrees")
 
     @property
+    def blobs(self) -> str:
+        """Files that travel between brokers, by their hash."""
+        return self._file("blobs")
+
+    @property
     def reserve(self) -> str:
         """Space kept back so that results land on a full disk."""
         return self._file("reserve")

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Generic, TypeVar
 
-    from relay.api import shapes
+    from relay.api import blob_shapes, shapes
 
     Answer = TypeVar("Answer")
 
@@ -34,6 +34,7 @@ else:
 
 PREFIX = "/api/v1/"
 ANSWER_S = 60.0
+MOST_LISTED = 1_000  # spawns in one answer
 
 
 class Call(_Answered[Answer]):
@@ -238,3 +239,23 @@ def identity_keep(operation: str | None = None) -> Call[dict[str, Any]]:
 def down(operation: str | None = None) -> Call[dict[str, Any]]:
     """Stop the broker; what it runs goes on."""
     return Call("down", _operation(operation))
+
+
+def blobs() -> Call[list[blob_shapes.Blob]]:
+    """The blobs that are here, on their way here, or offered to others."""
+    return Call("blobs")
+
+
+def send_blob(order: blob_shapes.BlobOrder, operation: str | None = None) -> Call[blob_shapes.BlobLine]:
+    """Offer a file to another broker; a line each of how far it is, the last one with the blob."""
+    return Call("blobs", _operation(operation) | dict(order))
+
+
+def get_blob(ref: str, to: str | None = None, operation: str | None = None) -> Call[blob_shapes.BlobLine]:
+    """Fetch a blob and write it to a file of this machine; a line each of how far it is."""
+    return Call("blobs/get", _operation(operation, blob=ref, to=to))
+
+
+def remove_blob(ref: str, operation: str | None = None) -> Call[blob_shapes.BlobRemoved]:
+    """Drop a blob and all offers of it."""
+    return Call("blobs/remove", _operation(operation, blob=ref))

@@ -43,6 +43,9 @@ TEMPLATE = """\
 # How long ended tasks and their logs are kept.
 # retention = "30d"
 
+# How much room files that were sent or received may take (relay blob list).
+# blob_quota = "10GiB"
+
 # How much the broker writes to broker.log: debug, info, warning or error.
 # log_level = "info"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from relay.api.config import split_address
 from relay.api.home import make_socket_folder
-from relay.broker.addresses import default_listen
 from relay.broker.control.application import application
 from relay.broker.control.server import ControlServer
 from relay.broker.housekeeping import Housekeeping
 from relay.broker.link import Link
+from relay.broker.listening import Listening
 from relay.broker.rooms import Rooms
 from relay.broker.tidying import Tidying
 from relay.broker.websocket import Listener
@@ -57,6 +57,7 @@ class Running(Rooms):
             await asyncio.to_thread(self.reserve.hold)
             await self.keeper.write_out()
             await self.supervisor.recover()
+            await self.blobs.open()
         except BaseException:
             await self.control.close()
             await self.listener.close()
@@ -77,9 +78,16 @@ class Running(Rooms):
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
 
     async def _listen(self) -> None:
-        wanted = tuple(map(split_address, self.config.listen)) or default_listen()
-        for host, port in wanted:
-            self._listening.append(await self.listener.listen(host, port))
+        wanted = tuple(map(split_address, self.config.listen))
+        self._places = Listening(self.listener.listen, wanted, self._listening)
+        await self._places.open()
+
+    def woke(self) -> None:
+        """As `Rooms.woke`; an address that has come meanwhile is listened on."""
+        super().woke()
+        task = asyncio.get_running_loop().create_task(self._places.look())
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
 
     def _happened(self, event: Event, subject: SpawnRow | None) -> None:
         self.hub.publish(event, subject)
@@ -91,6 +99,7 @@ class Running(Rooms):
         self.membership.link_changed(link, up)
         self.discovery.link_changed(link, up)
         self.log_client.link_changed()
+        self.blobs.link_changed(link.peer, up)
 
     # ending
 
@@ -105,9 +114,11 @@ class Running(Rooms):
         self.hub.close()
         self.log_server.close()
         await self.control.close()
+        await self.blobs.close()
         await self.discovery.close()
-        await self.dialler.close()
+        self.dialler.rest()
         await self.mesh.close(reason)
+        await self.dialler.close()
         await self.listener.close()
         await self.supervisor.close()
         await self.membership.close()

@@ -9,9 +9,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from relay.api.routes import MOST_LISTED
 from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
 from relay.broker.auditor import Auditor
+from relay.broker.blobs.room import Blobs
 from relay.broker.envelopes import Envelopes
 from relay.broker.gate import Grants
 from relay.broker.hub import Hub
@@ -35,7 +37,6 @@ from relay.store.spawn_rows import COUNTS, EVER, LISTING, LIVE, RECENT, SpawnRow
 from relay.trust.workspace import Workspace
 
 RECENT_ENDED = 20
-MOST_LISTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Broker:
     admitting: Admitting
     local_logs: LocalLogs
     remote_logs: LogClient
+    blobs: Blobs
     stop: Callable[[], None]
     rejoin: Callable[[str, str | None], Any]
     trust_changed: Callable[[], Any]

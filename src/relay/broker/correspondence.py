@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relay.broker.blobs.offers import Offers
 from relay.broker.dialler import Dialler
 from relay.broker.envelopes import Envelopes
 from relay.broker.inbox import Hear
@@ -41,9 +42,9 @@ class Correspondence:
         self.notices = Notices(members, journal)
         self.reissue = Reissue(postbox)
 
-    def hears(self, requests: Requests) -> dict[Kind, Hear]:
+    def hears(self, requests: Requests, offers: Offers) -> dict[Kind, Hear]:
         """What peers answer to envelopes, by kind."""
-        receipts = Receipts(self._mesh, self._journal, requests, self.reissue, self.notices)
+        receipts = Receipts(self._mesh, self._journal, requests, self.reissue, self.notices, offers)
         return receipts.hears | self.notices.hears
 
     def envelopes(self, requests: Requests) -> Envelopes:

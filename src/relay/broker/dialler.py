@@ -137,11 +137,15 @@ class Dialler:
             _log.info("no link to %s: %s", ids.short(peer), trouble)
         self.troubles[peer] = trouble
 
-    async def close(self) -> None:
-        """Stop dialling."""
+    def rest(self) -> None:
+        """Dial nobody any more; the links that were dialled go on, so that they may be ended with a goodbye."""
         ways, self._ways = self._ways, {}
-        for task in self._tasks.values():
-            task.cancel()
         for way in ways.values():
             way.changed.set()
+
+    async def close(self) -> None:
+        """Stop dialling."""
+        self.rest()
+        for task in self._tasks.values():
+            task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -122,8 +122,16 @@ class Gate:
             return "", False
         verdict = self._verdict(entry, row)
         if isinstance(verdict, Denied):
-            raise Refused(verdict.message, code=verdict.code, why=verdict.why, hint=self._where(verdict.hint))
+            raise self._refused(verdict, row.agent)
         return (verdict.why if isinstance(verdict, Waiting) else ""), verdict.hold
+
+    def _refused(self, denied: Denied, agent: str) -> Refused:
+        why, hint = denied.why, self._where(denied.hint)
+        if agent not in self._agents.names():
+            # no grant would help; which agents there are is told only to who has one
+            why = f"{why}; and {self._members.own_name} has no agent named {agent}"
+            hint = "name an agent that machine has, such as shell, exec or claude"
+        return Refused(denied.message, code=denied.code, why=why, hint=hint)
 
     def _verdict(self, entry: Entry, row: SpawnRow) -> Verdict:
         asked = Asked(
@@ -157,6 +165,12 @@ class Gate:
                 code=Code.NO_DIRECTORY,
                 why="no absolute directory was given, and a place is never guessed",
                 hint="add --cwd DIR (a directory on that machine) or --cwd new (a fresh folder)",
+            )
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise Refused(
+                f"{path} on {self._members.own_name} is no directory",
+                code=Code.NO_DIRECTORY,
+                hint="name a directory with --cwd, or use --cwd new",
             )
         if not os.path.isdir(path):
             raise Refused(

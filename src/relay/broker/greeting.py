@@ -74,6 +74,7 @@ class Greeter:
         self._clock = clock
         self._seen: dict[BrokerId, Incarnation] = {}
         self.seen_of_us = 0
+        self.versions = PROTOCOL_VERSIONS
 
     def remember(self, peer: BrokerId, seen: Incarnation) -> None:
         """The highest incarnation seen of a peer, as the store had it."""
@@ -88,7 +89,7 @@ class Greeter:
         """This broker's signed hello for one connection."""
         seen = self._seen.get(ids.broker_id(peer_public))
         hello = Hello(
-            versions=PROTOCOL_VERSIONS,
+            versions=self.versions,
             public=self._identity.public,
             name=self._members.own_name,
             role=self._role,
@@ -127,7 +128,7 @@ class Greeter:
         return Greeted(hello.id, hello, judgement)
 
     def _require_common_version(self, hello: Hello) -> None:
-        ours, theirs = PROTOCOL_VERSIONS, hello.versions
+        ours, theirs = self.versions, hello.versions
         try:
             common_version(ours, theirs)
         except PeerFault as fault:

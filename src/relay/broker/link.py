@@ -72,10 +72,10 @@ class Link:
         self._live = LiveQueue()
         self._more = asyncio.Event()
         self._arrivals = Arrivals(host, self.peer, self._say, self.close, self._dealt_with)
-        self._farewells: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._control: deque[bytes] = deque()
         self._stop = asyncio.Event()
+        self._goodbye: asyncio.Task[None] | None = None
 
     @property
     def peer(self) -> BrokerId:
@@ -125,14 +125,15 @@ class Link:
         if self._timer is not None:
             self._timer.cancel()
         self._arrivals.cancel()
-        for task in self._farewells:
-            task.cancel()
         self._live.over()
         self.ended.set()
         self._tell_answered()
 
     async def let_go(self) -> None:
         """Close the connection of a link that has ended; with a silent other side that takes 2 s."""
+        if self._goodbye is not None:
+            # said before the carrier closes: a peer that hears nothing shows this broker as gone without a word
+            await asyncio.wait([self._goodbye])
         with contextlib.suppress(TimeoutError, CarrierClosed):
             async with asyncio.timeout(CLOSE_WITHIN):
                 await self.carrier.close()
@@ -162,9 +163,7 @@ class Link:
                 async with asyncio.timeout(0.5):
                     await self.carrier.send(pack_frame(Bye(reason)))
 
-        task = asyncio.get_running_loop().create_task(say())
-        self._farewells.add(task)
-        task.add_done_callback(self._farewells.discard)
+        self._goodbye = asyncio.get_running_loop().create_task(say())
 
     # reading
 
@@ -208,10 +207,10 @@ class Link:
             if fault.code is not Code.PROTOCOL_VERSION:
                 raise
             _log.warning("no link to %s: %s", ids.short(self.peer), fault.why)
-            self._give_way(fault.why)
+            self.close(fault.why)
             return
         if not self._host.settle(self):
-            self._give_way(TWO_MACHINES if self.is_clone else REPLACED)
+            self.close(TWO_MACHINES if self.is_clone else REPLACED)
             return
         self.machine.accept(monotonic_ms())
         self._arm()

@@ -20,21 +20,25 @@ def read(log: Path, offset: int) -> list[Chunk]:
         return []
 
 
-def last_lines(log: Path, lines: int) -> list[Chunk]:
-    """The chunks of the last lines, the first one cut to where they begin."""
-    found: list[Chunk] = []
-    wanted = lines
+def last_lines(log: Path, lines: int) -> tuple[list[Chunk], int]:
+    """Where the last lines begin, found from the end without keeping what is passed.
+
+    Returns:
+        The chunk that holds their beginning, cut to it (none where the transcript is empty or has no more lines),
+        and the offset to read on from.
+    """
+    wanted, is_last = lines, True
     try:
         for chunk in transcript.backwards(log):
-            ends = chunk.data.count(b"\n") - (not found and chunk.data.endswith(b"\n"))
+            unended = is_last and chunk.data.endswith(b"\n")
+            ends = chunk.data.count(b"\n") - unended
             if ends >= wanted:
-                found.append(_cut(chunk, wanted + (not found and chunk.data.endswith(b"\n"))))
-                break
+                return [_cut(chunk, wanted + unended)], chunk.next_offset
             wanted -= ends
-            found.append(chunk)
+            is_last = False
     except FileNotFoundError:
-        return []
-    return found[::-1]
+        return [], 0
+    return [], 0
 
 
 def _cut(chunk: Chunk, newlines: int) -> Chunk:

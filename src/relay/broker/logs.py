@@ -64,7 +64,10 @@ class LocalLogs:
                     return
                 log = self._supervisor.log_of(spawn, row.attempt)
                 if tail is not None:
-                    found, tail = await asyncio.to_thread(log_pieces.last_lines, log, tail), None
+                    found, offset = await asyncio.to_thread(log_pieces.last_lines, log, tail)
+                    tail = None
+                    if not found:
+                        continue
                 else:
                     found = await asyncio.to_thread(log_pieces.read, log, offset)
                 if found:

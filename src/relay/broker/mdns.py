@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+import psutil
+
 from relay.broker.places import host_of, is_only_local
 from relay.core import ids
 from relay.core.hello import is_address
@@ -93,7 +95,7 @@ class LocalNetwork:
 
         logging.getLogger("zeroconf").setLevel(logging.ERROR)
         self.members_changed()
-        made = AsyncZeroconf(interfaces=list(self._interfaces) or InterfaceChoice.All)
+        made = AsyncZeroconf(interfaces=self._present_interfaces() if self._interfaces else InterfaceChoice.All)
         try:
             await made.zeroconf.async_wait_for_start()
             self._browser = AsyncServiceBrowser(made.zeroconf, SERVICE, handlers=[self._seen])
@@ -101,6 +103,14 @@ class LocalNetwork:
             await made.async_close()
             raise
         self._zeroconf = made
+
+    def _present_interfaces(self) -> list[str]:
+        # the library leaves a socket behind where it meets one that is not there
+        there = {each.address for group in psutil.net_if_addrs().values() for each in group}
+        present = [each for each in self._interfaces if each in there]
+        if not present:
+            raise LookupError(f"no interface has an address of {', '.join(self._interfaces)}")
+        return present
 
     # telling
 
@@ -162,15 +172,17 @@ class LocalNetwork:
         return tuple(usable)[:MAX_FOUND]
 
     async def close(self) -> None:
-        """Say goodbye and end."""
+        """Say goodbye and end; safe to call twice."""
         for task in list(self._lookups.values()):
             task.cancel()
         async with self._one_at_a_time:
-            if self._browser is not None:
-                await self._browser.async_cancel()
-            if self._zeroconf is not None:
-                await self._zeroconf.async_close()
-            self._zeroconf = None
+            browser, self._browser = self._browser, None
+            zeroconf, self._zeroconf = self._zeroconf, None
+            self._announced = None
+            if browser is not None:
+                await browser.async_cancel()
+            if zeroconf is not None:
+                await zeroconf.async_close()
 
 
 def _is_ip(host: str) -> bool:

@@ -32,7 +32,7 @@ from relay.trust.grants import freeze
 
 MAX_SKEW_MS = 5 * 60_000
 CLONED_HINT = (
-    "relay down on the copy; if its intake was stopped, relay identity keep on the machine that stays;"
+    "on the copy: relay down; if its intake was stopped, on the machine that stays: relay identity keep;"
     " then here: relay trust allow {name}"
 )
 _log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from relay.broker.blobs.offers import Offers
 from relay.broker.inbox import Hear, Opened
 from relay.broker.mesh import Mesh
 from relay.broker.notices import Notices
@@ -31,6 +32,7 @@ class Receipts:
         requests: told of spawns that were never taken.
         reissue: seals again what was refused for its key or its expiry; without it that is given up too.
         notices: told of peers that take envelopes in.
+        offers: told of blobs that never will be.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Receipts:
         requests: Requests,
         reissue: Reissue | None = None,
         notices: Notices | None = None,
+        offers: Offers | None = None,
     ) -> None:
         self._reissue = reissue
         self._notices = notices
         self._mesh = mesh
         self._journal = journal
         self._requests = requests
+        self._offers = offers
         self._work: set[asyncio.Task[None]] = set()
 
     @property
@@ -87,6 +91,8 @@ class Receipts:
             entry.event("outbox.changed", {"broker": peer, "state": "dead"})
             if line.kind == Kind.SPAWN and line.spawn is not None:
                 self._requests.refused_by_peer(entry, line.spawn, error)
+            if line.kind == Kind.BLOB_OFFER and self._offers is not None:
+                self._offers.refused_by_peer(entry, line.operation, error)
 
         _log.warning("%s refused an envelope: %s %s", ids.short(peer), error.code, error.why)
         await self._journal.commit(decide)

@@ -12,6 +12,7 @@ from relay.api.home import Home
 from relay.broker.addresses import told
 from relay.broker.admitting import Admitting
 from relay.broker.auditor import Auditor
+from relay.broker.blobs.room import Blobs, Terms
 from relay.broker.broker import Broker, Facts
 from relay.broker.carrier import Carrier
 from relay.broker.checkup import Checkup
@@ -187,18 +188,26 @@ class Rooms:
             self.auditor,
             lambda: told(self._listening),
         )
+        self.blobs = self._blobs()
         self.inbox = self._inbox(identity)
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox)
         self.broker = self._broker()
 
+    def _blobs(self) -> Blobs:
+        terms = Terms(Path(self.home.blobs), self.config.blob_quota, int(self.config.retention * 1000))
+        return Blobs(
+            self.members, self.gate, self.auditor, self.journal, self.mesh.say, terms, self.membership.may_expire
+        )
+
     def _inbox(self, identity: Identity) -> Inbox:
         may_expire, ration = self.membership.may_expire, self.rationing.refusal
         dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire)
-        answered = self.letters.hears(self.requests)
+        answered = self.letters.hears(self.requests, self.blobs.offers)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
-        hears |= self.discovery.hears
+        hears |= self.discovery.hears | self.blobs.hears
+        acts = dispatch.acts | self.blobs.acts
         say = self.mesh.say
-        return Inbox(identity, self.members, self.journal, say, dispatch.acts, hears, may_expire, ration)
+        return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration)
 
     def _broker(self) -> Broker:
         self.checkup = Checkup(
@@ -229,6 +238,7 @@ class Rooms:
             admitting=self.admitting,
             local_logs=self.local_logs,
             remote_logs=self.log_client,
+            blobs=self.blobs,
             stop=self.stopped.set,
             rejoin=self._rejoin,
             trust_changed=self._trust_changed,
@@ -280,3 +290,4 @@ class Rooms:
 
     async def _trust_changed(self) -> None:
         await self.requests.end_what_is_not_granted(self.gate.may_spawn)
+        await self.blobs.grants_changed()

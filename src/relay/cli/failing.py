@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import sys
 
+from relay.api.home import Home
 from relay.cli import speech
+from relay.cli.hints import for_home, home_in
 from relay.core.errors import Code, LocalFault, Misuse, RelayError
 
 TYPE_CHECKING = False
@@ -23,6 +25,7 @@ def report(fault: Exception, words: Sequence[str]) -> int:
         words: the command line, which says whether JSON is wanted.
     """
     error = fault if isinstance(fault, RelayError) else _from_foreign(fault)
+    error.hint = for_home(error.hint, Home(home_in(words)))
     as_json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
     try:
         speech.error(error, as_json)

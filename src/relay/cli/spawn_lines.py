@@ -93,7 +93,9 @@ def say_failure(spawn: Spawn, home: Home) -> None:
     """Say on stderr why a spawn that has ended is not completed, in the form of an error."""
     error = spawn["error"]
     why = [error["message"], error.get("why", "")] if error else [spawn["reason"]]
-    hint = (error["hint"] if error else "") or home.command(f"logs {ref(spawn)}")
+    from relay.cli.hints import for_home
+
+    hint = for_home(error["hint"] if error else "", home) or home.command(f"logs {ref(spawn)}")
     lines = [f"{speech.coloured('error:', speech.RED, sys.stderr)} {outcome(spawn)}"]
     lines += [f"why:   {clean('. '.join(part for part in why if part)).replace('?.', '?')}"] if any(why) else []
     speech.note("\n".join([*lines, f"try:   {clean(hint)}"]))

@@ -35,6 +35,8 @@ class Code(StrEnum):
     AMBIGUOUS = "ambiguous"
     NAME_IN_USE = "name_in_use"
     CONFLICT = "conflict"
+    UNKNOWN_BLOB = "unknown_blob"
+    BAD_FILE = "bad_file"
     # LocalFault
     NOT_SET_UP = "not_set_up"
     ALREADY_SET_UP = "already_set_up"
@@ -50,6 +52,9 @@ class Code(StrEnum):
     STORE_FAULT = "store_fault"
     DISK_FULL = "disk_full"
     OUTBOX_FULL = "outbox_full"
+    BLOB_QUOTA = "blob_quota"
+    BLOB_DAMAGED = "blob_damaged"
+    FILE_CHANGED = "file_changed"
     LAUNCH_FAILED = "launch_failed"
     NO_SERVICE_MANAGER = "no_service_manager"
     SERVICE_FAILED = "service_failed"
@@ -79,6 +84,7 @@ class Code(StrEnum):
     WORKSPACE_POPULATED = "workspace_populated"
     INTAKE_STOPPED = "intake_stopped"
     RATE_LIMITED = "rate_limited"
+    NOT_OFFERED = "not_offered"
     # PeerFault
     BAD_ENVELOPE = "bad_envelope"
     BAD_FRAME = "bad_frame"
@@ -92,6 +98,7 @@ class Code(StrEnum):
     REPLAYED = "replayed"
     POISON = "poison"
     PROTOCOL_VERSION = "protocol_version"
+    BAD_BLOB = "bad_blob"
     # how a task ended
     EXIT_NONZERO = "exit_nonzero"
     KILLED_BY_SIGNAL = "killed_by_signal"
@@ -161,7 +168,7 @@ BRANCHES: tuple[type[RelayError], ...] = (Misuse, LocalFault, Unreachable, Refus
 _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys(
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
-        " name_in_use conflict".split(),
+        " name_in_use conflict unknown_blob bad_file".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out".split(), "Unreachable"),
@@ -169,7 +176,7 @@ _BRANCH_OF: dict[str, str] = {
         "no_grant no_verb no_agent no_directory foreign_directory mode_beyond_grant grant_expired grant_frozen"
         " too_many too_deep unknown_agent missing_binary not_executable expired invite_refused"
         " not_a_signer"
-        " workspace_populated intake_stopped rate_limited".split(),
+        " workspace_populated intake_stopped rate_limited not_offered".split(),
         "Refused",
     ),
 }

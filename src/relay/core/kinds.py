@@ -20,6 +20,11 @@ class Kind(StrEnum):
     LOG_OPEN = "log.open"
     LOG_DATA = "log.data"
     LOG_CLOSE = "log.close"
+    BLOB_OFFER = "blob.offer"
+    BLOB_ANSWER = "blob.answer"
+    BLOB_WANT = "blob.want"
+    BLOB_HAVE = "blob.have"
+    BLOB_CHUNK = "blob.chunk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +58,9 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
     Kind.LOG_DATA: _facts(False, "stream n chunks end"),
     Kind.LOG_CLOSE: _facts(False, "stream"),
+    Kind.BLOB_OFFER: _facts(True, "blob size name expires"),
+    Kind.BLOB_ANSWER: _facts(True, "blob state"),
+    Kind.BLOB_WANT: _facts(False, "blob stream session n items"),
+    Kind.BLOB_HAVE: _facts(False, "stream session"),
+    Kind.BLOB_CHUNK: _facts(False, "stream n item data"),
 }

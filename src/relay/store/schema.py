@@ -284,3 +284,33 @@ CREATE TABLE aliases (
     alias TEXT NOT NULL UNIQUE
 ) WITHOUT ROWID, STRICT;
 """
+
+VERSION_5 = """
+-- items: the first so many items of the walk over its tree are on the disk, synced
+CREATE TABLE blobs (
+    hash BLOB PRIMARY KEY CHECK (length(hash) = 32),
+    size INTEGER NOT NULL CHECK (size >= 0),
+    whole INTEGER NOT NULL DEFAULT 0 CHECK (whole IN (0, 1)),
+    items INTEGER NOT NULL DEFAULT 0 CHECK (items >= 0),
+    created INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+-- who needs a blob: `open` and `here` hold it, the others tell for a while what came of it
+CREATE TABLE blob_references (
+    blob BLOB NOT NULL CHECK (length(blob) = 32),
+    need TEXT NOT NULL CHECK (need IN ('offer', 'download', 'pin')),
+    peer TEXT NOT NULL,
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'here', 'delivered', 'refused', 'failed', 'expired')),
+    holds INTEGER NOT NULL GENERATED ALWAYS AS (state IN ('open', 'here')) STORED,
+    until INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    operation TEXT NOT NULL DEFAULT '',
+    error TEXT,
+    PRIMARY KEY (blob, need, peer)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX blob_references_until ON blob_references (until);
+CREATE INDEX blob_references_name ON blob_references (name);
+CREATE INDEX blob_references_offer ON blob_references (operation) WHERE need = 'offer';
+"""

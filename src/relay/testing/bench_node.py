@@ -176,8 +176,9 @@ class BenchNode:
 
     async def close(self) -> None:
         """End every link and close the store."""
-        await self.dialler.close()
+        self.dialler.rest()
         await self.mesh.close("down")
+        await self.dialler.close()
         await self.place.ground.leave(self.place.identity)
         await self.store.close()
 

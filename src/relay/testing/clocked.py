@@ -1,9 +1,9 @@
-"""A broker whose wall clock is wrong, or far ahead.
+"""A broker whose wall clock is wrong, or far ahead; with 0, one that only tidies and sends again sooner.
 
     python -m relay.testing.clocked --ahead-s 3456000 -- --home DIR ...
 
 What follows `--` goes to `relay.daemon`. Only this process's `time.time` and `time.time_ns` are shifted; monotonic
-time runs as it does, but that the broker tidies as often as it looks, so that no test waits a minute for it.
+time runs as it does, but that the broker tidies each second and sends again after two, so that no test waits for it.
 Production code has no hooks for this.
 """
 
@@ -15,6 +15,7 @@ import sys
 import time
 
 from relay.broker import housekeeping
+from relay.core import delivery
 
 _real_ns = time.time_ns
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--ahead-s", type=int, required=True)
     at = sys.argv.index("--")
     housekeeping.SWEEP_EVERY_S = housekeeping.LOOK_EVERY_S = 1.0
+    delivery.RESEND_AFTER = 2_000
     shift(parser.parse_args(sys.argv[1:at]).ahead_s)
     sys.argv = ["relay.daemon", *sys.argv[at + 1 :]]
     runpy.run_module("relay.daemon", run_name="__main__")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
+from relay.broker.control.answers import body_of as _body
+from relay.broker.control.answers import json_answer as _json
+from relay.broker.control.answers import line as _line
+from relay.broker.control.answers import stream as _stream
+from relay.broker.control.blobs import BlobControl
 from relay.broker.hub import DECISIVE
 from relay.broker.requests import check_operation
 from relay.broker.words import rfc3339
@@ -25,17 +29,11 @@ if TYPE_CHECKING:
     from relay.broker.broker import Broker
 
 SPAWNS = "/api/v1/spawns/"
-MAX_BODY = 2 * 1024 * 1024
 MAX_WAIT_S = 300.0
 STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
 CODES: dict[Code, int] = {Code.UNKNOWN_SPAWN: 404, Code.UNKNOWN_BROKER: 404, Code.CONFLICT: 409, Code.NAME_IN_USE: 409}
 CODES[Code.UNKNOWN_ENVELOPE] = 404
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def _json(document: Any, status: int = 200) -> Response:
-    data = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-    return Response(data, status, media_type="application/json")
 
 
 def _error(error: RelayError) -> Response:
@@ -65,21 +63,6 @@ async def _on_any_error(request: Request, error: Exception) -> Response:
         hint="its log says more: broker.log in the home folder",
     )
     return _error(fault)
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    data = b""
-    async for piece in request.stream():
-        data += piece
-        if len(data) > MAX_BODY:
-            raise Misuse("the request is too long", code=Code.BAD_TASK, why="a task has at most 200 KiB")
-    try:
-        document = json.loads(data or b"{}")
-    except (ValueError, RecursionError):
-        raise Misuse("the request is not JSON") from None
-    if not isinstance(document, dict):
-        raise Misuse("the request is no JSON object")
-    return document
 
 
 def _number(request: Request, name: str, default: float | None, most: float = 2**53) -> float | None:
@@ -252,28 +235,6 @@ class Control:
         return _json(await self._broker.verify_audit())
 
 
-async def _stream(lines: AsyncIterator[bytes]) -> Response:
-    """A stream of lines. The first is fetched before the answer begins, so that an early error is still an error."""
-    try:
-        first = await anext(lines)
-    except StopAsyncIteration:
-        return Response(b"", media_type="application/x-ndjson")
-
-    async def rest() -> AsyncIterator[bytes]:
-        yield first
-        try:
-            async for line in lines:
-                yield line
-        except RelayError as error:
-            yield _line({"error": error.to_json()})
-
-    return StreamingResponse(rest(), media_type="application/x-ndjson")
-
-
-def _line(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
 def _event_line(event: Event) -> bytes:
     return _line(event.data | {"seq": event.seq, "at": rfc3339(event.at), "kind": event.kind})
 
@@ -324,6 +285,7 @@ def application(broker: Broker) -> Starlette:
         ("GET", "events", control.events),
         ("GET", "audit", control.audit),
         ("GET", "audit/verify", control.audit_verify),
+        *BlobControl(broker.blobs.orders).routes,
     ]
     made = Starlette(
         routes=[Route(f"/api/v1/{path}", endpoint, methods=[method]) for method, path, endpoint in routes],

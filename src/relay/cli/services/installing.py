@@ -104,8 +104,8 @@ def install(home: Home, manager: Manager, definition: Definition) -> Installed:
         manager.start()
         done.pid = _answering(home, manager)
     done.lingers = manager.lingers()
-    if done.lingers is False:
-        done.lingers = manager.linger()
+    if done.lingers is not True and manager.linger():
+        done.lingers = True
     return done
 
 

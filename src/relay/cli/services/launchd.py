@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from relay.api.service.definition import Definition
 
 GONE_S, LOOK_S = 40.0, 0.1
-_FACT = re.compile(r"^\s*(pid|state|last exit code|runs) = (.+?)\s*$", re.M)
+# of the service itself, which stands one tab in; what it belongs to has states of its own, further in
+_FACT = re.compile(r"^\t(pid|state|last exit code) = (.+?)\s*$", re.M)
 
 
 class Launchd:

@@ -26,7 +26,7 @@ def look(home: Home) -> dict[str, Any]:
     """
     manager = manager_of(home)
     definition = manager.place.installed()
-    trouble = _unreachable(manager)
+    trouble, mend = _unreachable(manager)
     state = UNKNOWN if trouble or definition is None else manager.state()
     broker = answer(home)
     found: dict[str, Any] = {
@@ -42,15 +42,18 @@ def look(home: Home) -> dict[str, Any]:
         "program": _program(definition) if definition else None,
         "broker": _broker(broker, state, bool(trouble)),
     }
-    return found | {"ok": False, "problems": []} | _judged(home, manager, found, trouble)
+    silent = [(f"the service manager does not answer: {trouble}", mend)]
+    problems = silent if trouble else _problems(home, manager, found)
+    return found | {"ok": not problems, "problems": [{"text": text, "hint": hint} for text, hint in problems]}
 
 
-def _unreachable(manager: Manager) -> str:
+def _unreachable(manager: Manager) -> tuple[str, str]:
+    """What is the matter with the manager, and what mends it; empty texts where nothing is."""
     try:
         manager.check()
     except RelayError as fault:
-        return fault.why
-    return ""
+        return fault.why, fault.hint
+    return "", ""
 
 
 def _program(definition: Definition) -> dict[str, Any]:
@@ -65,15 +68,8 @@ def _broker(broker: Status | None, state: State, unknown: bool) -> dict[str, Any
     return {"answers": True, "pid": broker["pid"], "version": broker["broker"]["version"], "in_service": ours}
 
 
-def _judged(home: Home, manager: Manager, found: dict[str, Any], trouble: str) -> dict[str, Any]:
-    problems = list(_problems(home, manager, found, trouble))
-    return {"ok": not problems, "problems": [{"text": text, "hint": hint} for text, hint in problems]}
-
-
-def _problems(home: Home, manager: Manager, found: dict[str, Any], trouble: str) -> list[tuple[str, str]]:
+def _problems(home: Home, manager: Manager, found: dict[str, Any]) -> list[tuple[str, str]]:
     install = home.command("service install")
-    if trouble:
-        return [(f"the service manager does not answer: {trouble}", install)]
     if not found["installed"]:
         return [("the broker does not come back after a reboot: no service is installed", install)]
     return [(text, hint) for holds, text, hint in _table(manager, found, install) if holds]

@@ -88,6 +88,7 @@ def _remember(home: Home) -> None:
     from relay.api.durations import rfc3339
 
     temporary = f"{home.seen}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
         json.dump({"at": rfc3339(time.time_ns() // 1_000_000)}, file)
     os.replace(temporary, home.seen)

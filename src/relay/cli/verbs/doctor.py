@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from relay.api import config, roster, routes
 from relay.cli import speech
 from relay.cli.clean import clean
+from relay.cli.hints import for_home
 from relay.cli.services import looking
 from relay.core.errors import RelayError
 from relay.trust import grants
@@ -42,15 +43,15 @@ def run(invocation: Invocation) -> int:
     else:
         column = max(len(each["name"]) for each in checks)
         for each in checks:
-            _say(each, column)
+            _say(each, column, home)
     return 0 if all(each["ok"] for each in checks) else WRONG
 
 
-def _say(check: Check, column: int) -> None:
+def _say(check: Check, column: int, home: Home) -> None:
     word = speech.coloured("ok   ", speech.GREEN) if check["ok"] else speech.coloured("WRONG", speech.RED)
     speech.say(f"{word}  {check['name']:<{column}}  {clean(check['detail'])}")
     if not check["ok"] and check["hint"]:
-        speech.say(f"       {'':<{column}}  try: {clean(check['hint'])}")
+        speech.say(f"       {'':<{column}}  try: {clean(for_home(check['hint'], home))}")
 
 
 def _check(name: str, ok: bool, detail: str, hint: str = "") -> Check:

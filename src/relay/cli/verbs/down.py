@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relay.api.service import installed
 from relay.cli import speech
 from relay.cli.stopping import stop_broker
 
@@ -17,4 +18,7 @@ def run(invocation: Invocation) -> int:
         speech.document({"running": False, "pid": pid})
     else:
         speech.say("stopped; what it was running goes on")
+        if installed.find(invocation.home):
+            again = invocation.home.command("service install")
+            speech.note(f"its service starts it again at the next boot or login; to have it now: {again}")
     return 0

@@ -68,6 +68,8 @@ def _misuse(invocation: Invocation, message: str, words: str) -> Exception:
 
 
 def _told(invocation: Invocation, answer: OutboxDone, what: str) -> int:
+    from relay.cli.hints import for_home
+
     done, refused = answer["done"], answer["refused"]
     if invocation.json:
         speech.document(answer)
@@ -76,7 +78,8 @@ def _told(invocation: Invocation, answer: OutboxDone, what: str) -> int:
             speech.say(clean(f"{what}: {each['kind']} for {each['peer']}, {each['id'][:SHOWN]}"))
         for each in refused:
             error = each["error"]
-            speech.note(clean(f"not {what}: {each['id'][:SHOWN]}: {error['message']}; try: {error['hint']}"))
+            hint = for_home(error["hint"], invocation.home)
+            speech.note(clean(f"not {what}: {each['id'][:SHOWN]}: {error['message']}; try: {hint}"))
         if not done and not refused:
             speech.say("there are no dead letters")
     return 1 if refused and not done else 0

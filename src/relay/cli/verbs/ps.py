@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 def run(invocation: Invocation, *, everything: bool, broker: str | None, limit: int | None) -> int:
     """List spawns, newest first."""
     spawns = invocation.client().ask(routes.spawns(everything, broker, limit))
+    if everything and len(spawns) == routes.MOST_LISTED and (limit is None or limit > routes.MOST_LISTED):
+        speech.note(f"these are the newest {routes.MOST_LISTED}; there may be more")
     if invocation.json:
         speech.document(spawns)
         return 0

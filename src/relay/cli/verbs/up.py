@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from relay.api.service import installed
 from relay.cli import programs, speech
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def run(invocation: Invocation, *, detach: bool) -> int:
 def _say(invocation: Invocation, program: Program, detach: bool) -> None:
     for address in program.listen:
         speech.say(f"listening on {address}")
+    if installed.find(invocation.home):
+        again = invocation.home.command("service install")
+        speech.note(f"it runs beside its service, with this terminal's PATH; to have the service run it: {again}")
     if detach:
         speech.note(f"running as pid {program.process.pid}; stop it: {invocation.home.command('down')}")
     else:

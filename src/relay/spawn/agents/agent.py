@@ -74,6 +74,7 @@ class Probe:
         login_since: the first version that knows those words; an older one might take them for a task.
         logged_in: reads what it printed; None where that does not say.
         log_in: the command that logs in.
+        environment: what the agent's tasks get beside the others', PATH perhaps.
     """
 
     program: str
@@ -82,6 +83,7 @@ class Probe:
     login_since: tuple[int, ...] = ()
     logged_in: Callable[[str], bool | None] = lambda _: None
     log_in: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 class Agent(Protocol):

@@ -98,33 +98,34 @@ def _finding(name: str, ok: bool, detail: str, hint: str) -> dict[str, Any]:
 
 def _examined(agent: Agent, probe: Probe, agents: Agents, seen: Sight) -> dict[str, Any]:
     name = f"agent {agent.name}"
-    program = shutil.which(probe.program, path=seen.environment["PATH"])
+    environment = {**seen.environment, **probe.environment}
+    program = shutil.which(probe.program, path=environment["PATH"])
     if program is None:
         # a preset that is not here is no fault; one that this machine's owner wrote down is
         ok = agents.is_preset(agent.name)
         detail = f"{probe.program} is not installed, or not in that PATH; spawns of it fail here with missing_binary"
         return _finding(name, ok, detail, f"install {probe.program}, or mend its section in agents.toml")
-    version = _version(program, probe, seen)
-    logged_in = _login(program, probe, version, seen)
+    version = _version(program, probe, environment)
+    logged_in = _login(program, probe, version, environment)
     words = {True: "logged in", False: "NOT logged in", None: "nobody can say whether it is logged in"}
     told = [program, version or "version unknown", words[logged_in]]
     hint = f"{probe.log_in}   (on this machine, as this user)"
     return _finding(name, logged_in is not False, ", ".join(told if probe.version else told[:1]), hint)
 
 
-def _version(program: str, probe: Probe, seen: Sight) -> str:
-    found = _VERSION.search(_said([program, *probe.version], seen)) if probe.version else None
+def _version(program: str, probe: Probe, environment: dict[str, str]) -> str:
+    found = _VERSION.search(_said([program, *probe.version], environment)) if probe.version else None
     return found[0][:32] if found else ""
 
 
-def _login(program: str, probe: Probe, version: str, seen: Sight) -> bool | None:
+def _login(program: str, probe: Probe, version: str, environment: dict[str, str]) -> bool | None:
     numbers = tuple(int(part) for part in version.split(".")) if version else ()
     if not probe.login or numbers < probe.login_since:
         return None
-    return probe.logged_in(_said([program, *probe.login], seen))
+    return probe.logged_in(_said([program, *probe.login], environment))
 
 
-def _said(words: list[str], seen: Sight) -> str:
+def _said(words: list[str], environment: dict[str, str]) -> str:
     """What a program prints within 10 s and 64 KiB; whatever it started is ended with it."""
     try:
         process = subprocess.Popen(
@@ -132,7 +133,7 @@ def _said(words: list[str], seen: Sight) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=dict(seen.environment),
+            env=environment,
             cwd=os.path.expanduser("~"),
             start_new_session=True,
         )

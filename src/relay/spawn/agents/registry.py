@@ -43,7 +43,7 @@ class Template:
     environment: dict[str, str] = field(default_factory=dict)
 
     def probe(self) -> Probe | None:
-        return Probe(self.words[0])
+        return Probe(self.words[0], environment=self.environment)
 
     def command(self, request: SpawnRequest, attempt: int) -> Command:
         by_argument = any("{task}" in word for word in self.words)

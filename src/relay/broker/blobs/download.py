@@ -1,0 +1,139 @@
+"""One blob on its way here: what it waits for, what has come and is not yet written, how fast it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.broker.blobs.files import BlobFile
+from relay.core.blobs import Place
+from relay.core.errors import PeerFault, RelayError
+from relay.core.pace import Pace
+from relay.core.pulling import Pull
+from relay.store.blobs import Blob, Reference
+
+
+def monotonic_ms() -> int:
+    """The clock of pulls: milliseconds that only grow."""
+    return time.monotonic_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """An item that came, not yet verified."""
+
+    item: int
+    place: Place
+    data: object
+
+
+@dataclass(slots=True, eq=False)
+class Download:
+    """One blob being pulled.
+
+    Attributes:
+        blob: its row when this began.
+        machine: what is here and what is in flight.
+        source: from whom it is pulled now.
+        stream: the id under which its pieces come; `session`: the one the sender gave.
+        state: `waiting`, `pulling` or `paused`, with the `reason`.
+    """
+
+    blob: Blob
+    machine: Pull
+    pace: Pace
+    source: Reference | None = None
+    stream: bytes = b""
+    session: bytes = b""
+    asked: int = 0
+    heard: int = 0
+    state: str = "waiting"
+    reason: str = ""
+    unsynced: int = 0
+    refusal: RelayError | None = None
+    pieces: list[Piece] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    poked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def done(self) -> int:
+        """Bytes that are here, from the beginning without a gap."""
+        return self.machine.shape.bytes_before(self.machine.done)
+
+    def stand(self, state: str, reason: str = "") -> None:
+        """Say how it stands."""
+        self.state, self.reason = state, reason
+
+    def begin(self, source: Reference, stream: bytes) -> None:
+        """Begin a stream: what comes under an earlier one counts for nothing."""
+        self.machine.path_lost()
+        for piece in self.pieces:
+            self.machine.put_back(piece.item)
+        self.pieces.clear()
+        self.news.clear()
+        self.source, self.stream, self.session = source, stream, b""
+        self.asked = self.heard = 0
+        self.refusal = None
+
+    def came(self, content: dict[str, Any]) -> None:
+        """A piece came; dropped unless it was asked for."""
+        n, item = content["n"], content["item"]
+        if type(n) is not int or n <= self.heard or type(item) is not list or len(item) != 2:
+            return
+        place = Place(*item)
+        if not all(type(each) is int for each in place) or not self.machine.shape.has(place):
+            return
+        self.heard = n
+        number = self.machine.shape.item(place)
+        if self.machine.received(number, monotonic_ms()):
+            self.pieces.append(Piece(number, place, content["data"]))
+            self.news.set()
+
+    def take(self) -> list[Piece]:
+        """What has come since the last time."""
+        taken, self.pieces = self.pieces, []
+        self.news.clear()
+        return taken
+
+    async def until_news(self, deadline: int | None) -> None:
+        """Wait until something came or the deadline (monotonic milliseconds) is over."""
+        await wait(self.news, 60.0 if deadline is None else max(deadline - monotonic_ms(), 0) / 1000)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until there may be a path."""
+        await wait(self.poked, seconds)
+
+
+async def wait(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event; whether it came within the seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def keep(file: BlobFile, pieces: list[Piece]) -> list[RelayError | None]:
+    """Verify pieces and write them; for each what was wrong with it. Blocks."""
+    return [_kept(file, piece) for piece in pieces]
+
+
+def _kept(file: BlobFile, piece: Piece) -> RelayError | None:
+    try:
+        file.keep(piece.place, piece.data)
+    except RelayError as error:
+        return error
+    return None
+
+
+def wrong_bytes(name: str, last: PeerFault) -> PeerFault:
+    """The sender is given up."""
+    return PeerFault(
+        f"{name} sent wrong bytes again and again",
+        code=last.code,
+        why=f"{last.why}; nothing of them was kept",
+        hint=f"on {name}: relay doctor, then relay blob send FILE once more",
+    )

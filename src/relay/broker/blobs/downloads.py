@@ -1,0 +1,330 @@
+"""The pulling end: blobs that were offered here are fetched, verified on the way down, and resumed after anything.
+
+For each blob one task. It asks for as many items as its machine allows, writes what comes off the loop, and notes
+in the store how far it is synced; where it finds no path, or silence, it waits and begins a new stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from relay.broker.blobs import faults
+from relay.broker.blobs.download import Download, Piece, keep, monotonic_ms, wait, wrong_bytes
+from relay.broker.blobs.files import BlobFile, sync_folder
+from relay.broker.blobs.library import Library
+from relay.broker.blobs.offers import Offers
+from relay.broker.blobs.serving import STREAM_BYTES, Say
+from relay.broker.inbox import Hear, Opened
+from relay.broker.members import Members
+from relay.core.blobs import Shape
+from relay.core.errors import Code, LocalFault, PeerFault, RelayError, from_json
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.pace import Pace
+from relay.core.pulling import Pull
+from relay.store import blobs
+from relay.store.blobs import Blob, Need, NeedState, Reference
+from relay.store.journal import Entry, Journal
+
+AT_ONCE = 4
+SYNC_EVERY = 64  # items, 8 MiB: what a power cut may cost; a kill of the broker costs none of them
+OPEN_WITHIN_S = 10.0
+SILENCES = 2
+PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+_log = logging.getLogger(__name__)
+
+
+class _Later(Exception):
+    """Nothing goes now: wait, then begin a new stream."""
+
+
+class Downloads:
+    """Fetches blobs.
+
+    Args:
+        library: where they go.
+        offers: told of their ends.
+        journal: where progress is kept.
+        members: names.
+        say: sends what is not durable; False where there is no path now.
+        over: called when one has ended, so that what nobody needs is collected.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        offers: Offers,
+        journal: Journal,
+        members: Members,
+        say: Say,
+        over: Callable[[], None],
+    ) -> None:
+        self._library = library
+        self._offers = offers
+        self._journal = journal
+        self._members = members
+        self._say = say
+        self._over = over
+        self._all: dict[bytes, tuple[Download | None, asyncio.Task[None]]] = {}
+        self._streams: dict[bytes, Download] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._again: set[bytes] = set()
+        self._closed = False
+
+    @property
+    def hears(self) -> dict[Kind, Hear]:
+        """By kind."""
+        return {Kind.BLOB_HAVE: self._have, Kind.BLOB_CHUNK: self._chunk}
+
+    def of(self, address: bytes) -> Download | None:
+        """The download of a blob, where one is under way."""
+        return self._all[address][0] if address in self._all else None
+
+    def is_under_way(self, address: bytes) -> bool:
+        """Whether it is being fetched, or about to be."""
+        return address in self._all
+
+    # hearing
+
+    def _stream(self, each: Opened) -> Download | None:
+        stream = each.body.content["stream"]
+        found = self._streams.get(stream) if type(stream) is bytes else None
+        right = found is not None and found.source is not None and found.source.peer == each.header.origin
+        return found if right else None
+
+    def _have(self, each: Opened) -> None:
+        download, content = self._stream(each), each.body.content
+        if download is None:
+            return
+        session, error = content["session"], content.get("error")
+        if isinstance(error, dict):
+            told = {key: str(error.get(key, ""))[:300] for key in ("code", "message", "why", "hint")}
+            download.refusal = from_json(told)
+        elif type(session) is bytes and len(session) in (0, STREAM_BYTES):
+            if download.session and session:
+                return  # an opening is answered once
+            download.session = session
+        download.news.set()
+
+    def _chunk(self, each: Opened) -> None:
+        download = self._stream(each)
+        if download is not None and download.session:
+            download.came(each.body.content)
+
+    # starting and ending
+
+    async def open(self) -> None:
+        """Go on with what was under way when the broker ended."""
+        for wanted in await self._journal.store.all(blobs.WANTED):
+            self.start(wanted.blob)
+
+    def start(self, address: bytes) -> None:
+        """Fetch a blob that is wanted, unless it is being fetched."""
+        if self._closed:
+            return
+        if address in self._all:
+            self._again.add(address)  # its task may just be ending
+        else:
+            self._all[address] = None, asyncio.get_running_loop().create_task(self._run(address))
+
+    async def cancel(self, address: bytes) -> None:
+        """Stop fetching a blob; what is here stays until it is collected."""
+        self._again.discard(address)
+        if address in self._all:
+            task = self._all[address][1]
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def close(self) -> None:
+        """Stop; the next start goes on."""
+        self._closed = True
+        for address in list(self._all):
+            await self.cancel(address)
+
+    def link_changed(self, peer: BrokerId, up: bool) -> None:
+        """A link came or went: what was in flight over it is lost, and whoever waits for a path tries again."""
+        for download, _ in self._all.values():
+            if download is None:
+                continue
+            if not up and download.source is not None and download.source.peer == peer:
+                download.machine.path_lost()
+                download.news.set()
+            download.poked.set()
+
+    # one blob
+
+    async def _run(self, address: bytes) -> None:
+        self._library.hold(address, 1)
+        try:
+            blob = await self._journal.store.one(blobs.BY_HASH, hash=address)
+            if blob is not None and not blob.whole:
+                await self._fetch(blob)
+        except Exception:
+            _log.exception("fetching a blob failed; the next start of the broker goes on with it")
+        finally:
+            self._library.hold(address, -1)
+            download = self._all.pop(address)[0]
+            if download is not None:
+                self._streams.pop(download.stream, None)
+            self._over()
+            if address in self._again:
+                self._again.discard(address)
+                self.start(address)
+
+    async def _fetch(self, blob: Blob) -> None:
+        download = Download(blob, Pull(Shape(blob.size), blob.items), Pace(0, time.monotonic()))
+        self._all[blob.hash] = download, self._all[blob.hash][1]
+        pause = PAUSE_S
+        while True:
+            download.poked.clear()
+            before = download.machine.done
+            try:
+                if await self._is_over(download):
+                    return
+            except LocalFault as fault:
+                _log.warning("a download waits for the store: %s %s", fault.message, fault.why)
+                download.stand("paused", fault.message)
+            pause = PAUSE_S if download.machine.done > before else min(pause * 2, LONGEST_PAUSE_S)
+            await download.pause(pause)
+
+    async def _is_over(self, download: Download) -> bool:
+        """Try each source once; whether all is here, or nobody is left to ask."""
+        for source in await self._sources(download.blob.hash):
+            if await self._tried(download, source):
+                return True
+        return not await self._sources(download.blob.hash)
+
+    async def _sources(self, address: bytes) -> list[Reference]:
+        found = await self._journal.store.all(blobs.OF_BLOB, hash=address)
+        return [each for each in found if each.need is Need.DOWNLOAD and each.state is NeedState.OPEN]
+
+    async def _tried(self, download: Download, source: Reference) -> bool:
+        """Fetch from one source as far as it goes; whether all is here."""
+        try:
+            async with self._slots:
+                await self._pull_from(download, source)
+            return True
+        except _Later as later:
+            download.stand("waiting", str(later))
+        except LocalFault as fault:
+            if fault.code not in (Code.DISK_FULL, Code.STORE_FAULT):
+                await self._failed(source, fault)
+            else:
+                _log.warning("the download of a blob is paused: %s %s", fault.message, fault.why)
+                download.stand("paused", f"{fault.message}: {fault.why}")
+        except RelayError as error:
+            await self._failed(source, error)
+        return False
+
+    async def _failed(self, source: Reference, error: RelayError) -> None:
+        _log.warning("a blob did not come from %s: %s %s", self._members.name(source.peer), error.message, error.why)
+        await self._journal.commit(lambda entry: self._offers.end(entry, source, NeedState.FAILED, error))
+
+    # one stream
+
+    async def _pull_from(self, download: Download, source: Reference) -> None:
+        await self._open_stream(download, source)
+        async with self._library.naming:
+            opening = self._library.run(
+                BlobFile.open, self._library.folder, download.blob.hash, download.blob.size, writable=True
+            )
+            file = await opening
+        try:
+            await self._resume(download, file)
+            download.stand("pulling")
+            while not download.machine.complete:
+                await self._step(download, source, file)
+            await self._arrived(download, file)
+        finally:
+            await self._library.run(file.close)
+
+    async def _open_stream(self, download: Download, source: Reference) -> None:
+        self._streams.pop(download.stream, None)
+        download.begin(source, os.urandom(STREAM_BYTES))
+        self._streams[download.stream] = download
+        if not self._ask(download, []):
+            raise _Later(f"{self._members.name(source.peer)} cannot be reached now")
+        await wait(download.news, OPEN_WITHIN_S)
+        download.news.clear()
+        _raise(download.refusal)
+        if not download.session:
+            raise _Later(f"{self._members.name(source.peer)} does not answer")
+
+    def _ask(self, download: Download, items: list[int]) -> bool:
+        assert download.source is not None
+        places = [list(download.machine.shape.place(item)) for item in items]
+        content: dict[str, Any] = {"blob": download.blob.hash, "stream": download.stream, "n": download.asked}
+        download.asked += 1
+        content |= {"session": download.session, "items": places}
+        return self._say(download.source.peer, Kind.BLOB_WANT, content)
+
+    async def _resume(self, download: Download, file: BlobFile) -> None:
+        """What was written after the last note in the store is found again by its hashes."""
+        if download.machine.in_flight == 0 and download.done == 0 and download.blob.items == 0:
+            faults.require_room(self._library.folder, download.blob.size)
+        download.machine.found(await self._library.run(file.found, download.machine.done))
+        download.pace = Pace(download.done, time.monotonic())
+
+    async def _step(self, download: Download, source: Reference, file: BlobFile) -> None:
+        machine, name = download.machine, self._members.name(source.peer)
+        if machine.tick(monotonic_ms()) and machine.silences >= SILENCES:
+            raise _Later(f"{name} does not answer")
+        asked = machine.ask(monotonic_ms())
+        if asked and not self._ask(download, asked):
+            raise _Later(f"{name} cannot be reached now")
+        if not download.pieces:
+            await download.until_news(machine.deadline())
+        _raise(download.refusal)
+        if not download.session:
+            raise _Later(f"{name} was started anew")
+        if pieces := download.take():
+            await self._keep(download, file, pieces, name)
+
+    async def _keep(self, download: Download, file: BlobFile, pieces: list[Piece], name: str) -> None:
+        results = await self._library.run(keep, file, pieces)
+        trouble: RelayError | None = None
+        for piece, error in zip(pieces, results, strict=True):
+            if error is None:
+                download.machine.written(piece.item)
+                download.unsynced += 1
+            elif isinstance(error, PeerFault):
+                _log.warning("%s sent wrong bytes of a blob: %s", name, error.why)
+                download.machine.refused(piece.item)
+                trouble = wrong_bytes(name, error) if download.machine.given_up else trouble
+            else:
+                download.machine.put_back(piece.item)
+                trouble = error
+        download.pace.note(download.done, time.monotonic())
+        _raise(trouble)
+        if download.unsynced >= SYNC_EVERY:
+            await self._note(download, file)
+
+    async def _note(self, download: Download, file: BlobFile) -> None:
+        """Sync, then say in the store how far: never the other way round."""
+        done, address = download.machine.done, download.blob.hash
+        await self._library.run(file.sync)
+        download.unsynced = 0
+        await self._library.run(faults.require_room, self._library.folder, 0)
+        await self._journal.store.write(lambda tx: blobs.progress(tx, address, done))
+
+    async def _arrived(self, download: Download, file: BlobFile) -> None:
+        await self._library.run(file.sync)
+        await self._library.run(sync_folder, self._library.folder)
+        blob, total = download.blob, download.machine.shape.total
+
+        def decide(entry: Entry) -> None:
+            blobs.add(entry.tx, Blob(blob.hash, blob.size, True, total, blob.created))
+            self._offers.arrived(entry, blob.hash)
+
+        await self._journal.commit(decide)
+        _log.info("the blob %s is here", faults.short(blob.hash))
+
+
+def _raise(error: RelayError | None) -> None:
+    if error is not None:
+        raise error

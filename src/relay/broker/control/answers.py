@@ -1,0 +1,65 @@
+"""The forms of a request and of its answers: one document, or a line each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response, StreamingResponse
+
+from relay.core.errors import Code, Misuse, RelayError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+MAX_BODY = 2 * 1024 * 1024
+
+
+def json_answer(document: Any, status: int = 200) -> Response:
+    """An answer of one document."""
+    data = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return Response(data, status, media_type="application/json")
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """The JSON object of a request.
+
+    Raises:
+        Misuse: it is too long, or none.
+    """
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > MAX_BODY:
+            raise Misuse("the request is too long", code=Code.BAD_TASK, why="a task has at most 200 KiB")
+    try:
+        document = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        raise Misuse("the request is not JSON") from None
+    if not isinstance(document, dict):
+        raise Misuse("the request is no JSON object")
+    return document
+
+
+async def stream(lines: AsyncIterator[bytes]) -> Response:
+    """A stream of lines. The first is fetched before the answer begins, so that an early error is still an error."""
+    try:
+        first = await anext(lines)
+    except StopAsyncIteration:
+        return Response(b"", media_type="application/x-ndjson")
+
+    async def rest() -> AsyncIterator[bytes]:
+        yield first
+        try:
+            async for each in lines:
+                yield each
+        except RelayError as error:
+            yield line({"error": error.to_json()})
+
+    return StreamingResponse(rest(), media_type="application/x-ndjson")
+
+
+def line(document: dict[str, Any]) -> bytes:
+    """One document of a stream."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n"

@@ -1,0 +1,70 @@
+"""Presence words and gates nothing: online, gone with a goodbye or without a word, and unknown as unknown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from relay.testing.node import Node
+from relay.testing.processes import wait_until
+from tests.e2e.scene import Scene, relay, relay_json, started
+
+
+def _vps(two: Scene) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in relay_json(two.laptop, "brokers") if each["name"] == "vps")
+    return found
+
+
+def _away(two: Scene, presence: str) -> dict[str, Any]:
+    return wait_until(lambda: (vps := _vps(two))["presence"] == presence and vps, 12, f"vps to be {presence}")
+
+
+def test_online_then_down_then_gone(two: Scene) -> None:
+    vps = _vps(two)
+    assert (vps["presence"], vps["online"], vps["link"], vps["trouble"]) == ("online", True, "direct", None)
+    assert abs(vps["clock_skew_ms"]) < 60_000 and vps["outbox_for_us"] is None
+    assert relay_json(two.laptop, "status")["brokers"]["online"] >= 1
+    assert b"online" in relay(two.laptop, "brokers").stdout
+    two.vps.stop()
+    vps = _away(two, "down")
+    assert (vps["online"], vps["link"], vps["rtt_ms"]) == (False, None, None) and vps["last_seen"]
+    assert b"stopped, as it said, seen" in relay(two.laptop, "brokers").stdout
+    assert relay_json(two.laptop, "status")["brokers"]["away"] == 1
+    two.vps.start()
+    two.linked()
+    two.vps.kill()
+    _away(two, "gone")
+    assert b"gone without a word, seen" in relay(two.laptop, "brokers").stdout
+    # what was known of it outlives a restart of the one who knows
+    two.laptop.restart()
+    assert _vps(two)["presence"] == "gone"
+    found = relay_json(two.laptop, *two.words("shell", "true", name="-"))
+    assert found["state"] == "queued" and "gone without a word" in found["ack"]
+    relay_json(two.laptop, "stop", found["id"])
+
+
+def test_unknown_is_unknown(two: Scene) -> None:
+    """This broker went first: how the other stands nobody has seen."""
+    two.laptop.kill()
+    two.vps.stop()
+    two.laptop.start()
+    vps = _vps(two)
+    assert vps["presence"] is None and vps["online"] is False
+    assert b"unknown" in relay(two.laptop, "brokers").stdout
+    assert relay_json(two.laptop, "status")["brokers"] == {"online": 0, "away": 0, "unknown": 1}
+
+
+def _events(node: Node) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in relay(node, "--json", "events", "--since", "0").stdout.splitlines()]
+
+
+def test_subscribers_hear_of_it(two: Scene) -> None:
+    last = _events(two.laptop)[-1]["seq"]
+    with started(two.laptop, "--json", "events", "-f", "--since", str(last)) as following:
+        assert following.stdout is not None
+        two.vps.restart()
+        seen: list[str | None] = []
+        while seen != ["gone", "online"]:
+            event = json.loads(following.stdout.readline())
+            if event["kind"] == "broker.presence" and event["broker"] == two.vps.id:
+                seen.append(event["presence"])
