@@ -41,7 +41,9 @@ from relay.testing.netns.internet import Internet
 internet = Internet()
 try:
     site = internet.site("place", behind_nat=True)
-    left = subprocess.Popen(site.inside("sleep", "600"))
+    words = ("sh", "-c", "echo inside; exec sleep 600")
+    left = subprocess.Popen(site.inside(*words), stdout=subprocess.PIPE)
+    left.stdout.readline()
     print(internet.spaces.prefix, left.pid, flush=True)
     time.sleep(60)
 finally:

@@ -36,6 +36,7 @@ def test_a_cut_in_the_middle_of_a_spawn(mesh: InternetMesh, how: Cut) -> None:
     print(f"\n{how.value} cut: noticed after {found:.1f} s, linked {back:.1f} s after it was healed")
 
 
+@pytest.mark.timeout(120)
 def test_a_request_into_silence(mesh: InternetMesh) -> None:
     """The origin asks for something over a link that is dead: noticed, told as queued, done once it is healed."""
     mesh.internet.site("vps")
