@@ -7,12 +7,13 @@ import sqlite3
 
 import pytest
 
-from relay.broker.inbox import MAX_LIFE_MS, Opened
+from relay.broker.inbox import MAX_LIFE_MS, Opened, Pointless
 from relay.broker.poison import MAX_POISON
 from relay.core.kinds import KINDS, Kind
 from relay.store import refusals
 from relay.store.journal import Entry, Letter
 from relay.store.outbox import OutboxState
+from relay.store.query import Query, first_column
 from relay.store.refusals import Refusal, RefusalState
 from relay.testing.bench_node import BenchNode, drained, note, until
 from tests.mesh.conftest import Pair
@@ -134,3 +135,21 @@ async def test_what_would_live_too_long_is_refused(pair: Pair) -> None:
 
 async def _has_acted(node: BenchNode) -> bool:
     return await node.acted() == ["near"]
+
+
+async def test_what_has_nothing_to_act_on_is_receipted_and_costs_nothing(pair: Pair) -> None:
+    one, other = pair
+
+    def every_third(entry: Entry, each: Opened) -> None:
+        if not each.body.operation.endswith(("0", "3", "6", "9")):
+            raise Pointless
+        note(entry, each)
+
+    other.act = every_third
+    operations = await one.pour(other.id, 100)
+    await drained(one)
+    wanted = [each for each in operations if each.endswith(("0", "3", "6", "9"))]
+    assert sorted(await other.acted()) == sorted(wanted)
+    for table in ("seen", "effects"):
+        assert await other.store.one(Query(f"SELECT count(*) FROM {table}", first_column)) == len(wanted)
+    assert await _incoming(other) == []

@@ -104,5 +104,6 @@ class Checkup:
     def _link(self, peer: Any, name: str) -> dict[str, Any]:
         linked = self._mesh.is_linked(peer)
         unknown = "no address of it is known, or it was not tried yet"
-        trouble = self._mesh.turned_down.get(peer) or self._dialler.troubles.get(peer, unknown)
+        # a dial that got through has no trouble of its own, so that what ended its link counts
+        trouble = self._dialler.troubles.get(peer) or self._mesh.turned_down.get(peer, unknown)
         return check(f"link to {name}", linked, "up" if linked else trouble, f"on {name}: relay status")

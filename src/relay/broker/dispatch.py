@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from relay.broker.auditor import REFUSED, Auditor, Decision, refusal
 from relay.broker.gate import Gate
-from relay.broker.inbox import Act, Opened
+from relay.broker.inbox import Act, Opened, Pointless
 from relay.broker.members import Members
 from relay.core.errors import Code, Misuse, PeerFault, RelayError
 from relay.core.ids import BrokerId, is_spawn_id
@@ -125,7 +125,7 @@ class Dispatch:
         self._check_word(each.header.origin, snapshot, data, signature)
         row = BY_ID.one(entry.tx, id=snapshot.spawn)
         if row is None or row.target != snapshot.target:
-            return
+            raise Pointless
         words.keep(
             entry.tx,
             words.SignedWord(

@@ -43,6 +43,13 @@ class Opened:
         return self.envelope.header
 
 
+class Pointless(Exception):
+    """What an act raises that has nothing to act on: it is receipted, and nothing is kept of it.
+
+    Else a member could fill the store with words on spawns that nobody asked for.
+    """
+
+
 Act = Callable[[Entry, Opened], None]
 """What a durable kind does, inside the transaction that takes it in."""
 Hear = Callable[[Opened], None]
@@ -275,6 +282,8 @@ class Inbox:
         return _Verdict(receipt=True)
 
     def _failed(self, entry: Entry, header: Header, error: Exception) -> _Verdict:
+        if isinstance(error, Pointless):
+            return _Verdict(receipt=True)
         if isinstance(error, RelayError):
             return _Verdict(receipt=False, nack=error)
         return _Verdict(receipt=False, nack=self.poison.failed(entry, header, error))

@@ -191,12 +191,13 @@ class Membership:
 
     async def _freeze(self, greeted: Greeted) -> None:
         peer, start = greeted.peer, (greeted.hello.incarnation, greeted.hello.nonce)
-        if self._clones.get(peer) == start:
-            return
+        known = self._clones.get(peer) == start
         self._clones[peer] = start
         name = self._members.name(peer)
+        # each time: its owner here may have allowed it again, while the second machine is still about
+        if not await asyncio.to_thread(freeze, self._trust_file, peer) and known:
+            return
         _log.error("two machines show the identity of %s: its grant here is frozen", name)
-        await asyncio.to_thread(freeze, self._trust_file, peer)
         detail = f"{name} was seen with an older or a second incarnation: its grant is frozen"
         decision = Decision(peer, "link", REFUSED, "grant_frozen", detail)
         await self._journal.commit(lambda entry: self._auditor.write(entry, decision))

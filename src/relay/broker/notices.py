@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from relay.broker.inbox import Hear, Opened
 from relay.broker.members import Members
 from relay.core import ids
-from relay.core.errors import Code, PeerFault
+from relay.core.errors import Code, LocalFault, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import State
@@ -17,6 +18,7 @@ from relay.store.journal import Entry, Journal
 from relay.store.spawn_rows import BY_ID
 
 MAX_IDS = 512
+_log = logging.getLogger(__name__)
 MAX_WORK = 200
 # by code and in our own words: what a peer's sentence says is not trusted
 _WORDS: dict[str, str] = {
@@ -83,7 +85,11 @@ class Notices:
                 if line is not None and line.recipient == peer and line.kind == Kind.SPAWN and line.spawn is not None:
                     self._explain(entry, line.spawn, reason)
 
-        await self._journal.commit(decide)
+        try:
+            await self._journal.commit(decide)
+        except LocalFault as fault:
+            # wording only: it is said again when the peer says it again
+            _log.warning("what waits for %s was not reworded: %s", ids.short(peer), fault.message)
 
     def _explain(self, entry: Entry, spawn: str, reason: str) -> None:
         row = BY_ID.one(entry.tx, id=spawn)

@@ -131,8 +131,9 @@ EXPIRED: Query[OutboxLine] = Query(
 )
 # what is sealed again before it expires: this broker's own words until they are receipted, stops that are still wanted
 REISSUE: Query[OutboxLine] = Query(
-    f"{_SELECT} WHERE state = 'pending' AND ((kind = 'snapshot' AND expires <= :words)"
-    " OR (kind = 'stop' AND expires <= :stops)) ORDER BY expires LIMIT :limit",
+    f"{_SELECT} WHERE state = 'pending' AND expires <= max(:words, :stops) AND"
+    " ((kind = 'snapshot' AND expires <= :words) OR (kind = 'stop' AND expires <= :stops))"
+    " ORDER BY expires LIMIT :limit",
     _line,
 )
 BY_PREFIX: Query[OutboxLine] = Query(f"{_SELECT} WHERE lower(hex(id)) LIKE :prefix || '%' ORDER BY n LIMIT 20", _line)
