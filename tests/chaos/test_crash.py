@@ -26,6 +26,23 @@ def test_kills_at_random() -> None:
     assert report.kills["shim"] and report.kills["broker"] and report.states["completed"], str(report)
 
 
+@pytest.mark.timeout(_SUITE_SECONDS)
+def test_kills_with_one_in_the_middle() -> None:
+    """40 tasks and 12 kills where the two never meet; the one between them dies as they do."""
+    report = crash.run(Plan(tasks=40, kills=12, seed=_seed(), middle=True))
+    assert not report.violations, str(report)
+    assert report.kills["broker"] and report.states["completed"], str(report)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(_CHAOS_SECONDS)
+def test_kills_with_one_in_the_middle_for_long() -> None:
+    """500 tasks, 120 kills, with the counts printed."""
+    report = crash.run(Plan(tasks=500, kills=120, seed=_seed(), settle_within=180, middle=True))
+    print(f"\ncrash, one in the middle: {report}")
+    assert not report.violations, str(report)
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(_CHAOS_SECONDS)
 def test_kills_at_random_for_long() -> None:

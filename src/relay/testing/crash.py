@@ -7,15 +7,17 @@ decides (by its seed), not in what the machine makes of it.
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from relay.testing import processes, tickets
 from relay.testing.mesh import Mesh
+from relay.testing.node import Node
 from relay.testing.trial import Trial
 
 if TYPE_CHECKING:
@@ -35,12 +37,14 @@ class Plan:
         kills: how many processes are killed, at least.
         seed: of every decision.
         settle_within: seconds for all to become terminal after the last kill.
+        middle: the two reach each other through a third one only, which is killed like them.
     """
 
     tasks: int
     kills: int
     seed: int
     settle_within: float = 60.0
+    middle: bool = False
 
 
 @dataclass(slots=True)
@@ -63,23 +67,24 @@ class Report:
 class _Storm:
     """Bursts of tasks with a kill after each."""
 
-    def __init__(self, plan: Plan, trial: Trial) -> None:
+    def __init__(self, plan: Plan, trial: Trial, mortal: Sequence[Node]) -> None:
         self.plan = plan
         self.trial = trial
+        self.mortal = mortal
         self.kills: Counter[str] = Counter()
         self._rng = random.Random(plan.seed)
         trial.tickets = tickets.draw(self._rng, plan.tasks, trial.nodes)
 
     def _victims(self) -> Iterator[tuple[str, Callable[[], int]]]:
         """The kinds of processes to kill, in the order to try."""
-        node = self._rng.choice(self.trial.nodes)
+        node = self._rng.choice(self.mortal)
         draw = self._rng.random()
         if draw < 0.35:
             yield "shim", lambda: self._kill_one(node.shims)
         elif draw < 0.55:
             yield "fork server", lambda: self._kill_one(node.fork_servers)
         elif draw < 0.65:
-            yield "broker", lambda: sum(each.kill() for each in self.trial.nodes)
+            yield "broker", lambda: sum(each.kill() for each in self.mortal)
         yield "broker", node.kill
 
     def _kill_one(self, found: Callable[[], list[psutil.Process]]) -> int:
@@ -94,7 +99,7 @@ class _Storm:
             if count := kill():
                 self.kills[kind] += count
                 break
-        for node in self._rng.sample(self.trial.nodes, 2):
+        for node in self._rng.sample(self.mortal, len(self.mortal)):
             if not node.running:
                 node.start()
 
@@ -114,15 +119,27 @@ class _Storm:
                 future.result()
 
 
+def _through_the_middle(mesh: Mesh) -> tuple[Node, Node]:
+    middle = mesh.add("middle")
+    middle.relay("config", "set", "always_on", "true")
+    middle.restart()
+    one, other = (mesh.join(middle, name) for name in ("a", "b"))
+    for node in (one, other):
+        node.launcher = (sys.executable, "-m", "relay.testing.apart", "--only", middle.address, "--")
+        node.restart()
+    mesh.await_link(one, other)
+    return one, other
+
+
 def run(plan: Plan) -> Report:
     """Carry out a plan in a scratch folder of its own; what broke the promises is in the report's `violations`."""
     started = time.monotonic()
     with Mesh.scratch("relay-crash-") as mesh:
-        nodes = mesh.pair("a", "b")
+        nodes = _through_the_middle(mesh) if plan.middle else mesh.pair("a", "b")
         mesh.grant(on=nodes[0], to=nodes[1])
         mesh.grant(on=nodes[1], to=nodes[0])
         trial = Trial(mesh, nodes, plan.seed)
-        storm = _Storm(plan, trial)
+        storm = _Storm(plan, trial, list(mesh.nodes.values()))
         storm.run()
         trial.settle(plan.settle_within)
         trial.judge()
