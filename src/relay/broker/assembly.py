@@ -113,6 +113,7 @@ class Running(Rooms):
             task.cancel()
         self.hub.close()
         self.log_server.close()
+        self.letters.waiting.close()
         await self.control.close()
         await self.blobs.close()
         await self.discovery.close()

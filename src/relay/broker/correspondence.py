@@ -15,6 +15,7 @@ from relay.broker.presence import Attendance
 from relay.broker.receipts import Receipts
 from relay.broker.reissue import Reissue
 from relay.broker.requests import Requests
+from relay.broker.waiting import Waiting
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.store.journal import Journal
@@ -40,12 +41,13 @@ class Correspondence:
         self._dialler = dialler
         self.attendance = Attendance(journal.clock, mesh.is_linked)
         self.notices = Notices(members, journal)
+        self.waiting = Waiting(journal.store, mesh)
         self.reissue = Reissue(postbox)
 
     def hears(self, requests: Requests, offers: Offers) -> dict[Kind, Hear]:
         """What peers answer to envelopes, by kind."""
         receipts = Receipts(self._mesh, self._journal, requests, self.reissue, self.notices, offers)
-        return receipts.hears | self.notices.hears
+        return receipts.hears | self.notices.hears | self.waiting.hears
 
     def envelopes(self, requests: Requests) -> Envelopes:
         """`relay outbox`."""
@@ -62,6 +64,7 @@ class Correspondence:
 
     def link_changed(self, link: Link, up: bool) -> None:
         """A link came up or ended."""
+        self.waiting.link_changed(link.peer, up)
         if not up:
             self.notices.over(link.peer)
 

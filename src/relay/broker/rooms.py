@@ -163,7 +163,8 @@ class Rooms:
 
     def _serving_rooms(self, identity: Identity) -> None:
         attendance, said = self.letters.attendance, self.discovery.said
-        self.views = Views(self.members, self.mesh, self.store, self.grants, attendance, self._trouble, said)
+        there = self.letters.waiting.waiting_there
+        self.views = Views(self.members, self.mesh, self.store, self.grants, attendance, self._trouble, there, said)
         self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox)
         self.membership = Membership(
             self.members,

@@ -33,6 +33,7 @@ class Views:
         version: of the program.
         attendance: who is there.
         trouble: what stands between this broker and another, in words; empty for nothing.
+        waiting_there: how many envelopes wait at another broker for this one, by its own word.
         said: what a member last said of itself.
     """
 
@@ -44,6 +45,7 @@ class Views:
         grants: Grants,
         attendance: Attendance,
         trouble: Callable[[BrokerId], str],
+        waiting_there: Callable[[BrokerId], int | None],
         said: Callable[[BrokerId], Record | None],
     ) -> None:
         self._members = members
@@ -52,6 +54,7 @@ class Views:
         self._grants = grants
         self._attendance = attendance
         self._trouble = trouble
+        self._waiting_there = waiting_there
         self._said = said
 
     # spawns
@@ -145,7 +148,7 @@ class Views:
             "rtt_ms": link.rtt_ms if link else None,
             "clock_skew_ms": peer.clock_skew_ms if peer else None,
             "outbox": waiting,
-            "outbox_for_us": None,
+            "outbox_for_us": self._waiting_there(broker),
             "trouble": self._trouble(broker) or None,
             "grants": {"to_us": peer.grants_to_us if peer else None, "from_us": self._grants.verbs_of(broker)},
             "capabilities": list(said.capabilities) if said else [],

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     RECEIPT = "receipt"
     NACK = "nack"
     NOTICE = "notice"
+    PRESENCE = "presence"
     ROSTER = "roster"
     RECORD = "record"
     LOG_OPEN = "log.open"
@@ -53,6 +54,7 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.RECEIPT: _facts(False, "ids", holdable=True),
     Kind.NACK: _facts(False, "id code why", holdable=True),
     Kind.NOTICE: _facts(False, "ids code"),
+    Kind.PRESENCE: _facts(False, "waiting"),
     Kind.ROSTER: _facts(False, "statements"),
     Kind.RECORD: _facts(False, ""),  # one step of the exchange: root, sums, entries, wanted or records
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
