@@ -21,7 +21,7 @@ from relay.testing.simulator.disk import FAILED, Mail, Then
 from relay.testing.simulator.hostile import HostileKeeping
 from relay.testing.simulator.link import SimLink
 from relay.testing.simulator.network import Roughness
-from relay.testing.simulator.ways import Ways
+from relay.testing.simulator.ways import SimOutbox
 from relay.testing.simulator.world import Seam, SimEntry
 
 SUITE, CHAOS, RACES = 2_000, 200_000, 10_000
@@ -215,11 +215,11 @@ def _never_resends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _custody_counts_as_a_receipt(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answered(ways: Ways, holder: int, answers: list[tuple[bytes, str]]) -> None:
+    def answered(ways: SimOutbox, holder: int, answers: list[tuple[bytes, str]]) -> None:
         for recipient in range(3):
             ways._broker._receipted(recipient, [envelope for envelope, _ in answers])
 
-    monkeypatch.setattr(Ways, "answered", answered)
+    monkeypatch.setattr(SimOutbox, "answered", answered)
 
 
 def _reads_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def _reads_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _never_hands_over_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ways, "_is_due", lambda ways, row: False)
+    monkeypatch.setattr(SimOutbox, "_is_due", lambda ways, row: False)
 
 
 def _anybody_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from relay.broker.host import Load
 from relay.core.delivery import MAX_QUEUED, MAX_QUEUED_BYTES, Outgoing, Window
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.ways import Ways
 from relay.store import outbox, spawns
 from relay.store.engine import Store
 from relay.store.journal import Entry
@@ -49,9 +50,7 @@ class Outbox:
         self._wake = wake
         self._choose = choose
         self._clock = clock
-        self._windows: dict[BrokerId, Window] = {}
-        self._ways: dict[BrokerId, BrokerId] = {}
-        self._by_holder: set[BrokerId] = set()
+        self._ways: Ways[BrokerId] = Ways()
         self.refusals: dict[BrokerId, tuple[BrokerId, str]] = {}
         self.keepers: dict[BrokerId, BrokerId] = {}
 
@@ -60,13 +59,12 @@ class Outbox:
         for recipient, _ in await self._store.all(outbox.WAITING):
             self.window(recipient)
         for recipient, envelope, holder in await self._store.all(outbox.HELD_ELSEWHERE):
-            self.window(recipient).remember_held([envelope])
-            self._by_holder.add(recipient)
+            self._ways.remember_held(recipient, envelope)
             self.keepers[recipient] = holder
 
     def window(self, peer: BrokerId) -> Window:
         """What is on its way to that peer."""
-        return self._windows.setdefault(peer, Window())
+        return self._ways.window(peer)
 
     def posted(self, recipient: BrokerId, outgoing: Outgoing) -> None:
         """A row was committed."""
@@ -76,7 +74,7 @@ class Outbox:
 
     def wake(self, recipient: BrokerId) -> None:
         """There is something new to send to that broker, whatever way it goes."""
-        way = self._ways.get(recipient)
+        way = self._ways.way(recipient)
         if way is not None:
             self._wake(way)
 
@@ -84,13 +82,7 @@ class Outbox:
 
     def loads(self, peer: BrokerId) -> list[Load]:
         """What goes over the link to that peer."""
-        own = [OutboxLoad(self, peer, False)] if self._ways.get(peer) == peer else []
-        others = [each for each in self._by_holder if self._ways.get(each) == peer != each]
-        return [*own, *(OutboxLoad(self, each, True) for each in others)]
-
-    def way(self, recipient: BrokerId) -> BrokerId | None:
-        """The broker that rows for that recipient go to now: itself, a holder, or None."""
-        return self._ways.get(recipient)
+        return [OutboxLoad(self, each, each != peer) for each in self._ways.over(peer)]
 
     def linked(self, peer: BrokerId) -> None:
         """A link to that peer came up."""
@@ -99,28 +91,16 @@ class Outbox:
 
     def reroute(self) -> None:
         """A link came or went, or what is known of others changed."""
-        for recipient in list(self._windows):
+        for recipient in self._ways.recipients:
             self._route(recipient)
 
     def _route(self, recipient: BrokerId) -> None:
-        before, after = self._ways.get(recipient), self._choose(recipient)
-        if before == after:
-            return
-        window = self.window(recipient)
-        window.link_lost()
-        if after is None:
-            del self._ways[recipient]
-            return
-        self._ways[recipient] = after
-        if after != recipient:
-            self._by_holder.add(recipient)
-            window.begin_anew()
-        elif recipient in self._by_holder:
-            self._by_holder.discard(recipient)
+        way = self._choose(recipient)
+        if self._ways.turn(recipient, way):
+            self.wake(recipient)
+        if way == recipient:
             self.refusals.pop(recipient, None)
             self.keepers.pop(recipient, None)
-            window.begin_anew()
-        self._wake(after)
 
     def send_anew(self, recipient: BrokerId) -> None:
         """Something that was not to be sent is to be sent after all."""
@@ -130,21 +110,13 @@ class Outbox:
 
     def answered(self, holder: BrokerId, answers: Iterable[tuple[bytes, str]]) -> None:
         """A holder says what became of rows it was handed."""
-        kept, refused = list[bytes](), dict[bytes, str]()
-        for envelope, why in answers:
-            if why:
-                refused[envelope] = why
-            else:
-                kept.append(envelope)
-        for recipient in [each for each in self._by_holder if self._ways.get(each) == holder]:
-            window = self.window(recipient)
-            if taken := window.held(kept):
-                self.refusals.pop(recipient, None)
-                self.keepers[recipient] = holder
-                self._note_held(holder, taken)
-            if out := window.held(refused):
-                # not sent there again before it is asked anew, in a while
-                self.refusals[recipient] = (holder, refused[out[0]])
+        for found in self._ways.answered(holder, answers):
+            if found.kept:
+                self.refusals.pop(found.recipient, None)
+                self.keepers[found.recipient] = holder
+                self._note_held(holder, found.kept)
+            if found.why_not:
+                self.refusals[found.recipient] = (holder, found.why_not)
 
     def _note_held(self, holder: BrokerId, envelopes: list[bytes]) -> None:
         now = self._clock()
@@ -157,7 +129,7 @@ class Outbox:
         window = self.window(recipient)
         missed, turn = window.missed, window.turn
         page = await self._store.all(
-            outbox.PAGE_UNHELD if recipient in self._by_holder else outbox.PAGE,
+            outbox.PAGE_UNHELD if self._ways.is_by_holder(recipient) else outbox.PAGE,
             recipient=recipient,
             after=window.last,
             limit=PAGE_ROWS,
@@ -203,9 +175,7 @@ class Outbox:
 
     def link_lost(self, peer: BrokerId) -> None:
         """Nothing in flight over the link to that peer can be counted on."""
-        for recipient, way in self._ways.items():
-            if way == peer:
-                self.window(recipient).link_lost()
+        self._ways.link_lost(peer)
 
     def withdraw(self, entry: Entry, lines: Iterable[OutboxLine]) -> bool:
         """Take rows back that were never sent; False, and nothing is done, where one of them may have been.

@@ -127,6 +127,10 @@ class Window:
         self._held.update(kept)
         return kept
 
+    def set_aside(self, ids: Iterable[bytes]) -> list[bytes]:
+        """A holder will not keep these: the ids among them that were in flight. Not sent again until `begin_anew`."""
+        return [each for each in ids if self._flight.pop(each, None) is not None]
+
     def remember_held(self, ids: Iterable[bytes]) -> None:
         """A holder keeps these since an earlier run of this broker."""
         self._held.update(ids)

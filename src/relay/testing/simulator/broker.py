@@ -14,7 +14,7 @@ from relay.core.states import State
 from relay.testing.simulator.disk import FAILED, Copy, Disk, Mail, Row, Tables, Then
 from relay.testing.simulator.link import SimLink
 from relay.testing.simulator.target import Target
-from relay.testing.simulator.ways import HOLDABLE, Keeping, SimLoad, Ways
+from relay.testing.simulator.ways import HOLDABLE, Keeping, SimLoad, SimOutbox
 from relay.testing.simulator.world import SimEntry, World, mail_id
 
 Decide = Callable[[SimEntry], Any]
@@ -43,7 +43,7 @@ class SimBroker:
         self.roster: Roster
         self.head = b""
         self.always_on = False
-        self.ways = Ways(self)
+        self.ways = SimOutbox(self)
         self.keeping = self.make_keeping(self)
         self._backoffs: dict[int, Backoff] = {}
         self._dialling: set[int] = set()
@@ -78,7 +78,7 @@ class SimBroker:
             link.ended = True
             link.end.close()
         self.open_links, self.links = [], {}
-        self.ways, self.keeping, self._dialling = Ways(self), self.make_keeping(self), set()
+        self.ways, self.keeping, self._dialling = SimOutbox(self), self.make_keeping(self), set()
 
     def later(self, delay: int, happening: Callable[..., None], *args: Any) -> None:
         """Let something happen, unless this broker crashes before."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from relay.core.delivery import Outgoing, Window
 from relay.core.errors import PeerFault
 from relay.core.routing import SILENT_AFTER, Neighbour, choose, hand_over_again
+from relay.core.ways import Ways
 from relay.testing.simulator.disk import FAILED, Held, Mail, Row, Tables
 from relay.testing.simulator.world import mail_id
 
@@ -32,8 +33,8 @@ class SimLoad:
     refill: Callable[[Then], None]
 
 
-class Ways:
-    """The outbox's ways.
+class SimOutbox:
+    """The outbox at work.
 
     Args:
         broker: whose.
@@ -41,24 +42,21 @@ class Ways:
 
     def __init__(self, broker: SimBroker) -> None:
         self._broker = broker
-        self._windows: dict[int, Window] = {}
-        self._ways: dict[int, int] = {}
-        self._by_holder: set[int] = set()
+        self._ways: Ways[int] = Ways()
         self._avoid: dict[int, int] = {}
         self._away_since: dict[int, int] = {}
 
     def open(self) -> None:
         """Recall for whom there is something, and what of it holders keep."""
         for row in self._broker.disk.tables.outbox.values():
-            window = self.window(row.mail.recipient)
+            self.window(row.mail.recipient)
             if row.holder is not None:
-                window.remember_held([mail_id(row.mail)])
-                self._by_holder.add(row.mail.recipient)
+                self._ways.remember_held(row.mail.recipient, mail_id(row.mail))
         self._broker.later(LOOK_EVERY, self._look)
 
     def window(self, recipient: int) -> Window:
         """What is on its way to that broker."""
-        return self._windows.setdefault(recipient, Window())
+        return self._ways.window(recipient)
 
     def way(self, recipient: int) -> int | None:
         """Whom something for that broker goes to."""
@@ -79,14 +77,13 @@ class Ways:
         self._wake(recipient)
 
     def _wake(self, recipient: int) -> None:
-        way = self._ways.get(recipient)
+        way = self._ways.way(recipient)
         if way is not None and way in self._broker.links:
             self._broker.links[way].pump()
 
     def loads(self, peer: int) -> list[SimLoad]:
         """What goes over the link to that peer."""
-        mine = [each for each in sorted(self._ways) if self._ways[each] == peer]
-        return [SimLoad(self.window(each), each != peer, self._refill(each)) for each in mine]
+        return [SimLoad(self.window(each), each != peer, self._refill(each)) for each in self._ways.over(peer)]
 
     def linked(self, peer: int) -> None:
         """A link came up."""
@@ -95,52 +92,34 @@ class Ways:
 
     def reroute(self) -> None:
         """A link came or went."""
-        for recipient in list(self._windows):
+        for recipient in self._ways.recipients:
             self._route(recipient)
 
     def link_lost(self, peer: int) -> None:
         """Nothing in flight over that link can be counted on."""
-        for recipient, way in self._ways.items():
-            if way == peer:
-                self.window(recipient).link_lost()
+        self._ways.link_lost(peer)
 
     def _route(self, recipient: int) -> None:
-        before, after = self._ways.get(recipient), self.way(recipient)
-        if before == after:
-            return
-        window = self.window(recipient)
-        window.link_lost()
-        if after is None:
-            del self._ways[recipient]
-            return
-        self._ways[recipient] = after
-        if after != recipient:
-            self._by_holder.add(recipient)
-            window.begin_anew()
-        elif recipient in self._by_holder:
-            self._by_holder.discard(recipient)
-            window.begin_anew()
-        self._wake(recipient)
+        if self._ways.turn(recipient, self.way(recipient)):
+            self._wake(recipient)
 
     def answered(self, holder: int, answers: Iterable[tuple[bytes, str]]) -> None:
         """A holder says what became of rows it was handed."""
-        answers = list(answers)
-        kept = [envelope for envelope, why in answers if not why]
         now = self._broker.line.now
-        for recipient in [each for each in sorted(self._by_holder) if self._ways.get(each) == holder]:
-            taken = self.window(recipient).held(kept)
-            self.window(recipient).held(envelope for envelope, why in answers if why)
+        for found in self._ways.answered(holder, answers):
+            self._note_held(holder, found.kept, now)
 
-            def note(tables: Tables, taken: list[bytes] = taken) -> None:
-                for row in (tables.outbox[each] for each in taken if each in tables.outbox):
-                    row.holder, row.held_at, row.handed = holder, now, row.handed + 1
+    def _note_held(self, holder: int, kept: list[bytes], now: int) -> None:
+        def note(tables: Tables) -> None:
+            for row in (tables.outbox[each] for each in kept if each in tables.outbox):
+                row.holder, row.held_at, row.handed = holder, now, row.handed + 1
 
-            if taken:
-                self._broker.disk.submit(note)
+        if kept:
+            self._broker.disk.submit(note)
 
     def _refill(self, recipient: int) -> Callable[[Then], None]:
         def read_page() -> list[Outgoing]:
-            unheld = recipient in self._by_holder
+            unheld = self._ways.is_by_holder(recipient)
             rows = [row for row in self._broker.disk.tables.outbox.values() if row.mail.recipient == recipient]
             window = self.window(recipient)
             rows = [row for row in rows if row.n > window.last and not (unheld and row.holder is not None)]
