@@ -10,12 +10,15 @@ import pytest
 
 from relay.broker import custody, handing
 from relay.core import routing
+from relay.core.delivery import Outgoing
 from relay.core.errors import PeerFault
 from relay.core.kinds import Kind
-from relay.store import held
+from relay.core.link import RECEIVE_WINDOW
+from relay.store import held, outbox
 from relay.store.held import HeldLine, Quota
+from relay.store.journal import Letter
 from relay.store.query import Query
-from relay.testing.bench_node import BenchNode, bench_mesh, drained, linked, until
+from relay.testing.bench_node import BenchNode, bench_mesh, drained, linked, until, wall_ms
 from relay.testing.carrier import MemoryNetwork
 
 Three = tuple[BenchNode, BenchNode, BenchNode]
@@ -224,3 +227,129 @@ async def test_nobody_is_told_to_forget_what_is_for_another(three: Three) -> Non
     middle.custody.taken(one.id, [line.id for line in await kept_by(middle)])
     await asyncio.sleep(0.1)
     assert await _count(middle, 3)
+
+
+async def test_what_was_refused_is_asked_for_again_though_something_later_was_kept(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _middle, other = three
+    await other.close()
+    monkeypatch.setattr(custody, "QUOTA", Quota(100, 20_000, 1 << 20))
+    await one.post(other.id, "big", body="x" * 30_000)
+    await until(lambda: one.outbox.refusals, what="a refusal")
+    monkeypatch.setattr(handing, "EVERY_S", 0.0)
+    await one.post(other.id, "small")
+    await one.handing.look()
+    monkeypatch.setattr(custody, "QUOTA", Quota(100, 1 << 20, 1 << 20))
+    await other.open()
+
+    async def arrived() -> bool:
+        await one.handing.look()
+        return await _acted(other, ["big", "small"])
+
+    await until(arrived, what="both")
+    await drained(one)
+
+
+async def test_a_dead_letter_that_was_held_is_sent_again(three: Three) -> None:
+    one, middle, other = three
+    await other.close()
+    await one.post(other.id, "again")
+    await until(lambda: _all_held(one, middle))
+    (line,) = await one.rows()
+    await one.store.write(lambda tx: outbox.dead_letter(tx, line.id, "poison: five times"))
+    await middle.store.write(lambda tx: held.forget(tx, other.id, [line.id]))
+    await middle.restart()
+    await one.restart()
+    parcel = await one.store.write(lambda tx: outbox.retry(tx, line.id))
+    assert parcel is not None
+    one.outbox.posted(other.id, Outgoing(parcel.n, parcel.id, parcel.envelope, tried=True))
+    await other.open()
+    await drained(one)
+    assert await other.acted() == ["again"]
+
+
+async def test_what_is_kept_is_handed_over_though_its_origin_went_in_that_moment(three: Three) -> None:
+    """The link over which it came ends while the disk still writes: nobody is there to offer it but the writer."""
+    one, middle, other = three
+    (row,) = [await _sealed_for(one, other)]
+    keeping = asyncio.ensure_future(middle.custody.keep(one.id, [row]))
+    await asyncio.sleep(0)
+    keeping.cancel()
+    await until(lambda: _acted(other, ["sealed"]), what="delivery")
+
+
+async def _sealed_for(one: BenchNode, other: BenchNode) -> bytes:
+    await one.close()
+    await one.open()
+    letter = Letter(other.id, Kind.STOP, {"spawn": ""}, "sealed", 60_000)
+    await one.store.write(lambda tx: one.postbox.post(tx, letter, wall_ms()))
+    return (await one.store.all(_RAW))[-1]
+
+
+async def test_what_is_passed_on_never_goes_beyond_what_its_recipient_takes(three: Three) -> None:
+    """One that passes on without end costs the one in the middle no link: what does not fit is dropped."""
+    one, middle, other = three
+    link = middle.mesh.link(other.id)
+    assert link is not None
+    raw = one.postbox.seal_live(other.id, Kind.LOG_DATA, _BIG, wall_ms())
+    assert raw is not None
+    for _ in range(200):
+        middle.mesh.pass_on(one.id, [raw])
+    assert link.machine.credit - link._live.bytes >= RECEIVE_WINDOW // 2 - len(raw)
+    await one.post(other.id, "after")
+    await drained(one)
+    assert middle.mesh.link(other.id) is link
+
+
+_BIG = {"stream": bytes(16), "n": 0, "chunks": [["x" * 200_000]], "end": False}
+
+
+async def test_only_what_is_not_kept_is_passed_on(three: Three) -> None:
+    one, middle, other = three
+    durable = await _sealed_for(one, other)
+    with pytest.raises(PeerFault):
+        middle.mesh.pass_on(one.id, [durable])
+    live = one.postbox.seal_live(other.id, Kind.LOG_DATA, _BIG, wall_ms())
+    assert live is not None
+    with pytest.raises(PeerFault):
+        middle.mesh.pass_on(other.id, [live])
+    with pytest.raises(PeerFault):
+        middle.mesh.pass_on(one.id, [live[:-1] + bytes([live[-1] ^ 1])])
+
+
+async def test_a_holder_remembers_nothing_of_the_absent(three: Three) -> None:
+    one, middle, other = three
+    await other.close()
+    await until(lambda: middle.mesh.link(other.id) is None)
+    await one.pour(other.id, 40, body="x" * 10_000)
+    await until(lambda: _count(middle, 40))
+    assert middle.custody.window(other.id)._queued_bytes == 0
+
+
+async def test_one_that_has_expired_is_kept_so_that_its_recipient_can_say_so(three: Three) -> None:
+    one, middle, other = three
+    await other.close()
+    letter = Letter(other.id, Kind.STOP, {"spawn": ""}, "late", -1_000)
+    await one.journal.commit(lambda entry: entry.post(letter))
+    await until(lambda: _count(middle, 1))
+    await other.open()
+    await until(lambda: _is_dead(one), what="the recipient's word that it came too late")
+    assert await other.acted() == []
+
+
+async def _is_dead(node: BenchNode) -> bool:
+    return [line.state for line in await node.rows()] == [outbox.OutboxState.DEAD]
+
+
+async def test_a_receipt_finds_its_way_back_through_whoever_brought_the_envelope(
+    tmp_path: Path, network: MemoryNetwork
+) -> None:
+    """The one in the middle is not always on, so that the recipient knows of no way to the origin."""
+    async with bench_mesh(tmp_path, 3, network, apart=[(0, 2)]) as (one, middle, other):
+        await until(lambda: len(middle.mesh.up) == 2)
+        one.mesh._reached_by = one.mesh.router._reached_by = lambda broker: [middle.id]
+        one.outbox.reroute()
+        await one.post(other.id, "there")
+        await drained(one)
+        assert await other.acted() == ["there"]

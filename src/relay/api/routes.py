@@ -34,6 +34,7 @@ else:
 
 PREFIX = "/api/v1/"
 ANSWER_S = 60.0
+MOST_LETTERS = 300  # of a name: a path has room for no more than some thousand
 MOST_LISTED = 1_000  # spawns in one answer
 
 
@@ -73,7 +74,7 @@ def _operation(operation: str | None, **body: object) -> dict[str, Any]:
 
 def _ref(text: str) -> str:
     """A spawn as it stands in a path; a slash would make it another path, and no spawn's name has one."""
-    if text and "/" not in text:
+    if text and "/" not in text and len(text) <= MOST_LETTERS:
         return quoted(text)
     from relay.core.errors import Code, Misuse
 
@@ -92,7 +93,7 @@ def brokers() -> Call[list[broker_shapes.Broker]]:
 
 def _broker(text: str) -> str:
     """A broker as it stands in a path."""
-    if text and "/" not in text:
+    if text and "/" not in text and len(text) <= MOST_LETTERS:
         return quoted(text)
     from relay.core.errors import Code, Misuse
 

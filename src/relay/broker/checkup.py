@@ -13,6 +13,7 @@ from relay.broker.dialler import Dialler
 from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
+from relay.broker.presence import Attendance, Presence
 from relay.core.errors import LocalFault
 from relay.spawn.agents.probing import examine, sight
 from relay.spawn.agents.registry import Agents
@@ -67,6 +68,7 @@ class Checkup:
         grants: Grants,
         agents: Agents,
         allowed: tuple[str, ...],
+        attendance: Attendance,
     ) -> None:
         self._home = home
         self._store = store
@@ -76,6 +78,7 @@ class Checkup:
         self._grants = grants
         self._agents = agents
         self._allowed = allowed
+        self._attendance = attendance
 
     async def run(self) -> list[dict[str, Any]]:
         """Every finding."""
@@ -101,8 +104,19 @@ class Checkup:
     def _links(self) -> list[dict[str, Any]]:
         return [self._link(member.id, member.name) for member in self._members.others]
 
+    def _is_well_away(self, peer: Any, name: str) -> str:
+        """Why a link to a member is not missed, in words; empty where it is."""
+        via = self._mesh.reached_by(peer)
+        if via is not None:
+            return f"none; reached through {self._members.name(via)}"
+        if self._attendance.of(peer) in (Presence.ASLEEP, Presence.DOWN):
+            return self._attendance.absence(peer, name)
+        return ""
+
     def _link(self, peer: Any, name: str) -> dict[str, Any]:
         linked = self._mesh.is_linked(peer)
+        if (away := self._is_well_away(peer, name)) and not linked:
+            return check(f"link to {name}", True, away)
         unknown = "no address of it is known, or it was not tried yet"
         # a dial that got through has no trouble of its own, so that what ended its link counts
         trouble = self._dialler.troubles.get(peer) or self._mesh.turned_down.get(peer, unknown)

@@ -6,13 +6,11 @@ handed to their recipient alone. A holder reads nothing: what it keeps is sealed
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from relay.broker.host import Load
 from relay.broker.members import Members
-from relay.core import ids
 from relay.core.delivery import MAX_QUEUED, MAX_QUEUED_BYTES, Outgoing, Window
 from relay.core.envelope import Envelope, unpack_envelope
 from relay.core.errors import PeerFault
@@ -30,9 +28,8 @@ PAGE_ROWS = MAX_QUEUED // 2
 PAGE_BYTES = MAX_QUEUED_BYTES // 2
 NOT_WILLING = "it is not always on and has no link to that broker"
 NO_MEMBER = "it knows no such member"
-EXPIRED = "it expires too soon or too late"
+EXPIRED = "it has expired long ago, or expires too late"
 NOT_YOURS = "it is not your own envelope for somebody else"
-_log = logging.getLogger(__name__)
 
 Answer = tuple[bytes, str]
 
@@ -86,16 +83,22 @@ class Custody:
             PeerFault: one of them is malformed or forged.
             LocalFault: the store could not commit; nothing is kept.
         """
-        envelopes = [self._verified(origin, raw) for raw in raws]
+        envelopes = [self.verified(origin, raw) for raw in raws]
         whys = {each.header.id: self._why_not(each) for each in envelopes}
         wanted = [each for each in envelopes if not whys[each.header.id]]
         if wanted:
-            kept = await self._store.write(lambda tx: self._keep_all(tx, wanted))
+            kept: list[tuple[Envelope, Kept, int]] = []
+            # offered by the writer: whose link ends in this moment is not there to do it
+            await self._store.submit(lambda tx: self._keep_all(tx, wanted, kept), lambda: self._offer(kept))
             whys |= {each.header.id: str(found) for each, found, _ in kept}
-            self._offer(kept)
         return list(whys.items())
 
-    def _verified(self, origin: BrokerId, raw: bytes) -> Envelope:
+    def verified(self, origin: BrokerId, raw: bytes) -> Envelope:
+        """A neighbour's own envelope for somebody else.
+
+        Raises:
+            PeerFault: it is malformed, forged, or somebody else's.
+        """
         envelope = unpack_envelope(raw)
         keys = self._members.keys(origin)
         if keys is None or envelope.header.origin != origin:
@@ -110,13 +113,14 @@ class Custody:
             return NO_MEMBER
         if header.kind not in Kind._value2member_map_ or not KINDS[Kind(header.kind)].holdable:
             return NOT_YOURS
-        if not now < header.expires <= now + LONGEST_MS:
+        # one that has expired is handed over all the same: only its recipient can say so
+        if not now - LONGEST_MS < header.expires <= now + LONGEST_MS:
             return EXPIRED
         return "" if self._always_on or self._is_linked(header.recipient) else NOT_WILLING
 
-    def _keep_all(self, tx: Tx, envelopes: Iterable[Envelope]) -> list[tuple[Envelope, Kept, int]]:
+    def _keep_all(self, tx: Tx, envelopes: Iterable[Envelope], kept: list[tuple[Envelope, Kept, int]]) -> None:
         now = self._clock()
-        return [(each, *held.keep(tx, _parcel(each, now), _quota(each))) for each in envelopes]
+        kept[:] = [(each, *held.keep(tx, _parcel(each, now), _quota(each))) for each in envelopes]
 
     def _offer(self, kept: Iterable[tuple[Envelope, Kept, int]]) -> None:
         for each, _, n in kept:
@@ -128,12 +132,13 @@ class Custody:
     async def refill(self, recipient: BrokerId) -> None:
         """Read the next rows for a recipient into its window."""
         window = self.window(recipient)
-        missed = window.missed
+        missed, turn = window.missed, window.turn
         page = await self._store.all(
             held.PAGE, recipient=recipient, after=window.last, limit=PAGE_ROWS, max_bytes=PAGE_BYTES
         )
         rows = [Outgoing(row.n, row.id, row.envelope, tried=True) for row in page]
-        window.refill(rows, end=not rows and window.missed == missed)
+        if window.turn == turn and self.window(recipient) is window:
+            window.refill(rows, end=not rows and window.missed == missed)
 
     def taken(self, recipient: BrokerId, envelopes: Sequence[bytes]) -> None:
         """Its recipient has these, or never will: forget them with the next commit."""
@@ -142,15 +147,14 @@ class Custody:
             self._store.write_lazily(lambda tx: held.forget(tx, recipient, done))
 
     def link_lost(self, recipient: BrokerId) -> None:
-        """Nothing in flight to that broker can be counted on."""
-        self.window(recipient).link_lost()
+        """Nothing in flight to that broker can be counted on; what is kept for it is read again when it is back."""
+        if recipient in self._windows:
+            self._windows[recipient] = Window()
 
-    async def put_out(self, broker: BrokerId) -> None:
-        """A broker was put out of the workspace: nothing from or for it is kept any longer."""
-        self._windows.pop(broker, None)
-        dropped = await self._store.write(lambda tx: held.drop_for(tx, broker))
-        if dropped:
-            _log.info("%d envelopes from or for %s are kept no longer", dropped, ids.short(broker))
+    def begin_anew(self) -> None:
+        """Something is kept no longer: read again what is."""
+        for window in self._windows.values():
+            window.begin_anew()
 
 
 def _quota(envelope: Envelope) -> Quota:

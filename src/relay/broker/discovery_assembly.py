@@ -25,7 +25,7 @@ def discovery_of(rooms: Rooms, incarnation: int, version: str) -> Discovery:
             store=rooms.store,
             listening=lambda: rooms.listening,
             agents=lambda: rooms.agents.names(),
-            reroute=lambda: rooms.outbox.reroute(),
+            reroute=lambda: rooms.outbox.reroute_soon(),
             poke=lambda peer: rooms.dialler.poke(peer),
             wake=lambda: rooms.woke(),
             behind=lambda seen: rooms.membership.behind(seen),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from relay.broker.outbox import Outbox
 from relay.broker.routing import Router
@@ -14,6 +14,7 @@ from relay.store.engine import Store
 from relay.store.outbox import OutboxLine
 
 EVERY_S = 15.0
+LONGEST_PAUSE_S = 600.0
 MOST = 2_000
 
 
@@ -42,32 +43,45 @@ class Handing:
         self._is_linked = is_linked
         self._clock = clock
         self._away_since: dict[BrokerId, float] = {}
+        self._asked: dict[BrokerId, tuple[float, float]] = {}
 
     async def look(self) -> None:
         """Hand over once more what is due; ask again whom a holder refused."""
-        now = self._clock()
-        handed = await self._store.all(outbox.HANDED, before=now, limit=MOST)
-        self._note_away({line.holder for line in handed if line.holder is not None})
-        due = [line for line in handed if self._is_due(line, now)]
-        for recipient in {line.recipient for line in due}:
-            await self._again(recipient, [line for line in due if line.recipient == recipient])
-        for recipient, (holder, _) in list(self._rows.refusals.items()):
-            self._router.avoid(recipient, holder)
-            self._rows.send_anew(recipient)
+        await self._due()
+        await self._silent()
+        self._refused()
 
-    def _note_away(self, holders: Iterable[BrokerId]) -> None:
-        away = {each for each in holders if not self._is_linked(each)}
+    async def _due(self) -> None:
+        second, again = hand_over_again(1), hand_over_again(2)
+        lines = await self._store.all(
+            outbox.HAND_OVER_AGAIN, now=self._clock(), second=second, again=again, limit=MOST
+        )
+        await self._hand_over([line for line in lines if not self._is_linked(line.recipient)])
+
+    async def _silent(self) -> None:
+        away = {each for each in await self._store.all(outbox.HOLDERS) if not self._is_linked(each)}
         self._away_since = {each: self._away_since.get(each, time.monotonic()) for each in away}
+        for holder, since in self._away_since.items():
+            if (time.monotonic() - since) * 1000 >= SILENT_AFTER:
+                lines = await self._store.all(outbox.HANDED_ONCE, holder=holder, limit=MOST)
+                # a second one at once, a third not: each of them may have died on its way
+                others = [line for line in lines if self._router.way(line.recipient) not in (None, holder)]
+                await self._hand_over([line for line in others if not self._is_linked(line.recipient)])
 
-    def _is_due(self, line: OutboxLine, now: int) -> bool:
-        if line.holder is None or line.held_at is None or self._is_linked(line.recipient):
-            return False
-        if now - line.held_at >= hand_over_again(line.handed):
-            return True
-        since = self._away_since.get(line.holder)
-        silent = since is not None and (time.monotonic() - since) * 1000 >= SILENT_AFTER
-        # a second one at once, a third not: each of them may have died on its way
-        return silent and line.handed <= 1 and self._router.way(line.recipient) not in (None, line.holder)
+    async def _hand_over(self, lines: list[OutboxLine]) -> None:
+        for recipient in {line.recipient for line in lines}:
+            await self._again(recipient, [line for line in lines if line.recipient == recipient])
+
+    def _refused(self) -> None:
+        now = time.monotonic()
+        refusals = dict(self._rows.refusals)
+        self._asked = {each: asked for each, asked in self._asked.items() if each in refusals}
+        for recipient, (holder, _) in refusals.items():
+            due, pause = self._asked.get(recipient, (0.0, EVERY_S))
+            if now >= due:
+                self._asked[recipient] = (now + pause, min(pause * 2, LONGEST_PAUSE_S))
+                self._router.avoid(recipient, holder)
+                self._rows.send_anew(recipient)
 
     async def _again(self, recipient: BrokerId, lines: list[OutboxLine]) -> None:
         if lines[0].holder is not None:

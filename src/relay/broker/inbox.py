@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from relay.broker.members import Members
 from relay.broker.poison import Poison, trouble_of_ours
@@ -26,6 +25,7 @@ from relay.trust.sealing import open_body, verify
 
 # the longest time to live is 30 days; two more for clocks: what lives longer would keep its dedupe rows for as long
 MAX_LIFE_MS = 32 * 86_400_000
+LIVE_SKEW_MS = 10 * 60_000
 _log = logging.getLogger(__name__)
 
 
@@ -54,8 +54,8 @@ Act = Callable[[Entry, Opened], None]
 """What a durable kind does, inside the transaction that takes it in."""
 Hear = Callable[[Opened], None]
 """What a kind that is not durable does, on the loop."""
-Answer = Callable[[BrokerId, Kind, dict[str, Any]], object]
-"""Sends a kind that is not durable."""
+Answer = Callable[..., object]
+"""Sends a kind that is not durable: `Mesh.say`."""
 Ration = Callable[[Opened], RelayError | None]
 """Why an envelope is over its origin's ration, or None."""
 
@@ -121,12 +121,17 @@ class Inbox:
         durable = [each for each in opened if KINDS[each.kind].durable and self._is_within_ration(each, done)]
         for each in opened:
             if not KINDS[each.kind].durable:
-                self._hear(each, giver)
+                if not self._is_over(each):
+                    self._hear(each, giver)
                 if KINDS[each.kind].holdable:
                     done.append(each.header)
         if durable:
-            await self._take_if_open(durable, done)
+            await self._take_if_open(durable, done, giver)
         return [header.id for header in done if header.origin != giver]
+
+    def _is_over(self, each: Opened) -> bool:
+        # what is not durable is not remembered: an old one that comes again must not count
+        return each.header.expires + LIVE_SKEW_MS <= self._journal.clock() and self._may_expire()
 
     def _hear(self, each: Opened, giver: BrokerId) -> None:
         try:
@@ -137,17 +142,17 @@ class Inbox:
             # whoever handed it over could not read it
             _log.warning("%s from %s was refused: %s", each.kind, ids.short(each.header.origin), fault.why)
 
-    async def _take_if_open(self, durable: list[Opened], done: list[Header]) -> None:
+    async def _take_if_open(self, durable: list[Opened], done: list[Header], giver: BrokerId) -> None:
         if not self.is_open:
             self._put_off(durable, Code.INTAKE_STOPPED)
             return
         try:
-            await self._take_durable(durable, done)
+            await self._take_durable(durable, done, giver)
         except LocalFault as fault:
             self._put_off(durable, fault.code)
             raise
 
-    async def _take_durable(self, durable: list[Opened], done: list[Header]) -> None:
+    async def _take_durable(self, durable: list[Opened], done: list[Header], giver: BrokerId) -> None:
         verdicts = await self._journal.commit(lambda entry: self._act_all(entry, durable))
         receipts: dict[BrokerId, list[bytes]] = {}
         for each, verdict in zip(durable, verdicts, strict=True):
@@ -158,7 +163,7 @@ class Inbox:
             if verdict.receipt or verdict.nack is not None:
                 done.append(each.header)
         for origin, taken in receipts.items():
-            self._answer(origin, Kind.RECEIPT, {"ids": taken})
+            self._answer(origin, Kind.RECEIPT, {"ids": taken}, giver)
 
     def _put_off(self, durable: list[Opened], code: Code) -> None:
         """Tell the origins that nothing is taken in now: it is not refused, and comes again."""

@@ -22,6 +22,7 @@ from relay.core.frames import Batch, Bye, Frame, HelloFrame, Hold, pack_frame, u
 from relay.core.hello import Judgement
 from relay.core.ids import BrokerId
 from relay.core.link import (
+    RECEIVE_WINDOW,
     Answered,
     Claim,
     Close,
@@ -248,6 +249,11 @@ class Link:
         """
         if self.is_up and self._live.add(raw, wrap):
             self._more.set()
+
+    def pass_on(self, raw: bytes) -> None:
+        """Send somebody else's envelope, or drop it: half of what the peer takes is kept for what is its own."""
+        if self._live.bytes + len(raw) <= self.machine.credit - RECEIVE_WINDOW // 2:
+            self.send_live(raw)
 
     async def room(self) -> bool:
         """Wait until there is room for another live envelope; False where the link has ended."""

@@ -18,16 +18,16 @@ class LiveQueue:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Wrap, bytes]] = deque()
-        self._bytes = 0
+        self.bytes = 0
         self._room = asyncio.Event()
         self._room.set()
 
     def add(self, raw: bytes, wrap: Wrap) -> bool:
         """Add one; False, and it is dropped, where too many wait."""
-        if len(self._waiting) >= MAX_LIVE or self._bytes + len(raw) > MAX_LIVE_BYTES:
+        if len(self._waiting) >= MAX_LIVE or self.bytes + len(raw) > MAX_LIVE_BYTES:
             return False
         self._waiting.append((wrap, raw))
-        self._bytes += len(raw)
+        self.bytes += len(raw)
         if len(self._waiting) >= ROOM_LIVE:
             self._room.clear()
         return True
@@ -42,7 +42,7 @@ class LiveQueue:
             if batch and size > MAX_BATCH_BYTES:
                 break
             batch.append(self._waiting.popleft()[1])
-            self._bytes -= len(batch[-1])
+            self.bytes -= len(batch[-1])
         if len(self._waiting) < ROOM_LIVE // 2:
             self._room.set()
         return wrap, batch

@@ -227,6 +227,8 @@ class Membership:
     async def _spread(self, gone: set[BrokerId]) -> None:
         for peer in gone:
             await self._journal.commit(lambda entry, peer=peer: _drop(entry, peer))  # type: ignore[misc]
+        if gone:
+            self._mesh.put_out()
         for link in self._mesh.up:
             await self._keeper.tell(lambda kind, content, to=link.peer: self._mesh.say(to, kind, content))  # type: ignore[misc]
         await self._keeper.write_out()

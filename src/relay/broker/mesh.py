@@ -17,7 +17,6 @@ from relay.broker.postbox import HELD_TTL, LIVE_TTL, SealingPostbox
 from relay.broker.routing import Router
 from relay.core import ids
 from relay.core.delivery import Window
-from relay.core.envelope import unpack_envelope
 from relay.core.errors import PeerFault
 from relay.core.frames import Batch, Hold, Pass
 from relay.core.ids import BrokerId
@@ -104,15 +103,15 @@ class Mesh:
         """The holder that would not keep what is for that broker, and why; None where none refused."""
         return self._outbox.refusals.get(recipient)
 
-    def keeper(self, recipient: BrokerId) -> BrokerId | None:
-        """The holder that keeps something for that broker, which is not linked; None where none does."""
-        return self._outbox.keepers.get(recipient)
-
     def reached_by(self, peer: BrokerId) -> BrokerId | None:
         """The linked broker that says it is linked with that one, which this one is not; None where there is none."""
         if self.is_linked(peer):
             return None
         return next((each for each in self._reached_by(peer) if self.is_linked(each)), None)
+
+    def put_out(self) -> None:
+        """Somebody was put out of the workspace: nothing from or for them is handed on any longer."""
+        self._custody.begin_anew()
 
     def has_way(self, peer: BrokerId) -> bool:
         """Whether something for that peer can leave now, over its own link or a holder's. Safe from any thread."""
@@ -123,12 +122,19 @@ class Mesh:
         way = self.router.way(peer)
         return None if way is None else self.link(way)
 
-    def say(self, recipient: BrokerId, kind: Kind, content: dict[str, Any]) -> bool:
+    def say(
+        self, recipient: BrokerId, kind: Kind, content: dict[str, Any], giver: BrokerId | None = None
+    ) -> bool:
         """Send what is not durable; False, and it is dropped, where there is no way.
 
         Over a holder's link it is handed on at once, or kept for the recipient where its kind may be.
+
+        Args:
+            recipient: whom it is for.
+            kind, content: what is said.
+            giver: a linked broker that has handed over what this answers, where no way is known.
         """
-        link = self.way_link(recipient)
+        link = self.way_link(recipient) or (None if giver is None else self.link(giver))
         if link is None:
             return False
         direct, holdable = link.peer == recipient, KINDS[kind].holdable
@@ -244,12 +250,12 @@ class Mesh:
             PeerFault: one of them is malformed, or not the peer's own.
         """
         for raw in envelopes:
-            header = unpack_envelope(raw).header
-            if header.origin != peer:
-                raise PeerFault("an envelope was not handed on", why="it is not the sender's own")
+            header = self._custody.verified(peer, raw).header
+            if header.kind not in Kind._value2member_map_ or KINDS[Kind(header.kind)].holdable:
+                raise PeerFault("an envelope was not handed on", why="its kind is kept, or not known")
             link = self.link(header.recipient)
-            if link is not None:
-                link.send_live(raw)
+            if link is not None and header.expires > self._clock():
+                link.pass_on(raw)
 
     def answered(self, peer: BrokerId, answers: Sequence[tuple[bytes, str]]) -> None:
         """That peer says what became of what it was to keep."""

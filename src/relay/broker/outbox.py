@@ -7,6 +7,7 @@ receipted, to a holder what none keeps.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from relay.store.journal import Entry
 from relay.store.outbox import OutboxLine, OutboxState
 from relay.store.query import Tx
 
+REROUTE_S = 0.1
 PAGE_ROWS = MAX_QUEUED // 2
 PAGE_BYTES = MAX_QUEUED_BYTES // 2
 
@@ -31,19 +33,18 @@ class Outbox:
     Args:
         store: where the rows are.
         wake: called when the link to a broker has something to send.
-        choose: the linked broker that rows for a recipient go to now, or None.
+        choose: the linked broker that rows for a recipient are to go to, or None; given the present one.
         clock: milliseconds since 1970.
 
     Attributes:
         refusals: by recipient, the holder that would not keep what is for it, and why.
-        keepers: by recipient, the holder that last took something for it, until there is a direct link.
     """
 
     def __init__(
         self,
         store: Store,
         wake: Callable[[BrokerId], None],
-        choose: Callable[[BrokerId], BrokerId | None],
+        choose: Callable[[BrokerId, BrokerId | None], BrokerId | None],
         clock: Callable[[], int],
     ) -> None:
         self._store = store
@@ -52,15 +53,14 @@ class Outbox:
         self._clock = clock
         self._ways: Ways[BrokerId] = Ways()
         self.refusals: dict[BrokerId, tuple[BrokerId, str]] = {}
-        self.keepers: dict[BrokerId, BrokerId] = {}
+        self._is_rerouting = False
 
     async def open(self) -> None:
         """Recall for whom there is something, and what of it holders keep."""
         for recipient, _ in await self._store.all(outbox.WAITING):
             self.window(recipient)
-        for recipient, envelope, holder in await self._store.all(outbox.HELD_ELSEWHERE):
+        for recipient, envelope in await self._store.all(outbox.HELD_ELSEWHERE):
             self._ways.remember_held(recipient, envelope)
-            self.keepers[recipient] = holder
 
     def window(self, peer: BrokerId) -> Window:
         """What is on its way to that peer."""
@@ -89,21 +89,31 @@ class Outbox:
         self.window(peer)
         self.reroute()
 
+    def reroute_soon(self) -> None:
+        """What is known of others changed, and may go on to change."""
+        if not self._is_rerouting:
+            self._is_rerouting = True
+            asyncio.get_running_loop().call_later(REROUTE_S, self._rerouted)
+
+    def _rerouted(self) -> None:
+        self._is_rerouting = False
+        self.reroute()
+
     def reroute(self) -> None:
-        """A link came or went, or what is known of others changed."""
+        """A link came or went."""
         for recipient in self._ways.recipients:
             self._route(recipient)
 
     def _route(self, recipient: BrokerId) -> None:
-        way = self._choose(recipient)
+        way = self._choose(recipient, self._ways.way(recipient))
         if self._ways.turn(recipient, way):
             self.wake(recipient)
         if way == recipient:
             self.refusals.pop(recipient, None)
-            self.keepers.pop(recipient, None)
 
     def send_anew(self, recipient: BrokerId) -> None:
-        """Something that was not to be sent is to be sent after all."""
+        """Something that was not to be sent is to be sent after all; who refuses it may do so again."""
+        self.refusals.pop(recipient, None)
         self.window(recipient).begin_anew()
         self._route(recipient)
         self.wake(recipient)
@@ -112,8 +122,6 @@ class Outbox:
         """A holder says what became of rows it was handed."""
         for found in self._ways.answered(holder, answers):
             if found.kept:
-                self.refusals.pop(found.recipient, None)
-                self.keepers[found.recipient] = holder
                 self._note_held(holder, found.kept)
             if found.why_not:
                 self.refusals[found.recipient] = (holder, found.why_not)

@@ -220,6 +220,7 @@ class Rooms:
             self.grants,
             self.agents,
             self.config.env,
+            self.letters.attendance,
         )
         return Broker(
             facts=Facts(self._version, wall_ms(), lambda: told(self._listening), ".".join(map(str, SQLITE_VERSION))),

@@ -9,6 +9,8 @@ from relay.core.hello import Role
 from relay.core.ids import BrokerId
 from relay.core.routing import Neighbour, choose
 
+MOST_TRIED = 16
+
 
 class Router:
     """Chooses the way to each broker.
@@ -23,22 +25,27 @@ class Router:
     ) -> None:
         self._links = links
         self._reached_by = reached_by
-        self._avoid: dict[BrokerId, BrokerId] = {}
+        self._tried: dict[BrokerId, list[BrokerId]] = {}
 
-    def way(self, recipient: BrokerId) -> BrokerId | None:
-        """The linked broker that what is for `recipient` goes to: itself, or a holder; None where there is none."""
+    def way(self, recipient: BrokerId, present: BrokerId | None = None) -> BrokerId | None:
+        """The linked broker that what is for `recipient` goes to: itself, or a holder; None where there is none.
+
+        Args:
+            present: the one it goes to now.
+        """
         links = self._links()
         direct = links.get(recipient)
         if direct is not None and direct.is_up:
-            self._avoid.pop(recipient, None)
+            self._tried.pop(recipient, None)
             return recipient
         reaching = self._reached_by(recipient)
         neighbours = [_neighbour(link, reaching) for link in list(links.values()) if link.is_up]
-        return choose(neighbours, self._avoid.get(recipient))
+        return choose(neighbours, self._tried.get(recipient, ()), present)
 
     def avoid(self, recipient: BrokerId, holder: BrokerId) -> None:
         """Take another way to a broker than by this holder, where there is one, until a direct link was up."""
-        self._avoid[recipient] = holder
+        tried = [each for each in self._tried.get(recipient, ()) if each != holder]
+        self._tried[recipient] = [*tried, holder][-MOST_TRIED:]
 
 
 def _neighbour(link: Link, reaching: Collection[BrokerId]) -> Neighbour:

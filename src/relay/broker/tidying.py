@@ -73,7 +73,7 @@ class Tidying:
         events.purge(entry.tx, KEEP_EVENTS)
 
     def _expired(self, entry: Entry) -> None:
-        held.expire(entry.tx, entry.now - SKEW_MS)
+        held.expire(entry.tx, entry.now - KEEP_OPERATIONS_MS)
         invites.purge(entry.tx, entry.now - SKEW_MS)
         words.purge_tombstones(entry.tx, entry.now - SKEW_MS)
         refusals.purge(entry.tx, entry.now - self._retention_ms)

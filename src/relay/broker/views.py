@@ -59,11 +59,15 @@ class Views:
 
     # spawns
 
-    def spawn(self, row: SpawnRow) -> dict[str, Any]:
-        """One spawn."""
+    def spawn(self, row: SpawnRow, keeper: BrokerId | None = None) -> dict[str, Any]:
+        """One spawn.
+
+        Args:
+            row: as it stands.
+            keeper: the holder that keeps its request for its target, where that is known.
+        """
         name = self._members.name(row.target)
         absence = "" if self._is_in_reach(row.target) else self._attendance.absence(row.target, name)
-        keeper = self._mesh.keeper(row.target)
         return {
             "id": row.id,
             "name": row.name,
@@ -94,6 +98,9 @@ class Views:
             "result": row.result,
             "error": row.error,
         }
+
+    def _is_online(self, broker: BrokerId) -> bool | None:
+        return None if self._attendance.of(broker) is None else False
 
     def _is_in_reach(self, broker: BrokerId) -> bool:
         direct = broker == self._members.own or self._mesh.is_linked(broker)
@@ -140,7 +147,7 @@ class Views:
         said = self._said(broker)
         return self._members.label(broker) | {
             "self": False,
-            "online": link is not None or via is not None,
+            "online": True if link or via else self._is_online(broker),
             "presence": self._attendance.of(broker),
             "last_seen": rfc3339(self._attendance.last(broker)),
             "link": "direct" if link else "relayed" if via else None,

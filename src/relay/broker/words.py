@@ -39,6 +39,8 @@ def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "") 
     if row.stop_requested and row.state not in TERMINAL:
         return f"Stop queued: {absence}." if absence else f"Being stopped on {target}."
     if row.state is State.QUEUED:
+        if not absence and keeper:
+            return f"Queued: {keeper} keeps it for {target}, and hands it over."
         if not absence:
             return f"Sent to {target}; {row.reason.rstrip('.') or 'no word yet'}."
         kept = f"{keeper} keeps it, and " if keeper else ""

@@ -52,6 +52,7 @@ class Window:
     last: int = 0
     missed: int = 0
     turn: int = 0
+    _rests: bool = False
     _queue: deque[Outgoing] = field(default_factory=deque)
     _queued_bytes: int = 0
     _flight: dict[bytes, tuple[Outgoing, int]] = field(default_factory=dict)
@@ -87,7 +88,7 @@ class Window:
     @property
     def wants_more(self) -> bool:
         """Whether the store holds rows that the window should read now."""
-        return not self.complete and len(self._queue) < MAX_QUEUED // 4
+        return not self.complete and not self._rests and len(self._queue) < MAX_QUEUED // 4
 
     @property
     def idle(self) -> bool:
@@ -98,7 +99,7 @@ class Window:
         """The next batch to send: at most 32 envelopes, 300 KiB and `credit` bytes; empty when there is none."""
         batch: list[Outgoing] = []
         size = 0
-        while self._queue and len(batch) < MAX_BATCH and len(self._flight) < MAX_IN_FLIGHT:
+        while self._queue and not self._rests and len(batch) < MAX_BATCH and len(self._flight) < MAX_IN_FLIGHT:
             size += len(self._queue[0].raw)
             if (batch and size > MAX_BATCH_BYTES) or size > credit:
                 break
@@ -131,6 +132,10 @@ class Window:
         """A holder will not keep these: the ids among them that were in flight. Not sent again until `begin_anew`."""
         return [each for each in ids if self._flight.pop(each, None) is not None]
 
+    def rest(self) -> None:
+        """Send nothing more until `begin_anew`."""
+        self._rests = True
+
     def remember_held(self, ids: Iterable[bytes]) -> None:
         """A holder keeps these since an earlier run of this broker."""
         self._held.update(ids)
@@ -143,7 +148,7 @@ class Window:
         self._queue.clear()
         self._flight.clear()
         self._queued_bytes = self.last = 0
-        self.complete = False
+        self.complete = self._rests = False
         self.turn += 1
 
     def drop(self, gone: Iterable[bytes]) -> None:

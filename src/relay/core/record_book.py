@@ -81,6 +81,7 @@ class Book:
         self._held: dict[BrokerId, Held] = {}
         self._by_prefix: dict[bytes, BrokerId] = {}
         self._sums = [0] * BUCKETS
+        self._namers: dict[BrokerId, set[BrokerId]] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -99,6 +100,8 @@ class Book:
         self.drop(owner)
         self._held[owner] = held
         self._by_prefix[_prefix(owner)] = owner
+        for named in held.record.linked:
+            self._namers.setdefault(named, set()).add(owner)
         self._add(_entry(held), 1)
 
     def drop(self, broker: BrokerId) -> bool:
@@ -107,6 +110,10 @@ class Book:
         if gone is None:
             return False
         del self._by_prefix[_prefix(broker)]
+        for named in gone.record.linked:
+            self._namers[named].discard(broker)
+            if not self._namers[named]:
+                del self._namers[named]
         self._add(_entry(gone), -1)
         return True
 
@@ -161,10 +168,19 @@ class Book:
         return [broker for broker, held in self._held.items() if held.record.always_on]
 
     def linked_to(self, broker: BrokerId) -> list[BrokerId]:
-        """Members that say they are linked to this one, then those it says it is linked to itself."""
-        say = [each for each, held in self._held.items() if broker in held.record.linked and each != broker]
+        """Members that say they are linked to this one, then those it named itself and that do not name all of theirs.
+
+        Its own word may be old, because it is the one that may have gone.
+        """
+        # copied at once: the store's thread asks too
+        say = [each for each in list(self._namers.get(broker, ())) if each != broker]
         own = self._held.get(broker)
-        return list(dict.fromkeys([*say, *(own.record.linked if own else ())]))
+        told = (each for each in (own.record.linked if own else ()) if not self._names_all(each))
+        return list(dict.fromkeys([*say, *told]))
+
+    def _names_all(self, broker: BrokerId) -> bool:
+        held = self._held.get(broker)
+        return held is not None and held.record.tells_all_links
 
     def are_linked(self, one: BrokerId, other: BrokerId) -> bool | None:
         """Whether these two are linked, by what they say; None where neither says all of its links."""

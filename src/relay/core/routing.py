@@ -6,7 +6,7 @@ what is known at the moment; that it was the wrong one costs time, never the env
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from relay.core.ids import BrokerId
@@ -34,18 +34,25 @@ class Neighbour:
     rtt: int | None = None
 
 
-def choose(neighbours: Iterable[Neighbour], avoid: BrokerId | None = None) -> BrokerId | None:
+def choose(
+    neighbours: Iterable[Neighbour], tried: Sequence[BrokerId] = (), present: BrokerId | None = None
+) -> BrokerId | None:
     """The neighbour that is to carry what has no direct way; None where there is none.
 
     Args:
         neighbours: all that are linked; the recipient is not among them.
-        avoid: one that was tried in vain; it is taken only where there is no other.
+        tried: those tried in vain, the last one last: who was not tried comes first, then who was longest ago.
+        present: the one that carries now; it is kept where no other is better.
     """
     willing = [each for each in neighbours if each.holds or each.reaches]
     if not willing:
         return None
-    best = min(willing, key=lambda each: (each.id == avoid, not each.reaches, not each.holds, each.rtt or 0, each.id))
-    return best.id
+
+    def rank(each: Neighbour) -> tuple[int, bool, bool, bool, int, BrokerId]:
+        vain = tried.index(each.id) + 1 if each.id in tried else 0
+        return vain, not each.reaches, not each.holds, each.id != present, each.rtt or 0, each.id
+
+    return min(willing, key=rank).id
 
 
 def hand_over_again(handed: int) -> int:

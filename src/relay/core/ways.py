@@ -99,6 +99,9 @@ class Ways(Generic[Peer]):
             window = self.window(recipient)
             kept = window.held(each for each, why in whys.items() if not why)
             refused = window.set_aside(each for each, why in whys.items() if why)
+            if refused:
+                # what it is asked next it would refuse as well
+                window.rest()
             if kept or refused:
                 found.append(Answered(recipient, kept, whys[refused[0]] if refused else ""))
         return found

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from relay.core.errors import Code, LocalFault
 from relay.core.ids import BrokerId
-from relay.store.query import Query, Tx, columns, insertion, mapper
+from relay.store.query import Query, Tx, columns, first_column, insertion, mapper
 
 
 class OutboxState(StrEnum):
@@ -114,13 +114,21 @@ def _page(condition: str) -> Query[Parcel]:
 
 PAGE = _page("")
 PAGE_UNHELD = _page(" AND holder IS NULL")
-HELD_ELSEWHERE: Query[tuple[BrokerId, bytes, BrokerId]] = Query(
-    "SELECT recipient, id, holder FROM outbox WHERE holder IS NOT NULL AND state = 'pending'",
-    lambda row: (row[0], row[1], row[2]),
+HELD_ELSEWHERE: Query[tuple[BrokerId, bytes]] = Query(
+    "SELECT recipient, id FROM outbox WHERE holder IS NOT NULL AND state = 'pending'", lambda row: (row[0], row[1])
 )
-HANDED: Query[OutboxLine] = Query(
-    f"{_SELECT} WHERE holder IS NOT NULL AND held_at <= :before AND state = 'pending' ORDER BY held_at LIMIT :limit",
+KEEPER: Query[BrokerId] = Query(
+    "SELECT holder FROM outbox WHERE spawn = :spawn AND kind = 'spawn' AND holder IS NOT NULL", first_column
+)
+HOLDERS: Query[BrokerId] = Query("SELECT DISTINCT holder FROM outbox WHERE holder IS NOT NULL", first_column)
+# a moment to come is a clock's that was set back
+HAND_OVER_AGAIN: Query[OutboxLine] = Query(
+    f"{_SELECT} WHERE holder IS NOT NULL AND state = 'pending' AND (held_at > :now"
+    " OR held_at <= :now - CASE WHEN handed <= 1 THEN :second ELSE :again END) ORDER BY held_at LIMIT :limit",
     _line,
+)
+HANDED_ONCE: Query[OutboxLine] = Query(
+    f"{_SELECT} WHERE holder = :holder AND state = 'pending' AND handed <= 1 ORDER BY held_at LIMIT :limit", _line
 )
 ALL: Query[OutboxLine] = Query(f"{_SELECT} ORDER BY n LIMIT :limit", _line)
 BY_ID: Query[OutboxLine] = Query(f"{_SELECT} WHERE id = :id", _line)
@@ -194,7 +202,7 @@ def reseal(tx: Tx, old: bytes, new: bytes, envelope: bytes, expires: int) -> int
     Returns:
         None where it is gone.
     """
-    sql = "UPDATE outbox SET id = ?, envelope = ?, bytes = ?, expires = ?, holder = NULL WHERE id = ?"
+    sql = "UPDATE outbox SET id = ?, envelope = ?, bytes = ?, expires = ? WHERE id = ?"
     if tx.execute(sql, (new, envelope, len(envelope), expires, old)).rowcount == 0:
         return None
     return _to_the_end(tx, new)
@@ -204,7 +212,8 @@ def _to_the_end(tx: Tx, envelope: bytes) -> int:
     # a new number: links have paged past the old one
     tx.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'outbox'")
     number: int = tx.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()[0]
-    tx.execute("UPDATE outbox SET state = 'pending', reason = '', n = ? WHERE id = ?", (number, envelope))
+    sql = "UPDATE outbox SET state = 'pending', reason = '', n = ?, holder = NULL, handed = 0 WHERE id = ?"
+    tx.execute(sql, (number, envelope))
     return number
 
 

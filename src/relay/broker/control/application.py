@@ -21,8 +21,10 @@ from relay.broker.hub import DECISIVE
 from relay.broker.requests import check_operation
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused, RelayError, Unreachable
+from relay.core.states import State
 from relay.spawn.transcript import Chunk
 from relay.store.events import Event
+from relay.store.outbox import KEEPER
 from relay.store.spawn_rows import BY_ID, SpawnRow
 
 if TYPE_CHECKING:
@@ -157,10 +159,14 @@ class Control:
                 row = await watch.next(seconds) or await self._now(row)
         if seconds and row.id != order.request.id:
             row = await self._decided(row, seconds)
-        return _json(self._broker.views.spawn(row), 201)
+        return _json(await self._shown(row), 201)
+
+    async def _shown(self, row: SpawnRow) -> dict[str, Any]:
+        keeper = await self._broker.store.one(KEEPER, spawn=row.id) if row.state is State.QUEUED else None
+        return self._broker.views.spawn(row, keeper)
 
     async def show(self, request: Request) -> Response:
-        return _json(self._broker.views.spawn(await self._found(request)))
+        return _json(await self._shown(await self._found(request)))
 
     async def _found(self, request: Request) -> SpawnRow:
         return await self._broker.requests.find(request.path_params["ref"])
@@ -169,7 +175,7 @@ class Control:
         row = await self._found(request)
         seconds = _number(request, "seconds", 30.0, MAX_WAIT_S) or 0.0
         row = await self._decided(row, seconds)
-        return _json(self._broker.views.spawn(row))
+        return _json(await self._shown(row))
 
     async def _decided(self, row: SpawnRow, seconds: float) -> SpawnRow:
         with self._broker.hub.watching(row.id) as watch:
@@ -183,7 +189,7 @@ class Control:
         body = await _body(request)
         by = str(body.get("requested_by") or "a request")[:128]
         row = await self._broker.requests.stop(request.path_params["ref"], check_operation(body), by)
-        return _json(self._broker.views.spawn(row))
+        return _json(await self._shown(row))
 
     async def log(self, request: Request) -> Response:
         row = await self._found(request)

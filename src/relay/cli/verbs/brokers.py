@@ -21,20 +21,21 @@ def run(invocation: Invocation) -> int:
     if invocation.json:
         speech.document(found)
         return 0
-    table.show(HEADINGS, [_row(each) for each in found], "the workspace has no members")
+    names = {each["id"]: each["name"] for each in found}
+    table.show(HEADINGS, [_row(each, names) for each in found], "the workspace has no members")
     if len(found) == 1:
         speech.note(f"bring in another machine: {invocation.home.command('invite --link')}")
     return 0
 
 
-def _row(broker: Broker) -> list[str]:
+def _row(broker: Broker, names: dict[str, str]) -> list[str]:
     if broker["self"]:
         return [broker["name"], broker["id"][:8], "this machine", "", "", "everything", ""]
     ours, theirs = broker["grants"]["from_us"], broker["grants"]["to_us"]
     here = ", ".join(ours) or "nothing"
     there = "unknown" if theirs is None else ", ".join(theirs) or "nothing"
     waiting = str(broker["outbox"] or "")
-    return [broker["name"], broker["id"][:8], _presence(broker), _link(broker), waiting, here, there]
+    return [broker["name"], broker["id"][:8], _presence(broker), _link(broker, names), waiting, here, there]
 
 
 PRESENCE = {
@@ -46,7 +47,7 @@ PRESENCE = {
 
 
 def _presence(broker: Broker) -> str:
-    words = [PRESENCE.get(broker.get("presence") or "", "unknown")]
+    words = [PRESENCE.get(broker.get("presence") or "", "online" if broker["online"] else "unknown")]
     if not broker["online"] and broker["last_seen"]:
         words.append(f"seen {ages.since(broker['last_seen'])} ago")
     skew = broker.get("clock_skew_ms") or 0
@@ -57,6 +58,7 @@ def _presence(broker: Broker) -> str:
     return ", ".join(words)
 
 
-def _link(broker: Broker) -> str:
+def _link(broker: Broker, names: dict[str, str]) -> str:
     rtt = f" {broker['rtt_ms']:.1f} ms" if broker["rtt_ms"] is not None else ""
-    return (broker["link"] or "") + rtt
+    via = f" via {names.get(broker['via'], broker['via'][:8])}" if broker["via"] else ""
+    return (broker["link"] or "") + via + rtt

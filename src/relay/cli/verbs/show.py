@@ -41,6 +41,7 @@ def _how_it_stands(spawn: Spawn) -> list[tuple[str, str]]:
     needs, truth = spawn["needs"], spawn["truth"]
     return [
         ("state", f"{word(spawn['state'])} ({spawn['state']}) for {ages.since(spawn['since'])}"),
+        ("so", "" if spawn["ended"] else spawn["ack"]),
         ("why", spawn["reason"]),
         ("attempt", str(spawn["attempt"]) if spawn["attempt"] > 1 else ""),
         ("took", ages.between(spawn["started"], spawn["ended"])),

@@ -43,7 +43,7 @@ class SimOutbox:
     def __init__(self, broker: SimBroker) -> None:
         self._broker = broker
         self._ways: Ways[int] = Ways()
-        self._avoid: dict[int, int] = {}
+        self._tried: dict[int, list[BrokerId]] = {}
         self._away_since: dict[int, int] = {}
 
     def open(self) -> None:
@@ -62,12 +62,12 @@ class SimOutbox:
         """Whom something for that broker goes to."""
         broker = self._broker
         if broker.is_linked(recipient):
-            self._avoid.pop(recipient, None)
+            self._tried.pop(recipient, None)
             return recipient
         linked = [peer for peer in sorted(broker.links) if broker.is_linked(peer)]
         neighbours = [Neighbour(_named(peer), broker.world.brokers[peer].always_on, False) for peer in linked]
-        avoided = self._avoid.get(recipient)
-        chosen = choose(neighbours, None if avoided is None else _named(avoided))
+        present = self._ways.way(recipient)
+        chosen = choose(neighbours, self._tried.get(recipient, ()), None if present is None else _named(present))
         return None if chosen is None else int(chosen)
 
     def posted(self, recipient: int, outgoing: Outgoing) -> None:
@@ -152,7 +152,8 @@ class SimOutbox:
 
     def _again(self, recipient: int, rows: list[Row]) -> None:
         if rows[0].holder is not None:
-            self._avoid[recipient] = rows[0].holder
+            holder = _named(rows[0].holder)
+            self._tried[recipient] = [*(each for each in self._tried.get(recipient, ()) if each != holder), holder]
         ids = [mail_id(row.mail) for row in rows]
 
         def release(tables: Tables) -> None:
