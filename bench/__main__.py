@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench import command, envelopes, floor, idle, spawns, sshd
+from bench import command, envelopes, floor, idle, links, relayed, spawns, sshd
 from bench.table import Line, Table
 from bench.timing import Job, Spread, in_turns, medians_in_turns
 from relay.testing.mesh import Mesh
@@ -83,12 +83,35 @@ def _spawns(table: Table, folder: Path, laptop: Node, vps: Node) -> None:
 def _envelopes(table: Table, folder: Path) -> None:
     _say("durable envelopes")
     with envelopes.flooded() as flood:
-        one, both, bare = medians_in_turns(
-            flood.one_way, flood.both_ways, lambda: floor.envelopes_per_second(folder, envelopes.BODY_BYTES, 4)
+        one, both, drained, bare = medians_in_turns(
+            flood.one_way,
+            flood.both_ways,
+            flood.drained,
+            lambda: floor.envelopes_per_second(folder, envelopes.BODY_BYTES, 4),
         )
     for ways, ours in (("one way", one), ("both ways", both)):
         beside = f"verify + open + insert alone: {bare:.0f}"
         table.add(Line(f"durable envelopes/s, {ways}", f"{ours:.0f}", beside, ours / bare, 0.5, at_least=True))
+    what, live = f"drain of {envelopes.QUEUED} queued, envelopes/s", f"one way, live: {one:.0f}"
+    table.add(Line(what, f"{drained:.0f}", live, drained / one, 0.5, at_least=True))
+
+
+def _relayed(table: Table, laptop: Node, vps: Node) -> None:
+    _say("relayed spawns beside direct ones")
+    with relayed.through_the_middle() as (origin, mini), origin.control() as far, laptop.control() as near:
+        through, direct = in_turns(spawns.round_trip(far, mini), spawns.round_trip(near, vps))
+    table.add(_beside(through, direct, "relayed spawn, API", "direct", 2.5))
+
+
+def _idle_links(table: Table) -> None:
+    _say(f"{links.COUNT} idle links")
+    try:
+        found = links.measure()
+    except links.TooFewFiles as error:
+        table.skip(str(error))
+        return
+    table.add(Line("one idle link", f"{found.each:.0f} KiB PSS", "", found.each, 110, unit="KiB"))
+    table.add(Line(f"{links.COUNT} idle links", f"{found.cpu:.2f} %", "of one core", found.cpu, 1.0, unit="%"))
 
 
 def _commands(table: Table, node: Node) -> None:
@@ -119,7 +142,9 @@ def main() -> None:
             _idle(table, vps)
             _commands(table, laptop)
             _spawns(table, folder, laptop, vps)
+            _relayed(table, laptop, vps)
         _envelopes(table, folder)
+        _idle_links(table)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(table)

@@ -11,7 +11,8 @@ import psutil
 from relay.testing.node import Node
 
 SECONDS = 20.0
-MIB = 1024 * 1024
+KIB = 1024
+MIB = 1024 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Idle:
     cpu: float
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
+    """Memory of a process in bytes, pages shared with others counted in part; in full where the system cannot say."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -37,7 +39,8 @@ def _pss(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def _cpu_seconds(processes: list[psutil.Process]) -> float:
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    """What these have used of processors, together."""
     return sum(sum(each.cpu_times()[:2]) for each in processes)
 
 
@@ -45,8 +48,8 @@ def watch(node: Node, seconds: float = SECONDS) -> Idle:
     """A node's idle cost over so many seconds."""
     assert node.process is not None
     parts = [psutil.Process(node.process.pid), *node.fork_servers()]
-    before = _cpu_seconds(parts)
+    before = cpu_seconds(parts)
     time.sleep(seconds)  # the measurement itself
-    cpu = (_cpu_seconds(parts) - before) / seconds * 100
+    cpu = (cpu_seconds(parts) - before) / seconds * 100
     rss = sum(each.memory_info().rss for each in parts)
-    return Idle(sum(_pss(each.pid) for each in parts) / MIB, rss / MIB, cpu)
+    return Idle(sum(pss(each.pid) for each in parts) / MIB, rss / MIB, cpu)

@@ -15,6 +15,7 @@ import json
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from relay.spawn.launcher import Launcher
 from relay.spawn.watch import Watcher
 
 LOG_BYTES, LOG_FILES = 4 * 1024 * 1024, 3
+OPEN_FILES = 8_192  # a link is one; most systems begin with 1,024, or 256
 _log = logging.getLogger("relay.daemon")
 
 
@@ -91,10 +93,21 @@ def _start_logging(home: Home, config: Config) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+def _allow_files() -> None:
+    """Have room for the links of a large workspace, as far as this user may; tasks keep the limit they are used to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def _run(home: Home, config: Config, ready_fd: int | None, upgrade: Upgrade | None) -> None:
     watcher = Watcher()
+    # the fork server first: it keeps this user's limits for tasks
     launcher = Launcher(watcher, Path(home.log))
     await launcher.start()
+    _allow_files()
     try:
         again = await _session(home, config, launcher, watcher, ready_fd, upgrade)
         while again:

@@ -145,7 +145,7 @@ async def test_a_lost_receipt_is_made_again(pair: Pair, monkeypatch: pytest.Monk
     one, other = pair
     lost: list[dict[str, object]] = []
 
-    def lose(recipient: BrokerId, kind: Kind, content: dict[str, object]) -> bool:
+    def lose(recipient: BrokerId, kind: Kind, content: dict[str, object], giver: BrokerId | None = None) -> bool:
         if kind is Kind.RECEIPT and len(lost) < 2:
             lost.append(content)
             return False

@@ -186,7 +186,7 @@ async def test_an_id_used_again_with_other_bytes_is_refused(pair: Pair, monkeypa
     same = os.urandom(16)
     for _ in range(2):
         await other.inbox.take([enveloped(one.place.identity, other.place.identity, id=same)], one.id)
-    assert [kind for _, kind, _ in said] == [Kind.RECEIPT, Kind.NACK]
+    assert [kind for _, kind, *_ in said] == [Kind.RECEIPT, Kind.NACK]
     assert said[1][2]["code"] == "replayed"  # type: ignore[index]
     assert await other.acted() == ["operation"]
 

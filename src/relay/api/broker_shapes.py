@@ -74,6 +74,7 @@ class BrokerShown(TypedDict):
     self: bool
     online: bool
     link: LinkShown | None
+    via: Named | None
     last_seen: str | None
     clock_skew_ms: int | None
     incarnation: int | None

@@ -90,10 +90,12 @@ class Acquaintances:
         }
 
     def _presence(self, broker: BrokerId, peer: Peer | None) -> dict[str, Any]:
-        own = broker == self._members.own
+        own, via = broker == self._members.own, self._mesh.reached_by(broker)
+        there = own or via is not None or self._mesh.is_linked(broker)
         return {
-            "online": own or self._mesh.is_linked(broker),
+            "online": True if there else None if self._attendance.of(broker) is None else False,
             "link": self._link(broker),
+            "via": None if via is None else self._members.label(via),
             "last_seen": rfc3339(self._attendance.last(broker)),
             "clock_skew_ms": peer.clock_skew_ms if peer else None,
             "incarnation": peer.incarnation or None if peer else None,
@@ -131,6 +133,12 @@ class Acquaintances:
             "linked": [self._members.label(peer) for peer in record.linked],
         }
 
+    def _why_not(self, broker: BrokerId, name: str) -> str:
+        via = self._mesh.reached_by(broker)
+        if via is not None:
+            return f"{name} is reached through {self._members.name(via)}, and only a link can be measured"
+        return self._attendance.absence(broker, name)
+
     # asking
 
     async def ping(self, text: str) -> dict[str, Any]:
@@ -144,7 +152,7 @@ class Acquaintances:
         name = self._members.name(broker)
         link = self._mesh.link(broker)
         if link is None:
-            raise not_linked(name, self._attendance.absence(broker, name), self._trouble(broker))
+            raise not_linked(name, self._why_not(broker, name), self._trouble(broker))
         took = await round_trip(link, name)
         return {"broker": self._members.label(broker), "link": "direct", "rtt_ms": round(took, 3)}
 

@@ -212,7 +212,9 @@ class Membership:
 
     async def _take_roster(self, origin: BrokerId, raws: list[object]) -> None:
         try:
-            await self._keeper.heard(raws)
+            if await self._keeper.heard(raws) and self._keeper.has_gap:
+                # what came between was lost on its way here: on a new link both tell each other everything
+                self._mesh.drop(origin, "refused: a roster with a gap")
         except PeerFault as fault:
             _log.warning("a roster from %s was refused: %s", ids.short(origin), fault.why)
             self._mesh.drop(origin, "refused: a roster statement")
@@ -222,15 +224,16 @@ class Membership:
         for peer in gone:
             self._mesh.drop(peer, "evicted")
         self._dialler.use(member.id for member in self._members.others)
-        self._go(self._spread(gone))
+        self._go(self._spread(gone, self._keeper.take_news()))
 
-    async def _spread(self, gone: set[BrokerId]) -> None:
+    async def _spread(self, gone: set[BrokerId], news: list[bytes]) -> None:
+        # the news alone: everybody passes it on to everybody, and a whole roster is as long as the workspace is large
         for peer in gone:
             await self._journal.commit(lambda entry, peer=peer: _drop(entry, peer))  # type: ignore[misc]
         if gone:
             self._mesh.put_out()
         for link in self._mesh.up:
-            await self._keeper.tell(lambda kind, content, to=link.peer: self._mesh.say(to, kind, content))  # type: ignore[misc]
+            await self._keeper.tell(lambda kind, content, to=link.peer: self._mesh.say(to, kind, content), news)  # type: ignore[misc]
         await self._keeper.write_out()
 
     async def close(self) -> None:

@@ -49,8 +49,8 @@ class Openings:
         if self._forget(connection):
             self._failed += 1
             if self._failed % COLLECT_EVERY == 0:
-                # A handshake that fails leaves its 256 KiB of buffer in a cycle of exception and frames
-                # (asyncio.sslproto). The collector counts objects, not bytes: left alone, it comes at 500 MB.
+                # A handshake that fails leaves its read buffer (websocket.py) in a cycle of exception and frames
+                # (asyncio.sslproto). The collector counts objects, not bytes: left alone, it comes late.
                 gc.collect()
 
     def through(self, number: int) -> None:

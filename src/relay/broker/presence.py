@@ -99,6 +99,10 @@ class Attendance:
         """
         self._seen[peer] = replace(self._seen.get(peer, Seen()), last=self._clock(), farewell=farewell)
 
+    def heard(self, peer: BrokerId) -> None:
+        """A signed word of a peer came, though over no link of its own."""
+        self._seen[peer] = replace(self._seen.get(peer, Seen()), last=self._clock())
+
     def forget(self, peer: BrokerId) -> None:
         """Nothing is known of that peer any more."""
         self._seen.pop(peer, None)

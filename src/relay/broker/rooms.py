@@ -191,6 +191,7 @@ class Rooms:
         )
         self.blobs = self._blobs()
         self.inbox = self._inbox(identity)
+        self.inbox.on_word = self.letters.attendance.heard
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox)
         self.broker = self._broker()
 

@@ -30,6 +30,9 @@ class RosterKeeper:
         members: the fold in use.
         journal: where statements are kept.
         home: where roster.json is written.
+
+    Attributes:
+        has_gap: statements are here that follow one that is not.
     """
 
     def __init__(self, workspace: Workspace, members: Members, journal: Journal, home: HomeFiles) -> None:
@@ -38,6 +41,8 @@ class RosterKeeper:
         self._journal = journal
         self._home = home
         self._on_change: list[Callable[[Roster, Roster], None]] = []
+        self._news: list[bytes] = []
+        self.has_gap = False
 
     def connect(self, on_change: Callable[[Roster, Roster], None]) -> None:
         """Say who hears of a changed roster: with the one before and the one after."""
@@ -54,7 +59,8 @@ class RosterKeeper:
             rows = statements.ALL.all(entry.tx)
             after = fold(self._workspace.root_public, (verify_statement(self._workspace, row.bytes) for row in rows))
             self._keep_peers(entry, after)
-            entry.then(lambda: self._use(after))
+            has_gap = len(rows) > after.seq and not after.forked
+            entry.then(lambda: self._use(after, [statement.raw for statement in added], has_gap))
         return bool(added)
 
     def _keep_peers(self, entry: Entry, roster: Roster) -> None:
@@ -62,8 +68,10 @@ class RosterKeeper:
             if peers.BY_ID.one(entry.tx, id=member.id) is None:
                 peers.upsert(entry.tx, Peer(member.id, member.public, member.sealing_public, member.name))
 
-    def _use(self, after: Roster) -> None:
+    def _use(self, after: Roster, news: list[bytes], has_gap: bool) -> None:
         before = self._members.roster
+        self._news += news
+        self.has_gap = has_gap
         self._members.replace(after)
         for told in self._on_change:
             told(before, after)
@@ -78,9 +86,14 @@ class RosterKeeper:
         new = [verify_statement(self._workspace, raw) for raw in raws if isinstance(raw, bytes) and raw not in known]
         return bool(new) and await self._journal.commit(lambda entry: self.add(entry, new))
 
-    async def tell(self, say: Callable[[Kind, dict[str, object]], object]) -> None:
-        """Tell one peer everything, in pieces that fit an envelope."""
-        raws = await self.raws()
+    def take_news(self) -> list[bytes]:
+        """What was kept since this was last asked; nobody else is told of it again."""
+        news, self._news = self._news, []
+        return news
+
+    async def tell(self, say: Callable[[Kind, dict[str, object]], object], raws: list[bytes] | None = None) -> None:
+        """Tell one peer everything, or these statements only, in pieces that fit an envelope."""
+        raws = await self.raws() if raws is None else raws
         for at in range(0, len(raws), CHUNK):
             say(Kind.ROSTER, {"statements": raws[at : at + CHUNK]})
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
+from asyncio import sslproto
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +30,10 @@ CLOSE_S = 2.0
 MAX_QUEUE = 8
 WRITE_LIMIT = 1024 * 1024
 MAX_UNGREETED = 64
+# What asyncio keeps for each TLS connection to read into, for as long as it lives: 256 KiB, which is most of what an
+# idle link costs. A TLS record is at most 16 KiB, so that two fit; it is the class that says it, there is no argument.
+READ_BUFFER = 32 * 1024
+sslproto.SSLProtocol.max_size = READ_BUFFER
 _log = logging.getLogger(__name__)
 # its own words on a stranger's bad handshake are a traceback a time; what matters is logged here
 _quiet = logging.getLogger("relay.websocket")

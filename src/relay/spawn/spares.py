@@ -80,7 +80,7 @@ class Spares:
     def _note_use(self) -> None:
         loop = asyncio.get_running_loop()
         self._taken_at = loop.time()
-        if len(self._ready) <= self._keep // 4:
+        if len(self._ready) <= self._keep // 4 and self._making is None:
             self._keep = min(MOST, self._keep * 2)
             self.top_up()
         elif self._rest is None:

@@ -48,7 +48,7 @@ def _who(found: BrokerShown) -> list[tuple[str, str]]:
 def _where(found: BrokerShown) -> list[tuple[str, str]]:
     link, skew = found["link"], found["clock_skew_ms"]
     seen = f"{ages.since(found['last_seen'])} ago" if found["last_seen"] else "never"
-    way = f"{link['kind']}, {'to' if link['dialled_by_us'] else 'from'} {link['address']}" if link else "none"
+    way = f"{link['kind']}, {'to' if link['dialled_by_us'] else 'from'} {link['address']}" if link else _no_link(found)
     return [
         ("link", "" if found["self"] else way + (f", for {ages.since(link['since'])}" if link else "")),
         ("round trip", f"{link['rtt_ms']} ms" if link and link["rtt_ms"] is not None else ""),
@@ -56,6 +56,10 @@ def _where(found: BrokerShown) -> list[tuple[str, str]]:
         ("last dial", found["trouble"] or "" if not link else ""),
         ("clock", f"{skew / 1000:+.1f} s against ours" if skew is not None and abs(skew) >= 1000 else ""),
     ]
+
+
+def _no_link(found: BrokerShown) -> str:
+    return f"none; reached through {found['via']['name']}" if found["via"] else "none"
 
 
 def _what(found: BrokerShown) -> list[tuple[str, str]]:

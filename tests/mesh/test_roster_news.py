@@ -1,0 +1,73 @@
+"""What is told of the roster: the news alone; and that a lost piece of news is noticed by whoever hears the next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relay.api.home import Home
+from relay.broker.members import Members
+from relay.broker.roster import CHUNK, RosterKeeper
+from relay.core.kinds import Kind
+from relay.core.roster import Statement, fold
+from relay.store.engine import Store
+from relay.store.journal import Journal
+from relay.testing.bench_node import identities, wall_ms
+from relay.trust.roster import admit, member_of
+from relay.trust.workspace import Workspace
+
+MEMBERS = 5
+
+
+class Ground:
+    """A keeper that knows the creator's own admission, and the admissions that follow."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        keys = identities(MEMBERS)
+        root = keys[0]
+        workspace = Workspace.create(os.urandom(32), "roster", root, os.urandom(16))
+        statements: list[Statement] = []
+        for at, key in enumerate(keys):
+            roster = fold(root.public, statements)
+            statements.append(admit(root, workspace, roster, member_of(key, f"member-{at}", at), at))
+        self.raws = [statement.raw for statement in statements]
+        self.members = Members(root.id, "root", fold(root.public, []))
+        journal = Journal(store, None, wall_ms)  # type: ignore[arg-type]
+        journal.connect(lambda recipient, row: None, lambda event, subject: None)
+        self.keeper = RosterKeeper(workspace, self.members, journal, Home(str(folder)))
+
+
+@pytest.fixture
+async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    store = await Store.open(tmp_path / "relay.db")
+    yield Ground(tmp_path, store)
+    await store.close()
+
+
+async def test_only_what_is_new_is_told_again(ground: Ground) -> None:
+    keeper, told = ground.keeper, list[object]()
+    assert await keeper.heard(ground.raws[:2])
+    assert keeper.take_news() == ground.raws[:2]
+    assert not await keeper.heard(ground.raws[:2]) and keeper.take_news() == []
+    assert await keeper.heard(ground.raws[:3])
+    await keeper.tell(lambda kind, content: told.append((kind, content)), keeper.take_news())
+    assert told == [(Kind.ROSTER, {"statements": ground.raws[2:3]})]
+
+
+async def test_everything_is_told_where_no_news_is_named(ground: Ground) -> None:
+    told: list[object] = []
+    await ground.keeper.heard(ground.raws)
+    await ground.keeper.tell(lambda kind, content: told.append(len(content["statements"])))  # type: ignore[arg-type]
+    assert told == [MEMBERS] and MEMBERS < CHUNK
+
+
+async def test_a_gap_is_noticed_and_closed(ground: Ground) -> None:
+    keeper, raws = ground.keeper, ground.raws
+    assert await keeper.heard(raws[:2]) and not keeper.has_gap
+    assert await keeper.heard(raws[3:]) and keeper.has_gap
+    assert len(ground.members.roster.members) == 2
+    assert await keeper.heard(raws) and not keeper.has_gap
+    assert len(ground.members.roster.members) == MEMBERS
