@@ -180,6 +180,7 @@ class Status(TypedDict):
     workspace: Workspace
     links: int
     brokers: NotRequired[PresenceCounts]
+    intake: NotRequired[bool]
     outbox: OutboxCounts
     tasks: TaskCounts
     store: StoreState

@@ -48,12 +48,14 @@ class Facts:
         since: when it started, milliseconds since 1970.
         listen: where it listens, as it is.
         sqlite: the library's version.
+        takes_in: whether envelopes of others are taken in, or the store is an older copy of itself.
     """
 
     version: str
     since: int
     listen: Callable[[], tuple[str, ...]]
     sqlite: str
+    takes_in: Callable[[], bool]
 
 
 @dataclass(slots=True)
@@ -107,6 +109,7 @@ class Broker:
                 "waiting": counts.get(State.WAITING, 0),
                 "held": counts.get(State.HELD, 0),
             },
+            "intake": self.facts.takes_in(),
             "store": {"ok": True, "sqlite": self.facts.sqlite},
         }
 

@@ -223,8 +223,9 @@ class Rooms:
             self.config.env,
             self.letters.attendance,
         )
+        sqlite = ".".join(map(str, SQLITE_VERSION))
         return Broker(
-            facts=Facts(self._version, wall_ms(), lambda: told(self._listening), ".".join(map(str, SQLITE_VERSION))),
+            facts=Facts(self._version, wall_ms(), lambda: told(self._listening), sqlite, self._takes_in),
             members=self.members,
             workspace=self.keys.workspace,
             store=self.store,
@@ -265,6 +266,9 @@ class Rooms:
             link.check_now()
         self.dialler.poke()
         self.discovery.woke()
+
+    def _takes_in(self) -> bool:
+        return self.inbox.is_open
 
     def _trouble(self, peer: BrokerId) -> str:
         return TWO_MACHINES if self.membership.is_cloned(peer) else self.letters.trouble(peer)

@@ -52,6 +52,7 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("links", _links(status)),
         ("tasks", f"{tasks['running']} running, {tasks['waiting']} waiting, {tasks['held']} held for you"),
         ("outbox", f"{outbox['envelopes']} envelopes, {outbox['bytes']} bytes{oldest}"),
+        ("intake", "" if status.get("intake", True) else "STOPPED: the store is an older copy: relay doctor"),
         ("store", f"{'ok' if store['ok'] else 'NOT OK: relay doctor'}, SQLite {store['sqlite']}"),
         ("version", status["broker"]["version"]),
     ]
