@@ -64,6 +64,7 @@ class CannedBroker:
     def app(self) -> Starlette:
         routes = [
             Route("/api/v1/status", lambda _: JSONResponse(self.status())),
+            Route("/api/v1/brokers", lambda _: JSONResponse([LAPTOP | {"online": True}])),
             Route("/api/v1/spawns", self.listing),
             Route("/api/v1/spawns", self.order, methods=["POST"]),
             Route("/api/v1/spawns/{ref}/log", self.stream),
