@@ -15,7 +15,7 @@ from relay.core.errors import Code, PeerFault
 from relay.core.frames import Batch, Bye, Credit, Custody, Frame, HelloFrame, Hold, Pass, Ping, Pong, Taken
 
 HELLO_TIMEOUT = 10_000
-IDLE_PING = 45_000  # with the answer's 6 s, what is half open and idle is found in less than 60
+IDLE_PING = 52_000  # with the answer's 6 s, what is half open and idle is found in less than 60
 BUSY_PING = 3_000
 ANSWER_WITHIN = 6_000
 # asked on a wake or a change of network: 200 ms away, with two of its packets lost one after another, it still answers
