@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from relay.broker.inbox import Hear, Opened
 from relay.broker.mesh import Mesh
-from relay.core.errors import PeerFault
+from relay.core.errors import LocalFault, PeerFault
 from relay.core.hello import is_count
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -30,6 +31,7 @@ class Waiting:
         self._said: dict[BrokerId, int] = {}
         self._heard: dict[BrokerId, int] = {}
         self._work: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -43,13 +45,18 @@ class Waiting:
     def link_changed(self, peer: BrokerId, up: bool) -> None:
         """A link came up: tell what waits for its peer, until nothing does; or it ended."""
         self._said.pop(peer, None)
-        if up:
+        if up and not self._closed:
             task = asyncio.get_running_loop().create_task(self._tell(peer))
             self._work.add(task)
             task.add_done_callback(self._work.discard)
 
     async def _tell(self, peer: BrokerId) -> None:
-        while self._mesh.is_linked(peer):
+        # a store that is closed, or cannot be read now, has nothing to tell
+        with contextlib.suppress(LocalFault):
+            await self._tell_while_linked(peer)
+
+    async def _tell_while_linked(self, peer: BrokerId) -> None:
+        while self._mesh.is_linked(peer) and not self._closed:
             waiting = dict(await self._store.all(outbox.WAITING)).get(peer, 0)
             if self._said.get(peer) != waiting:
                 self._said[peer] = waiting
@@ -66,5 +73,6 @@ class Waiting:
 
     def close(self) -> None:
         """Tell nothing more."""
+        self._closed = True
         for task in self._work:
             task.cancel()
