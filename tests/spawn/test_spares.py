@@ -56,6 +56,18 @@ async def test_who_takes_many_finds_more_of_them(root: Path) -> None:
     await until(lambda: KEEP < len(_left(root)) <= MOST)
 
 
+async def test_a_closed_broker_makes_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rest may be over when nothing can be made any more."""
+    monkeypatch.setattr("relay.spawn.spares.REST_S", 0.0)
+    spares = Spares(root)
+    spares.top_up()
+    await until(lambda: len(_left(root)) == KEEP)
+    await until(lambda: spares.take(NAME))
+    spares.close()
+    spares.top_up()
+    assert spares._rest is None and spares._making is None and len(_left(root)) < KEEP
+
+
 async def test_an_attempt_that_has_a_folder_keeps_it(root: Path) -> None:
     Attempt.prepare(root, NAME)
     _write(root / NAME, record.INTENT, INTENT)

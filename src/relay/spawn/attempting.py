@@ -74,6 +74,10 @@ class Attempting:
         await asyncio.to_thread(self._spares.reclaim)
         self._spares.top_up()
 
+    def close(self) -> None:
+        """Make no folders ahead any more."""
+        self._spares.close()
+
     def folder(self, name: str) -> Attempt:
         """The attempt folder of that name, there or not."""
         return Attempt.open(self._root, name)

@@ -45,6 +45,7 @@ class Spares:
         self._making: asyncio.Future[list[str]] | None = None
         self._rest: asyncio.TimerHandle | None = None
         self._taken_at = 0.0
+        self._is_closed = False
 
     def reclaim(self) -> None:
         """Sort out what an earlier run left; before any attempt is recovered. Blocks."""
@@ -83,7 +84,7 @@ class Spares:
         if len(self._ready) <= self._keep // 4 and self._making is None:
             self._keep = min(MOST, self._keep * 2)
             self.top_up()
-        elif self._rest is None:
+        elif self._rest is None and not self._is_closed:
             self._rest = loop.call_later(REST_S, self._rested)
 
     def _rested(self) -> None:
@@ -95,10 +96,17 @@ class Spares:
         else:
             self.top_up()
 
+    def close(self) -> None:
+        """Make no more."""
+        self._is_closed = True
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+
     def top_up(self) -> None:
         """Begin to make the spares there should be."""
         missing = self._keep - len(self._ready)
-        if self._making is None and missing > 0:
+        if self._making is None and missing > 0 and not self._is_closed:
             self._making = asyncio.get_running_loop().run_in_executor(None, _make, self._root, missing)
             self._making.add_done_callback(self._made)
 

@@ -332,6 +332,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""
+        self._attempting.close()
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
