@@ -122,6 +122,15 @@ class SpawnOrder(TypedDict, total=False):
     ttl_s: float | None
     requested_by: str
     wait_s: float
+    priority: int | None
+    retries: int | None
+    not_before: int | None
+    collect: list[str] | None
+    tty: bool
+    stdin: bool
+    memory: int | None
+    cpus: float | None
+    keep_awake: bool
 
 
 class SelfNamed(Named):

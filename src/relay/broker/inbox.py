@@ -224,7 +224,7 @@ class Inbox:
         kind = Kind(name)
         if missing := KINDS[kind].keys - body.content.keys():
             raise PeerFault("an envelope was refused", why=f"{kind} without {sorted(missing)[0]}")
-        if unknown := set(body.critical) - KINDS[kind].keys:
+        if unknown := set(body.critical) - KINDS[kind].keys - KINDS[kind].critical:
             raise PeerFault("an envelope was refused", why=f"{kind} with an unknown critical key {min(unknown)[:40]}")
         return Opened(envelope, kind, body)
 

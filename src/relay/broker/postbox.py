@@ -12,7 +12,7 @@ from relay.core.delivery import Outgoing
 from relay.core.envelope import MAX_BODY, Body, Header
 from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.ids import BrokerId
-from relay.core.kinds import Kind
+from relay.core.kinds import KINDS, Kind
 from relay.store import outbox
 from relay.store.journal import Letter
 from relay.store.query import Tx
@@ -119,7 +119,8 @@ class SealingPostbox:
             expires=now + ttl,
         )
         try:
-            return header, seal(self._identity, keys, header, Body(operation, content))
+            critical = tuple(sorted(KINDS[kind].critical & content.keys()))
+            return header, seal(self._identity, keys, header, Body(operation, content, critical))
         except PeerFault as fault:
             raise Misuse(
                 "that is too long to send",

@@ -2,154 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from relay.broker.members import Members
+from relay.broker.orders import Order, read_order
 from relay.broker.outbox import Outbox
 from relay.broker.words import rfc3339
-from relay.core import ids
 from relay.core.errors import Code, Misuse, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
-from relay.core.spawning import MAX_ARGV, MAX_TASK, MODES, SpawnRequest, first_bad_field
 from relay.core.states import TERMINAL, State
 from relay.spawn.supervisor import Supervisor
 from relay.store import operations, outbox, spawns
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.spawn_rows import BY_ID, BY_NAME, BY_PREFIX, FOR_OTHERS, SpawnRow
 
-DEFAULT_TTL_S, MAX_TTL_S = 7 * 86_400, 30 * 86_400
 MIN_PREFIX = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A checked request of a client.
-
-    Attributes:
-        operation: the client's; the same one acts once.
-        request: what is to run.
-        target: where.
-    """
-
-    operation: str
-    request: SpawnRequest
-    target: BrokerId
-
-
-_WORDS = {
-    "name": "a name has 1 to 64 of a-z, 0-9, '.', '_' and '-', and starts with a letter or digit",
-    "agent": "an agent's name looks like a spawn's",
-    "task": f"a task is text of at most {MAX_TASK // 1024} KiB, without NUL",
-    "argv": f"it has at most {MAX_ARGV} words, without NUL",
-    "cwd": "a directory is a path without NUL, or `new`",
-    "mode": f"a mode is one of {', '.join(MODES)}",
-    "model": "a model is a short text",
-    "timeout_s": "a timeout is more than 0 and at most 30 days, in seconds",
-    "labels": "labels are at most 32 short texts by name",
-    "requested_by": "it is a short text",
-    "broker": "a broker is named by a text: its name, or the beginning of its id",
-}
-
-
-def _text(body: dict[str, Any], key: str, default: str = "") -> str:
-    value = body.get(key)
-    if value is not None and not isinstance(value, str):
-        raise _bad(key)
-    return default if value is None else value
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _bad(key: str) -> Misuse:
-    what = {"task": Code.BAD_TASK, "argv": Code.BAD_TASK, "name": Code.BAD_NAME, "agent": Code.BAD_NAME}
-    return Misuse(
-        f"the {key.replace('_s', '')} cannot be used",
-        code=what.get(key, Code.USAGE),
-        why=_WORDS.get(key, "it has another form"),
-        hint="relay spawn --help",
-    )
-
-
-def check_operation(body: dict[str, Any]) -> str:
-    """The operation id of a POST.
-
-    Raises:
-        Misuse: it has none, or an ill-formed one.
-    """
-    operation = body.get("operation")
-    if not ids.is_operation(operation):
-        raise Misuse(
-            "the request has no operation id" if operation is None else "that cannot be an operation id",
-            why="each POST carries one, so that a retry acts once: 1 to 128 letters, digits and . _ : / + = -",
-            hint="choose another --idempotency-key, or none",
-        )
-    return str(operation)
-
-
-def read_order(body: dict[str, Any], members: Members, now: int) -> Order:
-    """The order in a client's JSON.
-
-    Args:
-        body: of `POST /api/v1/spawns`.
-        members: to find the broker.
-        now: milliseconds since 1970.
-
-    Raises:
-        Misuse: a field is missing or wrong; the sentence names it.
-    """
-    operation = check_operation(body)
-    # None is this machine; anything else that is no text must not become this machine by accident
-    target = members.resolve(None if body.get("broker") is None else _text(body, "broker"))
-    request = _request(body, target == members.own, now)
-    content = request.to_content()
-    bad = "task" if not _encodable(request.task) else first_bad_field(content)
-    if bad is not None:
-        raise _bad(bad)
-    return Order(operation, request, target)
-
-
-def _request(body: dict[str, Any], local: bool, now: int) -> SpawnRequest:
-    spawn = ids.spawn_id(os.urandom(ids.SPAWN_ID_BYTES))
-    argv = body.get("argv") or []
-    if not isinstance(argv, list) or not all(isinstance(word, str) and _encodable(word) for word in argv):
-        raise _bad("argv")
-    return SpawnRequest(
-        id=spawn,
-        name=_name(body, spawn),
-        agent=_text(body, "agent"),
-        task=_text(body, "task") or " ".join(argv),
-        created=now,
-        expires=now + _ttl(body),
-        argv=tuple(argv),
-        cwd=body.get("cwd") or (body.get("caller_cwd") if local else None),
-        mode=_text(body, "mode", "edit"),
-        model=body.get("model"),
-        timeout_s=body.get("timeout_s"),
-        labels=body.get("labels") or {},
-        requested_by=_text(body, "requested_by")[:128],
-    )
-
-
-def _name(body: dict[str, Any], spawn: str) -> str:
-    name = _text(body, "name")
-    return f"{_text(body, 'agent') or 'spawn'}-{spawn[:5]}"[:64] if name in ("", "-") else name
-
-
-def _ttl(body: dict[str, Any]) -> int:
-    ttl = body.get("ttl_s") or DEFAULT_TTL_S
-    if not isinstance(ttl, (int, float)) or not 0 < ttl <= MAX_TTL_S:
-        raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0 and at most 30 days")
-    return int(ttl * 1000)
 
 
 class Requests:

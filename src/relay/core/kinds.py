@@ -34,21 +34,23 @@ class KindFacts:
 
     Attributes:
         durable: kept in the outbox until receipted; otherwise dropped where there is no path.
-        holdable: though not durable here, kept by a holder where there is no direct link.
         keys: the keys its body must have.
+        holdable: though not durable here, kept by a holder where there is no direct link.
+        critical: keys its body may have, and which a receiver that does not know them must refuse.
     """
 
     durable: bool
     keys: frozenset[str]
     holdable: bool = False
+    critical: frozenset[str] = frozenset()
 
 
-def _facts(durable: bool, keys: str, *, holdable: bool = False) -> KindFacts:
-    return KindFacts(durable, frozenset(keys.split()), durable or holdable)
+def _facts(durable: bool, keys: str, *, holdable: bool = False, critical: str = "") -> KindFacts:
+    return KindFacts(durable, frozenset(keys.split()), durable or holdable, frozenset(critical.split()))
 
 
 KINDS: dict[Kind, KindFacts] = {
-    Kind.SPAWN: _facts(True, "spawn name agent task cwd mode chain"),
+    Kind.SPAWN: _facts(True, "spawn name agent task cwd mode chain", critical="wishes"),
     Kind.STOP: _facts(True, "spawn"),
     Kind.SNAPSHOT: _facts(True, "snapshot signature"),
     Kind.RECEIPT: _facts(False, "ids", holdable=True),

@@ -16,6 +16,7 @@ from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.states import State
 from relay.core.wire import pack, unpack
+from relay.core.wishes import NONE, Wishes, wishes_from_content
 
 MODES = ("plan", "edit", "full")
 MAX_TASK = 200 * 1024
@@ -48,6 +49,7 @@ class SpawnRequest:
         chain: the broker ids this request came through, oldest first; empty for a person's own.
         created: milliseconds since 1970, the origin's clock.
         expires: not to be started after this.
+        wishes: how it is to be queued and run.
     """
 
     id: str
@@ -64,12 +66,15 @@ class SpawnRequest:
     labels: dict[str, str] = field(default_factory=dict)
     requested_by: str = ""
     chain: tuple[BrokerId, ...] = ()
+    wishes: Wishes = NONE
 
     def to_content(self) -> dict[str, Any]:
         """The body of a `spawn` envelope."""
         content = {name: getattr(self, name) for name in _REQUEST_FIELDS}
         content["spawn"] = content.pop("id")
-        return content | {"argv": list(self.argv), "chain": list(self.chain)}
+        content |= {"argv": list(self.argv), "chain": list(self.chain)}
+        wishes = content.pop("wishes").to_content()
+        return content | {"wishes": wishes} if wishes else content
 
 
 _REQUEST_FIELDS = tuple(item.name for item in dataclasses.fields(SpawnRequest))
@@ -249,7 +254,7 @@ def request_from_content(content: dict[str, Any]) -> SpawnRequest:
         raise PeerFault("a spawn request was refused", code=Code.BAD_ENVELOPE, why=f"its field {bad!r} is wrong")
     known = {key: content[key] for key in _REQUEST_CHECKS if key != "spawn"}
     known |= {"argv": tuple(content["argv"]), "chain": tuple(content["chain"])}
-    return SpawnRequest(id=content["spawn"], **known)
+    return SpawnRequest(id=content["spawn"], **known, wishes=wishes_from_content(content.get("wishes")))
 
 
 def snapshot_from_bytes(data: bytes) -> Snapshot:

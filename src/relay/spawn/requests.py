@@ -23,4 +23,5 @@ def request_of(row: SpawnRow) -> SpawnRequest:
         labels=row.labels,
         requested_by=row.requested_by,
         chain=row.chain,
+        wishes=row.wishes,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from relay.core.ids import BrokerId
 from relay.core.states import State
+from relay.core.wishes import NONE, Wishes, wishes_from_content
 from relay.store.query import Query, columns, first_column, mapper
 
 
@@ -23,6 +24,11 @@ class SpawnRow:
         ran_in: the directory as the target resolved it.
         first_word: when the first receipt or snapshot arrived here; None while it may still wait in the outbox.
         stop_requested: when a stop was asked for.
+        wishes: how it is to be queued and run.
+        priority: as asked, or as edited since: the higher one starts first.
+        not_before: not to be started earlier: as asked, or the pause before another try.
+        paused: since when it is kept from starting, or None.
+        resolved: what a person said of its end, `{"as","notes","at","by"}`, or None.
     """
 
     id: str
@@ -58,6 +64,11 @@ class SpawnRow:
     needs: dict[str, Any] | None
     error: dict[str, Any] | None
     result: dict[str, Any] | None
+    wishes: Wishes
+    priority: int
+    not_before: int | None
+    paused: int | None
+    resolved: dict[str, Any] | None
 
     @property
     def order(self) -> tuple[int, int]:
@@ -69,6 +80,10 @@ def _texts(stored: str) -> tuple[str, ...]:
     return tuple(json.loads(stored))
 
 
+def _wishes(stored: str) -> Wishes:
+    return NONE if stored == "{}" else wishes_from_content(json.loads(stored))
+
+
 _row = mapper(
     SpawnRow,
     argv=_texts,
@@ -78,6 +93,8 @@ _row = mapper(
     needs=json.loads,
     error=json.loads,
     result=json.loads,
+    wishes=_wishes,
+    resolved=json.loads,
 )
 _SELECT = f"SELECT {columns(SpawnRow)} FROM spawns"
 _IN_HAND = "state IN ('starting', 'running', 'needs_input')"

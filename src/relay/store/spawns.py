@@ -20,7 +20,8 @@ _ASKED = tuple(item.name for item in dataclasses.fields(SpawnRequest))
 _TOLD = tuple(item.name for item in dataclasses.fields(Snapshot))
 _ROW_FIELDS = frozenset(item.name for item in dataclasses.fields(SpawnRow))
 _UNTOLD: dict[str, Any] = dict.fromkeys(_ROW_FIELDS) | {"attempt": 0, "seq": 0}
-_INSERT = insertion("spawns", (*_ASKED, "origin", "target", "operation", "state", "since", "reason"))
+_QUEUEING = ("priority", "not_before")  # of the wishes: what waiting spawns are ordered and woken by
+_INSERT = insertion("spawns", (*_ASKED, *_QUEUEING, "origin", "target", "operation", "state", "since", "reason"))
 
 
 def insert(
@@ -52,6 +53,7 @@ def insert(
     if not may_share_name:
         require_free_name(tx, request.name, target)
     asked = {"origin": origin, "target": target, "operation": operation, "since": since, "reason": reason}
+    asked |= {name: getattr(request.wishes, name) for name in _QUEUEING}
     try:
         tx.execute(_INSERT, _asked(request) | asked | {"state": str(state)})
     except sqlite3.IntegrityError:
@@ -81,6 +83,7 @@ def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
 
 def _asked(request: SpawnRequest) -> dict[str, Any]:
     values: dict[str, Any] = {name: getattr(request, name) for name in _ASKED}
+    values["wishes"] = to_json(request.wishes.to_content())
     return values | {key: to_json(values[key]) for key in ("argv", "labels", "chain")}
 
 

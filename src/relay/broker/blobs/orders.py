@@ -16,7 +16,7 @@ from relay.broker.blobs.offers import DAY_MS, MAX_TTL_MS, Offers
 from relay.broker.blobs.serving import BlobServer
 from relay.broker.blobs.views import BlobViews
 from relay.broker.members import Members
-from relay.broker.requests import check_operation
+from relay.broker.orders import check_operation
 from relay.core.blobs import is_blob_name
 from relay.core.errors import Code, Misuse, Refused, RelayError, from_json
 from relay.core.ids import BrokerId

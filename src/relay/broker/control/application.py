@@ -18,7 +18,7 @@ from relay.broker.control.answers import line as _line
 from relay.broker.control.answers import stream as _stream
 from relay.broker.control.blobs import BlobControl
 from relay.broker.hub import DECISIVE
-from relay.broker.requests import check_operation
+from relay.broker.orders import check_operation
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused, RelayError, Unreachable
 from relay.core.states import State

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from relay.broker.blobs.orders import BlobOrders, absolute
 from relay.broker.control.answers import body_of, json_answer, line, stream
-from relay.broker.requests import check_operation
+from relay.broker.orders import check_operation
 from relay.core.errors import Misuse
 
 Endpoint = Callable[[Request], Awaitable[Response]]
