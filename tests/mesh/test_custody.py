@@ -296,7 +296,7 @@ async def test_what_is_passed_on_never_goes_beyond_what_its_recipient_takes(thre
     assert raw is not None
     for _ in range(200):
         middle.mesh.pass_on(one.id, [raw])
-    assert link.machine.credit - link._live.bytes >= RECEIVE_WINDOW // 2 - len(raw)
+    assert link.machine.credit - link._sending._live.bytes >= RECEIVE_WINDOW // 2 - len(raw)
     await one.post(other.id, "after")
     await drained(one)
     assert middle.mesh.link(other.id) is link

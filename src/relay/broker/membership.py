@@ -17,7 +17,7 @@ from relay.broker.inbox import Hear, Opened
 from relay.broker.link import Link
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
-from relay.broker.presence import Attendance, Presence, farewell_of, was_turned_away
+from relay.broker.presence import Attendance, Presence, farewell_of, was_short, was_turned_away
 from relay.broker.roster import RosterKeeper
 from relay.core import ids
 from relay.core.addresses import usable_addresses
@@ -114,8 +114,8 @@ class Membership:
         """A link came up or ended."""
         farewell = "" if up else farewell_of(link.reason)
         self._attendance.changed(link.peer, farewell)
-        lost = not up and not was_turned_away(link, self._journal.clock())
-        self._dialler.link_changed(link.peer, at_once=lost)
+        lost = not up and not was_turned_away(link)
+        self._dialler.link_changed(link.peer, at_once=lost, soon_over=was_short(link))
         if up and link.greeted is not None:
             self._go(self._greeted(link, link.greeted))
         else:
@@ -172,7 +172,7 @@ class Membership:
         hello = greeted.hello
         changes: dict[str, Any] = {"last_seen": entry.now, "clock_skew_ms": skew, "farewell": ""}
         if greeted.judgement is Judgement.NEWER:
-            changes |= {"incarnation": hello.incarnation, "nonce": hello.nonce}
+            changes |= {"incarnation": hello.incarnation, "nonce": hello.nonce, "start_proof": hello.start}
         if addresses := usable_addresses(link.carrier.address, hello.addresses):
             # what was dialled has worked, so that it is tried first after a restart
             worked = (link.carrier.address,) if link.carrier.dialled else ()

@@ -18,7 +18,7 @@ from relay.broker.routing import Router
 from relay.core import ids
 from relay.core.delivery import Window
 from relay.core.errors import PeerFault
-from relay.core.frames import Batch, Hold, Pass
+from relay.core.frames import Batch, Hold, Pass, Taken
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
 from relay.core.link import replaces
@@ -125,7 +125,7 @@ class Mesh:
     def say(
         self, recipient: BrokerId, kind: Kind, content: dict[str, Any], giver: BrokerId | None = None
     ) -> bool:
-        """Send what is not durable; False, and it is dropped, where there is no way.
+        """Send what is not durable; False, and it is dropped, where there is no way, or no room on it.
 
         Over a holder's link it is handed on at once, or kept for the recipient where its kind may be.
 
@@ -140,9 +140,7 @@ class Mesh:
         direct, holdable = link.peer == recipient, KINDS[kind].holdable
         ttl = HELD_TTL if holdable and not direct else LIVE_TTL
         raw = self._postbox.seal_live(recipient, kind, content, self._clock(), ttl)
-        if raw is not None:
-            link.send_live(raw, Batch if direct else Hold if holdable else Pass)
-        return raw is not None
+        return raw is not None and link.send_live(raw, Batch if direct else Hold if holdable else Pass)
 
     async def carry(self, carrier: Carrier) -> None:
         """Run a link over a fresh connection until it ends."""
@@ -188,10 +186,9 @@ class Mesh:
         if link is not None:
             link.receipted()
 
-    def refused(self, peer: BrokerId, envelope: bytes) -> None:
-        """That peer will not have this envelope."""
-        self._outbox.window(peer).receipted([envelope])
-        self._outbox.wake(peer)
+    def refused(self, peer: BrokerId, envelope: bytes, dead: bool = False) -> None:
+        """That peer will not have this envelope; `dead` where it stays in the outbox as a dead letter."""
+        self._outbox.refused(peer, envelope, dead)
 
     def drop(self, peer: BrokerId, reason: str) -> None:
         """End the link to a peer."""
@@ -264,6 +261,12 @@ class Mesh:
     def forget(self, peer: BrokerId, envelopes: Sequence[bytes]) -> None:
         """That peer needs these kept no longer."""
         self._custody.taken(peer, envelopes)
+
+    def let_go(self, holder: BrokerId, envelopes: Sequence[bytes]) -> None:
+        """Tell a holder, where it is linked, that these of this broker's own need be kept no longer."""
+        link = self.link(holder)
+        if link is not None:
+            link.say(Taken(tuple(envelopes)))
 
     def loads(self, peer: BrokerId) -> list[Load]:
         """What there is to carry over the link to that peer."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from relay.broker.link import TWO_MACHINES, Link
+from relay.broker.link import TWO_MACHINES, Link, monotonic_ms
 from relay.broker.words import ago
 from relay.core.ids import BrokerId
 from relay.store.peers import Peer
@@ -48,14 +48,14 @@ def farewell_of(reason: str) -> str:
     return "" if reason.startswith(own) else str(Presence.GONE)
 
 
-def was_turned_away(link: Link, now: int) -> bool:
-    """Whether a link was ended by a word, soon after it had come up: dialling at once would end the same way.
+def was_short(link: Link) -> bool:
+    """Whether a link that has ended was up for less than ten seconds."""
+    return monotonic_ms() - link.machine.opened < CALM_MS
 
-    Args:
-        link: one that has ended.
-        now: milliseconds since 1970.
-    """
-    if now - link.since >= CALM_MS:
+
+def was_turned_away(link: Link) -> bool:
+    """Whether a link was ended by a word, soon after it had come up: dialling at once would end the same way."""
+    if not was_short(link):
         return False
     said = link.reason.removeprefix(SAID)
     return said not in _RETURNS and (said != link.reason or said.startswith(("replaced", "refused", TWO_MACHINES)))

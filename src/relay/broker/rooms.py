@@ -123,7 +123,9 @@ class Rooms:
         self.custody = Custody(
             self.store, self.members, self.config.always_on, self.mesh.is_linked, self.mesh.wake, wall_ms
         )
-        self.handing = Handing(self.store, self.outbox, self.mesh.router, self.mesh.is_linked, wall_ms)
+        self.handing = Handing(
+            self.store, self.outbox, self.mesh.router, self.mesh.is_linked, self.mesh.reached_by, wall_ms
+        )
         self.keeper = RosterKeeper(self.keys.workspace, self.members, self.journal, self.home)
         client = link_client_context(self.keys.workspace, identity)
 
@@ -139,7 +141,7 @@ class Rooms:
         self.agents = Agents(Path(self.home.agents))
         self.grants = Grants(Path(self.home.trust))
         self.gate = Gate(self.members, self.grants, self.agents, self.auditor, Path(self.home.worktrees))
-        self.rationing = Rationing(self.gate.may_spawn, self.auditor)
+        self.rationing = Rationing(self.gate.may_spawn, self.gate.may_push, self.auditor)
         self.ledger = Ledger(identity)
         self.reserve = Reserve(Path(self.home.reserve))
         self.supervisor = Supervisor(
@@ -255,7 +257,7 @@ class Rooms:
         for peer in await self.store.all(peers.ALL):
             self.letters.attendance.remember(peer)
             if peer.nonce is not None:
-                self.greeter.remember(peer.id, Incarnation(peer.incarnation, peer.nonce))
+                self.greeter.remember(peer.id, Incarnation(peer.incarnation, peer.nonce, peer.start_proof or b""))
         await self.discovery.load()
         await self.inbox.poison.open()
         await self.rollback.open()

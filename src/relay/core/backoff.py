@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 FIRST = 250
 MOST = 30_000
+HURRIES = 8
+HURRY_EVERY = 5_000
 
 
 @dataclass(slots=True)
@@ -13,6 +15,8 @@ class Backoff:
     """The waits of one dialler, in milliseconds."""
 
     _next: int = FIRST
+    _hurries: float = HURRIES
+    _counted: int = 0
 
     def wait(self, fraction: float) -> int:
         """The next wait.
@@ -22,6 +26,22 @@ class Backoff:
         """
         step, self._next = self._next, min(self._next * 2, MOST)
         return int(step * (0.5 + fraction / 2))
+
+    def may_hurry(self, now: int) -> bool:
+        """Whether a link that ended soon after it came up may be dialled anew without a wait.
+
+        Eight times, then once in 5 s. So a broker that restarts is linked at once, and one that ends each link as it
+        comes up costs no core.
+
+        Args:
+            now: monotonic milliseconds.
+        """
+        grown = (now - self._counted) / HURRY_EVERY if self._counted else HURRIES
+        self._hurries, self._counted = min(HURRIES, self._hurries + grown), now
+        if self._hurries < 1:
+            return False
+        self._hurries -= 1
+        return True
 
     def reset(self) -> None:
         """A link came up, or the machine woke: start again from the first step."""
