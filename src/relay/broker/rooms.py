@@ -104,6 +104,7 @@ class Rooms:
         self._mesh_rooms(identity, incarnation)
         self._spawn_rooms(identity)
         self._serving_rooms(identity)
+        await self.keeper.load()
         await self._remember_peers()
 
     def _mesh_rooms(self, identity: Identity, incarnation: Incarnation) -> None:
