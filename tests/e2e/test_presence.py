@@ -88,8 +88,6 @@ def test_a_neighbour_s_record_does_not_bring_back_who_said_goodbye() -> None:
         wait_until(named, 20, "laptop to hear that vps and mini are linked")
         mini.stop()
         wait_until(lambda: seen()["presence"] == "down", 12, "mini's goodbye")
-        told = named()
-        assert told, "vps has told that mini is gone before mini's goodbye was looked for"
 
         def is_told() -> bool:
             found = seen()
