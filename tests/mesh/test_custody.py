@@ -348,7 +348,7 @@ async def test_a_receipt_finds_its_way_back_through_whoever_brought_the_envelope
     """The one in the middle is not always on, so that the recipient knows of no way to the origin."""
     async with bench_mesh(tmp_path, 3, network, apart=[(0, 2)]) as (one, middle, other):
         await until(lambda: len(middle.mesh.up) == 2)
-        one.mesh._reached_by = one.mesh.router._reached_by = lambda broker: [middle.id]
+        one.mesh.router._reached_by = lambda broker: [middle.id]
         one.outbox.reroute()
         await one.post(other.id, "there")
         await drained(one)

@@ -36,6 +36,7 @@ class Mesh:
         postbox: seals what is not durable.
         clock: milliseconds since 1970.
         reached_by: the brokers that say they are linked with a broker.
+        believed: those of them that can be believed, for showing; without it, all.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Mesh:
         postbox: SealingPostbox,
         clock: Callable[[], int],
         reached_by: Callable[[BrokerId], Collection[BrokerId]] = lambda broker: (),
+        believed: Callable[[BrokerId], Collection[BrokerId]] | None = None,
     ) -> None:
         self._greeter = greeter
         self._postbox = postbox
@@ -51,7 +53,7 @@ class Mesh:
         self._links: dict[BrokerId, Link] = {}
         self._all: set[Link] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
-        self._reached_by = reached_by
+        self._believed = believed or reached_by
         self.router = Router(lambda: self._links, reached_by)
         self._take: Take = _nobody
         self._outbox: Outbox
@@ -104,10 +106,13 @@ class Mesh:
         return self._outbox.refusals.get(recipient)
 
     def reached_by(self, peer: BrokerId) -> BrokerId | None:
-        """The linked broker that says it is linked with that one, which this one is not; None where there is none."""
+        """The linked broker by which one that is not linked with this one is in reach; None where there is none.
+
+        For showing; what is sent takes the way of the router, to which a word that is too old costs time only.
+        """
         if self.is_linked(peer):
             return None
-        return next((each for each in self._reached_by(peer) if self.is_linked(each)), None)
+        return next((each for each in self._believed(peer) if self.is_linked(each)), None)
 
     def put_out(self) -> None:
         """Somebody was put out of the workspace: nothing from or for them is handed on any longer."""

@@ -61,6 +61,10 @@ def was_turned_away(link: Link) -> bool:
     return said not in _RETURNS and (said != link.reason or said.startswith(("replaced", "refused", TWO_MACHINES)))
 
 
+def _left(at: int | None, farewell: str) -> int | None:
+    return at if farewell in _GOODBYES else None
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What this broker remembers of another.
@@ -68,10 +72,12 @@ class Seen:
     Attributes:
         last: when a link to it last spoke, milliseconds; None for never.
         farewell: a `Presence` value, or empty for unknown.
+        left: when it said goodbye, milliseconds; None where it did not, or is linked again.
     """
 
     last: int | None = None
     farewell: str = ""
+    left: int | None = None
 
 
 class Attendance:
@@ -89,7 +95,7 @@ class Attendance:
 
     def remember(self, peer: Peer) -> None:
         """What the store has of a peer."""
-        self._seen[peer.id] = Seen(peer.last_seen, peer.farewell)
+        self._seen[peer.id] = Seen(peer.last_seen, peer.farewell, _left(peer.last_seen, peer.farewell))
 
     def changed(self, peer: BrokerId, farewell: str) -> None:
         """A link to a peer came up, or ended just now.
@@ -97,7 +103,8 @@ class Attendance:
         Args:
             farewell: of `farewell_of`; empty for one that came up.
         """
-        self._seen[peer] = replace(self._seen.get(peer, Seen()), last=self._clock(), farewell=farewell)
+        now = self._clock()
+        self._seen[peer] = Seen(now, farewell, _left(now, farewell))
 
     def heard(self, peer: BrokerId) -> None:
         """A signed word of a peer came, though over no link of its own."""
@@ -110,6 +117,13 @@ class Attendance:
     def last(self, peer: BrokerId) -> int | None:
         """When a link to it last spoke (milliseconds), or None."""
         return self._clock() if self._is_linked(peer) else self._seen.get(peer, Seen()).last
+
+    def left(self, peer: BrokerId) -> int | None:
+        """When it said goodbye (milliseconds); None where it did not, or is linked again.
+
+        A link that broke without a word says nothing of other links of the same peer: this is None then.
+        """
+        return self._seen.get(peer, Seen()).left
 
     def of(self, peer: BrokerId) -> Presence | None:
         """Whether a peer is there; None for unknown."""

@@ -104,6 +104,7 @@ class Rooms:
         self._mesh_rooms(identity, incarnation)
         self._spawn_rooms(identity)
         self._serving_rooms(identity)
+        await self.keeper.load()
         await self._remember_peers()
 
     def _mesh_rooms(self, identity: Identity, incarnation: Incarnation) -> None:
@@ -118,7 +119,9 @@ class Rooms:
         )
         postbox = SealingPostbox(identity, self.members, incarnation.counter, lambda peer: self.mesh.has_way(peer))
         self.journal = Journal(self.store, postbox, wall_ms)
-        self.mesh = Mesh(self.greeter, postbox, wall_ms, lambda peer: self.discovery.book.linked_to(peer))
+        self.mesh = Mesh(
+            self.greeter, postbox, wall_ms, lambda peer: self.discovery.book.linked_to(peer), self._believed
+        )
         self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, wall_ms)
         self.custody = Custody(
             self.store, self.members, self.config.always_on, self.mesh.is_linked, self.mesh.wake, wall_ms
@@ -136,6 +139,9 @@ class Rooms:
         self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
         self.keeper.connect(self.discovery.roster_changed)
         self.letters = Correspondence(self.members, self.journal, self.mesh, self.dialler, postbox)
+
+    def _believed(self, peer: BrokerId) -> list[BrokerId]:
+        return self.discovery.book.believed(peer, self.letters.attendance.left(peer))
 
     def _spawn_rooms(self, identity: Identity) -> None:
         self.agents = Agents(Path(self.home.agents))
