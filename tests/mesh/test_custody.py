@@ -224,7 +224,7 @@ async def test_nobody_is_told_to_forget_what_is_for_another(three: Three) -> Non
     await other.close()
     await one.pour(other.id, 3)
     await until(lambda: _count(middle, 3))
-    middle.custody.taken(one.id, [line.id for line in await kept_by(middle)])
+    middle.custody.taken(middle.id, [line.id for line in await kept_by(middle)])
     await asyncio.sleep(0.1)
     assert await _count(middle, 3)
 

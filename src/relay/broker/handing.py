@@ -55,8 +55,9 @@ class Handing:
         kept = await self._store.all(outbox.KEPT)
         await self._silent({holder for holder, _ in kept})
         await self._lost(kept)
-        self._rows.give_up_the_silent()
         self._refused()
+        # after it, so that `relay outbox` says so until the next look
+        self._rows.give_up_the_silent()
 
     async def _due(self) -> None:
         second, again = hand_over_again(1), hand_over_again(2)

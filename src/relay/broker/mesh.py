@@ -137,9 +137,9 @@ class Mesh:
         Args:
             recipient: whom it is for.
             kind, content: what is said.
-            giver: a linked broker that has handed over what this answers, where no way is known.
+            giver: a linked broker that has handed over what this answers: it reaches both.
         """
-        link = self.way_link(recipient) or (None if giver is None else self.link(giver))
+        link = self.link(recipient) or (None if giver is None else self.link(giver)) or self.way_link(recipient)
         if link is None:
             return False
         direct, holdable = link.peer == recipient, KINDS[kind].holdable
