@@ -18,7 +18,7 @@ from relay.broker.carrier import Carrier
 from relay.broker.link import monotonic_ms
 from relay.broker.racing import MAX_ATTEMPTS, first
 from relay.core import ids
-from relay.core.backoff import Backoff
+from relay.core.backoff import CALM, Backoff
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 
@@ -82,16 +82,16 @@ class Dialler:
                 self._ways[each].at_once = True
                 self._ways[each].changed.set()
 
-    def link_changed(self, peer: BrokerId, *, at_once: bool, soon_over: bool = False) -> None:
+    def link_changed(self, peer: BrokerId, *, at_once: bool, lasted: int = CALM) -> None:
         """A link to a member came up or ended.
 
         Args:
             peer: which member.
             at_once: it was lost, and is to be dialled anew without a wait.
-            soon_over: it ended soon after it had come up, so that only some in a row are dialled at once.
+            lasted: for how many milliseconds there had been a connection: of short ones only some are followed at once.
         """
         way = self._ways.get(peer)
-        if at_once and way is not None and (not soon_over or way.backoff.may_hurry(monotonic_ms())):
+        if at_once and way is not None and way.backoff.may_hurry(monotonic_ms(), lasted):
             self.poke(peer)
         elif way is not None:
             way.changed.set()

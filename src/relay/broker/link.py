@@ -97,6 +97,11 @@ class Link:
         return Claim(self.greeted.hello.incarnation, ids.digest_of(dialler))
 
     @property
+    def lasted(self) -> int:
+        """For how long there has been a connection, milliseconds."""
+        return monotonic_ms() - self.machine.opened
+
+    @property
     def is_clone(self) -> bool:
         """Whether the hello was of a second machine with this identity."""
         return self.greeted is not None and self.greeted.judgement is Judgement.CLONED

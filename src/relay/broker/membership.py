@@ -17,7 +17,7 @@ from relay.broker.inbox import Hear, Opened
 from relay.broker.link import Link, monotonic_ms
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
-from relay.broker.presence import Attendance, Presence, farewell_of, was_short, was_turned_away
+from relay.broker.presence import Attendance, Presence, farewell_of, was_turned_away
 from relay.broker.roster import RosterKeeper
 from relay.broker.roster_exchange import RosterExchange, Surroundings
 from relay.core import ids
@@ -129,7 +129,7 @@ class Membership:
         farewell = "" if up else farewell_of(link.reason)
         self._attendance.changed(link.peer, farewell)
         lost = not up and not was_turned_away(link)
-        self._dialler.link_changed(link.peer, at_once=lost, soon_over=was_short(link))
+        self._dialler.link_changed(link.peer, at_once=lost, lasted=link.lasted)
         if up and link.greeted is not None:
             self._exchange.linked(link.peer, link.greeted.hello.roster_head)
             self._go(self._greeted(link, link.greeted))

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from relay.broker.link import TWO_MACHINES, Link, monotonic_ms
+from relay.broker.link import TWO_MACHINES, Link
 from relay.broker.words import ago
+from relay.core.backoff import CALM
 from relay.core.ids import BrokerId
 from relay.store.peers import Peer
 
 SAID = "the other side said: "
-CALM_MS = 10_000  # a link that lived for as long was a good one, however it ended
 
 
 class Presence(StrEnum):
@@ -48,14 +48,9 @@ def farewell_of(reason: str) -> str:
     return "" if reason.startswith(own) else str(Presence.GONE)
 
 
-def was_short(link: Link) -> bool:
-    """Whether a link that has ended was up for less than ten seconds."""
-    return monotonic_ms() - link.machine.opened < CALM_MS
-
-
 def was_turned_away(link: Link) -> bool:
     """Whether a link was ended by a word, soon after it had come up: dialling at once would end the same way."""
-    if not was_short(link):
+    if link.lasted >= CALM:
         return False
     said = link.reason.removeprefix(SAID)
     return said not in _RETURNS and (said != link.reason or said.startswith(("replaced", "refused", TWO_MACHINES)))
