@@ -24,6 +24,7 @@ from relay.broker.discovery import COMPARE_EVERY_S
 from relay.core.ids import BrokerId
 from relay.core.record_book import Book, Held
 from relay.core.records import MAX_LINKED, RENEW_AFTER_MS, pack_record, unpack_record
+from tests.mesh import roster_world
 from tests.mesh.gossip_world import ENVELOPE, World
 
 SIZES = (10, 50, 100, 300, 1_000)
@@ -32,7 +33,8 @@ COMPARE_EVERY_MS = round(COMPARE_EVERY_S * 1000)
 MINUTE_MS = 60_000
 COMPARE_MS = 5 * MINUTE_MS
 ROOT_BYTES = ENVELOPE + 48
-STATEMENT_BYTES = 290  # a signed admission
+STATEMENT_BYTES = 360  # a signed admission, the roster's head, and their keys
+SLEEPER_LINKS = 50
 SAMPLE = 5
 SLEEPS_A_DAY = 4
 DAY_MIN = 24 * 60
@@ -113,6 +115,7 @@ class Row:
         quiet: bytes a minute where nobody comes or goes: records are renewed, books are compared.
         lively: bytes a minute where every member sleeps and wakes four times a day.
         admission: bytes of one member's admission: its statement, and its record.
+        missed: bytes a link, of 50 at most, where one wakes that slept through an admission.
         book: bytes of memory that all records take.
         known_ms: until everybody knows a new member.
     """
@@ -122,6 +125,7 @@ class Row:
     quiet: float
     lively: float
     admission: float
+    missed: float
     book: int
     known_ms: int
 
@@ -148,6 +152,21 @@ def _book_bytes(world: World) -> int:
     return used
 
 
+def _missed(size: int) -> float:
+    """Bytes a link where a member wakes that slept through the last admission, and all links come up at once."""
+    world, chain = roster_world.World(), roster_world.admissions(size)
+    peers = [world.add(number, chain) for number in range(min(SLEEPER_LINKS, size - 1))]
+    for at, one in enumerate(peers):
+        for other in peers[:at]:
+            world.join_quietly(one, other)
+    sleeper = world.add(size - 1, chain[:-1])
+    for peer in peers:
+        world.link(sleeper, peer)
+    world.run()
+    assert len(world.heads()) == 1
+    return sleeper.heard.bytes / len(peers)
+
+
 def measure(size: int) -> Row:
     """One size."""
     world, chance = _Workspace(size), random.Random(size)
@@ -167,7 +186,7 @@ def measure(size: int) -> Row:
     told = 2 * min(MAX_LINKED, size - 1) + 1
     lively = quiet + size * SLEEPS_A_DAY / DAY_MIN * (told * change + wake)
     statement = 2 * (size - 1) * (STATEMENT_BYTES + ENVELOPE)
-    return Row(size, change, quiet, lively, statement + joined, _book_bytes(world), known_ms)
+    return Row(size, change, quiet, lively, statement + joined, _missed(size), _book_bytes(world), known_ms)
 
 
 HEAD = (
@@ -177,6 +196,7 @@ HEAD = (
     "quiet, KB/min",
     "lively, KB/min",
     "an admission, KB",
+    "a missed one, KB a link",
     "memory, MiB",
     "known, ms",
 )
@@ -184,7 +204,7 @@ HEAD = (
 
 def _cells(row: Row) -> tuple[str, ...]:
     links = (row.size - 1, row.size * (row.size - 1) // 2)
-    kilobytes = (f"{each / 1000:,.1f}" for each in (row.quiet, row.lively, row.admission))
+    kilobytes = (f"{each / 1000:,.1f}" for each in (row.quiet, row.lively, row.admission, row.missed))
     return (f"{row.size:,}", *(f"{each:,}" for each in links), *kilobytes, f"{row.memory:.0f}", str(row.known_ms))
 
 

@@ -44,6 +44,14 @@ def test_every_verb_has_help_with_examples(verb: str) -> None:
     assert all(flag in text for flag in TABLE[verb]["options"])
 
 
+@pytest.mark.parametrize("name", sorted({verb.split()[0] for verb in TABLE if " " in verb}))
+def test_every_group_shows_an_example_of_each_of_its_verbs(name: str) -> None:
+    text = compiling.helps()[f"{name}.txt"]
+    inner = [verb for verb in TABLE if verb.startswith(f"{name} ")]
+    examples = text.partition("\nExamples:")[2]
+    assert all(f"\n  relay {verb}" in examples for verb in inner) or name in TABLE
+
+
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_is_a_line_that_both_accept(line: str) -> None:
     _read_alike(shlex.split(line)[1:])

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -183,3 +184,10 @@ def test_a_changed_grant_is_told_to_the_broker(relay: Relay, home: Home, environ
     with serving(home, canned):
         assert relay("trust", "allow", "laptop", "--profile", "read-only").returncode == 0
     assert [path for path, _ in canned.asked] == ["/api/v1/grants/changed"]
+
+
+def test_a_setting_of_a_broker_that_runs_says_how_it_is_taken_in(relay: Relay, broker: CannedBroker) -> None:
+    relay("init")
+    done = relay("config", "set", "max_parallel", "8")
+    assert "keeps the old max_parallel" in done.stderr
+    assert re.search(r"\ntry:   relay .*down && relay .*up --detach\n$", done.stderr)

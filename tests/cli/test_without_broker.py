@@ -79,7 +79,8 @@ def test_status_without_a_broker(relay: Relay) -> None:
 
 def test_config_verbs(relay: Relay) -> None:
     relay("init")
-    assert relay("config", "set", "max_parallel", "8").stdout == "max_parallel = 8\n"
+    done = relay("config", "set", "max_parallel", "8")
+    assert (done.stdout, done.stderr) == ("max_parallel = 8\n", "it holds from the next start of the broker\n")
     assert relay("config", "get", "max_parallel", "--json").stdout == "8\n"
     assert "retention = 30d" in relay("config", "list").stdout
     assert relay("config", "set", "max_parallel", "lots").returncode == 2

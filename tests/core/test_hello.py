@@ -114,9 +114,11 @@ def test_incarnations(seen: Incarnation | None, new: Incarnation, judgement: Jud
 
 def test_a_broker_that_others_have_seen_further_is_behind() -> None:
     own, other = Incarnation(5, b"a" * 16), b"b" * 16
-    assert [is_behind(own, seen, None) for seen in (0, 5, 6)] == [False, False, True]
-    assert [is_behind(own, seen, own.nonce) for seen in (4, 5, 6)] == [False, False, True]
-    assert [is_behind(own, seen, other) for seen in (4, 5, 6)] == [False, True, True], "another start of that number"
+    unnamed = [is_behind(own, Incarnation(seen, b"")) for seen in (0, 5, 6)]
+    assert unnamed == [False, False, True]
+    assert [is_behind(own, Incarnation(seen, own.nonce)) for seen in (4, 5, 6)] == [False, False, True]
+    others = [is_behind(own, Incarnation(seen, other)) for seen in (4, 5, 6)]
+    assert others == [False, True, True], "another start of that number"
 
 
 def test_the_highest_common_version_counts() -> None:

@@ -139,11 +139,30 @@ def test_what_is_answered_makes_no_hurry_either() -> None:
     assert machine.next_deadline() == T + IDLE_PING
 
 
-def test_whatever_is_heard_puts_the_ping_off() -> None:
+def test_whatever_is_heard_puts_the_ping_of_an_idle_link_off() -> None:
+    machine = up()
+    machine.receive(Credit(1), T + 2_000)
+    assert machine.next_deadline() == T + 2_000 + IDLE_PING
+
+
+def test_what_is_heard_is_no_answer_to_what_was_sent() -> None:
+    """A peer that says anything at all, unasked, keeps no broken link alive: only receipts and answered pings count."""
     machine = up()
     machine.sent(100, T, awaits_receipt=True)
-    machine.receive(Credit(1), T + 2_000)
-    assert machine.next_deadline() == T + 2_000 + BUSY_PING
+    for passed in range(500, 3_000, 500):
+        machine.receive(Pong(99), T + passed)
+    assert machine.next_deadline() == T + BUSY_PING
+    assert machine.tick(T + BUSY_PING) == [Send(Ping(1))]
+    machine.receive(Credit(1), T + BUSY_PING + 1_000)
+    assert isinstance(machine.tick(T + BUSY_PING + ANSWER_WITHIN)[0], Close)
+
+
+def test_while_something_is_unanswered_pings_go_on() -> None:
+    machine = up()
+    machine.sent(100, T, awaits_receipt=True)
+    machine.tick(T + BUSY_PING)
+    machine.receive(Pong(1), T + BUSY_PING + 10)
+    assert machine.next_deadline() == T + BUSY_PING + 10 + BUSY_PING
 
 
 def test_a_ping_is_answered() -> None:

@@ -17,10 +17,10 @@ KEYS = [hashlib.sha256(bytes([at])).digest() for at in range(60)]
 MEMBERS = [ids.broker_id(key) for key in KEYS]
 
 
-def held(at: int, incarnation: int = 1, seq: int = 1, **said: Any) -> Held:
+def held(at: int, incarnation: int = 1, seq: int = 1, *, heard: int = NOW, **said: Any) -> Held:
     record = Record(KEYS[at], bytes(32), incarnation, seq, NOW, said.pop("expires", NOW + 1_000), **said)
     raw = repr(record).encode()
-    return Held(record, raw, hashlib.sha256(raw).digest(), NOW)
+    return Held(record, raw, hashlib.sha256(raw).digest(), heard)
 
 
 def filled(*what: Held) -> Book:
@@ -84,6 +84,46 @@ def test_what_routing_asks() -> None:
     assert book.are_linked(MEMBERS[0], MEMBERS[3]) is False
     assert book.are_linked(MEMBERS[2], MEMBERS[4]) is None
     assert book.are_linked(MEMBERS[4], MEMBERS[5]) is None
+
+
+def test_a_word_older_than_the_goodbye_is_not_believed() -> None:
+    """But one that was heard since: it woke, and told somebody else first."""
+    one, hub = MEMBERS[1], MEMBERS[0]
+    book = filled(held(0, linked=(one,)))
+    assert book.believed(one) == [hub] and book.believed(one, NOW - 1) == [hub]
+    assert book.believed(one, NOW) == [] and book.linked_to(one) == [hub]
+    book.put(held(0, seq=2, linked=(one,), heard=NOW + 5))
+    assert book.believed(one, NOW) == [hub]
+    # its own word counts as well
+    own = filled(held(0, linked=(one,)), held(1, linked=(hub,), heard=NOW + 5))
+    assert own.believed(one, NOW) == [hub] and own.believed(one, NOW + 5) == []
+    assert own.believed(MEMBERS[9]) == []
+
+
+def test_who_ceases_to_name_a_link_is_believed_rather_than_the_other_s_older_word() -> None:
+    one, hub, others = MEMBERS[1], MEMBERS[0], tuple(MEMBERS[20 : 20 + MAX_LINKED])
+    book = filled(held(1, linked=(hub,)), held(0, linked=(one, *others[1:])))
+    assert book.believed(one) == [hub]
+    # its list is cut, so that the one that is missing in it may have had to make room: routing still tries that way
+    book.put(held(0, seq=2, linked=others, heard=NOW + 5))
+    assert book.linked_to(one) == [hub] and book.believed(one) == []
+    book.put(held(0, seq=3, linked=others, heard=NOW + 6))
+    assert book.believed(one) == []
+    book.put(held(1, seq=2, linked=(hub,), heard=NOW + 9))
+    assert book.believed(one) == [hub]
+    # and the other way round: it says itself that it is not linked with the hub any more
+    book.put(held(0, seq=4, linked=(one,), heard=NOW + 10))
+    book.put(held(1, seq=3, heard=NOW + 11))
+    assert book.believed(one) == [] and book.linked_to(one) == [hub]
+
+
+def test_what_is_no_longer_said_is_bounded_and_goes_with_the_record() -> None:
+    book = Book()
+    for seq in range(1, 300):
+        book.put(held(0, seq=seq, linked=tuple(MEMBERS[1 + seq % 50 : 3 + seq % 50])))
+    assert len(book._unsaid[MEMBERS[0]]) <= record_book.MAX_UNSAID
+    book.drop(MEMBERS[0])
+    assert book._unsaid == {}
 
 
 def first(peers: list[BrokerId], most: int) -> list[BrokerId]:

@@ -142,3 +142,21 @@ def test_what_names_no_envelope_is_told(two: Scene) -> None:
         assert relay(two.laptop, "--json", "outbox", *words).returncode == 2
     with two.laptop.control() as control, pytest.raises(ControlError):
         control.post("outbox/retry", {"id": "%%%%"})
+
+
+def test_a_stop_whose_request_never_came_is_answered_all_the_same(granted: Scene) -> None:
+    """The target says that it will never start; else its origin would show it as queued for ever."""
+    with granted.vps.asleep():
+        spawn = _ask(granted, "true")["id"]
+        processes.wait_until(
+            lambda: _line(granted.laptop, "outgoing", _envelope_of(granted.laptop, spawn))["tries"], 10, "it to be sent"
+        )
+        granted.vps.kill()
+    granted.laptop.stop()
+    _sql(granted.laptop, "DELETE FROM outbox WHERE spawn = ?", spawn)
+    granted.laptop.start()
+    relay_json(granted.laptop, "stop", spawn)
+    granted.vps.start()
+    ended = granted.until(spawn, "cancelled")
+    assert ended["truth"]["from"] == granted.vps.id
+    assert ended["reason"] == "stopped by its origin before it came"

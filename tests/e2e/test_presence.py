@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, relay, relay_json, started
@@ -69,3 +70,28 @@ def test_subscribers_hear_of_it(two: Scene) -> None:
             event = json.loads(following.stdout.readline())
             if event["kind"] == "broker.presence" and event["broker"] == two.vps.id:
                 seen.append(event["presence"])
+
+
+def test_a_neighbour_s_record_does_not_bring_back_who_said_goodbye() -> None:
+    """vps names its link to mini until its links have settled; laptop has heard mini's goodbye itself."""
+    with Mesh.scratch() as mesh:
+        laptop, _ = mesh.pair("laptop", "vps")
+        mini = mesh.join(laptop, "mini")
+
+        def named() -> bool:
+            return mini.id in [each["id"] for each in relay_json(laptop, "broker", "show", "vps")["linked"]]
+
+        def seen() -> dict[str, Any]:
+            found: dict[str, Any] = next(each for each in relay_json(laptop, "brokers") if each["name"] == "mini")
+            return found
+
+        wait_until(named, 20, "laptop to hear that vps and mini are linked")
+        mini.stop()
+        wait_until(lambda: seen()["presence"] == "down", 12, "mini's goodbye")
+
+        def is_told() -> bool:
+            found = seen()
+            assert (found["online"], found["link"], found["via"]) == (False, None, None), found
+            return not named()
+
+        wait_until(is_told, 20, "vps to name mini no more")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from relay.core import hello, ids, invites, pairing, record_book, records, roster
+from collections.abc import Callable
+
+from relay.core import hello, ids, invites, pairing, record_book, records, roster, statement_book
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import AuditHead, Hello, Role
 from relay.core.invites import InviteLink
@@ -73,6 +75,10 @@ _ENTRIES = pack([[bytes(8), 1, 2], [b"x" * 8, 3, 4]])
 _LINK = InviteLink(ORIGIN, bytes(32), "home", _NOW, _ADDRESSES)
 
 
+def _of(check: Callable[[object], object]) -> Callable[[bytes], object]:
+    return lambda data: check(unpack(data, 8_192))
+
+
 def _link(data: bytes) -> object:
     return invites.parse_link(data.decode("utf-8", "replace"))
 
@@ -98,5 +104,8 @@ def forms() -> list[Form]:
         Form("record", records.pack_record(_RECORD), records.unpack_record),
         Form("signed record", pack([1, records.pack_record(_RECORD), bytes(64)]), _signed_record),
         Form("record entries", _ENTRIES, lambda data: record_book.checked_entries(unpack(data, 4096))),
+        Form("roster sums", pack(bytes(64)), _of(statement_book.checked_sums)),
+        Form("roster marks", pack(bytes(range(64))), _of(statement_book.checked_marks)),
+        Form("roster statements", pack([b"x", b"y"]), _of(statement_book.checked_statements)),
         Form("invite link", invites.format_link(_LINK).encode(), _link),
     ]

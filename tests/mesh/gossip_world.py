@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.broker.gossip import Gossip, Surroundings
-from relay.broker.own_record import chosen_links
 from relay.core import ids
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.named_links import chosen_links
 from relay.core.record_book import Held
 from relay.core.records import MAX_LIFE_MS, Record, pack_record, unpack_record
 from relay.core.wire import pack
@@ -110,7 +110,7 @@ class World:
 
     def record(self, member: BrokerId) -> Record:
         """What a member would say now."""
-        links = chosen_links(list(self.links[member]), (), set())
+        links = chosen_links(member, self.links[member], ())
         return Record(
             public=self.keys[self.members.index(member)],
             sealing_public=bytes(32),

@@ -30,6 +30,14 @@ async def memory() -> AsyncIterator[Ends]:
     await asyncio.gather(*(end.close() for end in ends))
 
 
+@asynccontextmanager
+async def slow_memory() -> AsyncIterator[Ends]:
+    """The chaos carrier as far as the rules hold: each message is under way for a time of its own."""
+    ends = connected(LAPTOP.public, VPS.public, Chaos(delay_ms=3), seed=7)
+    yield ends
+    await asyncio.gather(*(end.close() for end in ends))
+
+
 async def no_pairing(connection: object) -> None:
     raise AssertionError("nobody pairs here")
 
@@ -56,7 +64,7 @@ async def websocket() -> AsyncIterator[Ends]:
         await listener.close()
 
 
-@pytest.fixture(params=[memory, websocket], ids=["memory", "websocket"])
+@pytest.fixture(params=[memory, slow_memory, websocket], ids=["memory", "slow-memory", "websocket"])
 async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
     kind: Kind = request.param
     async with kind() as both:

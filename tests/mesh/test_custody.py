@@ -224,7 +224,7 @@ async def test_nobody_is_told_to_forget_what_is_for_another(three: Three) -> Non
     await other.close()
     await one.pour(other.id, 3)
     await until(lambda: _count(middle, 3))
-    middle.custody.taken(one.id, [line.id for line in await kept_by(middle)])
+    middle.custody.taken(middle.id, [line.id for line in await kept_by(middle)])
     await asyncio.sleep(0.1)
     assert await _count(middle, 3)
 
@@ -296,7 +296,7 @@ async def test_what_is_passed_on_never_goes_beyond_what_its_recipient_takes(thre
     assert raw is not None
     for _ in range(200):
         middle.mesh.pass_on(one.id, [raw])
-    assert link.machine.credit - link._live.bytes >= RECEIVE_WINDOW // 2 - len(raw)
+    assert link.machine.credit - link._sending._live.bytes >= RECEIVE_WINDOW // 2 - len(raw)
     await one.post(other.id, "after")
     await drained(one)
     assert middle.mesh.link(other.id) is link
@@ -348,7 +348,7 @@ async def test_a_receipt_finds_its_way_back_through_whoever_brought_the_envelope
     """The one in the middle is not always on, so that the recipient knows of no way to the origin."""
     async with bench_mesh(tmp_path, 3, network, apart=[(0, 2)]) as (one, middle, other):
         await until(lambda: len(middle.mesh.up) == 2)
-        one.mesh._reached_by = one.mesh.router._reached_by = lambda broker: [middle.id]
+        one.mesh.router._reached_by = lambda broker: [middle.id]
         one.outbox.reroute()
         await one.post(other.id, "there")
         await drained(one)

@@ -9,18 +9,17 @@ import pytest
 
 from relay.testing.bench_node import bench_pair, drained, linked
 
-WITHIN = 50.0
+COUNT, WITHIN = 10_000, 120.0
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.chaos)])
-@pytest.mark.timeout(180)
-async def test_a_queue_for_a_broker_that_was_away_is_acted_on_once(tmp_path: Path, count: int) -> None:
+@pytest.mark.timeout(240)
+async def test_a_queue_for_a_broker_that_was_away_is_acted_on_once(tmp_path: Path) -> None:
     """Over TLS. Both are started anew in between, so that all of it is read from the disk."""
     async with bench_pair(tmp_path) as (one, other):
         await linked(one, other)
         await other.close()
-        operations = await one.pour(other.id, count)
-        assert await one.waiting() == count
+        operations = await one.pour(other.id, COUNT)
+        assert await one.waiting() == COUNT
         await one.restart()
         await other.open()
         await drained(one, within=WITHIN)

@@ -7,16 +7,13 @@ import asyncio
 import pytest
 
 from relay.broker import own_record
-from relay.broker.own_record import OwnRecord, Saying, chosen_links
-from relay.core import ids
-from relay.core.ids import BrokerId
-from relay.core.records import MAX_LINKED, MAX_SKEW_MS, RENEW_AFTER_MS, Record
+from relay.broker.own_record import OwnRecord, Saying
+from relay.core.records import MAX_SKEW_MS, RENEW_AFTER_MS, Record
 from relay.testing.bench_node import identities, until
 from relay.trust.records import verify_record
 from relay.trust.sealing import PeerKeys
 
 NOW = 1_800_000_000_000
-MANY = [ids.broker_id(bytes([at]) * 32) for at in range(100)]
 
 
 class Owner:
@@ -27,7 +24,7 @@ class Owner:
         self.now = NOW
         self.saying = Saying(addresses=("10.0.0.1:7411",), agents=("shell", "Not A Name"), version="0\n1" * 40)
         self.made: list[Record] = []
-        self.own = OwnRecord(self.identity, 5, lambda before: self.saying, self._publish, lambda: self.now, lambda: 2)
+        self.own = OwnRecord(self.identity, 5, lambda: self.saying, self._publish, lambda: self.now, lambda: 2)
 
     def _publish(self, record: Record, raw: bytes) -> None:
         keys = PeerKeys.of(self.identity)
@@ -71,13 +68,3 @@ async def test_links_settle_first(owner: Owner, monkeypatch: pytest.MonkeyPatch)
     await until(lambda: len(owner.made) == 1)
     owner.own.links_changed()
     owner.own.close()
-
-
-def test_the_links_that_are_told_of() -> None:
-    assert chosen_links(MANY[:5], (), set()) == tuple(sorted(MANY[:5]))
-    hubs = set(MANY[:90])
-    chosen = chosen_links(MANY, (), hubs)
-    assert len(chosen) == MAX_LINKED and set(MANY[90:]) <= set(chosen)
-    # a link that comes changes nothing where there is no room for it
-    fewer: list[BrokerId] = [each for each in MANY if each not in set(MANY[40:50]) - set(chosen)]
-    assert chosen_links(MANY, chosen, hubs) == chosen == chosen_links(fewer, chosen, hubs)

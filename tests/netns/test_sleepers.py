@@ -79,9 +79,9 @@ def test_five_wakes(mesh: InternetMesh) -> None:
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 def test_forty_wakes(mesh: InternetMesh) -> None:
-    """5 to 80 s asleep, 200 ms and 2 % loss away."""
+    """5 to 80 s asleep, 200 ms and 5 % loss away."""
     chance = random.Random(mesh.internet.seed)
-    vps, laptops = _sleepers(mesh, Quality(delay_ms=100, loss=0.02))
+    vps, laptops = _sleepers(mesh, Quality(delay_ms=100, loss=0.05))
     found: list[float] = []
     for seconds in (5, 12, 20, 30, 45, 80, chance.uniform(5, 40), chance.uniform(5, 40)):
         found += _slept(vps, laptops, seconds)

@@ -205,7 +205,7 @@ def _both_links_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _the_first_link_stays_whoever_is_newer(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a restarted broker waits until its old connection is found dead; that alone is slow, not wrong."""
-    monkeypatch.setattr("relay.testing.simulator.broker.replaces", lambda present, new: False)
+    monkeypatch.setattr("relay.testing.simulator.broker.replaces", lambda present, new, age: False)
     monkeypatch.setattr(SimLink, "check_now", lambda link: None)
     monkeypatch.setattr(link, "IDLE_PING", 10**9)
 

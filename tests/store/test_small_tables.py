@@ -115,6 +115,23 @@ def test_words(tx: Tx) -> None:
     assert words.WORDS.all(tx, spawn="s") == [told[1]]
 
 
+def test_of_the_words_on_one_spawn_the_newest_are_kept(tx: Tx) -> None:
+    for seq in range(1, 101):
+        words.keep(tx, SignedWord("s", 1, seq, State.RUNNING, 0, b"sig", b"b"))
+        words.keep_newest(tx, "s", 8)
+    assert [word.seq for word in words.WORDS.all(tx, spawn="s")] == list(range(93, 101))
+    words.keep(tx, SignedWord("s", 1, 1, State.RUNNING, 0, b"sig", b"b"))
+    words.keep_newest(tx, "s", 8)
+    assert len(words.WORDS.all(tx, spawn="s")) == 8, "an old one does not stay either"
+
+
+def test_the_word_on_what_never_came_goes_with_its_tombstone(tx: Tx) -> None:
+    words.bury(tx, HERE, "s", 10)
+    words.keep(tx, SignedWord("s", 0, 1, State.CANCELLED, 0, b"sig", b"b"))
+    assert words.purge_tombstones(tx, 11) == 1
+    assert words.WORDS.all(tx, spawn="s") == []
+
+
 def test_a_tail_of_an_earlier_attempt_comes_too_late(tx: Tx) -> None:
     assert words.keep_tail(tx, "s", 2, "two")
     assert not words.keep_tail(tx, "s", 1, "one")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from relay.broker.host import Host
 from relay.core import ids
-from relay.core.errors import PeerFault, RelayError
+from relay.core.envelope import unpack_envelope
+from relay.core.errors import LocalFault, PeerFault, RelayError
 from relay.core.frames import Custody, Frame, Taken
 from relay.core.ids import BrokerId
 from relay.core.link import Keep, PassOn, Take
 
+CANNOT_KEEP = "it cannot write to its store now"
 _log = logging.getLogger(__name__)
 
 
@@ -66,9 +68,17 @@ class Arrivals:
                 if done := await self._host.take(self._peer, envelopes):
                     self._say(Taken(tuple(done)))
             case Keep(envelopes):
-                self._say(Custody(tuple(await self._host.keep(self._peer, envelopes))))
+                self._say(Custody(tuple(await self._kept(envelopes))))
             case PassOn(envelopes):
                 self._host.pass_on(self._peer, envelopes)
+
+    async def _kept(self, envelopes: Sequence[bytes]) -> list[tuple[bytes, str]]:
+        try:
+            return await self._host.keep(self._peer, envelopes)
+        except LocalFault as fault:
+            # said, so that their origin takes another way instead of asking here again and again
+            _log.error("nothing is kept for %s: %s %s", ids.short(self._peer), fault.message, fault.why)
+            return [(unpack_envelope(raw).header.id, CANNOT_KEEP) for raw in envelopes]
 
     def cancel(self) -> None:
         """The link has ended."""

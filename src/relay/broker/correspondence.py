@@ -42,7 +42,7 @@ class Correspondence:
         self.attendance = Attendance(journal.clock, mesh.is_linked)
         self.notices = Notices(members, journal)
         self.waiting = Waiting(journal.store, mesh)
-        self.reissue = Reissue(postbox)
+        self.reissue = Reissue(postbox, mesh.let_go)
 
     def hears(self, requests: Requests, offers: Offers) -> dict[Kind, Hear]:
         """What peers answer to envelopes, by kind."""

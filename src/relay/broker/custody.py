@@ -62,11 +62,13 @@ class Custody:
         self._wake = wake
         self._clock = clock
         self._windows: dict[BrokerId, Window] = {}
+        self._origins: set[BrokerId] = set()
 
     async def open(self) -> None:
         """Recall for whom something is kept."""
         for recipient in await self._store.all(held.RECIPIENTS):
             self.window(recipient)
+        self._origins.update(await self._store.all(held.ORIGINS))
 
     def window(self, recipient: BrokerId) -> Window:
         """What is kept for that broker and on its way to it."""
@@ -125,6 +127,7 @@ class Custody:
     def _offer(self, kept: Iterable[tuple[Envelope, Kept, int]]) -> None:
         for each, _, n in kept:
             if n:
+                self._origins.add(each.header.origin)
                 recipient = each.header.recipient
                 self.window(recipient).offer(Outgoing(n, each.header.id, each.raw, tried=True))
                 self._wake(recipient)
@@ -140,11 +143,16 @@ class Custody:
         if window.turn == turn and self.window(recipient) is window:
             window.refill(rows, end=not rows and window.missed == missed)
 
-    def taken(self, recipient: BrokerId, envelopes: Sequence[bytes]) -> None:
-        """Its recipient has these, or never will: forget them with the next commit."""
-        done = self.window(recipient).receipted(envelopes)
-        if done:
-            self._store.write_lazily(lambda tx: held.forget(tx, recipient, done))
+    def taken(self, peer: BrokerId, envelopes: Sequence[bytes]) -> None:
+        """These need be kept no longer: their recipient has them, or their origin has sealed them anew.
+
+        They are forgotten with the next commit. Of a recipient only what is in flight to it counts, of an origin only
+        what this broker keeps for it.
+        """
+        done = self.window(peer).receipted(envelopes) if peer in self._windows else []
+        gone = envelopes if peer in self._origins else done
+        if gone:
+            self._store.write_lazily(lambda tx: held.forget(tx, peer, gone))
 
     def link_lost(self, recipient: BrokerId) -> None:
         """Nothing in flight to that broker can be counted on; what is kept for it is read again when it is back."""

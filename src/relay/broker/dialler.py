@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from relay.broker.carrier import Carrier
+from relay.broker.link import monotonic_ms
 from relay.broker.racing import MAX_ATTEMPTS, first
 from relay.core import ids
-from relay.core.backoff import Backoff
+from relay.core.backoff import CALM, Backoff
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 
@@ -81,12 +82,19 @@ class Dialler:
                 self._ways[each].at_once = True
                 self._ways[each].changed.set()
 
-    def link_changed(self, peer: BrokerId, *, at_once: bool) -> None:
-        """A link to a member came up or ended; `at_once` where it was lost and is to be dialled anew without a wait."""
-        if at_once:
+    def link_changed(self, peer: BrokerId, *, at_once: bool, lasted: int = CALM) -> None:
+        """A link to a member came up or ended.
+
+        Args:
+            peer: which member.
+            at_once: it was lost, and is to be dialled anew without a wait.
+            lasted: for how many milliseconds there had been a connection: of short ones only some are followed at once.
+        """
+        way = self._ways.get(peer)
+        if at_once and way is not None and way.backoff.may_hurry(monotonic_ms(), lasted):
             self.poke(peer)
-        elif peer in self._ways:
-            self._ways[peer].changed.set()
+        elif way is not None:
+            way.changed.set()
 
     def next_dial(self, peer: BrokerId) -> float | None:
         """In how many seconds a member is dialled next; None where it is being dialled, linked, or no member."""
@@ -108,7 +116,16 @@ class Dialler:
                 way.backoff.reset()
                 way.at_once = False
             if not self._is_linked(peer):
-                await self._try(peer, way)
+                await self._tried(peer, way)
+
+    async def _tried(self, peer: BrokerId, way: _Way) -> None:
+        try:
+            await self._try(peer, way)
+        except RelayError as error:
+            self._note(peer, f"{error.message}: {error.why}")
+        except Exception:
+            # a defect of ours must not leave a member undialled for good
+            _log.exception("dialling %s failed", ids.short(peer))
 
     async def _pause(self, peer: BrokerId, way: _Way) -> None:
         # jitter needs no secrecy; and not wait_for, which before Python 3.12 may swallow a cancellation

@@ -19,7 +19,7 @@ from relay.broker.mdns import HINT_LIFE_MS, LocalNetwork
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.network_change import NetworkChange
-from relay.broker.own_record import OwnRecord, Saying, chosen_links
+from relay.broker.own_record import OwnRecord, Saying
 from relay.broker.places import LINK_LIFE_MS, Hint, Places, Source, is_own
 from relay.broker.tailnet import TailnetPlaces
 from relay.core.addresses import is_only_local
@@ -27,6 +27,7 @@ from relay.core.errors import LocalFault, PeerFault
 from relay.core.hello import MAX_ADDRESSES
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.named_links import chosen_links
 from relay.core.record_book import FANOUT, Held
 from relay.core.records import MAX_SKEW_MS, Record
 from relay.core.roster import Roster
@@ -269,8 +270,8 @@ class Discovery:
         self._go(self._look_around())
 
     def woke(self) -> None:
-        """The machine slept, or its clock was set: a record may have to be renewed."""
-        self.own.changed()
+        """The machine slept, or its clock was set: a record may be over, and a goodbye was heard."""
+        self.own.renew()
         self.gossip.compare_with_some()
 
     async def _look_around(self) -> None:
@@ -295,14 +296,14 @@ class Discovery:
         found = sorted(self.told(), key=is_only_local)
         return tuple(dict.fromkeys([*self.tailnet.told(self._around.listening()), *found]))[:MAX_ADDRESSES]
 
-    def _saying(self, told_before: tuple[BrokerId, ...]) -> Saying:
+    def _saying(self) -> Saying:
         around = self._around
         return Saying(
             addresses=self._addresses_told(),
             always_on=around.config.always_on,
             agents=tuple(around.agents()),
             version=around.version,
-            linked=chosen_links(self._linked(), told_before, set(self.book.always_on())),
+            linked=chosen_links(around.identity.id, self._linked(), self.book.always_on()),
         )
 
     def _publish(self, record: Record, raw: bytes) -> None:

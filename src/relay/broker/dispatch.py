@@ -20,7 +20,9 @@ from relay.store.journal import Entry
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.trust.sealing import verify_snapshot
 
+MOST_WORDS = 64  # of a target on one spawn: it has no end of them, and an origin has one disk
 TOMBSTONE_MS = 31 * 86_400_000
+STOPPED_BEFORE = "stopped by its origin before it came"
 
 
 class Dispatch:
@@ -92,7 +94,7 @@ class Dispatch:
 
     def _admit(self, entry: Entry, row: SpawnRow, origin: BrokerId) -> None:
         if words.is_buried(entry.tx, origin, row.id):
-            self._ledger.step(entry, row, Step(State.CANCELLED, "stopped by its origin before it came"))
+            self._ledger.step(entry, row, Step(State.CANCELLED, STOPPED_BEFORE))
         elif row.expires <= entry.now and self._may_expire():
             self._ledger.step(entry, row, Step(State.EXPIRED, "it came after its time to live"))
         else:
@@ -104,7 +106,7 @@ class Dispatch:
             raise PeerFault("a stop was refused", why="it names no spawn")
         row = BY_ID.one(entry.tx, id=spawn)
         if row is None:
-            words.bury(entry.tx, origin, spawn, entry.now + TOMBSTONE_MS)
+            self._bury(entry, origin, spawn)
             return
         try:
             self._gate.require(origin, "stop", row.origin == origin, entry.now)
@@ -114,6 +116,12 @@ class Dispatch:
                 self._auditor.write(entry, refusal(origin, "stop", error, spawn))
                 return
         self._supervisor.stop(entry, row, self._members.name(origin))
+
+    def _bury(self, entry: Entry, origin: BrokerId, spawn: str) -> None:
+        """It will never start here; its origin is told, because its request may never come to be answered."""
+        if not words.is_buried(entry.tx, origin, spawn):
+            self._ledger.tell_buried(entry, origin, spawn, STOPPED_BEFORE)
+        words.bury(entry.tx, origin, spawn, entry.now + TOMBSTONE_MS)
 
     # at the origin
 
@@ -132,6 +140,7 @@ class Dispatch:
                 snapshot.spawn, snapshot.attempt, snapshot.seq, snapshot.state, snapshot.at, signature, data
             ),
         )
+        words.keep_newest(entry.tx, row.id, MOST_WORDS)
         if spawns.apply_snapshot(entry.tx, snapshot, entry.now):
             self._told(entry, row, snapshot)
 

@@ -182,11 +182,18 @@ class Gate:
 
     def may_spawn(self, broker: BrokerId) -> bool:
         """Whether that broker may spawn here at all; True where the file is broken: nothing is ended for that."""
+        return self._may(broker, "spawn")
+
+    def may_push(self, broker: BrokerId) -> bool:
+        """Whether that broker may push blobs here; as `may_spawn`."""
+        return self._may(broker, "push")
+
+    def _may(self, broker: BrokerId, verb: str) -> bool:
         try:
             grant = self._grants.all().get(broker)
         except LocalFault:
             return True
-        return grant is not None and "spawn" in grant.verbs and not grant.frozen
+        return grant is not None and verb in grant.verbs and not grant.frozen
 
     # other verbs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.broker.members import Members
 from relay.core import ids
@@ -22,7 +22,7 @@ from relay.core.hello import (
     judge_incarnation,
 )
 from relay.core.ids import BrokerId
-from relay.trust.hello import sign_hello, verify_hello
+from relay.trust.hello import is_start_of, sign_hello, sign_start, verify_hello
 from relay.trust.identity import Identity
 
 
@@ -66,7 +66,7 @@ class Greeter:
         clock: Callable[[], int],
     ) -> None:
         self._identity = identity
-        self._incarnation = incarnation
+        self._incarnation = replace(incarnation, proof=sign_start(identity, incarnation))
         self._members = members
         self._audit_head = audit_head
         self._addresses = addresses
@@ -102,6 +102,8 @@ class Greeter:
             addresses=self._addresses(),
             clock_ms=self._clock(),
             seen_nonce_of_you=seen.nonce if seen else None,
+            start=self._incarnation.proof,
+            seen_start_of_you=seen.proof if seen and seen.proof else None,
         )
         return sign_hello(self._identity, hello)
 
@@ -119,11 +121,12 @@ class Greeter:
                 code=Code.NOT_A_MEMBER,
                 why="it holds the workspace key, but was never admitted, or was put out",
             )
-        new = Incarnation(hello.incarnation, hello.nonce)
+        new = hello.own_start
         judgement = judge_incarnation(self._seen.get(hello.id), new)
         if judgement is Judgement.NEWER:
             self._seen[hello.id] = new
-        if is_behind(self._incarnation, hello.seen_of_you, hello.seen_nonce_of_you):
+        # believed with this broker's own signature only: or any member could stop its intake by a number
+        if is_behind(self._incarnation, hello.seen) and is_start_of(self._identity.public, hello.seen):
             self.seen_of_us = max(self.seen_of_us, hello.seen_of_you)
         return Greeted(hello.id, hello, judgement)
 

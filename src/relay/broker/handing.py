@@ -8,7 +8,7 @@ from collections.abc import Callable
 from relay.broker.outbox import Outbox
 from relay.broker.routing import Router
 from relay.core.ids import BrokerId
-from relay.core.routing import SILENT_AFTER, hand_over_again
+from relay.core.routing import LOST_AFTER, SILENT_AFTER, hand_over_again
 from relay.store import outbox
 from relay.store.engine import Store
 from relay.store.outbox import OutboxLine
@@ -26,6 +26,7 @@ class Handing:
         rows: the outbox at work.
         router: chooses the ways.
         is_linked: whether a link to a broker is up.
+        reached_by: the linked broker that says it is linked with one which this one is not.
         clock: milliseconds since 1970.
     """
 
@@ -35,21 +36,28 @@ class Handing:
         rows: Outbox,
         router: Router,
         is_linked: Callable[[BrokerId], bool],
+        reached_by: Callable[[BrokerId], BrokerId | None],
         clock: Callable[[], int],
     ) -> None:
         self._store = store
         self._rows = rows
         self._router = router
         self._is_linked = is_linked
+        self._reached_by = reached_by
         self._clock = clock
         self._away_since: dict[BrokerId, float] = {}
+        self._in_reach_since: dict[tuple[BrokerId, BrokerId], float] = {}
         self._asked: dict[BrokerId, tuple[float, float]] = {}
 
     async def look(self) -> None:
         """Hand over once more what is due; ask again whom a holder refused."""
         await self._due()
-        await self._silent()
+        kept = await self._store.all(outbox.KEPT)
+        await self._silent({holder for holder, _ in kept})
+        await self._lost(kept)
         self._refused()
+        # after it, so that `relay outbox` says so until the next look
+        self._rows.give_up_the_silent()
 
     async def _due(self) -> None:
         second, again = hand_over_again(1), hand_over_again(2)
@@ -58,15 +66,31 @@ class Handing:
         )
         await self._hand_over([line for line in lines if not self._is_linked(line.recipient)])
 
-    async def _silent(self) -> None:
-        away = {each for each in await self._store.all(outbox.HOLDERS) if not self._is_linked(each)}
+    async def _silent(self, holders: set[BrokerId]) -> None:
+        away = {each for each in holders if not self._is_linked(each)}
         self._away_since = {each: self._away_since.get(each, time.monotonic()) for each in away}
         for holder, since in self._away_since.items():
             if (time.monotonic() - since) * 1000 >= SILENT_AFTER:
-                lines = await self._store.all(outbox.HANDED_ONCE, holder=holder, limit=MOST)
+                lines = await self._handed_once(holder)
                 # a second one at once, a third not: each of them may have died on its way
                 others = [line for line in lines if self._router.way(line.recipient) not in (None, holder)]
                 await self._hand_over([line for line in others if not self._is_linked(line.recipient)])
+
+    async def _handed_once(self, holder: BrokerId, recipient: BrokerId | None = None) -> list[OutboxLine]:
+        before = self._clock() - (0 if recipient is None else LOST_AFTER)
+        return await self._store.all(
+            outbox.HANDED_ONCE, holder=holder, recipient=recipient, before=before, limit=MOST
+        )
+
+    async def _lost(self, kept: list[tuple[BrokerId, BrokerId]]) -> None:
+        """A recipient that is in the holder's reach has what was kept for it by now; its receipts were lost."""
+        now = time.monotonic()
+        near = {pair for pair in kept if self._reached_by(pair[1]) == pair[0]}
+        self._in_reach_since = {pair: self._in_reach_since.get(pair, now) for pair in near}
+        for (holder, recipient), since in self._in_reach_since.items():
+            last = max(since, self._rows.receipted_at.get(recipient, since))
+            if (now - last) * 1000 >= LOST_AFTER:
+                await self._hand_over(await self._handed_once(holder, recipient))
 
     async def _hand_over(self, lines: list[OutboxLine]) -> None:
         for recipient in {line.recipient for line in lines}:

@@ -71,19 +71,13 @@ class Housekeeping:
                 self._woke()
             if time.monotonic() - looked >= handing.EVERY_S:
                 looked = time.monotonic()
-                await self._hand_over()
+                await self._guarded(self._handing.look())
             if time.monotonic() - swept >= SWEEP_EVERY_S:
                 swept = time.monotonic()
                 await self._sweep()
 
-    async def _hand_over(self) -> None:
-        try:
-            await self._handing.look()
-        except LocalFault as fault:
-            _log.error("what holders keep was not looked after: %s: %s", fault.message, fault.why)
-
     async def _sweep(self) -> None:
-        await asyncio.to_thread(self._reserve.hold)
+        await self._guarded(asyncio.to_thread(self._reserve.hold))
         await self._guarded(self._tidy())
 
     async def _tidy(self) -> None:
@@ -91,11 +85,14 @@ class Housekeeping:
         await self._tidying.seal_again(self._journal)
         await self._tidying.forget(self._journal, may_expire=self._may_expire())
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
+    async def _guarded(self, work: Awaitable[object]) -> None:
         try:
             await work
         except LocalFault as fault:
             _log.error("tidying was put off: %s: %s", fault.message, fault.why)
+        except Exception:
+            # a defect in one of these must not end the looking for wakes and the handing over
+            _log.exception("tidying failed")
 
     def _expire(self, entry: Entry) -> None:
         if self._may_expire():

@@ -9,20 +9,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 
 from relay.broker.arrivals import Arrivals
 from relay.broker.carrier import Carrier, CarrierClosed
 from relay.broker.greeting import Greeted, Greeter
-from relay.broker.host import Host, Load
-from relay.broker.live import LiveQueue, Wrap
+from relay.broker.host import Host
+from relay.broker.live import Wrap
+from relay.broker.sending import Sending
 from relay.core import ids
 from relay.core.errors import Code, PeerFault, RelayError
-from relay.core.frames import Batch, Bye, Frame, HelloFrame, Hold, pack_frame, unpack_frame
+from relay.core.frames import Batch, Bye, Frame, HelloFrame, pack_frame, unpack_frame
 from relay.core.hello import Judgement
 from relay.core.ids import BrokerId
 from relay.core.link import (
-    RECEIVE_WINDOW,
     Answered,
     Claim,
     Close,
@@ -70,11 +69,17 @@ class Link:
         self.reason = ""
         self._greeter = greeter
         self._host = host
-        self._live = LiveQueue()
-        self._more = asyncio.Event()
-        self._arrivals = Arrivals(host, self.peer, self._say, self.close, self._dealt_with)
+        self._sending = Sending(
+            carrier,
+            self.machine,
+            self.peer,
+            lambda: list(host.loads(self.peer)),
+            lambda: self._may_send,
+            lambda: self._arm(),
+            monotonic_ms,
+        )
+        self._arrivals = Arrivals(host, self.peer, self.say, self.close, self._dealt_with)
         self._timer: asyncio.TimerHandle | None = None
-        self._control: deque[bytes] = deque()
         self._stop = asyncio.Event()
         self._goodbye: asyncio.Task[None] | None = None
 
@@ -92,6 +97,11 @@ class Link:
         return Claim(self.greeted.hello.incarnation, ids.digest_of(dialler))
 
     @property
+    def lasted(self) -> int:
+        """For how long there has been a connection, milliseconds."""
+        return monotonic_ms() - self.machine.opened
+
+    @property
     def is_clone(self) -> bool:
         """Whether the hello was of a second machine with this identity."""
         return self.greeted is not None and self.greeted.judgement is Judgement.CLONED
@@ -106,7 +116,7 @@ class Link:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read())
-                group.create_task(self._write())
+                group.create_task(self._sending.run())
                 group.create_task(self._end_when_told())
         except* CarrierClosed as group:
             self.reason = self.reason or str(group.exceptions[0]) or "the connection was lost"
@@ -126,7 +136,7 @@ class Link:
         if self._timer is not None:
             self._timer.cancel()
         self._arrivals.cancel()
-        self._live.over()
+        self._sending.over()
         self.ended.set()
         self._tell_answered()
 
@@ -170,8 +180,7 @@ class Link:
 
     async def _read(self) -> None:
         hello = self._greeter.hello(self.carrier.peer_public, self.carrier.dialled)
-        self._control.append(pack_frame(HelloFrame(hello)))
-        self._more.set()
+        self._sending.say(HelloFrame(hello))
         self._arm()
         while True:
             message = await self.carrier.receive()
@@ -181,8 +190,7 @@ class Link:
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Send(frame):
-                self._control.append(pack_frame(frame))
-                self._more.set()
+                self.say(frame)
             case Greet(hello):
                 self._greet(hello)
             case Take() | Keep() | PassOn():
@@ -197,7 +205,7 @@ class Link:
                 self.rtt_ms = ms
                 self._tell_answered()
             case Granted():
-                self._more.set()
+                self._sending.wake()
             case Close(reason):
                 raise CarrierClosed(reason)
 
@@ -215,15 +223,14 @@ class Link:
             return
         self.machine.accept(monotonic_ms())
         self._arm()
-        self._more.set()
+        self._sending.wake()
 
-    def _give_way(self, reason: str) -> None:
-        self._control.append(pack_frame(Bye(reason)))
-        self.close(reason)
-
-    def _say(self, frame: Frame) -> None:
-        self._control.append(pack_frame(frame))
-        self._more.set()
+    def say(self, frame: Frame) -> None:
+        """Send a frame before all envelopes; a peer that does not read what it is told is let go."""
+        try:
+            self._sending.say(frame)
+        except PeerFault as fault:
+            self.close(f"refused: {fault.why}")
 
     def _dealt_with(self, size: int) -> None:
         for effect in self.machine.taken(size):
@@ -233,80 +240,36 @@ class Link:
 
     def wake(self) -> None:
         """There is something new to send."""
-        self._more.set()
+        self._sending.wake()
 
     def receipted(self) -> None:
         """The other side answered for what was sent."""
         self.machine.answered(all(load.window.idle for load in self._host.loads(self.peer)), monotonic_ms())
-        self._more.set()
+        self._sending.wake()
 
-    def send_live(self, raw: bytes, wrap: Wrap = Batch) -> None:
-        """Send an envelope that is not in the outbox; dropped where the link is gone or too far behind.
+    def send_live(self, raw: bytes, wrap: Wrap = Batch) -> bool:
+        """Send an envelope that is not in the outbox; False, and it is dropped, where the link is gone or far behind.
 
         Args:
             raw: the envelope.
             wrap: `Batch` for the peer's own, `Hold` or `Pass` for somebody else's.
         """
-        if self.is_up and self._live.add(raw, wrap):
-            self._more.set()
+        return self.is_up and self._sending.add_live(raw, wrap)
 
     def pass_on(self, raw: bytes) -> None:
-        """Send somebody else's envelope, or drop it: half of what the peer takes is kept for what is its own."""
-        if self._live.bytes + len(raw) <= self.machine.credit - RECEIVE_WINDOW // 2:
+        """Send somebody else's envelope, or drop it."""
+        if self._sending.has_room_to_pass(len(raw)):
             self.send_live(raw)
 
     async def room(self) -> bool:
         """Wait until there is room for another live envelope; False where the link has ended."""
-        await self._live.room()
+        await self._sending.room()
         return not self.ended.is_set()
-
-    async def _write(self) -> None:
-        while True:
-            await self._more.wait()
-            self._more.clear()
-            while self._control:
-                await self.carrier.send(self._control.popleft())
-            if self._may_send:
-                await self._write_envelopes()
 
     @property
     def _may_send(self) -> bool:
         # a link that gives way to another must not take from the window they share
         return self.is_up and not self._stop.is_set()
-
-    async def _write_envelopes(self) -> None:
-        more = True
-        while more and self._may_send:
-            more = await self._send_some_live()
-            for load in self._host.loads(self.peer):
-                more |= await self._send_some(load)
-
-    async def _send_some(self, load: Load) -> bool:
-        """Send a batch of these; whether there was one."""
-        while self._control:
-            await self.carrier.send(self._control.popleft())
-        if load.window.wants_more:
-            await load.refill()
-        rows = load.window.take(self.machine.credit, monotonic_ms()) if self._may_send else []
-        if not rows:
-            return False
-        if not all(row.tried for row in rows):
-            rows = await load.mark_tried(rows)
-        if rows:
-            wrap = Hold if load.for_another else Batch
-            await self._send_batch(wrap, [row.raw for row in rows], awaits_receipt=True)
-        return True
-
-    async def _send_some_live(self) -> bool:
-        wrap, batch = self._live.next()
-        if batch:
-            await self._send_batch(wrap, batch, awaits_receipt=False)
-        return bool(batch)
-
-    async def _send_batch(self, wrap: Wrap, batch: list[bytes], *, awaits_receipt: bool) -> None:
-        self.machine.sent(sum(map(len, batch)), monotonic_ms(), awaits_receipt=awaits_receipt)
-        self._arm()
-        await self.carrier.send(pack_frame(wrap(tuple(batch))))
 
     # time
 
@@ -330,7 +293,7 @@ class Link:
                 self._carry_out(effect)
         except CarrierClosed as closed:
             self.close(str(closed))
-        self._more.set()
+        self._sending.wake()
         self._arm()
 
     def check_now(self) -> None:

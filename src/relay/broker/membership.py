@@ -14,11 +14,12 @@ from relay.broker.checkup import check
 from relay.broker.dialler import Dialler
 from relay.broker.greeting import Greeted
 from relay.broker.inbox import Hear, Opened
-from relay.broker.link import Link
+from relay.broker.link import Link, monotonic_ms
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence, farewell_of, was_turned_away
 from relay.broker.roster import RosterKeeper
+from relay.broker.roster_exchange import RosterExchange, Surroundings
 from relay.core import ids
 from relay.core.addresses import usable_addresses
 from relay.core.errors import PeerFault
@@ -91,7 +92,20 @@ class Membership:
         self._skews: dict[BrokerId, int] = {}
         self._clones: dict[BrokerId, tuple[int, bytes]] = {}
         self._work: set[asyncio.Task[None]] = set()
+        self._look: asyncio.TimerHandle | None = None
+        self._exchange = RosterExchange(self._surroundings(), monotonic_ms)
         keeper.connect(self._roster_changed)
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            book=self._keeper.book,
+            head=lambda: self._members.roster.head,
+            has_gap=lambda: self._keeper.has_gap,
+            say=self._mesh.say,
+            linked=lambda: [link.peer for link in self._mesh.up],
+            take=lambda peer, raws: self._go(self._take_roster(peer, raws)),
+            remind=self._look_later,
+        )
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -114,11 +128,13 @@ class Membership:
         """A link came up or ended."""
         farewell = "" if up else farewell_of(link.reason)
         self._attendance.changed(link.peer, farewell)
-        lost = not up and not was_turned_away(link, self._journal.clock())
-        self._dialler.link_changed(link.peer, at_once=lost)
+        lost = not up and not was_turned_away(link)
+        self._dialler.link_changed(link.peer, at_once=lost, lasted=link.lasted)
         if up and link.greeted is not None:
+            self._exchange.linked(link.peer, link.greeted.hello.roster_head)
             self._go(self._greeted(link, link.greeted))
         else:
+            self._exchange.unlinked(link.peer)
             self._go(self._gone(link.peer, farewell))
 
     def clone_turned_away(self, link: Link) -> None:
@@ -165,14 +181,12 @@ class Membership:
         elif greeted.judgement is Judgement.NEWER:
             self._clones.pop(peer, None)
         await self._journal.commit(lambda entry: self._remember(entry, link, greeted, skew))
-        if hello.roster_head != self._members.roster.head:
-            await self._keeper.tell(lambda kind, content: self._mesh.say(peer, kind, content))
 
     def _remember(self, entry: Entry, link: Link, greeted: Greeted, skew: int) -> None:
         hello = greeted.hello
         changes: dict[str, Any] = {"last_seen": entry.now, "clock_skew_ms": skew, "farewell": ""}
         if greeted.judgement is Judgement.NEWER:
-            changes |= {"incarnation": hello.incarnation, "nonce": hello.nonce}
+            changes |= {"incarnation": hello.incarnation, "nonce": hello.nonce, "start_proof": hello.start}
         if addresses := usable_addresses(link.carrier.address, hello.addresses):
             # what was dialled has worked, so that it is tried first after a restart
             worked = (link.carrier.address,) if link.carrier.dialled else ()
@@ -205,37 +219,43 @@ class Membership:
     # the roster
 
     def _roster_heard(self, each: Opened) -> None:
-        raws = each.body.content["statements"]
-        if type(raws) is not list:
-            raise PeerFault("a roster was refused", why="it has another form")
-        self._go(self._take_roster(each.header.origin, raws))
+        self._exchange.hear(each.header.origin, each.body.content)
 
-    async def _take_roster(self, origin: BrokerId, raws: list[object]) -> None:
+    async def _take_roster(self, origin: BrokerId, raws: list[bytes]) -> None:
         try:
-            if await self._keeper.heard(raws) and self._keeper.has_gap:
-                # what came between was lost on its way here: on a new link both tell each other everything
-                self._mesh.drop(origin, "refused: a roster with a gap")
+            await self._keeper.heard(raws)
         except PeerFault as fault:
             _log.warning("a roster from %s was refused: %s", ids.short(origin), fault.why)
             self._mesh.drop(origin, "refused: a roster statement")
+        else:
+            self._exchange.taken(origin)
+
+    def _look_later(self, after_ms: int) -> None:
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(after_ms / 1000, self._look_now)
+
+    def _look_now(self) -> None:
+        self._look = None
+        self._exchange.look()
 
     def _roster_changed(self, before: Roster, after: Roster) -> None:
         gone = set(before.members) - set(after.members)
         for peer in gone:
             self._mesh.drop(peer, "evicted")
+            self._exchange.forget(peer)
         self._dialler.use(member.id for member in self._members.others)
-        self._go(self._spread(gone, self._keeper.take_news()))
+        self._exchange.changed(self._keeper.take_news())
+        self._go(self._follow(gone))
 
-    async def _spread(self, gone: set[BrokerId], news: list[bytes]) -> None:
-        # the news alone: everybody passes it on to everybody, and a whole roster is as long as the workspace is large
+    async def _follow(self, gone: set[BrokerId]) -> None:
         for peer in gone:
             await self._journal.commit(lambda entry, peer=peer: _drop(entry, peer))  # type: ignore[misc]
         if gone:
             self._mesh.put_out()
-        for link in self._mesh.up:
-            await self._keeper.tell(lambda kind, content, to=link.peer: self._mesh.say(to, kind, content), news)  # type: ignore[misc]
         await self._keeper.write_out()
 
     async def close(self) -> None:
         """Finish what is under way."""
+        if self._look is not None:
+            self._look.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)

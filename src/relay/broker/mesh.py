@@ -18,7 +18,7 @@ from relay.broker.routing import Router
 from relay.core import ids
 from relay.core.delivery import Window
 from relay.core.errors import PeerFault
-from relay.core.frames import Batch, Hold, Pass
+from relay.core.frames import Batch, Hold, Pass, Taken
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
 from relay.core.link import replaces
@@ -36,6 +36,7 @@ class Mesh:
         postbox: seals what is not durable.
         clock: milliseconds since 1970.
         reached_by: the brokers that say they are linked with a broker.
+        believed: those of them that can be believed, for showing; without it, all.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Mesh:
         postbox: SealingPostbox,
         clock: Callable[[], int],
         reached_by: Callable[[BrokerId], Collection[BrokerId]] = lambda broker: (),
+        believed: Callable[[BrokerId], Collection[BrokerId]] | None = None,
     ) -> None:
         self._greeter = greeter
         self._postbox = postbox
@@ -51,7 +53,7 @@ class Mesh:
         self._links: dict[BrokerId, Link] = {}
         self._all: set[Link] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
-        self._reached_by = reached_by
+        self._believed = believed or reached_by
         self.router = Router(lambda: self._links, reached_by)
         self._take: Take = _nobody
         self._outbox: Outbox
@@ -104,10 +106,13 @@ class Mesh:
         return self._outbox.refusals.get(recipient)
 
     def reached_by(self, peer: BrokerId) -> BrokerId | None:
-        """The linked broker that says it is linked with that one, which this one is not; None where there is none."""
+        """The linked broker by which one that is not linked with this one is in reach; None where there is none.
+
+        For showing; what is sent takes the way of the router, to which a word that is too old costs time only.
+        """
         if self.is_linked(peer):
             return None
-        return next((each for each in self._reached_by(peer) if self.is_linked(each)), None)
+        return next((each for each in self._believed(peer) if self.is_linked(each)), None)
 
     def put_out(self) -> None:
         """Somebody was put out of the workspace: nothing from or for them is handed on any longer."""
@@ -125,24 +130,22 @@ class Mesh:
     def say(
         self, recipient: BrokerId, kind: Kind, content: dict[str, Any], giver: BrokerId | None = None
     ) -> bool:
-        """Send what is not durable; False, and it is dropped, where there is no way.
+        """Send what is not durable; False, and it is dropped, where there is no way, or no room on it.
 
         Over a holder's link it is handed on at once, or kept for the recipient where its kind may be.
 
         Args:
             recipient: whom it is for.
             kind, content: what is said.
-            giver: a linked broker that has handed over what this answers, where no way is known.
+            giver: a linked broker that has handed over what this answers: it reaches both.
         """
-        link = self.way_link(recipient) or (None if giver is None else self.link(giver))
+        link = self.link(recipient) or (None if giver is None else self.link(giver)) or self.way_link(recipient)
         if link is None:
             return False
         direct, holdable = link.peer == recipient, KINDS[kind].holdable
         ttl = HELD_TTL if holdable and not direct else LIVE_TTL
         raw = self._postbox.seal_live(recipient, kind, content, self._clock(), ttl)
-        if raw is not None:
-            link.send_live(raw, Batch if direct else Hold if holdable else Pass)
-        return raw is not None
+        return raw is not None and link.send_live(raw, Batch if direct else Hold if holdable else Pass)
 
     async def carry(self, carrier: Carrier) -> None:
         """Run a link over a fresh connection until it ends."""
@@ -188,10 +191,9 @@ class Mesh:
         if link is not None:
             link.receipted()
 
-    def refused(self, peer: BrokerId, envelope: bytes) -> None:
-        """That peer will not have this envelope."""
-        self._outbox.window(peer).receipted([envelope])
-        self._outbox.wake(peer)
+    def refused(self, peer: BrokerId, envelope: bytes, dead: bool = False) -> None:
+        """That peer will not have this envelope; `dead` where it stays in the outbox as a dead letter."""
+        self._outbox.refused(peer, envelope, dead)
 
     def drop(self, peer: BrokerId, reason: str) -> None:
         """End the link to a peer."""
@@ -264,6 +266,12 @@ class Mesh:
     def forget(self, peer: BrokerId, envelopes: Sequence[bytes]) -> None:
         """That peer needs these kept no longer."""
         self._custody.taken(peer, envelopes)
+
+    def let_go(self, holder: BrokerId, envelopes: Sequence[bytes]) -> None:
+        """Tell a holder, where it is linked, that these of this broker's own need be kept no longer."""
+        link = self.link(holder)
+        if link is not None:
+            link.say(Taken(tuple(envelopes)))
 
     def loads(self, peer: BrokerId) -> list[Load]:
         """What there is to carry over the link to that peer."""

@@ -8,6 +8,7 @@ receipted, to a holder what none keeps.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from relay.store.outbox import OutboxLine, OutboxState
 from relay.store.query import Tx
 
 REROUTE_S = 0.1
+SILENT_SENDS = 2  # beyond the first, 30 s apart
+DOES_NOT_ANSWER = "it does not answer"
 PAGE_ROWS = MAX_QUEUED // 2
 PAGE_BYTES = MAX_QUEUED_BYTES // 2
 
@@ -38,6 +41,7 @@ class Outbox:
 
     Attributes:
         refusals: by recipient, the holder that would not keep what is for it, and why.
+        receipted_at: by recipient, when its last receipt came (monotonic seconds).
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class Outbox:
         self._clock = clock
         self._ways: Ways[BrokerId] = Ways()
         self.refusals: dict[BrokerId, tuple[BrokerId, str]] = {}
+        self.receipted_at: dict[BrokerId, float] = {}
+        self._dead: dict[BrokerId, set[bytes]] = {}
         self._is_rerouting = False
 
     async def open(self) -> None:
@@ -61,6 +67,8 @@ class Outbox:
             self.window(recipient)
         for recipient, envelope in await self._store.all(outbox.HELD_ELSEWHERE):
             self._ways.remember_held(recipient, envelope)
+        for line in await self._store.all(outbox.DEAD, recipient=None, limit=-1):
+            self._dead.setdefault(line.recipient, set()).add(line.id)
 
     def window(self, peer: BrokerId) -> Window:
         """What is on its way to that peer."""
@@ -126,6 +134,12 @@ class Outbox:
             if found.why_not:
                 self.refusals[found.recipient] = (holder, found.why_not)
 
+    def give_up_the_silent(self) -> None:
+        """A holder that was sent rows three times and said nothing counts as one that refused them."""
+        for recipient, holder in self._ways.unheard(SILENT_SENDS):
+            self.window(recipient).rest()
+            self.refusals[recipient] = (holder, DOES_NOT_ANSWER)
+
     def _note_held(self, holder: BrokerId, envelopes: list[bytes]) -> None:
         now = self._clock()
         self._store.write_lazily(lambda tx: outbox.held_by(tx, holder, envelopes, now))
@@ -167,12 +181,17 @@ class Outbox:
     def receipted(self, peer: BrokerId, ids: Sequence[bytes], now: int) -> None:
         """The recipient has these envelopes durably: close their rows with the next commit.
 
-        Only what is in flight counts, so that a flood of receipts for nothing costs nothing. A row whose receipt is
-        passed over, or whose close a crash took, is sent again, deduped, and receipted again.
+        Only what is in flight or dead counts, so that a flood of receipts for nothing costs nothing. A row whose
+        receipt is passed over, or whose close a crash took, is sent again, deduped, and receipted again. Of a dead
+        letter another copy was taken all the same, by another way or after an upgrade.
         """
-        taken = self.window(peer).receipted(ids)
+        dead = self._dead.get(peer, set()).intersection(ids)
+        taken = [*self.window(peer).receipted(ids), *dead]
         if not taken:
             return
+        self.receipted_at[peer] = time.monotonic()
+        if dead:
+            self._dead[peer] -= dead
 
         def close(tx: Tx) -> None:
             for line in outbox.receipted(tx, peer, taken):
@@ -180,6 +199,13 @@ class Outbox:
                     spawns.delivered(tx, line.spawn, now)
 
         self._store.write_lazily(close)
+
+    def refused(self, peer: BrokerId, envelope: bytes, dead: bool) -> None:
+        """The recipient will not have this envelope; `dead` where it stays as a dead letter."""
+        self.window(peer).receipted([envelope])
+        if dead:
+            self._dead.setdefault(peer, set()).add(envelope)
+        self.wake(peer)
 
     def link_lost(self, peer: BrokerId) -> None:
         """Nothing in flight over the link to that peer can be counted on."""

@@ -12,7 +12,6 @@ from relay.core.records import (
     MAX_AGENTS,
     MAX_CAPABILITIES,
     MAX_LIFE_MS,
-    MAX_LINKED,
     MAX_SKEW_MS,
     MAX_VERSION,
     RENEW_AFTER_MS,
@@ -38,24 +37,13 @@ class Saying:
     linked: tuple[BrokerId, ...] = ()
 
 
-def chosen_links(linked: list[BrokerId], told: tuple[BrokerId, ...], always_on: set[BrokerId]) -> tuple[BrokerId, ...]:
-    """The links to tell of, where there are more than a record holds.
-
-    First those to members that are not always on: it is they who have to be reached through somebody; then those that
-    were told of before, so that the record changes little.
-    """
-    before = set(told)
-    ranked = sorted(linked, key=lambda peer: (peer in always_on, peer not in before, peer))
-    return tuple(sorted(ranked[:MAX_LINKED]))
-
-
 class OwnRecord:
     """Says what there is to say, when it has changed and settled.
 
     Args:
         identity: signs it.
         incarnation: of this start.
-        saying: what holds now, given the links that were told of before.
+        saying: what holds now.
         publish: holds the new record and tells others.
         clock: milliseconds since 1970.
         size: how many members there are.
@@ -65,7 +53,7 @@ class OwnRecord:
         self,
         identity: Identity,
         incarnation: int,
-        saying: Callable[[tuple[BrokerId, ...]], Saying],
+        saying: Callable[[], Saying],
         publish: Callable[[Record, bytes], None],
         clock: Callable[[], int],
         size: Callable[[], int],
@@ -83,6 +71,11 @@ class OwnRecord:
     def changed(self) -> None:
         """Addresses, agents or settings may have changed: look soon."""
         self._look_in(SOON_S)
+
+    def renew(self) -> None:
+        """The machine slept: who heard its goodbye is to hear that it is there, whatever else has changed."""
+        self._last = None
+        self.changed()
 
     def links_changed(self) -> None:
         """A link came or went: look once the links have settled."""
@@ -104,7 +97,7 @@ class OwnRecord:
         """Make a new record where the last one is not true any more, or old; whether there was need."""
         now = self._clock()
         last, made = self._last or (None, 0)
-        saying = self._saying(last.linked if last else ())
+        saying = self._saying()
         # also where the clock was set back: what it said then would count as from the future
         if saying == last and made - MAX_SKEW_MS <= now < made + RENEW_AFTER_MS:
             return False

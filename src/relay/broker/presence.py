@@ -11,11 +11,11 @@ from enum import StrEnum
 
 from relay.broker.link import TWO_MACHINES, Link
 from relay.broker.words import ago
+from relay.core.backoff import CALM
 from relay.core.ids import BrokerId
 from relay.store.peers import Peer
 
 SAID = "the other side said: "
-CALM_MS = 10_000  # a link that lived for as long was a good one, however it ended
 
 
 class Presence(StrEnum):
@@ -48,17 +48,16 @@ def farewell_of(reason: str) -> str:
     return "" if reason.startswith(own) else str(Presence.GONE)
 
 
-def was_turned_away(link: Link, now: int) -> bool:
-    """Whether a link was ended by a word, soon after it had come up: dialling at once would end the same way.
-
-    Args:
-        link: one that has ended.
-        now: milliseconds since 1970.
-    """
-    if now - link.since >= CALM_MS:
+def was_turned_away(link: Link) -> bool:
+    """Whether a link was ended by a word, soon after it had come up: dialling at once would end the same way."""
+    if link.lasted >= CALM:
         return False
     said = link.reason.removeprefix(SAID)
     return said not in _RETURNS and (said != link.reason or said.startswith(("replaced", "refused", TWO_MACHINES)))
+
+
+def _left(at: int | None, farewell: str) -> int | None:
+    return at if farewell in _GOODBYES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +67,12 @@ class Seen:
     Attributes:
         last: when a link to it last spoke, milliseconds; None for never.
         farewell: a `Presence` value, or empty for unknown.
+        left: when it said goodbye, milliseconds; None where it did not, or is linked again.
     """
 
     last: int | None = None
     farewell: str = ""
+    left: int | None = None
 
 
 class Attendance:
@@ -89,7 +90,7 @@ class Attendance:
 
     def remember(self, peer: Peer) -> None:
         """What the store has of a peer."""
-        self._seen[peer.id] = Seen(peer.last_seen, peer.farewell)
+        self._seen[peer.id] = Seen(peer.last_seen, peer.farewell, _left(peer.last_seen, peer.farewell))
 
     def changed(self, peer: BrokerId, farewell: str) -> None:
         """A link to a peer came up, or ended just now.
@@ -97,7 +98,8 @@ class Attendance:
         Args:
             farewell: of `farewell_of`; empty for one that came up.
         """
-        self._seen[peer] = replace(self._seen.get(peer, Seen()), last=self._clock(), farewell=farewell)
+        now = self._clock()
+        self._seen[peer] = Seen(now, farewell, _left(now, farewell))
 
     def heard(self, peer: BrokerId) -> None:
         """A signed word of a peer came, though over no link of its own."""
@@ -110,6 +112,13 @@ class Attendance:
     def last(self, peer: BrokerId) -> int | None:
         """When a link to it last spoke (milliseconds), or None."""
         return self._clock() if self._is_linked(peer) else self._seen.get(peer, Seen()).last
+
+    def left(self, peer: BrokerId) -> int | None:
+        """When it said goodbye (milliseconds); None where it did not, or is linked again.
+
+        A link that broke without a word says nothing of other links of the same peer: this is None then.
+        """
+        return self._seen.get(peer, Seen()).left
 
     def of(self, peer: BrokerId) -> Presence | None:
         """Whether a peer is there; None for unknown."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from relay.broker.auditor import REFUSED, Auditor, Decision
 from relay.broker.inbox import Opened
@@ -15,19 +15,23 @@ from relay.store.journal import Entry
 
 AT_ONCE = 60  # what a person's slips make at most; each refusal costs about 3 KiB of rows
 PER_SECOND = 0.5
-_ASKING = frozenset({Kind.SPAWN, Kind.STOP})
+MOST_UNANSWERED = 1_000  # answers that wait for a broker without a grant; who takes none is given no more
 
 
 class Rationing:
     """A bucket for each origin that may not spawn here. Origins are members, so that there are few.
 
     Args:
-        may_spawn: whether an origin has a grant.
+        may_spawn: whether an origin has a grant to spawn.
+        may_push: whether it has one to push.
         auditor: told once a minute of what was refused.
     """
 
-    def __init__(self, may_spawn: Callable[[BrokerId], bool], auditor: Auditor) -> None:
-        self._may_spawn = may_spawn
+    def __init__(
+        self, may_spawn: Callable[[BrokerId], bool], may_push: Callable[[BrokerId], bool], auditor: Auditor
+    ) -> None:
+        self._may = {Kind.SPAWN: may_spawn, Kind.STOP: may_spawn, Kind.BLOB_OFFER: may_push}
+        self._unanswered: dict[BrokerId, int] = {}
         self._auditor = auditor
         self._buckets: dict[BrokerId, Bucket] = {}
         self._refused: dict[BrokerId, int] = {}
@@ -35,10 +39,11 @@ class Rationing:
     def refusal(self, each: Opened) -> RelayError | None:
         """Why an envelope is over its origin's ration, or None."""
         origin = each.header.origin
-        if each.kind not in _ASKING or self._may_spawn(origin):
+        may = self._may.get(each.kind)
+        if may is None or may(origin):
             return None
         bucket = self._buckets.setdefault(origin, Bucket(AT_ONCE, PER_SECOND))
-        if bucket.take(monotonic_ms()):
+        if self._unanswered.get(origin, 0) < MOST_UNANSWERED and bucket.take(monotonic_ms()):
             return None
         self._refused[origin] = self._refused.get(origin, 0) + 1
         return Refused(
@@ -46,6 +51,10 @@ class Rationing:
             code=Code.RATE_LIMITED,
             why=f"a broker without a grant may ask {AT_ONCE} times at once, then once in {1 / PER_SECOND:.0f} s",
         )
+
+    def note_waiting(self, waiting: Iterable[tuple[BrokerId, int]]) -> None:
+        """How much waits in the outbox for each broker, looked at once a minute."""
+        self._unanswered = dict(waiting)
 
     @property
     def has_refused(self) -> bool:

@@ -16,7 +16,8 @@ from relay.core.errors import Code, PeerFault
 from relay.core.kinds import Kind
 from relay.store import outbox
 from relay.store.journal import Entry, Journal
-from relay.store.outbox import OutboxState
+from relay.store.outbox import OutboxLine, OutboxState
+from relay.store.spawn_rows import BY_ID
 
 MAX_IDS = 512  # a receipt answers one frame, of at most 32 envelopes
 MAX_WORK = 1_000
@@ -81,22 +82,31 @@ class Receipts:
     async def _end(self, each: Opened, envelope: bytes, error: PeerFault) -> None:
         peer = each.header.origin
 
-        def decide(entry: Entry) -> None:
+        def decide(entry: Entry) -> bool:
             line = outbox.BY_ID.one(entry.tx, id=envelope)
             if line is None or line.recipient != peer or line.state is not OutboxState.PENDING:
-                return
+                return False
             if self._reissue is not None and self._reissue.refused(entry, line, error.code):
-                return
+                return False
+            if _has_it(entry, line):
+                # a late copy was refused, of a request that it took long ago
+                return not outbox.drop(entry.tx, envelope)
             outbox.dead_letter(entry.tx, envelope, f"{error.code}: {error.why}")
             entry.event("outbox.changed", {"broker": peer, "state": "dead"})
             if line.kind == Kind.SPAWN and line.spawn is not None:
                 self._requests.refused_by_peer(entry, line.spawn, error)
             if line.kind == Kind.BLOB_OFFER and self._offers is not None:
                 self._offers.refused_by_peer(entry, line.operation, error)
+            return True
 
         _log.warning("%s refused an envelope: %s %s", ids.short(peer), error.code, error.why)
-        await self._journal.commit(decide)
-        self._mesh.refused(peer, envelope)
+        self._mesh.refused(peer, envelope, await self._journal.commit(decide))
+
+
+def _has_it(entry: Entry, line: OutboxLine) -> bool:
+    """Whether the recipient has said otherwise that it took this request."""
+    row = BY_ID.one(entry.tx, id=line.spawn) if line.kind == Kind.SPAWN and line.spawn else None
+    return row is not None and row.first_word is not None
 
 
 def _is_id(value: object) -> bool:

@@ -6,10 +6,12 @@ sealed again under the same operation, so that whichever copy arrives acts once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from relay.broker.postbox import SealingPostbox
 from relay.core.errors import Code
+from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL
 from relay.spawn.ledger import SNAPSHOT_TTL
@@ -36,10 +38,14 @@ class Reissue:
 
     Args:
         postbox: seals.
+        let_go: tells a holder that it need not keep an envelope any longer.
     """
 
-    def __init__(self, postbox: SealingPostbox) -> None:
+    def __init__(
+        self, postbox: SealingPostbox, let_go: Callable[[BrokerId, list[bytes]], None] = lambda holder, gone: None
+    ) -> None:
         self._postbox = postbox
+        self._let_go = let_go
 
     def due(self, entry: Entry) -> int:
         """Seal again what would expire soon, or has; how many. Repeat until it is less than `STEP`."""
@@ -70,6 +76,8 @@ class Reissue:
             outbox.drop(entry.tx, line.id)
             return False
         entry.posted.append((line.recipient, outgoing))
+        if (holder := line.holder) is not None:
+            entry.then(lambda: self._let_go(holder, [line.id]))
         return True
 
     def _content(self, entry: Entry, line: OutboxLine) -> dict[str, Any] | None:

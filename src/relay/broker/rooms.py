@@ -104,6 +104,7 @@ class Rooms:
         self._mesh_rooms(identity, incarnation)
         self._spawn_rooms(identity)
         self._serving_rooms(identity)
+        await self.keeper.load()
         await self._remember_peers()
 
     def _mesh_rooms(self, identity: Identity, incarnation: Incarnation) -> None:
@@ -118,12 +119,16 @@ class Rooms:
         )
         postbox = SealingPostbox(identity, self.members, incarnation.counter, lambda peer: self.mesh.has_way(peer))
         self.journal = Journal(self.store, postbox, wall_ms)
-        self.mesh = Mesh(self.greeter, postbox, wall_ms, lambda peer: self.discovery.book.linked_to(peer))
+        self.mesh = Mesh(
+            self.greeter, postbox, wall_ms, lambda peer: self.discovery.book.linked_to(peer), self._believed
+        )
         self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, wall_ms)
         self.custody = Custody(
             self.store, self.members, self.config.always_on, self.mesh.is_linked, self.mesh.wake, wall_ms
         )
-        self.handing = Handing(self.store, self.outbox, self.mesh.router, self.mesh.is_linked, wall_ms)
+        self.handing = Handing(
+            self.store, self.outbox, self.mesh.router, self.mesh.is_linked, self.mesh.reached_by, wall_ms
+        )
         self.keeper = RosterKeeper(self.keys.workspace, self.members, self.journal, self.home)
         client = link_client_context(self.keys.workspace, identity)
 
@@ -135,11 +140,14 @@ class Rooms:
         self.keeper.connect(self.discovery.roster_changed)
         self.letters = Correspondence(self.members, self.journal, self.mesh, self.dialler, postbox)
 
+    def _believed(self, peer: BrokerId) -> list[BrokerId]:
+        return self.discovery.book.believed(peer, self.letters.attendance.left(peer))
+
     def _spawn_rooms(self, identity: Identity) -> None:
         self.agents = Agents(Path(self.home.agents))
         self.grants = Grants(Path(self.home.trust))
         self.gate = Gate(self.members, self.grants, self.agents, self.auditor, Path(self.home.worktrees))
-        self.rationing = Rationing(self.gate.may_spawn, self.auditor)
+        self.rationing = Rationing(self.gate.may_spawn, self.gate.may_push, self.auditor)
         self.ledger = Ledger(identity)
         self.reserve = Reserve(Path(self.home.reserve))
         self.supervisor = Supervisor(
@@ -255,7 +263,7 @@ class Rooms:
         for peer in await self.store.all(peers.ALL):
             self.letters.attendance.remember(peer)
             if peer.nonce is not None:
-                self.greeter.remember(peer.id, Incarnation(peer.incarnation, peer.nonce))
+                self.greeter.remember(peer.id, Incarnation(peer.incarnation, peer.nonce, peer.start_proof or b""))
         await self.discovery.load()
         await self.inbox.poison.open()
         await self.rollback.open()

@@ -1,15 +1,15 @@
-"""The roster at work: kept in the store, folded, told to peers whose fold is another, written out for people."""
+"""The roster at work: kept in the store, folded, written out for people."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from relay.broker.members import Members
 from relay.core.errors import PeerFault
-from relay.core.kinds import Kind
 from relay.core.pairing import PeerRecord
 from relay.core.roster import Roster, Statement, fold
+from relay.core.statement_book import StatementBook
 from relay.store import peers, statements
 from relay.store.journal import Entry, Journal
 from relay.store.peers import Peer
@@ -18,7 +18,6 @@ from relay.trust.founding import HomeFiles, write_roster
 from relay.trust.roster import verify_statement
 from relay.trust.workspace import Workspace
 
-CHUNK = 256
 _log = logging.getLogger(__name__)
 
 
@@ -32,6 +31,7 @@ class RosterKeeper:
         home: where roster.json is written.
 
     Attributes:
+        book: every statement that is kept.
         has_gap: statements are here that follow one that is not.
     """
 
@@ -42,7 +42,18 @@ class RosterKeeper:
         self._home = home
         self._on_change: list[Callable[[Roster, Roster], None]] = []
         self._news: list[bytes] = []
+        self.book = StatementBook()
         self.has_gap = False
+
+    async def load(self) -> None:
+        """Take in what was kept over a restart."""
+        rows = await self._journal.store.all(statements.ALL)
+        self._file(rows)
+        self.has_gap = _has_gap(rows, self._members.roster)
+
+    def _file(self, rows: Iterable[StatementRow]) -> None:
+        for row in rows:
+            self.book.put(row.hash, row.seq, row.bytes)
 
     def connect(self, on_change: Callable[[Roster, Roster], None]) -> None:
         """Say who hears of a changed roster: with the one before and the one after."""
@@ -59,8 +70,8 @@ class RosterKeeper:
             rows = statements.ALL.all(entry.tx)
             after = fold(self._workspace.root_public, (verify_statement(self._workspace, row.bytes) for row in rows))
             self._keep_peers(entry, after)
-            has_gap = len(rows) > after.seq and not after.forked
-            entry.then(lambda: self._use(after, [statement.raw for statement in added], has_gap))
+            has_gap = _has_gap(rows, after)
+            entry.then(lambda: self._use(after, list(map(_row, added)), has_gap))
         return bool(added)
 
     def _keep_peers(self, entry: Entry, roster: Roster) -> None:
@@ -68,34 +79,28 @@ class RosterKeeper:
             if peers.BY_ID.one(entry.tx, id=member.id) is None:
                 peers.upsert(entry.tx, Peer(member.id, member.public, member.sealing_public, member.name))
 
-    def _use(self, after: Roster, news: list[bytes], has_gap: bool) -> None:
+    def _use(self, after: Roster, news: list[StatementRow], has_gap: bool) -> None:
         before = self._members.roster
-        self._news += news
+        self._file(news)
+        self._news += [row.bytes for row in news]
         self.has_gap = has_gap
         self._members.replace(after)
         for told in self._on_change:
             told(before, after)
 
-    async def heard(self, raws: Iterable[object]) -> bool:
+    async def heard(self, raws: Iterable[bytes]) -> bool:
         """Take in statements that a peer sent; whether any was new.
 
         Raises:
             PeerFault: one is not the root's word.
         """
-        known = set(await self.raws())
-        new = [verify_statement(self._workspace, raw) for raw in raws if isinstance(raw, bytes) and raw not in known]
+        new = [verify_statement(self._workspace, raw) for raw in raws if not self.book.has(raw)]
         return bool(new) and await self._journal.commit(lambda entry: self.add(entry, new))
 
     def take_news(self) -> list[bytes]:
         """What was kept since this was last asked; nobody else is told of it again."""
         news, self._news = self._news, []
         return news
-
-    async def tell(self, say: Callable[[Kind, dict[str, object]], object], raws: list[bytes] | None = None) -> None:
-        """Tell one peer everything, or these statements only, in pieces that fit an envelope."""
-        raws = await self.raws() if raws is None else raws
-        for at in range(0, len(raws), CHUNK):
-            say(Kind.ROSTER, {"statements": raws[at : at + CHUNK]})
 
     async def write_out(self) -> None:
         """Write roster.json."""
@@ -114,6 +119,10 @@ class RosterKeeper:
 
 def _row(statement: Statement) -> StatementRow:
     return StatementRow(statement.hash, statement.signer, statement.seq, statement.raw)
+
+
+def _has_gap(rows: Sequence[StatementRow], roster: Roster) -> bool:
+    return len(rows) > roster.seq and not roster.forked
 
 
 def read_fold(workspace: Workspace, rows: Iterable[StatementRow]) -> Roster:

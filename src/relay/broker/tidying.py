@@ -13,7 +13,8 @@ from pathlib import Path
 
 from relay.broker.rationing import Rationing
 from relay.broker.reissue import STEP, Reissue
-from relay.store import attempts, events, held, inbox, invites, meta, operations, refusals, spawns, words
+from relay.core.kinds import Kind
+from relay.store import attempts, events, held, inbox, invites, meta, operations, outbox, refusals, spawns, words
 from relay.store.journal import Entry, Journal
 
 SKEW_MS = 10 * 60_000
@@ -61,6 +62,7 @@ class Tidying:
         """
         if self._rationing.has_refused:
             await journal.commit(self._rationing.write_down)
+        self._rationing.note_waiting(await journal.store.all(outbox.WAITING))
         await journal.commit(self._small)
         if may_expire:
             await _in_steps(journal, lambda entry: inbox.purge(entry.tx, entry.now - SKEW_MS))
@@ -73,6 +75,7 @@ class Tidying:
         events.purge(entry.tx, KEEP_EVENTS)
 
     def _expired(self, entry: Entry) -> None:
+        outbox.drop_expired(entry.tx, (Kind.BLOB_OFFER, Kind.BLOB_ANSWER), entry.now - SKEW_MS)
         held.expire(entry.tx, entry.now - KEEP_OPERATIONS_MS)
         invites.purge(entry.tx, entry.now - SKEW_MS)
         words.purge_tombstones(entry.tx, entry.now - SKEW_MS)

@@ -11,7 +11,7 @@ from asyncio import sslproto
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 
@@ -34,6 +34,11 @@ MAX_UNGREETED = 64
 # idle link costs. A TLS record is at most 16 KiB, so that two fit; it is the class that says it, there is no argument.
 READ_BUFFER = 32 * 1024
 sslproto.SSLProtocol.max_size = READ_BUFFER
+# Above the limit at which senders wait (1 MiB) and a frame beyond it stands only what the library answers to pings by
+# itself. Relay asks by frames of its own, so that who piles this up reads nothing, and means no good.
+MAX_UNREAD = WRITE_LIMIT + (1 << 20)
+MAX_UNREAD_PAIRING = 64 * 1024
+PAIRING_S = 30.0  # from the handshake to the end, whatever the other side does
 _log = logging.getLogger(__name__)
 # its own words on a stranger's bad handshake are a traceback a time; what matters is logged here
 _quiet = logging.getLogger("relay.websocket")
@@ -112,6 +117,7 @@ async def dial(address: str, expected: BrokerId, context: ssl.SSLContext) -> Web
             open_timeout=OPEN_S,
             close_timeout=CLOSE_S,
             ping_interval=None,
+            create_connection=_Dialled,
             proxy=None,
             logger=_quiet,
         )
@@ -131,6 +137,21 @@ def _dial_words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def _end_if_unread(connection: Connection, most: int) -> None:
+    transport = connection.transport
+    if isinstance(transport, asyncio.Transport) and transport.get_write_buffer_size() > most:
+        _log.info("a connection was ended: the other side reads nothing of what it asks for")
+        transport.abort()
+
+
+class _Dialled(ClientConnection):
+    """A connection that this side made, bounded in what the other side leaves unread."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        _end_if_unread(self, MAX_UNREAD)
+
+
 Welcome = Callable[[WebSocketCarrier], Awaitable[None]]
 Pair = Callable[[ServerConnection], Awaitable[None]]
 
@@ -139,6 +160,7 @@ class _Gated(ServerConnection):
     """A connection that passes the TLS gate before one byte of it is parsed."""
 
     purpose: Purpose | None = None
+    _limit: asyncio.TimerHandle | None = None
     opening: ClassVar[Openings] = Openings()
     # apart, so that strangers who hold pairing connections open cannot keep members out
     ungreeted: ClassVar[dict[Purpose, set[_Gated]]] = {purpose: set() for purpose in Purpose}
@@ -157,10 +179,14 @@ class _Gated(ServerConnection):
             return
         _Gated.ungreeted[self.purpose].add(self)
         super().connection_made(transport)
+        if purpose is Purpose.PAIRING:
+            assert isinstance(transport, asyncio.Transport)
+            self._limit = asyncio.get_running_loop().call_later(PAIRING_S, transport.abort)
 
     def data_received(self, data: bytes) -> None:
         if self.purpose is not None:
             super().data_received(data)
+            _end_if_unread(self, MAX_UNREAD_PAIRING if self.purpose is Purpose.PAIRING else MAX_UNREAD)
 
     def eof_received(self) -> None:
         if self.purpose is not None:
@@ -169,6 +195,8 @@ class _Gated(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.purpose is not None:
             _Gated.ungreeted[self.purpose].discard(self)
+            if self._limit is not None:
+                self._limit.cancel()
             super().connection_lost(exc)
 
 

@@ -44,7 +44,9 @@ def of_verb(key: str, command: Any) -> str:
 def of_group(key: str, about: str, inner: Mapping[str, str]) -> str:
     """The help of a word that stands before verbs, such as `trust`."""
     rows = _rows((f"relay {each}", first_sentence(text)) for each, text in inner.items())
-    return f"Usage: relay {key} VERB ...\n\n{_prose(about)}\n\nVerbs:\n{rows}\n"
+    parts = [f"Usage: relay {key} VERB ...", _prose(about), f"Verbs:\n{rows}"]
+    parts.append("Examples:\n" + "\n".join(f"  {declaring.EXAMPLES[each][0]}" for each in inner))
+    return "\n\n".join(parts) + "\n"
 
 
 def overview(about: str, helps: Mapping[str, str]) -> str:

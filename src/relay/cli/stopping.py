@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 END_S, LOOK_S = 20.0, 0.02
 
 
+def is_running(home: Home) -> bool:
+    """Whether a broker of this home answers."""
+    from relay.core.errors import RelayError
+
+    try:
+        with Client(home) as client:
+            client.ask(routes.status())
+    except RelayError:
+        return False
+    return True
+
+
 def stop_broker(home: Home) -> int:
     """Stop the broker; what it runs goes on. Returns the pid it had.
 

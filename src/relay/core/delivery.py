@@ -46,12 +46,14 @@ class Window:
         missed: how many rows were offered while it was not complete; a read that began before the last of
             them may not have seen it.
         turn: how often it was begun anew; what a read brings that began before the last time is of no use.
+        unheard: how often in a row something was sent again and nothing was answered, on this way.
     """
 
     complete: bool = False
     last: int = 0
     missed: int = 0
     turn: int = 0
+    unheard: int = 0
     _rests: bool = False
     _queue: deque[Outgoing] = field(default_factory=deque)
     _queued_bytes: int = 0
@@ -110,27 +112,39 @@ class Window:
             batch.append(row)
         return batch
 
+    def untake(self, rows: Iterable[Outgoing]) -> None:
+        """These were taken and not sent: they are queued again, in order, before the rest."""
+        back = sorted((row for row in rows if self._flight.pop(row.id, None) is not None), key=lambda row: row.n)
+        self._queue.extendleft(reversed(back))
+        self._queued_bytes += sum(len(row.raw) for row in back)
+
     def receipted(self, ids: Iterable[bytes]) -> list[bytes]:
         """The ids among these that were in flight, or with a holder; they are done."""
         return [each for each in ids if self._leaves(each)]
 
     def _leaves(self, envelope: bytes) -> bool:
         self._sends.pop(envelope, None)
-        flown = self._flight.pop(envelope, None) is not None
+        flown = self._flies_no_more(envelope)
         if envelope in self._held:
             self._held.discard(envelope)
             return True
         return flown
 
+    def _flies_no_more(self, envelope: bytes) -> bool:
+        if self._flight.pop(envelope, None) is None:
+            return False
+        self.unheard = 0
+        return True
+
     def held(self, ids: Iterable[bytes]) -> list[bytes]:
         """A holder keeps these: the ids among them that were in flight. They are not sent again until `begin_anew`."""
-        kept = [each for each in ids if self._flight.pop(each, None) is not None]
+        kept = [each for each in ids if self._flies_no_more(each)]
         self._held.update(kept)
         return kept
 
     def set_aside(self, ids: Iterable[bytes]) -> list[bytes]:
         """A holder will not keep these: the ids among them that were in flight. Not sent again until `begin_anew`."""
-        return [each for each in ids if self._flight.pop(each, None) is not None]
+        return [each for each in ids if self._flies_no_more(each)]
 
     def rest(self) -> None:
         """Send nothing more until `begin_anew`."""
@@ -147,7 +161,7 @@ class Window:
         """
         self._queue.clear()
         self._flight.clear()
-        self._queued_bytes = self.last = 0
+        self._queued_bytes = self.last = self.unheard = 0
         self.complete = self._rests = False
         self.turn += 1
 
@@ -185,6 +199,7 @@ class Window:
     def resend(self, now: int) -> None:
         """Queue again what has been in flight for too long: the recipient may have failed to commit it."""
         late = [row for row, at in self._flight.values() if at + RESEND_AFTER <= now]
+        self.unheard += bool(late)
         for row in late:
             del self._flight[row.id]
         self._queue.extendleft(sorted(late, key=lambda row: -row.n))

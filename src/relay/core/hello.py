@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -28,6 +28,7 @@ MAX_VERSIONS = 16
 MAX_ADDRESSES = 16
 MAX_ADDRESS = 262  # a DNS name of 255 letters, a colon, a port
 NONCE_BYTES = 16
+PROOF_BYTES = 64
 HASH_BYTES = 32
 _BINDING_DOMAIN = b"relay-binding/1"
 _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?):([0-9]{1,5})\Z")
@@ -56,10 +57,14 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Incarnation:
-    """One start of one broker: a stored counter, raised at each start, and 16 random bytes."""
+    """One start of one broker: a stored counter, raised at each start, and 16 random bytes.
+
+    `proof` is its owner's signature over both (`relay.trust.hello.sign_start`), empty where none is known.
+    """
 
     counter: int
     nonce: bytes
+    proof: bytes = field(default=b"", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ class Hello:
         addresses: `host:port` where it listens, at most 16.
         clock_ms: its clock, milliseconds since 1970.
         seen_nonce_of_you: the nonce of that highest incarnation (16 bytes); None from a broker that does not say.
+        start: the sender's signature over its incarnation, 64 bytes, by which others can prove that they saw it.
+        seen_start_of_you: the receiver's own such signature over what was seen of it.
     """
 
     versions: tuple[int, ...]
@@ -103,6 +110,18 @@ class Hello:
     addresses: tuple[str, ...]
     clock_ms: int
     seen_nonce_of_you: bytes | None = None
+    start: bytes | None = None
+    seen_start_of_you: bytes | None = None
+
+    @property
+    def own_start(self) -> Incarnation:
+        """The sender's incarnation, with its proof."""
+        return Incarnation(self.incarnation, self.nonce, self.start or b"")
+
+    @property
+    def seen(self) -> Incarnation:
+        """The receiver's incarnation that this hello claims to have seen, with the proof of it."""
+        return Incarnation(self.seen_of_you, self.seen_nonce_of_you or b"", self.seen_start_of_you or b"")
 
     @property
     def id(self) -> BrokerId:
@@ -134,17 +153,15 @@ def judge_incarnation(seen: Incarnation | None, new: Incarnation) -> Judgement:
     return Judgement.SAME if new == seen else Judgement.CLONED
 
 
-def is_behind(own: Incarnation, seen_of_you: int, seen_nonce_of_you: bytes | None) -> bool:
+def is_behind(own: Incarnation, seen: Incarnation) -> bool:
     """Whether a peer has seen a start of this broker that its store does not know: the store was restored.
 
     Args:
         own: this start's incarnation.
-        seen_of_you, seen_nonce_of_you: of the peer's hello. The same counter with another nonce was another start:
-            the store is a copy from before it.
+        seen: of the peer's hello; it counts only with its proof, which the caller verifies. The same counter with
+            another nonce was another start: the store is a copy from before it.
     """
-    if seen_of_you == own.counter:
-        return seen_nonce_of_you is not None and seen_nonce_of_you != own.nonce
-    return seen_of_you > own.counter
+    return seen.counter > own.counter or (seen.counter == own.counter and seen.nonce not in (b"", own.nonce))
 
 
 def common_version(ours: Sequence[int], theirs: Sequence[int]) -> int:
@@ -209,7 +226,11 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "clock_ms": is_count,
 }
 # later additions: a broker that does not know them does not send them
-_OPTIONAL: dict[str, Callable[[object], bool]] = {"seen_nonce_of_you": is_bytes(NONCE_BYTES)}
+_OPTIONAL: dict[str, Callable[[object], bool]] = {
+    "seen_nonce_of_you": is_bytes(NONCE_BYTES),
+    "start": is_bytes(PROOF_BYTES),
+    "seen_start_of_you": is_bytes(PROOF_BYTES),
+}
 
 
 def pack_hello(hello: Hello) -> bytes:

@@ -57,7 +57,7 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.NACK: _facts(False, "id code why", holdable=True),
     Kind.NOTICE: _facts(False, "ids code"),
     Kind.PRESENCE: _facts(False, "waiting"),
-    Kind.ROSTER: _facts(False, "statements"),
+    Kind.ROSTER: _facts(False, ""),  # one step: head, statements, sums, marks or wanted
     Kind.RECORD: _facts(False, ""),  # one step of the exchange: root, sums, entries, wanted or records
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
     Kind.LOG_DATA: _facts(False, "stream n chunks end"),

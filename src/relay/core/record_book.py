@@ -19,7 +19,7 @@ from relay.core import ids
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import is_bytes, is_count
 from relay.core.ids import BrokerId
-from relay.core.records import Record
+from relay.core.records import MAX_LINKED, Record
 
 BUCKETS = 64
 SUM_BYTES = 8
@@ -27,6 +27,7 @@ ROOT_BYTES = 16
 PREFIX_BYTES = 8
 MAX_ENTRIES = 4_096
 FANOUT = 4
+MAX_UNSAID = 2 * MAX_LINKED
 _TOKEN_DOMAIN = b"relay-record-token/1"
 _MODULUS = 1 << (8 * ROOT_BYTES)
 
@@ -82,6 +83,7 @@ class Book:
         self._by_prefix: dict[bytes, BrokerId] = {}
         self._sums = [0] * BUCKETS
         self._namers: dict[BrokerId, set[BrokerId]] = {}
+        self._unsaid: dict[BrokerId, dict[BrokerId, int]] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -97,12 +99,25 @@ class Book:
     def put(self, held: Held) -> None:
         """Hold a record, in the place of its owner's last one."""
         owner = held.record.id
+        unsaid = self._no_longer_said(held)
         self.drop(owner)
         self._held[owner] = held
+        self._unsaid[owner] = unsaid
         self._by_prefix[_prefix(owner)] = owner
         for named in held.record.linked:
             self._namers.setdefault(named, set()).add(owner)
         self._add(_entry(held), 1)
+
+    def _no_longer_said(self, new: Held) -> dict[BrokerId, int]:
+        """Which links its owner named of late and does not name now, with when that was heard."""
+        before = self._held.get(new.record.id)
+        if before is None:
+            return {}
+        gone = dict.fromkeys(before.record.linked, new.heard)
+        unsaid = {**self._unsaid[new.record.id], **gone}
+        for named in new.record.linked:
+            unsaid.pop(named, None)
+        return dict(list(unsaid.items())[-MAX_UNSAID:])
 
     def drop(self, broker: BrokerId) -> bool:
         """Hold none of that broker any more; whether there was one."""
@@ -110,6 +125,7 @@ class Book:
         if gone is None:
             return False
         del self._by_prefix[_prefix(broker)]
+        del self._unsaid[broker]
         for named in gone.record.linked:
             self._namers[named].discard(broker)
             if not self._namers[named]:
@@ -181,6 +197,27 @@ class Book:
     def _names_all(self, broker: BrokerId) -> bool:
         held = self._held.get(broker)
         return held is not None and held.record.tells_all_links
+
+    def believed(self, broker: BrokerId, since: int | None = None) -> list[BrokerId]:
+        """Members of whom can be believed, for showing, that a broker is there and linked with them.
+
+        Of `linked_to`, without those of whom the last word that names such a link is older than what is known
+        otherwise: that the broker said goodbye, or that the other end of the link has ceased to name it.
+
+        Args:
+            broker: who may be there.
+            since: when it said goodbye, milliseconds since 1970; None where it did not.
+        """
+        return [each for each in self.linked_to(broker) if self._is_believed(broker, each, since)]
+
+    def _is_believed(self, broker: BrokerId, via: BrokerId, since: int | None) -> bool:
+        said = [heard for one, other in ((broker, via), (via, broker)) if (heard := self._said_at(one, other))]
+        unsaid = (self._unsaid.get(one, {}).get(other, 0) for one, other in ((broker, via), (via, broker)))
+        return bool(said) and max(said) > max(since or 0, *unsaid)
+
+    def _said_at(self, owner: BrokerId, named: BrokerId) -> int | None:
+        held = self._held.get(owner)
+        return held.heard if held is not None and named in held.record.linked else None
 
     def are_linked(self, one: BrokerId, other: BrokerId) -> bool | None:
         """Whether these two are linked, by what they say; None where neither says all of its links."""

@@ -13,6 +13,8 @@ from relay.core.ids import BrokerId
 
 SILENT_AFTER = 60_000
 """How long a holder may be away before a second one gets what it keeps, milliseconds."""
+LOST_AFTER = 30_000
+"""How long a recipient is in a holder's reach and says nothing, before its receipts count as lost, milliseconds."""
 _SECOND_AFTER = 10 * 60_000
 _AGAIN_AFTER = 6 * 3_600_000
 

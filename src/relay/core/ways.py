@@ -82,6 +82,11 @@ class Ways(Generic[Peer]):
             window.begin_anew()
         return True
 
+    def unheard(self, times: int) -> list[tuple[Peer, Peer]]:
+        """Recipients with holders that were sent the same rows so often and have not said a word about them."""
+        pairs = [(each, self._ways.get(each)) for each in self._by_holder if self.window(each).unheard >= times]
+        return [(each, way) for each, way in pairs if way is not None and way != each]
+
     def link_lost(self, peer: Peer) -> None:
         """Nothing in flight over the link to that peer can be counted on."""
         for recipient, way in self._ways.items():

@@ -90,6 +90,14 @@ class Ledger:
         if word is not None and now.order == row.order == (word.attempt, word.seq):
             self._tell(entry, row.origin, snapshot_from_bytes(word.bytes), word.bytes, word.signature)
 
+    def tell_buried(self, entry: Entry, origin: BrokerId, spawn: str, reason: str) -> None:
+        """Tell an origin that a spawn, which has not come, will never start: the word that its coming would cause."""
+        snapshot = Snapshot(spawn, self._identity.id, 0, 1, State.CANCELLED, entry.now, entry.now, reason)
+        data = snapshot.to_bytes()
+        signature = sign_snapshot(self._identity, data)
+        self._keep(entry, snapshot, data, signature)
+        self._tell(entry, origin, snapshot, data, signature)
+
     def _tell(self, entry: Entry, origin: BrokerId, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
         if origin != self._identity.id:
             entry.post(self._letter(origin, snapshot, data, signature))

@@ -78,6 +78,7 @@ PAGE: Query[HeldRow] = Query(
     " WHERE running <= :max_bytes OR running = bytes ORDER BY n",
     mapper(HeldRow),
 )
+ORIGINS: Query[BrokerId] = Query("SELECT origin FROM held_size WHERE envelopes > 0", first_column)
 RECIPIENTS: Query[BrokerId] = Query("SELECT DISTINCT recipient FROM held", first_column)
 ALL: Query[HeldLine] = Query(f"SELECT {columns(HeldLine)} FROM held ORDER BY n LIMIT :limit", mapper(HeldLine))
 _DIGEST: Query[bytes] = Query("SELECT digest FROM held WHERE origin = :origin AND id = :id", first_column)
@@ -107,14 +108,15 @@ def _is_full(tx: Tx, parcel: Parcel, quota: Quota) -> bool:
     return bool(tx.execute(_OF_ALL).fetchone()[0] + size > quota.total_bytes)
 
 
-def forget(tx: Tx, recipient: BrokerId, envelopes: Iterable[bytes]) -> None:
-    """Forget what its recipient has.
+def forget(tx: Tx, peer: BrokerId, envelopes: Iterable[bytes]) -> None:
+    """Forget what its recipient has, or its origin wants handed over no more.
 
     Args:
-        recipient: who said so: rows for others stay, whatever it says.
+        peer: who said so: rows that are neither from nor for it stay, whatever it says.
         envelopes: ids; unknown ones are ignored.
     """
-    tx.executemany("DELETE FROM held WHERE id = ? AND recipient = ?", [(each, recipient) for each in envelopes])
+    sql = "DELETE FROM held WHERE id = ? AND (recipient = ? OR origin = ?)"
+    tx.executemany(sql, [(each, peer, peer) for each in envelopes])
 
 
 def expire(tx: Tx, now: int) -> int:

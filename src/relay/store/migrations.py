@@ -15,10 +15,10 @@ from pathlib import Path
 from relay.core.errors import Code, LocalFault
 from relay.store.faults import BACKUPS
 from relay.store.query import Tx
-from relay.store.schema import VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5
-from relay.store.schema_running import VERSION_6
+from relay.store.schema import VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6
+from relay.store.schema_running import VERSION_7
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6)
+MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7)
 KEPT_COPIES = 3
 
 

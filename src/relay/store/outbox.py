@@ -120,7 +120,11 @@ HELD_ELSEWHERE: Query[tuple[BrokerId, bytes]] = Query(
 KEEPER: Query[BrokerId] = Query(
     "SELECT holder FROM outbox WHERE spawn = :spawn AND kind = 'spawn' AND holder IS NOT NULL", first_column
 )
-HOLDERS: Query[BrokerId] = Query("SELECT DISTINCT holder FROM outbox WHERE holder IS NOT NULL", first_column)
+# who keeps something for whom
+KEPT: Query[tuple[BrokerId, BrokerId]] = Query(
+    "SELECT DISTINCT holder, recipient FROM outbox WHERE holder IS NOT NULL AND state = 'pending'",
+    lambda row: (row[0], row[1]),
+)
 # a moment to come is a clock's that was set back
 HAND_OVER_AGAIN: Query[OutboxLine] = Query(
     f"{_SELECT} WHERE holder IS NOT NULL AND state = 'pending' AND (held_at > :now"
@@ -128,7 +132,9 @@ HAND_OVER_AGAIN: Query[OutboxLine] = Query(
     _line,
 )
 HANDED_ONCE: Query[OutboxLine] = Query(
-    f"{_SELECT} WHERE holder = :holder AND state = 'pending' AND handed <= 1 ORDER BY held_at LIMIT :limit", _line
+    f"{_SELECT} WHERE holder = :holder AND (:recipient IS NULL OR recipient = :recipient) AND held_at <= :before"
+    " AND state = 'pending' AND handed <= 1 ORDER BY held_at LIMIT :limit",
+    _line,
 )
 ALL: Query[OutboxLine] = Query(f"{_SELECT} ORDER BY n LIMIT :limit", _line)
 BY_ID: Query[OutboxLine] = Query(f"{_SELECT} WHERE id = :id", _line)
@@ -274,6 +280,12 @@ def retry(tx: Tx, envelope: bytes) -> Parcel | None:
 def drop(tx: Tx, envelope: bytes) -> bool:
     """Delete a row unsent; whether there was one."""
     return tx.execute("DELETE FROM outbox WHERE id = ?", (envelope,)).rowcount > 0
+
+
+def drop_expired(tx: Tx, kinds: Iterable[str], before: int) -> int:
+    """Delete rows of these kinds that expired before a moment (milliseconds), and which nobody waits for; how many."""
+    sql = "DELETE FROM outbox WHERE state = 'pending' AND expires < ? AND kind = ?"
+    return sum(tx.execute(sql, (before, str(kind))).rowcount for kind in kinds)
 
 
 def drop_for(tx: Tx, recipient: BrokerId) -> int:

@@ -19,7 +19,7 @@ class Peer:
         public, sealing_public: raw Ed25519 and X25519 keys, 32 bytes.
         addresses: `host:port` texts, or whatever documents the broker room keeps.
         last_seen: when a link to it last spoke, milliseconds.
-        incarnation, nonce: the highest that a hello of it stated.
+        incarnation, nonce: the highest that a hello of it stated; `start_proof`: its own signature over them.
         frozen: its rights are suspended (a clone was seen) until its owner here allows it again.
         clock_skew_ms: its clock minus ours.
         grants_to_us: what it said we may do there; None where it has not said.
@@ -41,6 +41,7 @@ class Peer:
     grants_to_us: list[Any] | None = None
     agents: tuple[Any, ...] = ()
     farewell: str = ""
+    start_proof: bytes | None = None
 
 
 def _texts(stored: str) -> tuple[Any, ...]:

@@ -314,3 +314,8 @@ CREATE INDEX blob_references_until ON blob_references (until);
 CREATE INDEX blob_references_name ON blob_references (name);
 CREATE INDEX blob_references_offer ON blob_references (operation) WHERE need = 'offer';
 """
+
+VERSION_6 = """
+-- a member's signature over the start that is noted of it, so that it can be proved to that member
+ALTER TABLE peers ADD COLUMN start_proof BLOB;
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION_6 = """
+VERSION_7 = """
 -- how a spawn is to be queued and run, as JSON; what the queue looks at has a column of its own
 ALTER TABLE spawns ADD COLUMN wishes TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE spawns ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;

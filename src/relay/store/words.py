@@ -46,6 +46,14 @@ def keep(tx: Tx, word: SignedWord) -> bool:
     return tx.execute("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)", values).rowcount > 0
 
 
+def keep_newest(tx: Tx, spawn: str, count: int) -> None:
+    """Delete the words on a spawn beyond the newest so many."""
+    sql = "SELECT attempt, seq FROM snapshots WHERE spawn = ? ORDER BY attempt DESC, seq DESC LIMIT 1 OFFSET ?"
+    found = tx.execute(sql, (spawn, count)).fetchone()
+    if found is not None:
+        tx.execute("DELETE FROM snapshots WHERE spawn = ? AND (attempt, seq) <= (?, ?)", (spawn, *found))
+
+
 def forget_older(tx: Tx, spawn: str) -> int:
     """Delete all but the latest word on a spawn; how many."""
     sql = (
@@ -83,5 +91,10 @@ def is_buried(tx: Tx, origin: BrokerId, spawn: str) -> bool:
 
 
 def purge_tombstones(tx: Tx, before: int) -> int:
-    """Forget tombstones that expired before a moment (milliseconds); how many."""
+    """Forget tombstones that expired before a moment (milliseconds), with the words on what never came; how many."""
+    sql = (
+        "DELETE FROM snapshots WHERE spawn IN (SELECT spawn FROM tombstones WHERE expires < ?)"
+        " AND spawn NOT IN (SELECT id FROM spawns)"
+    )
+    tx.execute(sql, (before,))
     return tx.execute("DELETE FROM tombstones WHERE expires < ?", (before,)).rowcount

@@ -130,7 +130,7 @@ class BenchNode:
         self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, wall_ms)
         mesh, always_on = self.mesh, self.place.always_on
         self.custody = Custody(self.store, members, always_on, mesh.is_linked, mesh.wake, wall_ms)
-        self.handing = Handing(self.store, self.outbox, mesh.router, mesh.is_linked, wall_ms)
+        self.handing = Handing(self.store, self.outbox, mesh.router, mesh.is_linked, mesh.reached_by, wall_ms)
         self.inbox = self._inbox()
         await self.inbox.poison.open()
         await self._link_up()
@@ -138,7 +138,7 @@ class BenchNode:
     def _inbox(self) -> Inbox:
         acts: dict[Kind, Act] = {kind: self._acts for kind, facts in KINDS.items() if facts.durable}
         hears: dict[Kind, Hear] = {kind: lambda each: None for kind, facts in KINDS.items() if not facts.durable}
-        reissue = Reissue(self.postbox)
+        reissue = Reissue(self.postbox, self.mesh.let_go)
         hears |= Receipts(self.mesh, self.journal, cast("Requests", _NoSpawns()), reissue).hears
         say = self.mesh.say
         return Inbox(self.place.identity, self.members, self.journal, say, acts, hears, lambda: True)

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import hmac
 
+from relay.core.envelope import authenticated
 from relay.core.errors import Code, PeerFault
-from relay.core.hello import MAX_HELLO, Binding, Hello, pack_hello, unpack_hello
+from relay.core.hello import MAX_HELLO, Binding, Hello, Incarnation, pack_hello, unpack_hello
 from relay.trust.identity import Identity, check_public_key
-from relay.trust.signing import check_block, signed_block, split_block
+from relay.trust.signing import check_block, is_signed, signed_block, split_block
 
 _DOMAIN = b"relay-hello/1"
+_START_DOMAIN = b"relay-start/1"
 
 
 def sign_hello(identity: Identity, hello: Hello) -> bytes:
     """The first frame of a link: a signed block."""
     return signed_block(identity, _DOMAIN, pack_hello(hello))
+
+
+def sign_start(identity: Identity, incarnation: Incarnation) -> bytes:
+    """This broker's signature over one of its own starts (64 bytes), by which others can prove that they saw it."""
+    return identity.sign(_start(identity.public, incarnation))
+
+
+def is_start_of(public: bytes, incarnation: Incarnation) -> bool:
+    """Whether an incarnation carries its owner's proof.
+
+    Args:
+        public: the owner's raw Ed25519 key.
+        incarnation: with a proof, or an empty one.
+    """
+    return is_signed(check_public_key(public), _start(public, incarnation), incarnation.proof)
+
+
+def _start(public: bytes, incarnation: Incarnation) -> bytes:
+    return authenticated(_START_DOMAIN, public, incarnation.counter.to_bytes(8, "big"), incarnation.nonce)
 
 
 def _fault(why: str) -> PeerFault:
@@ -43,4 +64,6 @@ def verify_hello(raw: bytes, peer: bytes, binding: Binding) -> Hello:
         raise _fault(error.why) from None
     if not hmac.compare_digest(hello.binding, binding.digest):
         raise _fault("it was made for another connection")
+    if hello.start is not None and not is_start_of(peer, hello.own_start):
+        raise _fault("its start is not signed by it")
     return hello

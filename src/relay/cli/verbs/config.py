@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from relay.api import settings
 from relay.api.durations import typed
-from relay.cli import speech
+from relay.cli import speech, stopping
 from relay.cli.clean import clean
 
 if TYPE_CHECKING:
@@ -35,8 +35,21 @@ def change(invocation: Invocation, *, key: str, value: list[str]) -> int:
         speech.document({key: new})
     else:
         speech.say(f"{key} = {shown(new)}")
-        speech.note("a running broker takes it in at its next start")
+        _say_when_it_holds(invocation, key)
     return 0
+
+
+def _say_when_it_holds(invocation: Invocation, key: str) -> None:
+    from relay.api.service import installed
+
+    if not stopping.is_running(invocation.home):
+        speech.note("it holds from the next start of the broker")
+        return
+    # the service's own verb starts its broker anew; `up` would take it out of the service's hands
+    again = "service install" if installed.find(invocation.home) else "up --detach"
+    first = "" if again == "service install" else f"{invocation.home.command('down')} && "
+    speech.note(f"the broker that runs keeps the old {key} until it is started anew:")
+    speech.note(f"try:   {first}{invocation.home.command(again)}")
 
 
 def listing(invocation: Invocation) -> int:

@@ -118,7 +118,10 @@ class SimBroker:
             self._lost(link.peer)
             self.ways.reroute()
         if link.peer not in self.links:
-            self._dial_after(link.peer, self._backoffs[link.peer].wait(self.line.random.random()))
+            backoff, now = self._backoffs[link.peer], self.line.now
+            if at_once := backoff.may_hurry(now, now - link.machine.opened):
+                backoff.reset()
+            self._dial_after(link.peer, 0 if at_once else backoff.wait(self.line.random.random()))
 
     # what a link asks
 
@@ -138,7 +141,7 @@ class SimBroker:
     def settle(self, link: SimLink) -> bool:
         """Whether a newly greeted link may live."""
         present = self.links.get(link.peer)
-        if present is not None and not replaces(present.claim, link.claim):
+        if present is not None and not replaces(present.claim, link.claim, self.line.now - present.machine.opened):
             present.check_now()
             return False
         self.links[link.peer] = link
@@ -261,8 +264,6 @@ class SimBroker:
 
         self.disk.submit(close)
 
-    # giving out
-
     def commit(self, decide: Decide, then: Then | None = None, *, may_fail: bool = False) -> None:
         """Run a transaction, then carry out what it decided."""
         entries: list[SimEntry] = []
@@ -321,8 +322,6 @@ class SimBroker:
                 self.post(entry, target, "stop", spawn, f"stop-{self.world.mails}", None)
 
         self.commit(decide)
-
-    # the roster
 
     def learn(self, statements: Iterable[Statement]) -> None:
         """Take statements in; where they were new, all links hear of them."""

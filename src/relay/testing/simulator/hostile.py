@@ -13,12 +13,14 @@ from relay.testing.simulator.world import mail_id
 
 
 class HostileKeeping(Keeping):
-    """Says that it keeps what it drops; keeps what it should forget; sends it bent, twice, in another order."""
+    """Says that it keeps what it drops, or says nothing; keeps what it should forget; sends it bent, or twice."""
 
     def keep(self, link: SimLink, raws: Sequence[bytes]) -> None:
         """Keep some of them, and say of all that they are kept."""
         broker = self._broker
-        if broker.line.chance(0.3):
+        if broker.line.chance(0.1):
+            link.taken(sum(map(len, raws)))  # mute: it reads, and answers nothing
+        elif broker.line.chance(0.3):
             mails: list[Mail] = [broker.seam.open(raw) for raw in raws]
             link.say_custody([(mail_id(mail), "") for mail in mails])
             link.taken(sum(map(len, raws)))

@@ -1,0 +1,97 @@
+"""What a member gone bad may not do to another broker: stop it, fill its outbox, end its diallers' rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from relay.core.envelope import Body
+from relay.core.frames import Batch, pack_frame
+from relay.core.hello import MAX_HELLO, unpack_hello
+from relay.core.kinds import Kind
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+from relay.testing.processes import wait_until
+from relay.trust.hello import sign_hello
+from relay.trust.signing import split_block
+from tests.e2e.scene import relay_json
+from tests.fuzz.attacker import Attacker, finish, websocket_frame
+
+
+class Claimer(Attacker):
+    """A member whose hellos say more than is true."""
+
+    claims: dict[str, object]
+
+    def hello(self) -> bytes:
+        """As an honest one, but for the claims."""
+        honest = unpack_hello(split_block(super().hello(), MAX_HELLO)[0])
+        return sign_hello(self.identity, dataclasses.replace(honest, **self.claims))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def bad() -> Iterator[Claimer]:
+    """A member gone bad, whose own broker does not run, of a workspace of one other."""
+    with Mesh.scratch("relay-e2e-") as mesh:
+        victim, member = mesh.pair("laptop", "bad")
+        member.stop()
+        yield Claimer(member, victim)
+        assert "Traceback" not in victim.log()
+
+
+@pytest.fixture
+def claimer(bad: Claimer) -> Claimer:
+    """The same, honest until told otherwise."""
+    bad.claims = {}
+    wait_until(lambda: _links(bad.victim) == 0, 20, "the links of earlier tests to end")
+    return bad
+
+
+def _links(victim: Node) -> int:
+    return int(victim.status()["links"])
+
+
+@pytest.mark.parametrize("proof", [None, bytes(64)], ids=["no-proof", "forged-proof"])
+def test_no_member_stops_a_broker_by_claiming_to_have_seen_a_later_start_of_it(
+    claimer: Claimer, proof: bytes | None
+) -> None:
+    claimer.claims = {"seen_of_you": 2**53, "seen_nonce_of_you": bytes(16), "seen_start_of_you": proof}
+    with claimer.link():
+        wait_until(lambda: _links(claimer.victim) == 1, 10, "the claimer's link")
+    assert claimer.victim.status()["intake"]
+    intake = next(each for each in relay_json(claimer.victim, "doctor", status=None) if each["name"] == "intake")
+    assert intake["ok"], intake
+
+
+def test_a_start_that_its_owner_did_not_sign_is_no_hello(claimer: Claimer) -> None:
+    claimer.claims = {"start": bytes(64)}
+    with claimer.link() as opened:
+        finish(opened)
+    assert _links(claimer.victim) == 0
+
+
+def test_offers_without_a_grant_are_rationed_like_requests(claimer: Claimer) -> None:
+    """Each refused offer is answered durably: without a ration a member that takes no answer fills the outbox."""
+    before = claimer.victim.status()["outbox"]["envelopes"]
+    with claimer.link() as opened:
+        wait_until(lambda: _links(claimer.victim) == 1, 10, "the member's link")
+        for _ in range(30):
+            opened.sendall(websocket_frame(pack_frame(Batch(tuple(_offer(claimer) for _ in range(20))))))
+        wait_until(lambda: claimer.victim.status()["outbox"]["envelopes"] > before, 20, "some answers")
+        _ended(opened)
+    assert claimer.victim.status()["outbox"]["envelopes"] <= before + 100, "of 600 offers"
+
+
+def _offer(claimer: Claimer) -> bytes:
+    content = {"blob": os.urandom(32), "size": 10, "name": "x", "expires": time.time_ns() // 1_000_000 + 60_000}
+    return claimer.envelope(Kind.BLOB_OFFER, Body(os.urandom(8).hex(), content))
+
+
+def _ended(opened: socket.socket) -> None:
+    """All of it was dealt with: the broker reads on to the end, and closes."""
+    finish(opened)
