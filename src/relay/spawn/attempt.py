@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from relay.spawn import transcript
 from relay.spawn.recovery import Verdict, settle
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import processes, record
@@ -80,8 +81,8 @@ class ExitRecord:
         error: why it never ran, or what befell the shim.
         survivors: processes that a second of KILLs did not end (of other users, or stuck in the kernel).
         maxrss_kib, cpu_ms: of the main process and what it waited for; the first is at least the shim's own.
-        log_bytes: how long the log is.
-        log_dropped: bytes of output beyond the log's limit.
+        log_bytes: how long the log has become, kept or not: the offset of its end.
+        log_dropped: bytes of output that went because newer ones came, and are no longer kept.
         log_lost: bytes of output that could not be written, for the reason in `log_error` (`ENOSPC`, ...).
     """
 
@@ -291,7 +292,7 @@ class _Following:
 
     def _tell_output(self) -> None:
         try:
-            size = os.stat(self._attempt.log).st_size
+            size = transcript.end(self._attempt.log)
         except FileNotFoundError:
             return
         if size > self._offset:

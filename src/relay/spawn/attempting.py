@@ -29,6 +29,7 @@ class Plan:
         directory: where it runs.
         fresh: make that directory first.
         timeout_s: awake seconds, or None.
+        log_limit: bytes that its log may have.
     """
 
     folder: str
@@ -37,6 +38,7 @@ class Plan:
     directory: Path
     fresh: bool
     timeout_s: float | None
+    log_limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class Attempting:
             stdin=None if command.stdin is None else command.stdin.encode("utf-8", "replace"),
             timeout_s=plan.timeout_s,
             stop_signal=command.stop_signal,
+            log_limit=plan.log_limit,
         )
 
 

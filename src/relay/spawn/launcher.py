@@ -66,7 +66,7 @@ class LaunchSpec:
         timeout_s: awake time it may take, seconds; None for ever.
         stop_signal: the agent's own way to stop, sent to its process group.
         stop_grace_s: how long that may take before TERM, seconds; at most 2.5 are given.
-        log_limit: bytes of log after which output is counted and dropped.
+        log_limit: bytes that the log may have; a longer one loses of its middle (`shim/segments.py`).
 
     Raises:
         BadLaunch: where no system could launch this.

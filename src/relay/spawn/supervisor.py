@@ -186,6 +186,7 @@ class Supervisor:
             directory=Path(admission.directory),
             fresh=admission.fresh,
             timeout_s=self._timeout(row),
+            log_limit=self._limits.log_limit,
         )
         return plan, LogReading(self._attempting.folder(name).log, agent.reader())
 

@@ -80,7 +80,7 @@ def _carry_out(spec: Spec, task: Task, record_fd: int, wakeup: Wakeup) -> dict[s
 
 
 def _supervise(spec: Spec, task: Task, record_fd: int, wakeup: Wakeup) -> dict[str, object]:
-    log = LogFile(os.open(f"{spec.folder}/{folder.LOG}", os.O_WRONLY), spec.log_limit)
+    log = LogFile(f"{spec.folder}/{folder.LOG}", spec.log_limit)
     noted: dict[str, object] = {"pid": task.pid, "ticks": processes.ticks(task.pid)}
     record.write_slot(record_fd, record.TASK, noted, durable=False)
     task.release()
