@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,7 +57,7 @@ def test_head_and_newest_are_kept_and_the_gap_is_told(tmp_path: Path) -> None:
     assert len(head) + len(rest) + writer.dropped == len(whole)
     assert gap.missing >= writer.dropped and not gap.data and gap.at_ms
     # every piece begins where the one before it ends: nothing is passed over in silence
-    assert all(one.next_offset == other.offset for one, other in zip(found, found[1:], strict=False))
+    assert all(one.next_offset == other.offset for one, other in pairwise(found))
     assert found[-1].next_offset == transcript.end(log) == writer.end
 
 
@@ -207,4 +208,4 @@ async def test_a_full_disk_in_the_middle_of_a_rotated_log(tmp_path: Path) -> Non
     found = list(transcript.chunks(log))
     # what was written before stays readable, up to where no file could follow
     assert found[0].offset == 0 and found[-1].next_offset == writer.end
-    assert all(one.next_offset == other.offset for one, other in zip(found, found[1:], strict=False))
+    assert all(one.next_offset == other.offset for one, other in pairwise(found))

@@ -55,6 +55,9 @@ class Result(TypedDict):
     session: NotRequired[str | None]
     branch: NotRequired[str | None]
     diffstat: NotRequired[str | None]
+    output_lost_bytes: NotRequired[int]
+    processes_left: NotRequired[int]
+    notes: NotRequired[list[str]]
 
 
 class Fault(TypedDict):

@@ -24,8 +24,8 @@ def last_lines(log: Path, lines: int) -> tuple[list[Chunk], int]:
     """Where the last lines begin, found from the end without keeping what is passed.
 
     Returns:
-        The chunk that holds their beginning, cut to it (none where the transcript is empty or has no more lines; the gap
-        where fewer are kept), and the offset to read on from.
+        The chunk that holds their beginning, cut to it (none where the transcript is empty or has no more lines; the
+        gap where fewer are kept), and the offset to read on from.
     """
     wanted, is_last = lines, True
     try:

@@ -16,6 +16,7 @@ import socket
 import struct
 
 from . import kernel, processes, run, spec, tree
+from .cgroups import Kills
 from .wakeup import Wakeup, catch
 
 TYPE_CHECKING = False
@@ -65,6 +66,8 @@ class Server:
         self._control: socket.socket | None = control
         self._buffer = bytearray()
         self._shims: set[int] = set()
+        # Opened once, read by each shim: all are in one group.
+        self._kills = Kills(os.getpid())
         self._wakeup = Wakeup()
         self._poll = select.poll()
         self._poll.register(self._wakeup.fd, select.POLLIN)
@@ -129,7 +132,7 @@ class Server:
             if self._control:
                 # Not the object's own way to close, which is three calls deep; nobody uses the object again.
                 os.close(self._control.fileno())
-            status = run.run(launch, wakeup)
+            status = run.run(launch, wakeup, self._kills)
         finally:
             os._exit(status)
 
