@@ -80,8 +80,9 @@ def protocols(node: Node) -> set[int]:
     for folder in (node.home / "attempts").glob("*-1"):
         with (folder / "record").open("rb") as file:
             slots = record.read_slots(file.fileno())
-        if slots[record.INTENT] and not slots[record.EXIT]:
-            found.add(int(str(slots[record.INTENT]["protocol"])))
+        intent = slots[record.INTENT]
+        if intent and not slots[record.EXIT]:
+            found.add(int(str(intent["protocol"])))
     return found
 
 

@@ -26,7 +26,7 @@ def find(name: str, task: tuple[int, int] | None) -> list[processes.Process]:
     """
     table = processes.table()
     mark = f"{MARKER}={name}".encode()
-    pids = {pid for pid in table if processes.carries(pid, mark)} | _session(table, task)
+    pids = processes.carriers(table, mark) | _session(table, task)
     pids |= processes.descendants(table, pids)
     return [table[pid] for pid in pids if table[pid].alive]
 

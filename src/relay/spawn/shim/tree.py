@@ -16,13 +16,10 @@ def members(mark: bytes, session: int | None) -> list[processes.Process]:
     """
     table = processes.table()
     pids = processes.descendants(table, {os.getpid()})
-    pids |= {pid for pid in table.keys() - pids if _belongs(table[pid], mark, session)}
+    others = table.keys() - pids
+    pids |= {pid for pid in others if table[pid].session == session} | processes.carriers(others, mark)
     pids |= processes.descendants(table, pids)
     return [table[pid] for pid in pids - {os.getpid()} if table[pid].alive]
-
-
-def _belongs(process: processes.Process, mark: bytes, session: int | None) -> bool:
-    return process.session == session or processes.carries(process.pid, mark)
 
 
 def signal_all(tree: list[processes.Process], number: int) -> None:
