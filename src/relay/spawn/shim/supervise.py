@@ -317,7 +317,7 @@ class Supervisor:
             "signal": -code if code is not None and code < 0 else None,
             "timed_out": self._timed_out,
             "stopped": self._stopping,
-            "started_at": self._started_at,
+            "started_at": None if self._error else self._started_at,
             "ended_at": _wall_ms(),
             **self._end,
             "error": self._error,
