@@ -74,6 +74,13 @@ async def test_a_child_beyond_the_limit_is_why_its_parent_fails(yard: Yard, path
 
 
 @linux
+async def test_a_limit_that_leaves_no_room_to_start(yard: Yard, path: dict[str, str], tmp_path: Path) -> None:
+    end = await yard.run(f"touch {tmp_path}/ran", env=path, memory=2 * MIB)
+    assert end.error is not None and end.error.kind == "no_limits" and "no room" in end.error.text
+    assert not (tmp_path / "ran").exists()
+
+
+@linux
 async def test_other_ends_are_not_blamed_on_memory(yard: Yard, path: dict[str, str]) -> None:
     end = await yard.run("kill -9 $$", env=path, memory=32 * MIB)
     assert (end.signal, end.oom) == (signal.SIGKILL, False)

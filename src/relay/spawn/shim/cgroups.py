@@ -68,7 +68,7 @@ class Kills:
     def __init__(self, pid: int, *, own: bool = False) -> None:
         self._own = own
         group = folder(pid, "memory")
-        # The parent's too (v2 counts upwards): a manager removes a group when its last process is gone.
+        # The parent's stands in for it (v2 counts upwards): a manager removes a group when its last process is gone.
         groups = [group, os.path.dirname(group)] if group and own else [group]
         names = [f"{each}/{name}" for each in groups for name in ("memory.events", "memory.oom_control")]
         self._fds = [fd for name in names if (fd := _opened(name)) is not None]
@@ -81,10 +81,14 @@ class Kills:
     def explain(self, status: int) -> bool:
         """Whether a task that ended with this status of wait(2) was a victim of the kernel's, or suffered from one."""
         code = os.waitstatus_to_exitcode(status)
-        suspect = code != 0 if self._own else code in (-signal.SIGKILL, _SHELLS_WORD)
-        return suspect and any(
-            _count(_pread(fd)) > _count(before) for fd, before in zip(self._fds, self._before, strict=True)
-        )
+        if code == 0:
+            return False
+        killed = code in (-signal.SIGKILL, _SHELLS_WORD)
+        for number, (fd, before) in enumerate(zip(self._fds, self._before, strict=True)):
+            if now := _pread(fd):
+                # Others are in a group that is not the task's own, and its parent's count has theirs too.
+                return (killed or (self._own and number == 0)) and _count(now) > _count(before)
+        return False
 
 
 def _count(text: bytes) -> int:

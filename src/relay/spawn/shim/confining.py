@@ -56,7 +56,7 @@ def become(spec: Spec, fail: int, mark: str, paths: list[str], env: dict[str, st
 def why_unlimited(report: bytes) -> str:
     """The words for a report that begins with `UNLIMITED`."""
     if report == UNLIMITED:
-        return "systemd-run made no scope; what it said is in the log"
+        return "there is no scope, or the limit leaves no room to start in it; what systemd-run said is in the log"
     return f"the systemd of this user keeps no limit of {RESPECTS[int(report[1:])]} here"
 
 
