@@ -34,7 +34,8 @@ def find(name: str, task: tuple[int, int] | None) -> list[processes.Process]:
 def sweep(name: str, task: tuple[int, int] | None) -> int:
     """Kill the tree, blocking for at most about 2 s; how many processes are still alive. Arguments as `find`."""
     deadline = time.monotonic() + _SWEEP_S
-    while living := find(name, task):
+    # Twice: what forks and ends all the time may be seen in between.
+    while living := find(name, task) or find(name, task):
         if time.monotonic() > deadline:
             break
         signal_all(living, signal.SIGKILL)

@@ -137,17 +137,22 @@ class Server:
             os._exit(status)
 
     def _reap(self) -> None:
+        if self._collect():
+            self._kill_strays()
+
+    def _collect(self) -> bool:
+        """Take in who has ended; whether a shim among them left something undone."""
+        undone = False
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return undone
             if pid == 0:
-                return
+                return undone
             if pid in self._shims:
                 self._shims.discard(pid)
-                if status:
-                    self._kill_strays()
+                undone |= bool(status)
 
     def _kill_strays(self) -> None:
         """Kill what an unfinished shim left: shims adopt orphans, so any other child of ours is such."""
@@ -155,6 +160,8 @@ class Server:
             tree.signal_all(strays, signal.SIGKILL)
             if not self._some_died(strays):
                 return
+        if kernel.ADOPTS:
+            tree.hunt(self._collect, self._shims)
 
     def _strays(self) -> list[processes.Process]:
         table = processes.table()

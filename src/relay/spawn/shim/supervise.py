@@ -209,6 +209,8 @@ class Supervisor:
             self._give_up()
         else:
             self._signal_tree({TERM: signal.SIGTERM, KILL: signal.SIGKILL}[step])
+            if step == KILL and ADOPTS:
+                tree.hunt(self._reap)
 
     def _ask(self) -> None:
         # Before exec the child catches what the fork server catches: the signal would be lost.
