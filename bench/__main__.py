@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench import command, envelopes, floor, idle, links, relayed, spawns, sshd
+from bench import command, envelopes, floor, idle, links, relayed, shims, spawns, sshd
 from bench.table import Line, Table
 from bench.timing import Job, Spread, in_turns, medians_in_turns
 from relay.testing.mesh import Mesh
@@ -131,6 +131,12 @@ def _idle(table: Table, node: Node) -> None:
     table.add(Line(what, f"{found.cpu:.2f} %", "of one core", found.cpu, 0.2, unit="%"))
 
 
+def _shims(table: Table, node: Node) -> None:
+    _say(f"{shims.COUNT} live shims")
+    found = shims.measure(node)
+    table.add(Line(f"one of {shims.COUNT} live shims", f"{found:.2f} MiB PSS", "", found, 2.0, unit="MiB"))
+
+
 def main() -> None:
     """Measure everything and print the table."""
     table = Table()
@@ -140,6 +146,7 @@ def main() -> None:
             with laptop.control() as control:
                 spawns.once(control, vps)  # so that everything that is loaded late is loaded
             _idle(table, vps)
+            _shims(table, vps)
             _commands(table, laptop)
             _spawns(table, folder, laptop, vps)
             _relayed(table, laptop, vps)

@@ -19,9 +19,10 @@ def _seed() -> int:
 
 
 @pytest.mark.timeout(_SUITE_SECONDS)
-def test_kills_at_random() -> None:
-    """150 tasks, 30 kills; the seed is in the report (RELAY_CRASH_SEED runs the same decisions again)."""
-    report = crash.run(Plan(tasks=150, kills=30, seed=_seed()))
+@pytest.mark.parametrize("half", [1, 2])  # two, so that pytest's workers share them
+def test_kills_at_random(half: int) -> None:
+    """Twice 150 tasks and 30 kills; the seed is in the report (RELAY_CRASH_SEED runs the same decisions again)."""
+    report = crash.run(Plan(tasks=150, kills=30, seed=_seed() + half))
     assert not report.violations, str(report)
     assert report.kills["shim"] and report.kills["broker"] and report.states["completed"], str(report)
 
@@ -46,7 +47,7 @@ def test_kills_with_one_in_the_middle_for_long() -> None:
 @pytest.mark.chaos
 @pytest.mark.timeout(_CHAOS_SECONDS)
 def test_kills_at_random_for_long() -> None:
-    """2,000 tasks, 400 kills, with the counts printed."""
-    report = crash.run(Plan(tasks=2_000, kills=400, seed=_seed(), settle_within=180))
+    """5,000 tasks, 1,000 kills, with the counts printed."""
+    report = crash.run(Plan(tasks=5_000, kills=1_000, seed=_seed(), settle_within=180))
     print(f"\ncrash: {report}")
     assert not report.violations, str(report)

@@ -93,6 +93,33 @@ def test_logs_are_the_bytes_as_they_were(environment: dict[str, str], broker: Ca
     assert [json.loads(line) for line in as_json.stdout.splitlines()] == broker.log
 
 
+def test_a_gap_in_a_log_is_said_and_is_no_output(relay: Relay, broker: CannedBroker) -> None:
+    broker.log = [
+        {"at": NOW, "stream": "out", "data": "begun\n", "next": 18},
+        {"at": NOW, "stream": "gap", "data": "", "next": 3_145_746, "missing": 3 << 20},
+        {"at": NOW, "stream": "out", "data": "ended\n", "next": 3_145_764},
+    ]
+    done = relay("logs", "build")
+    assert done.stdout == "begun\nended\n"
+    assert done.stderr == "[3.0 MiB of its output are no longer kept: log_limit on that machine]\n"
+
+
+def test_limits_and_staying_awake_are_asked_for(relay: Relay, broker: CannedBroker) -> None:
+    relay("spawn", "build", "shell", "x", "--memory", "1.5GiB", "--cpus", "0.5", "--keep-awake")
+    assert {"memory": 3 << 29, "cpus": 0.5, "keep_awake": True}.items() <= broker.asked[0][1].items()
+    for words in (("--memory", "lots"), ("--memory", "5"), ("--cpus", "-1"), ("--cpus", "0"), ("--cpus", "inf")):
+        done = relay("spawn", "build", "shell", "x", *words)
+        assert done.returncode == 2 and "try:" in done.stderr
+    assert len(broker.asked) == 1
+
+
+def test_what_befell_a_run_is_noted(relay: Relay, broker: CannedBroker) -> None:
+    result = spawn()["result"] | {"notes": ["the machine was not kept awake: no systemd-inhibit"]}
+    broker.spawns["build"] = [spawn(result=result)]
+    done = relay("result", "build")
+    assert (done.returncode, done.stderr) == (0, "note:  the machine was not kept awake: no systemd-inhibit\n")
+
+
 def test_follow_copies_the_log_and_exits_as_the_task_did(relay: Relay, broker: CannedBroker) -> None:
     broker.log = [{"at": NOW, "stream": "out", "data": "step 1\n", "next": 7}]
     broker.spawns["build"] = [spawn(**RUNNING), spawn(state="failed", exit_code=2)]

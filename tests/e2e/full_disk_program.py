@@ -70,9 +70,8 @@ def _main(folder: Path) -> dict[str, Any]:
         node = mesh.add("solo")
         go, filler = Path("/dev/shm") / f"relay-go-{os.getpid()}", folder / "filler"
         with node.control() as control:
-            running = control.spawn(
-                "/bin/sh", "-c", f"while [ ! -e {go} ]; do sleep 0.05; done; echo done; exit 3", cwd=str(node.work)
-            )
+            script = f"while [ ! -e {go} ]; do sleep 0.05; done; head -c 9000000 /dev/zero; exit 3"
+            running = control.spawn("/bin/sh", "-c", script, cwd=str(node.work))
         answers = _until_refused(node, filler)
         told = _command(node)
         went_on = node.running
@@ -87,6 +86,7 @@ def _main(folder: Path) -> dict[str, Any]:
             "command": told,
             "went_on": went_on,
             "ended": [ended["state"], ended["exit_code"]],
+            "lost": [ended["result"]["output_lost_bytes"], ended["result"]["notes"]],
             "after": after,
             "log": node.log(),
         }

@@ -231,3 +231,23 @@ def test_doctor_as_the_service_sees_it(machine: Machine) -> None:
     assert outside["PATH"]["ok"] is False and "started outside of the service" in outside["PATH"]["detail"]
     assert outside["service"]["detail"] == "a broker runs, but outside of the service"
     assert outside["agent claude"]["detail"] == f"{claude}, 2.1.197, NOT logged in"
+
+
+def test_limits_are_kept_in_a_scope_or_nothing_runs(machine: Machine) -> None:
+    """Where the manager has the controller, the kernel ends what goes beyond; where it has not, that is said."""
+    user = User(machine)
+    user.types("init", "--name", "vps", "--listen", "127.0.0.1:0")
+    user.types("service", "install")
+    hungry = ("spawn", "hungry", "shell", "exec tail /dev/zero", "--cwd", "new", "--wait", "--memory", "64MiB")
+    done = machine.run(sys.executable, "-m", "relay", *hungry, "--json")
+    found = json.loads(done.stdout)
+    has_memory = "memory" in machine.run("cat", "/sys/fs/cgroup/cgroup.controllers").stdout.split()
+    if has_memory and found["error"]["code"] == "out_of_memory":
+        assert (found["state"], found["signal"], done.returncode) == ("failed", 9, 137)
+    else:
+        assert (found["state"], found["error"]["code"], done.returncode) == ("failed", "no_limits", 1)
+        # the scope was made and the command's process was in it: only the limit was missing
+        assert "the systemd of this user keeps no limit of memory here" in found["error"]["message"]
+        assert found["error"]["hint"] and found["started"] is None
+    units = machine.run("systemctl", "--user", "list-units", "--all", "--plain", "--no-legend", "relay-*.scope")
+    wait_until(lambda: not units.stdout.strip(), 5, "no scope is left")

@@ -154,3 +154,14 @@ async def test_a_prepared_attempt_that_was_never_launched_is_fenced(yard: Yard) 
     attempt = yard.prepare()
     assert await yard.observe(attempt).end() == Vanished(Verdict.FENCE_AND_REQUEUE, 0)
     assert attempt.read().fenced
+
+
+async def test_a_killed_shim_s_tree_is_gone_though_it_never_stands_still(yard: Yard, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    script = f"trap '' TERM INT HUP; echo x >> {tmp_path}/count; setsid sh {again} & exit 0"
+    run = await yard.sh(f'echo "{script}" > {again}; sh {again}; echo ready; sleep 60')
+    await run.says("ready")
+    os.kill(run.shim, signal.SIGKILL)
+    assert await run.end() == Vanished(Verdict.SWEEP_AND_LOST, 0)
+    # it was there between any two looks, so that one look proves nothing
+    await until(lambda: not any(run.tree() for _ in range(20)), 5)

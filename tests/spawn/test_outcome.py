@@ -18,7 +18,10 @@ from relay.spawn.outcome import Outcome, lost, not_started, outcome_of
 
 GOOD = Finding(State.COMPLETED)
 BAD = Finding(State.FAILED, code=Code.AGENT_ERROR, why="it said so", hint="relay logs {id}")
-KINDS = ("not_found", "not_executable", "bad_interpreter", "bad_cwd", "too_long", "exec_failed", "shim_fault", "later")
+KINDS = (
+    *("not_found", "not_executable", "bad_interpreter", "bad_cwd", "too_long", "exec_failed", "no_limits"),
+    *("shim_fault", "later"),
+)
 
 
 def record(**changes: Any) -> ExitRecord:
@@ -58,6 +61,10 @@ TABLE: list[tuple[dict[str, Any], Finding, State, Code | None, int]] = [
     (launch("bad_interpreter"), GOOD, State.FAILED, Code.NOT_EXECUTABLE, 126),
     (launch("bad_cwd"), GOOD, State.FAILED, Code.NO_DIRECTORY, 1),
     (launch("too_long"), GOOD, State.FAILED, Code.BAD_TASK, 1),
+    ({"exit_code": None, "signal": 9, "oom": True}, GOOD, State.FAILED, Code.OUT_OF_MEMORY, 137),
+    ({"exit_code": 3, "oom": True}, GOOD, State.FAILED, Code.OUT_OF_MEMORY, 3),
+    ({"exit_code": None, "signal": 9, "oom": True, "timed_out": True}, GOOD, State.TIMED_OUT, Code.TASK_TIMED_OUT, 124),
+    (launch("no_limits"), GOOD, State.FAILED, Code.NO_LIMITS, 1),
     (launch("exec_failed"), GOOD, State.FAILED, Code.LAUNCH_FAILED, 1),
     (launch("shim_fault"), GOOD, State.LOST, Code.TASK_LOST, 123),
 ]
@@ -110,6 +117,17 @@ def test_words() -> None:
     assert judged(exit_code=None, signal=9).reason == "it was ended by SIGKILL"
     assert judged(exit_code=None, signal=99).reason == "it was ended by signal 99"
     assert "nobody" in lost("abcdefghij234567", "", 1).reason or "not seen" in lost("abcdefghij234567", "", 1).reason
+
+
+def test_the_result_says_what_else_befell_it() -> None:
+    outcome = judged(log_dropped=5, log_lost=2, log_error="ENOSPC", not_awake="no systemd-inhibit here")
+    assert outcome.result is not None and outcome.state is State.COMPLETED
+    assert [note.partition(" ")[2] for note in outcome.result["notes"]] == [
+        "bytes of its output are no longer kept: there was more than log_limit",
+        "bytes of its output could not be written (ENOSPC)",
+        "machine was not kept awake: no systemd-inhibit here",
+    ]
+    assert judged().result["notes"] == []  # type: ignore[index]
 
 
 def test_the_result_carries_summary_tail_and_what_was_lost() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -126,3 +127,14 @@ def test_ps_tells_the_same_where_there_is_no_proc() -> None:
     row = next(row for row in processes_ps.rows() if row[0] == os.getpid())
     assert mine is not None
     assert row[1:3] == (mine.parent, mine.session) and row[4] > 1_600_000_000
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps: apt-get install procps")
+def test_ps_finds_who_carries_the_mark() -> None:
+    mark = f"RELAY_ATTEMPT=ps-{os.getpid()}"
+    with subprocess.Popen(["sleep", "30"], env={"RELAY_ATTEMPT": mark.partition("=")[2]}) as process:
+        try:
+            assert processes_ps.carriers(mark.encode()) == {process.pid}
+            assert processes.carriers(processes.table(), mark.encode()) == {process.pid}
+        finally:
+            process.kill()

@@ -69,6 +69,45 @@ async def test_the_stubborn_are_gone_within_five_seconds(yard: Yard) -> None:
     assert not alive(daemon_pid) and not run.tree()
 
 
+# Forks twice, is in a session of its own, hears nothing, has no mark, and holds the pipe.
+DAEMON = f"(setsid env -i sh -c \"{STUBBORN.replace('ready', '$$')}\" &) ; sleep 0.3"
+ENDS: dict[str, dict[str, float]] = {
+    "exit 0": {},
+    "exit 3": {},
+    "kill -9 $$": {},
+    "kill -STOP $$": {"timeout_s": 0.6, "stop_grace_s": 1.0},
+    "sleep 60": {"timeout_s": 0.6, "stop_grace_s": 1.0},
+}
+
+
+async def test_after_any_end_the_tree_is_gone_within_five_seconds(yard: Yard) -> None:
+    runs = [await yard.sh(f"{DAEMON}; {end}", **options) for end, options in ENDS.items()]
+    begun = time.monotonic()
+    ends = [await run.exit() for run in runs]
+    assert time.monotonic() - begun < 0.6 + 5
+    assert [(end.exit_code, end.signal, end.timed_out, end.survivors) for end in ends] == [
+        (0, None, False, 0),
+        (3, None, False, 0),
+        (None, signal.SIGKILL, False, 0),
+        (None, signal.SIGKILL, True, 0),
+        (None, signal.SIGINT, True, 0),
+    ]
+    assert not any(alive(int(run.output().split()[0])) or run.tree() for run in runs)
+
+
+async def test_one_that_is_never_the_same_process_twice(yard: Yard, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    script = f"trap '' TERM INT HUP; echo x >> {tmp_path}/count; setsid sh {again} & exit 0"
+    run = await yard.sh(f"echo \"{script}\" > {again}; sh {again}; echo ready; sleep 60")
+    await run.says("ready")
+    begun = time.monotonic()
+    await stop(run)
+    end = await run.exit()
+    assert end.stopped and end.survivors == 0 and time.monotonic() - begun < 5
+    count = (tmp_path / "count").stat().st_size
+    assert not run.tree() and (tmp_path / "count").stat().st_size == count
+
+
 async def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_end(yard: Yard) -> None:
     run = await yard.sh("setsid sh -c 'trap \"\" TERM; echo $$; sleep 60' & sleep 0.1; exit 0")
     begun = time.monotonic()

@@ -20,11 +20,10 @@ PIECES = [(number % 2, bytes([65 + number % 26]) * (number * 379 % 9000 + 1)) fo
 
 def written(path: Path, pieces: list[tuple[int, bytes]]) -> Path:
     log = path / "log"
-    fd = os.open(log, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-    writer = LogFile(fd, 1 << 30)
+    log.write_bytes(b"")
+    writer = LogFile(str(log), 1 << 30)
     for stream, data in pieces:
         writer.write(stream, data)
-    os.close(fd)
     return log
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 256 * 1024
 DEFAULT_PORT = 7411
+LEAST_LOG = 2**20
 LOG_LEVELS = ("debug", "info", "warning", "error")
 RESERVED_TABLES = ("dashboard", "notify")
 PEERS = "peers"
@@ -46,6 +47,7 @@ class Config:
         watchdog: seconds without output after which a person is asked to look; None for never.
         retention: seconds that ended spawns and their logs are kept.
         blob_quota: bytes of files sent or received that are kept at most.
+        log_limit: bytes that the output of one task may take on the disk; a longer one loses of its middle.
         log_level: `debug`, `info`, `warning` or `error`.
         env: names of further environment variables that tasks inherit from the broker.
         mdns: whether members on the local network are looked for, and this broker announced to them.
@@ -63,6 +65,7 @@ class Config:
     watchdog: float | None = None
     retention: float = 30 * 86_400.0
     blob_quota: int = 10 * 2**30
+    log_limit: int = 256 * 2**20
     log_level: str = "info"
     env: tuple[str, ...] = ()
     mdns: bool = True
@@ -138,6 +141,13 @@ def _size(value: object) -> int:
         raise ValueError(fault.why) from None
 
 
+def _log_limit(value: object) -> int:
+    size = _size(value)
+    if size < LEAST_LOG:
+        raise ValueError("it is at least 1MiB")
+    return size
+
+
 def _level(value: object) -> str:
     if value not in LOG_LEVELS:
         raise ValueError(f"it is one of {', '.join(LOG_LEVELS)}")
@@ -186,6 +196,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "watchdog": _duration_or_none,
     "retention": _duration,
     "blob_quota": _size,
+    "log_limit": _log_limit,
     "log_level": _level,
     "env": _variables,
     "mdns": _switch,

@@ -46,6 +46,9 @@ TEMPLATE = """\
 # How much room files that were sent or received may take (relay blob list).
 # blob_quota = "10GiB"
 
+# How much room the log of one task may take. A longer one keeps its beginning and its newest part.
+# log_limit = "256MiB"
+
 # How much the broker writes to broker.log: debug, info, warning or error.
 # log_level = "info"
 

@@ -55,6 +55,9 @@ class Result(TypedDict):
     session: NotRequired[str | None]
     branch: NotRequired[str | None]
     diffstat: NotRequired[str | None]
+    output_lost_bytes: NotRequired[int]
+    processes_left: NotRequired[int]
+    notes: NotRequired[list[str]]
 
 
 class Fault(TypedDict):
@@ -224,12 +227,13 @@ class GrantShown(TypedDict):
 
 
 class LogLine(TypedDict):
-    """A piece of output; `raw` (base64) only where the bytes are not UTF-8."""
+    """A piece of output; `raw` (base64) only where the bytes are not UTF-8, `missing` (bytes) only for a gap."""
 
     at: str
-    stream: Literal["out", "err"]
+    stream: Literal["out", "err", "gap"]
     data: str
     raw: NotRequired[str]
+    missing: NotRequired[int]
     next: int
 
 

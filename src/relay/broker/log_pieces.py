@@ -24,12 +24,14 @@ def last_lines(log: Path, lines: int) -> tuple[list[Chunk], int]:
     """Where the last lines begin, found from the end without keeping what is passed.
 
     Returns:
-        The chunk that holds their beginning, cut to it (none where the transcript is empty or has no more lines),
-        and the offset to read on from.
+        The chunk that holds their beginning, cut to it (none where the transcript is empty or has no more lines; the
+        gap where fewer are kept), and the offset to read on from.
     """
     wanted, is_last = lines, True
     try:
         for chunk in transcript.backwards(log):
+            if chunk.missing:
+                return [chunk], chunk.next_offset
             unended = is_last and chunk.data.endswith(b"\n")
             ends = chunk.data.count(b"\n") - unended
             if ends >= wanted:

@@ -167,7 +167,8 @@ class Rooms:
         def environment(additions: dict[str, str], spawn: str) -> dict[str, str]:
             return task_environment(os.environ, self.config.env, additions, spawn)
 
-        return Limits(self.config.max_parallel, self.config.default_timeout, environment)
+        config = self.config
+        return Limits(config.max_parallel, config.default_timeout, config.log_limit, environment)
 
     def _serving_rooms(self, identity: Identity) -> None:
         attendance, said = self.letters.attendance, self.discovery.said

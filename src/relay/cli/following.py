@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from relay.api import routes
+from relay.api.sizes import spoken
 from relay.cli import speech
 
 TYPE_CHECKING = False
@@ -31,6 +32,10 @@ def copy(client: Client, ref: str, as_json: bool, follow: bool, tail: int | None
 
 
 def _write(line: LogLine, at_once: bool) -> None:
+    if line["stream"] == "gap":
+        sys.stdout.flush()
+        speech.note(f"[{spoken(line.get('missing', 0))} of its output are no longer kept: log_limit on that machine]")
+        return
     stream = sys.stderr if line["stream"] == "err" else sys.stdout
     stream.buffer.write(_bytes_of(line))
     if at_once or stream is sys.stderr:

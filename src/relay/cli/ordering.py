@@ -31,6 +31,9 @@ def order(
     label: Sequence[str],
     ttl: str | None,
     idempotency_key: str | None,
+    memory: str | None = None,
+    cpus: str | None = None,
+    keep_awake: bool = False,
 ) -> SpawnOrder:
     """The body of the request.
 
@@ -52,6 +55,8 @@ def order(
         "labels": _labels(label),
         "ttl_s": _seconds(ttl),
         "requested_by": person(),
+        **_limits(memory, cpus),
+        **({"keep_awake": True} if keep_awake else {}),
     }
 
 
@@ -148,6 +153,25 @@ def _seconds(text: str | None) -> float | None:
     from relay.api.durations import parse
 
     return parse(text)
+
+
+def _limits(memory: str | None, cpus: str | None) -> SpawnOrder:
+    limits: SpawnOrder = {}
+    if memory is not None:
+        from relay.api.sizes import parse
+
+        limits["memory"] = parse(memory)
+    if cpus is not None:
+        limits["cpus"] = _processors(cpus)
+    return limits
+
+
+def _processors(text: str) -> float:
+    whole, _, part = text.partition(".")
+    plain = all(each.isascii() and each.isdigit() and len(each) <= 6 for each in (whole, part or "0"))
+    if plain and (count := float(text)) > 0:
+        return count
+    raise _misuse(f"{text[:40]!r} is no number of processors", "it is more than 0", "--cpus 1.5", "usage")
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:

@@ -50,6 +50,11 @@ def declare(root: typer.Typer) -> None:
         timeout: Annotated[Text, _option("--timeout", "T", "End it after so long, such as 30m.")] = None,
         label: Annotated[list[str] | None, _option("--label", "K=V", "A label; may be repeated.")] = None,
         ttl: Annotated[Text, _option("--ttl", "T", "Not to be started later than this (7d; at most 30d).")] = None,
+        memory: Annotated[Text, _option("--memory", "SIZE", "Bytes that it may use with all it starts: 2GiB.")] = None,
+        cpus: Annotated[Text, _option("--cpus", "N", "Processors that it may use with all it starts: 1.5.")] = None,
+        keep_awake: Annotated[
+            bool, typer.Option("--keep-awake", help="Keep that machine from sleeping while it runs.")
+        ] = False,
         wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end; exit with its status.")] = False,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait, and show its output as it comes.")] = False,
         idempotency_key: Annotated[

@@ -69,6 +69,12 @@ def print_result(spawn: Spawn) -> None:
         speech.say((clean_lines(text) if speech.is_terminal(sys.stdout) else text).rstrip("\n"))
 
 
+def say_notes(spawn: Spawn) -> None:
+    """Say on stderr what a person should know of its run beside its end."""
+    for text in spawn["result"].get("notes", ()) if spawn["result"] else ():
+        speech.note(f"note:  {clean(text)}")
+
+
 def outcome(spawn: Spawn) -> str:
     """`coder on vps failed with exit status 3`."""
     endings = {

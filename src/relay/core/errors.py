@@ -56,6 +56,7 @@ class Code(StrEnum):
     BLOB_DAMAGED = "blob_damaged"
     FILE_CHANGED = "file_changed"
     LAUNCH_FAILED = "launch_failed"
+    NO_LIMITS = "no_limits"
     NO_SERVICE_MANAGER = "no_service_manager"
     SERVICE_FAILED = "service_failed"
     INTERNAL = "internal"
@@ -102,6 +103,7 @@ class Code(StrEnum):
     # how a task ended
     EXIT_NONZERO = "exit_nonzero"
     KILLED_BY_SIGNAL = "killed_by_signal"
+    OUT_OF_MEMORY = "out_of_memory"
     TASK_TIMED_OUT = "task_timed_out"
     TASK_LOST = "task_lost"
     AGENT_ERROR = "agent_error"

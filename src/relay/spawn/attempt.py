@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from relay.spawn import transcript
 from relay.spawn.recovery import Verdict, settle
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import processes, record
@@ -37,11 +38,18 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The task is past exec. `at` is in ms since the epoch."""
+    """The task is past exec.
+
+    Attributes:
+        pid, ticks: of its process.
+        at: ms since the epoch.
+        not_awake: why the machine may fall asleep though it was to be kept awake; empty where all is well.
+    """
 
     pid: int
     ticks: int
     at: int
+    not_awake: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class LaunchError:
 
     Attributes:
         kind: `not_found`, `not_executable`, `bad_interpreter`, `bad_cwd`, `too_long`, `exec_failed`, `stopped`
-            (before it was started) or `shim_fault`.
+            (before it was started), `no_limits` or `shim_fault`.
         errno: the system's number where it gave one.
         text: what and why, at most about 150 characters.
     """
@@ -80,8 +88,10 @@ class ExitRecord:
         error: why it never ran, or what befell the shim.
         survivors: processes that a second of KILLs did not end (of other users, or stuck in the kernel).
         maxrss_kib, cpu_ms: of the main process and what it waited for; the first is at least the shim's own.
-        log_bytes: how long the log is.
-        log_dropped: bytes of output beyond the log's limit.
+        log_bytes: how long the log has become, kept or not: the offset of its end.
+        log_dropped: bytes of output that went because newer ones came, and are no longer kept.
+        oom: the kernel ended it, or a part of it, because memory had run out.
+        not_awake: why the machine could fall asleep though it was to be kept awake.
         log_lost: bytes of output that could not be written, for the reason in `log_error` (`ENOSPC`, ...).
     """
 
@@ -99,6 +109,8 @@ class ExitRecord:
     log_dropped: int = 0
     log_lost: int = 0
     log_error: str | None = None
+    oom: bool = False
+    not_awake: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +303,7 @@ class _Following:
 
     def _tell_output(self) -> None:
         try:
-            size = os.stat(self._attempt.log).st_size
+            size = transcript.end(self._attempt.log)
         except FileNotFoundError:
             return
         if size > self._offset:

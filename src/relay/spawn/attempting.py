@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.core.errors import Code, LocalFault, RelayError
+from relay.core.wishes import NONE, Wishes
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchSpec
@@ -29,6 +30,8 @@ class Plan:
         directory: where it runs.
         fresh: make that directory first.
         timeout_s: awake seconds, or None.
+        log_limit: bytes that its log may have.
+        wishes: its limits, and whether the machine stays awake for it.
     """
 
     folder: str
@@ -37,6 +40,8 @@ class Plan:
     directory: Path
     fresh: bool
     timeout_s: float | None
+    log_limit: int
+    wishes: Wishes = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,10 @@ class Attempting:
             stdin=None if command.stdin is None else command.stdin.encode("utf-8", "replace"),
             timeout_s=plan.timeout_s,
             stop_signal=command.stop_signal,
+            log_limit=plan.log_limit,
+            memory=plan.wishes.memory,
+            cpus=plan.wishes.cpus,
+            keep_awake=plan.wishes.keep_awake,
         )
 
 

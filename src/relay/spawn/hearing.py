@@ -18,7 +18,7 @@ SAY_EVERY_S = 1.0
 class Listener(Protocol):
     """Who is told; the supervisor."""
 
-    def seen_running(self, row: SpawnRow, at: int) -> None:
+    def seen_running(self, row: SpawnRow, started: Started) -> None:
         """The task is past its exec and has spoken or lived through its grace."""
 
     def grew(self, spawn: str) -> None:
@@ -61,4 +61,4 @@ class Hearing:
     def _running(self) -> None:
         if self._started is not None and not self._told:
             self._told = True
-            self._listener.seen_running(self._row, self._started.at)
+            self._listener.seen_running(self._row, self._started)

@@ -66,7 +66,10 @@ class LaunchSpec:
         timeout_s: awake time it may take, seconds; None for ever.
         stop_signal: the agent's own way to stop, sent to its process group.
         stop_grace_s: how long that may take before TERM, seconds; at most 2.5 are given.
-        log_limit: bytes of log after which output is counted and dropped.
+        log_limit: bytes that the log may have; a longer one loses of its middle (`shim/segments.py`).
+        memory: bytes that its tree may use, None for no limit.
+        cpus: processors that its tree may use, None for no limit.
+        keep_awake: the machine is kept from sleeping while it runs.
 
     Raises:
         BadLaunch: where no system could launch this.
@@ -81,6 +84,9 @@ class LaunchSpec:
     stop_signal: int = signal.SIGINT
     stop_grace_s: float = 2.0
     log_limit: int = DEFAULT_LOG_LIMIT
+    memory: int | None = None
+    cpus: float | None = None
+    keep_awake: bool = False
 
     def __post_init__(self) -> None:
         fault = wire.Spec(**self._fields(0)).fault()
@@ -103,7 +109,19 @@ class LaunchSpec:
             "stop_grace_s": self.stop_grace_s,
             "log_limit": self.log_limit,
             "has_stdin": self.stdin is not None,
+            **self._wishes(),
         }
+
+    def _wishes(self) -> dict[str, Any]:
+        """Fields that most launches do not have; a fork server that does not know them must not run the task."""
+        wishes: dict[str, Any] = {}
+        limits = {"memory": self.memory, "cpus": self.cpus}
+        if any(limits.values()):
+            runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+            wishes["limits"] = {name: value for name, value in limits.items() if value} | {"runtime": runtime}
+        if self.keep_awake:
+            wishes["keep_awake"] = True
+        return wishes | {"needs": list(wishes)} if wishes else wishes
 
 
 class _AnswerLost(Exception):

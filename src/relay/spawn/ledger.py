@@ -13,6 +13,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, snapshot_from_bytes
 from relay.core.states import State, advance
+from relay.spawn.attempt import Started
 from relay.spawn.outcome import Outcome
 from relay.store import spawns, words
 from relay.store.journal import Entry, Letter
@@ -50,6 +51,12 @@ class Step:
 def ending(outcome: Outcome) -> Step:
     """The step to an attempt's end."""
     return Step(outcome.state, outcome.reason, outcome=outcome)
+
+
+def running(started: Started) -> Step:
+    """The step to a task that runs."""
+    why = f"the machine is not kept awake: {started.not_awake}" if started.not_awake else ""
+    return Step(State.RUNNING, why, started=started.at)
 
 
 class Ledger:

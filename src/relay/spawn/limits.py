@@ -13,9 +13,11 @@ class Limits:
     Attributes:
         parallel: how many may be in hand at once.
         default_timeout_s: for requests that name none; None for no limit.
+        log_limit: bytes that one log may have.
         environment: makes a task's environment from the agent's additions and the spawn's id.
     """
 
     parallel: int
     default_timeout_s: float | None
+    log_limit: int
     environment: Callable[[dict[str, str], str], dict[str, str]]

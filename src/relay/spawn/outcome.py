@@ -55,6 +55,7 @@ _START_FAULTS: dict[str, tuple[Code, str]] = {
     "not_executable": _NOT_EXECUTABLE,
     "bad_interpreter": _NOT_EXECUTABLE,
     "bad_cwd": (Code.NO_DIRECTORY, "choose a directory that exists there: --cwd DIR"),
+    "no_limits": (Code.NO_LIMITS, "spawn it without --memory and --cpus, or on a machine whose user has a systemd"),
     "too_long": (Code.BAD_TASK, "put the text into a file on the target and name the file in the task"),
 }
 
@@ -71,7 +72,8 @@ def _start_fault(error: LaunchError) -> _Verdict:
         return _Verdict(State.LOST, f"its supervision failed: {error.text}", Code.TASK_LOST, "relay logs {id}")
     hint = "relay doctor, on the machine that was to run it"
     code, hint = _START_FAULTS.get(error.kind, (Code.LAUNCH_FAILED, hint))
-    return _Verdict(State.FAILED, error.text, code, hint)
+    why = f"its limits cannot be kept: {error.text}" if code is Code.NO_LIMITS else error.text
+    return _Verdict(State.FAILED, why, code, hint)
 
 
 def _own_end(exit_code: int, finding: Finding) -> _Verdict:
@@ -89,6 +91,9 @@ def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: st
     if record.timed_out:
         why = f"it ran longer than its timeout of {timeout_s:g} s" if timeout_s else "it ran longer than its timeout"
         return _Verdict(State.TIMED_OUT, why, Code.TASK_TIMED_OUT, "give it more: --timeout 2h", finding)
+    if record.oom:
+        why = "memory ran out, and the kernel ended it"
+        return _Verdict(State.FAILED, why, Code.OUT_OF_MEMORY, "give it more: --memory SIZE", finding)
     if record.signal:
         why = f"it was ended by {_signal_name(record.signal)}"
         return _Verdict(State.FAILED, why, Code.KILLED_BY_SIGNAL, "relay logs {id}", finding)
@@ -108,7 +113,21 @@ def _error(verdict: _Verdict, spawn: str) -> dict[str, Any] | None:
     }
 
 
-def _result(verdict: _Verdict, tail: str, lost_bytes: int = 0, survivors: int = 0) -> dict[str, Any]:
+def _notes(record: ExitRecord) -> list[str]:
+    """What a person should know of its run beside its end."""
+    notes = []
+    if record.log_dropped:
+        notes.append(f"{record.log_dropped} bytes of its output are no longer kept: there was more than log_limit")
+    if record.log_lost:
+        notes.append(f"{record.log_lost} bytes of its output could not be written ({record.log_error})")
+    if record.not_awake:
+        notes.append(f"the machine was not kept awake: {record.not_awake}")
+    return notes
+
+
+def _result(
+    verdict: _Verdict, tail: str, lost_bytes: int = 0, survivors: int = 0, notes: list[str] | None = None
+) -> dict[str, Any]:
     finding = verdict.finding
     return {
         "status": str(verdict.state),
@@ -121,6 +140,7 @@ def _result(verdict: _Verdict, tail: str, lost_bytes: int = 0, survivors: int = 
         "diffstat": None,
         "output_lost_bytes": lost_bytes,
         "processes_left": survivors,
+        "notes": notes or [],
     }
 
 
@@ -150,7 +170,7 @@ def outcome_of(
         record.signal,
         record.started_at,
         record.ended_at,
-        _result(verdict, tail, record.log_dropped + record.log_lost, record.survivors),
+        _result(verdict, tail, record.log_dropped + record.log_lost, record.survivors, _notes(record)),
         _error(verdict, spawn),
     )
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from relay.core.spawning import MAX_TAIL
 from relay.spawn import transcript
 from relay.spawn.agents.agent import Finding, PlainReader, Reader
+from relay.spawn.shim.frames import ERR, OUT
+from relay.spawn.transcript import Chunk
 
 STEP = 1024 * 1024
 SMALL = 64 * 1024
@@ -36,7 +38,8 @@ class LogReading:
         said: list[str] = []
         try:
             for chunk in transcript.chunks(self._log, self._offset, limit):
-                said += self._reader.feed(chunk.stream, chunk.data)
+                for stream, data in _readable(chunk):
+                    said += self._reader.feed(stream, data)
                 self._offset = chunk.next_offset
         except FileNotFoundError:
             return said
@@ -50,7 +53,7 @@ class LogReading:
 
     def _size(self) -> int:
         try:
-            return self._log.stat().st_size
+            return transcript.end(self._log)
         except FileNotFoundError:
             return 0
 
@@ -66,3 +69,8 @@ class LogReading:
             return transcript.tail_text(self._log, MAX_TAIL)
         except FileNotFoundError:
             return ""
+
+
+def _readable(chunk: Chunk) -> list[tuple[int, bytes]]:
+    # the halves of two lines on the two sides of a gap must not be read as one
+    return [(OUT, b"\n"), (ERR, b"\n")] if chunk.missing else [(chunk.stream, chunk.data)]

@@ -20,11 +20,11 @@ from relay.core.states import TERMINAL, State
 from relay.spawn.admission import Admission, Judge
 from relay.spawn.agents.agent import Reader
 from relay.spawn.agents.registry import Agents, UnknownReader
-from relay.spawn.attempt import Exited, Vanished
+from relay.spawn.attempt import Exited, Started, Vanished
 from relay.spawn.attempting import Attempting, End, Fenced, Plan, Unlaunchable
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
-from relay.spawn.ledger import Ledger, Step, ending
+from relay.spawn.ledger import Ledger, Step, ending, running
 from relay.spawn.limits import Limits
 from relay.spawn.outcome import Outcome, lost, not_started, outcome_of
 from relay.spawn.reading import LogReading
@@ -186,6 +186,8 @@ class Supervisor:
             directory=Path(admission.directory),
             fresh=admission.fresh,
             timeout_s=self._timeout(row),
+            log_limit=self._limits.log_limit,
+            wishes=row.wishes,
         )
         return plan, LogReading(self._attempting.folder(name).log, agent.reader())
 
@@ -286,15 +288,15 @@ class Supervisor:
         """There is new output."""
         self.growth.grew(spawn)
 
-    def seen_running(self, row: SpawnRow, at: int) -> None:
+    def seen_running(self, row: SpawnRow, started: Started) -> None:
         """The task is past its exec and has spoken or lived through its grace."""
         self._telling.overtaken(row.id)
 
         def decide(entry: Entry) -> None:
             now = BY_ID.one(entry.tx, id=row.id)
             if now is not None and now.state is State.STARTING and now.attempt == row.attempt:
-                attempts.started(entry.tx, row.id, row.attempt, at)
-                self._ledger.step(entry, now, Step(State.RUNNING, started=at))
+                attempts.started(entry.tx, row.id, row.attempt, started.at)
+                self._ledger.step(entry, now, running(started))
 
         self._go(self._commit_for_sure(decide))
 

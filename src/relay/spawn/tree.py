@@ -26,7 +26,7 @@ def find(name: str, task: tuple[int, int] | None) -> list[processes.Process]:
     """
     table = processes.table()
     mark = f"{MARKER}={name}".encode()
-    pids = {pid for pid in table if processes.carries(pid, mark)} | _session(table, task)
+    pids = processes.carriers(table, mark) | _session(table, task)
     pids |= processes.descendants(table, pids)
     return [table[pid] for pid in pids if table[pid].alive]
 
@@ -34,7 +34,8 @@ def find(name: str, task: tuple[int, int] | None) -> list[processes.Process]:
 def sweep(name: str, task: tuple[int, int] | None) -> int:
     """Kill the tree, blocking for at most about 2 s; how many processes are still alive. Arguments as `find`."""
     deadline = time.monotonic() + _SWEEP_S
-    while living := find(name, task):
+    # Twice: what forks and ends all the time may be seen in between.
+    while living := find(name, task) or find(name, task):
         if time.monotonic() > deadline:
             break
         signal_all(living, signal.SIGKILL)

@@ -79,11 +79,11 @@ class _Storm:
         """The kinds of processes to kill, in the order to try."""
         node = self._rng.choice(self.mortal)
         draw = self._rng.random()
-        if draw < 0.35:
+        if draw < 0.4:
             yield "shim", lambda: self._kill_one(node.shims)
-        elif draw < 0.55:
+        elif draw < 0.62:
             yield "fork server", lambda: self._kill_one(node.fork_servers)
-        elif draw < 0.65:
+        elif draw < 0.7:
             yield "broker", lambda: sum(each.kill() for each in self.mortal)
         yield "broker", node.kill
 

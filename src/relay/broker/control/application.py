@@ -241,6 +241,9 @@ class Control:
         return _json(await self._broker.verify_audit())
 
 
+_STREAMS = {0: "out", 1: "err", 2: "gap"}
+
+
 def _event_line(event: Event) -> bytes:
     return _line(event.data | {"seq": event.seq, "at": rfc3339(event.at), "kind": event.kind})
 
@@ -253,12 +256,14 @@ async def _log_lines(pieces: AsyncIterator[list[Chunk]]) -> AsyncIterator[bytes]
 def _log_line(chunk: Chunk) -> bytes:
     document: dict[str, Any] = {
         "at": rfc3339(chunk.at_ms),
-        "stream": "err" if chunk.stream else "out",
+        "stream": _STREAMS.get(chunk.stream, "err"),
         "data": chunk.data.decode("utf-8", "replace"),
         "next": chunk.next_offset,
     }
     if document["data"].encode() != chunk.data:
         document["raw"] = base64.b64encode(chunk.data).decode("ascii")
+    if chunk.missing:
+        document["missing"] = chunk.missing
     return _line(document)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.api import routes
 from relay.cli import speech
-from relay.cli.spawn_lines import has_ended, print_result, ref, say_failure, status_of, title
+from relay.cli.spawn_lines import has_ended, print_result, ref, say_failure, say_notes, status_of, title
 from relay.dashboard.words import word
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ def run(invocation: Invocation, *, spawn: str) -> int:
         speech.document(found)
     elif has_ended(found):
         print_result(found)
+        say_notes(found)
         if found["state"] != "completed":
             say_failure(found, invocation.home)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from relay.api import routes
 from relay.cli import following, ordering, speech, waiting
 from relay.cli.clean import clean
-from relay.cli.spawn_lines import has_ended, print_result, ref, say_failure, status_of, title
+from relay.cli.spawn_lines import has_ended, print_result, ref, say_failure, say_notes, status_of, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def _follow(invocation: Invocation, client: Client, spawn: Spawn) -> None:
 
 def _finish(invocation: Invocation, spawn: Spawn, aloud: bool) -> int:
     status = status_of(spawn)
+    if not invocation.json:
+        say_notes(spawn)
     if status and aloud and not invocation.json:
         say_failure(spawn, invocation.home)
     return status

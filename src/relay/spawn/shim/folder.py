@@ -3,7 +3,7 @@
     HOME/attempts/<SPAWN>-<N>/    0700
         lock      empty; flock
         record    see `record.py`
-        log       see `frames.py`
+        log       see `frames.py`; a long one goes on in log.OFFSET, see `segments.py`
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import socket
 import struct
 
 from . import kernel, processes, run, spec, tree
+from .cgroups import Kills
 from .wakeup import Wakeup, catch
 
 TYPE_CHECKING = False
@@ -65,6 +66,8 @@ class Server:
         self._control: socket.socket | None = control
         self._buffer = bytearray()
         self._shims: set[int] = set()
+        # Opened once, read by each shim: all are in one group.
+        self._kills = Kills(os.getpid())
         self._wakeup = Wakeup()
         self._poll = select.poll()
         self._poll.register(self._wakeup.fd, select.POLLIN)
@@ -129,22 +132,27 @@ class Server:
             if self._control:
                 # Not the object's own way to close, which is three calls deep; nobody uses the object again.
                 os.close(self._control.fileno())
-            status = run.run(launch, wakeup)
+            status = run.run(launch, wakeup, self._kills)
         finally:
             os._exit(status)
 
     def _reap(self) -> None:
+        if self._collect():
+            self._kill_strays()
+
+    def _collect(self) -> bool:
+        """Take in who has ended; whether a shim among them left something undone."""
+        undone = False
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return undone
             if pid == 0:
-                return
+                return undone
             if pid in self._shims:
                 self._shims.discard(pid)
-                if status:
-                    self._kill_strays()
+                undone |= bool(status)
 
     def _kill_strays(self) -> None:
         """Kill what an unfinished shim left: shims adopt orphans, so any other child of ours is such."""
@@ -152,6 +160,8 @@ class Server:
             tree.signal_all(strays, signal.SIGKILL)
             if not self._some_died(strays):
                 return
+        if kernel.ADOPTS:
+            tree.hunt(self._collect, self._shims)
 
     def _strays(self) -> list[processes.Process]:
         table = processes.table()

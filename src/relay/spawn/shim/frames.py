@@ -11,6 +11,8 @@ import struct
 
 OUT = 0
 ERR = 1
+GAP = 2
+"""No frame has it: readers say by it that what stood between two offsets is no longer kept."""
 BLOCK = 65536
 HEAD = struct.Struct("<BBHQ")
 MAGIC = 0xA7
@@ -22,15 +24,19 @@ def padding(offset: int) -> int:
     return left if left <= HEAD.size else 0
 
 
+def room(offset: int) -> int:
+    """How many bytes of data the next frame at `offset` can have."""
+    return BLOCK - (offset + padding(offset)) % BLOCK - HEAD.size
+
+
 def pack(offset: int, stream: int, at_ms: int, data: bytes) -> list[bytes]:
     """The pieces that write `data` at `offset` of the log, in order."""
     pieces: list[bytes] = []
     view = memoryview(data)
     while view:
         gap = padding(offset)
-        room = BLOCK - (offset + gap) % BLOCK - HEAD.size
-        part = bytes(view[:room])
+        part = bytes(view[: room(offset)])
         pieces += [bytes(gap), HEAD.pack(MAGIC, stream, len(part), at_ms), part]
         offset += gap + HEAD.size + len(part)
-        view = view[room:]
+        view = view[len(part) :]
     return pieces

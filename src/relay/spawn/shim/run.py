@@ -13,7 +13,9 @@ import os
 import signal
 import time
 
-from . import folder, kernel, processes, record, tree
+from . import confining, folder, kernel, processes, record, tree
+from .awake import Awake
+from .cgroups import Kills
 from .logfile import LogFile
 from .spec import MARKER, Spec
 from .supervise import Supervisor
@@ -27,11 +29,12 @@ SURVIVED = 4
 """The exit record is written but a process of the tree is still alive."""
 
 
-def run(spec: Spec, wakeup: Wakeup) -> int:
+def run(spec: Spec, wakeup: Wakeup, kills: Kills) -> int:
     """Own the attempt of `spec` from its lock to its exit record; the shim's exit status.
 
     Args:
         wakeup: of this process; TERM and CHLD are caught.
+        kills: of the group that it is in.
     """
     os.setsid()
     kernel.adopt_orphans()
@@ -44,7 +47,7 @@ def run(spec: Spec, wakeup: Wakeup) -> int:
         return REFUSED
     task = fork_task(spec, lock)
     _promise(record_fd, spec.name)
-    fields = _carry_out(spec, task, record_fd, wakeup)
+    fields = _carry_out(spec, task, record_fd, wakeup, kills)
     record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=True)
     return SURVIVED if fields["survivors"] else DONE
 
@@ -68,23 +71,27 @@ def _promise(record_fd: int, name: str) -> None:
     record.write_slot(record_fd, record.INTENT, fields, durable=True)
 
 
-def _carry_out(spec: Spec, task: Task, record_fd: int, wakeup: Wakeup) -> dict[str, object]:
+def _carry_out(spec: Spec, task: Task, record_fd: int, wakeup: Wakeup, kills: Kills) -> dict[str, object]:
     try:
         if record.read_slot(record_fd, record.STOP) is not None:
             task.abandon()
             return _never_ran("stopped", "stopped before it was started", stopped=True)
-        return _supervise(spec, task, record_fd, wakeup)
+        if spec.limits and (why := confining.fault_of(spec)) is not None:
+            task.abandon()
+            return _never_ran("no_limits", why[:150], stopped=False)
+        return _supervise(spec, task, record_fd, wakeup, kills)
     except Exception as fault:  # whatever it is, the tree must go and the record must say so
         _kill_everything(spec)
         return _never_ran("shim_fault", f"{type(fault).__name__}: {fault}"[:100], stopped=False)
 
 
-def _supervise(spec: Spec, task: Task, record_fd: int, wakeup: Wakeup) -> dict[str, object]:
-    log = LogFile(os.open(f"{spec.folder}/{folder.LOG}", os.O_WRONLY), spec.log_limit)
+def _supervise(spec: Spec, task: Task, record_fd: int, wakeup: Wakeup, kills: Kills) -> dict[str, object]:
+    log = LogFile(f"{spec.folder}/{folder.LOG}", spec.log_limit)
     noted: dict[str, object] = {"pid": task.pid, "ticks": processes.ticks(task.pid)}
     record.write_slot(record_fd, record.TASK, noted, durable=False)
+    awake = Awake(spec.name, spec.env.get("PATH", os.defpath), task.pid) if spec.keep_awake else None
     task.release()
-    return Supervisor(spec, task, noted, log, record_fd, wakeup).run()
+    return Supervisor(spec, task, noted, log, record_fd, wakeup, kills, awake).run()
 
 
 def _kill_everything(spec: Spec) -> None:

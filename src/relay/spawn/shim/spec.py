@@ -2,6 +2,9 @@
 
 On the wire: `JSON length, stdin length` (two u32, big-endian), the JSON, the raw bytes for stdin. The bytes
 stand outside the JSON, because a task's text may be a megabyte and need not be UTF-8.
+
+Broker and fork server may be of two versions: an upgrade replaces the files of a broker that runs, and the next fork
+server is made of them. Fields that are not known are passed over, but for those that the launch says it `needs`.
 """
 
 from __future__ import annotations
@@ -18,7 +21,13 @@ _SIGNALS = frozenset(map(int, signal.valid_signals()))
 
 
 class Spec:
-    """One launch. `serial` ties the answer to it; the other fields are `LaunchSpec`'s."""
+    """One launch. `serial` ties the answer to it; the other fields are `LaunchSpec`'s.
+
+    Attributes:
+        limits: `memory` (bytes) and `cpus`, and `runtime`, the folder of the user's systemd; None for no limits.
+        keep_awake: the machine is kept from sleeping.
+        needs: names of fields without which the task must not run.
+    """
 
     def __init__(
         self,
@@ -33,6 +42,9 @@ class Spec:
         log_limit: int,
         has_stdin: bool,
         stdin: bytes = b"",
+        limits: dict[str, object] | None = None,
+        keep_awake: bool = False,
+        needs: tuple[str, ...] = (),
     ) -> None:
         self.serial = serial
         self.folder = folder
@@ -44,6 +56,9 @@ class Spec:
         self.stop_grace_s = min(max(stop_grace_s, 0.0), GRACE_CAP_S)
         self.log_limit = log_limit
         self.stdin = stdin if has_stdin else None
+        self.limits = limits
+        self.keep_awake = keep_awake
+        self.needs = needs
 
     @property
     def name(self) -> str:
@@ -66,9 +81,15 @@ class Spec:
             return "an environment variable without a proper name"
         if self.stop_signal not in _SIGNALS:
             return f"no such signal: {self.stop_signal}"
+        if not _KNOWN.issuperset(self.needs):
+            return f"the fork server is of another version, which knows nothing of {', '.join(self.needs)}"
         if self.timeout_s is not None and not self.timeout_s > 0:
             return f"a timeout that is not positive: {self.timeout_s}"
         return None
+
+
+_CODE = Spec.__init__.__code__
+_KNOWN = frozenset(_CODE.co_varnames[1 : _CODE.co_argcount]) - {"stdin"}
 
 
 def pack(fields: dict[str, object], stdin: bytes) -> bytes:
@@ -86,6 +107,8 @@ def unpack(buffer: bytearray) -> Spec | None:
     if len(buffer) < end:
         return None
     fields = json.loads(buffer[WIRE.size : WIRE.size + head])
+    if not _KNOWN.issuperset(fields):
+        fields = {name: value for name, value in fields.items() if name in _KNOWN}
     spec = Spec(**fields, stdin=bytes(buffer[WIRE.size + head : end]))
     del buffer[:end]
     return spec

@@ -13,6 +13,8 @@ import signal
 import time
 
 from . import record, tree
+from .cgroups import Kills
+from .confining import CONFINED, UNLIMITED
 from .frames import ERR, OUT
 from .kernel import ADOPTS
 from .ladder import GIVE_UP, KILL, SOFT, TERM, Ladder
@@ -21,6 +23,7 @@ from .task import Task, failure_of
 
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
 if TYPE_CHECKING:
+    from .awake import Awake
     from .logfile import LogFile
     from .wakeup import Wakeup
 
@@ -36,17 +39,27 @@ class Supervisor:
 
     Args:
         noted: what the task's slot says.
+        kills: of the group that the task is in.
+        awake: what keeps the machine awake meanwhile, where that was asked for.
     """
 
     # Not for the memory of one object: a dictionary of so many grows four times, into fresh pages.
     __slots__ = (
         *("_ask_at_exec", "_asked", "_childless", "_end", "_error", "_given_up", "_ladder", "_log", "_mark", "_noted"),
         *("_open", "_poll", "_record", "_session", "_spec", "_started_at", "_status", "_stopping", "_survivors"),
-        *("_task", "_timed_out", "_timeout_at", "_unsent", "_wakeup"),
+        *("_awake", "_kills", "_oom", "_task", "_timed_out", "_timeout_at", "_unsent", "_wakeup"),
     )
 
     def __init__(
-        self, spec: Spec, task: Task, noted: dict[str, object], log: LogFile, record_fd: int, wakeup: Wakeup
+        self,
+        spec: Spec,
+        task: Task,
+        noted: dict[str, object],
+        log: LogFile,
+        record_fd: int,
+        wakeup: Wakeup,
+        kills: Kills,
+        awake: Awake | None = None,
     ) -> None:
         self._spec = spec
         self._task = task
@@ -71,12 +84,16 @@ class Supervisor:
         self._ask_at_exec = False
         self._survivors = 0
         self._timed_out = False
+        self._kills = kills
+        self._oom = False
+        self._awake = awake
         self._error: dict[str, object] | None = None
         self._end: dict[str, object] = {}
 
     def run(self) -> dict[str, object]:
         """Supervise to the end; the fields of the exit slot."""
         self._listen()
+        self._kills.mark()
         while not self._finished():
             self._keep_time()
             for fd, _ in self._poll.poll(self._pause_ms()):
@@ -162,6 +179,10 @@ class Supervisor:
         self._status = status
         self._stopping = record.read_slot(self._record, record.STOP) is not None
         self._timeout_at = None
+        self._oom = not self._asked and self._kills.explain(status)
+        if self._awake:
+            # Its holder is a child of ours, and we end when none is left.
+            self._awake.release()
         self._ladder.ended(time.monotonic())
         self._end = {
             "ended_at": _wall_ms(),
@@ -188,6 +209,8 @@ class Supervisor:
             self._give_up()
         else:
             self._signal_tree({TERM: signal.SIGTERM, KILL: signal.SIGKILL}[step])
+            if step == KILL and ADOPTS:
+                tree.hunt(self._reap)
 
     def _ask(self) -> None:
         # Before exec the child catches what the fork server catches: the signal would be lost.
@@ -221,6 +244,11 @@ class Supervisor:
             report = os.read(self._task.failure, 64)
         except BlockingIOError:
             return
+        if self._spec.limits:
+            left = self._confined(report)
+            if left is None:
+                return
+            report = left
         self._close(self._task.failure)
         if report:
             self._error = failure_of(report, self._spec)
@@ -229,9 +257,22 @@ class Supervisor:
         if self._ask_at_exec:
             self._ask()
 
+    def _confined(self, report: bytes) -> bytes | None:
+        """What is left of a report to be judged as any other; None while more is to come."""
+        if report[:1] != CONFINED:
+            return report or UNLIMITED
+        self._spec.limits = None
+        self._kills = Kills(self._task.pid, own=True)
+        self._kills.mark()
+        return report[1:] or None
+
     def _note_start(self) -> None:
         # Not durable: it speaks of a process, which a power cut takes along.
-        record.write_slot(self._record, record.STARTED, {**self._noted, "at": _wall_ms()}, durable=False)
+        noted = {**self._noted, "at": _wall_ms(), **self._not_awake()}
+        record.write_slot(self._record, record.STARTED, noted, durable=False)
+
+    def _not_awake(self) -> dict[str, object]:
+        return {"not_awake": self._awake.fault} if self._awake and self._awake.fault else {}
 
     def _output(self, stream: int) -> bool:
         """Move one piece; whether there may be more at once."""
@@ -278,7 +319,7 @@ class Supervisor:
             "signal": -code if code is not None and code < 0 else None,
             "timed_out": self._timed_out,
             "stopped": self._stopping,
-            "started_at": self._started_at,
+            "started_at": None if self._error else self._started_at,
             "ended_at": _wall_ms(),
             **self._end,
             "error": self._error,
@@ -287,6 +328,8 @@ class Supervisor:
             "log_dropped": self._log.dropped,
             "log_lost": self._log.lost,
             "log_error": self._log.error,
+            **self._not_awake(),
+            **({"oom": True} if self._oom else {}),
         }
 
 

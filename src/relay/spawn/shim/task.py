@@ -10,7 +10,7 @@ import errno
 import os
 import signal
 
-from . import kernel
+from . import confining, kernel
 from .spec import MARKER, Spec
 
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
@@ -94,6 +94,8 @@ def candidates(spec: Spec) -> list[str]:
 
 def failure_of(report: bytes, spec: Spec) -> dict[str, object]:
     """The `error` of an exit record, from what the child wrote to the failure pipe."""
+    if report[:1] == confining.UNLIMITED:
+        return {"kind": "no_limits", "errno": None, "text": confining.why_unlimited(report)}
     number = int(report[1:])
     if report[:1] == _AT_CWD:
         return {"kind": "bad_cwd", "errno": number, "text": f"{spec.cwd[:120]}: {os.strerror(number)}"}
@@ -125,9 +127,11 @@ def _become(
         stage = _AT_EXEC
         # Last: the shim makes its promise while all of the above is done.
         if os.read(wait, 1):
-            _exec(paths, spec.argv, env)
+            if spec.limits:
+                confining.become(spec, fail, MARKER, paths, env)
+            execute(paths, spec.argv, env)
     except OSError as fault:
-        os.write(fail, stage + str(fault.errno or errno.EIO).encode())
+        os.write(fail, report_of(fault, stage))
     finally:
         os._exit(_CANNOT_EXEC)
 
@@ -142,7 +146,12 @@ def _settle(shim: int, stdio: tuple[int, int, int]) -> None:
         os.dup2(fd, number)
 
 
-def _exec(paths: list[str], argv: list[str], env: dict[str, str]) -> None:
+def report_of(fault: OSError, stage: bytes = _AT_EXEC) -> bytes:
+    """What the child writes to the failure pipe."""
+    return stage + str(fault.errno or errno.EIO).encode()
+
+
+def execute(paths: list[str], argv: list[str], env: dict[str, str]) -> None:
     """`os.execvpe` without what it imports and runs through: the first refusal is told before a missing file."""
     refusal: OSError | None = None
     missing: OSError | None = None
