@@ -56,6 +56,7 @@ class Code(StrEnum):
     BLOB_DAMAGED = "blob_damaged"
     FILE_CHANGED = "file_changed"
     LAUNCH_FAILED = "launch_failed"
+    INPUT_CLOSED = "input_closed"
     NO_SERVICE_MANAGER = "no_service_manager"
     SERVICE_FAILED = "service_failed"
     INTERNAL = "internal"

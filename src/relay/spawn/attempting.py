@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.core.errors import Code, LocalFault, RelayError
+from relay.core.wishes import NONE as NO_WISHES
+from relay.core.wishes import Wishes
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchSpec
@@ -15,6 +17,8 @@ from relay.spawn.recovery import Verdict
 from relay.spawn.spares import Spares
 from relay.spawn.watch import Watcher
 
+FIRST_SIZE = (24, 80)
+"""Rows and columns of a terminal that nobody has looked at yet."""
 Heard = Callable[[Started | Output], None]
 
 
@@ -29,6 +33,7 @@ class Plan:
         directory: where it runs.
         fresh: make that directory first.
         timeout_s: awake seconds, or None.
+        wishes: how it is to be run.
     """
 
     folder: str
@@ -37,6 +42,7 @@ class Plan:
     directory: Path
     fresh: bool
     timeout_s: float | None
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,8 @@ class Attempting:
             stdin=None if command.stdin is None else command.stdin.encode("utf-8", "replace"),
             timeout_s=plan.timeout_s,
             stop_signal=command.stop_signal,
+            door=plan.wishes.stdin,
+            terminal=FIRST_SIZE if plan.wishes.tty else None,
         )
 
 

@@ -67,6 +67,8 @@ class LaunchSpec:
         stop_signal: the agent's own way to stop, sent to its process group.
         stop_grace_s: how long that may take before TERM, seconds; at most 2.5 are given.
         log_limit: bytes of log after which output is counted and dropped.
+        door: its input stays open and is fed through `door`; `stdin` comes first.
+        terminal: rows and columns of the terminal that it gets, or None; it has a door then.
 
     Raises:
         BadLaunch: where no system could launch this.
@@ -81,6 +83,8 @@ class LaunchSpec:
     stop_signal: int = signal.SIGINT
     stop_grace_s: float = 2.0
     log_limit: int = DEFAULT_LOG_LIMIT
+    door: bool = False
+    terminal: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         fault = wire.Spec(**self._fields(0)).fault()
@@ -103,6 +107,8 @@ class LaunchSpec:
             "stop_grace_s": self.stop_grace_s,
             "log_limit": self.log_limit,
             "has_stdin": self.stdin is not None,
+            "door": self.door or self.terminal is not None,
+            "terminal": None if self.terminal is None else list(self.terminal),
         }
 
 

@@ -186,6 +186,7 @@ class Supervisor:
             directory=Path(admission.directory),
             fresh=admission.fresh,
             timeout_s=self._timeout(row),
+            wishes=row.wishes,
         )
         return plan, LogReading(self._attempting.folder(name).log, agent.reader())
 

@@ -32,6 +32,8 @@ class Spec:
         stop_grace_s: float,
         log_limit: int,
         has_stdin: bool,
+        door: bool = False,
+        terminal: list[int] | None = None,
         stdin: bytes = b"",
     ) -> None:
         self.serial = serial
@@ -43,7 +45,9 @@ class Spec:
         self.stop_signal = stop_signal
         self.stop_grace_s = min(max(stop_grace_s, 0.0), GRACE_CAP_S)
         self.log_limit = log_limit
-        self.stdin = stdin if has_stdin else None
+        self.stdin = stdin if has_stdin or door else None
+        self.door = door
+        self.terminal = terminal
 
     @property
     def name(self) -> str:
