@@ -31,6 +31,7 @@ def order(
     label: Sequence[str],
     ttl: str | None,
     idempotency_key: str | None,
+    stdin: bool = False,
 ) -> SpawnOrder:
     """The body of the request.
 
@@ -51,6 +52,7 @@ def order(
         "timeout_s": _seconds(timeout),
         "labels": _labels(label),
         "ttl_s": _seconds(ttl),
+        "stdin": stdin,
         "requested_by": person(),
     }
 

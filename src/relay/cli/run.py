@@ -50,6 +50,9 @@ def declare(root: typer.Typer) -> None:
         timeout: Annotated[Text, _option("--timeout", "T", "End it after so long, such as 30m.")] = None,
         label: Annotated[list[str] | None, _option("--label", "K=V", "A label; may be repeated.")] = None,
         ttl: Annotated[Text, _option("--ttl", "T", "Not to be started later than this (7d; at most 30d).")] = None,
+        stdin: Annotated[
+            bool, typer.Option("--stdin", help="Keep its standard input open for `relay send`.")
+        ] = False,
         wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end; exit with its status.")] = False,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait, and show its output as it comes.")] = False,
         idempotency_key: Annotated[

@@ -8,6 +8,7 @@ from pathlib import Path
 from relay.core.spawning import MAX_TAIL
 from relay.spawn import transcript
 from relay.spawn.agents.agent import Finding, PlainReader, Reader
+from relay.spawn.agents.asking import AgentQuestion, AskingReader
 
 STEP = 1024 * 1024
 SMALL = 64 * 1024
@@ -25,12 +26,26 @@ class LogReading:
         self._log = log
         self._reader = reader
         self._offset = 0
+        self.questions: list[AgentQuestion] = []
+        self.withdrawn: list[str] = []
+
+    def take_questions(self) -> tuple[list[AgentQuestion], list[str]]:
+        """What the agent asked, and what it needs no answer to any more, since the last call."""
+        taken = self.questions, self.withdrawn
+        self.questions, self.withdrawn = [], []
+        return taken
 
     def progress(self) -> list[str]:
         """What the agent said since the last call; reads at most 1 MiB, and nothing for agents that say nothing."""
         if isinstance(self._reader, PlainReader):
             return []
-        return self._read(STEP)
+        said = self._read(STEP)
+        while isinstance(self._reader, AskingReader) and self._offset < self._size():
+            before = self._offset  # what it asks may be the last that it writes until it is answered
+            said += self._read(STEP)
+            if self._offset == before:
+                break
+        return said
 
     def _read(self, limit: int | None) -> list[str]:
         said: list[str] = []
@@ -38,9 +53,15 @@ class LogReading:
             for chunk in transcript.chunks(self._log, self._offset, limit):
                 said += self._reader.feed(chunk.stream, chunk.data)
                 self._offset = chunk.next_offset
+                self._hear_questions()
         except FileNotFoundError:
             return said
         return said
+
+    def _hear_questions(self) -> None:
+        if isinstance(self._reader, AskingReader):
+            self.questions += self._reader.asked()
+            self.withdrawn += self._reader.withdrawn()
 
     async def conclude(self, exit_code: int) -> tuple[Finding, str]:
         """The finding and the tail; off the loop where there is much to read."""
