@@ -265,6 +265,8 @@ def _meant(typed: Typed, found: _Found) -> _Meant:
         listed = ", ".join(f"{each.request} ({each.text[:80]})" for each in fitting[:10])
         hint = "name one: --request R"
         raise Misuse(f"{found.name} asks several things", code=Code.AMBIGUOUS, why=listed, hint=hint)
+    if fitting and typed.verb is Reply.SEND and fitting[0].kind == Asked.SILENT:
+        return _Meant()  # text for the task itself: it counts as well where somebody has looked, or it spoke, meanwhile
     if fitting:
         return _of(fitting[0])
     if typed.verb is Reply.SEND:

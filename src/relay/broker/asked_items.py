@@ -64,6 +64,11 @@ class Item:
         }
 
 
+def moment_or_none(value: object) -> int | None:
+    """A moment that a snapshot's `needs` gives, which is another broker's word; None where it is none."""
+    return value if type(value) is int and 0 <= value <= MAX_MOMENT else None
+
+
 def item_of(row: SpawnRow, needs: dict[str, Any]) -> Item:
     """The item of a spawn and one question about it.
 
@@ -87,8 +92,8 @@ def item_of(row: SpawnRow, needs: dict[str, Any]) -> Item:
         tool=needs.get("tool"),
         input=needs.get("input"),
         hash=str(needs.get("hash", "")),
-        asked=int(needs.get("asked") or row.since),
-        expires=needs.get("expires"),
+        asked=moment_or_none(needs.get("asked")) or row.since,
+        expires=moment_or_none(needs.get("expires")),
         task="" if row.argv else row.task,
         argv=row.argv,
         task_hash=hashlib.sha256(row.task.encode()).hexdigest(),
@@ -107,7 +112,7 @@ def _optional(check: Callable[[object], bool]) -> Callable[[object], bool]:
 
 
 def _moment(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MAX_MOMENT
+    return moment_or_none(value) is not None
 
 
 def _texts(value: object) -> bool:

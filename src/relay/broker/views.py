@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from relay.broker.asked_items import moment_or_none
 from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
@@ -171,11 +172,7 @@ def needs_view(row: SpawnRow) -> dict[str, Any] | None:
     if row.needs is None or row.state in TERMINAL:
         return None
     known = {key: row.needs.get(key) for key in ("request", "kind", "text", "tool", "input", "hash")}
-    return known | {key: rfc3339(_moment(row.needs.get(key))) for key in ("asked", "expires")}
-
-
-def _moment(value: object) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return known | {key: rfc3339(moment_or_none(row.needs.get(key))) for key in ("asked", "expires")}
 
 
 def resolved_view(row: SpawnRow) -> dict[str, Any] | None:
