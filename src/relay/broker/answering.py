@@ -105,24 +105,24 @@ class Answering:
 
     def _require_may(self, entry: Entry, by: BrokerId, row: SpawnRow, question: Question, answer: Answer) -> None:
         if question.kind is Asked.HELD:
-            self._require_other(by, row)
+            self._require_other(by, row, answer.verb)
             self._require(by, "approve", row, entry.now)
         elif question.kind is Asked.PERMISSION and answer.verb is not Reply.DENY and self._is_beyond(row, question):
             self._require(by, "approve", row, entry.now)
         else:
             self._require(by, "send", row, entry.now)
 
-    def _require_other(self, by: BrokerId, row: SpawnRow) -> None:
+    def _require_other(self, by: BrokerId, row: SpawnRow, verb: Reply) -> None:
         if by not in (row.origin, *row.chain):
             return
         here = self._members.own_name
+        elsewhere = f"on a machine that {here} grants approve: relay approve {row.id}"
+        hint = elsewhere if by == self._members.own else f"on {here}: relay approve {row.id}; or {elsewhere}"
         raise Refused(
             "nobody approves their own request",
             code=Code.OWN_REQUEST,
             why=f"{self._members.name(by)} is on the chain of origin of {row.name}",
-            hint=f"on {here}: relay approve {row.id}; or on a machine that {here} grants approve"
-            if by != self._members.own
-            else f"on a machine that {here} grants approve: relay approve {row.id}",
+            hint=f"relay stop {row.id}" if verb is Reply.DENY else hint,
         )
 
     def _require(self, by: BrokerId, verb: str, row: SpawnRow, now: int) -> None:

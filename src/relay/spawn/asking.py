@@ -136,7 +136,7 @@ class Asking:
             questions.close(entry.tx, each.request, entry.now, questions.WITHDRAWN)
         if silent:
             self.go_on(entry, spawns.require(entry.tx, row.id))
-        elif not found:
+        elif not any(each.kind is Asked.SILENT for each in found):
             entry.then(vigil.goes_on)
 
     # asked by the agent

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from relay.core.errors import Code, LocalFault, Misuse, Refused
+from relay.core.states import State
 from relay.store import questions
 from relay.store.journal import Entry, Journal
-from relay.store.questions import UNFED, WITH_UNFED
-from relay.store.spawn_rows import SpawnRow
+from relay.store.questions import UNFED, WITH_UNFED, Input
+from relay.store.spawn_rows import BY_ID, SpawnRow
 
 MOST_UNFED = 1024 * 1024
 RETRY_S = 1.0
@@ -82,14 +83,24 @@ class Feeding:
     async def _type(self, spawn: str, attempt: int) -> None:
         folder = self._folder(spawn, attempt)
         for each in await self._journal.store.all(UNFED, spawn=spawn, attempt=attempt):
+            taken = await self._is_taken(folder, each)
+            await self._told(spawn, attempt, each.n, taken=taken)
+
+    async def _is_taken(self, folder: Path, what: Input) -> bool:
+        while True:
             try:
-                await self._feed(folder, each.n, each.data)
+                await self._feed(folder, what.n, what.data)
+                return True
             except (LocalFault, Misuse) as fault:
-                # it has ended or closed its input: what it does not take now it never will
-                _log.warning("%s takes no input: %s", spawn, fault.message)
-                await self._told(spawn, attempt, each.n, taken=False)
-                continue
-            await self._told(spawn, attempt, each.n, taken=True)
+                if not await self._is_starting(what):
+                    # it has ended or closed its input: what it does not take now it never will
+                    _log.warning("%s takes no input: %s", what.spawn, fault.message)
+                    return False
+            await asyncio.sleep(RETRY_S)
+
+    async def _is_starting(self, what: Input) -> bool:
+        row = await self._journal.store.one(BY_ID, id=what.spawn)
+        return row is not None and row.state is State.STARTING and row.attempt == what.attempt
 
     async def _told(self, spawn: str, attempt: int, n: int, *, taken: bool) -> None:
         def decide(entry: Entry) -> None:
