@@ -84,7 +84,7 @@ class Asking:
         text = f"{self._name(row.origin)} asks to run {row.agent}{where}, mode {row.mode}"
         question = self._question(entry, row, Asked.HELD, text, hash=request_hash(row.origin, request))
         self._keep(entry, question)
-        reason = "a person here has to approve it"
+        reason = f"a person has to approve it on {self._name(self._own)}"
         return self._ledger.step(entry, row, Step(State.HELD, reason, needs=needs_of(question)))
 
     def _question(self, entry: Entry, row: SpawnRow, kind: Asked, text: str, **more: Any) -> Question:

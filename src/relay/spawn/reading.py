@@ -25,6 +25,8 @@ class LogReading:
     def __init__(self, log: Path, reader: Reader) -> None:
         self._log = log
         self._reader = reader
+        # found out once: such a look costs more than reading a chunk does
+        self._asking = reader if isinstance(reader, AskingReader) else None
         self._offset = 0
         self.questions: list[AgentQuestion] = []
         self.withdrawn: list[str] = []
@@ -40,7 +42,7 @@ class LogReading:
         if isinstance(self._reader, PlainReader):
             return []
         said = self._read(STEP)
-        while isinstance(self._reader, AskingReader) and self._offset < self._size():
+        while self._asking is not None and self._offset < self._size():
             before = self._offset  # what it asks may be the last that it writes until it is answered
             said += self._read(STEP)
             if self._offset == before:
@@ -59,9 +61,9 @@ class LogReading:
         return said
 
     def _hear_questions(self) -> None:
-        if isinstance(self._reader, AskingReader):
-            self.questions += self._reader.asked()
-            self.withdrawn += self._reader.withdrawn()
+        if self._asking is not None:
+            self.questions += self._asking.asked()
+            self.withdrawn += self._asking.withdrawn()
 
     async def conclude(self, exit_code: int) -> tuple[Finding, str]:
         """The finding and the tail; off the loop where there is much to read."""
