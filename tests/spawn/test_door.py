@@ -114,7 +114,7 @@ async def test_a_folder_beyond_a_sockets_path(tmp_path: Path) -> None:
 
 async def test_rubbish_at_the_door_harms_nobody(yard: Yard) -> None:
     run = await yard.launch("cat", door=True)
-    await until(lambda: (run.attempt.folder / wire.DOOR).exists())
+    await run.started()
     with socket.socket(socket.AF_UNIX) as stranger:
         os.symlink(run.attempt.folder, yard.root.parent / "f")
         stranger.connect(str(yard.root.parent / "f" / wire.DOOR))

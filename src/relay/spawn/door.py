@@ -146,9 +146,7 @@ async def _connected(folder: Path) -> tuple[asyncio.StreamReader, asyncio.Stream
         try:
             with _short(folder / wire.DOOR) as path:
                 return await asyncio.open_unix_connection(path)
-        except ConnectionRefusedError:
-            raise _gone() from None
-        except FileNotFoundError:
+        except (ConnectionRefusedError, FileNotFoundError):
             now = Attempt(folder).read()
             # past its exec the door stands, where there is one: it is opened before the task is released
             if now.started is not None or now.exit is not None or now.fenced or loop.time() > deadline:
