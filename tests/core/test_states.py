@@ -20,7 +20,7 @@ ALLOWED: dict[State, str] = {
     S.QUEUED: "delivered cancelled expired rejected",
     S.DELIVERED: "held waiting starting cancelled expired rejected",
     S.HELD: "waiting cancelled expired rejected",
-    S.WAITING: "starting cancelled expired rejected",
+    S.WAITING: "starting held cancelled expired rejected",
     S.STARTING: "waiting running completed failed timed_out cancelled lost rejected",
     S.RUNNING: "needs_input completed failed timed_out cancelled lost",
     S.NEEDS_INPUT: "running completed failed timed_out cancelled lost",

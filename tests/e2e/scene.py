@@ -153,7 +153,11 @@ class Scene:
 
     def begin(self, script: str, *options: str, name: str = "-") -> str:
         """Ask vps to run a script; the spawn's id."""
-        found = relay_json(self.laptop, *self.words("shell", script, name=name), *options)
+        return self.begin_with("shell", script, *options, name=name)
+
+    def begin_with(self, agent: str, task: str, *options: str, name: str = "-") -> str:
+        """Ask vps to run an agent; the spawn's id."""
+        found = relay_json(self.laptop, *self.words(agent, task, name=name), *options)
         return str(found["id"])
 
     def show(self, spawn: str, on: Node | None = None) -> dict[str, Any]:

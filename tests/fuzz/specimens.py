@@ -10,7 +10,8 @@ import nacl.exceptions
 import nacl.public
 import nacl.signing
 
-from relay.core import envelope, frames, ids, spawning, wire
+from relay.broker.asked_items import Item, item_from_content
+from relay.core import envelope, frames, ids, questions, spawning, wire
 from relay.core.envelope import Body, Envelope, Header
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest
@@ -65,6 +66,30 @@ SNAPSHOT = Snapshot(
     ended=_NOW,
     result={"status": "completed", "outcome": "done", "summary": "ok", "output_tail": "ok\n", "usage": {"tokens": 3}},
 )
+ANSWER = questions.Answer(REQUEST.id, "b" * 16, questions.Reply.SEND, "the second one", "", "ann")
+OUTCOME = questions.Outcome("operation-1", True, "sent to build")
+ITEM = Item(
+    spawn=REQUEST.id,
+    name="build",
+    target=RECIPIENT,
+    origin=ORIGIN,
+    chain=(ORIGIN,),
+    agent="exec",
+    cwd="/srv/work",
+    mode="edit",
+    requested_by="somebody",
+    request="b" * 16,
+    kind="permission",
+    text="may I?",
+    tool="write",
+    input={"path": "x", "lines": [1, 2.5, None]},
+    hash="0" * 64,
+    asked=_NOW,
+    expires=_NOW + 1,
+    task="",
+    argv=("make", "test"),
+    task_hash="1" * 64,
+)
 HEADER = Header(Kind.SPAWN, bytes(16), ORIGIN, RECIPIENT, bytes(8), 3, _NOW, _NOW + 1000)
 HEADER_BYTES = envelope.pack_header(HEADER)
 BODY = envelope.pack_body(HEADER, HEADER_BYTES, Body("operation-1", REQUEST.to_content(), ("task",)))
@@ -103,6 +128,20 @@ def _request(data: bytes) -> object:
     return spawning.request_from_content(content) if type(content) is dict else None
 
 
+def _answer(data: bytes) -> object:
+    content = wire.unpack(data, envelope.MAX_BODY)
+    return questions.answer_from_content(content) if type(content) is dict else None
+
+
+def _outcome(data: bytes) -> object:
+    content = wire.unpack(data, envelope.MAX_BODY)
+    return questions.outcome_from_content(content) if type(content) is dict else None
+
+
+def _item(data: bytes) -> object:
+    return item_from_content(wire.unpack(data, envelope.MAX_BODY), RECIPIENT)
+
+
 def forms() -> list[Form]:
     """Every form, with its decoder."""
     snapshot = SNAPSHOT.to_bytes()
@@ -115,6 +154,9 @@ def forms() -> list[Form]:
         Form("body", BODY, _body),
         Form("request", wire.pack(REQUEST.to_content()), _request),
         Form("snapshot", snapshot, spawning.snapshot_from_bytes),
+        Form("answer", wire.pack(ANSWER.to_content()), _answer),
+        Form("outcome", wire.pack(OUTCOME.to_content()), _outcome),
+        Form("item of a review", wire.pack(ITEM.to_content()), _item),
         Form("frame of envelopes", batch, frames.unpack_frame),
         Form("frame of a ping", frames.pack_frame(frames.Ping(7)), frames.unpack_frame),
         Form("frame of a goodbye", frames.pack_frame(frames.Bye("asleep")), frames.unpack_frame),

@@ -41,7 +41,13 @@ class Needs(TypedDict):
     text: str
     tool: str | None
     input: Any
+    hash: str | None
+    asked: str | None
     expires: str | None
+
+
+Resolution = TypedDict("Resolution", {"as": str, "notes": str, "at": str, "by": str})
+"""What a person said of an end."""
 
 
 class Result(TypedDict):
@@ -95,6 +101,7 @@ class Spawn(TypedDict):
     truth: SpawnTruth | None
     ack: str
     needs: Needs | None
+    resolved: Resolution | None
     result: Result | None
     error: Fault | None
 

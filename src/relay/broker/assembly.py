@@ -58,6 +58,7 @@ class Running(Rooms):
             await self.keeper.write_out()
             await self.supervisor.recover()
             await self.blobs.open()
+            await self.persons.open()
         except BaseException:
             await self.control.close()
             await self.listener.close()
@@ -113,6 +114,7 @@ class Running(Rooms):
             task.cancel()
         self.hub.close()
         self.log_server.close()
+        self.persons.close()
         self.letters.waiting.close()
         await self.control.close()
         await self.blobs.close()

@@ -20,6 +20,7 @@ from relay.broker.hub import Hub
 from relay.broker.logs import LocalLogs, LogClient
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
+from relay.broker.persons import Persons
 from relay.broker.requests import Requests
 from relay.broker.views import Views, audit_lines
 from relay.broker.words import rfc3339
@@ -80,6 +81,7 @@ class Broker:
     local_logs: LocalLogs
     remote_logs: LogClient
     blobs: Blobs
+    persons: Persons
     stop: Callable[[], None]
     rejoin: Callable[[str, str | None], Any]
     trust_changed: Callable[[], Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relay.broker.answers import Answers
 from relay.broker.blobs.offers import Offers
 from relay.broker.dialler import Dialler
 from relay.broker.envelopes import Envelopes
@@ -44,9 +45,9 @@ class Correspondence:
         self.waiting = Waiting(journal.store, mesh)
         self.reissue = Reissue(postbox, mesh.let_go)
 
-    def hears(self, requests: Requests, offers: Offers) -> dict[Kind, Hear]:
+    def hears(self, requests: Requests, offers: Offers, answers: Answers) -> dict[Kind, Hear]:
         """What peers answer to envelopes, by kind."""
-        receipts = Receipts(self._mesh, self._journal, requests, self.reissue, self.notices, offers)
+        receipts = Receipts(self._mesh, self._journal, requests, self.reissue, self.notices, offers, answers)
         return receipts.hears | self.notices.hears | self.waiting.hears
 
     def envelopes(self, requests: Requests) -> Envelopes:

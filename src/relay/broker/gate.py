@@ -10,10 +10,12 @@ from relay.broker.members import Members
 from relay.core.errors import Code, LocalFault, Misuse, Refused, RelayError
 from relay.core.grants import Asked, Denied, Grant, Verdict, Waiting, judge, judge_chain
 from relay.core.ids import BrokerId
-from relay.core.spawning import FRESH_DIRECTORY
+from relay.core.questions import request_hash
+from relay.core.spawning import FRESH_DIRECTORY, MODES
 from relay.spawn.admission import Admission
 from relay.spawn.agents.registry import Agents
 from relay.spawn.requests import request_of
+from relay.store import questions
 from relay.store.journal import Entry
 from relay.store.spawn_rows import IN_HAND_FROM, SpawnRow
 from relay.trust.grants import load
@@ -115,7 +117,8 @@ class Gate:
         waiting, held = self._granted(entry, row)
         self._agents.get(row.agent).command(request_of(row), 1)
         directory = self._directory(row)
-        return Admission(directory, row.cwd == FRESH_DIRECTORY, waiting=waiting, held=held and row.state != "held")
+        held = held and not questions.is_approved(entry.tx, row.id, request_hash(row.origin, request_of(row)))
+        return Admission(directory, row.cwd == FRESH_DIRECTORY, waiting=waiting, held=held)
 
     def _granted(self, entry: Entry, row: SpawnRow) -> tuple[str, bool]:
         if row.origin == self._members.own and not row.chain:
@@ -194,6 +197,15 @@ class Gate:
         except LocalFault:
             return True
         return grant is not None and verb in grant.verbs and not grant.frozen
+
+    def mode_of(self, broker: BrokerId) -> str:
+        """How far that broker's agents may go here unasked; `plan` where it has no grant.
+
+        Raises:
+            LocalFault: `bad_trust_file`.
+        """
+        _, grant = self._labelled(broker)
+        return MODES[0] if grant is None else grant.mode
 
     # other verbs
 

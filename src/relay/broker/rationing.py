@@ -30,7 +30,7 @@ class Rationing:
     def __init__(
         self, may_spawn: Callable[[BrokerId], bool], may_push: Callable[[BrokerId], bool], auditor: Auditor
     ) -> None:
-        self._may = {Kind.SPAWN: may_spawn, Kind.STOP: may_spawn, Kind.BLOB_OFFER: may_push}
+        self._may = dict.fromkeys((Kind.SPAWN, Kind.STOP, Kind.ANSWER), may_spawn) | {Kind.BLOB_OFFER: may_push}
         self._unanswered: dict[BrokerId, int] = {}
         self._auditor = auditor
         self._buckets: dict[BrokerId, Bucket] = {}

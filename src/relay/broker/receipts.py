@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from relay.broker.answers import Answers
 from relay.broker.blobs.offers import Offers
 from relay.broker.inbox import Hear, Opened
 from relay.broker.mesh import Mesh
@@ -34,6 +35,7 @@ class Receipts:
         reissue: seals again what was refused for its key or its expiry; without it that is given up too.
         notices: told of peers that take envelopes in.
         offers: told of blobs that never will be.
+        answers: told of answers that never were taken.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Receipts:
         reissue: Reissue | None = None,
         notices: Notices | None = None,
         offers: Offers | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self._reissue = reissue
         self._notices = notices
@@ -51,6 +54,7 @@ class Receipts:
         self._journal = journal
         self._requests = requests
         self._offers = offers
+        self._answers = answers
         self._work: set[asyncio.Task[None]] = set()
 
     @property
@@ -97,6 +101,8 @@ class Receipts:
                 self._requests.refused_by_peer(entry, line.spawn, error)
             if line.kind == Kind.BLOB_OFFER and self._offers is not None:
                 self._offers.refused_by_peer(entry, line.operation, error)
+            if line.kind == Kind.ANSWER and self._answers is not None:
+                self._answers.refused_by_peer(entry, line.operation, peer, error)
             return True
 
         _log.warning("%s refused an envelope: %s %s", ids.short(peer), error.code, error.why)

@@ -32,6 +32,7 @@ from relay.broker.members import Members
 from relay.broker.membership import Membership
 from relay.broker.mesh import Mesh
 from relay.broker.outbox import Outbox
+from relay.broker.persons import Persons
 from relay.broker.postbox import SealingPostbox
 from relay.broker.rationing import Rationing
 from relay.broker.requests import Requests
@@ -43,6 +44,7 @@ from relay.broker.websocket import dial
 from relay.core.hello import Incarnation
 from relay.core.ids import BrokerId
 from relay.spawn.agents.registry import Agents
+from relay.spawn.asking import Asking
 from relay.spawn.attempting import Attempting
 from relay.spawn.environment import task_environment
 from relay.spawn.growth import Growth
@@ -150,6 +152,7 @@ class Rooms:
         self.rationing = Rationing(self.gate.may_spawn, self.gate.may_push, self.auditor)
         self.ledger = Ledger(identity)
         self.reserve = Reserve(Path(self.home.reserve))
+        self.asking = Asking(identity.id, self.ledger, self.config.watchdog, self.members.name)
         self.supervisor = Supervisor(
             identity.id,
             self.journal,
@@ -160,6 +163,7 @@ class Rooms:
             self._limits(),
             Growth(),
             self.reserve,
+            self.asking,
             lambda: self.membership.may_expire(),
         )
 
@@ -199,6 +203,7 @@ class Rooms:
             lambda: told(self._listening),
         )
         self.blobs = self._blobs()
+        self.persons = Persons(self)
         self.inbox = self._inbox(identity)
         self.inbox.on_word = self.letters.attendance.heard
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox)
@@ -213,10 +218,10 @@ class Rooms:
     def _inbox(self, identity: Identity) -> Inbox:
         may_expire, ration = self.membership.may_expire, self.rationing.refusal
         dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire)
-        answered = self.letters.hears(self.requests, self.blobs.offers)
+        answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
-        hears |= self.discovery.hears | self.blobs.hears
-        acts = dispatch.acts | self.blobs.acts
+        hears |= self.discovery.hears | self.blobs.hears | self.persons.hears
+        acts = dispatch.acts | self.blobs.acts | self.persons.acts
         say = self.mesh.say
         return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration)
 
@@ -252,6 +257,7 @@ class Rooms:
             local_logs=self.local_logs,
             remote_logs=self.log_client,
             blobs=self.blobs,
+            persons=self.persons,
             stop=self.stopped.set,
             rejoin=self._rejoin,
             trust_changed=self._trust_changed,

@@ -14,7 +14,20 @@ from pathlib import Path
 from relay.broker.rationing import Rationing
 from relay.broker.reissue import STEP, Reissue
 from relay.core.kinds import Kind
-from relay.store import attempts, events, held, inbox, invites, meta, operations, outbox, refusals, spawns, words
+from relay.store import (
+    answers,
+    attempts,
+    events,
+    held,
+    inbox,
+    invites,
+    meta,
+    operations,
+    outbox,
+    refusals,
+    spawns,
+    words,
+)
 from relay.store.journal import Entry, Journal
 
 SKEW_MS = 10 * 60_000
@@ -72,6 +85,7 @@ class Tidying:
 
     def _small(self, entry: Entry) -> None:
         operations.purge(entry.tx, entry.now - KEEP_OPERATIONS_MS)
+        answers.purge(entry.tx, entry.now - KEEP_OPERATIONS_MS)
         events.purge(entry.tx, KEEP_EVENTS)
 
     def _expired(self, entry: Entry) -> None:

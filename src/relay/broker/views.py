@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from relay.broker.asked_items import moment_or_none
 from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
@@ -12,7 +13,7 @@ from relay.broker.presence import Attendance, Presence
 from relay.broker.words import acknowledgement, rfc3339
 from relay.core.ids import BrokerId
 from relay.core.records import Record
-from relay.core.states import State
+from relay.core.states import TERMINAL, State
 from relay.store import outbox, peers
 from relay.store.audit import AuditRow
 from relay.store.engine import Store
@@ -94,7 +95,8 @@ class Views:
             "stop_requested": rfc3339(row.stop_requested),
             "truth": self._truth(row),
             "ack": acknowledgement(row, name, absence, self._members.name(keeper) if keeper else ""),
-            "needs": row.needs,
+            "needs": needs_view(row),
+            "resolved": resolved_view(row),
             "result": row.result,
             "error": row.error,
         }
@@ -163,6 +165,19 @@ class Views:
             "version": (said.version or None) if said else None,
             "addresses": list(peer.addresses) if peer else [],
         }
+
+
+def needs_view(row: SpawnRow) -> dict[str, Any] | None:
+    """What a person is asked, with its times as the contract writes them; None where nobody is, or no more."""
+    if row.needs is None or row.state in TERMINAL:
+        return None
+    known = {key: row.needs.get(key) for key in ("request", "kind", "text", "tool", "input", "hash")}
+    return known | {key: rfc3339(moment_or_none(row.needs.get(key))) for key in ("asked", "expires")}
+
+
+def resolved_view(row: SpawnRow) -> dict[str, Any] | None:
+    """What a person said of its end, or None."""
+    return None if row.resolved is None else row.resolved | {"at": rfc3339(row.resolved["at"])}
 
 
 def audit_lines(rows: Sequence[AuditRow], members: Members) -> list[dict[str, Any]]:

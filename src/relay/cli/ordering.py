@@ -34,6 +34,7 @@ def order(
     memory: str | None = None,
     cpus: str | None = None,
     keep_awake: bool = False,
+    stdin: bool = False,
 ) -> SpawnOrder:
     """The body of the request.
 
@@ -54,6 +55,7 @@ def order(
         "timeout_s": _seconds(timeout),
         "labels": _labels(label),
         "ttl_s": _seconds(ttl),
+        "stdin": stdin,
         "requested_by": person(),
         **_limits(memory, cpus),
         **({"keep_awake": True} if keep_awake else {}),

@@ -55,6 +55,9 @@ def declare(root: typer.Typer) -> None:
         keep_awake: Annotated[
             bool, typer.Option("--keep-awake", help="Keep that machine from sleeping while it runs.")
         ] = False,
+        stdin: Annotated[
+            bool, typer.Option("--stdin", help="Keep its standard input open for `relay send`.")
+        ] = False,
         wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end; exit with its status.")] = False,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait, and show its output as it comes.")] = False,
         idempotency_key: Annotated[

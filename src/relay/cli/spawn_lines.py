@@ -47,7 +47,8 @@ def _row(spawn: Spawn) -> list[str]:
 
     never_ran = has_ended(spawn) and not spawn["started"]
     took = "" if never_ran else ages.between(spawn["started"], spawn["ended"]) or ages.since(spawn["created"])
-    what = brief(spawn["reason"] or spawn["task"])
+    resolved = f"[{spawn['resolved']['as']}] " if spawn["resolved"] else ""
+    what = resolved + brief(spawn["reason"] or spawn["task"])
     name, broker = spawn["name"], spawn["broker"]["name"]
     return [name, spawn["id"][:SHORT], broker, spawn["agent"], word(spawn["state"]), took, what]
 

@@ -46,7 +46,8 @@ class Progress:
 def _how_to_answer(spawn: Spawn) -> str:
     needs = spawn["needs"]
     what = clean(needs["text"]) if needs else clean(spawn["reason"])
-    return f"{title(spawn)} needs you: {what}\nlook: relay logs {ref(spawn)} -f    end it: relay stop {ref(spawn)}"
+    look = f"look: relay logs {ref(spawn)} -f    answer: relay review    end it: relay stop {ref(spawn)}"
+    return f"{title(spawn)} needs you: {what}\n{look}"
 
 
 def until_ended(client: Client, spawn: Spawn) -> Spawn:

@@ -36,6 +36,7 @@ class Code(StrEnum):
     NAME_IN_USE = "name_in_use"
     CONFLICT = "conflict"
     UNKNOWN_BLOB = "unknown_blob"
+    UNKNOWN_REQUEST = "unknown_request"
     BAD_FILE = "bad_file"
     # LocalFault
     NOT_SET_UP = "not_set_up"
@@ -57,6 +58,7 @@ class Code(StrEnum):
     FILE_CHANGED = "file_changed"
     LAUNCH_FAILED = "launch_failed"
     NO_LIMITS = "no_limits"
+    INPUT_CLOSED = "input_closed"
     NO_SERVICE_MANAGER = "no_service_manager"
     SERVICE_FAILED = "service_failed"
     INTERNAL = "internal"
@@ -86,6 +88,10 @@ class Code(StrEnum):
     INTAKE_STOPPED = "intake_stopped"
     RATE_LIMITED = "rate_limited"
     NOT_OFFERED = "not_offered"
+    DENIED = "denied"
+    ANSWERED = "answered"
+    OWN_REQUEST = "own_request"
+    REQUEST_CHANGED = "request_changed"
     # PeerFault
     BAD_ENVELOPE = "bad_envelope"
     BAD_FRAME = "bad_frame"
@@ -170,7 +176,7 @@ BRANCHES: tuple[type[RelayError], ...] = (Misuse, LocalFault, Unreachable, Refus
 _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys(
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
-        " name_in_use conflict unknown_blob bad_file".split(),
+        " name_in_use conflict unknown_blob bad_file unknown_request".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out".split(), "Unreachable"),
@@ -178,7 +184,8 @@ _BRANCH_OF: dict[str, str] = {
         "no_grant no_verb no_agent no_directory foreign_directory mode_beyond_grant grant_expired grant_frozen"
         " too_many too_deep unknown_agent missing_binary not_executable expired invite_refused"
         " not_a_signer"
-        " workspace_populated intake_stopped rate_limited not_offered".split(),
+        " workspace_populated intake_stopped rate_limited not_offered denied answered own_request"
+        " request_changed".split(),
         "Refused",
     ),
 }

@@ -12,6 +12,10 @@ class Kind(StrEnum):
     SPAWN = "spawn"
     STOP = "stop"
     SNAPSHOT = "snapshot"
+    ANSWER = "answer"
+    ANSWERED = "answered"
+    REVIEW_ASK = "review.ask"
+    REVIEW_LIST = "review.list"
     RECEIPT = "receipt"
     NACK = "nack"
     NOTICE = "notice"
@@ -53,6 +57,10 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.SPAWN: _facts(True, "spawn name agent task cwd mode chain", critical="wishes"),
     Kind.STOP: _facts(True, "spawn"),
     Kind.SNAPSHOT: _facts(True, "snapshot signature"),
+    Kind.ANSWER: _facts(True, "spawn request verb text hash person"),
+    Kind.ANSWERED: _facts(True, "answer accepted said error"),
+    Kind.REVIEW_ASK: _facts(False, "stream"),
+    Kind.REVIEW_LIST: _facts(False, "stream n items end"),
     Kind.RECEIPT: _facts(False, "ids", holdable=True),
     Kind.NACK: _facts(False, "id code why", holdable=True),
     Kind.NOTICE: _facts(False, "ids code"),

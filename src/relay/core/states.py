@@ -39,7 +39,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     _S.QUEUED: frozenset({_S.DELIVERED} | _NEVER_STARTED),
     _S.DELIVERED: frozenset({_S.HELD, _S.WAITING, _S.STARTING} | _NEVER_STARTED),
     _S.HELD: frozenset({_S.WAITING} | _NEVER_STARTED),
-    _S.WAITING: frozenset({_S.STARTING} | _NEVER_STARTED),
+    # back to held: its grant asks for a person since, or what was approved was changed
+    _S.WAITING: frozenset({_S.STARTING, _S.HELD} | _NEVER_STARTED),
     # back to waiting: the attempt was fenced and has never started
     _S.STARTING: frozenset({_S.RUNNING, _S.WAITING, _S.REJECTED} | _ENDS_OF_A_START),
     _S.RUNNING: frozenset({_S.NEEDS_INPUT} | _ENDS_OF_A_START),
@@ -49,6 +50,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 TERMINAL: frozenset[State] = frozenset(state for state, following in TRANSITIONS.items() if not following)
 NOT_STARTED: frozenset[State] = frozenset({_S.QUEUED, _S.DELIVERED, _S.HELD, _S.WAITING})
+NEEDS_A_PERSON: frozenset[State] = frozenset({_S.HELD, _S.NEEDS_INPUT})
 IN_HAND: frozenset[State] = frozenset({_S.STARTING, _S.RUNNING, _S.NEEDS_INPUT})
 
 

@@ -16,6 +16,8 @@ from relay.spawn.recovery import Verdict
 from relay.spawn.spares import Spares
 from relay.spawn.watch import Watcher
 
+FIRST_SIZE = (24, 80)
+"""Rows and columns of a terminal that nobody has looked at yet."""
 Heard = Callable[[Started | Output], None]
 
 
@@ -31,7 +33,7 @@ class Plan:
         fresh: make that directory first.
         timeout_s: awake seconds, or None.
         log_limit: bytes that its log may have.
-        wishes: its limits, and whether the machine stays awake for it.
+        wishes: how it is to be run.
     """
 
     folder: str
@@ -137,6 +139,8 @@ class Attempting:
             memory=plan.wishes.memory,
             cpus=plan.wishes.cpus,
             keep_awake=plan.wishes.keep_awake,
+            door=plan.wishes.stdin,
+            terminal=FIRST_SIZE if plan.wishes.tty else None,
         )
 
 

@@ -7,6 +7,7 @@ import time
 from typing import Protocol
 
 from relay.core.states import State
+from relay.spawn.asking import Watch
 from relay.spawn.attempt import Output, Started
 from relay.spawn.reading import LogReading
 from relay.store.spawn_rows import SpawnRow
@@ -31,10 +32,11 @@ class Listener(Protocol):
 class Hearing:
     """Turns an attempt's signs of life into the supervisor's words."""
 
-    def __init__(self, listener: Listener, row: SpawnRow, reading: LogReading) -> None:
+    def __init__(self, listener: Listener, row: SpawnRow, reading: LogReading, watch: Watch) -> None:
         self._listener = listener
         self._row = row
         self._reading = reading
+        self._watch = watch
         self._started: Started | None = None
         self._told = row.state is not State.STARTING
         self._said_at = 0.0
@@ -46,6 +48,7 @@ class Hearing:
         else:
             self._running()
             self._listener.grew(self._row.id)
+            self._watch.heard(event.up_to_offset)
             self._progress()
 
     def _progress(self) -> None:
@@ -53,12 +56,20 @@ class Hearing:
         if words and time.monotonic() - self._said_at >= SAY_EVERY_S:
             self._said_at = time.monotonic()
             self._listener.said(self._row, words)
+        self._asked()
+
+    def _asked(self) -> None:
+        # not before it is known to run: a question is a word on a running task
+        if self._told and (self._reading.questions or self._reading.withdrawn):
+            self._watch.asked(*self._reading.take_questions())
 
     def over(self) -> None:
         """The attempt has ended: a grace that runs out now says nothing any more."""
         self._told = True
+        self._watch.over()
 
     def _running(self) -> None:
         if self._started is not None and not self._told:
             self._told = True
             self._listener.seen_running(self._row, self._started)
+            self._asked()

@@ -67,6 +67,8 @@ class LaunchSpec:
         stop_signal: the agent's own way to stop, sent to its process group.
         stop_grace_s: how long that may take before TERM, seconds; at most 2.5 are given.
         log_limit: bytes that the log may have; a longer one loses of its middle (`shim/segments.py`).
+        door: its input stays open and is fed through `door`; `stdin` comes first.
+        terminal: rows and columns of the terminal that it gets, or None; it has a door then.
         memory: bytes that its tree may use, None for no limit.
         cpus: processors that its tree may use, None for no limit.
         keep_awake: the machine is kept from sleeping while it runs.
@@ -84,6 +86,8 @@ class LaunchSpec:
     stop_signal: int = signal.SIGINT
     stop_grace_s: float = 2.0
     log_limit: int = DEFAULT_LOG_LIMIT
+    door: bool = False
+    terminal: tuple[int, int] | None = None
     memory: int | None = None
     cpus: float | None = None
     keep_awake: bool = False
@@ -110,6 +114,8 @@ class LaunchSpec:
             "log_limit": self.log_limit,
             "has_stdin": self.stdin is not None,
             **self._wishes(),
+            "door": self.door or self.terminal is not None,
+            "terminal": None if self.terminal is None else list(self.terminal),
         }
 
     def _wishes(self) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from typing import Any
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, snapshot_from_bytes
-from relay.core.states import State, advance
+from relay.core.states import NEEDS_A_PERSON, TERMINAL, State, advance
 from relay.spawn.attempt import Started
 from relay.spawn.outcome import Outcome
-from relay.store import spawns, words
+from relay.store import questions, spawns, words
 from relay.store.journal import Entry, Letter
 from relay.store.spawn_rows import SpawnRow
 from relay.trust.identity import Identity
@@ -37,6 +37,7 @@ class Step:
         started: milliseconds, once the task is past its exec.
         error: for an end that is no success and has no outcome.
         outcome: how the attempt ended.
+        needs: what a person is asked, where the state is that one is needed.
     """
 
     state: State
@@ -46,6 +47,7 @@ class Step:
     started: int | None = None
     error: dict[str, Any] | None = None
     outcome: Outcome | None = None
+    needs: dict[str, Any] | None = None
 
 
 def ending(outcome: Outcome) -> Step:
@@ -85,6 +87,8 @@ class Ledger:
         spawns.apply_snapshot(entry.tx, snapshot, entry.now)
         now = spawns.after_word(row, snapshot, entry.now)
         self._keep(entry, snapshot, data, signature)
+        if row.state in NEEDS_A_PERSON and step.state in TERMINAL:
+            questions.close_all(entry.tx, row.id, entry.now, questions.ENDED)
         entry.event("spawn.state", state_event(snapshot), now)
         if step.state not in TOLD_LATER:
             self._tell(entry, row.origin, snapshot, data, signature)
@@ -123,6 +127,7 @@ class Ledger:
             cwd=step.cwd or row.ran_in,
             started=step.started or (row.started if step.attempt in (None, row.attempt) else None),
             error=step.error,
+            needs=step.needs,
         )
         return base if outcome is None else _with_outcome(base, outcome, now)
 

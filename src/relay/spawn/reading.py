@@ -8,6 +8,7 @@ from pathlib import Path
 from relay.core.spawning import MAX_TAIL
 from relay.spawn import transcript
 from relay.spawn.agents.agent import Finding, PlainReader, Reader
+from relay.spawn.agents.asking import AgentQuestion, AskingReader
 from relay.spawn.shim.frames import ERR, OUT
 from relay.spawn.transcript import Chunk
 
@@ -26,13 +27,29 @@ class LogReading:
     def __init__(self, log: Path, reader: Reader) -> None:
         self._log = log
         self._reader = reader
+        # found out once: such a look costs more than reading a chunk does
+        self._asking = reader if isinstance(reader, AskingReader) else None
         self._offset = 0
+        self.questions: list[AgentQuestion] = []
+        self.withdrawn: list[str] = []
+
+    def take_questions(self) -> tuple[list[AgentQuestion], list[str]]:
+        """What the agent asked, and what it needs no answer to any more, since the last call."""
+        taken = self.questions, self.withdrawn
+        self.questions, self.withdrawn = [], []
+        return taken
 
     def progress(self) -> list[str]:
         """What the agent said since the last call; reads at most 1 MiB, and nothing for agents that say nothing."""
         if isinstance(self._reader, PlainReader):
             return []
-        return self._read(STEP)
+        said = self._read(STEP)
+        while self._asking is not None and self._offset < self._size():
+            before = self._offset  # what it asks may be the last that it writes until it is answered
+            said += self._read(STEP)
+            if self._offset == before:
+                break
+        return said
 
     def _read(self, limit: int | None) -> list[str]:
         said: list[str] = []
@@ -41,9 +58,15 @@ class LogReading:
                 for stream, data in _readable(chunk):
                     said += self._reader.feed(stream, data)
                 self._offset = chunk.next_offset
+                self._hear_questions()
         except FileNotFoundError:
             return said
         return said
+
+    def _hear_questions(self) -> None:
+        if self._asking is not None:
+            self.questions += self._asking.asked()
+            self.withdrawn += self._asking.withdrawn()
 
     async def conclude(self, exit_code: int) -> tuple[Finding, str]:
         """The finding and the tail; off the loop where there is much to read."""

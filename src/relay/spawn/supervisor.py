@@ -19,7 +19,9 @@ from relay.core.states import IN_HAND as IN_HAND_STATES
 from relay.core.states import TERMINAL, State
 from relay.spawn.admission import Admission, Judge
 from relay.spawn.agents.agent import Reader
+from relay.spawn.agents.asking import wishes_of
 from relay.spawn.agents.registry import Agents, UnknownReader
+from relay.spawn.asking import Asking
 from relay.spawn.attempt import Exited, Started, Vanished
 from relay.spawn.attempting import Attempting, End, Fenced, Plan, Unlaunchable
 from relay.spawn.growth import Growth
@@ -58,6 +60,7 @@ class Supervisor:
         limits: what tasks get.
         growth: told when a transcript grows.
         reserve: given up when an end cannot be written for want of room.
+        asking: puts questions to persons.
         may_expire: whether the clocks of linked peers let anything be called expired.
     """
 
@@ -72,6 +75,7 @@ class Supervisor:
         limits: Limits,
         growth: Growth,
         reserve: Reserve,
+        asking: Asking,
         may_expire: Callable[[], bool] = lambda: True,
     ) -> None:
         self._may_expire = may_expire
@@ -87,6 +91,7 @@ class Supervisor:
         self._running: set[asyncio.Task[None]] = set()
         self.growth = growth
         self._reserve = reserve
+        self._asking = asking
 
     # admitting, inside a transaction
 
@@ -98,7 +103,7 @@ class Supervisor:
         if admission.refusal is not None:
             return self.refuse(entry, row, admission.refusal)
         if admission.held:
-            return self._ledger.step(entry, row, Step(State.HELD, "a person here has to approve it"))
+            return self._asking.hold(entry, row)
         why = admission.waiting or self._no_slot(entry)
         if why:
             return self._wait(entry, row, why)
@@ -155,11 +160,13 @@ class Supervisor:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("work on a spawn failed; it is taken up at the next start", exc_info=error)
 
+    def _soon(self, decide: Callable[[Entry], None]) -> None:
+        self._go(self._commit_for_sure(decide))
+
     async def _ask_to_stop(self, row: SpawnRow, by: str) -> None:
         self._stopping[row.id] = by
-        attempt = self._attempting.folder(folder_name(row.id, row.attempt))
         try:
-            await asyncio.to_thread(attempt.request_stop, by)
+            await asyncio.to_thread(self._attempting.folder(folder_name(row.id, row.attempt)).request_stop, by)
         except FileNotFoundError:
             # not prepared yet: `Attempting.run` looks at `_stopping` before it launches
             return
@@ -170,7 +177,7 @@ class Supervisor:
         except RelayError as fault:
             await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
             return
-        heard = Hearing(self, row, reading)
+        heard = Hearing(self, row, reading, self._asking.watch(row, self._soon))
         end = await self._attempting.run(plan, lambda: self._stopping.get(row.id), heard)
         heard.over()
         await self._ended(row, end, reading)
@@ -187,7 +194,7 @@ class Supervisor:
             fresh=admission.fresh,
             timeout_s=self._timeout(row),
             log_limit=self._limits.log_limit,
-            wishes=row.wishes,
+            wishes=wishes_of(agent, row.wishes),
         )
         return plan, LogReading(self._attempting.folder(name).log, agent.reader())
 
@@ -274,6 +281,10 @@ class Supervisor:
         for row in EXPIRED_HERE.all(entry.tx, target=self._own, now=entry.now):
             self._ledger.step(entry, row, Step(State.EXPIRED, "its time to live was over before it could start"))
 
+    def start_soon(self, entry: Entry) -> None:
+        """Start what waits, once this entry is committed."""
+        entry.then(lambda: self._go(self.start_waiting()))
+
     async def start_waiting(self) -> None:
         """Start what waits and may start now."""
         await self._journal.commit(self._start_waiting)
@@ -298,12 +309,11 @@ class Supervisor:
                 attempts.started(entry.tx, row.id, row.attempt, started.at)
                 self._ledger.step(entry, now, running(started))
 
-        self._go(self._commit_for_sure(decide))
+        self._soon(decide)
 
     def said(self, row: SpawnRow, words: list[str]) -> None:
         """The agent told of its progress."""
-        text = words[-1]
-        self._go(self._commit_for_sure(lambda entry: entry.event("spawn.log", {"spawn": row.id, "text": text})))
+        self._soon(lambda entry: entry.event("spawn.log", {"spawn": row.id, "text": words[-1]}))
 
     # starting up and going down
 
@@ -316,12 +326,12 @@ class Supervisor:
         await self.start_waiting()
 
     async def _resume(self, row: SpawnRow) -> None:
-        name = folder_name(row.id, row.attempt)
-        reading = LogReading(self._attempting.folder(name).log, self._reader(row))
+        log = self.log_of(row.id, row.attempt)
+        reading = LogReading(log, self._reader(row))
         if row.stop_requested is not None:
             await self._ask_to_stop(row, "an earlier request")
-        heard = Hearing(self, row, reading)
-        end = await self._attempting.resume(name, heard)
+        heard = Hearing(self, row, reading, self._asking.watch(row, self._soon, log))
+        end = await self._attempting.resume(log.parent.name, heard)
         heard.over()
         await self._ended(row, end, reading)
 
@@ -335,6 +345,7 @@ class Supervisor:
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""
         self._attempting.close()
+        self._asking.close()
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

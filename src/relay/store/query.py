@@ -47,7 +47,7 @@ def columns(kind: type) -> str:
     return ", ".join(f'"{item.name}"' for item in dataclasses.fields(kind))
 
 
-def mapper(kind: Callable[..., T], **decoders: Callable[[Any], Any]) -> Callable[[Row], T]:
+def mapper(kind: Callable[..., T], /, **decoders: Callable[[Any], Any]) -> Callable[[Row], T]:
     """A row mapper for a dataclass whose fields stand in the order of the columns.
 
     Args:

@@ -145,6 +145,12 @@ FOR_OTHERS = _query("WHERE live = 1 AND target = :own AND origin <> :own ORDER B
 ELSEWHERE = _query("WHERE live = 1 AND origin = :origin AND target <> :origin ORDER BY n")
 # never taken by any hop: what this origin may still end by itself once it expired
 UNSENT_EXPIRED = _query("WHERE live = 1 AND state = 'queued' AND first_word IS NULL AND expires <= :now ORDER BY n")
+# what ended badly and was asked for here; a person's word takes it off the list
+FAILURES = _query(
+    "WHERE n IN (SELECT n FROM spawns WHERE live = 0 AND origin = :origin"
+    " AND state IN ('failed', 'timed_out', 'lost', 'rejected', 'expired')"
+    " AND (resolved IS NOT NULL) = :resolved ORDER BY since DESC LIMIT :limit) ORDER BY since DESC"
+)
 COUNTS: Query[tuple[State, int]] = Query(
     "SELECT state, count(*) FROM spawns WHERE live = 1 AND target = :target GROUP BY state",
     lambda row: (State(row[0]), row[1]),

@@ -184,6 +184,11 @@ def request_stop(tx: Tx, spawn: str, now: int) -> bool:
     return tx.execute(sql, (now, spawn)).rowcount > 0
 
 
+def resolve(tx: Tx, spawn: str, word: dict[str, Any] | None) -> None:
+    """Keep what a person said of a spawn's end, beside its state; None takes it back."""
+    tx.execute("UPDATE spawns SET resolved = ? WHERE id = ?", (to_json(word), spawn))
+
+
 def clear_stop(tx: Tx, spawn: str) -> None:
     """Forget a stop that a new attempt is not bound by (`relay retry`)."""
     tx.execute("UPDATE spawns SET stop_requested = NULL WHERE id = ?", (spawn,))
@@ -211,5 +216,6 @@ def ended_between(tx: Tx, after: int, until: int, limit: int = PURGE_STEP) -> li
 
 def forget(tx: Tx, gone: Sequence[str]) -> None:
     """Delete spawns with all that hangs on them."""
-    for table, key in (("spawns", "id"), ("attempts", "spawn"), ("snapshots", "spawn"), ("tails", "spawn")):
+    hanging = ("attempts", "snapshots", "tails", "questions", "inputs")
+    for table, key in (("spawns", "id"), *((each, "spawn") for each in hanging)):
         tx.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(spawn,) for spawn in gone])

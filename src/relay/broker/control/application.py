@@ -17,6 +17,7 @@ from relay.broker.control.answers import json_answer as _json
 from relay.broker.control.answers import line as _line
 from relay.broker.control.answers import stream as _stream
 from relay.broker.control.blobs import BlobControl
+from relay.broker.control.persons import PersonsControl
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
 from relay.broker.words import rfc3339
@@ -34,7 +35,7 @@ SPAWNS = "/api/v1/spawns/"
 MAX_WAIT_S = 300.0
 STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
 CODES: dict[Code, int] = {Code.UNKNOWN_SPAWN: 404, Code.UNKNOWN_BROKER: 404, Code.CONFLICT: 409, Code.NAME_IN_USE: 409}
-CODES[Code.UNKNOWN_ENVELOPE] = 404
+CODES |= {Code.UNKNOWN_ENVELOPE: 404, Code.UNKNOWN_REQUEST: 404, Code.ANSWERED: 409}
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -297,6 +298,7 @@ def application(broker: Broker) -> Starlette:
         ("GET", "audit", control.audit),
         ("GET", "audit/verify", control.audit_verify),
         *BlobControl(broker.blobs.orders).routes,
+        *PersonsControl(broker.persons).routes,
     ]
     made = Starlette(
         routes=[Route(f"/api/v1/{path}", endpoint, methods=[method]) for method, path, endpoint in routes],

@@ -59,7 +59,7 @@ def _say(home: Home, waiting: list[Spawn], ended: list[Spawn], going: int) -> No
     for spawn in waiting:
         needs = spawn["needs"]
         speech.say(f"{title(spawn)} needs you: {brief(needs['text'] if needs else spawn['reason'])}")
-        speech.say(f"  {clean(home.command(f'show {ref(spawn)}'))}")
+        speech.say(f"  {clean(home.command(f'show {ref(spawn)}'))}    {home.command('review')}")
     for spawn in ended[:MOST_TOLD]:
         verb = "result" if spawn["state"] == "completed" else "logs"
         speech.say(f"{outcome(spawn)} ({word(spawn['state'])})")

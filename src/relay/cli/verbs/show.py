@@ -46,6 +46,7 @@ def _how_it_stands(spawn: Spawn) -> list[tuple[str, str]]:
         ("attempt", str(spawn["attempt"]) if spawn["attempt"] > 1 else ""),
         ("took", ages.between(spawn["started"], spawn["ended"])),
         ("needs", needs["text"] if needs else ""),
+        ("resolved", _resolved(spawn)),
         ("word of", f"{_named(spawn, truth['from'])}, {ages.since(truth['at'])} ago" if truth else "nobody yet"),
     ]
 
@@ -53,6 +54,13 @@ def _how_it_stands(spawn: Spawn) -> list[tuple[str, str]]:
 def _named(spawn: Spawn, broker: str) -> str:
     known = {spawn[side]["id"]: spawn[side]["name"] for side in ("broker", "origin")}
     return known.get(broker, broker[:8])
+
+
+def _resolved(spawn: Spawn) -> str:
+    said = spawn["resolved"]
+    if said is None:
+        return ""
+    return f"{said['as']} by {said['by']}, {ages.since(said['at'])} ago{': ' if said['notes'] else ''}{said['notes']}"
 
 
 def _what_came(spawn: Spawn) -> list[tuple[str, str]]:

@@ -41,6 +41,8 @@ class Spec:
         stop_grace_s: float,
         log_limit: int,
         has_stdin: bool,
+        door: bool = False,
+        terminal: list[int] | None = None,
         stdin: bytes = b"",
         limits: dict[str, object] | None = None,
         keep_awake: bool = False,
@@ -55,10 +57,12 @@ class Spec:
         self.stop_signal = stop_signal
         self.stop_grace_s = min(max(stop_grace_s, 0.0), GRACE_CAP_S)
         self.log_limit = log_limit
-        self.stdin = stdin if has_stdin else None
+        self.stdin = stdin if has_stdin or door else None
         self.limits = limits
         self.keep_awake = keep_awake
         self.needs = needs
+        self.door = door
+        self.terminal = terminal
 
     @property
     def name(self) -> str:

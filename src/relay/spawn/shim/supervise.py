@@ -15,7 +15,7 @@ import time
 from . import record, tree
 from .cgroups import Kills
 from .confining import CONFINED, UNLIMITED
-from .frames import ERR, OUT
+from .door import Door
 from .kernel import ADOPTS
 from .ladder import GIVE_UP, KILL, SOFT, TERM, Ladder
 from .spec import MARKER, Spec
@@ -45,9 +45,10 @@ class Supervisor:
 
     # Not for the memory of one object: a dictionary of so many grows four times, into fresh pages.
     __slots__ = (
-        *("_ask_at_exec", "_asked", "_childless", "_end", "_error", "_given_up", "_ladder", "_log", "_mark", "_noted"),
-        *("_open", "_poll", "_record", "_session", "_spec", "_started_at", "_status", "_stopping", "_survivors"),
-        *("_awake", "_kills", "_oom", "_task", "_timed_out", "_timeout_at", "_unsent", "_wakeup"),
+        *("_ask_at_exec", "_asked", "_awake", "_childless", "_door", "_end", "_error", "_given_up", "_kills"),
+        *("_ladder", "_log", "_mark", "_noted", "_oom", "_open", "_poll", "_record", "_session", "_spec"),
+        *("_started_at", "_status", "_stopping", "_survivors", "_task", "_timed_out", "_timeout_at", "_unsent"),
+        "_wakeup",
     )
 
     def __init__(
@@ -73,6 +74,7 @@ class Supervisor:
         self._ladder = Ladder()
         self._poll = select.poll()
         self._open: set[int] = set()
+        self._door: Door | None = None
         self._unsent = memoryview(spec.stdin or b"")
         self._started_at = _wall_ms()
         self._timeout_at = None if spec.timeout_s is None else time.monotonic() + spec.timeout_s
@@ -99,6 +101,8 @@ class Supervisor:
             for fd, _ in self._poll.poll(self._pause_ms()):
                 self._hear(fd)
         self._drain()
+        if self._door is not None:
+            self._door.close()
         self._sweep_orphans()
         self._log.flush()
         return self._exit_fields()
@@ -108,8 +112,14 @@ class Supervisor:
         self._poll.register(self._wakeup.fd, _IN)
         for fd in (task.failure, *task.outputs):
             self._add(fd, _IN)
-        if task.stdin is not None:
+        if task.stdin is not None and self._spec.door:
+            self._door = self._open_door(task.stdin)
+        elif task.stdin is not None:
             self._add(task.stdin, select.POLLOUT)
+
+    def _open_door(self, stdin: int) -> Door:
+        text, self._unsent, self._spec.stdin = bytes(self._unsent), memoryview(b""), None
+        return Door(self._spec.folder, self._poll, stdin, text, self._spec.terminal is not None)
 
     def _add(self, fd: int, events: int) -> None:
         os.set_blocking(fd, False)
@@ -125,6 +135,8 @@ class Supervisor:
         task = self._task
         if fd == self._wakeup.fd:
             self._signalled()
+        elif self._door is not None and self._door.hear(fd):
+            return
         elif fd not in self._open:
             # Closed earlier in the same round.
             return
@@ -281,11 +293,20 @@ class Supervisor:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
             return False
+        except OSError:
+            # how Linux words the end of a terminal that nobody has open any more (EIO)
+            data = b""
         if data:
-            self._log.write(stream, data)
+            self._write_log(stream, data)
         else:
             self._close(fd)
         return bool(data)
+
+    def _write_log(self, stream: int, data: bytes) -> None:
+        start = self._log.end
+        self._log.write(stream, data)
+        if self._door is not None:
+            self._door.show(start, self._log.end, data)
 
     def _feed(self) -> None:
         fd = self._task.stdin
@@ -305,7 +326,7 @@ class Supervisor:
         # Every writer of the tree is dead; a stranger that was given the pipe must not hold us up.
         if self._task.failure in self._open:
             self._exec_known()
-        for stream in (OUT, ERR):
+        for stream in range(len(self._task.outputs)):
             for _ in range(_PIPE_PIECES):
                 if self._task.outputs[stream] not in self._open or not self._output(stream):
                     break

@@ -10,7 +10,7 @@ import errno
 import os
 import signal
 
-from . import confining, kernel
+from . import confining, kernel, terminal
 from .spec import MARKER, Spec
 
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
@@ -36,7 +36,7 @@ class Task:
     __slots__ = ("_go", "_theirs", "failure", "outputs", "pid", "stdin")
 
     def __init__(
-        self, pid: int, go: int, failure: int, outputs: tuple[int, int], stdin: int | None, theirs: list[int]
+        self, pid: int, go: int, failure: int, outputs: tuple[int, ...], stdin: int | None, theirs: list[int]
     ) -> None:
         self.pid = pid
         self.failure = failure
@@ -70,9 +70,7 @@ def fork_task(spec: Spec, held: int) -> Task:
     """
     wait, go = os.pipe()
     failure, fail = os.pipe()
-    out, stdout = os.pipe()
-    err, stderr = os.pipe()
-    stdin, feed = (os.open(os.devnull, os.O_RDONLY), None) if spec.stdin is None else os.pipe()
+    streams = _terminal(spec.terminal) if spec.terminal else _pipes(spec)
     paths = candidates(spec)
     env = {**spec.env, "PWD": spec.cwd, MARKER: spec.name}
     shim = os.getpid()
@@ -80,8 +78,32 @@ def fork_task(spec: Spec, held: int) -> Task:
     if pid == 0:
         os.close(held)
         os.close(go)
-        _become(spec, shim, wait, fail, (stdin, stdout, stderr), paths, env)
-    return Task(pid, go, failure, (out, err), feed, [wait, fail, stdin, stdout, stderr])
+        _become(spec, shim, wait, fail, streams.theirs, paths, env)
+    return Task(pid, go, failure, streams.outputs, streams.feed, [wait, fail, *set(streams.theirs)])
+
+
+class _Streams:
+    """The task's input and outputs, and the shim's ends of them."""
+
+    __slots__ = ("feed", "outputs", "theirs")
+
+    def __init__(self, theirs: tuple[int, int, int], outputs: tuple[int, ...], feed: int | None) -> None:
+        self.theirs = theirs
+        self.outputs = outputs
+        self.feed = feed
+
+
+def _pipes(spec: Spec) -> _Streams:
+    out, stdout = os.pipe()
+    err, stderr = os.pipe()
+    stdin, feed = (os.open(os.devnull, os.O_RDONLY), None) if spec.stdin is None else os.pipe()
+    return _Streams((stdin, stdout, stderr), (out, err), feed)
+
+
+def _terminal(size: list[int]) -> _Streams:
+    master, slave = terminal.open_pair(*size)
+    # twice, so that input and output can be closed and waited for each by itself
+    return _Streams((slave, slave, slave), (master,), os.dup(master))
 
 
 def candidates(spec: Spec) -> list[str]:
@@ -122,6 +144,8 @@ def _become(
     stage = _AT_EXEC
     try:
         _settle(shim, stdio)
+        if spec.terminal:
+            terminal.control(0)
         stage = _AT_CWD
         os.chdir(spec.cwd)
         stage = _AT_EXEC

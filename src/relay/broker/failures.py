@@ -1,0 +1,99 @@
+"""What ended badly, and what a person says of an end. The word stands at the spawn's origin, beside its state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relay.broker.members import Members
+from relay.broker.requests import Requests
+from relay.broker.views import Views
+from relay.core.errors import Code, Misuse
+from relay.core.states import TERMINAL
+from relay.store import spawns
+from relay.store.journal import Entry, Journal
+from relay.store.spawn_rows import FAILURES, SpawnRow
+
+WORDS = ("done", "failed", "pending")
+PENDING = "pending"
+ALL = "all"
+MOST = 1_000
+MAX_NOTES = 4_000
+TAIL_LINES = 10
+
+
+class Failures:
+    """Lists failures, and keeps what persons say of them.
+
+    Args:
+        members: names.
+        journal: where a word becomes durable.
+        requests: finds spawns.
+        views: shows them.
+    """
+
+    def __init__(self, members: Members, journal: Journal, requests: Requests, views: Views) -> None:
+        self._members = members
+        self._journal = journal
+        self._requests = requests
+        self._views = views
+
+    async def listing(self) -> list[dict[str, Any]]:
+        """`relay failures`: what this broker asked for, on any machine, newest end first."""
+        own = self._members.own
+        rows = await self._journal.store.all(FAILURES, origin=own, resolved=0, limit=MOST)
+        return [self._views.line(row) | {"tail": _tail(row), "next": _next(row)} for row in rows]
+
+    async def resolve(self, refs: list[str], word: str, notes: str, person: str) -> list[dict[str, Any]]:
+        """Say of spawns that have ended that they are done, or have failed, or `pending`: take that back.
+
+        Args:
+            refs: which; `all`: every failure that nobody has resolved, or with `pending` that somebody has.
+            word: `done`, `failed` or `pending`.
+            notes: for people.
+            person: who says so.
+
+        Raises:
+            Misuse: there is none such, it has not ended, or was asked for on another broker; nothing was changed.
+        """
+        if word not in WORDS:
+            raise Misuse(f"{word[:40]!r} is no word for an end", why=f"the words are {', '.join(WORDS)}")
+        rows = None if refs == [ALL] else [await self._requests.find(ref) for ref in refs]
+        changed = await self._journal.commit(lambda entry: self._resolve(entry, rows, word, notes, person))
+        return [self._views.line(row) for row in changed]
+
+    def _resolve(
+        self, entry: Entry, rows: list[SpawnRow] | None, word: str, notes: str, person: str
+    ) -> list[SpawnRow]:
+        if rows is None:
+            resolved = int(word == PENDING)
+            rows = FAILURES.all(entry.tx, origin=self._members.own, resolved=resolved, limit=MOST)
+        for row in rows:
+            self._require_own_end(spawns.require(entry.tx, row.id))
+        said = {"as": word, "notes": notes[:MAX_NOTES], "at": entry.now, "by": person[:128]}
+        for row in rows:
+            spawns.resolve(entry.tx, row.id, None if word == PENDING else said)
+            entry.event("spawn.resolved", {"spawn": row.id, "as": word})
+        return [spawns.require(entry.tx, row.id) for row in rows]
+
+    def _require_own_end(self, row: SpawnRow) -> None:
+        if row.origin != self._members.own:
+            where = self._members.name(row.origin)
+            raise Misuse(
+                f"{row.name} was asked for on {where}",
+                code=Code.CONFLICT,
+                why="what a person says of an end stands where the task was asked for",
+                hint=f"on {where}: relay resolve {row.id} done",
+            )
+        if row.state not in TERMINAL:
+            why = f"it is {row.state}"
+            raise Misuse(f"{row.name} has not ended", code=Code.CONFLICT, why=why, hint=f"relay wait {row.id}")
+
+
+def _tail(row: SpawnRow) -> list[str]:
+    output = (row.result or {}).get("output_tail")
+    return output.splitlines()[-TAIL_LINES:] if isinstance(output, str) else []
+
+
+def _next(row: SpawnRow) -> str:
+    hint = (row.error or {}).get("hint")
+    return hint if isinstance(hint, str) and hint else f"relay logs {row.id}"

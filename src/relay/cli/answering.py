@@ -1,0 +1,47 @@
+"""Sends a person's answer and says what became of it."""
+
+from __future__ import annotations
+
+from relay.api import person_routes
+from relay.cli import speech
+from relay.cli.clean import clean
+from relay.cli.ordering import person
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.cli.invocation import Invocation
+
+WAIT_S = 8.0
+
+
+def answer(invocation: Invocation, verb: str, spawn: str, request: str | None, text: str = "") -> int:
+    """Answer, wait a moment for the word of the machine that asks, and say it.
+
+    Args:
+        invocation: the command.
+        verb: `approve`, `deny` or `send`.
+        spawn: which spawn.
+        request: which of its questions, or None.
+        text: what is sent, or why.
+    """
+    answered = invocation.client().ask(
+        person_routes.answer(
+            {
+                "spawn": spawn,
+                "request": request,
+                "verb": verb,
+                "text": text,
+                "requested_by": person(),
+                "wait_s": WAIT_S,
+            }
+        )
+    )
+    if invocation.json:
+        speech.document(answered)
+    elif answered["accepted"]:
+        speech.say(clean(f"{answered['said']}."))
+    else:
+        where = answered["broker"]["name"]
+        speech.say(clean(f"Queued: {where} has not said yet what came of it."))
+        speech.note(f"look again: {invocation.home.command('review')}")
+    return 0

@@ -1,0 +1,14 @@
+"""`relay deny`."""
+
+from __future__ import annotations
+
+from relay.cli.answering import answer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.cli.invocation import Invocation
+
+
+def run(invocation: Invocation, *, spawn: str, request: str | None, reason: str | None) -> int:
+    """Say no to what is asked about a spawn."""
+    return answer(invocation, "deny", spawn, request, reason or "")

@@ -1,0 +1,69 @@
+"""`relay review`."""
+
+from __future__ import annotations
+
+import json
+
+from relay.api import person_routes
+from relay.cli import ages, speech
+from relay.cli.clean import brief, clean, clean_lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.api.home import Home
+    from relay.api.person_shapes import Question
+    from relay.cli.invocation import Invocation
+
+SHORT = 8
+MOST_LINES = 40
+CHANGED_BY = {"held": "approve deny", "silent": "approve deny send", "permission": "approve deny", "question": "send"}
+
+
+def run(invocation: Invocation) -> int:
+    """Say what waits for a person, and which brokers could not be looked at."""
+    found = invocation.client().ask(person_routes.review())
+    if invocation.json:
+        speech.document(found)
+        return 0
+    for question in found["questions"]:
+        _say(question, invocation.home)
+    if not found["questions"]:
+        speech.note("nothing waits for you")
+    for broker in found["unreachable"]:
+        speech.note(clean(f"not reached: {broker['name']} ({broker['why']}); what is shown of it is its last word"))
+    return 0
+
+
+def _say(question: Question, home: Home) -> None:
+    name = f"{question['name']}@{question['broker']['name']}"
+    age = ages.since(question["asked"])
+    speech.say(speech.coloured(clean(f"{name}: {question['text']}"), speech.YELLOW))
+    speech.say(f"  {question['kind']}, asked {age} ago{_until(question)}; request {question['request']}")
+    if question["kind"] == "held":
+        _say_held(question)
+    if question["tool"]:
+        speech.say(clean(f"  {question['tool']}: {brief(json.dumps(question['input']), 2000)}"))
+    spawn, request = question["spawn"][:SHORT], question["request"][:SHORT]
+    for verb in CHANGED_BY.get(question["kind"], "approve deny send").split():
+        text = " TEXT" if verb == "send" else ""
+        speech.say(f"  {home.command(f'{verb} {spawn} --request {request}{text}')}")
+    speech.say()
+
+
+def _until(question: Question) -> str:
+    return f", until {question['expires']}" if question["expires"] else ""
+
+
+def _say_held(question: Question) -> None:
+    asker = f"{question['requested_by']} on {question['origin']['name']}"
+    speech.say(clean(f"  from {asker}, fingerprint {question['fingerprint']}"))
+    for broker in question["chain"]:
+        speech.say(f"  through {broker}")
+    speech.say(clean(f"  agent {question['agent']} in {question['cwd'] or '(no folder)'}, mode {question['mode']}"))
+    speech.say(f"  hash {question['hash']}")
+    task = " ".join(map(repr, question["argv"])) or question["task"]
+    lines = clean_lines(task).splitlines()
+    for line in lines[:MOST_LINES]:
+        speech.say(f"  | {line}")
+    if question["cut"] or len(lines) > MOST_LINES:
+        speech.say("  | ... (relay review --json has more)")

@@ -1,0 +1,261 @@
+"""The shim's door: a socket in the attempt's folder by which a broker types into the task and watches its terminal.
+
+Only for a task that wished for it. Whoever may open the folder may knock. Two forms of frames:
+
+    broker -> shim   kind, source (16 bytes), n, length; payload    FEED bytes, END of input, SIZE rows, columns; WATCH
+    shim -> broker   kind, start, end, length; payload              TAKEN n, SHUT n, SHOWN output between two offsets
+
+A feed is known by its source and a number that grows: one that comes again after a broker's crash is answered and
+not typed again. While the task does not read, callers are not read either: what is kept is bounded. A watcher that is
+slow misses output and sees it by the offsets; the log has all of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import struct
+
+from . import terminal
+
+DOOR = "door"
+HEAD = struct.Struct("!B16sQI")
+REPLY = struct.Struct("!BQQI")
+SIZE_FORM = struct.Struct("!HH")
+FEED, END, SIZE, WATCH = 1, 2, 3, 4
+TAKEN, SHUT, SHOWN = 1, 2, 3
+MOST = 256 * 1024
+"""Bytes of one feed, and how much unread input makes the shim stop listening."""
+_SOURCES = 256
+_CALLERS = 64
+_CHUNK = 65536
+
+
+class _Caller:
+    """One connection: what came and is not whole yet, what goes and is not gone yet."""
+
+    __slots__ = ("going", "missed", "socket", "taken_in", "watches")
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.taken_in = bytearray()
+        self.going = b""
+        self.watches = False
+        self.missed = False
+
+
+class Door:
+    """Serves the door of one task.
+
+    Args:
+        folder: the attempt's.
+        poll: of the shim's loop; descriptors of the door are registered there.
+        stdin: the task's standard input, or its terminal's master; the door closes it.
+        text: what it is given first.
+        is_terminal: whether `stdin` is a terminal.
+    """
+
+    def __init__(self, folder: str, poll: select.poll, stdin: int, text: bytes, is_terminal: bool) -> None:
+        self._poll = poll
+        self._stdin: int | None = stdin
+        self._is_terminal = is_terminal
+        self._unsent = bytearray(text)
+        self._ending = False
+        self._writing = False
+        self._taken: dict[bytes, int] = {}
+        self._callers: dict[int, _Caller] = {}
+        self._path = f"{folder}/{DOOR}"
+        self._listener = _listen(folder)
+        os.set_blocking(stdin, False)
+        poll.register(self._listener, select.POLLIN)
+        self._flush()
+
+    def hear(self, fd: int) -> bool:
+        """Serve a descriptor of the loop; whether it is the door's."""
+        if fd == self._listener.fileno():
+            self._accept()
+        elif fd in self._callers:
+            self._serve(self._callers[fd])
+        elif fd == self._stdin and self._writing:
+            self._flush()
+            self._go_on()
+        else:
+            return False
+        return True
+
+    def show(self, start: int, end: int, data: bytes) -> None:
+        """Tell those who watch what stands between two offsets of the log."""
+        for caller in [each for each in self._callers.values() if each.watches]:
+            if caller.going:
+                caller.missed = True
+            else:
+                self._say(caller, SHOWN, start, end, data)
+
+    def close(self) -> None:
+        """Shut the door; the task has ended."""
+        for caller in list(self._callers.values()):
+            self._part(caller)
+        self._poll.unregister(self._listener)
+        self._listener.close()
+        self._shut()
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+
+    # --- callers
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = self._listener.accept()
+            if len(self._callers) >= _CALLERS:
+                connection.close()
+                return
+            connection.setblocking(False)
+            self._callers[connection.fileno()] = _Caller(connection)
+            self._poll.register(connection, select.POLLIN)
+
+    def _serve(self, caller: _Caller) -> None:
+        try:
+            self._push(caller)
+            if self._may_hear():
+                self._read(caller)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._part(caller)
+            return
+        self._heed(caller)
+
+    def _read(self, caller: _Caller) -> None:
+        data = caller.socket.recv(_CHUNK)
+        if not data:
+            raise ConnectionError("it left")
+        caller.taken_in += data
+        self._take_frames(caller)
+
+    def _take_frames(self, caller: _Caller) -> None:
+        while self._may_hear() and len(caller.taken_in) >= HEAD.size:
+            kind, source, n, length = HEAD.unpack_from(caller.taken_in)
+            if length > MOST:
+                raise ConnectionError("a frame without measure")
+            end = HEAD.size + length
+            if len(caller.taken_in) < end:
+                return
+            payload = bytes(caller.taken_in[HEAD.size : end])
+            del caller.taken_in[:end]
+            self._carry_out(caller, kind, source, n, payload)
+
+    def _carry_out(self, caller: _Caller, kind: int, source: bytes, n: int, payload: bytes) -> None:
+        if kind in (FEED, END):
+            self._take(source, n, payload, kind == END)
+            self._say(caller, SHUT if self._stdin is None and kind == FEED else TAKEN, n, 0, b"")
+        elif kind == SIZE and self._is_terminal and self._stdin is not None:
+            terminal.resize(self._stdin, *SIZE_FORM.unpack(payload))
+        elif kind == WATCH:
+            caller.watches = caller.missed = True
+            self._push(caller)
+
+    def _say(self, caller: _Caller, kind: int, start: int, end: int, data: bytes) -> None:
+        caller.going += REPLY.pack(kind, start, end, len(data)) + data
+        try:
+            self._push(caller)
+        except OSError:
+            self._part(caller)
+            return
+        self._heed(caller)
+
+    def _push(self, caller: _Caller) -> None:
+        if caller.going:
+            with contextlib.suppress(BlockingIOError):
+                caller.going = caller.going[caller.socket.send(caller.going) :]
+        if caller.missed and not caller.going:
+            # an empty range tells it to look into the log
+            caller.missed = False
+            caller.going = REPLY.pack(SHOWN, 0, 0, 0)
+            self._push(caller)
+
+    def _heed(self, caller: _Caller) -> None:
+        fd = caller.socket.fileno()
+        if fd in self._callers:
+            wanted = select.POLLIN if self._may_hear() else 0
+            self._poll.modify(fd, wanted | (select.POLLOUT if caller.going else 0))
+
+    def _part(self, caller: _Caller) -> None:
+        fd = caller.socket.fileno()
+        if self._callers.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+            caller.socket.close()
+
+    # --- the task's input
+
+    def _may_hear(self) -> bool:
+        return len(self._unsent) < MOST
+
+    def _take(self, source: bytes, n: int, payload: bytes, ends: bool) -> None:
+        last = self._taken.pop(source, 0)
+        # put back last: the sources that were quiet for longest are forgotten first
+        self._taken[source] = max(n, last)
+        if len(self._taken) > _SOURCES:
+            del self._taken[next(iter(self._taken))]
+        if n <= last or self._stdin is None or self._ending:
+            return
+        self._unsent += payload
+        if ends and self._is_terminal:
+            self._unsent += terminal.end_of_input(self._stdin)
+        self._ending = ends and not self._is_terminal
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._stdin is None:
+            return
+        try:
+            while self._unsent:
+                del self._unsent[: os.write(self._stdin, bytes(self._unsent[:_CHUNK]))]
+        except BlockingIOError:
+            self._write_later(True)
+        except OSError:
+            # the task has closed it
+            self._shut()
+        else:
+            self._written()
+
+    def _written(self) -> None:
+        self._write_later(False)
+        if self._ending:
+            self._shut()
+
+    def _write_later(self, later: bool) -> None:
+        if later == self._writing or self._stdin is None:
+            return
+        self._writing = later
+        if later:
+            self._poll.register(self._stdin, select.POLLOUT)
+        else:
+            self._poll.unregister(self._stdin)
+
+    def _shut(self) -> None:
+        if self._stdin is not None:
+            self._unsent.clear()
+            self._write_later(False)
+            os.close(self._stdin)
+            self._stdin = None
+
+    def _go_on(self) -> None:
+        """Listen again to those who had to wait for the task."""
+        for caller in list(self._callers.values()):
+            self._take_frames(caller)
+            self._heed(caller)
+
+
+def _listen(folder: str) -> socket.socket:
+    # A socket's path has at most 107 bytes: the folder is gone into, which nobody else here can notice.
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    os.chdir(folder)
+    try:
+        listener.bind(DOOR)
+    finally:
+        os.chdir("/")
+    listener.listen(_CALLERS)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,337 @@
+"""What needs a person, end to end: who is asked, who may answer, once, in time, and whose answer counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.testing import asking_agent
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+from relay.testing.processes import wait_until
+from tests.e2e.scene import Scene, audit, error_of, fresh, relay, relay_json
+
+SILENT_S = 0.6
+
+
+@pytest.fixture
+def held(two: Scene) -> Iterator[Scene]:
+    """`laptop` may run `shell` on `vps`, with `ask`."""
+    two.grant("--agent", "shell", "--ask")
+    yield two
+    stop_all(two.vps)
+
+
+@pytest.fixture
+def watchful(two: Scene) -> Iterator[Scene]:
+    """`laptop` may run `shell` on `vps`, which asks after 0.6 s of silence and knows an agent that asks."""
+    config = (two.vps.home / "config.toml").read_text()
+    two.vps.stop()
+    two.vps.configure(f'watchdog = "{SILENT_S}s"')
+    two.vps.launcher, launcher = asking_agent.LAUNCHER, two.vps.launcher
+    two.vps.start()
+    two.grant("--agent", "shell", "--agent", "asker", "--mode", "plan")
+    two.linked()
+    yield two
+    stop_all(two.vps)
+    (two.vps.home / "config.toml").write_text(config)
+    two.vps.launcher = launcher
+    two.vps.restart()
+
+
+def stop_all(node: Node) -> None:
+    """Stop whatever has not ended on a node."""
+    with node.control() as control:
+        for each in control.get("queue"):
+            control.post(f"spawns/{each['id']}/stop", {})
+
+
+def links(node: Node) -> int:
+    return int(node.status()["links"])
+
+
+def question(node: Node, spawn: str) -> dict[str, Any]:
+    """The one question about a spawn, as this node's review has it."""
+    found = [each for each in relay_json(node, "review")["questions"] if each["spawn"] == spawn]
+    assert len(found) == 1, found
+    one: dict[str, Any] = found[0]
+    return one
+
+
+def refused(node: Node, *words: str, code: str) -> dict[str, str]:
+    """Type this, and be refused with this code."""
+    done = relay(node, "--json", *words)
+    assert done.returncode in (1, 2), (done.stdout, done.stderr)
+    error = error_of(done)
+    assert error["code"] == code, error
+    return error
+
+
+def decisions(node: Node, spawn: str, *actions: str) -> list[tuple[str, str, str]]:
+    """(action, decision, code) of a spawn's answers in an audit log."""
+    found = [(each["kind"], each["decision"], each["code"]) for each in audit(node) if spawn in each["detail"]]
+    return [each for each in found if each[0] in (actions or ("approve", "deny", "send"))]
+
+
+# held
+
+
+def test_a_held_request_shows_what_is_asked_and_its_origin_cannot_approve_it(held: Scene) -> None:
+    mark = held.vps.work / fresh("mark")
+    spawn = held.begin(f"touch {mark}")
+    held.until(spawn, "held")
+    asked = question(held.vps, spawn)
+    assert asked["kind"] == "held" and asked["task"] == f"touch {mark}" and asked["agent"] == "shell"
+    assert asked["origin"]["name"] == "laptop" and asked["fingerprint"].startswith(held.laptop.id[:4])
+    assert asked["cwd"] == str(held.vps.work) and len(asked["hash"]) == len(asked["task_hash"]) == 64
+    seen = question(held.laptop, spawn)
+    assert (seen["request"], seen["hash"]) == (asked["request"], asked["hash"])
+    assert held.show(spawn)["needs"]["request"] == asked["request"]
+    error = refused(held.laptop, "approve", spawn, code="own_request")
+    assert "chain of origin" in error["why"] and error["hint"].startswith("on vps: relay approve")
+    assert held.show(spawn, on=held.vps)["state"] == "held" and not mark.exists()
+    text = relay(held.vps, "review").stdout.decode()
+    assert "fingerprint" in text and f"touch {mark}" in text and f"approve {spawn[:8]}" in text
+    assert relay_json(held.vps, "approve", spawn)["accepted"] is True
+    assert held.until(spawn, "completed")["needs"] is None and mark.exists()
+    assert decisions(held.vps, spawn) == [("approve", "refused", "own_request"), ("approve", "allowed", "")]
+    error = refused(held.vps, "deny", spawn, code="answered")
+    assert "approved by" in error["why"] and "vps" in error["why"]
+
+
+def test_a_denied_request_is_refused_and_says_by_whom(held: Scene) -> None:
+    spawn = held.begin("true")
+    held.until(spawn, "held")
+    relay_json(held.vps, "deny", spawn, "--reason", "not on a Friday")
+    found = held.until(spawn, "rejected")
+    assert found["error"]["code"] == "denied" and "not on a Friday" in found["error"]["message"]
+    assert found["attempt"] == 0
+
+
+def test_an_answer_to_another_request_does_nothing(held: Scene) -> None:
+    spawn, other = held.begin("true"), held.begin("false")
+    held.until(spawn, "held")
+    held.until(other, "held")
+    refused(held.vps, "approve", spawn, "--request", "q" * 16, code="unknown_request")
+    refused(held.vps, "approve", spawn, "--request", question(held.vps, other)["request"], code="unknown_request")
+    assert held.show(spawn, on=held.vps)["state"] == "held"
+    refused(held.vps, "send", spawn, "hello", code="conflict")
+
+
+def test_approval_is_judged_again_in_the_transaction_that_starts(held: Scene) -> None:
+    spawn = held.begin("true")
+    held.until(spawn, "held")
+    trust = held.vps.home / "trust.toml"
+    trust.write_text(trust.read_text().replace('"shell"', '"exec"'))
+    relay_json(held.vps, "approve", spawn)
+    assert held.until(spawn, "rejected")["error"]["code"] == "no_agent"
+
+
+def test_held_requests_of_one_origin_are_bounded(held: Scene) -> None:
+    request = {"name": "-", "agent": "shell", "task": "true", "broker": "vps", "cwd": str(held.vps.work)}
+    with held.laptop.control() as control:
+        made = [control.post("spawns", request)["id"] for _ in range(22)]
+    states = [held.until(each, "held", "rejected") for each in made]
+    over = [each["error"]["code"] for each in states if each["state"] == "rejected"]
+    assert over == ["too_many"] * 2
+
+
+def test_a_grant_that_asks_since_holds_what_waits(held: Scene) -> None:
+    """Waiting and not yet approved: the grant is judged when it would start, and asks by then."""
+    held.vps.relay("trust", "allow", held.laptop.id, "--no-ask", "--max-parallel", "1")
+    first = held.begin("sleep 30")
+    held.until(first, "running")
+    second = held.begin("true")
+    held.until(second, "waiting")
+    held.vps.relay("trust", "allow", held.laptop.id, "--ask")
+    relay(held.laptop, "stop", first)
+    held.until(second, "held")
+    relay_json(held.vps, "approve", second)
+    held.until(second, "completed")
+
+
+# silent, and typed text
+
+
+def _talker(heard: Path) -> str:
+    said = f'echo "got $line"; echo "$line" >> {heard}; [ "$line" = end ] && exit 0'
+    return f"echo ready; while read line; do {said}; done"
+
+
+def test_a_silent_task_asks_over_a_restart_and_is_sent_on(watchful: Scene) -> None:
+    heard = watchful.vps.work / fresh("heard")
+    spawn = watchful.begin(_talker(heard), "--stdin", "--mode", "plan")
+    found = watchful.until(spawn, "needs_input")
+    assert found["needs"]["kind"] == "silent" and "no output for 0.6 s" in found["needs"]["text"]
+    assert relay_json(watchful.laptop, "send", spawn, "hello")["accepted"] is True
+    watchful.until(spawn, "running")
+    request = watchful.until(spawn, "needs_input")["needs"]["request"]
+    watchful.vps.restart()
+    again = watchful.until(spawn, "needs_input", on=watchful.vps)
+    assert again["needs"]["request"] == request == question(watchful.vps, spawn)["request"]
+    assert relay_json(watchful.vps, "approve", spawn)["accepted"] is True
+    watchful.linked()
+    _send_through_a_kill(watchful, spawn, ["one", "two", "three", "four", "end"])
+    end = watchful.until(spawn, "completed")
+    said = ["hello", "one", "two", "three", "four", "end"]
+    assert heard.read_text().split() == said
+    assert end["result"]["output_tail"] == "ready\n" + "".join(f"got {each}\n" for each in said)
+
+
+def _send_through_a_kill(scene: Scene, spawn: str, lines: list[str]) -> None:
+    """What is sent while the target is killed and comes back is typed in order, each line once."""
+    with scene.laptop.control() as control:
+        for n, line in enumerate(lines):
+            control.post("answers", {"spawn": spawn, "verb": "send", "text": line})
+            if n == 1:
+                scene.vps.kill()
+    scene.vps.start()
+
+
+def test_output_withdraws_the_question(watchful: Scene) -> None:
+    go = watchful.vps.work / fresh("go")
+    spawn = watchful.begin(f"echo a; while ! test -e {go}; do sleep 0.05; done; echo b; sleep 30", "--mode", "plan")
+    watchful.until(spawn, "needs_input")
+    request = question(watchful.vps, spawn)["request"]
+    assert "--stdin" in refused(watchful.laptop, "send", spawn, "x", code="input_closed")["hint"]
+    go.touch()
+    watchful.until(spawn, "running")
+    error = refused(watchful.laptop, "approve", spawn, "--request", request, code="answered")
+    assert error["why"] == "it was no more needed"
+    watchful.until(spawn, "needs_input")
+    assert relay_json(watchful.laptop, "deny", spawn)["accepted"] is True
+    assert watchful.until(spawn, "cancelled")["needs"] is None
+    refused(watchful.laptop, "send", spawn, "x", code="conflict")
+
+
+# an agent that asks
+
+
+def test_an_agent_asks_and_is_answered_by_who_may(watchful: Scene) -> None:
+    """A permission beyond the grant's mode only at the target or by `approve`; a question by its origin; asked once."""
+    scene = watchful
+    asked = [
+        {"name": "a", "kind": "permission", "text": "may I write?", "tool": "write", "input": {"x": 1}, "mode": "edit"},
+        {"name": "b", "kind": "question", "text": "which one?"},
+        {"name": "c", "kind": "permission", "text": "may I look?", "tool": "look", "mode": "plan"},
+    ]
+    spawn = scene.begin_with("asker", json.dumps(asked), "--mode", "plan")
+    wait_until(lambda: _needs(scene, spawn).get("tool") == "write", 15, "the first question")
+    needs = _needs(scene, spawn)
+    assert (needs["kind"], needs["input"]) == ("permission", {"x": 1})
+    refused(scene.laptop, "approve", spawn, code="no_verb")
+    scene.vps.restart()  # its output is read again: asked once all the same
+    assert question(scene.vps, spawn)["request"] == needs["request"]
+    assert relay_json(scene.vps, "approve", spawn)["accepted"] is True
+    wait_until(lambda: _needs(scene, spawn).get("kind") == "question", 15, "the next question")
+    assert relay_json(scene.laptop, "send", spawn, "the second")["accepted"] is True
+    wait_until(lambda: _needs(scene, spawn).get("tool") == "look", 15, "the last question")
+    assert relay_json(scene.laptop, "approve", spawn)["accepted"] is True
+    tail = scene.until(spawn, "completed")["result"]["output_tail"]
+    heard = [line for line in tail.splitlines() if "HEARD" in line]
+    assert heard == ["HEARD a approve", "HEARD b send the second", "HEARD c approve"]
+
+
+def _needs(scene: Scene, spawn: str) -> dict[str, Any]:
+    return scene.show(spawn)["needs"] or {}
+
+
+# a third broker, an agent that asks, and crashes
+
+
+@pytest.mark.timeout(150)
+def test_a_third_broker_an_agent_that_asks_and_kill_9(mesh: Mesh) -> None:
+    scene = Scene.made(mesh)
+    boss = mesh.join(scene.laptop, "boss")
+    scene.vps.launcher = asking_agent.LAUNCHER
+    scene.vps.restart()
+    scene.grant("--agent", "shell", "--ask")
+    wait_until(lambda: all(links(each) == 2 for each in (scene.laptop, scene.vps, boss)), 20, "all links")
+    _answered_from_afar(scene, boss)
+    _expires(scene, boss)
+    _survives_kill_9(scene, boss)
+
+
+def _allow(scene: Scene, boss: Node, verb: str) -> None:
+    scene.vps.relay("trust", "allow", boss.id, "--verb", verb)
+
+
+def _held(scene: Scene, script: str, *options: str) -> tuple[str, str]:
+    spawn = scene.begin(script, *options)
+    return spawn, str(scene.until(spawn, "held")["needs"]["request"])
+
+
+def _answered_from_afar(scene: Scene, boss: Node) -> None:
+    spawn, request = _held(scene, "true")
+    assert relay_json(boss, "review") == {"questions": [], "unreachable": []}
+    refused(boss, "approve", spawn, code="unknown_spawn")
+    _allow(scene, boss, "view")
+    assert question(boss, spawn)["request"] == request
+    error = refused(boss, "approve", spawn, code="no_verb")
+    assert error["hint"].startswith("on vps: relay trust allow boss")
+    _allow(scene, boss, "approve")
+    with boss.control() as control:
+        body = {"spawn": spawn, "verb": "approve", "request": request, "wait_s": 10}
+        assert control.post("answers", body)["accepted"] is True
+    scene.until(spawn, "completed")
+    error = refused(scene.laptop, "deny", spawn, "--request", request, code="own_request")
+    error = refused(scene.vps, "deny", spawn, code="answered")
+    assert "approved by" in error["why"] and "boss" in error["why"]
+    assert [each[1:] for each in decisions(scene.vps, spawn, "approve")] == [("refused", "no_verb"), ("allowed", "")]
+
+
+def _expires(scene: Scene, boss: Node) -> None:
+    spawn, request = _held(scene, "true", "--ttl", "1s")
+    scene.until(spawn, "expired")
+    error = refused(boss, "approve", f"{spawn}@vps", "--request", request, code="answered")
+    assert error["why"].endswith("is expired")
+
+
+def _survives_kill_9(scene: Scene, boss: Node) -> None:
+    """Both are killed between answer and effect; it takes effect once, and who answered learns of it."""
+    mark = scene.vps.work / fresh("once")
+    spawn, request = _held(scene, f"echo x >> {mark}")
+    body = {"operation": "approve-once", "spawn": spawn, "verb": "approve", "request": request}
+    with boss.control() as control:
+        first = control.post("answers", body)
+        scene.vps.kill()
+        boss.kill()
+    assert first["accepted"] in (None, True)
+    boss.start()
+    wait_until(lambda: links(boss) == 1, 20, "boss to be back")
+    unreachable = relay_json(boss, "review")["unreachable"]
+    assert [each["name"] for each in unreachable] == ["vps"] and unreachable[0]["why"]
+    scene.vps.start()
+    scene.until(spawn, "completed", within=30)
+    with boss.control() as control:
+        assert control.post("answers", body | {"wait_s": 20})["accepted"] is True
+    assert [each[1] for each in decisions(scene.vps, spawn, "approve")] == ["allowed"] and mark.read_text() == "x\n"
+
+
+# failures
+
+
+def test_failures_are_listed_until_they_are_resolved(granted: Scene) -> None:
+    scene = granted
+    relay(scene.laptop, "resolve", "all", "done")
+    name = fresh("broken")
+    spawn = scene.shell("seq 30; exit 3", name=name, status=3)["id"]
+    listed = relay_json(scene.laptop, "failures")
+    assert [each["id"] for each in listed] == [spawn]
+    assert listed[0]["tail"] == [str(n) for n in range(21, 31)] and listed[0]["next"].startswith("relay logs")
+    assert "exit status 3" in relay(scene.laptop, "failures").stdout.decode()
+    error = refused(scene.vps, "resolve", spawn, "done", code="conflict")
+    assert error["hint"].startswith("on laptop: relay resolve")
+    changed = relay_json(scene.laptop, "resolve", spawn, "done", "--notes", "by hand")
+    assert changed[0]["resolved"]["as"] == "done" and changed[0]["resolved"]["notes"] == "by hand"
+    assert relay_json(scene.laptop, "failures") == []
+    assert scene.show(spawn)["state"] == "failed" and scene.show(spawn)["resolved"]["by"]
+    assert "[done]" in relay(scene.laptop, "ps").stdout.decode()
+    relay(scene.laptop, "resolve", name, "pending")
+    assert [each["id"] for each in relay_json(scene.laptop, "failures")] == [spawn]
+    assert relay_json(scene.laptop, "resolve", "all", "failed")[0]["resolved"]["as"] == "failed"
+    refused(scene.laptop, "resolve", spawn, "perhaps", code="usage")

@@ -1,0 +1,98 @@
+"""Questions are closed once, an agent's is kept once, approvals name a hash, and what is typed has numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from typing import Any
+
+import pytest
+
+from relay.core.questions import Asked
+from relay.core.states import State
+from relay.store import answers, questions, spawns
+from relay.store.answers import Answered
+from relay.store.query import Tx
+from relay.store.questions import BY_NAME, BY_REQUEST, LAST_CLOSED, OPEN, OPEN_OF, UNFED, WITH_UNFED, Question
+
+from .specimens import HERE, THERE, insert, spawn_id, word
+
+
+def question(number: int, spawn: int = 1, **changes: Any) -> Question:
+    plain = Question(
+        request=spawn_id(number),
+        spawn=spawn_id(spawn),
+        attempt=1,
+        kind=Asked.PERMISSION,
+        name=None,
+        text="may I?",
+        tool="write",
+        input={"a": [1]},
+        mode="edit",
+        hash="",
+        log_bytes=0,
+        asked=number,
+        expires=None,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def test_a_question_comes_back_as_it_was_and_is_closed_once(tx: Tx) -> None:
+    asked = question(2)
+    questions.ask(tx, asked)
+    assert OPEN.all(tx) == OPEN_OF.all(tx, spawn=asked.spawn) == [asked]
+    assert questions.close(tx, asked.request, 9, "approve", HERE, "ann", "fine")
+    assert not questions.close(tx, asked.request, 10, "deny", THERE)
+    closed = dataclasses.replace(
+        asked, closed=9, closed_as="approve", closed_by=HERE, person="ann", answer="fine"
+    )
+    assert BY_REQUEST.one(tx, request=asked.request, spawn=asked.spawn) == closed
+    assert LAST_CLOSED.one(tx, spawn=asked.spawn) == closed and not OPEN.all(tx)
+    assert BY_REQUEST.one(tx, request=asked.request, spawn=spawn_id(7)) is None
+
+
+def test_what_an_agent_asks_is_kept_once(tx: Tx) -> None:
+    questions.ask(tx, question(2, name="toolu_1"))
+    with pytest.raises(sqlite3.IntegrityError):
+        questions.ask(tx, question(3, name="toolu_1"))
+    assert BY_NAME.one(tx, spawn=spawn_id(1), attempt=1, name="toolu_1") == question(2, name="toolu_1")
+    questions.ask(tx, question(4, name="toolu_1", attempt=2))
+
+
+def test_an_approval_is_of_one_hash(tx: Tx) -> None:
+    questions.ask(tx, question(2, kind=Asked.HELD, hash="a" * 64))
+    assert not questions.is_approved(tx, spawn_id(1), "a" * 64)
+    questions.close(tx, spawn_id(2), 9, questions.APPROVED, HERE)
+    assert questions.is_approved(tx, spawn_id(1), "a" * 64)
+    assert not questions.is_approved(tx, spawn_id(1), "b" * 64)
+
+
+def test_what_is_typed_is_numbered_and_forgotten_once_it_was_fed(tx: Tx) -> None:
+    insert(tx, 1, state=State.DELIVERED)
+    spawns.apply_snapshot(tx, word(1, 1, 1, State.RUNNING), 1)
+    spawn = spawn_id(1)
+    assert [questions.type_in(tx, spawn, 1, data, 5) for data in (b"a", b"bc")] == [1, 2]
+    assert questions.type_in(tx, spawn, 2, b"x", 5) == 1
+    assert questions.unfed_bytes(tx, spawn, 1) == 3 and WITH_UNFED.all(tx) == [(spawn, 1)]
+    questions.fed(tx, spawn, 1, 1, 6)
+    assert [(each.n, each.data) for each in UNFED.all(tx, spawn=spawn, attempt=1)] == [(2, b"bc")]
+    questions.fed(tx, spawn, 1, 2, 7)
+    assert questions.type_in(tx, spawn, 1, b"d", 8) == 3
+
+
+def test_all_of_a_spawn_goes_with_it(tx: Tx) -> None:
+    insert(tx, 1, state=State.DELIVERED)
+    questions.ask(tx, question(2))
+    questions.type_in(tx, spawn_id(1), 1, b"a", 5)
+    spawns.forget(tx, [spawn_id(1)])
+    assert not OPEN.all(tx) and not UNFED.all(tx, spawn=spawn_id(1), attempt=1)
+
+
+def test_an_answer_is_settled_once_and_by_whom_it_was_given(tx: Tx) -> None:
+    answers.keep(tx, Answered("op-1", spawn_id(1), THERE, spawn_id(2), "approve", "ann", 5))
+    assert not answers.settle(tx, "op-1", HERE, {"accepted": True})
+    assert answers.settle(tx, "op-1", THERE, {"accepted": False})
+    assert not answers.settle(tx, "op-1", THERE, {"accepted": True})
+    kept = answers.BY_OPERATION.one(tx, operation="op-1")
+    assert kept is not None and kept.outcome == {"accepted": False}
+    assert answers.purge(tx, 6) == 1
