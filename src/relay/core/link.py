@@ -119,7 +119,7 @@ class LinkMachine:
     state: LinkState = LinkState.OPENING
     credit: int = RECEIVE_WINDOW
     _heard: int = 0
-    _asked: int = 0
+    _substance: int = 0
     _ping: tuple[int, int] | None = None
     _pings: int = 0
     _checking: bool = False
@@ -138,6 +138,8 @@ class LinkMachine:
             PeerFault: the other side broke the order of the protocol; close the link.
         """
         self._heard = now
+        if not isinstance(frame, Ping | Pong):
+            self._substance = now
         if self.state is LinkState.CLOSED:
             return []
         if self.state is LinkState.OPENING:
@@ -209,7 +211,7 @@ class LinkMachine:
     def _pong(self, n: int, now: int) -> list[Effect]:
         if self._ping is None or self._ping[0] != n:
             return []
-        sent_at, self._ping, self._checking, self._asked = self._ping[1], None, False, now
+        sent_at, self._ping, self._checking, self._substance = self._ping[1], None, False, now
         return [RoundTrip(now - sent_at)]
 
     def _close(self, reason: str) -> list[Effect]:
@@ -242,8 +244,8 @@ class LinkMachine:
         quiet = self._heard + IDLE_PING
         if self._unanswered_since is None:
             return quiet
-        # whatever else is heard: what came since may be anything but the answer
-        return min(quiet, max(self._unanswered_since, self._asked) + BUSY_PING)
+        # over a slow wire an answer stands behind much else, and so would a ping; pings and unasked answers show nothing
+        return min(quiet, max(self._unanswered_since, self._substance) + BUSY_PING)
 
     def next_deadline(self) -> int | None:
         """When `tick` wants to be called, monotonic milliseconds; None once closed."""
