@@ -244,7 +244,7 @@ class LinkMachine:
         quiet = self._heard + IDLE_PING
         if self._unanswered_since is None:
             return quiet
-        # over a slow wire an answer stands behind much else, and so would a ping; pings and unasked answers show nothing
+        # over a slow wire an answer stands behind much else, and so would a ping; what nobody asked for shows nothing
         return min(quiet, max(self._unanswered_since, self._substance) + BUSY_PING)
 
     def next_deadline(self) -> int | None:
