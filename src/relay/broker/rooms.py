@@ -16,6 +16,7 @@ from relay.broker.blobs.room import Blobs, Terms
 from relay.broker.broker import Broker, Facts
 from relay.broker.carrier import Carrier
 from relay.broker.checkup import Checkup
+from relay.broker.clocks import Clocks
 from relay.broker.correspondence import Correspondence
 from relay.broker.custody import Custody
 from relay.broker.dialler import Dialler
@@ -130,6 +131,7 @@ class Rooms:
         async def dialled(address: str, peer: BrokerId) -> Carrier:
             return await dial(address, peer, client)
 
+        self.clocks = Clocks(self.mesh.is_linked, wall_ms)
         self.discovery = discovery_of(self, incarnation.counter, self._version)
         self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
         self.keeper.connect(self.discovery.roster_changed)
@@ -152,7 +154,7 @@ class Rooms:
             self._limits(),
             Growth(),
             self.reserve,
-            lambda: self.membership.may_expire(),
+            self.clocks.may_expire,
         )
 
     def _limits(self) -> Limits:
@@ -175,6 +177,7 @@ class Rooms:
             self.auditor,
             Path(self.home.trust),
             self.letters.attendance,
+            self.clocks,
             lambda seen: self.rollback.found(max(seen, self.greeter.seen_of_us)),
         )
         self.local_logs = LocalLogs(self.store, self.supervisor)
@@ -198,11 +201,11 @@ class Rooms:
     def _blobs(self) -> Blobs:
         terms = Terms(Path(self.home.blobs), self.config.blob_quota, int(self.config.retention * 1000))
         return Blobs(
-            self.members, self.gate, self.auditor, self.journal, self.mesh.say, terms, self.membership.may_expire
+            self.members, self.gate, self.auditor, self.journal, self.mesh.say, terms, self.clocks.may_expire
         )
 
     def _inbox(self, identity: Identity) -> Inbox:
-        may_expire, ration = self.membership.may_expire, self.rationing.refusal
+        may_expire, ration = self.clocks.may_expire, self.rationing.refusal
         dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire)
         answered = self.letters.hears(self.requests, self.blobs.offers)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
@@ -257,6 +260,7 @@ class Rooms:
             if peer.nonce is not None:
                 self.greeter.remember(peer.id, Incarnation(peer.incarnation, peer.nonce))
         await self.discovery.load()
+        await self.clocks.open(self.store)
         await self.inbox.poison.open()
         await self.rollback.open()
 
