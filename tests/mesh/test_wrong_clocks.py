@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from relay.broker.clocks import Clocks
+from relay.broker.receipts import Receipts
+from relay.broker.requests import Requests
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.spawn.supervisor import Supervisor
 from relay.store import inbox
 from relay.store.journal import Journal
 from relay.testing import bench_node
@@ -17,6 +20,7 @@ from relay.testing.bench_node import BenchNode, bench_pair, drained, linked, unt
 from relay.testing.carrier import MemoryNetwork
 
 DAY = 86_400_000
+SPAWN = {"operation": "once", "agent": "shell", "task": "true", "cwd": "/", "ttl_s": 1.5}
 
 
 class Tongue:
@@ -80,6 +84,70 @@ async def test_what_may_have_been_forgotten_waits_and_never_acts_twice(tmp_path:
         assert (kind, content["code"]) == (Kind.NOTICE, "unsure")
         assert await other.acted() == ["once"]
         assert [str(line.state) for line in await one.rows()] == ["pending"]
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_nack_expired_after_a_purge_for_something_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    """Where what it asked for is still here it is receipted; else it is refused, with no claim that it never came."""
+    monkeypatch.setattr(bench_node, "TTL_MS", 1_500)
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        tongue = await _act_unheard(one, other)
+        other.inbox._has_taken = lambda entry, each: is_kept
+        (line,) = await one.rows()
+        await until(lambda: wall_ms() > line.expires, what="its time to be over")
+        await _forgets(other, wall_ms())
+        one.mesh.drop(other.id, "cut")
+        kind, content = await tongue.first()
+        assert kind is (Kind.RECEIPT if is_kept else Kind.NACK) and "never_taken" not in content
+        assert await other.acted() == ["once"]
+
+
+async def test_what_comes_too_late_for_the_first_time_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_node, "TTL_MS", -1)
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        await linked(one, other)
+        tongue = Tongue(other)
+        await one.post(other.id, "late")
+        kind, content = await tongue.first()
+        assert (kind, content["code"], content["never_taken"]) == (Kind.NACK, "expired", True)
+        assert await other.acted() == []
+
+
+@pytest.mark.parametrize(("taken_in", "state", "words"), [(True, "queued", "no word since"), (False, "expired", "")])
+async def test_a_spawn_that_may_have_run_is_not_ended_by_nack_expired(
+    tmp_path: Path, taken_in: bool, state: str, words: str
+) -> None:
+    """Its origin ends it as expired only where its target is certain that it never took it."""
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        requests = _hears_of_spawns(one)
+        await linked(one, other)
+        tongue = Tongue(other, Kind.RECEIPT)
+        other.inbox.is_open = taken_in
+        row = await requests.spawn(requests.read(SPAWN | {"broker": other.id}))
+        assert (await tongue.first())[0] is (Kind.RECEIPT if taken_in else Kind.NOTICE)
+        await until(lambda: wall_ms() > row.expires, what="its time to be over")
+        await _forgets(other, wall_ms())
+        other.inbox.is_open = True
+        tongue.said.clear()
+        one.mesh.drop(other.id, "cut")
+        await until(lambda: _is_dead(one), what="the NACK")
+        shown = await requests.find(row.id)
+        assert str(shown.state) == state and shown.reason.startswith(words), shown.reason
+        assert len(await other.acted()) == taken_in
+
+
+def _hears_of_spawns(node: BenchNode) -> Requests:
+    requests = Requests(node.members, node.journal, cast("Supervisor", None), node.outbox)
+    node.inbox._hears |= Receipts(node.mesh, node.journal, requests).hears
+    return requests
+
+
+async def _is_dead(node: BenchNode) -> bool:
+    return [str(line.state) for line in await node.rows()] == ["dead"]
 
 
 async def test_a_jump_alone_is_known_over_restarts(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ class Rooms:
         hears |= self.discovery.hears | self.blobs.hears
         acts = dispatch.acts | self.blobs.acts
         say = self.mesh.say
-        return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration)
+        return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration, dispatch.has_taken)
 
     def _broker(self) -> Broker:
         self.checkup = Checkup(
