@@ -75,11 +75,12 @@ class Receipts:
         code = content["code"]
         known = Code(code) if type(code) is str and code in Code._value2member_map_ else Code.BAD_ENVELOPE
         error = PeerFault("the target refused the request", code=known, why=str(content["why"])[:500])
-        task = asyncio.get_running_loop().create_task(self._end(each, content["id"], error))
+        never_taken = content.get("never_taken") is True
+        task = asyncio.get_running_loop().create_task(self._end(each, content["id"], error, never_taken))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 
-    async def _end(self, each: Opened, envelope: bytes, error: PeerFault) -> None:
+    async def _end(self, each: Opened, envelope: bytes, error: PeerFault, never_taken: bool) -> None:
         peer = each.header.origin
 
         def decide(entry: Entry) -> bool:
@@ -94,7 +95,7 @@ class Receipts:
             outbox.dead_letter(entry.tx, envelope, f"{error.code}: {error.why}")
             entry.event("outbox.changed", {"broker": peer, "state": "dead"})
             if line.kind == Kind.SPAWN and line.spawn is not None:
-                self._requests.refused_by_peer(entry, line.spawn, error)
+                self._requests.refused_by_peer(entry, line.spawn, error, never_taken or line.tries == 0)
             if line.kind == Kind.BLOB_OFFER and self._offers is not None:
                 self._offers.refused_by_peer(entry, line.operation, error)
             return True

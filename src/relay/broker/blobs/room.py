@@ -60,7 +60,7 @@ class Blobs:
         journal: where rows are kept.
         say: sends what is not durable; False where there is no path now.
         terms: of the settings.
-        may_expire: whether the clocks of linked peers let anything be called expired.
+        may_expire: whether this clock is believed, so that anything may be called expired.
     """
 
     def __init__(
