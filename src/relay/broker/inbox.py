@@ -112,7 +112,7 @@ class Inbox:
         self._has_taken = has_taken
         self.poison = Poison(journal.store)
         self.is_open = True
-        self.on_word: Callable[[BrokerId], None] = lambda origin: None
+        self.on_word: Callable[[BrokerId, int], None] = lambda origin, at: None
 
     async def take(self, raws: Sequence[bytes], giver: BrokerId) -> list[bytes]:
         """Take envelopes in, in their order; returns when their effects are durable and their receipts are under way.
@@ -130,8 +130,9 @@ class Inbox:
         """
         done: list[Header] = []
         opened = [each for raw in raws if (each := self._opened(unpack_envelope(raw), giver, done)) is not None]
-        for origin in {each.header.origin for each in opened} - {giver}:
-            self.on_word(origin)
+        for header in (each.header for each in opened):
+            if header.origin != giver:
+                self.on_word(header.origin, header.created)
         durable = [each for each in opened if KINDS[each.kind].durable and self._is_within_ration(each, done)]
         for each in opened:
             if not KINDS[each.kind].durable:

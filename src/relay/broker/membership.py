@@ -124,7 +124,7 @@ class Membership:
     def link_changed(self, link: Link, up: bool) -> None:
         """A link came up or ended."""
         farewell = "" if up else farewell_of(link.reason)
-        self._attendance.changed(link.peer, farewell)
+        seen = self._attendance.changed(link.peer, farewell, 0 if up else link.silent_for)
         lost = not up and not was_turned_away(link)
         self._dialler.link_changed(link.peer, at_once=lost, lasted=link.lasted)
         if up and link.greeted is not None:
@@ -132,7 +132,7 @@ class Membership:
             self._go(self._greeted(link, link.greeted))
         else:
             self._exchange.unlinked(link.peer)
-            self._go(self._gone(link.peer, farewell))
+            self._go(self._gone(link.peer, farewell, seen))
 
     def clone_turned_away(self, link: Link) -> None:
         """A second machine with a peer's identity came while the first was linked."""
@@ -193,9 +193,9 @@ class Membership:
         entry.event("broker.link", {"broker": greeted.peer, "link": "direct"})
         entry.event("broker.presence", {"broker": greeted.peer, "presence": Presence.ONLINE})
 
-    async def _gone(self, peer: BrokerId, farewell: str) -> None:
+    async def _gone(self, peer: BrokerId, farewell: str, seen: int) -> None:
         def decide(entry: Entry) -> None:
-            peers.note_seen(entry.tx, peer, entry.now, farewell)
+            peers.note_seen(entry.tx, peer, seen, farewell)
             entry.event("broker.link", {"broker": peer, "link": None})
             entry.event("broker.presence", {"broker": peer, "presence": farewell or None})
 

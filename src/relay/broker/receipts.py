@@ -21,6 +21,7 @@ from relay.store.spawn_rows import BY_ID
 
 MAX_IDS = 512  # a receipt answers one frame, of at most 32 envelopes
 MAX_WORK = 1_000
+_REFUSALS = {Code.EXPIRED: "it came after its time to live"}
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +75,8 @@ class Receipts:
             return  # what it refuses is sent again, and refused again
         code = content["code"]
         known = Code(code) if type(code) is str and code in Code._value2member_map_ else Code.BAD_ENVELOPE
-        error = PeerFault("the target refused the request", code=known, why=str(content["why"])[:500])
+        what = _REFUSALS.get(known, "the target refused the request")
+        error = PeerFault(what, code=known, why=str(content["why"])[:500])
         never_taken = content.get("never_taken") is True
         task = asyncio.get_running_loop().create_task(self._end(each, content["id"], error, never_taken))
         self._work.add(task)

@@ -209,7 +209,14 @@ class Rooms:
     def _blobs(self) -> Blobs:
         terms = Terms(Path(self.home.blobs), self.config.blob_quota, int(self.config.retention * 1000))
         return Blobs(
-            self.members, self.gate, self.auditor, self.journal, self.mesh.say, terms, self.clocks.may_expire
+            self.members,
+            self.gate,
+            self.auditor,
+            self.journal,
+            self.mesh.say,
+            self.mesh.probe,
+            terms,
+            self.clocks.may_expire,
         )
 
     def _inbox(self, identity: Identity) -> Inbox:

@@ -113,12 +113,13 @@ class LinkMachine:
     Attributes:
         opened: when the connection was made, monotonic milliseconds.
         credit: bytes of envelopes the other side will still take.
+        heard: when a frame came last, monotonic milliseconds.
     """
 
     opened: int
     state: LinkState = LinkState.OPENING
     credit: int = RECEIVE_WINDOW
-    _heard: int = 0
+    heard: int = 0
     _substance: int = 0
     _ping: tuple[int, int] | None = None
     _pings: int = 0
@@ -129,7 +130,7 @@ class LinkMachine:
     _greeted: bool = field(default=False)
 
     def __post_init__(self) -> None:
-        self._heard = self.opened
+        self.heard = self.opened
 
     def receive(self, frame: Frame, now: int) -> list[Effect]:
         """What to do about a frame.
@@ -137,7 +138,7 @@ class LinkMachine:
         Raises:
             PeerFault: the other side broke the order of the protocol; close the link.
         """
-        self._heard = now
+        self.heard = now
         if not isinstance(frame, Ping | Pong):
             self._substance = now
         if self.state is LinkState.CLOSED:
@@ -187,7 +188,7 @@ class LinkMachine:
     def accept(self, now: int) -> None:
         """The hello was verified and the id is on the roster: the link is up."""
         self.state = LinkState.UP
-        self._heard = now
+        self.heard = now
 
     def sent(self, size: int, now: int, *, awaits_receipt: bool) -> None:
         """Envelopes of this many bytes went out."""
@@ -241,7 +242,7 @@ class LinkMachine:
         return CHECK_WITHIN if self._checking else ANSWER_WITHIN
 
     def _ping_due(self) -> int:
-        quiet = self._heard + IDLE_PING
+        quiet = self.heard + IDLE_PING
         if self._unanswered_since is None:
             return quiet
         # over a slow wire an answer stands behind much else, and so would a ping; what nobody asked for shows nothing
