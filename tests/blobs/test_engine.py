@@ -92,7 +92,7 @@ async def room(folder: Path, own: BrokerId, path: Between) -> AsyncIterator[Blob
         gate = Gate(known, Grants(folder / "trust.toml"), Agents(folder / "agents.toml"), auditor, folder / "worktrees")
         terms = Terms(folder / "blobs", 2**30, 10**9)
         journal = Journal(store, _NoPost(), lambda: 1_000)
-        made = Blobs(known, gate, auditor, journal, path.say(own), terms, lambda: True)
+        made = Blobs(known, gate, auditor, journal, path.say(own), lambda peer: None, terms, lambda: True)
 
         def hear(kind: Kind, content: dict[str, Any], origin: BrokerId) -> None:
             assert content.keys() >= KINDS[kind].keys

@@ -145,16 +145,23 @@ def test_whatever_is_heard_puts_the_ping_of_an_idle_link_off() -> None:
     assert machine.next_deadline() == T + 2_000 + IDLE_PING
 
 
-def test_what_is_heard_is_no_answer_to_what_was_sent() -> None:
-    """A peer that says anything at all, unasked, keeps no broken link alive: only receipts and answered pings count."""
+def test_an_answer_that_was_not_asked_for_keeps_no_link_alive() -> None:
     machine = up()
     machine.sent(100, T, awaits_receipt=True)
     for passed in range(500, 3_000, 500):
         machine.receive(Pong(99), T + passed)
     assert machine.next_deadline() == T + BUSY_PING
     assert machine.tick(T + BUSY_PING) == [Send(Ping(1))]
-    machine.receive(Credit(1), T + BUSY_PING + 1_000)
+    machine.receive(Pong(98), T + BUSY_PING + 1_000)
     assert isinstance(machine.tick(T + BUSY_PING + ANSWER_WITHIN)[0], Close)
+
+
+def test_over_a_slow_wire_what_comes_puts_the_ping_off() -> None:
+    """What is sent stands in a queue of a megabyte; a ping would stand behind it and be answered too late."""
+    machine = up()
+    machine.sent(100, T, awaits_receipt=True)
+    machine.receive(Credit(1), T + 2_000)
+    assert machine.next_deadline() == T + 2_000 + BUSY_PING
 
 
 def test_while_something_is_unanswered_pings_go_on() -> None:

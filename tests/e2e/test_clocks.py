@@ -60,7 +60,7 @@ def test_what_may_have_been_sent_is_never_called_expired(mesh: Mesh) -> None:
         wait_until(lambda: _tried(two.laptop, spawn), 10, "it to be sent")
         two.laptop.stop()
     two.vps.kill()
-    _ahead(40, two.laptop)
+    _ahead(2, two.laptop)
     two.laptop.start()
     shown = wait_until(lambda: (row := two.show(spawn))["reason"].startswith("no word since") and row, 20, "a sweep")
     assert shown["state"] == "queued" and "may have taken it" in shown["reason"], shown
@@ -69,6 +69,38 @@ def test_what_may_have_been_sent_is_never_called_expired(mesh: Mesh) -> None:
 def _tried(node: Node, spawn: str) -> bool:
     found = _rows(node, "SELECT tries FROM outbox WHERE spawn = ?", spawn)
     return bool(found) and found[0][0] > 0
+
+
+def test_one_tidying_under_a_wrong_clock_with_nobody_linked_forgets_nothing(mesh: Mesh) -> None:
+    """A boot with a dead clock: what has run is shown still, and what comes afterwards is taken in."""
+    two = Scene.made(mesh)
+    two.grant()
+    known = str(two.shell("echo once", status=0)["id"])
+    two.laptop.stop()
+    two.vps.stop()
+    _ahead(0, two.vps)
+    two.vps.start()
+    wait_until(lambda: _believed(two.vps) > 0, 20, "a tidying under the right clock")
+    two.vps.stop()
+    seen = _rows(two.vps, "SELECT count(*) FROM seen")
+    _ahead(40, two.vps)
+    two.vps.start()
+    believed = _believed(two.vps)
+    wait_until(lambda: _believed(two.vps) > believed, 20, "tidyings")
+    (clock,) = [each for each in relay_json(two.vps, "doctor", status=None) if each["name"] == "clocks"]
+    assert not clock["ok"] and "more than 7 d later" in clock["detail"]
+    two.vps.stop()
+    assert _rows(two.vps, "SELECT count(*) FROM seen") == seen
+    two.vps.launcher = clocked.launcher(0)
+    two.vps.start()
+    two.laptop.start()
+    assert two.show(known, on=two.vps)["state"] == "completed"
+    assert two.shell("echo again", "--ttl", "7d", status=0)["state"] == "completed"
+
+
+def _believed(node: Node) -> int:
+    found = _rows(node, "SELECT value FROM meta WHERE key = 'clock.agreed'")
+    return int(found[0][0]) if found else 0
 
 
 def test_a_clock_that_is_wrong_is_told_and_expires_nothing(mesh: Mesh) -> None:

@@ -76,10 +76,14 @@ def test_who_has_a_grant_is_not_rationed(mesh: Mesh) -> None:
 def _filled(mesh: Mesh) -> tuple[Scene, str, str]:
     """A pair: one spawn whose end laptop knows, one whose end it slept through; both brokers are stopped."""
     two = Scene.made(mesh)
+    two.vps.stop()
+    two.vps.configure('retention = "1d"')
+    two.vps.start()
+    two.linked()
     two.grant()
-    known = str(two.shell("echo known", status=0)["id"])
+    known = str(two.shell("echo known", "--ttl", "1h", status=0)["id"])
     go = two.vps.work / "go"
-    unheard = two.begin(f"while [ ! -e {go} ]; do sleep 0.02; done; echo unheard")
+    unheard = two.begin(f"while [ ! -e {go} ]; do sleep 0.02; done; echo unheard", "--ttl", "1h")
     two.until(unheard, "running")
     two.laptop.kill()
     go.touch()
@@ -95,8 +99,9 @@ def _folders(node: Node, spawn: str) -> list[Path]:
 def test_what_ended_long_ago_is_forgotten_but_not_what_is_still_to_be_told(mesh: Mesh) -> None:
     two, known, unheard = _filled(mesh)
     assert _folders(two.vps, known) and _count(two.vps, "seen") > 0
+    # as far as a clock is believed that nobody has agreed with
     for node in (two.vps, two.laptop):
-        node.launcher = clocked.launcher(40 * DAY)
+        node.launcher = clocked.launcher(6 * DAY)
     two.vps.start()
     wait_until(lambda: not _folders(two.vps, known), 20, "the folder of what ended long ago to go")
     assert two.vps.relay("show", known, check=False).returncode == 2

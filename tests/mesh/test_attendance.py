@@ -38,8 +38,8 @@ def test_a_link_or_forgetting_ends_it() -> None:
     attendance.changed(PEER, str(Presence.DOWN))
     clock.now += 5
     # what it said before may come late, by a holder
-    attendance.heard(PEER)
-    assert attendance.left(PEER) == NOW and attendance.last(PEER) == NOW + 5
+    attendance.heard(PEER, NOW + 3)
+    assert attendance.left(PEER) == NOW and attendance.last(PEER) == NOW + 3
     attendance.changed(PEER, "")
     assert attendance.left(PEER) is None
     attendance.changed(PEER, str(Presence.ASLEEP))

@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from relay.broker.gossip import MAX_STRIKES, PAGE_RECORDS, Gossip, Surroundings
+from relay.broker.gossip import PAGE_RECORDS, Gossip, Surroundings
+from relay.broker.gossip_bounds import MAX_STRIKES, NEWS_AT_ONCE, NEWS_PER_S
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -240,6 +241,56 @@ def test_who_floods_is_passed_over_and_then_dropped(ground: Ground) -> None:
     assert len(ground.news) == before + 1
 
 
+def test_what_a_peer_passes_on_of_others_is_bounded_and_never_held_against_it(ground: Ground) -> None:
+    """A member that always says something new: few of it are taken, fewer than are sent, and the sender stays."""
+    for at in range(1_000):
+        ground.ms += 100
+        ground.hear(signed(ground.third, at + 1))
+    assert ground.drops == []
+    assert len(ground.news) <= NEWS_AT_ONCE + 100 * NEWS_PER_S + 1
+    passed_on = [content for _, content in ground.said if content.get("news")]
+    assert len(passed_on) <= len(ground.news)
+    # others are heard meanwhile
+    ground.hear(signed(ground.peer))
+    assert ground.news[-1] == ground.peer.id
+
+
+def test_who_says_something_new_each_moment_loses_its_link(ground: Ground) -> None:
+    for at in range(NEWS_AT_ONCE + MAX_STRIKES - 1):
+        ground.hear(signed(ground.peer, at + 1))
+    assert ground.drops == []
+    ground.hear(signed(ground.peer, 500))
+    assert ground.drops == ["refused: too many peer records"]
+
+
+def test_who_says_something_new_in_five_seconds_is_heard_each_time(ground: Ground) -> None:
+    for at in range(200):
+        ground.ms += 5_000
+        ground.hear(signed(ground.peer, at + 1))
+    assert len(ground.news) == 200 and ground.drops == []
+
+
+@pytest.mark.parametrize(("bad", "honest"), [(2, 0), (20, 30)])
+def test_members_gone_bad_make_no_honest_links_end(bad: int, honest: int) -> None:
+    """Each says something new as quickly as it may send; B, which is linked with them, passes it on to C."""
+    world = World(2 + bad + honest)
+    b, c = world.members[:2]
+    gone_bad = world.members[2 : 2 + bad]
+    for each in (c, *gone_bad):
+        world.link(b, each, tell=False)
+    world.settled()
+    for _ in range(600):
+        world.now += 200
+        for each in gone_bad:
+            world.seqs[each] += 1
+            news = pack_record(dataclasses.replace(world.record(each), linked=()))
+            world._wire.append((each, b, {"records": [news], "news": True}))
+        world.run()
+    assert {peer for peer, _ in world.dropped} <= set(gone_bad)
+    assert world.dropped, "their own links end"
+    assert world.by_broker[c].records <= bad * (NEWS_AT_ONCE + 120 * NEWS_PER_S + 1)
+
+
 def test_asking_for_much_is_flooding_too(ground: Ground) -> None:
     for each in (ground.peer, ground.third):
         ground.hear(signed(each))
@@ -291,6 +342,24 @@ def test_a_million_forged_and_foreign_records(ground: Ground) -> None:
     looked_at, grown = _flood_and_measure(ground, 1_000_000)
     print(f"\n{looked_at:,} forged or foreign peer records: memory grew by {grown:.1f} MiB")  # noqa: T201
     assert looked_at >= 1_000_000 and grown < 50
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_a_million_valid_records_of_a_member_at_speed(ground: Ground) -> None:
+    """Passed on by another one, 64 in a page, ten pages a second: few are taken, nothing grows, no link ends."""
+    page = [signed(ground.third, at + 1) for at in range(PAGE_RECORDS)]
+    process = psutil.Process()
+    before, pages = process.memory_info().rss, 1_000_000 // PAGE_RECORDS
+    for at in range(pages):
+        ground.ms += 100
+        page[at % PAGE_RECORDS] = signed(ground.third, at + PAGE_RECORDS + 1)
+        ground.hear(*page)
+        ground.said.clear()
+    grown = (process.memory_info().rss - before) / 2**20
+    print(f"\n{pages * PAGE_RECORDS:,} valid records: {len(ground.news):,} taken; memory grew by {grown:.1f} MiB")  # noqa: T201
+    assert ground.drops == [] and grown < 50
+    assert len(ground.news) <= NEWS_AT_ONCE + pages / 10 * NEWS_PER_S + 1
 
 
 @pytest.mark.chaos

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core.errors import Code, LocalFault
-from relay.store import inbox, outbox
+from relay.store import inbox, meta, outbox
 from relay.store.inbox import Taken
 from relay.store.migrations import MIGRATIONS
 from relay.store.opening import connect
@@ -139,10 +139,34 @@ def test_what_was_purged_is_refused(tx: Tx) -> None:
         inbox.take(tx, HERE, _id(number), b"d", number * 10)
     assert inbox.purge(tx, 35) == 3
     assert inbox.take(tx, HERE, _id(3), b"d", 30) is Taken.STALE
-    assert inbox.take(tx, HERE, _id(77), b"d", 30) is Taken.STALE
+    assert inbox.take(tx, HERE, _id(0), b"d", 30) is Taken.STALE
     assert (inbox.purged_beyond(tx, 30), inbox.purged_beyond(tx, 31)) == (True, False)
     assert inbox.take(tx, HERE, _id(78), b"d", 31) is Taken.FRESH
     assert inbox.take(tx, HERE, _id(4), b"d", 40) is Taken.AGAIN
+
+
+def test_what_is_made_after_an_early_purge_is_told_from_what_it_forgot(tx: Tx) -> None:
+    for number in (1, 2, 3):
+        inbox.take(tx, HERE, _id(number), b"d", 1_000)
+    assert inbox.purge(tx, 2_000) == 3
+    # whatever its expiry: it is none of those
+    assert inbox.take(tx, HERE, _id(4), b"d", 500) is Taken.FRESH
+    assert inbox.take(tx, HERE, _id(4), b"d", 500) is Taken.AGAIN
+    assert inbox.take(tx, HERE, _id(4), b"other", 500) is Taken.FORGED
+    assert [inbox.take(tx, HERE, _id(number), b"d", 1_000) for number in (1, 2, 3)] == [Taken.STALE] * 3
+    # of this origin nothing was purged, whatever the other one's ids
+    assert inbox.take(tx, THERE, _id(1), b"d", 500) is Taken.FRESH
+    assert inbox.purge(tx, 600) == 2
+    assert inbox.take(tx, HERE, _id(4), b"d", 500) is Taken.STALE
+
+
+def test_what_was_purged_before_ids_were_noted_stays_refused(tx: Tx) -> None:
+    now, day = 1_800_000_000_000, 86_400_000
+    meta.put(tx, inbox.MARK, str(now))
+    made = [(now + days * day).to_bytes(6, "big") + bytes(10) for days in (-1, 2)]
+    assert [inbox.take(tx, HERE, each, b"d", now) for each in made] == [Taken.STALE, Taken.STALE]
+    inbox.purge(tx, now)
+    assert [inbox.take(tx, HERE, each, b"d", now) for each in made] == [Taken.STALE, Taken.FRESH]
 
 
 def test_a_purge_in_steps_ends_where_one_purge_does(tx: Tx) -> None:

@@ -252,9 +252,20 @@ def too_slow(home: Home) -> RelayError:
     """The error for a broker that is there and says nothing."""
     from relay.core.errors import Code, Unreachable
 
+    pid = _pid_of(home)
     return Unreachable(
         "the broker of this machine does not answer",
         code=Code.TIMED_OUT,
-        why="it took the request and said nothing in time",
-        hint=home.command("doctor"),
+        why=f"{pid or 'it'} took the request and said nothing in time: it is stopped, or the machine is too busy",
+        hint=f"kill -CONT {pid.split()[-1]}, and try again; or see {home.log}" if pid else f"see {home.log}",
     )
+
+
+def _pid_of(home: Home) -> str:
+    """`pid N` of the broker that holds the home, as its lock says; empty where it does not."""
+    try:
+        with open(home.lock, encoding="ascii", errors="replace") as file:
+            text = file.read(32).strip()
+    except OSError:
+        return ""
+    return f"pid {text}" if text.isdigit() else ""

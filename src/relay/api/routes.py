@@ -34,6 +34,7 @@ else:
 
 PREFIX = "/api/v1/"
 ANSWER_S = 60.0
+QUICK_S = 10.0  # for what a broker knows without asking anybody
 MOST_LETTERS = 300  # of a name: a path has room for no more than some thousand
 MOST_LISTED = 1_000  # spawns in one answer
 
@@ -45,16 +46,16 @@ class Call(_Answered[Answer]):
         method: GET or POST.
         path: with its query.
         body: the JSON document, or None.
-        patience_s: how long the answer may take.
+        patience_s: how long the answer may take; by default 10 s where something is only looked at.
     """
 
     __slots__ = ("body", "method", "path", "patience_s")
 
-    def __init__(self, path: str, body: dict[str, Any] | None = None, patience_s: float = ANSWER_S) -> None:
+    def __init__(self, path: str, body: dict[str, Any] | None = None, patience_s: float | None = None) -> None:
         self.method = "GET" if body is None else "POST"
         self.path = PREFIX + path
         self.body = body
-        self.patience_s = patience_s
+        self.patience_s = (QUICK_S if body is None else ANSWER_S) if patience_s is None else patience_s
 
 
 def new_operation() -> str:
@@ -209,7 +210,7 @@ def audit(limit: int | None = None) -> Call[list[shapes.AuditEntry]]:
 
 def audit_verify() -> Call[shapes.AuditVerdict]:
     """Whether the audit log's chain holds."""
-    return Call("audit/verify")
+    return Call("audit/verify", patience_s=ANSWER_S)
 
 
 def invite(ttl_s: float | None = None, operation: str | None = None) -> Call[shapes.Invite]:
@@ -229,7 +230,7 @@ def grants_changed(operation: str | None = None) -> Call[dict[str, Any]]:
 
 def doctor() -> Call[list[shapes.Check]]:
     """What the broker finds when it examines itself."""
-    return Call("doctor")
+    return Call("doctor", patience_s=ANSWER_S)
 
 
 def identity_keep(operation: str | None = None) -> Call[dict[str, Any]]:

@@ -113,6 +113,7 @@ def set_value(home: Home, key: str, words: Sequence[str]) -> object:
     if table not in config.CHECKS or bool(inner) != (table in config.TABLES):
         raise Misuse(f"there is no setting {key!r}", hint="relay config list")
     text = config.read(home) or TEMPLATE
+    config.parse(text, home.config)  # what was wrong before is told as it is, not as this value's fault
     changed = _changed(text, table, inner, _value(key, words))
     try:
         config.parse(changed)

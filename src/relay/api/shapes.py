@@ -157,11 +157,16 @@ class Workspace(TypedDict):
     epoch: int
 
 
-class OutboxCounts(TypedDict):
-    """How much is on its way."""
+class Load(TypedDict):
+    """How many envelopes there are, and how large they are together."""
 
     envelopes: int
     bytes: int
+
+
+class OutboxCounts(Load):
+    """How much is on its way."""
+
     oldest: str | None
 
 
@@ -201,6 +206,7 @@ class Status(TypedDict):
     brokers: NotRequired[PresenceCounts]
     intake: NotRequired[bool]
     outbox: OutboxCounts
+    held: NotRequired[Load]
     tasks: TaskCounts
     store: StoreState
 

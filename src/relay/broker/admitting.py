@@ -17,7 +17,7 @@ from relay.broker.roster import RosterKeeper
 from relay.broker.websocket import place_of
 from relay.core import ids
 from relay.core.addresses import usable_addresses
-from relay.core.errors import Code, LocalFault, PeerFault, Refused
+from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused
 from relay.core.invites import SECRET_BYTES
 from relay.core.pairing import (
     MAX_REQUEST,
@@ -91,7 +91,10 @@ class Admitting:
         """
         addresses = self._addresses()
         self._require_may_admit(addresses)
-        expires = self._journal.clock() + min(ttl_ms, MAX_TTL_MS)
+        if ttl_ms > MAX_TTL_MS:
+            why = f"an invite works for at most {MAX_TTL_MS // 86_400_000} days"
+            raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why=why, hint="relay invite --link --ttl 1h")
+        expires = self._journal.clock() + ttl_ms
         link = InviteLink(self._identity.id, os.urandom(SECRET_BYTES), self._workspace.name, expires, addresses)
 
         def decide(entry: Entry) -> None:

@@ -73,7 +73,7 @@ class Running(Rooms):
             self.reserve,
             self.handing,
             self.woke,
-            self.membership.may_expire,
+            self.clocks,
             Tidying(Path(self.home.attempts), self.config.retention, self.letters.reissue, self.rationing),
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))

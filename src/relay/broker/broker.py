@@ -30,7 +30,7 @@ from relay.core.states import IN_HAND, TERMINAL, State
 from relay.spawn.agents.registry import Agents
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.transcript import Chunk
-from relay.store import audit, events, outbox
+from relay.store import audit, events, held, outbox
 from relay.store.engine import Store
 from relay.store.events import Event
 from relay.store.journal import Entry, Journal
@@ -95,6 +95,7 @@ class Broker:
         """`relay status`."""
         counts = dict(await self.store.all(COUNTS, target=self.members.own))
         totals = await self.store.one(outbox.TOTALS)
+        kept, kept_bytes = await self.store.one(held.TOTALS) or (0, 0)
         assert totals is not None
         return {
             "broker": self.members.label(self.members.own) | {"version": self.facts.version},
@@ -106,6 +107,7 @@ class Broker:
             "links": len(self.mesh.up),
             "brokers": self.views.presence_counts(),
             "outbox": {"envelopes": totals.envelopes, "bytes": totals.bytes, "oldest": rfc3339(totals.oldest)},
+            "held": {"envelopes": kept, "bytes": kept_bytes},
             "tasks": {
                 "running": sum(counts.get(state, 0) for state in IN_HAND),
                 "waiting": counts.get(State.WAITING, 0),

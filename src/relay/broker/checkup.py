@@ -109,6 +109,8 @@ class Checkup:
         via = self._mesh.reached_by(peer)
         if via is not None:
             return f"none; reached through {self._members.name(via)}"
+        if self._attendance.last(peer) is None and peer not in self._dialler.troubles:
+            return f"none yet; {name} was not seen so far: relay broker show {name}"
         if self._attendance.of(peer) in (Presence.ASLEEP, Presence.DOWN):
             return self._attendance.absence(peer, name)
         return ""

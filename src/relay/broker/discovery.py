@@ -61,7 +61,7 @@ class Around:
         poke: dial this member at once; None for everybody.
         wake: ask every link whether the other side lives.
         behind: told of a later start of this very broker that somebody has seen.
-        may_expire: whether the clocks of linked peers let anything be called expired.
+        may_expire: whether this clock is believed, so that anything may be called expired.
         clock: milliseconds since 1970.
     """
 

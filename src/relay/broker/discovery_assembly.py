@@ -29,7 +29,7 @@ def discovery_of(rooms: Rooms, incarnation: int, version: str) -> Discovery:
             poke=lambda peer: rooms.dialler.poke(peer),
             wake=lambda: rooms.woke(),
             behind=lambda seen: rooms.membership.behind(seen),
-            may_expire=lambda: rooms.membership.may_expire(),
+            may_expire=lambda: rooms.clocks.may_expire(),
             clock=rooms.journal.clock,
         )
     )

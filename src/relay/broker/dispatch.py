@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from relay.broker import rollback
 from relay.broker.auditor import REFUSED, Auditor, Decision, refusal
 from relay.broker.gate import Gate
 from relay.broker.inbox import Act, Opened, Pointless
@@ -15,7 +16,7 @@ from relay.core.spawning import Snapshot, SpawnRequest, request_from_content, sn
 from relay.core.states import State
 from relay.spawn.ledger import Ledger, Step, state_event
 from relay.spawn.supervisor import Supervisor
-from relay.store import spawns, words
+from relay.store import meta, spawns, words
 from relay.store.journal import Entry
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.trust.sealing import verify_snapshot
@@ -34,7 +35,7 @@ class Dispatch:
         auditor: the audit log.
         ledger: this broker's word on its spawns.
         supervisor: runs them.
-        may_expire: whether the clocks of linked peers let anything be called expired.
+        may_expire: whether this clock is believed, so that anything may be called expired.
     """
 
     def __init__(
@@ -59,6 +60,15 @@ class Dispatch:
         return {Kind.SPAWN: self._spawn, Kind.STOP: self._stop, Kind.SNAPSHOT: self._snapshot}
 
     # at the target
+
+    def has_taken(self, entry: Entry, each: Opened) -> bool | None:
+        """Whether the spawn that an envelope asks for is here; None where that may have been forgotten."""
+        if each.kind is Kind.SPAWN:
+            row = BY_ID.one(entry.tx, id=str(each.body.content["spawn"]))
+            if row is not None and row.origin == each.header.origin and row.target == self._members.own:
+                return True
+        # a store that was an older copy of itself has forgotten what came after the copy was made
+        return None if meta.get(entry.tx, rollback.KEY) is not None else False
 
     def _spawn(self, entry: Entry, each: Opened) -> None:
         origin = each.header.origin

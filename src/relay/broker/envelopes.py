@@ -232,6 +232,14 @@ class Envelopes:
             several = ", ".join(f"{line.id.hex()} ({line.kind})" for line in found[:5])
             hint = "name it by more letters of its id"
             raise Misuse(f"{prefix[:40]!r} may be several envelopes", code=Code.AMBIGUOUS, why=several, hint=hint)
+        if usable and (kept := held.BY_PREFIX.one(entry.tx, prefix=wanted)) is not None:
+            between = f"{self._members.name(kept.origin)} -> {self._members.name(kept.recipient)}"
+            raise Misuse(
+                f"the envelope {kept.id.hex()[:12]} is kept for others: {between}",
+                code=Code.CONFLICT,
+                why="only they can end it: its recipient by taking it, its origin by taking it back",
+                hint=f"on {self._members.name(kept.origin)}: relay outbox",
+            )
         why = f"an id's beginning has at least {MIN_PREFIX} of 0-9 and a-f"
         raise Misuse(
             f"there is no envelope {prefix[:40]!r} in the outbox",

@@ -1,22 +1,23 @@
 """Gossip of peer records between members: what is news is passed on, and books are compared now and then.
 
 Only what a member signed about itself is kept, one record a member, so that no number of records makes this broker
-grow. What one peer may send or ask for is bounded by an allowance; who goes on beyond it, or passes on what is
-forged, loses its link.
+grow. What one peer may send or ask for, and how often one member says something new, is bounded (`gossip_bounds.py`);
+who passes on what is forged loses its link.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from relay.broker.gossip_bounds import Bounds
 from relay.broker.inbox import Hear, Opened
 from relay.core import ids, record_book
-from relay.core.allowance import Allowance
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -26,10 +27,6 @@ from relay.trust.records import MAX_SIGNED
 
 PAGE_RECORDS = 64
 PAGE_BYTES = 128 * 1024
-MAX_STRIKES = 8
-AT_ONCE = 256  # and four for each member: twice a whole book each way
-PER_S = 8.0
-PER_S_EACH = 0.05
 _IGNORED = frozenset({Code.NOT_A_MEMBER, Code.UNKNOWN_KEY})  # two rosters may differ for a moment
 _log = logging.getLogger(__name__)
 
@@ -83,10 +80,8 @@ class Gossip:
         self.book = Book()
         self._around = around
         self._clock = clock
-        self._monotonic = monotonic
         self._chance = chance or random.Random()
-        self._allowances: dict[BrokerId, Allowance] = {}
-        self._strikes: dict[BrokerId, int] = {}
+        self._bounds = Bounds(around.size, monotonic, lambda peer, reason: self._around.drop(peer, reason))
         self._conflicts: set[BrokerId] = set()
         # with the root a peer stated; None where this broker begins
         self._to_compare: dict[BrokerId, bytes | None] = {}
@@ -154,8 +149,7 @@ class Gossip:
 
     def forget(self, broker: BrokerId) -> bool:
         """Hold nothing of that broker any more; whether there was a record."""
-        for known in (self._allowances, self._strikes):
-            known.pop(broker, None)
+        self._bounds.forget(broker)
         self._conflicts.discard(broker)
         return self.book.drop(broker)
 
@@ -167,8 +161,10 @@ class Gossip:
         Raises:
             PeerFault: it is malformed, or a record in it forged; the link is to be closed.
         """
-        cost = 1 + sum(len(value) for value in map(content.get, ("records", "wanted")) if type(value) is list)
-        if not self._may(peer, cost):
+        wanted = content.get("wanted")
+        # records are counted one by one; what carries nothing else costs no step: others' news may be all there is
+        cost = ("records" not in content) + (len(wanted) if type(wanted) is list else 0)
+        if not self._bounds.may_ask(peer, cost):
             return
         if "root" in content:
             self._hear_root(peer, record_book.checked_root(content["root"]))
@@ -179,23 +175,6 @@ class Gossip:
             self._hear_entries(peer, buckets, record_book.checked_entries(content["entries"]))
         else:
             self._hear_records(peer, content)
-
-    def _may(self, peer: BrokerId, cost: float) -> bool:
-        now, size = self._monotonic(), self._around.size()
-        most, per_s = AT_ONCE + 4.0 * size, PER_S + PER_S_EACH * size
-        allowance = self._allowances.setdefault(peer, Allowance(most, per_s, now))
-        allowance.resize(most, per_s)
-        if allowance.spend(cost, now):
-            if allowance.left > most / 2:
-                self._strikes.pop(peer, None)
-            return True
-        self._strikes[peer] = strikes = self._strikes.get(peer, 0) + 1
-        if strikes == 1:
-            _log.warning("%s sends more peer records than it may; they are passed over", ids.short(peer))
-        if strikes >= MAX_STRIKES:
-            self._strikes[peer] = 0
-            self._around.drop(peer, "refused: too many peer records")
-        return False
 
     def _hear_root(self, peer: BrokerId, root: bytes) -> None:
         if root != self.book.root:
@@ -209,7 +188,7 @@ class Gossip:
 
     def _hear_entries(self, peer: BrokerId, buckets: Sequence[int], entries: Sequence[record_book.Entry]) -> None:
         newer, wanted = self.book.compare(buckets, entries)
-        if self._may(peer, len(newer)):
+        if self._bounds.may_ask(peer, len(newer)):
             self._send(peer, newer)
         if wanted:
             self._say(peer, wanted=wanted)
@@ -218,14 +197,19 @@ class Gossip:
         raws, wanted = content.get("records", []), record_book.checked_prefixes(content.get("wanted", []))
         if type(raws) is not list or len(raws) > PAGE_RECORDS:
             raise PeerFault("peer records were refused", code=Code.BAD_RECORD, why="they have another form")
-        taken = [held for raw in raws if (held := self._taken(raw)) is not None]
+        said = self._bounds.too_much_said(peer)
+        # the rest of a page that says too much is not read
+        read = itertools.takewhile(
+            lambda raw: self._bounds.too_much_said(peer) == said and self._bounds.may_send(peer), raws
+        )
+        taken = [held for raw in read if (held := self._taken(raw, peer)) is not None]
         if content.get("news") is True:
             self._pass_on(peer, taken)
         elif taken:
             self.compare_with(self._some([each for each in self._around.linked() if each != peer], PAGE_RECORDS))
         self._send(peer, self.book.named(wanted))
 
-    def _taken(self, raw: object) -> Held | None:
+    def _taken(self, raw: object, peer: BrokerId) -> Held | None:
         """The record, where it is news and now held."""
         if type(raw) is not bytes or len(raw) > MAX_SIGNED:
             raise PeerFault("peer records were refused", code=Code.BAD_RECORD, why="one is too long, or no bytes")
@@ -239,16 +223,16 @@ class Gossip:
         if record.id == self._around.own:
             self._hear_of_itself(record)
             return None
-        return self._judged(Held(record, raw, digest, self._clock()))
+        return self._judged(Held(record, raw, digest, self._clock()), peer)
 
-    def _judged(self, new: Held) -> Held | None:
+    def _judged(self, new: Held, peer: BrokerId) -> Held | None:
         owner = new.record.id
         before = self.book.get(owner)
         verdict = judge(before.place if before else None, new.record, new.digest, new.heard)
         if verdict is Verdict.CONFLICT and owner not in self._conflicts:
             self._conflicts.add(owner)
             _log.warning("%s has signed two different peer records under one number", ids.short(owner))
-        if verdict is not Verdict.NEWS:
+        if verdict is not Verdict.NEWS or not self._bounds.may_say(owner, peer):
             return None
         self.book.put(new)
         self._around.keep(new)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from relay.broker import handing
+from relay.broker.clocks import Clocks
 from relay.broker.handing import Handing
 from relay.broker.requests import Requests
 from relay.broker.tidying import Tidying
@@ -33,7 +34,7 @@ class Housekeeping:
         reserve: held again when there is room.
         hands: looks after what others keep for this broker.
         woke: called when the machine slept or the clock jumped.
-        may_expire: whether the clocks of linked peers let anything be called expired.
+        clocks: whether anything may be called expired, and what may be forgotten.
         tidying: seals again, and forgets what is over.
     """
 
@@ -45,7 +46,7 @@ class Housekeeping:
         reserve: Reserve,
         hands: Handing,
         woke: Callable[[], None],
-        may_expire: Callable[[], bool],
+        clocks: Clocks,
         tidying: Tidying,
     ) -> None:
         self._journal = journal
@@ -54,7 +55,7 @@ class Housekeeping:
         self._reserve = reserve
         self._handing = hands
         self._woke = woke
-        self._may_expire = may_expire
+        self._clocks = clocks
         self._tidying = tidying
 
     async def run(self) -> None:
@@ -83,7 +84,7 @@ class Housekeeping:
     async def _tidy(self) -> None:
         await self._journal.commit(self._expire)
         await self._tidying.seal_again(self._journal)
-        await self._tidying.forget(self._journal, may_expire=self._may_expire())
+        await self._tidying.forget(self._journal, await self._journal.commit(self._clocks.note))
 
     async def _guarded(self, work: Awaitable[object]) -> None:
         try:
@@ -95,7 +96,7 @@ class Housekeeping:
             _log.exception("tidying failed")
 
     def _expire(self, entry: Entry) -> None:
-        if self._may_expire():
+        if self._clocks.may_expire():
             for row in UNSENT_EXPIRED.all(entry.tx, now=entry.now):
                 self._requests.expire(entry, row)
             self._supervisor.expire(entry)

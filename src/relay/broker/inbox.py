@@ -1,7 +1,8 @@
 """The inbox: verify, open, dedupe, act, in one transaction; then the receipt.
 
 An envelope that is refused for a reason that will not pass (form, signature, kind, expiry) is answered with
-a signed NACK and leaves nothing; one that a failing store kept out is not answered, and comes again.
+a signed NACK and leaves nothing; one that is kept out by a failing store, or cannot be told from what was forgotten, is
+answered with a notice, and comes again.
 """
 
 from __future__ import annotations
@@ -58,12 +59,19 @@ Answer = Callable[..., object]
 """Sends a kind that is not durable: `Mesh.say`."""
 Ration = Callable[[Opened], RelayError | None]
 """Why an envelope is over its origin's ration, or None."""
+HasTaken = Callable[[Entry, Opened], bool | None]
+"""Whether what a late envelope asks for was taken in before; None where that may have been forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
     receipt: bool
     nack: RelayError | None = None
+    put_off: Code | None = None
+
+
+class _NeverTaken(PeerFault):
+    """It is too late, and certain that it was never taken in: its origin is told so."""
 
 
 class Inbox:
@@ -76,8 +84,9 @@ class Inbox:
         answer: sends receipts and NACKs.
         acts: by durable kind.
         hears: by other kind.
-        may_expire: False while the clocks of linked peers are too far off to expire anything.
+        may_expire: whether this clock is believed, so that anything may be called expired.
         ration: refuses, before anything is stored, what is over its origin's ration.
+        has_taken: asked of what comes too late.
     """
 
     def __init__(
@@ -90,6 +99,7 @@ class Inbox:
         hears: dict[Kind, Hear],
         may_expire: Callable[[], bool],
         ration: Ration = lambda each: None,
+        has_taken: HasTaken = lambda entry, each: False,
     ) -> None:
         self._identity = identity
         self._members = members
@@ -99,9 +109,10 @@ class Inbox:
         self._hears = hears
         self._may_expire = may_expire
         self._ration = ration
+        self._has_taken = has_taken
         self.poison = Poison(journal.store)
         self.is_open = True
-        self.on_word: Callable[[BrokerId], None] = lambda origin: None
+        self.on_word: Callable[[BrokerId, int], None] = lambda origin, at: None
 
     async def take(self, raws: Sequence[bytes], giver: BrokerId) -> list[bytes]:
         """Take envelopes in, in their order; returns when their effects are durable and their receipts are under way.
@@ -119,8 +130,9 @@ class Inbox:
         """
         done: list[Header] = []
         opened = [each for raw in raws if (each := self._opened(unpack_envelope(raw), giver, done)) is not None]
-        for origin in {each.header.origin for each in opened} - {giver}:
-            self.on_word(origin)
+        for header in (each.header for each in opened):
+            if header.origin != giver:
+                self.on_word(header.origin, header.created)
         durable = [each for each in opened if KINDS[each.kind].durable and self._is_within_ration(each, done)]
         for each in opened:
             if not KINDS[each.kind].durable:
@@ -163,6 +175,8 @@ class Inbox:
                 receipts.setdefault(each.header.origin, []).append(each.header.id)
             elif verdict.nack is not None:
                 self._refuse(each.header, verdict.nack)
+            elif verdict.put_off is not None:
+                self._put_off([each], verdict.put_off)
             if verdict.receipt or verdict.nack is not None:
                 done.append(each.header)
         for origin, taken in receipts.items():
@@ -237,7 +251,10 @@ class Inbox:
 
     def _answer_nack(self, header: Header, error: RelayError) -> None:
         why = (error.why or error.message)[:500]
-        self._answer(header.origin, Kind.NACK, {"id": header.id, "code": str(error.code), "why": why})
+        content: dict[str, object] = {"id": header.id, "code": str(error.code), "why": why}
+        if isinstance(error, _NeverTaken):
+            content["never_taken"] = True
+        self._answer(header.origin, Kind.NACK, content)
 
     # inside the transaction
 
@@ -281,13 +298,23 @@ class Inbox:
         if taken is Taken.FORGED:
             raise PeerFault("an envelope was refused", code=Code.REPLAYED, why="its id was used with other bytes")
         if taken is Taken.STALE or (header.expires <= entry.now and self._may_expire()):
-            raise PeerFault("an envelope was refused", code=Code.EXPIRED, why="it has expired")
+            return self._came_late(entry, each, taken)
         if header.expires > entry.now + MAX_LIFE_MS and self._may_expire():
             raise PeerFault("an envelope was refused", why="it expires more than 32 days from now")
         self.poison.taken(entry, header)
         if inbox.first_effect(entry.tx, header.origin, f"{each.kind}/{each.body.operation}", header.expires):
             self._acts[each.kind](entry, each)
         return _Verdict(receipt=True)
+
+    def _came_late(self, entry: Entry, each: Opened, taken: Taken) -> _Verdict:
+        before = self._has_taken(entry, each)
+        if before:
+            return _Verdict(receipt=True)
+        if each.header.expires > entry.now or not self._may_expire():
+            return _Verdict(receipt=False, put_off=Code.UNSURE)
+        certain = before is False and taken is Taken.FRESH
+        fault = _NeverTaken if certain else PeerFault
+        raise fault("an envelope was refused", code=Code.EXPIRED, why="it has expired")
 
     def _failed(self, entry: Entry, header: Header, error: Exception) -> _Verdict:
         if isinstance(error, Pointless):

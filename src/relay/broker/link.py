@@ -102,6 +102,11 @@ class Link:
         return monotonic_ms() - self.machine.opened
 
     @property
+    def silent_for(self) -> int:
+        """For how long nothing has been heard over it, milliseconds."""
+        return monotonic_ms() - self.machine.heard
+
+    @property
     def is_clone(self) -> bool:
         """Whether the hello was of a second machine with this identity."""
         return self.greeted is not None and self.greeted.judgement is Judgement.CLONED

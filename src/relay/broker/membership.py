@@ -11,6 +11,7 @@ from typing import Any
 from relay.api.durations import spoken
 from relay.broker.auditor import REFUSED, Auditor, Decision
 from relay.broker.checkup import check
+from relay.broker.clocks import Clocks
 from relay.broker.dialler import Dialler
 from relay.broker.greeting import Greeted
 from relay.broker.inbox import Hear, Opened
@@ -31,7 +32,6 @@ from relay.store import held, outbox, peers, records
 from relay.store.journal import Entry, Journal
 from relay.trust.grants import freeze
 
-MAX_SKEW_MS = 5 * 60_000
 CLONED_HINT = (
     "on the copy: relay down; if its intake was stopped, on the machine that stays: relay identity keep;"
     " then here: relay trust allow {name}"
@@ -64,6 +64,7 @@ class Membership:
         auditor: the audit log.
         trust_file: where a clone's grant is frozen.
         attendance: told when a peer was there.
+        clocks: told of the time of each peer.
         behind: told of a later start of this broker that a peer has seen (0 for none but the hellos'), after each
             hello: its store may be an older copy.
     """
@@ -78,6 +79,7 @@ class Membership:
         auditor: Auditor,
         trust_file: Path,
         attendance: Attendance,
+        clocks: Clocks,
         behind: Callable[[int], Awaitable[None]],
     ) -> None:
         self._members = members
@@ -88,8 +90,8 @@ class Membership:
         self._auditor = auditor
         self._trust_file = trust_file
         self._attendance = attendance
+        self._clocks = clocks
         self._behind = behind
-        self._skews: dict[BrokerId, int] = {}
         self._clones: dict[BrokerId, tuple[int, bytes]] = {}
         self._work: set[asyncio.Task[None]] = set()
         self._look: asyncio.TimerHandle | None = None
@@ -112,11 +114,6 @@ class Membership:
         """By kind."""
         return {Kind.ROSTER: self._roster_heard}
 
-    def may_expire(self) -> bool:
-        """Whether clocks agree well enough with the linked peers' to call anything expired."""
-        linked = [skew for peer, skew in self._skews.items() if self._mesh.is_linked(peer)]
-        return not linked or any(abs(skew) <= MAX_SKEW_MS for skew in linked)
-
     def behind(self, seen: int) -> None:
         """A peer holds this broker's word from a later start than the present one."""
         self._go(self._found_behind(seen))
@@ -127,7 +124,7 @@ class Membership:
     def link_changed(self, link: Link, up: bool) -> None:
         """A link came up or ended."""
         farewell = "" if up else farewell_of(link.reason)
-        self._attendance.changed(link.peer, farewell)
+        seen = self._attendance.changed(link.peer, farewell, 0 if up else link.silent_for)
         lost = not up and not was_turned_away(link)
         self._dialler.link_changed(link.peer, at_once=lost, lasted=link.lasted)
         if up and link.greeted is not None:
@@ -135,7 +132,7 @@ class Membership:
             self._go(self._greeted(link, link.greeted))
         else:
             self._exchange.unlinked(link.peer)
-            self._go(self._gone(link.peer, farewell))
+            self._go(self._gone(link.peer, farewell, seen))
 
     def clone_turned_away(self, link: Link) -> None:
         """A second machine with a peer's identity came while the first was linked."""
@@ -148,16 +145,18 @@ class Membership:
 
     def findings(self) -> list[dict[str, Any]]:
         """The lines of `relay doctor` on clocks and on identities."""
-        linked = {peer: skew for peer, skew in self._skews.items() if self._mesh.is_linked(peer)}
-        off = {peer: skew for peer, skew in linked.items() if abs(skew) > MAX_SKEW_MS}
-        told = "; ".join(f"{self._members.name(peer)}: {skewed(skew)}" for peer, skew in off.items())
-        if off and not self.may_expire():
-            told += "; nothing is called expired, and nothing is purged"
+        off = {peer: each.skew for peer, each in self._clocks.linked().items() if not each.agrees}
+        told = [f"{self._members.name(peer)}: {skewed(skew)}" for peer, skew in off.items()]
+        jumped = self._clocks.jumped_alone
+        if jumped:
+            told.append("this machine's clock is more than 7 d later than when it was last believed")
+        if jumped or self._clocks.are_contradicted:
+            told.append("nothing is called expired, and nothing is purged")
         hint = "set the clock of the machine that is wrong: timedatectl set-ntp true"
         clones = [self._members.name(peer) for peer in self._clones]
         seen_twice = f"two machines show the identity of {', '.join(clones)}" if clones else "one machine each"
         return [
-            check("clocks", not off, told or "within 5 min of the linked brokers'", hint),
+            check("clocks", not told, "; ".join(told) or "within 5 min of the linked brokers'", hint),
             check("identities", not clones, seen_twice, CLONED_HINT.format(name=clones[0] if clones else "")),
         ]
 
@@ -173,8 +172,7 @@ class Membership:
 
     async def _greeted(self, link: Link, greeted: Greeted) -> None:
         hello, peer = greeted.hello, greeted.peer
-        skew = hello.clock_ms - self._journal.clock()
-        self._skews[peer] = skew
+        skew = self._clocks.greeted(peer, hello.clock_ms)
         await self._behind(0)
         if greeted.judgement is Judgement.CLONED:
             await self._freeze(greeted)
@@ -195,9 +193,9 @@ class Membership:
         entry.event("broker.link", {"broker": greeted.peer, "link": "direct"})
         entry.event("broker.presence", {"broker": greeted.peer, "presence": Presence.ONLINE})
 
-    async def _gone(self, peer: BrokerId, farewell: str) -> None:
+    async def _gone(self, peer: BrokerId, farewell: str, seen: int) -> None:
         def decide(entry: Entry) -> None:
-            peers.note_seen(entry.tx, peer, entry.now, farewell)
+            peers.note_seen(entry.tx, peer, seen, farewell)
             entry.event("broker.link", {"broker": peer, "link": None})
             entry.event("broker.presence", {"broker": peer, "presence": farewell or None})
 

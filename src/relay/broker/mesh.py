@@ -147,6 +147,12 @@ class Mesh:
         raw = self._postbox.seal_live(recipient, kind, content, self._clock(), ttl)
         return raw is not None and link.send_live(raw, Batch if direct else Hold if holdable else Pass)
 
+    def probe(self, peer: BrokerId) -> None:
+        """Something that is not durable was not answered: ask whether the link that leads to a peer lives."""
+        link = self.way_link(peer)
+        if link is not None:
+            link.ask()
+
     async def carry(self, carrier: Carrier) -> None:
         """Run a link over a fresh connection until it ends."""
         link = Link(carrier, self._greeter, self)

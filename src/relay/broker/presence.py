@@ -92,18 +92,25 @@ class Attendance:
         """What the store has of a peer."""
         self._seen[peer.id] = Seen(peer.last_seen, peer.farewell, _left(peer.last_seen, peer.farewell))
 
-    def changed(self, peer: BrokerId, farewell: str) -> None:
-        """A link to a peer came up, or ended just now.
+    def changed(self, peer: BrokerId, farewell: str, silent_for: int = 0) -> int:
+        """A link to a peer came up, or ended just now; when the peer was heard last, milliseconds since 1970.
 
         Args:
             farewell: of `farewell_of`; empty for one that came up.
+            silent_for: for how long nothing had been heard over it, milliseconds.
         """
         now = self._clock()
-        self._seen[peer] = Seen(now, farewell, _left(now, farewell))
+        self._seen[peer] = Seen(now - silent_for, farewell, _left(now, farewell))
+        return now - silent_for
 
-    def heard(self, peer: BrokerId) -> None:
-        """A signed word of a peer came, though over no link of its own."""
-        self._seen[peer] = replace(self._seen.get(peer, Seen()), last=self._clock())
+    def heard(self, peer: BrokerId, at: int) -> None:
+        """A signed word of a peer came over no link of its own.
+
+        Args:
+            at: when it was said, milliseconds on the peer's clock: a holder may have kept it for days.
+        """
+        seen = self._seen.get(peer, Seen())
+        self._seen[peer] = replace(seen, last=max(seen.last or 0, min(at, self._clock())))
 
     def forget(self, peer: BrokerId) -> None:
         """Nothing is known of that peer any more."""

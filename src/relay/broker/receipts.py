@@ -22,6 +22,7 @@ from relay.store.spawn_rows import BY_ID
 
 MAX_IDS = 512  # a receipt answers one frame, of at most 32 envelopes
 MAX_WORK = 1_000
+_REFUSALS = {Code.EXPIRED: "it came after its time to live"}
 _log = logging.getLogger(__name__)
 
 
@@ -78,12 +79,14 @@ class Receipts:
             return  # what it refuses is sent again, and refused again
         code = content["code"]
         known = Code(code) if type(code) is str and code in Code._value2member_map_ else Code.BAD_ENVELOPE
-        error = PeerFault("the target refused the request", code=known, why=str(content["why"])[:500])
-        task = asyncio.get_running_loop().create_task(self._end(each, content["id"], error))
+        what = _REFUSALS.get(known, "the target refused the request")
+        error = PeerFault(what, code=known, why=str(content["why"])[:500])
+        never_taken = content.get("never_taken") is True
+        task = asyncio.get_running_loop().create_task(self._end(each, content["id"], error, never_taken))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 
-    async def _end(self, each: Opened, envelope: bytes, error: PeerFault) -> None:
+    async def _end(self, each: Opened, envelope: bytes, error: PeerFault, never_taken: bool) -> None:
         peer = each.header.origin
 
         def decide(entry: Entry) -> bool:
@@ -98,7 +101,7 @@ class Receipts:
             outbox.dead_letter(entry.tx, envelope, f"{error.code}: {error.why}")
             entry.event("outbox.changed", {"broker": peer, "state": "dead"})
             if line.kind == Kind.SPAWN and line.spawn is not None:
-                self._requests.refused_by_peer(entry, line.spawn, error)
+                self._requests.refused_by_peer(entry, line.spawn, error, never_taken or line.tries == 0)
             if line.kind == Kind.BLOB_OFFER and self._offers is not None:
                 self._offers.refused_by_peer(entry, line.operation, error)
             if line.kind == Kind.ANSWER and self._answers is not None:

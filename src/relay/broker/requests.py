@@ -157,6 +157,9 @@ class Requests:
         """End what was never sent before its time to live was over; leave what may have been taken."""
         if self._take_back(entry, row, State.EXPIRED, "it was not sent before its time to live was over"):
             return
+        self._without_word(entry, row)
+
+    def _without_word(self, entry: Entry, row: SpawnRow) -> None:
         where = self._members.name(row.target)
         reason = f"no word since {rfc3339(row.since)}; its time to live is over, but {where} may have taken it"
         if row.reason != reason:
@@ -169,8 +172,21 @@ class Requests:
             return spawns.require(entry.tx, spawn)
         return None
 
-    def refused_by_peer(self, entry: Entry, spawn: str, error: RelayError) -> None:
-        """The target answered the request with a NACK: it never took it."""
+    def refused_by_peer(self, entry: Entry, spawn: str, error: RelayError, never_taken: bool) -> None:
+        """The target answered the request with a NACK.
+
+        Args:
+            entry: the transaction that ends the request's envelope.
+            spawn: which.
+            error: what the NACK says.
+            never_taken: whether it is certain that the target did not take it before. One that came too late may have
+                been taken when it came first, its receipt lost and its row there forgotten: that is not ended.
+        """
+        if error.code is Code.EXPIRED and not never_taken:
+            row = spawns.require(entry.tx, spawn)
+            if row.state is State.QUEUED and row.first_word is None:
+                self._without_word(entry, row)
+            return
         state = State.EXPIRED if error.code is Code.EXPIRED else State.REJECTED
         if spawns.end_untaken(entry.tx, spawn, state, error.message, entry.now, error.to_json()):
             row = spawns.require(entry.tx, spawn)

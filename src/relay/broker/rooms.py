@@ -16,6 +16,7 @@ from relay.broker.blobs.room import Blobs, Terms
 from relay.broker.broker import Broker, Facts
 from relay.broker.carrier import Carrier
 from relay.broker.checkup import Checkup
+from relay.broker.clocks import Clocks
 from relay.broker.correspondence import Correspondence
 from relay.broker.custody import Custody
 from relay.broker.dialler import Dialler
@@ -137,6 +138,7 @@ class Rooms:
         async def dialled(address: str, peer: BrokerId) -> Carrier:
             return await dial(address, peer, client)
 
+        self.clocks = Clocks(self.mesh.is_linked, wall_ms)
         self.discovery = discovery_of(self, incarnation.counter, self._version)
         self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
         self.keeper.connect(self.discovery.roster_changed)
@@ -164,7 +166,7 @@ class Rooms:
             Growth(),
             self.reserve,
             self.asking,
-            lambda: self.membership.may_expire(),
+            self.clocks.may_expire,
         )
 
     def _limits(self) -> Limits:
@@ -188,6 +190,7 @@ class Rooms:
             self.auditor,
             Path(self.home.trust),
             self.letters.attendance,
+            self.clocks,
             lambda seen: self.rollback.found(max(seen, self.greeter.seen_of_us)),
         )
         self.local_logs = LocalLogs(self.store, self.supervisor)
@@ -212,18 +215,25 @@ class Rooms:
     def _blobs(self) -> Blobs:
         terms = Terms(Path(self.home.blobs), self.config.blob_quota, int(self.config.retention * 1000))
         return Blobs(
-            self.members, self.gate, self.auditor, self.journal, self.mesh.say, terms, self.membership.may_expire
+            self.members,
+            self.gate,
+            self.auditor,
+            self.journal,
+            self.mesh.say,
+            self.mesh.probe,
+            terms,
+            self.clocks.may_expire,
         )
 
     def _inbox(self, identity: Identity) -> Inbox:
-        may_expire, ration = self.membership.may_expire, self.rationing.refusal
+        may_expire, ration = self.clocks.may_expire, self.rationing.refusal
         dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire)
         answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
         hears |= self.discovery.hears | self.blobs.hears | self.persons.hears
         acts = dispatch.acts | self.blobs.acts | self.persons.acts
         say = self.mesh.say
-        return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration)
+        return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration, dispatch.has_taken)
 
     def _broker(self) -> Broker:
         self.checkup = Checkup(
@@ -272,6 +282,7 @@ class Rooms:
             if peer.nonce is not None:
                 self.greeter.remember(peer.id, Incarnation(peer.incarnation, peer.nonce, peer.start_proof or b""))
         await self.discovery.load()
+        await self.clocks.open(self.store)
         await self.inbox.poison.open()
         await self.rollback.open()
 

@@ -1,7 +1,8 @@
 """What is sealed again, and what is forgotten: once at the start and once a minute, in steps that hold nobody up.
 
 Kept whatever happens: a spawn whose envelopes wait in the outbox (its result has not been receipted), a dedupe row
-until its envelope has expired on any clock (design, section 5), and the highest expiry that was purged.
+until its envelope has expired on any clock (design, section 5), and what was purged last. What is forgotten is what
+was over at a time that is believed (`Clocks.note`), whatever the clock shows now.
 """
 
 from __future__ import annotations
@@ -63,12 +64,12 @@ class Tidying:
         while await journal.commit(self._reissue.due) >= STEP:
             pass
 
-    async def forget(self, journal: Journal, *, may_expire: bool) -> None:
+    async def forget(self, journal: Journal, until: int | None) -> None:
         """Forget what is over.
 
         Args:
             journal: where.
-            may_expire: whether the clocks of linked peers let anything be called expired.
+            until: a time that is believed, milliseconds: what was over by then goes; None where none is.
 
         Raises:
             LocalFault: the store cannot be written now.
@@ -76,45 +77,42 @@ class Tidying:
         if self._rationing.has_refused:
             await journal.commit(self._rationing.write_down)
         self._rationing.note_waiting(await journal.store.all(outbox.WAITING))
-        await journal.commit(self._small)
-        if may_expire:
-            await _in_steps(journal, lambda entry: inbox.purge(entry.tx, entry.now - SKEW_MS))
-            await journal.commit(self._expired)
-            await _in_steps(journal, self._old_words)
-            await self._old_spawns(journal)
+        await journal.commit(lambda entry: events.purge(entry.tx, KEEP_EVENTS))
+        if until is not None:
+            await _in_steps(journal, lambda entry: inbox.purge(entry.tx, until - SKEW_MS))
+            await journal.commit(lambda entry: self._expired(entry, until))
+            await _in_steps(journal, lambda entry: self._old_words(entry, until))
+            await self._old_spawns(journal, until)
 
-    def _small(self, entry: Entry) -> None:
-        operations.purge(entry.tx, entry.now - KEEP_OPERATIONS_MS)
-        answers.purge(entry.tx, entry.now - KEEP_OPERATIONS_MS)
-        events.purge(entry.tx, KEEP_EVENTS)
+    def _expired(self, entry: Entry, until: int) -> None:
+        operations.purge(entry.tx, until - KEEP_OPERATIONS_MS)
+        answers.purge(entry.tx, until - KEEP_OPERATIONS_MS)
+        outbox.drop_expired(entry.tx, (Kind.BLOB_OFFER, Kind.BLOB_ANSWER), until - SKEW_MS)
+        held.expire(entry.tx, until - KEEP_OPERATIONS_MS)
+        invites.purge(entry.tx, until - SKEW_MS)
+        words.purge_tombstones(entry.tx, until - SKEW_MS)
+        refusals.purge(entry.tx, until - self._retention_ms)
+        events.purge_before(entry.tx, until - self._retention_ms)
 
-    def _expired(self, entry: Entry) -> None:
-        outbox.drop_expired(entry.tx, (Kind.BLOB_OFFER, Kind.BLOB_ANSWER), entry.now - SKEW_MS)
-        held.expire(entry.tx, entry.now - KEEP_OPERATIONS_MS)
-        invites.purge(entry.tx, entry.now - SKEW_MS)
-        words.purge_tombstones(entry.tx, entry.now - SKEW_MS)
-        refusals.purge(entry.tx, entry.now - self._retention_ms)
-        events.purge_before(entry.tx, entry.now - self._retention_ms)
-
-    def _old_words(self, entry: Entry) -> int:
+    def _old_words(self, entry: Entry, until: int) -> int:
         """Of a spawn that has ended a while ago only the last word is kept."""
         since = meta.get_number(entry.tx, FORGOTTEN, -1)
-        found = spawns.ended_between(entry.tx, since, entry.now - SETTLED_MS)
+        found = spawns.ended_between(entry.tx, since, until - SETTLED_MS)
         for spawn, ended in found:
             words.forget_older(entry.tx, spawn)
             meta.raise_number(entry.tx, FORGOTTEN, ended)
         return len(found)
 
-    async def _old_spawns(self, journal: Journal) -> None:
+    async def _old_spawns(self, journal: Journal, until: int) -> None:
         for _ in range(MOST_STEPS):
-            folders = await journal.commit(self._purge_spawns)
+            folders = await journal.commit(lambda entry: self._purge_spawns(entry, until))
             if not folders:
                 return
             for name in (name for of_one in folders for name in of_one):
                 await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
 
-    def _purge_spawns(self, entry: Entry) -> list[list[str]]:
-        gone = spawns.ended_before(entry.tx, entry.now - self._retention_ms)
+    def _purge_spawns(self, entry: Entry, until: int) -> list[list[str]]:
+        gone = spawns.ended_before(entry.tx, until - self._retention_ms)
         folders = [[attempt.folder for attempt in attempts.OF_SPAWN.all(entry.tx, spawn=spawn)] for spawn in gone]
         spawns.forget(entry.tx, gone)
         return folders

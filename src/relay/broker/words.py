@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 from relay.core.spawning import MAX_MOMENT
@@ -43,6 +44,8 @@ def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "") 
             return f"Queued: {keeper} keeps it for {target}, and hands it over."
         if not absence:
             return f"Sent to {target}; {row.reason.rstrip('.') or 'no word yet'}."
+        if row.expires <= time.time() * 1000:
+            return f"Queued: {absence}; its time is over, so that it ends as expired when {target} is back."
         kept = f"{keeper} keeps it, and " if keeper else ""
         return f"Queued: {absence}; {kept}it starts when {target} is back."
     return _told(row, target)

@@ -87,6 +87,7 @@ class Code(StrEnum):
     WORKSPACE_POPULATED = "workspace_populated"
     INTAKE_STOPPED = "intake_stopped"
     RATE_LIMITED = "rate_limited"
+    UNSURE = "unsure"
     NOT_OFFERED = "not_offered"
     DENIED = "denied"
     ANSWERED = "answered"
@@ -184,7 +185,7 @@ _BRANCH_OF: dict[str, str] = {
         "no_grant no_verb no_agent no_directory foreign_directory mode_beyond_grant grant_expired grant_frozen"
         " too_many too_deep unknown_agent missing_binary not_executable expired invite_refused"
         " not_a_signer"
-        " workspace_populated intake_stopped rate_limited not_offered denied answered own_request"
+        " workspace_populated intake_stopped rate_limited unsure not_offered denied answered own_request"
         " request_changed".split(),
         "Refused",
     ),

@@ -113,13 +113,14 @@ class LinkMachine:
     Attributes:
         opened: when the connection was made, monotonic milliseconds.
         credit: bytes of envelopes the other side will still take.
+        heard: when a frame came last, monotonic milliseconds.
     """
 
     opened: int
     state: LinkState = LinkState.OPENING
     credit: int = RECEIVE_WINDOW
-    _heard: int = 0
-    _asked: int = 0
+    heard: int = 0
+    _substance: int = 0
     _ping: tuple[int, int] | None = None
     _pings: int = 0
     _checking: bool = False
@@ -129,7 +130,7 @@ class LinkMachine:
     _greeted: bool = field(default=False)
 
     def __post_init__(self) -> None:
-        self._heard = self.opened
+        self.heard = self.opened
 
     def receive(self, frame: Frame, now: int) -> list[Effect]:
         """What to do about a frame.
@@ -137,7 +138,9 @@ class LinkMachine:
         Raises:
             PeerFault: the other side broke the order of the protocol; close the link.
         """
-        self._heard = now
+        self.heard = now
+        if not isinstance(frame, Ping | Pong):
+            self._substance = now
         if self.state is LinkState.CLOSED:
             return []
         if self.state is LinkState.OPENING:
@@ -185,7 +188,7 @@ class LinkMachine:
     def accept(self, now: int) -> None:
         """The hello was verified and the id is on the roster: the link is up."""
         self.state = LinkState.UP
-        self._heard = now
+        self.heard = now
 
     def sent(self, size: int, now: int, *, awaits_receipt: bool) -> None:
         """Envelopes of this many bytes went out."""
@@ -209,7 +212,7 @@ class LinkMachine:
     def _pong(self, n: int, now: int) -> list[Effect]:
         if self._ping is None or self._ping[0] != n:
             return []
-        sent_at, self._ping, self._checking, self._asked = self._ping[1], None, False, now
+        sent_at, self._ping, self._checking, self._substance = self._ping[1], None, False, now
         return [RoundTrip(now - sent_at)]
 
     def _close(self, reason: str) -> list[Effect]:
@@ -239,11 +242,11 @@ class LinkMachine:
         return CHECK_WITHIN if self._checking else ANSWER_WITHIN
 
     def _ping_due(self) -> int:
-        quiet = self._heard + IDLE_PING
+        quiet = self.heard + IDLE_PING
         if self._unanswered_since is None:
             return quiet
-        # whatever else is heard: what came since may be anything but the answer
-        return min(quiet, max(self._unanswered_since, self._asked) + BUSY_PING)
+        # over a slow wire an answer stands behind much else, and so would a ping; what nobody asked for shows nothing
+        return min(quiet, max(self._unanswered_since, self._substance) + BUSY_PING)
 
     def next_deadline(self) -> int | None:
         """When `tick` wants to be called, monotonic milliseconds; None once closed."""

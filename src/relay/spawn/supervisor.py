@@ -61,7 +61,7 @@ class Supervisor:
         growth: told when a transcript grows.
         reserve: given up when an end cannot be written for want of room.
         asking: puts questions to persons.
-        may_expire: whether the clocks of linked peers let anything be called expired.
+        may_expire: whether this clock is believed, so that anything may be called expired.
     """
 
     def __init__(

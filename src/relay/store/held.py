@@ -81,6 +81,13 @@ PAGE: Query[HeldRow] = Query(
 ORIGINS: Query[BrokerId] = Query("SELECT origin FROM held_size WHERE envelopes > 0", first_column)
 RECIPIENTS: Query[BrokerId] = Query("SELECT DISTINCT recipient FROM held", first_column)
 ALL: Query[HeldLine] = Query(f"SELECT {columns(HeldLine)} FROM held ORDER BY n LIMIT :limit", mapper(HeldLine))
+BY_PREFIX: Query[HeldLine] = Query(
+    f"SELECT {columns(HeldLine)} FROM held WHERE lower(hex(id)) LIKE :prefix || '%' ORDER BY n LIMIT 1",
+    mapper(HeldLine),
+)
+TOTALS: Query[tuple[int, int]] = Query(
+    "SELECT coalesce(sum(envelopes), 0), coalesce(sum(bytes), 0) FROM held_size", lambda row: (row[0], row[1])
+)
 _DIGEST: Query[bytes] = Query("SELECT digest FROM held WHERE origin = :origin AND id = :id", first_column)
 _FIELDS = tuple(item.name for item in dataclasses.fields(Parcel))
 _KEEP = insertion("held", (*_FIELDS, "bytes")) + " ON CONFLICT (origin, id) DO NOTHING"

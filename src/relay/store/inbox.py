@@ -1,7 +1,9 @@
 """What was taken in: envelopes by (origin, id), effects by (origin, operation). The hot path of a receiver.
 
 Replay (design §5): a row is kept past its envelope's expiry plus skew. Purging keeps the highest purged expiry,
-the *mark*; a new envelope that expires at or before the mark may be a purged one and is refused.
+the *mark*, and each origin's highest purged id. A new envelope that expires at or before the mark, and has no later id
+than what was purged of its origin, may be a purged one. Ids begin with the time they were made: whatever clock an early
+purge went by, what is asked for after it is told from what it forgot.
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ from relay.store import meta
 from relay.store.query import Query, Tx, first_column
 
 MARK = "inbox.purged"
+FLOOR = "inbox.purged.floor"
+_HIGHEST = "inbox.purged.of/"
+_ABOVE_ALL = b"\xff" * 16
+_DAY_MS = 86_400_000
 PURGE_STEP = 2_000  # rows a transaction, so that a purge never holds up the batch behind it for long
 
 
@@ -22,7 +28,7 @@ class Taken(Enum):
     FRESH = "fresh"  # new; remembered from now on
     AGAIN = "again"  # taken before, byte for byte: receipt it again, do nothing
     FORGED = "forged"  # its id was taken before with other bytes: refuse and alarm
-    STALE = "stale"  # it expires at or before what was purged: it cannot be told from a replay; refuse
+    STALE = "stale"  # it cannot be told from what was purged: it must not act
 
 
 _DIGEST: Query[bytes] = Query("SELECT digest FROM seen WHERE origin = :origin AND id = :id", first_column)
@@ -52,9 +58,19 @@ def take(tx: Tx, origin: BrokerId, envelope: bytes, digest: bytes, expires: int)
     if tx.execute(_TAKE, (origin, envelope, digest, expires)).rowcount > 0:
         return Taken.FRESH
     known = _DIGEST.one(tx, origin=origin, id=envelope)
-    if known is None:
+    if known is not None:
+        return Taken.AGAIN if known == digest else Taken.FORGED
+    if envelope <= _highest_purged(tx, origin):
         return Taken.STALE
-    return Taken.AGAIN if known == digest else Taken.FORGED
+    tx.execute("INSERT INTO seen VALUES (?, ?, ?, ?)", (origin, envelope, digest, expires))
+    return Taken.FRESH
+
+
+def _highest_purged(tx: Tx, origin: BrokerId) -> bytes:
+    floor = meta.get(tx, FLOOR)
+    if floor is None:
+        return _ABOVE_ALL  # what was purged so far was purged without a note of its ids
+    return max(bytes.fromhex(floor), bytes.fromhex(meta.get(tx, _HIGHEST + origin) or ""))
 
 
 def first_effect(tx: Tx, origin: BrokerId, operation: str, expires: int) -> bool:
@@ -86,17 +102,29 @@ def operation_answer(tx: Tx, origin: BrokerId, operation: str) -> bytes | None:
 
 
 def purge(tx: Tx, before: int, limit: int = PURGE_STEP) -> int:
-    """Forget the oldest rows that expired before a moment, and raise the mark; how many rows. Repeat until 0.
+    """Forget the oldest rows that expired before a moment, and raise the marks; how many rows. Repeat until 0.
 
     Args:
         before: milliseconds: now less the skew that is allowed for.
         limit: most envelopes and most effects to forget in this transaction.
     """
-    oldest = "SELECT expires FROM {} WHERE expires < ? ORDER BY expires LIMIT ?"
-    highest = tx.execute(f"SELECT max(expires) FROM ({oldest.format('seen')})", (before, limit)).fetchone()[0]
-    if highest is not None:
-        meta.raise_number(tx, MARK, highest)
+    _begin_notes(tx, before)
+    oldest = "SELECT origin, id, expires FROM seen WHERE expires < ? ORDER BY expires LIMIT ?"
+    marks = f"SELECT origin, max(id), max(expires) FROM ({oldest}) GROUP BY origin"
+    for origin, last, expires in tx.execute(marks, (before, limit)).fetchall():
+        meta.raise_number(tx, MARK, expires)
+        key = _HIGHEST + origin
+        meta.put(tx, key, max(meta.get(tx, key) or "", last.hex()))
     return _forget(tx, "seen", "origin, id", before, limit) + _forget(tx, "effects", "origin, operation", before, limit)
+
+
+def _begin_notes(tx: Tx, before: int) -> None:
+    if meta.get(tx, FLOOR) is not None:
+        return
+    # a store that has purged before without a note of ids: all that was made until now may be among it
+    noted = meta.get(tx, MARK) is None
+    floor = b"" if noted else (max(before, 0) + _DAY_MS).to_bytes(6, "big") + _ABOVE_ALL[6:]
+    meta.put(tx, FLOOR, floor.hex())
 
 
 def _forget(tx: Tx, table: str, key: str, before: int, limit: int) -> int:

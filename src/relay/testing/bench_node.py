@@ -62,7 +62,7 @@ def wall_ms() -> int:
 class _NoSpawns:
     """Stands where `Requests` does: a bench node has no spawns that a NACK could end."""
 
-    def refused_by_peer(self, entry: Entry, spawn: str, error: object) -> None:
+    def refused_by_peer(self, entry: Entry, spawn: str, error: object, never_taken: bool) -> None:
         raise AssertionError("a bench node has no spawns")
 
 

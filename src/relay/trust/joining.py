@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 
 from relay.core.addresses import usable_addresses
 from relay.core.errors import Code, Refused, Unreachable
@@ -96,6 +96,14 @@ async def redeem(identity: Identity, link: InviteLink, name: str, addresses: Seq
     for address in link.addresses:
         try:
             return await _redeem_at(address, identity, link, name, addresses)
+        except ConnectionClosed:
+            # it answered the dial, and ended what it was sent: another address of it would do the same
+            raise Refused(
+                "the broker that made the invite did not take the request",
+                code=Code.BAD_INVITE,
+                why="it closed the connection without an answer",
+                hint="on that machine: broker.log in its home says why",
+            ) from None
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             failures.append(f"{address}: {str(error) or type(error).__name__}")
     raise Unreachable(

@@ -52,6 +52,7 @@ class Downloads:
         journal: where progress is kept.
         members: names.
         say: sends what is not durable; False where there is no path now.
+        probe: has the link that leads to a broker asked whether it lives.
         over: called when one has ended, so that what nobody needs is collected.
     """
 
@@ -62,6 +63,7 @@ class Downloads:
         journal: Journal,
         members: Members,
         say: Say,
+        probe: Callable[[BrokerId], None],
         over: Callable[[], None],
     ) -> None:
         self._library = library
@@ -69,6 +71,7 @@ class Downloads:
         self._journal = journal
         self._members = members
         self._say = say
+        self._probe = probe
         self._over = over
         self._all: dict[bytes, tuple[Download | None, asyncio.Task[None]]] = {}
         self._streams: dict[bytes, Download] = {}
@@ -278,8 +281,10 @@ class Downloads:
 
     async def _step(self, download: Download, source: Reference, file: BlobFile) -> None:
         machine, name = download.machine, self._members.name(source.peer)
-        if machine.tick(monotonic_ms()) and machine.silences >= SILENCES:
-            raise _Later(f"{name} does not answer")
+        if machine.tick(monotonic_ms()):
+            self._probe(source.peer)
+            if machine.silences >= SILENCES:
+                raise _Later(f"{name} does not answer")
         asked = machine.ask(monotonic_ms())
         if asked and not self._ask(download, asked):
             raise _Later(f"{name} cannot be reached now")

@@ -153,8 +153,8 @@ class BlobOrders:
         return await self._library.take_in(order.path, meter.note, offer)
 
     async def _until_ended(self, offer: Reference) -> AsyncIterator[Line]:
-        begun = time.monotonic()
-        pace = Pace(0, begun)
+        moved, before = time.monotonic(), None
+        pace = Pace(0, moved)
         while True:
             key = {"hash": offer.blob, "need": str(Need.OFFER), "peer": offer.peer}
             now = await self._journal.store.one(blobs.ONE, **key)
@@ -164,7 +164,9 @@ class BlobOrders:
                 return
             reached = self._server.reached(offer.blob, offer.peer)
             pace.note(reached or 0, time.monotonic())
-            silent = reached is None and time.monotonic() - begun > SILENT_AFTER_S
+            if reached != before:
+                moved, before = time.monotonic(), reached
+            silent = time.monotonic() - moved > SILENT_AFTER_S
             reason = f"{self._members.name(offer.peer)} does not fetch it now" if silent else ""
             yield _line("offered" if reached is None else "sending", reached or 0, offer.size, pace, reason)
             await asyncio.sleep(LOOK_EVERY_S)

@@ -59,8 +59,9 @@ class Blobs:
         auditor: the audit log.
         journal: where rows are kept.
         say: sends what is not durable; False where there is no path now.
+        probe: has the link that leads to a broker asked whether it lives.
         terms: of the settings.
-        may_expire: whether the clocks of linked peers let anything be called expired.
+        may_expire: whether this clock is believed, so that anything may be called expired.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Blobs:
         auditor: Auditor,
         journal: Journal,
         say: Say,
+        probe: Callable[[BrokerId], None],
         terms: Terms,
         may_expire: Callable[[], bool],
     ) -> None:
@@ -79,7 +81,7 @@ class Blobs:
         self.library = Library(journal, terms.folder, terms.quota)
         self.offers = Offers(members, gate, auditor, self.library, terms.retention)
         self.server = BlobServer(self.library, journal.store, say, journal.clock)
-        self.downloads = Downloads(self.library, self.offers, journal, members, say, self._due.set)
+        self.downloads = Downloads(self.library, self.offers, journal, members, say, probe, self._due.set)
         views = BlobViews(journal.store, members, self.downloads, self.server)
         self.orders = BlobOrders(members, journal, self.library, self.offers, self.downloads, self.server, views)
         self._swept: asyncio.Task[None] | None = None

@@ -80,14 +80,16 @@ def without_broker(home: Home, link: str, name: str | None) -> Founded:
     """Join by writing the home's files; the next `up` takes them in."""
     settings = config.load(home)
     called = naming.chosen(name or settings.name)
-    joined = asyncio.run(joining.join(home, link, called, settings.listen))
+    # a port that is taken when the broker starts is not known yet; its record will say it
+    known = [each for each in settings.listen if not each.endswith(":0")]
+    joined = asyncio.run(joining.join(home, link, called, known))
     naming.write_settings(home, called, ())
     return naming.founded(home, joined.own, called, joined.workspace)
 
 
 def _say(invocation: Invocation, document: Founded, grant: Grant | None) -> None:
     home = invocation.home
-    speech.say(f"{clean(document['broker']['name'])} is now a member of {clean(document['workspace']['name'])}")
+    speech.say(f"{clean(document['broker']['name'])} is a member of {clean(document['workspace']['name'])}")
     if grant is not None:
         granting.say(home, grant)
     else:

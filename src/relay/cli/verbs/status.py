@@ -7,7 +7,7 @@ from relay.cli import ages, speech, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from relay.api.shapes import Status
+    from relay.api.shapes import Load, Status
     from relay.cli.invocation import Invocation
 
 NOT_RUNNING = 1
@@ -51,11 +51,16 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("workspace", f"{workspace['name']} ({workspace['id'][:8]}), epoch {workspace['epoch']}"),
         ("links", _links(status)),
         ("tasks", f"{tasks['running']} running, {tasks['waiting']} waiting, {tasks['held']} held for you"),
-        ("outbox", f"{outbox['envelopes']} envelopes, {outbox['bytes']} bytes{oldest}"),
+        ("outbox", f"{_counted(outbox)}{oldest}"),
+        ("keeps", f"{_counted(kept)} for others" if (kept := status.get("held")) and kept["envelopes"] else ""),
         ("intake", "" if status.get("intake", True) else "STOPPED: the store is an older copy: relay doctor"),
         ("store", f"{'ok' if store['ok'] else 'NOT OK: relay doctor'}, SQLite {store['sqlite']}"),
         ("version", status["broker"]["version"]),
     ]
+
+
+def _counted(load: Load) -> str:
+    return f"{load['envelopes']} envelope{'s' * (load['envelopes'] != 1)}, {load['bytes']} bytes"
 
 
 def _links(status: Status) -> str:

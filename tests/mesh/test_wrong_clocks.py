@@ -1,0 +1,161 @@
+"""What a store forgot too early: what comes afterwards is taken in, what may have been taken never acts again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from relay.broker.clocks import Clocks
+from relay.broker.receipts import Receipts
+from relay.broker.requests import Requests
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.spawn.supervisor import Supervisor
+from relay.store import inbox
+from relay.store.journal import Journal
+from relay.testing import bench_node
+from relay.testing.bench_node import BenchNode, bench_pair, drained, linked, until, wall_ms
+from relay.testing.carrier import MemoryNetwork
+
+DAY = 86_400_000
+SPAWN = {"operation": "once", "agent": "shell", "task": "true", "cwd": "/", "ttl_s": 1.5}
+
+
+class Tongue:
+    """What a broker answers to envelopes: noted, and said but for the kinds that are lost."""
+
+    def __init__(self, node: BenchNode, *lost: Kind) -> None:
+        self._say = node.mesh.say
+        self.lost = set(lost)
+        self.said: list[tuple[Kind, dict[str, Any]]] = []
+        node.inbox._answer = self
+
+    def __call__(self, origin: BrokerId, kind: Kind, content: dict[str, Any], giver: BrokerId | None = None) -> None:
+        self.said.append((kind, content))
+        if kind not in self.lost:
+            self._say(origin, kind, content, giver)
+
+    async def first(self) -> tuple[Kind, dict[str, Any]]:
+        await until(lambda: self.said, what="an answer")
+        return self.said[0]
+
+
+async def _forgets(node: BenchNode, before: int) -> int:
+    return await node.store.write(lambda tx: inbox.purge(tx, before))
+
+
+async def _act_unheard(one: BenchNode, other: BenchNode) -> Tongue:
+    """One envelope that acts, and whose receipt is lost; how the other one answers from now on."""
+    await linked(one, other)
+    tongue = Tongue(other, Kind.RECEIPT)
+    await one.post(other.id, "once")
+    await tongue.first()
+    tongue.lost.clear()
+    tongue.said.clear()
+    return tongue
+
+
+async def test_what_is_asked_for_after_an_early_purge_is_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The highest purged expiry lies a month ahead; what is made now lives for a week."""
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        await linked(one, other)
+        monkeypatch.setattr(bench_node, "TTL_MS", 30 * DAY)
+        await one.pour(other.id, 3, "before")
+        await drained(one)
+        assert await _forgets(other, wall_ms() + 40 * DAY) == 6
+        monkeypatch.setattr(bench_node, "TTL_MS", 7 * DAY)
+        await one.pour(other.id, 3, "after")
+        await drained(one)
+        acted = await other.acted()
+        assert len(acted) == len(set(acted)) == 6
+
+
+async def test_what_may_have_been_forgotten_waits_and_never_acts_twice(tmp_path: Path) -> None:
+    """Its receipt is lost and its row purged long before its time: it comes again, is put off, and is not refused."""
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        tongue = await _act_unheard(one, other)
+        assert await _forgets(other, wall_ms() + 40 * DAY) == 2
+        one.mesh.drop(other.id, "cut")
+        kind, content = await tongue.first()
+        assert (kind, content["code"]) == (Kind.NOTICE, "unsure")
+        assert await other.acted() == ["once"]
+        assert [str(line.state) for line in await one.rows()] == ["pending"]
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_nack_expired_after_a_purge_for_something_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    """Where what it asked for is still here it is receipted; else it is refused, with no claim that it never came."""
+    monkeypatch.setattr(bench_node, "TTL_MS", 1_500)
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        tongue = await _act_unheard(one, other)
+        other.inbox._has_taken = lambda entry, each: is_kept
+        (line,) = await one.rows()
+        await until(lambda: wall_ms() > line.expires, what="its time to be over")
+        await _forgets(other, wall_ms())
+        one.mesh.drop(other.id, "cut")
+        kind, content = await tongue.first()
+        assert kind is (Kind.RECEIPT if is_kept else Kind.NACK) and "never_taken" not in content
+        assert await other.acted() == ["once"]
+
+
+async def test_what_comes_too_late_for_the_first_time_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_node, "TTL_MS", -1)
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        await linked(one, other)
+        tongue = Tongue(other)
+        await one.post(other.id, "late")
+        kind, content = await tongue.first()
+        assert (kind, content["code"], content["never_taken"]) == (Kind.NACK, "expired", True)
+        assert await other.acted() == []
+
+
+@pytest.mark.parametrize(("taken_in", "state", "words"), [(True, "queued", "no word since"), (False, "expired", "")])
+async def test_a_spawn_that_may_have_run_is_not_ended_by_nack_expired(
+    tmp_path: Path, taken_in: bool, state: str, words: str
+) -> None:
+    """Its origin ends it as expired only where its target is certain that it never took it."""
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        requests = _hears_of_spawns(one)
+        await linked(one, other)
+        tongue = Tongue(other, Kind.RECEIPT)
+        other.inbox.is_open = taken_in
+        row = await requests.spawn(requests.read(SPAWN | {"broker": other.id}))
+        assert (await tongue.first())[0] is (Kind.RECEIPT if taken_in else Kind.NOTICE)
+        await until(lambda: wall_ms() > row.expires, what="its time to be over")
+        await _forgets(other, wall_ms())
+        other.inbox.is_open = True
+        tongue.said.clear()
+        one.mesh.drop(other.id, "cut")
+        await until(lambda: _is_dead(one), what="the NACK")
+        shown = await requests.find(row.id)
+        assert str(shown.state) == state and shown.reason.startswith(words), shown.reason
+        assert len(await other.acted()) == taken_in
+
+
+def _hears_of_spawns(node: BenchNode) -> Requests:
+    requests = Requests(node.members, node.journal, cast("Supervisor", None), node.outbox)
+    node.inbox._hears |= Receipts(node.mesh, node.journal, requests).hears
+    return requests
+
+
+async def _is_dead(node: BenchNode) -> bool:
+    return [str(line.state) for line in await node.rows()] == ["dead"]
+
+
+async def test_a_jump_alone_is_known_over_restarts(tmp_path: Path) -> None:
+    now = wall_ms()
+    async with bench_pair(tmp_path, MemoryNetwork()) as (node, _):
+        for ahead, believed in ((0, True), (40 * DAY, False), (41 * DAY, False), (DAY, True)):
+            journal = Journal(node.store, node.postbox, lambda ahead=ahead: now + ahead)  # type: ignore[misc]
+            clocks = Clocks(lambda peer: False, journal.clock, lambda: 0)
+            await clocks.open(node.store)
+            assert clocks.may_expire() is believed and clocks.jumped_alone is not believed
+            assert await journal.commit(clocks.note) == now + (ahead if believed else 0)
