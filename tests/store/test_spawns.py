@@ -226,6 +226,7 @@ def test_questions_stay_fast_over_100_000_past_spawns(tx: Tx) -> None:
         (spawn_rows.LISTING, everything),
         (spawn_rows.COUNTS, {"target": THERE}),
         (spawn_rows.LISTING, rare),
+        (spawn_rows.FAILURES, {"origin": HERE, "resolved": 0, "limit": 50}),
     )
     for query, params in asked:
         start = time.perf_counter()
