@@ -278,7 +278,8 @@ def _answered_from_afar(scene: Scene, boss: Node) -> None:
         body = {"spawn": spawn, "verb": "approve", "request": request, "wait_s": 10}
         assert control.post("answers", body)["accepted"] is True
     scene.until(spawn, "completed")
-    error = refused(scene.laptop, "deny", spawn, "--request", request, code="own_request")
+    assert refused(boss, "send", f"{spawn}@vps", "x", code="no_verb")["hint"].endswith("--verb send")
+    refused(scene.laptop, "deny", spawn, "--request", request, code="own_request")
     error = refused(scene.vps, "deny", spawn, code="answered")
     assert "approved by" in error["why"] and "boss" in error["why"]
     assert [each[1:] for each in decisions(scene.vps, spawn, "approve")] == [("refused", "no_verb"), ("allowed", "")]

@@ -227,6 +227,7 @@ def test_questions_stay_fast_over_100_000_past_spawns(tx: Tx) -> None:
         (spawn_rows.LISTING, everything),
         (spawn_rows.COUNTS, {"target": THERE}),
         (spawn_rows.LISTING, rare),
+        (spawn_rows.FAILURES, {"origin": HERE, "resolved": 0, "limit": 50}),
     )
     scan = _steps(tx, "SELECT count(*) FROM spawns WHERE length(task) = 1", {})
     for query, params in asked:

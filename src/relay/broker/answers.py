@@ -154,8 +154,9 @@ class Answers:
         if len(spawns) > 1:
             listed = ", ".join(f"{each.name}@{self._members.name(each.target)} {each.spawn}" for each in meant[:10])
             raise Misuse(f"{ref!r} may be several spawns", code=Code.AMBIGUOUS, why=listed, hint="name one by its id")
-        if not meant and target is not None and ids.is_spawn_id(name) and is_request(typed.request):
-            return _Found(name, name, target, ())  # fully named: that broker knows whether it is still asked
+        named = typed.verb is Reply.SEND or is_request(typed.request)
+        if not meant and target is not None and ids.is_spawn_id(name) and named:
+            return _Found(name, name, target, ())  # fully named: that broker knows how it stands
         if not meant:
             names = ", ".join(map(self._members.name, silent))
             raise Misuse(

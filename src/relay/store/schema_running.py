@@ -59,4 +59,8 @@ CREATE TABLE answers (
     at INTEGER NOT NULL,
     outcome TEXT
 ) STRICT;
+
+-- `relay failures` among any number of past spawns
+CREATE INDEX spawns_failed ON spawns (origin, since)
+    WHERE state IN ('failed', 'timed_out', 'lost', 'rejected', 'expired');
 """
