@@ -17,6 +17,7 @@ from relay.broker.blobs.room import Blobs
 from relay.broker.envelopes import Envelopes
 from relay.broker.gate import Grants
 from relay.broker.hub import Hub
+from relay.broker.live_rooms import LiveRooms
 from relay.broker.logs import LocalLogs, LogClient
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
@@ -80,6 +81,7 @@ class Broker:
     local_logs: LocalLogs
     remote_logs: LogClient
     blobs: Blobs
+    live: LiveRooms
     stop: Callable[[], None]
     rejoin: Callable[[str, str | None], Any]
     trust_changed: Callable[[], Any]

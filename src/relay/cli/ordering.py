@@ -31,6 +31,8 @@ def order(
     label: Sequence[str],
     ttl: str | None,
     idempotency_key: str | None,
+    tty: bool = False,
+    stdin: bool = False,
 ) -> SpawnOrder:
     """The body of the request.
 
@@ -52,6 +54,8 @@ def order(
         "labels": _labels(label),
         "ttl_s": _seconds(ttl),
         "requested_by": person(),
+        "tty": tty,
+        "stdin": stdin,
     }
 
 

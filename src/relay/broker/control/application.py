@@ -17,6 +17,7 @@ from relay.broker.control.answers import json_answer as _json
 from relay.broker.control.answers import line as _line
 from relay.broker.control.answers import stream as _stream
 from relay.broker.control.blobs import BlobControl
+from relay.broker.control.live import LiveControl
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
 from relay.broker.words import rfc3339
@@ -294,7 +295,10 @@ def application(broker: Broker) -> Starlette:
         *BlobControl(broker.blobs.orders).routes,
     ]
     made = Starlette(
-        routes=[Route(f"/api/v1/{path}", endpoint, methods=[method]) for method, path, endpoint in routes],
+        routes=[
+            *(Route(f"/api/v1/{path}", endpoint, methods=[method]) for method, path, endpoint in routes),
+            *LiveControl(broker).routes,
+        ],
         exception_handlers={RelayError: _on_relay_error, HTTPException: _on_no_route, Exception: _on_any_error},
     )
     made.router.redirect_slashes = False  # a spawn without a name is not the list of all
