@@ -195,7 +195,7 @@ class Control:
     async def log(self, request: Request) -> Response:
         row = await self._found(request)
         offset, tail = _count(request, "offset", 0) or 0, _count(request, "tail", None)
-        pieces = self._broker.log(row, offset, tail, _flag(request, "follow"))
+        pieces = self._broker.log(row, offset, tail, _flag(request, "follow"), _count(request, "since", None))
         return await _stream(_log_lines(pieces))
 
     # the mesh
