@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from relay.broker import log_pieces
+from relay.broker.asking import Asked, size_of
 from relay.broker.channel import WINDOW, Conversation, Message
 from relay.broker.logs import LocalLogs
 from relay.broker.rights import Rights
@@ -31,51 +32,9 @@ from relay.store.spawn_rows import SpawnRow
 
 RECALLED = 16 * 1024
 """How much of what was shown before a new viewer sees, bytes."""
-SOURCE_BYTES = 16
+ECHO_S = 0.05
+"""How long an acknowledgement waits for output that takes it along."""
 VIEW, ATTACH, SEND = "view", "attach", "send"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a viewer asked for.
-
-    Attributes:
-        source: 16 bytes that name who types, over all its connections.
-        drive: it wants to type.
-        again: it was attached before and goes on; it does not take the driver's seat from another.
-        offset: of the log, where it goes on; None for a first time.
-        who: a person, for the others to read.
-        size: rows and columns of its terminal, or None.
-    """
-
-    source: bytes
-    drive: bool
-    again: bool
-    offset: int | None
-    who: str
-    size: tuple[int, int] | None
-
-    @classmethod
-    def read(cls, ask: Message) -> Asked:
-        """Of a message.
-
-        Raises:
-            PeerFault: it has another form.
-        """
-        source, offset = ask.get("source"), ask.get("offset")
-        is_offset = offset is None or (type(offset) is int and 0 <= offset < 2**53)
-        if type(source) is not bytes or len(source) != SOURCE_BYTES or source == door.SENDS or not is_offset:
-            raise PeerFault("a request to attach was refused", why="it has another form")
-        return cls(
-            source, bool(ask.get("drive")), bool(ask.get("again")), offset, str(ask.get("who", ""))[:128], _size(ask)
-        )
-
-
-def _size(message: Message) -> tuple[int, int] | None:
-    rows, columns = message.get("rows"), message.get("columns")
-    if type(rows) is int and type(columns) is int and 0 < rows < 10_000 and 0 < columns < 10_000:
-        return rows, columns
-    return None
 
 
 class AttachServer:
@@ -175,6 +134,7 @@ class _Attachment:
         self._drives = False
         self._task: door.Door | None = None
         self._said: asyncio.Queue[Message] = asyncio.Queue(WINDOW)
+        self._typed_to: int | None = None
         self._told: set[asyncio.Task[None]] = set()
         self.title = server.label(asked.who, origin)
 
@@ -263,7 +223,9 @@ class _Attachment:
         return at
 
     async def _out(self, data: bytes, following: int, stream: int = 0) -> None:
-        await self._channel.send({"k": "out", "data": data, "next": following, "stream": stream})
+        typed, self._typed_to = self._typed_to, None
+        echo = {} if typed is None else {"typed": typed}
+        await self._channel.send({"k": "out", "data": data, "next": following, "stream": stream} | echo)
 
     # what it types
 
@@ -285,11 +247,26 @@ class _Attachment:
         kind, n, data = message.get("k"), message.get("n"), message.get("data", b"")
         if kind == "size":
             with contextlib.suppress(door.DoorShut):
-                await self._resize(_size(message))
+                await self._resize(size_of(message))
             return
         if kind not in ("in", "end") or type(n) is not int or not 0 < n < 2**53 or type(data) is not bytes:
             raise PeerFault("a message was refused", why="it has another form")
-        await self._channel.send({"k": "typed", "n": n, "taken": await self._typed(kind, n, data)})
+        if await self._typed(kind, n, data):
+            self._acknowledge_soon(n)
+        else:
+            await self._channel.send({"k": "typed", "n": n, "taken": False})
+
+    def _acknowledge_soon(self, n: int) -> None:
+        """The echo brings it along, or it goes by itself: an envelope of its own would stand in the echo's way."""
+        if self._typed_to is None:
+            self._do(self._acknowledge())
+        self._typed_to = n
+
+    async def _acknowledge(self) -> None:
+        await asyncio.sleep(ECHO_S)
+        typed, self._typed_to = self._typed_to, None
+        if typed is not None:
+            await self._channel.send({"k": "typed", "n": typed, "taken": True})
 
     async def _typed(self, kind: str, n: int, data: bytes) -> bool:
         if self._task is None or not self._drives:
@@ -307,13 +284,17 @@ class _Attachment:
     def replaced_by(self, title: str) -> None:
         """Another drives now."""
         self._drives = False
-        telling = asyncio.get_running_loop().create_task(self._tell(title))
-        self._told.add(telling)
-        telling.add_done_callback(self._told.discard)
+        self._do(self._channel.send({"k": "driver", "driver": title}))
 
-    async def _tell(self, title: str) -> None:
-        with contextlib.suppress(RelayError):
-            await self._channel.send({"k": "driver", "driver": title})
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_unless_it_ended(work))
+        self._told.add(task)
+        task.add_done_callback(self._told.discard)
+
+
+async def _unless_it_ended(work: Coroutine[Any, Any, None]) -> None:
+    with contextlib.suppress(RelayError):
+        await work
 
 
 def _recalled(log: Path) -> int:

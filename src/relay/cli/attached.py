@@ -173,9 +173,10 @@ class Attached:
         kind = message.get("k")
         if kind == "out":
             self._offset = message["next"]
+            self._acknowledged(message.get("typed", 0))
             self._show(message | {"data": base64.b64decode(message["data"])})
         elif kind == "typed":
-            self._unacknowledged.pop(message["n"], None)
+            self._acknowledged(message["n"])
             if not message["taken"]:
                 self._say("what you type goes nowhere: another drives, or the task takes no input any more")
         elif kind == "driver":
@@ -186,6 +187,10 @@ class Attached:
             from relay.core.errors import from_json
 
             raise from_json(message["error"])
+
+    def _acknowledged(self, n: int) -> None:
+        for each in [each for each in self._unacknowledged if each <= n]:
+            del self._unacknowledged[each]
 
     def _greeted(self, hello: Message) -> None:
         first, self._hello = not self._hello, hello
