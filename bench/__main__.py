@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench import command, envelopes, floor, idle, links, relayed, shims, spawns, sshd
+from bench import command, envelopes, floor, idle, links, live, relayed, shims, spawns, sshd
 from bench.table import Line, Table
 from bench.timing import Job, Spread, in_turns, medians_in_turns
 from relay.testing.mesh import Mesh
@@ -76,8 +76,21 @@ def _spawns(table: Table, folder: Path, laptop: Node, vps: Node) -> None:
     try:
         with sshd.serving(folder) as ssh:
             _spawns_beside_ssh(table, ssh, laptop, vps)
+            _live_beside_ssh(table, ssh, laptop, vps)
     except sshd.NoSshd as error:
         _spawns_alone(table, laptop, vps, str(error))
+
+
+def _live_beside_ssh(table: Table, ssh: sshd.Ssh, laptop: Node, vps: Node) -> None:
+    _say("keystrokes beside ssh")
+    vps.relay("trust", "allow", laptop.id, "--verb", "attach")
+    ours, theirs = live.keystrokes(laptop, vps, ssh.shared)
+    table.add(_beside(Spread.of(ours), Spread.of(theirs), "relay attach, key to echo", "ssh", 2.0))
+    _say("a fast writer, followed")
+    found = live.followed(laptop, vps, ssh.shared)
+    ratio, beside = found.ours / found.theirs, f"ssh host cat: {found.theirs:.0f}"
+    table.add(Line("logs -f of a fast writer, MB/s", f"{found.ours:.1f}", beside, ratio, 0.25, at_least=True))
+    table.add(Line("brokers meanwhile", f"+{found.grown:.0f} MiB RSS", "", found.grown, 40, unit="MiB"))
 
 
 def _envelopes(table: Table, folder: Path) -> None:

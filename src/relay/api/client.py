@@ -243,9 +243,10 @@ def not_set_up(home: Home) -> RelayError:
 
 def broke_off(home: Home, why: str = "it closed the connection without an answer") -> RelayError:
     """The error for a broker that stopped in the middle of an answer."""
-    from relay.core.errors import Unreachable
+    from relay.core.errors import Code, Unreachable
 
-    return Unreachable("the broker of this machine broke off", why=why, hint=home.command("doctor"))
+    what = "the broker of this machine broke off"
+    return Unreachable(what, code=Code.NOT_RUNNING, why=why, hint=home.command("doctor"))
 
 
 def too_slow(home: Home) -> RelayError:

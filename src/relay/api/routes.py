@@ -148,7 +148,7 @@ def wait(ref: str, seconds: float = 30) -> Call[shapes.Spawn]:
 
 
 def log(
-    ref: str, follow: bool = False, tail: int | None = None, offset: int | None = None
+    ref: str, follow: bool = False, tail: int | None = None, offset: int | None = None, since: int | None = None
 ) -> Call[shapes.LogLine]:
     """What a spawn has written, a line each.
 
@@ -157,8 +157,9 @@ def log(
         follow: go on until it has ended.
         tail: only the last so many lines.
         offset: from a `next` that an earlier line carried.
+        since: what was written at or after this moment, milliseconds since 1970.
     """
-    return Call(f"spawns/{_ref(ref)}/log" + _query(offset=offset, follow=follow, tail=tail))
+    return Call(f"spawns/{_ref(ref)}/log" + _query(offset=offset, follow=follow, tail=tail, since=since))
 
 
 def stop(ref: str, operation: str | None = None) -> Call[shapes.Spawn]:

@@ -100,6 +100,7 @@ class Running(Rooms):
         self.membership.link_changed(link, up)
         self.discovery.link_changed(link, up)
         self.log_client.link_changed()
+        self.live.link_changed()
         self.blobs.link_changed(link.peer, up)
 
     # ending
@@ -116,6 +117,7 @@ class Running(Rooms):
         self.log_server.close()
         self.persons.close()
         self.letters.waiting.close()
+        await self.live.close()
         await self.control.close()
         await self.blobs.close()
         await self.discovery.close()

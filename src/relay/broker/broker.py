@@ -17,6 +17,8 @@ from relay.broker.blobs.room import Blobs
 from relay.broker.envelopes import Envelopes
 from relay.broker.gate import Grants
 from relay.broker.hub import Hub
+from relay.broker.live_rooms import LiveRooms
+from relay.broker.log_pieces import not_before
 from relay.broker.logs import LocalLogs, LogClient
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
@@ -82,6 +84,7 @@ class Broker:
     remote_logs: LogClient
     blobs: Blobs
     persons: Persons
+    live: LiveRooms
     stop: Callable[[], None]
     rejoin: Callable[[str, str | None], Any]
     trust_changed: Callable[[], Any]
@@ -151,16 +154,26 @@ class Broker:
         return await self.store.all(LIVE)
 
     async def log(
-        self, row: SpawnRow, offset: int, tail: int | None, follow: bool
+        self, row: SpawnRow, offset: int, tail: int | None, follow: bool, since: int | None = None
     ) -> AsyncIterator[list[Chunk]]:
         """A spawn's output, wherever it is; where it cannot be reached, the end of it that was sent here."""
+        async for found in self._log(row, offset, tail, follow, since):
+            if since is not None:
+                found = not_before(found, since)
+                since = None if found else since
+            if found:
+                yield found
+
+    async def _log(
+        self, row: SpawnRow, offset: int, tail: int | None, follow: bool, since: int | None
+    ) -> AsyncIterator[list[Chunk]]:
         if row.state in TERMINAL and not row.attempt:
             return  # it never started, so that nobody has to be asked
         local = row.target == self.members.own
         reading = (
-            self.local_logs.read(row.id, offset, tail, follow)
+            self.local_logs.read(row.id, offset, tail, follow, since)
             if local
-            else self.remote_logs.read(row, offset, tail, follow)
+            else self.remote_logs.read(row, offset, tail, follow, since)
         )
         begun = offset > 0
         try:

@@ -85,6 +85,11 @@ class Hub:
         while not self._closed:
             news = self._news
             page = await self._store.all(events.SINCE, seq=since, limit=PAGE)
+            if page and page[0].seq > since + 1 and await self._was_purged(since):
+                # a subscriber so slow that what it had still to see is no longer kept
+                since = await self._store.one(events.HIGHEST) or 0
+                yield Event(since, 0, "reset", {})
+                continue
             for event in page:
                 yield event
                 since = event.seq

@@ -7,6 +7,7 @@ from typing import Any
 
 from relay.core.errors import PeerFault
 from relay.spawn import transcript
+from relay.spawn.shim.frames import BLOCK
 from relay.spawn.transcript import Chunk
 
 PIECE = 128 * 1024
@@ -41,6 +42,27 @@ def last_lines(log: Path, lines: int) -> tuple[list[Chunk], int]:
     except FileNotFoundError:
         return [], 0
     return [], 0
+
+
+def first_since(log: Path, at_ms: int) -> int:
+    """An offset before all that was written at or after a moment, and not far before it: found by halving.
+
+    A clock that was set back in between may leave more before it than had to be; the reader drops that.
+    """
+    try:
+        low, high = 0, max(0, (log.stat().st_size - 1) // BLOCK)
+        while low < high:
+            middle = (low + high + 1) // 2
+            begins = next(transcript.split(transcript.raw(log, middle * BLOCK, BLOCK), middle * BLOCK), None)
+            low, high = (middle, high) if begins is not None and begins.at_ms < at_ms else (low, middle - 1)
+    except FileNotFoundError:
+        return 0
+    return low * BLOCK
+
+
+def not_before(found: list[Chunk], at_ms: int) -> list[Chunk]:
+    """Those written at or after a moment, from the first such one on."""
+    return next((found[n:] for n, chunk in enumerate(found) if chunk.at_ms >= at_ms), [])
 
 
 def _cut(chunk: Chunk, newlines: int) -> Chunk:

@@ -15,8 +15,9 @@ from typing import Any
 from relay.broker import log_pieces
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear, Opened
+from relay.broker.log_words import MAX_STREAMS, STREAM_BYTES, own_fault, raise_error, stream_of, too_many, unreachable
 from relay.broker.mesh import Mesh
-from relay.core.errors import Code, LocalFault, PeerFault, Refused, RelayError, Unreachable, from_json
+from relay.core.errors import PeerFault, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL, State
@@ -27,8 +28,6 @@ from relay.store.spawn_rows import BY_ID, SpawnRow
 
 MAX_WAITING = 64
 SILENCE_S = 15.0
-MAX_STREAMS = 64
-STREAM_BYTES = 16
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +44,7 @@ class LocalLogs:
         self._supervisor = supervisor
 
     async def read(
-        self, spawn: str, offset: int = 0, tail: int | None = None, follow: bool = False
+        self, spawn: str, offset: int = 0, tail: int | None = None, follow: bool = False, since: int | None = None
     ) -> AsyncIterator[list[Chunk]]:
         """Pieces of a spawn's transcript, oldest first.
 
@@ -54,6 +53,7 @@ class LocalLogs:
             offset: where to begin, from an earlier piece's `next_offset`.
             tail: begin with the last so many lines instead.
             follow: go on until the spawn has ended.
+            since: begin not long before this moment instead.
         """
         grown = self._supervisor.growth.follow(spawn)
         try:
@@ -63,6 +63,8 @@ class LocalLogs:
                 if row is None:
                     return
                 log = self._supervisor.log_of(spawn, row.attempt)
+                if since is not None and not offset and tail is None:
+                    offset, since = await asyncio.to_thread(log_pieces.first_since, log, since), None
                 if tail is not None:
                     found, offset = await asyncio.to_thread(log_pieces.last_lines, log, tail)
                     tail = None
@@ -109,28 +111,28 @@ class LogServer:
 
     def _opened(self, each: Opened) -> None:
         content, origin = each.body.content, each.header.origin
-        key = (origin, _stream_of(content))
-        offset, tail = content["offset"], content.get("tail")
-        counts = [value for value in (offset, tail) if value is not None]
+        key = (origin, stream_of(content))
+        offset, tail, since = content["offset"], content.get("tail"), content.get("since")
+        counts = [value for value in (offset, tail, since) if value is not None]
         if not all(type(value) is int and 0 <= value < 2**53 for value in counts):
             raise PeerFault("a log request was refused", why="it has another form")
         if key in self._open:
             return
         if sum(peer == origin for peer, _ in self._open) >= MAX_STREAMS:
-            self._end(key, 0, _too_many())
+            self._end(key, 0, too_many())
             return
-        work = self._serve(key, str(content["spawn"]), offset or 0, tail, bool(content["follow"]))
+        work = self._serve(key, str(content["spawn"]), offset or 0, tail, bool(content["follow"]), since)
         task = asyncio.get_running_loop().create_task(work)
         self._open[key] = task
         task.add_done_callback(lambda done: self._open.pop(key, None))
 
     def _closed(self, each: Opened) -> None:
-        task = self._open.get((each.header.origin, _stream_of(each.body.content)))
+        task = self._open.get((each.header.origin, stream_of(each.body.content)))
         if task is not None:
             task.cancel()
 
     async def _serve(
-        self, key: tuple[BrokerId, bytes], spawn: str, offset: int, tail: int | None, follow: bool
+        self, key: tuple[BrokerId, bytes], spawn: str, offset: int, tail: int | None, follow: bool, since: int | None
     ) -> None:
         origin, stream = key
         n = 0
@@ -139,7 +141,7 @@ class LogServer:
             if row is None:
                 raise Unreachable("there is no such spawn here")
             self._gate.require(origin, "view", row.origin == origin, self._clock())
-            async for found in self._logs.read(spawn, offset, tail, follow):
+            async for found in self._logs.read(spawn, offset, tail, follow, since):
                 for batch in log_pieces.batches(found):
                     if not await self._send(origin, stream, n, batch):
                         return
@@ -150,7 +152,7 @@ class LogServer:
         except Exception:
             # a defect of ours: the reader must not wait for ever
             _log.exception("serving a log failed")
-            self._end(key, n, _own_fault())
+            self._end(key, n, own_fault())
             return
         self._end(key, n)
 
@@ -172,28 +174,6 @@ class LogServer:
         """Stop serving."""
         for task in list(self._open.values()):
             task.cancel()
-
-
-def _stream_of(content: dict[str, Any]) -> bytes:
-    stream = content["stream"]
-    if type(stream) is not bytes or len(stream) != STREAM_BYTES:
-        raise PeerFault("a log request was refused", why="its stream has another form")
-    return stream
-
-
-def _own_fault() -> LocalFault:
-    return LocalFault(
-        "the broker that runs it met a fault of its own", code=Code.INTERNAL, hint="on that machine: see broker.log"
-    )
-
-
-def _too_many() -> Refused:
-    return Refused(
-        "too many readers of logs at once",
-        code=Code.TOO_MANY,
-        why=f"a broker serves {MAX_STREAMS} of one peer at a time",
-        hint="end some of the others and try again",
-    )
 
 
 class _Reading:
@@ -244,7 +224,7 @@ class LogClient:
 
     def _data(self, each: Opened) -> None:
         content = each.body.content
-        reading = self._readings.get(_stream_of(content))
+        reading = self._readings.get(stream_of(content))
         if reading is None or reading.target != each.header.origin or reading.broken:
             return
         if content["n"] != reading.expected or reading.pieces.full():
@@ -256,7 +236,7 @@ class LogClient:
         reading.pieces.put_nowait(content)
 
     async def read(
-        self, row: SpawnRow, offset: int = 0, tail: int | None = None, follow: bool = False
+        self, row: SpawnRow, offset: int = 0, tail: int | None = None, follow: bool = False, since: int | None = None
     ) -> AsyncIterator[list[Chunk]]:
         """Pieces of a transcript that is elsewhere; as `LocalLogs.read`, over any number of broken links.
 
@@ -267,8 +247,8 @@ class LogClient:
         ended = False
         while not ended:
             await self._there(row, follow)
-            async for content in self._stream(row, offset, tail, follow):
-                _raise_error(content)
+            async for content in self._stream(row, offset, tail, follow, since):
+                raise_error(content)
                 found = log_pieces.chunks_of(content)
                 if found:
                     offset, tail = found[-1].next_offset, None
@@ -293,7 +273,7 @@ class LogClient:
     def _must_wait(self, row: SpawnRow, follow: bool) -> bool:
         linked = self._mesh.has_way(row.target)
         if not linked and (not follow or row.state in TERMINAL):
-            raise _unreachable(row)
+            raise unreachable(row)
         return not linked or (row.state is State.QUEUED and follow)
 
     async def _next(self, reading: _Reading) -> dict[str, Any] | None:
@@ -307,11 +287,11 @@ class LogClient:
             return None
 
     async def _stream(
-        self, row: SpawnRow, offset: int, tail: int | None, follow: bool
+        self, row: SpawnRow, offset: int, tail: int | None, follow: bool, since: int | None
     ) -> AsyncIterator[dict[str, Any]]:
         stream = os.urandom(STREAM_BYTES)
         reading = self._readings[stream] = _Reading(row.target)
-        ask = {"spawn": row.id, "stream": stream, "offset": offset, "follow": follow, "tail": tail}
+        ask = {"spawn": row.id, "stream": stream, "offset": offset, "follow": follow, "tail": tail, "since": since}
         self._mesh.say(row.target, Kind.LOG_OPEN, ask)
         try:
             while (content := await self._next(reading)) is not None:
@@ -319,21 +299,7 @@ class LogClient:
                 if content["end"]:
                     return
             if not follow and not reading.heard:
-                raise _unreachable(row)
+                raise unreachable(row)
         finally:
             del self._readings[stream]
             self._mesh.say(row.target, Kind.LOG_CLOSE, {"stream": stream})
-
-
-def _unreachable(row: SpawnRow) -> Unreachable:
-    return Unreachable(
-        "its log cannot be read now",
-        why="the broker that runs it is not connected",
-        hint=f"relay result {row.id} shows the end of the output that was sent here",
-    )
-
-
-def _raise_error(content: dict[str, Any]) -> None:
-    error = content.get("error")
-    if isinstance(error, dict):
-        raise from_json({key: str(error.get(key, ""))[:300] for key in ("code", "message", "why", "hint")})

@@ -28,6 +28,7 @@ from relay.broker.handing import Handing
 from relay.broker.hub import Hub
 from relay.broker.inbox import Inbox
 from relay.broker.link import TWO_MACHINES
+from relay.broker.live_rooms import LiveRooms
 from relay.broker.logs import LocalLogs, LogClient, LogServer
 from relay.broker.members import Members
 from relay.broker.membership import Membership
@@ -37,6 +38,7 @@ from relay.broker.persons import Persons
 from relay.broker.postbox import SealingPostbox
 from relay.broker.rationing import Rationing
 from relay.broker.requests import Requests
+from relay.broker.rights import Rights
 from relay.broker.rollback import Rollback
 from relay.broker.roster import RosterKeeper
 from relay.broker.taking_in import Keys, take_in
@@ -196,6 +198,8 @@ class Rooms:
         self.local_logs = LocalLogs(self.store, self.supervisor)
         self.log_server = LogServer(self.local_logs, self.store, self.gate, self.mesh, wall_ms)
         self.log_client = LogClient(self.mesh, self.store, self.supervisor)
+        rights = Rights(self.members.own, self.store, self.gate, self.auditor, self.journal)
+        self.live = LiveRooms(self.members, self.mesh, self.supervisor, self.local_logs, rights, self.hub)
         self.admitting = Admitting(
             identity,
             self.keys.workspace,
@@ -230,7 +234,7 @@ class Rooms:
         dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire)
         answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
-        hears |= self.discovery.hears | self.blobs.hears | self.persons.hears
+        hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears
         acts = dispatch.acts | self.blobs.acts | self.persons.acts
         say = self.mesh.say
         return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration, dispatch.has_taken)
@@ -268,6 +272,7 @@ class Rooms:
             remote_logs=self.log_client,
             blobs=self.blobs,
             persons=self.persons,
+            live=self.live,
             stop=self.stopped.set,
             rejoin=self._rejoin,
             trust_changed=self._trust_changed,

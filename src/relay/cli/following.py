@@ -7,14 +7,26 @@ import sys
 from relay.api import routes
 from relay.api.sizes import spoken
 from relay.cli import speech
+from relay.cli.resuming import over_restarts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from relay.api.client import Client
+    from relay.api.routes import Call
     from relay.api.shapes import LogLine
 
 
-def copy(client: Client, ref: str, as_json: bool, follow: bool, tail: int | None = None) -> None:
+def copy(
+    client: Client,
+    ref: str,
+    as_json: bool,
+    follow: bool,
+    tail: int | None = None,
+    since: int | None = None,
+    plain: bool = False,
+) -> None:
     """Print a spawn's log: its output to stdout, its errors to stderr; with JSON an object a line.
 
     Args:
@@ -23,21 +35,47 @@ def copy(client: Client, ref: str, as_json: bool, follow: bool, tail: int | None
         as_json: print the lines as they came.
         follow: until it has ended.
         tail: only the last so many lines.
+        since: only what was written at or after this moment, milliseconds since 1970.
+        plain: without what steers a terminal.
     """
-    for line in client.lines(routes.log(ref, follow, tail)):
-        if as_json:
-            speech.streamed(line)
+    strip = _stripper() if plain else _as_it_is
+
+    def call(at: int | None) -> Call[LogLine]:
+        return routes.log(ref, follow, tail if at is None else None, at, since)
+
+    for line in over_restarts(client, call, None, "next", follow):
+        if line["stream"] == "gap":
+            speech.streamed(line) if as_json else _say_gap(line)
+        elif as_json:
+            speech.streamed(_plain_line(line, strip) if plain else line)
         else:
-            _write(line, follow)
+            _write(line["stream"], strip(line["stream"], _bytes_of(line)), follow)
 
 
-def _write(line: LogLine, at_once: bool) -> None:
-    if line["stream"] == "gap":
-        sys.stdout.flush()
-        speech.note(f"[{spoken(line.get('missing', 0))} of its output are no longer kept: log_limit on that machine]")
-        return
-    stream = sys.stderr if line["stream"] == "err" else sys.stdout
-    stream.buffer.write(_bytes_of(line))
+def _say_gap(line: LogLine) -> None:
+    sys.stdout.flush()
+    speech.note(f"[{spoken(line.get('missing', 0))} of its output are no longer kept: log_limit on that machine]")
+
+
+def _as_it_is(stream: str, data: bytes) -> bytes:
+    return data
+
+
+def _stripper() -> Callable[[str, bytes], bytes]:
+    from relay.core.plain import Plain
+
+    strippers = {"out": Plain(), "err": Plain()}
+    return lambda stream, data: strippers[stream].feed(data)
+
+
+def _plain_line(line: LogLine, strip: Callable[[str, bytes], bytes]) -> dict[str, object]:
+    text = strip(line["stream"], _bytes_of(line)).decode("utf-8", "replace")
+    return {"at": line["at"], "stream": line["stream"], "data": text, "next": line["next"]}
+
+
+def _write(name: str, data: bytes, at_once: bool) -> None:
+    stream = sys.stderr if name == "err" else sys.stdout
+    stream.buffer.write(data)
     if at_once or stream is sys.stderr:
         stream.flush()
 

@@ -34,6 +34,7 @@ def order(
     memory: str | None = None,
     cpus: str | None = None,
     keep_awake: bool = False,
+    tty: bool = False,
     stdin: bool = False,
 ) -> SpawnOrder:
     """The body of the request.
@@ -59,6 +60,7 @@ def order(
         "requested_by": person(),
         **_limits(memory, cpus),
         **({"keep_awake": True} if keep_awake else {}),
+        "tty": tty,
     }
 
 

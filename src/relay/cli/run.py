@@ -32,6 +32,7 @@ def declare(root: typer.Typer) -> None:
             'relay spawn build shell "make test" --broker mini --cwd new --wait',
             "relay spawn build exec --broker mini --cwd /srv/site --follow -- make test",
             "relay spawn - claude @plan.md --timeout 2h --label ticket=42",
+            "relay spawn top shell top --tty --broker vps --cwd new && relay attach top",
         ),
     )
     def spawn(
@@ -55,9 +56,8 @@ def declare(root: typer.Typer) -> None:
         keep_awake: Annotated[
             bool, typer.Option("--keep-awake", help="Keep that machine from sleeping while it runs.")
         ] = False,
-        stdin: Annotated[
-            bool, typer.Option("--stdin", help="Keep its standard input open for `relay send`.")
-        ] = False,
+        tty: Annotated[bool, typer.Option("--tty", "-t", help="Run it on a terminal: relay attach.")] = False,
+        stdin: Annotated[bool, typer.Option("--stdin", help="Keep its input open: relay attach, relay send.")] = False,
         wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end; exit with its status.")] = False,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait, and show its output as it comes.")] = False,
         idempotency_key: Annotated[

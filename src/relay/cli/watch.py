@@ -49,13 +49,22 @@ def _declare_waiting(root: typer.Typer) -> None:
 
 
 def _declare_streams(root: typer.Typer) -> None:
-    @verb(root, "logs", "logs:run", SECTION, ("relay logs coder", "relay logs coder@vps -f --tail 50"))
+    examples = ("relay logs coder", "relay logs coder@vps -f --tail 50", "relay logs coder --since 10m --plain")
+
+    @verb(root, "logs", "logs:run", SECTION, examples)
     def logs(
         spawn: Spawn,
         follow: Follow = False,
         tail: Annotated[int | None, typer.Option("--tail", "-n", metavar="N", help="Only the last N lines.")] = None,
+        since: Annotated[
+            str | None, typer.Option("--since", metavar="T", help="Only what is newer: 10m, or 2026-01-31T12:00:00Z.")
+        ] = None,
+        plain: Annotated[bool, typer.Option("--plain", help="Without colours and control characters.")] = False,
     ) -> None:
-        """Print what a spawn has written, the bytes as they were: its output to stdout, its errors to stderr."""
+        """Print what a spawn has written, the bytes as they were: its output to stdout, its errors to stderr.
+
+        With -f it goes on over lost links and restarts of any broker, each byte once.
+        """
 
     @verb(root, "events", "events:run", SECTION, ("relay events -f --json", "relay events --since 120"))
     def events(

@@ -25,6 +25,12 @@ class Kind(StrEnum):
     LOG_OPEN = "log.open"
     LOG_DATA = "log.data"
     LOG_CLOSE = "log.close"
+    ATTACH_OPEN = "attach.open"
+    ATTACH_DATA = "attach.data"
+    ATTACH_CLOSE = "attach.close"
+    FORWARD_OPEN = "forward.open"
+    FORWARD_DATA = "forward.data"
+    FORWARD_CLOSE = "forward.close"
     BLOB_OFFER = "blob.offer"
     BLOB_ANSWER = "blob.answer"
     BLOB_WANT = "blob.want"
@@ -70,6 +76,12 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
     Kind.LOG_DATA: _facts(False, "stream n chunks end"),
     Kind.LOG_CLOSE: _facts(False, "stream"),
+    Kind.ATTACH_OPEN: _facts(False, "spawn stream ask"),
+    Kind.ATTACH_DATA: _facts(False, "stream session n ack message"),
+    Kind.ATTACH_CLOSE: _facts(False, "stream session n"),
+    Kind.FORWARD_OPEN: _facts(False, "spawn stream ask"),
+    Kind.FORWARD_DATA: _facts(False, "stream session n ack message"),
+    Kind.FORWARD_CLOSE: _facts(False, "stream session n"),
     Kind.BLOB_OFFER: _facts(True, "blob size name expires"),
     Kind.BLOB_ANSWER: _facts(True, "blob state"),
     Kind.BLOB_WANT: _facts(False, "blob stream session n items"),

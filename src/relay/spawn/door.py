@@ -143,15 +143,21 @@ async def _connected(folder: Path) -> tuple[asyncio.StreamReader, asyncio.Stream
     loop = asyncio.get_running_loop()
     deadline = loop.time() + OPENING_S
     while True:
+        # looked at first: what was past its exec before the door was tried, and has none, was given none
+        over = _has_its_door_or_none(folder) or loop.time() > deadline
         try:
             with _short(folder / wire.DOOR) as path:
                 return await asyncio.open_unix_connection(path)
         except (ConnectionRefusedError, FileNotFoundError):
-            now = Attempt(folder).read()
-            # past its exec the door stands, where there is one: it is opened before the task is released
-            if now.started is not None or now.exit is not None or now.fenced or loop.time() > deadline:
+            if over:
                 raise _gone() from None
         await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+def _has_its_door_or_none(folder: Path) -> bool:
+    """Whether the attempt is past its exec, or over: the door is opened before the task is released to it."""
+    now = Attempt(folder).read()
+    return now.started is not None or now.exit is not None or now.fenced
 
 
 @contextlib.contextmanager

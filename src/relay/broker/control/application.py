@@ -17,6 +17,7 @@ from relay.broker.control.answers import json_answer as _json
 from relay.broker.control.answers import line as _line
 from relay.broker.control.answers import stream as _stream
 from relay.broker.control.blobs import BlobControl
+from relay.broker.control.live import LiveControl
 from relay.broker.control.persons import PersonsControl
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
@@ -195,7 +196,7 @@ class Control:
     async def log(self, request: Request) -> Response:
         row = await self._found(request)
         offset, tail = _count(request, "offset", 0) or 0, _count(request, "tail", None)
-        pieces = self._broker.log(row, offset, tail, _flag(request, "follow"))
+        pieces = self._broker.log(row, offset, tail, _flag(request, "follow"), _count(request, "since", None))
         return await _stream(_log_lines(pieces))
 
     # the mesh
@@ -301,7 +302,10 @@ def application(broker: Broker) -> Starlette:
         *PersonsControl(broker.persons).routes,
     ]
     made = Starlette(
-        routes=[Route(f"/api/v1/{path}", endpoint, methods=[method]) for method, path, endpoint in routes],
+        routes=[
+            *(Route(f"/api/v1/{path}", endpoint, methods=[method]) for method, path, endpoint in routes),
+            *LiveControl(broker).routes,
+        ],
         exception_handlers={RelayError: _on_relay_error, HTTPException: _on_no_route, Exception: _on_any_error},
     )
     made.router.redirect_slashes = False  # a spawn without a name is not the list of all

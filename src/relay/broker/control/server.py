@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 256
 STOP_S = 2
+STREAMS_S = 0.5
+"""How long a stop waits for answers; what is open then is a stream, whose reader goes on at the next start."""
 _UCRED = struct.Struct("3i")
 _LOCAL_PEERCRED = 0x001  # macOS: struct xucred, whose second 32-bit word is the uid
 
@@ -131,8 +133,15 @@ class ControlServer:
         """Finish open answers (2 s at most) and remove the socket."""
         self._server.should_exit = True
         self._server.ended.set()
+        cutting = asyncio.get_running_loop().call_later(STREAMS_S, self._cut_off)
         if self._serving is not None:
             await asyncio.gather(self._serving, return_exceptions=True)
+        cutting.cancel()
         self._socket.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
+
+    def _cut_off(self) -> None:
+        for connection in list(self._server.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()

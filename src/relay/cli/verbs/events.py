@@ -5,6 +5,7 @@ from __future__ import annotations
 from relay.api import routes
 from relay.cli import ages, speech
 from relay.cli.clean import clean
+from relay.cli.resuming import over_restarts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ SHOWN_APART = ("seq", "at", "kind")
 def run(invocation: Invocation, *, follow: bool, since: int | None) -> int:
     """Print events; without --follow all that are kept, with it those from now on, unless --since says more."""
     start = 0 if since is None and not follow else since
-    for event in invocation.client().lines(routes.events(start, follow)):
+    client = invocation.client()
+    for event in over_restarts(client, lambda at: routes.events(at, follow), start, "seq", follow):
         if invocation.json:
             speech.streamed(event)
         else:
@@ -38,7 +40,7 @@ def _flush() -> None:
 def line(event: Mapping[str, Any]) -> str:
     """One event for people."""
     if event["kind"] == "reset":
-        return "(older events are no longer kept; this goes on with the oldest there is)"
+        return "(events before this are no longer kept; this goes on with what comes next)"
     rest = " ".join(f"{key}={_brief(value)}" for key, value in event.items() if _tells(key, value))
     return clean(f"{event.get('seq', ''):>6}  {ages.clock(event['at'])}  {event['kind']:<16}  {rest}")
 

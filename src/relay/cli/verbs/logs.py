@@ -20,13 +20,28 @@ def _say_if_away(client: Client, spawn: str) -> None:
         speech.note(f"{target['name']} is not in reach now; what is new comes when it is (Ctrl-C leaves it running)")
 
 
-def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None) -> int:
+def _moment(text: str) -> int:
+    """Milliseconds since 1970 of `10m` (ago) or an RFC 3339 time."""
+    import time
+
+    from relay.api import durations
+
+    if "T" in text or "-" in text:
+        try:
+            return int(durations.moment(text) * 1000)
+        except ValueError:
+            pass
+    return int((time.time() - durations.parse(text)) * 1000)
+
+
+def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None, since: str | None, plain: bool) -> int:
     """Print what a spawn has written."""
+    moment = None if since is None else _moment(since)
     client = invocation.client()
     if follow:
         _say_if_away(client, spawn)
     try:
-        following.copy(client, spawn, invocation.json, follow, tail)
+        following.copy(client, spawn, invocation.json, follow, tail, moment, plain)
     except KeyboardInterrupt:
         waiting.say_it_goes_on(client.ask(routes.show(spawn)), invocation.home)
         return INTERRUPTED

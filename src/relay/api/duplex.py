@@ -1,0 +1,127 @@
+"""A request whose body goes on while its answer comes: attach and forward over the control socket."""
+
+from __future__ import annotations
+
+import socket as _socket
+import struct
+
+from relay.api import http1
+from relay.api.client import CONNECT_S, READ_BYTES, broke_off, document, no_broker, trusted_socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.api.home import Home
+
+ANSWER_S = 60.0
+LENGTH = struct.Struct("!I")
+"""What stands before each piece of a forwarded connection; an empty one is the end of a direction."""
+
+
+def head(path: str) -> bytes:
+    """What such a request begins with; its body follows in chunks."""
+    text = f"POST /api/v1/{path} HTTP/1.1\r\nHost: relay\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return text.encode("ascii")
+
+
+def chunk(data: bytes) -> bytes:
+    """A piece of the body, not empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class Duplex:
+    """One such request.
+
+    Args:
+        home: whose broker.
+        path: below `/api/v1/`.
+        first: the beginning of the body.
+
+    Raises:
+        RelayError: nobody answers, or the broker refused.
+    """
+
+    def __init__(self, home: Home, path: str, first: bytes) -> None:
+        self._home = home
+        self._response = http1.Response()
+        self._refusal: list[bytes] = []
+        self._early: list[bytes] = []
+        self._socket = _connected(home)
+        try:
+            self._socket.sendall(head(path) + chunk(first))
+            while not self._response.status or (self._response.status >= 400 and not self._response.done):
+                self._early += self._heard()
+        except OSError as fault:
+            self.close()
+            raise broke_off(home) from fault
+        except BaseException:
+            self.close()
+            raise
+        self._socket.settimeout(None)
+
+    def fileno(self) -> int:
+        """For `select`."""
+        return self._socket.fileno()
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is over."""
+        return self._response.done and not self._early
+
+    @property
+    def waits(self) -> bool:
+        """Whether something of the answer is here that `receive` has not given out."""
+        return bool(self._early)
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of the body.
+
+        Raises:
+            Unreachable: the broker is gone.
+        """
+        try:
+            self._socket.sendall(chunk(data))
+        except OSError as fault:
+            raise broke_off(self._home) from fault
+
+    def receive(self) -> list[bytes]:
+        """What has come of the answer since; waits where nothing has.
+
+        Raises:
+            RelayError: the broker refused, or is gone.
+        """
+        if self._early:
+            early, self._early = self._early, []
+            return early
+        return self._heard()
+
+    def _heard(self) -> list[bytes]:
+        try:
+            data = self._socket.recv(READ_BYTES)
+            pieces = self._response.feed(data) if data else []
+            if not data:
+                self._response.end()
+        except (OSError, http1.BadAnswer) as fault:
+            raise broke_off(self._home, str(fault)) from fault
+        return pieces if self._response.status < 400 else self._refused(pieces)
+
+    def _refused(self, pieces: list[bytes]) -> list[bytes]:
+        self._refusal += pieces
+        if self._response.done:
+            document(self._response.status, b"".join(self._refusal), self._home)
+        return []
+
+    def close(self) -> None:
+        """Leave."""
+        self._socket.close()
+
+
+def _connected(home: Home) -> _socket.socket:
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        connection.settimeout(CONNECT_S)
+        connection.connect(trusted_socket(home))
+    except OSError as fault:
+        connection.close()
+        raise no_broker(home, fault) from fault
+    connection.settimeout(ANSWER_S)
+    return connection

@@ -1,0 +1,314 @@
+"""Serving `relay attach`: a task's output as it comes, and what is typed, to its terminal or its standard input.
+
+    hello ─ what there is to attach to, and who drives
+    out, typed, driver ◄─┐
+                         ├─ until the task or the other side ends
+    in, end, size ───────┘
+
+Any number may look; one drives. Who asks to drive takes over from who did, who is told by whom. What is typed carries a
+source and a number down to the shim, so that what is sent again after a broken connection is typed once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from relay.broker import log_pieces
+from relay.broker.asking import Asked, size_of
+from relay.broker.channel import WINDOW, Conversation, Message
+from relay.broker.logs import LocalLogs
+from relay.broker.rights import Rights
+from relay.core.errors import PeerFault, RelayError
+from relay.core.ids import BrokerId
+from relay.core.states import IN_HAND, TERMINAL
+from relay.spawn import door, transcript
+from relay.spawn.supervisor import Supervisor
+from relay.spawn.transcript import Chunk
+from relay.store.spawn_rows import SpawnRow
+
+RECALLED = 16 * 1024
+"""How much of what was shown before a new viewer sees, bytes."""
+ECHO_S = 0.05
+"""How long an acknowledgement waits for output that takes it along."""
+VIEW, ATTACH, SEND = "view", "attach", "send"
+
+
+class AttachServer:
+    """Serves those who attach to tasks of this machine.
+
+    Args:
+        rights: who may.
+        supervisor: where the tasks are.
+        logs: what they have written.
+        name: a broker's, for people.
+    """
+
+    def __init__(
+        self, rights: Rights, supervisor: Supervisor, logs: LocalLogs, name: Callable[[BrokerId], str]
+    ) -> None:
+        self._rights = rights
+        self._supervisor = supervisor
+        self._logs = logs
+        self._name = name
+        self._drivers: dict[str, _Attachment] = {}
+
+    async def serve(self, channel: Conversation, origin: BrokerId, spawn: str, ask: Message) -> None:
+        """Serve one viewer until the task has ended, or the viewer leaves.
+
+        Raises:
+            RelayError: it may not, or the connection broke.
+        """
+        asked = Asked.read(ask)
+        row = await self._rights.row(spawn)
+        attachment = _Attachment(self, channel, origin, row, asked)
+        await attachment.admitted()
+        await attachment.run()
+
+    # who drives
+
+    def drive(self, attachment: _Attachment) -> None:
+        """Let one drive; the one before is told."""
+        before = self._drivers.get(attachment.row.id)
+        self._drivers[attachment.row.id] = attachment
+        if before is not None and before is not attachment:
+            before.replaced_by(attachment.title)
+
+    def driver(self, spawn: str) -> _Attachment | None:
+        """Who drives a spawn."""
+        return self._drivers.get(spawn)
+
+    def leave(self, attachment: _Attachment) -> None:
+        """One is gone."""
+        if self._drivers.get(attachment.row.id) is attachment:
+            del self._drivers[attachment.row.id]
+
+    # what an attachment needs
+
+    @property
+    def rights(self) -> Rights:
+        """Who may do what."""
+        return self._rights
+
+    @property
+    def logs(self) -> LocalLogs:
+        """The transcripts."""
+        return self._logs
+
+    def label(self, who: str, origin: BrokerId) -> str:
+        """How the others read who drives."""
+        return f"{who}@{self._name(origin)}" if who else self._name(origin)
+
+    async def begun(self, spawn: str) -> SpawnRow:
+        """The spawn, once it runs or has ended."""
+        grown = self._supervisor.growth.follow(spawn)
+        try:
+            while True:
+                grown.clear()
+                row = await self._rights.row(spawn)
+                if row.state in IN_HAND or row.state in TERMINAL:
+                    return row
+                await grown.wait()
+        finally:
+            self._supervisor.growth.forget(spawn, grown)
+
+    def log_of(self, row: SpawnRow) -> Path:
+        """Its transcript."""
+        return self._supervisor.log_of(row.id, row.attempt)
+
+
+class _Attachment:
+    """One viewer, who may drive."""
+
+    def __init__(
+        self, server: AttachServer, channel: Conversation, origin: BrokerId, row: SpawnRow, asked: Asked
+    ) -> None:
+        self.row = row
+        self._server = server
+        self._channel = channel
+        self._origin = origin
+        self._asked = asked
+        self._drives = False
+        self._task: door.Door | None = None
+        self._said: asyncio.Queue[Message] = asyncio.Queue(WINDOW)
+        self._typed_to: int | None = None
+        self._told: set[asyncio.Task[None]] = set()
+        self.title = server.label(asked.who, origin)
+
+    @property
+    def _takes_input(self) -> bool:
+        return self.row.wishes.tty or self.row.wishes.stdin
+
+    @property
+    def _verb(self) -> str:
+        return ATTACH if self.row.wishes.tty else SEND
+
+    async def admitted(self) -> None:
+        """Check what it asked for, and answer."""
+        rights, detail = self._server.rights, f"{self.row.id} {self.row.name}"
+        await rights.ask(self._origin, VIEW, self.row, detail)
+        if self._asked.drive and self._takes_input:
+            await rights.ask(self._origin, self._verb, self.row, detail)
+            other = self._server.driver(self.row.id)
+            self._drives = not (self._asked.again and other is not None)
+            if self._drives:
+                self._server.drive(self)
+        await self._channel.send(self._hello())
+
+    def _hello(self) -> Message:
+        driver = self._server.driver(self.row.id)
+        return {
+            "k": "hello",
+            "terminal": self.row.wishes.tty,
+            "input": self._takes_input,
+            "drives": self._drives,
+            "driver": driver.title if driver is not None else None,
+            "state": str(self.row.state),
+            "reason": self.row.reason,
+        }
+
+    async def run(self) -> None:
+        """Show and type until one of the two is over, or the viewer leaves."""
+        tasks = [asyncio.ensure_future(work) for work in (self._show(), self._type(), self._listen())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            self._server.leave(self)
+            for task in (*tasks, *self._told):
+                task.cancel()
+            await asyncio.gather(*tasks, *self._told, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        while (message := await self._channel.receive()) is not None:
+            await self._said.put(message)
+
+    # what it sees
+
+    async def _show(self) -> None:
+        row = self.row = await self._server.begun(self.row.id)
+        log = self._server.log_of(row)
+        at = self._asked.offset
+        if at is None:
+            at = await asyncio.to_thread(_recalled, log)
+        if self._takes_input and row.state not in TERMINAL:
+            with contextlib.suppress(door.DoorShut):
+                at = await self._watch(log, at)
+        async for found in self._server.logs.read(row.id, at, None, follow=True):
+            for chunk in found:
+                await self._out(chunk.data, chunk.next_offset, chunk.stream)
+
+    async def _watch(self, log: Path, at: int) -> int:
+        """Show what the shim says it shows, as long as it is in order with the log; the log has what is missing."""
+        async with door.opened(log.parent) as watching:
+            async for shown in watching.watch():
+                if shown.data and shown.start == shown.end:
+                    await self._out(shown.data, at)
+                elif shown.data and shown.start == at:
+                    at = shown.end
+                    await self._out(shown.data, at)
+                elif shown.end > at or not shown.end:
+                    at = await self._catch_up(log, at)
+        return at
+
+    async def _catch_up(self, log: Path, at: int) -> int:
+        async for found in _read(log, at):
+            for chunk in found:
+                await self._out(chunk.data, chunk.next_offset, chunk.stream)
+                at = chunk.next_offset
+        return at
+
+    async def _out(self, data: bytes, following: int, stream: int = 0) -> None:
+        typed, self._typed_to = self._typed_to, None
+        echo = {} if typed is None else {"typed": typed}
+        await self._channel.send({"k": "out", "data": data, "next": following, "stream": stream} | echo)
+
+    # what it types
+
+    async def _type(self) -> None:
+        row = await self._server.begun(self.row.id)
+        async with contextlib.AsyncExitStack() as stack:
+            if self._drives:
+                with contextlib.suppress(door.DoorShut):
+                    self._task = await stack.enter_async_context(door.opened(self._server.log_of(row).parent))
+                    await self._resize(self._asked.size)
+            while True:
+                await self._heed(await self._said.get())
+
+    async def _resize(self, size: tuple[int, int] | None) -> None:
+        if size is not None and self._task is not None and self._drives:
+            await self._task.resize(*size)
+
+    async def _heed(self, message: Message) -> None:
+        kind, n, data = message.get("k"), message.get("n"), message.get("data", b"")
+        if kind == "size":
+            with contextlib.suppress(door.DoorShut):
+                await self._resize(size_of(message))
+            return
+        if kind not in ("in", "end") or type(n) is not int or not 0 < n < 2**53 or type(data) is not bytes:
+            raise PeerFault("a message was refused", why="it has another form")
+        if await self._typed(kind, n, data):
+            self._acknowledge_soon(n)
+        else:
+            await self._channel.send({"k": "typed", "n": n, "taken": False})
+
+    def _acknowledge_soon(self, n: int) -> None:
+        """The echo brings it along, or it goes by itself: an envelope of its own would stand in the echo's way."""
+        if self._typed_to is None:
+            self._do(self._acknowledge())
+        self._typed_to = n
+
+    async def _acknowledge(self) -> None:
+        await asyncio.sleep(ECHO_S)
+        typed, self._typed_to = self._typed_to, None
+        if typed is not None:
+            await self._channel.send({"k": "typed", "n": typed, "taken": True})
+
+    async def _typed(self, kind: str, n: int, data: bytes) -> bool:
+        if self._task is None or not self._drives:
+            return False
+        self._server.rights.check(self._origin, self._verb, self.row)
+        try:
+            if kind == "end":
+                await self._task.end(n, self._asked.source)
+            else:
+                await self._task.feed(n, data, self._asked.source)
+        except door.DoorShut:
+            return False
+        return True
+
+    def replaced_by(self, title: str) -> None:
+        """Another drives now."""
+        self._drives = False
+        self._do(self._channel.send({"k": "driver", "driver": title}))
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_unless_it_ended(work))
+        self._told.add(task)
+        task.add_done_callback(self._told.discard)
+
+
+async def _unless_it_ended(work: Coroutine[Any, Any, None]) -> None:
+    with contextlib.suppress(RelayError):
+        await work
+
+
+def _recalled(log: Path) -> int:
+    """Where the last of what was shown begins."""
+    seen, at = 0, 0
+    with contextlib.suppress(FileNotFoundError):
+        for chunk in transcript.backwards(log):
+            at, seen = chunk.offset, seen + len(chunk.data)
+            if seen >= RECALLED:
+                break
+    return at
+
+
+async def _read(log: Path, at: int) -> AsyncIterator[list[Chunk]]:
+    while found := await asyncio.to_thread(log_pieces.read, log, at):
+        yield found
+        at = found[-1].next_offset

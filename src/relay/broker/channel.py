@@ -1,0 +1,207 @@
+"""One open stream between two brokers: messages both ways, in order, none twice, as many unread as the reader allows.
+
+A channel is as strong as what carries it: a lost piece breaks it, and who wants to go on opens another. Nothing of it
+is kept. Either side says at least every 5 s that it is there; over a holder nobody else would tell that it is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from relay.core.errors import PeerFault, RelayError, Unreachable, from_json
+
+WINDOW = 32
+"""Messages that may be under way or unread at once; with pieces of 32 KiB, 1 MiB a stream and direction."""
+ALIVE_S = 5.0
+SILENCE_S = 15.0
+STREAM_BYTES = 16
+Message = dict[str, Any]
+Say = Callable[[str, Message], bool]
+"""Sends the `data` or `close` of a channel to its peer; False where there is no way."""
+
+
+class Conversation(Protocol):
+    """What both ends of a channel are to those who talk, whether it goes over a link or within this broker."""
+
+    async def send(self, message: Message) -> None:
+        """Send a message, once there is room for it; raises RelayError where it has ended."""
+
+    async def receive(self) -> Message | None:
+        """The next message, None after the last; raises RelayError where it broke."""
+
+    def close(self, error: RelayError | None = None) -> None:
+        """End it."""
+
+
+class Channel:
+    """One end. Made by `Channels`.
+
+    Args:
+        stream: its id, of the side that opened it.
+        session: the id that the other side gave it; empty until that side has answered.
+        say: carries what is said to the peer.
+        over: told when the channel has ended, with its stream.
+    """
+
+    def __init__(self, stream: bytes, session: bytes, say: Say, over: Callable[[bytes], None]) -> None:
+        self.stream = stream
+        self.session = session
+        self._say = say
+        self._over = over
+        self._news = asyncio.Event()
+        self._incoming: deque[Message] = deque()
+        self._sent = self._acked = self._heard = self._taken = self._told = 0
+        self._ended: RelayError | bool | None = False
+        self._loop = asyncio.get_running_loop()
+        self._spoke = self._listened = self._loop.time()
+        self._alive = self._loop.call_later(ALIVE_S, self._look)
+
+    # for the two who talk
+
+    async def send(self, message: Message) -> None:
+        """Send a message, once there is room for it.
+
+        Raises:
+            RelayError: the channel has ended.
+        """
+        while self._sent - self._acked >= WINDOW and self._ended is False:
+            await self._wait()
+        self._check()
+        self._speak(message)
+        self._sent += 1
+
+    async def receive(self) -> Message | None:
+        """The next message; None where the other side has closed the channel after its last one.
+
+        Raises:
+            RelayError: it broke, or the other side closed it with this error.
+        """
+        while not self._incoming and self._ended is False:
+            await self._wait()
+        if not self._incoming:
+            if isinstance(self._ended, RelayError):
+                raise self._ended
+            return None
+        self._taken += 1
+        if self._taken - self._told >= WINDOW // 2:
+            self._speak(None)
+        return self._incoming.popleft()
+
+    def close(self, error: RelayError | None = None) -> None:
+        """End it here and there; what was sent before arrives before."""
+        if self._ended is False:
+            told = {"error": error.to_json()} if error is not None else {}
+            self._say("close", self._names() | {"n": self._sent} | told)
+            self._end(None)
+
+    async def opened(self) -> None:
+        """Wait until the other side has answered.
+
+        Raises:
+            RelayError: it refused, or did not answer.
+        """
+        while not self.session and self._ended is False:
+            await self._wait()
+        self._check()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._ended is not False
+
+    # for the mesh
+
+    def data(self, content: Message) -> None:
+        """A `data` of this stream came."""
+        message, n = content["message"], content["n"]
+        if type(n) is not int or type(content["ack"]) is not int or not (message is None or type(message) is dict):
+            raise PeerFault("a message was refused", why="it has another form")
+        if not self._is_ours(content) or content["session"] != self.session:
+            return
+        self._listened = self._loop.time()
+        self._acked = max(self._acked, min(content["ack"], self._sent))
+        if message is not None:
+            self._take(n, message)
+        elif n > self._heard:
+            self.broke("a piece of it was lost on the way")
+        self._news.set()
+
+    def closed(self, content: Message) -> None:
+        """The other side closed it."""
+        if not self._is_ours(content):
+            return
+        if content["n"] != self._heard:
+            self.broke("a piece of it was lost on the way")
+            return
+        error = content.get("error")
+        named = {key: str(error.get(key, ""))[:300] for key in _WORDS} if isinstance(error, dict) else None
+        self._end(from_json(named) if named else None)
+
+    def broke(self, why: str) -> None:
+        """It can go on no more."""
+        if self._ended is False:
+            self._say("close", self._names() | {"n": self._sent, "error": _broken(why).to_json()})
+            self._end(_broken(why))
+
+    def _is_ours(self, content: Message) -> bool:
+        session = content["session"]
+        if type(session) is not bytes or self._ended is not False:
+            return False
+        if not self.session and len(session) == STREAM_BYTES:
+            self.session = session
+        # what was recorded of an earlier session must not be typed into this one; who gives up early knows none yet
+        return session == self.session or not session
+
+    def _take(self, n: int, message: Message) -> None:
+        if n < self._heard:
+            return
+        if n > self._heard or len(self._incoming) >= WINDOW:
+            self.broke("a piece of it was lost on the way" if n > self._heard else "more came than was asked for")
+            return
+        self._heard += 1
+        self._incoming.append(message)
+
+    async def _wait(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    def _speak(self, message: Message | None) -> None:
+        self._told, self._spoke = self._taken, self._loop.time()
+        content = self._names() | {"n": self._sent, "ack": self._taken, "message": message}
+        if not self._say("data", content):
+            self.broke("there is no way to the other broker any more")
+
+    def _names(self) -> Message:
+        return {"stream": self.stream, "session": self.session}
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if now - self._listened > SILENCE_S:
+            self.broke("the other broker is silent")
+            return
+        if self.session and now - self._spoke >= ALIVE_S * 0.9:
+            self._speak(None)
+        if self._ended is False:
+            self._alive = self._loop.call_later(ALIVE_S, self._look)
+
+    def _end(self, error: RelayError | None) -> None:
+        self._ended = error
+        self._alive.cancel()
+        self._news.set()
+        self._over(self.stream)
+
+    def _check(self) -> None:
+        if isinstance(self._ended, RelayError):
+            raise self._ended
+        if self._ended is None:
+            raise _broken("the other side has closed it")
+
+
+_WORDS = ("code", "message", "why", "hint")
+
+
+def _broken(why: str) -> Unreachable:
+    return Unreachable("the connection to the other broker broke off", why=why, hint="relay brokers")

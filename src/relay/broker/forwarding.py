@@ -1,0 +1,131 @@
+"""Serving `relay forward`: connections to a port on this machine's loopback, while a task runs, and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from relay.broker.channel import Conversation, Message
+from relay.broker.hub import Hub
+from relay.broker.rights import Rights
+from relay.core.errors import Code, PeerFault, Unreachable
+from relay.core.ids import BrokerId
+from relay.core.states import IN_HAND, TERMINAL
+from relay.store.spawn_rows import SpawnRow
+
+LOOPBACK = ("127.0.0.1", "::1")
+PIECE = 32 * 1024
+CONNECT_S = 10.0
+LOOK_S = 60.0
+FORWARD = "forward"
+
+
+class ForwardServer:
+    """Serves connections to ports of this machine's loopback.
+
+    Args:
+        rights: who may.
+        hub: tells when a task has ended.
+    """
+
+    def __init__(self, rights: Rights, hub: Hub) -> None:
+        self._rights = rights
+        self._hub = hub
+
+    async def serve(self, channel: Conversation, origin: BrokerId, spawn: str, ask: Message) -> None:
+        """Serve one connection until both sides are done, or the task has ended.
+
+        Raises:
+            RelayError: it may not, the task does not run, nothing listens there, or it broke.
+        """
+        port = ask.get("port")
+        if type(port) is not int or not 0 < port < 65536:
+            raise PeerFault("a request to forward was refused", why="it names no port")
+        row = await self._rights.row(spawn)
+        await self._rights.ask(origin, FORWARD, row, f"{row.id} {row.name} port {port}")
+        if row.state not in IN_HAND:
+            raise _not_running(row)
+        reader, writer = await _connected(port)
+        try:
+            await channel.send({"k": "open"})
+            await self._carry(channel, reader, writer, row)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _carry(
+        self, channel: Conversation, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, row: SpawnRow
+    ) -> None:
+        both = asyncio.ensure_future(_both(channel, reader, writer))
+        ended = asyncio.ensure_future(self._ended(row))
+        try:
+            await asyncio.wait((both, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not both.done():
+                writer.transport.abort()
+                raise Unreachable("the connection was ended", why=f"{row.name} has ended")
+            both.result()
+        finally:
+            both.cancel()
+            ended.cancel()
+            await asyncio.gather(both, ended, return_exceptions=True)
+
+    async def _ended(self, row: SpawnRow) -> None:
+        with self._hub.watching(row.id) as watch:
+            while (await self._rights.row(row.id)).state not in TERMINAL:
+                await watch.next(LOOK_S)
+
+
+async def _both(channel: Conversation, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(from_stream(channel, reader))
+            group.create_task(to_stream(channel, writer))
+    except* OSError as faults:
+        raise Unreachable("the connection broke off over there", why=str(faults.exceptions[0])) from None
+    except* Unreachable as faults:
+        raise faults.exceptions[0] from None
+
+
+async def from_stream(channel: Conversation, reader: asyncio.StreamReader) -> None:
+    """Send what a stream brings, and its end; its reader waits while the other side does not read."""
+    while data := await reader.read(PIECE):
+        await channel.send({"k": "data", "data": data})
+    await channel.send({"k": "eof"})
+
+
+async def to_stream(channel: Conversation, writer: asyncio.StreamWriter) -> None:
+    """Write what comes to a stream, up to the other side's end of it.
+
+    Raises:
+        Unreachable: the other side left before that: what it had to say is not whole.
+    """
+    while (message := await channel.receive()) is not None:
+        if message.get("k") == "eof":
+            if writer.can_write_eof():
+                writer.write_eof()
+            return
+        data = message.get("data")
+        if type(data) is not bytes:
+            raise PeerFault("a message was refused", why="it has another form")
+        writer.write(data)
+        await writer.drain()
+    writer.transport.abort()
+    raise Unreachable("the connection broke off", why="the other side left in the middle of it")
+
+
+async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    for host in LOOPBACK:
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CONNECT_S):
+                return await asyncio.open_connection(host, port, limit=PIECE)
+    raise Unreachable(
+        f"nothing listens on port {port}",
+        code=Code.NO_ADDRESS,
+        why="on the loopback of the machine that runs the task, no connection was accepted",
+        hint="relay logs ID -f shows whether it has begun to listen",
+    )
+
+
+def _not_running(row: SpawnRow) -> Unreachable:
+    return Unreachable(f"{row.name} does not run", why=f"it is {row.state}; ports are reached while a task runs")

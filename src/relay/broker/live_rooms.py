@@ -1,0 +1,130 @@
+"""What is live between a client and a task: attach and forward, here or on the broker that runs it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from relay.broker.attaching import AttachServer
+from relay.broker.channel import Conversation, Message
+from relay.broker.channels import ATTACH, FORWARD, Channels, Serve, away
+from relay.broker.forwarding import ForwardServer
+from relay.broker.hub import Hub
+from relay.broker.inbox import Hear
+from relay.broker.logs import LocalLogs
+from relay.broker.members import Members
+from relay.broker.mesh import Mesh
+from relay.broker.pipe import pair
+from relay.broker.rights import Rights
+from relay.core.errors import RelayError
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.states import State
+from relay.spawn.supervisor import Supervisor
+from relay.store.spawn_rows import SpawnRow
+
+DELIVERY_S = 10.0
+
+
+class LiveRooms:
+    """Opens conversations with tasks, wherever they run.
+
+    Args:
+        members: who this broker is, and the others' names.
+        mesh: carries what is not here.
+        supervisor: where this machine's tasks are.
+        logs: their transcripts.
+        rights: who may.
+        hub: tells when a task has ended.
+    """
+
+    def __init__(
+        self, members: Members, mesh: Mesh, supervisor: Supervisor, logs: LocalLogs, rights: Rights, hub: Hub
+    ) -> None:
+        self._own = members.own
+        self._mesh = mesh
+        self._rights = rights
+        self._growth = supervisor.growth
+        self._attach = AttachServer(rights, supervisor, logs, members.name)
+        self._forward = ForwardServer(rights, hub)
+        self._attached = Channels(ATTACH, mesh, self._attach.serve)
+        self._forwarded = Channels(FORWARD, mesh, self._forward.serve)
+        self._serving: set[asyncio.Task[None]] = set()
+
+    @property
+    def hears(self) -> dict[Kind, Hear]:
+        """By kind."""
+        return self._attached.hears | self._forwarded.hears
+
+    async def attach(self, row: SpawnRow, ask: Message) -> Conversation:
+        """Attach to a spawn.
+
+        Raises:
+            RelayError: it may not be, or cannot be reached.
+        """
+        return await self._opened(row, ask, self._attached, self._attach.serve)
+
+    async def forward(self, row: SpawnRow, port: int) -> Conversation:
+        """A connection to a port of the loopback of the machine that runs a spawn.
+
+        Raises:
+            RelayError: it may not be, cannot be reached, or nothing listens there.
+        """
+        return await self._opened(row, {"port": port}, self._forwarded, self._forward.serve)
+
+    async def _opened(self, row: SpawnRow, ask: Message, channels: Channels, serve: Serve) -> Conversation:
+        if row.target == self._own:
+            return self._here(row, ask, serve)
+        await self._delivered(row)
+        return await channels.open(row.target, row.id, ask)
+
+    def _here(self, row: SpawnRow, ask: Message, serve: Serve) -> Conversation:
+        ours, theirs = pair()
+        task = asyncio.get_running_loop().create_task(_served(theirs, self._own, row.id, ask, serve))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        return ours
+
+    async def _delivered(self, row: SpawnRow) -> None:
+        """Wait until the target has the request: what is live must not overtake it."""
+        grown = self._growth.follow(row.id)
+        now, until = row, asyncio.get_running_loop().time() + DELIVERY_S
+        try:
+            while now.state is State.QUEUED:
+                grown.clear()
+                if not self._mesh.has_way(row.target) or not await _within(grown, until):
+                    raise away()
+                now = await self._rights.known(row)
+        finally:
+            self._growth.forget(row.id, grown)
+
+    def link_changed(self) -> None:
+        """A link came or went."""
+        self._attached.link_changed()
+        self._forwarded.link_changed()
+
+    async def close(self) -> None:
+        """End all of it; the tasks go on."""
+        self._attached.close()
+        self._forwarded.close()
+        for task in list(self._serving):
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+
+async def _served(channel: Conversation, own: BrokerId, spawn: str, ask: Message, serve: Serve) -> None:
+    error: RelayError | None = None
+    try:
+        await serve(channel, own, spawn, ask)
+    except RelayError as fault:
+        error = fault
+    finally:
+        channel.close(error)
+
+
+async def _within(event: asyncio.Event, until: float) -> bool:
+    try:
+        async with asyncio.timeout_at(until):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,265 @@
+"""One attached task: shows what comes, sends what is typed, and goes on by itself after a broken connection.
+
+What is typed is numbered under a source of this run's own, kept until it is acknowledged, and sent again after a break:
+the task's shim takes each number once.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import time
+
+from relay.api import http1
+from relay.api.duplex import Duplex
+from relay.cli import speech
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from relay.api.home import Home
+    from relay.cli.screen import Screen
+
+    Message = dict[str, Any]
+
+PIECE = 4096
+MOST_UNACKNOWLEDGED = 64
+AGAIN_S = 0.3
+INTERRUPT = 3
+LEFT, OVER = "left", "over"
+
+
+class Attached:
+    """A task on this terminal.
+
+    Args:
+        home: whose broker.
+        spawn: its id.
+        drive: whether to type.
+        screen: this terminal.
+        wakeup: readable after a signal.
+        key: the byte that leaves, in raw mode.
+        who: the person, for other viewers.
+        greet: told once what is attached to.
+        show: given each piece of output.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        spawn: str,
+        drive: bool,
+        screen: Screen,
+        wakeup: int,
+        key: int,
+        who: str,
+        greet: Callable[[Message], None],
+        show: Callable[[Message], None],
+    ) -> None:
+        self._home = home
+        self._spawn = spawn
+        self._drive = drive
+        self._screen = screen
+        self._wakeup = wakeup
+        self._key = key
+        self._who = who
+        self._greet = greet
+        self._show = show
+        self._source = base64.b64encode(os.urandom(16)).decode("ascii")
+        self._unacknowledged: dict[int, Message] = {}
+        self._n = 0
+        self._offset: int | None = None
+        self._hello: Message = {}
+        self._typing = drive
+        self._line: Duplex | None = None
+        self._lines = http1.Lines()
+        self._told = ""
+
+    def run(self) -> str:
+        """Until the task has ended (`OVER`) or the person leaves (`LEFT`).
+
+        Raises:
+            RelayError: it cannot be attached to.
+        """
+        self._connect()
+        try:
+            while (end := self._turn()) is None:
+                pass
+        finally:
+            self._hang_up()
+        return end
+
+    # the connection
+
+    def _connect(self) -> None:
+        size = self._screen.size() if self._drive else None
+        ask: Message = {"source": self._source, "drive": self._drive, "again": bool(self._hello), "who": self._who}
+        ask |= {"offset": self._offset} | ({"rows": size[0], "columns": size[1]} if size else {})
+        self._lines = http1.Lines()
+        self._line = Duplex(self._home, f"spawns/{http1.quoted(self._spawn)}/attach", json.dumps(ask).encode() + b"\n")
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _broke(self, fault: Exception) -> None:
+        from relay.core.errors import Unreachable
+
+        if not isinstance(fault, Unreachable) or not self._hello:
+            raise fault
+        self._hang_up()
+        self._say(f"the connection broke off; it goes on by itself when it can ({_leaving(self._screen, self._key)})")
+
+    def _try_again(self) -> None:
+        from relay.core.errors import RelayError
+
+        try:
+            self._connect()
+        except RelayError as fault:
+            self._broke(fault)
+
+    def _say(self, text: str) -> None:
+        if text != self._told:
+            self._told = text
+            end = "\r\n" if self._screen.is_raw else "\n"
+            speech.note(f"{end if self._screen.is_raw else ''}[relay] {text}{end if self._screen.is_raw else ''}")
+
+    # one turn
+
+    def _turn(self) -> str | None:
+        from relay.core.errors import RelayError
+
+        line = self._line
+        watched: list[Any] = [self._wakeup]
+        watched += [0] if self._reads_keys() else []
+        watched += [line] if line is not None else []
+        ready, _, _ = select.select(watched, [], [], self._patience())
+        if self._wakeup in ready:
+            self._resized()
+        if 0 in ready and self._typed() == LEFT:
+            return LEFT
+        if line is None:
+            if not ready:
+                self._try_again()
+            return None
+        try:
+            return self._heard(line) if line in ready or line.waits else None
+        except RelayError as fault:
+            self._broke(fault)
+            return None
+
+    def _reads_keys(self) -> bool:
+        if self._line is None:
+            return self._screen.is_raw  # for the key that leaves
+        return (self._typing or self._screen.is_raw) and len(self._unacknowledged) < MOST_UNACKNOWLEDGED
+
+    def _patience(self) -> float | None:
+        if self._line is None:
+            return AGAIN_S
+        return 0 if self._line.waits else None
+
+    def _heard(self, line: Duplex) -> str | None:
+        for piece in line.receive():
+            for text in self._lines.feed(piece):
+                self._take(json.loads(text))
+        return OVER if line.done else None
+
+    def _take(self, message: Message) -> None:
+        kind = message.get("k")
+        if kind == "out":
+            self._offset = message["next"]
+            self._acknowledged(message.get("typed", 0))
+            self._show(message | {"data": base64.b64decode(message["data"])})
+        elif kind == "typed":
+            self._acknowledged(message["n"])
+            if not message["taken"]:
+                self._say("what you type goes nowhere: another drives, or the task takes no input any more")
+        elif kind == "driver":
+            self._say(f"{message['driver']} drives now; attach again to take it back")
+        elif kind == "hello":
+            self._greeted(message)
+        elif "error" in message:
+            from relay.core.errors import from_json
+
+            raise from_json(message["error"])
+
+    def _acknowledged(self, n: int) -> None:
+        for each in [each for each in self._unacknowledged if each <= n]:
+            del self._unacknowledged[each]
+
+    def _greeted(self, hello: Message) -> None:
+        first, self._hello = not self._hello, hello
+        self._typing = self._drive and hello["input"]
+        if first:
+            self._greet(hello)
+        else:
+            self._say("attached again")
+            self._told = ""
+        for message in self._unacknowledged.values():
+            self._send(message)
+
+    # what is typed
+
+    def _send(self, message: Message) -> None:
+        from relay.core.errors import RelayError
+
+        if self._line is not None:
+            try:
+                self._line.send(json.dumps(message).encode() + b"\n")
+            except RelayError as fault:
+                self._broke(fault)
+
+    def _typed(self) -> str | None:
+        data = os.read(0, PIECE)
+        if not data:
+            return self._no_more()
+        if self._screen.is_raw and self._key in data:
+            if self._typing:
+                self._queue({"k": "in"}, data[: data.index(self._key)])
+            return self._leave()
+        if self._typing:
+            self._queue({"k": "in"}, data)
+        return LEFT if not self._typing and INTERRUPT in data else None
+
+    def _no_more(self) -> str | None:
+        self._typing = False
+        if self._screen.is_terminal or self._n:
+            self._queue({"k": "end"}, None)
+        return None
+
+    def _queue(self, message: Message, data: bytes | None) -> None:
+        if data == b"" or len(self._unacknowledged) >= MOST_UNACKNOWLEDGED:
+            return
+        self._n += 1
+        packed = {} if data is None else {"data": base64.b64encode(data).decode("ascii")}
+        self._unacknowledged[self._n] = message | {"n": self._n} | packed
+        self._send(self._unacknowledged[self._n])
+
+    def _leave(self) -> str:
+        """Wait a moment for what was typed before the key to be taken."""
+        until = time.monotonic() + 1.0
+        while self._unacknowledged and self._line is not None and time.monotonic() < until:
+            ready, _, _ = select.select([self._line], [], [], max(0.0, until - time.monotonic()))
+            if ready and self._heard(self._line) == OVER:
+                break
+        return LEFT
+
+    def _resized(self) -> None:
+        os.read(self._wakeup, 4096)
+        size = self._screen.size()
+        if size is not None and self._drive:
+            self._send({"k": "size", "rows": size[0], "columns": size[1]})
+
+
+def _leaving(screen: Screen, key: int) -> str:
+    return f"{name_of(key)} leaves" if screen.is_raw else "Ctrl-C leaves"
+
+
+def name_of(key: int) -> str:
+    """A key as a person reads it."""
+    return f"Ctrl-{chr(key + 64)}" if key < 32 else chr(key)

@@ -1,0 +1,100 @@
+"""This terminal while something else has it: raw, its size known, and as it was before when that is over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import termios
+import tty
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+    from typing import Any
+
+ALTERNATE_ON, ALTERNATE_OFF = b"\x1b[?1049h", b"\x1b[?1049l"
+# cursor keys, keypad, mouse, paste marks, colours, and the cursor: whatever the task had changed
+AS_BEFORE = b"\x1b[?1l\x1b>\x1b[?1000;1002;1003;1006l\x1b[?2004l\x1b[0m\x1b[?25h"
+ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended(SystemExit):
+    """A signal asked this program to end."""
+
+
+class Screen:
+    """The terminal on stdin, where there is one."""
+
+    def __init__(self) -> None:
+        self.is_terminal = os.isatty(0)
+        self._alternate = False
+        self._before: list[Any] | None = None
+
+    def size(self) -> tuple[int, int] | None:
+        """Rows and columns, None where there is no terminal."""
+        for fd in (0, 1, 2):
+            with contextlib.suppress(OSError):
+                size = os.get_terminal_size(fd)
+                return size.lines, size.columns
+        return None
+
+    def make_raw(self) -> None:
+        """Pass on every key from now on."""
+        if self.is_terminal and self._before is None:
+            self._before = termios.tcgetattr(0)
+            tty.setraw(0, termios.TCSANOW)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether keys are passed on as they are."""
+        return self._before is not None
+
+    def show(self, data: bytes) -> None:
+        """Write a task's output."""
+        on, off = data.rfind(ALTERNATE_ON), data.rfind(ALTERNATE_OFF)
+        if on != off:
+            self._alternate = on > off
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def restore(self) -> None:
+        """Make it as it was."""
+        if self._before is None:
+            return
+        before, self._before = self._before, None
+        with contextlib.suppress(termios.error, OSError):
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+        if os.isatty(1):
+            with contextlib.suppress(OSError):
+                os.write(1, (ALTERNATE_OFF if self._alternate else b"") + AS_BEFORE)
+
+
+@contextlib.contextmanager
+def kept(screen: Screen) -> Iterator[int]:
+    """Whatever ends the block, the terminal is as it was; yields a descriptor that is readable after a signal."""
+    read, write = os.pipe()
+    for fd in (read, write):
+        os.set_blocking(fd, False)
+    old = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    handlers = {number: signal.signal(number, _end) for number in ENDS}
+    handlers[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, _nothing)
+    try:
+        yield read
+    finally:
+        screen.restore()
+        signal.set_wakeup_fd(old)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        os.close(read)
+        os.close(write)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise Ended(128 + number)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """The wakeup descriptor says it."""

@@ -1,0 +1,1 @@
+"""What is live between a person and a task: attach, forward, followers."""

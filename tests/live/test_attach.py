@@ -1,0 +1,191 @@
+"""`relay attach` on real terminals: typed, sized, shared, left, and taken up again."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from relay.testing import processes
+from tests.e2e.scene import Scene, audit, error_of, gone_within, relay, relay_json, started
+from tests.live.terminal import DETACH, terminal
+
+TYPIST = "stty -echo; echo ready; while read line; do echo \"got $line\"; [ $line = bye ] && exit 7; done"
+VERBS = ("--agent", "shell", "--verb", "attach", "--verb", "view")
+
+
+@pytest.fixture
+def scene(granted: Scene) -> Scene:
+    granted.grant(*VERBS)
+    return granted
+
+
+def test_typed_into_sized_and_ended_with_its_status(scene: Scene) -> None:
+    spawn = scene.begin("stty size; " + TYPIST, "--tty")
+    with terminal(scene.laptop, "attach", spawn, size=(31, 97)) as person:
+        person.until(b"Ctrl-] leaves it running")
+        person.until(b"ready")
+        person.type(b"hello\r")
+        person.until(b"got hello\r\n")
+        person.type(b"bye\r")
+        assert person.exit() == 7
+        assert person.is_as_before
+
+
+def test_the_size_follows(scene: Scene) -> None:
+    spawn = scene.begin("trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done", "--tty")
+    with terminal(scene.laptop, "attach", spawn, size=(30, 90)) as person:
+        person.until(b"30 90")
+        person.resize(40, 111)
+        person.until(b"40 111")
+        relay(scene.laptop, "stop", spawn)
+        assert person.exit() == 130
+        assert person.is_as_before
+    gone_within(spawn)
+
+
+@pytest.mark.parametrize(("key", "option"), [(DETACH, ()), (b"\x18", ("--detach-key", "ctrl-x"))])
+def test_left_and_taken_up_again(scene: Scene, key: bytes, option: tuple[str, ...]) -> None:
+    spawn = scene.begin(TYPIST, "--tty")
+    with terminal(scene.laptop, "attach", spawn, *option) as person:
+        person.until(b"ready")
+        person.type(b"one\r" + key)
+        assert person.exit() == 130 and person.is_as_before
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"got one")
+        person.type(b"bye\r")
+        person.until(b"got bye")
+        assert person.exit() == 7
+
+
+def test_ctrl_c_is_the_tasks(scene: Scene) -> None:
+    spawn = scene.begin("trap 'echo interrupted; exit 3' INT; echo ready; while :; do sleep 0.05; done", "--tty")
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"ready")
+        person.type(b"\x03")
+        person.until(b"interrupted")
+        assert person.exit() == 3
+
+
+def test_one_drives_and_any_number_look(scene: Scene) -> None:
+    spawn = scene.begin(TYPIST, "--tty")
+    with (
+        terminal(scene.laptop, "attach", spawn) as first,
+        terminal(scene.vps, "attach", spawn, "--view") as viewer,
+    ):
+        first.until(b"ready")
+        viewer.until(b"to look at")
+        viewer.until(b"ready")
+        viewer.type(b"not mine\r")
+        first.type(b"mine\r")
+        for each in (first, viewer):
+            assert b"not mine" not in each.until(b"got mine")
+        with terminal(scene.vps, "attach", spawn) as second:
+            second.until(b"got mine")
+            first.until(b"@vps drives now")
+            first.type(b"too late\r")
+            first.until(b"what you type goes nowhere")
+            second.type(b"bye\r")
+            assert b"too late" not in second.until(b"got bye")
+            assert second.exit() == 7
+        assert first.exit() == 7
+        assert viewer.exit() == 7
+
+
+def test_a_restart_of_either_broker_is_gone_through(scene: Scene) -> None:
+    spawn = scene.begin(TYPIST, "--tty")
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"ready")
+        for n, node in enumerate((scene.vps, scene.laptop, scene.vps)):
+            node.restart()
+            person.type(b"word%d\r" % n)
+            person.until(b"got word%d\r\n" % n)
+        person.type(b"bye\r")
+        person.until(b"got bye")
+        assert person.exit() == 7
+    log = relay(scene.laptop, "logs", spawn).stdout
+    assert [log.count(b"got word%d" % n) for n in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_is_restored_whatever_ends_it(scene: Scene, number: int) -> None:
+    spawn = scene.begin(TYPIST, "--tty")
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"ready")
+        assert not person.is_as_before
+        person.process.send_signal(number)
+        assert person.exit() == 128 + number
+        assert person.is_as_before
+    assert scene.show(spawn)["state"] == "running"
+    relay(scene.laptop, "stop", spawn)
+
+
+def test_without_a_terminal_lines_are_sent(scene: Scene) -> None:
+    spawn = scene.begin('while read line; do echo "got $line"; done; echo done', "--stdin")
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"each line you type is sent to it")
+        person.until(b"Ctrl-C leaves it running")
+        person.type(b"hello\r")
+        person.until(b"got hello")
+        person.type(b"\x04")
+        person.until(b"done")
+        assert person.exit() == 0
+    spawn = scene.begin("echo waiting; sleep 60")
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"takes no input; its log follows; Ctrl-C leaves it running")
+        person.until(b"waiting")
+        person.process.send_signal(signal.SIGINT)
+        assert person.exit() == 130
+    relay(scene.laptop, "stop", spawn)
+
+
+def test_by_a_program(scene: Scene) -> None:
+    spawn = scene.begin(TYPIST, "--tty")
+    done = relay(scene.laptop, "attach", spawn, typed=b"one\nbye\n")
+    assert done.returncode == 7 and b"got one" in done.stdout and b"got bye" in done.stdout
+    spawn = scene.begin("cat", "--stdin")
+    done = relay(scene.laptop, "--json", "attach", spawn, typed=b"one\n")
+    assert done.returncode == 0
+    assert b'{"attached": {"terminal": false, "input": true, "drives": true' in done.stdout
+    assert b'"data": "one\\n"' in done.stdout and b'"state": "completed"' in done.stdout
+
+
+def test_it_takes_the_verb(granted: Scene) -> None:
+    spawn = granted.begin("echo shown; sleep 60", "--tty")
+    granted.until(spawn, "running")
+    done = relay(granted.laptop, "--json", "attach", spawn)
+    assert done.returncode == 1 and error_of(done)["code"] == "no_verb"
+    assert "attach" in error_of(done)["hint"]
+    last = audit(granted.vps)[-1]
+    assert (last["kind"], last["decision"], last["code"]) == ("attach", "refused", "no_verb")
+    with started(granted.laptop, "attach", spawn, "--view") as viewer:
+        assert viewer.stdout is not None and viewer.stdout.readline() == b"shown\r\n"
+    granted.grant(*VERBS)
+    with terminal(granted.laptop, "attach", spawn) as person:
+        person.until(b"shown")
+        relay(granted.vps, "trust", "revoke", "laptop")
+        assert person.exit() != 0
+
+
+def test_what_has_ended_is_shown(scene: Scene) -> None:
+    spawn = scene.shell("echo over; exit 4", "--tty", status=4)["id"]
+    done = relay(scene.laptop, "attach", spawn)
+    assert done.returncode == 4 and b"over\r\n" in done.stdout
+
+
+def test_a_machine_out_of_reach_is_said_at_once(scene: Scene) -> None:
+    spawn = scene.begin("sleep 60", "--tty")
+    scene.until(spawn, "running")
+    scene.vps.kill()
+    processes.wait_until(lambda: scene.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    done = relay(scene.laptop, "--json", "attach", spawn)
+    assert done.returncode == 1 and error_of(done)["code"] == "unreachable"
+    assert "never queued" in error_of(done)["why"]
+    scene.vps.start()
+    scene.linked()
+    relay_json(scene.laptop, "stop", spawn)
+
+
+def test_unknown_words_of_a_key(scene: Scene) -> None:
+    done = relay(scene.laptop, "--json", "attach", "x", "--detach-key", "enter")
+    assert done.returncode == 2 and error_of(done)["code"] == "usage"

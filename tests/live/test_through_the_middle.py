@@ -1,0 +1,46 @@
+"""Attached and forwarded through a third broker: both ends awake, neither within the other's reach."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from relay.testing import processes
+from relay.testing.mesh import free_port
+from tests.e2e.test_through_the_middle import Three, _is_reached, _wakes, three
+from tests.live.terminal import terminal
+from tests.live.test_forward import ECHO, exchange, forwarded
+
+__all__ = ["three"]
+
+TYPIST = 'stty -echo; echo ready; while read line; do echo "got $line"; [ $line = bye ] && exit 7; done'
+
+
+def test_attached_and_forwarded_through_the_middle(three: Three) -> None:
+    for node in (three.laptop, three.mini):
+        node.launcher = (sys.executable, "-m", "relay.testing.apart", "--only", three.vps.address, "--")
+        _wakes(node, three.vps)
+    three.mini.relay("trust", "allow", three.laptop.id, "--verb", "attach", "--verb", "forward", "--agent", "exec")
+    three.until(lambda: _is_reached(three), "vps to have said that it is linked with mini")
+    place = ("--broker", "mini", "--cwd", str(three.mini.work))
+    spawn = three.laptop.relay_json("spawn", "-", "shell", TYPIST, "--tty", *place)["id"]
+    with terminal(three.laptop, "attach", spawn) as person:
+        person.until(b"ready")
+        person.type(b"far\r")
+        person.until(b"got far")
+        three.vps.restart()
+        person.type(b"again\r")
+        person.until(b"got again", within=40)
+        person.type(b"bye\r")
+        assert person.exit(40) == 7
+    assert three.laptop.relay("logs", spawn).stdout.count("got again") == 1
+    port = free_port()
+    words = ("spawn", "-", "exec", *place, "--", sys.executable, "-c", ECHO, str(port))
+    spawn = json.loads(three.laptop.relay("--json", *words).stdout)["id"]
+    log = three.mini.home / "attempts" / f"{spawn}-1" / "log"
+    processes.wait_until(lambda: log.exists() and b"listening" in log.read_bytes(), 15, "the port")
+    with forwarded(three.laptop, spawn, port) as (local, _):
+        data = bytes(range(256)) * 2_000
+        assert exchange(local, data) == data + f"|{len(data)}".encode()
+    three.laptop.relay("stop", spawn)
+    assert three.ends(spawn)["state"] == "cancelled"
