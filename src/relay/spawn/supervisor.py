@@ -326,8 +326,7 @@ class Supervisor:
         await self.start_waiting()
 
     async def _resume(self, row: SpawnRow) -> None:
-        log = self.log_of(row.id, row.attempt)
-        reading = LogReading(log, self._reader(row))
+        reading = LogReading(log := self.log_of(row.id, row.attempt), self._reader(row))
         if row.stop_requested is not None:
             await self._ask_to_stop(row, "an earlier request")
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon, log))

@@ -57,6 +57,15 @@ class LogFile:
         except OSError as fault:
             self._note(fault, count)
 
+    def fields(self) -> dict[str, object]:
+        """What the exit slot says of the log."""
+        return {
+            "log_bytes": self.end,
+            "log_dropped": self.dropped,
+            "log_lost": self.lost,
+            "log_error": self.error,
+        }
+
     def flush(self) -> None:
         """Bring the log to the disk, so that an exit record never stands over a log that a power cut took."""
         if not self.end:

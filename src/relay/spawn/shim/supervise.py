@@ -79,15 +79,10 @@ class Supervisor:
         self._started_at = _wall_ms()
         self._timeout_at = None if spec.timeout_s is None else time.monotonic() + spec.timeout_s
         self._status: int | None = None
-        self._childless = False
-        self._given_up = False
-        self._stopping = False
-        self._asked = False
-        self._ask_at_exec = False
+        self._childless = self._given_up = self._stopping = self._asked = self._ask_at_exec = False
         self._survivors = 0
-        self._timed_out = False
+        self._timed_out = self._oom = False
         self._kills = kills
-        self._oom = False
         self._awake = awake
         self._error: dict[str, object] | None = None
         self._end: dict[str, object] = {}
@@ -345,10 +340,7 @@ class Supervisor:
             **self._end,
             "error": self._error,
             "survivors": self._survivors,
-            "log_bytes": self._log.end,
-            "log_dropped": self._log.dropped,
-            "log_lost": self._log.lost,
-            "log_error": self._log.error,
+            **self._log.fields(),
             **self._not_awake(),
             **({"oom": True} if self._oom else {}),
         }
