@@ -159,3 +159,16 @@ async def test_a_dead_letter_of_an_earlier_run_is_closed_as_well(four: Four) -> 
 
 async def _is_empty(node: BenchNode) -> bool:
     return not await node.rows()
+
+
+async def test_a_receipt_finds_its_way_back_through_whoever_brought_the_envelope(
+    tmp_path: Path, network: MemoryNetwork
+) -> None:
+    """The one in the middle is not always on, so that the recipient knows of no way to the origin."""
+    async with bench_mesh(tmp_path, 3, network, apart=[(0, 2)]) as (one, middle, other):
+        await until(lambda: len(middle.mesh.up) == 2)
+        one.mesh.router._reached_by = lambda broker: [middle.id]
+        one.outbox.reroute()
+        await one.post(other.id, "there")
+        await drained(one)
+        assert await other.acted() == ["there"]

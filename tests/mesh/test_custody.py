@@ -340,16 +340,3 @@ async def test_one_that_has_expired_is_kept_so_that_its_recipient_can_say_so(thr
 
 async def _is_dead(node: BenchNode) -> bool:
     return [line.state for line in await node.rows()] == [outbox.OutboxState.DEAD]
-
-
-async def test_a_receipt_finds_its_way_back_through_whoever_brought_the_envelope(
-    tmp_path: Path, network: MemoryNetwork
-) -> None:
-    """The one in the middle is not always on, so that the recipient knows of no way to the origin."""
-    async with bench_mesh(tmp_path, 3, network, apart=[(0, 2)]) as (one, middle, other):
-        await until(lambda: len(middle.mesh.up) == 2)
-        one.mesh.router._reached_by = lambda broker: [middle.id]
-        one.outbox.reroute()
-        await one.post(other.id, "there")
-        await drained(one)
-        assert await other.acted() == ["there"]

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import random
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import pytest
 
-from relay.broker.gossip import PAGE_RECORDS, Gossip, Surroundings
+from relay.broker.gossip import PAGE_RECORDS
 from relay.broker.gossip_bounds import MAX_STRIKES, NEWS_AT_ONCE, NEWS_PER_S
 from relay.core.errors import Code, PeerFault
-from relay.core.ids import BrokerId
-from relay.core.kinds import Kind
-from relay.core.record_book import Held
-from relay.core.records import MAX_LIFE_MS, Record, pack_record
-from relay.core.wire import pack
+from relay.core.records import MAX_LIFE_MS, pack_record
 from relay.testing.bench_node import identities
-from relay.trust.identity import Identity
-from relay.trust.records import sign_record, verify_record
-from relay.trust.sealing import PeerKeys
+from tests.mesh.gossip_ground import Ground, record_of, signed
 from tests.mesh.gossip_world import NOW, World, full_mesh, hub, sparse
 
 SHAPES: dict[str, Callable[[], World]] = {
@@ -114,51 +106,9 @@ def test_what_has_expired_is_not_taken_in() -> None:
 # with real signatures
 
 
-class Ground:
-    """One book with real keys: its own, and those of one member that sends."""
-
-    def __init__(self) -> None:
-        self.own, self.peer, self.third = identities(3)
-        self.members = {each.id: PeerKeys.of(each) for each in (self.own, self.peer, self.third)}
-        self.said: list[tuple[BrokerId, dict[str, Any]]] = []
-        self.kept: list[Held] = []
-        self.news: list[BrokerId] = []
-        self.drops: list[str] = []
-        self.later: list[int] = []
-        self.ms = 0
-        around = Surroundings(
-            own=self.own.id,
-            read=lambda raw: verify_record(raw, self.members.get),
-            say=self._say,
-            linked=lambda: [self.peer.id, self.third.id],
-            drop=lambda peer, reason: self.drops.append(reason),
-            keep=self.kept.append,
-            news=lambda record, before: self.news.append(record.id),
-            size=lambda: 3,
-            behind=self.later.append,
-        )
-        self.gossip = Gossip(around, lambda: NOW, lambda: self.ms)
-
-    def _say(self, peer: BrokerId, kind: Kind, content: dict[str, Any]) -> bool:
-        self.said.append((peer, content))
-        return True
-
-    def hear(self, *raws: bytes, **more: object) -> None:
-        self.gossip.hear(self.peer.id, {"records": list(raws), "news": True, **more})
-
-
 @pytest.fixture
 def ground() -> Ground:
     return Ground()
-
-
-def record_of(identity: Identity, seq: int = 1, **said: Any) -> Record:
-    made = Record(identity.public, identity.sealing.public, 1, seq, NOW, NOW + MAX_LIFE_MS, ("10.0.0.1:7411",))
-    return dataclasses.replace(made, **said)
-
-
-def signed(identity: Identity, seq: int = 1, **said: Any) -> bytes:
-    return sign_record(identity, record_of(identity, seq, **said))
 
 
 def test_news_is_kept_and_passed_on_once(ground: Ground) -> None:
@@ -298,68 +248,6 @@ def test_asking_for_much_is_flooding_too(ground: Ground) -> None:
     while not ground.drops:
         ground.gossip.hear(ground.peer.id, {"wanted": prefixes})
     assert sum(len(content.get("records", ())) for _, content in ground.said) < 300
-
-
-def _flood(ground: Ground, count: int) -> int:
-    """Records that are forged, or well signed by nobody of this workspace; how many of them were looked at."""
-    (stranger,) = identities(1)
-    looked_at = 0
-    for at in range(0, count, PAGE_RECORDS):
-        # time passes, so that no allowance spares this broker the work
-        ground.ms += 3_600_000
-        strangers = [Identity.create(os.urandom(32), os.urandom(32)) for _ in range(4)]
-        page = [signed(strangers[n % 4], at + n) for n in range(PAGE_RECORDS // 2)]
-        ground.hear(*page)
-        looked_at += len(page)
-        for n in range(PAGE_RECORDS // 2):
-            content = pack_record(record_of(ground.third, at + n + 1, version=f"{at}"))
-            with pytest.raises(PeerFault):
-                ground.hear(pack([1, content, os.urandom(64)]))
-            looked_at += 1
-    assert stranger.id not in ground.members
-    return looked_at
-
-
-def _flood_and_measure(ground: Ground, count: int) -> tuple[int, float]:
-    _flood(ground, 2_000)
-    process = psutil.Process()
-    before = process.memory_info().rss
-    looked_at = _flood(ground, count)
-    grown = (process.memory_info().rss - before) / 2**20
-    assert len(ground.gossip.book) == 0 and ground.news == [] and ground.kept == []
-    return looked_at, grown
-
-
-def test_forged_and_foreign_records_leave_nothing(ground: Ground) -> None:
-    """20,000 of them: nothing is kept, nothing grows."""
-    looked_at, grown = _flood_and_measure(ground, 20_000)
-    assert looked_at >= 20_000 and grown < 10, grown
-
-
-@pytest.mark.chaos
-@pytest.mark.timeout(900)
-def test_a_million_forged_and_foreign_records(ground: Ground) -> None:
-    looked_at, grown = _flood_and_measure(ground, 1_000_000)
-    print(f"\n{looked_at:,} forged or foreign peer records: memory grew by {grown:.1f} MiB")  # noqa: T201
-    assert looked_at >= 1_000_000 and grown < 50
-
-
-@pytest.mark.chaos
-@pytest.mark.timeout(900)
-def test_a_million_valid_records_of_a_member_at_speed(ground: Ground) -> None:
-    """Passed on by another one, 64 in a page, ten pages a second: few are taken, nothing grows, no link ends."""
-    page = [signed(ground.third, at + 1) for at in range(PAGE_RECORDS)]
-    process = psutil.Process()
-    before, pages = process.memory_info().rss, 1_000_000 // PAGE_RECORDS
-    for at in range(pages):
-        ground.ms += 100
-        page[at % PAGE_RECORDS] = signed(ground.third, at + PAGE_RECORDS + 1)
-        ground.hear(*page)
-        ground.said.clear()
-    grown = (process.memory_info().rss - before) / 2**20
-    print(f"\n{pages * PAGE_RECORDS:,} valid records: {len(ground.news):,} taken; memory grew by {grown:.1f} MiB")  # noqa: T201
-    assert ground.drops == [] and grown < 50
-    assert len(ground.news) <= NEWS_AT_ONCE + pages / 10 * NEWS_PER_S + 1
 
 
 @pytest.mark.chaos
