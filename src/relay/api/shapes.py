@@ -66,8 +66,46 @@ class Fault(TypedDict):
     hint: str
 
 
+class After(TypedDict):
+    """What a spawn comes after; `show` has its name and state too."""
+
+    id: str
+    condition: Literal["success", "any"]
+    name: NotRequired[str | None]
+    state: NotRequired[StateName | None]
+
+
+class Paused(TypedDict):
+    """Who keeps a spawn from starting, since when."""
+
+    by: str | None
+    at: str
+
+
+class Tried(TypedDict):
+    """An attempt that another one followed, and why: `retry`, or who asked for it."""
+
+    attempt: int
+    again: str
+    state: StateName
+    reason: str
+    exit_code: int | None
+    signal: int | None
+    started: str | None
+    ended: str | None
+    error: Fault | None
+
+
+class AskedOf(TypedDict):
+    """What its target was asked to do with a spawn, and has not answered, or refused."""
+
+    verb: str
+    at: str
+    error: Fault | None
+
+
 class Spawn(TypedDict):
-    """A request to run something, and how it stands."""
+    """A request to run something, and how it stands; `attempts` and `asked` are told by `show`."""
 
     id: str
     name: str
@@ -94,6 +132,14 @@ class Spawn(TypedDict):
     needs: Needs | None
     result: Result | None
     error: Fault | None
+    priority: int
+    retries: int
+    not_before: str | None
+    after: list[After]
+    paused: Paused | None
+    schedule: str | None
+    attempts: NotRequired[list[Tried]]
+    asked: NotRequired[list[AskedOf]]
 
 
 class SpawnOrder(TypedDict, total=False):
@@ -123,6 +169,9 @@ class SpawnOrder(TypedDict, total=False):
     requested_by: str
     wait_s: float
     priority: int | None
+    after: list[str]
+    after_any: list[str]
+    every: str | None
     retries: int | None
     not_before: int | None
     collect: list[str] | None
@@ -131,6 +180,24 @@ class SpawnOrder(TypedDict, total=False):
     memory: int | None
     cpus: float | None
     keep_awake: bool
+
+
+class SpawnChange(TypedDict, total=False):
+    """The body of `POST spawns/{ref}/edit`: what is not in it stays as it is."""
+
+    task: str
+    argv: list[str]
+    cwd: str
+    mode: str | None
+    model: str
+    timeout_s: float | None
+    labels: dict[str, str]
+    ttl_s: float | None
+    priority: int
+    retries: int
+    not_before: int | None
+    after: list[str]
+    after_any: list[str]
 
 
 class SelfNamed(Named):

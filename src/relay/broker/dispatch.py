@@ -12,10 +12,10 @@ from relay.core.errors import Code, Misuse, PeerFault, RelayError
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest, request_from_content, snapshot_from_bytes
-from relay.core.states import State
+from relay.core.states import TERMINAL, State
 from relay.spawn.ledger import Ledger, Step, state_event
 from relay.spawn.supervisor import Supervisor
-from relay.store import spawns, words
+from relay.store import queueing, spawns, words
 from relay.store.journal import Entry
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.trust.sealing import verify_snapshot
@@ -33,6 +33,7 @@ class Dispatch:
         ledger: this broker's word on its spawns.
         supervisor: runs them.
         may_expire: whether the clocks of linked peers let anything be called expired.
+        early: does with a spawn what was asked before it came.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Dispatch:
         ledger: Ledger,
         supervisor: Supervisor,
         may_expire: Callable[[], bool],
+        early: Callable[[Entry, SpawnRow], SpawnRow] = lambda entry, row: row,
     ) -> None:
         self._may_expire = may_expire
+        self._early = early
         self._members = members
         self._gate = gate
         self._auditor = auditor
@@ -95,7 +98,7 @@ class Dispatch:
             self._ledger.step(entry, row, Step(State.CANCELLED, "stopped by its origin before it came"))
         elif row.expires <= entry.now and self._may_expire():
             self._ledger.step(entry, row, Step(State.EXPIRED, "it came after its time to live"))
-        else:
+        elif (row := self._early(entry, row)).state not in TERMINAL:
             self._supervisor.admit(entry, row)
 
     def _stop(self, entry: Entry, each: Opened) -> None:
@@ -143,6 +146,8 @@ class Dispatch:
 
     def _told(self, entry: Entry, row: SpawnRow, snapshot: Snapshot) -> None:
         entry.event("spawn.state", state_event(snapshot), spawns.after_word(row, snapshot, entry.now))
+        if snapshot.tried is not None:
+            queueing.keep_try(entry.tx, row.id, snapshot.tried["n"], snapshot.tried["asked"], snapshot.tried["outcome"])
         if snapshot.state is State.REJECTED:
             code = str((snapshot.error or {}).get("code", ""))[:64]
             detail = f"{row.id} {row.name} was refused there: {snapshot.reason[:300]}"

@@ -188,6 +188,14 @@ class Gate:
             return True
         return grant is not None and "spawn" in grant.verbs and not grant.frozen
 
+    def may_view(self, origin: BrokerId, now: int) -> bool:
+        """Whether a broker may know of the spawns of others here; `now` in milliseconds."""
+        try:
+            self.require(origin, "view", own=False, now=now)
+        except RelayError:
+            return False
+        return True
+
     # other verbs
 
     def require(self, origin: BrokerId, verb: str, own: bool, now: int) -> None:

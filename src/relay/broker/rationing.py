@@ -15,7 +15,7 @@ from relay.store.journal import Entry
 
 AT_ONCE = 60  # what a person's slips make at most; each refusal costs about 3 KiB of rows
 PER_SECOND = 0.5
-_ASKING = frozenset({Kind.SPAWN, Kind.STOP})
+_ASKING = frozenset({Kind.SPAWN, Kind.STOP, Kind.STEER, Kind.SCHEDULE})
 
 
 class Rationing:

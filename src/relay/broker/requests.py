@@ -14,11 +14,12 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL, State
 from relay.spawn.supervisor import Supervisor
-from relay.store import operations, outbox, spawns
+from relay.store import operations, outbox, queueing, spawns
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.spawn_rows import BY_ID, BY_NAME, BY_PREFIX, FOR_OTHERS, SpawnRow
 
 MIN_PREFIX = 4
+LONGEST_TTL = 30 * 86_400_000
 
 
 class Requests:
@@ -83,7 +84,10 @@ class Requests:
         return row
 
     def _send(self, entry: Entry, order: Order, row: SpawnRow) -> SpawnRow:
-        ttl = order.request.expires - order.request.created
+        # one that is not to start for long waits there, and not in its envelope
+        ttl = min(order.request.expires - order.request.created, LONGEST_TTL)
+        if order.request.wishes.after:
+            queueing.put_after(entry.tx, row.id, order.request.wishes.after)
         letter = Letter(order.target, Kind.SPAWN, order.request.to_content(), order.operation, ttl, row.id)
         if not entry.post(letter):
             raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
@@ -132,7 +136,8 @@ class Requests:
         if row.state is State.QUEUED and self._take_back(entry, row, State.CANCELLED, f"stopped by {by}, never sent"):
             return spawns.require(entry.tx, spawn)
         if spawns.request_stop(entry.tx, spawn, entry.now):
-            entry.post(Letter(row.target, Kind.STOP, {"spawn": spawn}, operation, row.expires - row.created, spawn))
+            ttl = min(row.expires - row.created, LONGEST_TTL)
+            entry.post(Letter(row.target, Kind.STOP, {"spawn": spawn}, operation, ttl, spawn))
         return spawns.require(entry.tx, spawn)
 
     def _take_back(self, entry: Entry, row: SpawnRow, state: State, reason: str) -> bool:
@@ -140,6 +145,7 @@ class Requests:
         if row.first_word is not None or not lines or not self._outbox.withdraw(entry, lines):
             return False
         spawns.end_untaken(entry.tx, row.id, state, reason, entry.now)
+        self._tell_dependents(entry, row)
         entry.event("spawn.state", {"spawn": row.id, "state": str(state), "reason": reason, "broker": row.target})
         return True
 
@@ -176,6 +182,13 @@ class Requests:
             row = spawns.require(entry.tx, spawn)
             data = {"spawn": spawn, "state": str(state), "reason": error.message, "broker": row.target}
             entry.event("spawn.state", data)
+            self._tell_dependents(entry, row)
+
+    def _tell_dependents(self, entry: Entry, row: SpawnRow) -> None:
+        """A spawn ended here that its target never had: what comes after it there has to be told."""
+        for spawn, _ in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id):
+            body = {"spawn": spawn, "verb": "gone", "after": row.id}
+            entry.post(Letter(row.target, Kind.STEER, body, f"gone/{spawn}/{row.id}", LONGEST_TTL, spawn))
 
 
 def _none(ref: str) -> Misuse:

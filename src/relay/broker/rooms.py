@@ -33,10 +33,13 @@ from relay.broker.membership import Membership
 from relay.broker.mesh import Mesh
 from relay.broker.outbox import Outbox
 from relay.broker.postbox import SealingPostbox
+from relay.broker.predecessors import Predecessors
 from relay.broker.rationing import Rationing
+from relay.broker.reasons import Reasons
 from relay.broker.requests import Requests
 from relay.broker.rollback import Rollback
 from relay.broker.roster import RosterKeeper
+from relay.broker.steering import Steering
 from relay.broker.taking_in import Keys, take_in
 from relay.broker.views import Views
 from relay.broker.websocket import dial
@@ -49,6 +52,7 @@ from relay.spawn.growth import Growth
 from relay.spawn.launcher import Launcher
 from relay.spawn.ledger import Ledger
 from relay.spawn.limits import Limits
+from relay.spawn.marks import Marks
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.watch import Watcher
 from relay.store import peers
@@ -153,19 +157,31 @@ class Rooms:
             Growth(),
             self.reserve,
             lambda: self.membership.may_expire(),
+            self.gate.may_view,
         )
 
     def _limits(self) -> Limits:
         def environment(additions: dict[str, str], spawn: str) -> dict[str, str]:
             return task_environment(os.environ, self.config.env, additions, spawn)
 
-        return Limits(self.config.max_parallel, self.config.default_timeout, environment)
+        return Limits(self.config.max_parallel, self.config.default_timeout, environment, self.config.slots)
 
     def _serving_rooms(self, identity: Identity) -> None:
         attendance, said = self.letters.attendance, self.discovery.said
         there = self.letters.waiting.waiting_there
         self.views = Views(self.members, self.mesh, self.store, self.grants, attendance, self._trouble, there, said)
         self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox)
+        marks = Marks(identity.id, self.ledger, self.supervisor.room, self.gate.judge)
+        self.steering = Steering(
+            self.members,
+            self.journal,
+            self.requests,
+            self.views.is_in_reach,
+            marks,
+            self.supervisor.room,
+            self.gate,
+            self.auditor,
+        )
         self.membership = Membership(
             self.members,
             self.keeper,
@@ -193,7 +209,7 @@ class Rooms:
         self.inbox = self._inbox(identity)
         self.inbox.on_word = self.letters.attendance.heard
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox)
-        self.broker = self._broker()
+        self.broker = self._broker(identity)
 
     def _blobs(self) -> Blobs:
         terms = Terms(Path(self.home.blobs), self.config.blob_quota, int(self.config.retention * 1000))
@@ -203,15 +219,16 @@ class Rooms:
 
     def _inbox(self, identity: Identity) -> Inbox:
         may_expire, ration = self.membership.may_expire, self.rationing.refusal
-        dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire)
+        early = self.steering.early
+        dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire, early)
         answered = self.letters.hears(self.requests, self.blobs.offers)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
         hears |= self.discovery.hears | self.blobs.hears
-        acts = dispatch.acts | self.blobs.acts
+        acts = dispatch.acts | self.blobs.acts | self.steering.acts
         say = self.mesh.say
         return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration)
 
-    def _broker(self) -> Broker:
+    def _broker(self, identity: Identity) -> Broker:
         self.checkup = Checkup(
             self.home.folder,
             self.store,
@@ -235,6 +252,9 @@ class Rooms:
             views=self.views,
             envelopes=self.letters.envelopes(self.requests),
             requests=self.requests,
+            steering=self.steering,
+            predecessors=Predecessors(self.members, self.requests.find),
+            reasons=Reasons(identity.id, self.store, self._limits(), wall_ms),
             supervisor=self.supervisor,
             agents=self.agents,
             grants=self.grants,
@@ -266,6 +286,7 @@ class Rooms:
             link.check_now()
         self.dialler.poke()
         self.discovery.woke()
+        self.supervisor.room.alarm.look()
 
     def _takes_in(self) -> bool:
         return self.inbox.is_open

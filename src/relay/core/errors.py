@@ -37,6 +37,11 @@ class Code(StrEnum):
     CONFLICT = "conflict"
     UNKNOWN_BLOB = "unknown_blob"
     BAD_FILE = "bad_file"
+    BAD_AFTER = "bad_after"
+    BAD_TIME = "bad_time"
+    ALREADY_STARTED = "already_started"
+    NOT_ENDED = "not_ended"
+    UNKNOWN_SCHEDULE = "unknown_schedule"
     # LocalFault
     NOT_SET_UP = "not_set_up"
     ALREADY_SET_UP = "already_set_up"
@@ -108,6 +113,7 @@ class Code(StrEnum):
     AGENT_NO_RESULT = "agent_no_result"
     AGENT_DENIED = "agent_denied"
     AGENT_MAX_TURNS = "agent_max_turns"
+    PREDECESSOR_FAILED = "predecessor_failed"
 
 
 class RelayError(Exception):

@@ -11,6 +11,9 @@ class Kind(StrEnum):
 
     SPAWN = "spawn"
     STOP = "stop"
+    STEER = "steer"
+    STEERED = "steered"
+    SCHEDULE = "schedule"
     SNAPSHOT = "snapshot"
     RECEIPT = "receipt"
     NACK = "nack"
@@ -52,6 +55,9 @@ def _facts(durable: bool, keys: str, *, holdable: bool = False, critical: str = 
 KINDS: dict[Kind, KindFacts] = {
     Kind.SPAWN: _facts(True, "spawn name agent task cwd mode chain", critical="wishes"),
     Kind.STOP: _facts(True, "spawn"),
+    Kind.STEER: _facts(True, "spawn verb"),
+    Kind.STEERED: _facts(True, "spawn operation error"),
+    Kind.SCHEDULE: _facts(True, "schedule every request"),
     Kind.SNAPSHOT: _facts(True, "snapshot signature"),
     Kind.RECEIPT: _facts(False, "ids", holdable=True),
     Kind.NACK: _facts(False, "id code why", holdable=True),

@@ -6,13 +6,13 @@ the origin are one journal entry.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, snapshot_from_bytes
-from relay.core.states import State, advance
+from relay.core.states import TERMINAL, State, advance
 from relay.spawn.outcome import Outcome
 from relay.store import spawns, words
 from relay.store.journal import Entry, Letter
@@ -36,6 +36,7 @@ class Step:
         started: milliseconds, once the task is past its exec.
         error: for an end that is no success and has no outcome.
         outcome: how the attempt ended.
+        tried: how an attempt ended that another one is to follow (`Snapshot.tried`).
     """
 
     state: State
@@ -45,6 +46,7 @@ class Step:
     started: int | None = None
     error: dict[str, Any] | None = None
     outcome: Outcome | None = None
+    tried: dict[str, Any] | None = None
 
 
 def ending(outcome: Outcome) -> Step:
@@ -61,6 +63,7 @@ class Ledger:
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
+        self.on_end: Callable[[Entry, SpawnRow], None] = lambda entry, row: None
 
     def step(self, entry: Entry, row: SpawnRow, step: Step) -> SpawnRow:
         """Move a spawn on, sign the word, keep it, tell the origin and the subscribers; the row as it is now.
@@ -72,15 +75,25 @@ class Ledger:
             IllegalTransition: the table has no such pair.
         """
         advance(row.state, step.state)
-        snapshot = self._snapshot(row, step, entry.now)
+        now = self._say(entry, row, self._snapshot(row, step, entry.now), later=step.state in TOLD_LATER)
+        if now.state in TERMINAL:
+            self.on_end(entry, now)
+        return now
+
+    def reword(self, entry: Entry, row: SpawnRow, reason: str) -> SpawnRow:
+        """Say anew why a spawn stands where it does; the row as it is now."""
+        step = Step(row.state, reason, started=row.started)
+        return self._say(entry, row, replace(self._snapshot(row, step, entry.now), since=row.since))
+
+    def _say(self, entry: Entry, row: SpawnRow, snapshot: Snapshot, *, later: bool = False) -> SpawnRow:
         data = snapshot.to_bytes()
         signature = sign_snapshot(self._identity, data)
         spawns.apply_snapshot(entry.tx, snapshot, entry.now)
         now = spawns.after_word(row, snapshot, entry.now)
         self._keep(entry, snapshot, data, signature)
         entry.event("spawn.state", state_event(snapshot), now)
-        if step.state not in TOLD_LATER:
-            self._tell(entry, row.origin, snapshot, data, signature)
+        if not later:
+            self._tell(entry, row, snapshot, data, signature)
         return now
 
     def tell_latest(self, entry: Entry, row: SpawnRow) -> None:
@@ -88,11 +101,11 @@ class Ledger:
         word = words.LATEST.one(entry.tx, spawn=row.id)
         now = spawns.require(entry.tx, row.id)
         if word is not None and now.order == row.order == (word.attempt, word.seq):
-            self._tell(entry, row.origin, snapshot_from_bytes(word.bytes), word.bytes, word.signature)
+            self._tell(entry, row, snapshot_from_bytes(word.bytes), word.bytes, word.signature)
 
-    def _tell(self, entry: Entry, origin: BrokerId, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
-        if origin != self._identity.id:
-            entry.post(self._letter(origin, snapshot, data, signature))
+    def _tell(self, entry: Entry, row: SpawnRow, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
+        if row.origin != self._identity.id:
+            entry.post(self._letter(row, snapshot, data, signature))
 
     def _snapshot(self, row: SpawnRow, step: Step, now: int) -> Snapshot:
         outcome = step.outcome
@@ -106,8 +119,9 @@ class Ledger:
             since=now,
             reason=step.reason[:1000],
             cwd=step.cwd or row.ran_in,
-            started=step.started or (row.started if step.attempt in (None, row.attempt) else None),
+            started=step.started or (row.started if _goes_on(row, step) else None),
             error=step.error,
+            tried=step.tried,
         )
         return base if outcome is None else _with_outcome(base, outcome, now)
 
@@ -117,15 +131,29 @@ class Ledger:
         )
         words.keep(entry.tx, word)
 
-    def _letter(self, origin: BrokerId, snapshot: Snapshot, data: bytes, signature: bytes) -> Letter:
+    def _letter(self, row: SpawnRow, snapshot: Snapshot, data: bytes, signature: bytes) -> Letter:
         return Letter(
-            recipient=origin,
+            recipient=row.origin,
             kind=Kind.SNAPSHOT,
-            content={"snapshot": data, "signature": signature},
+            content=content_of(row, data, signature),
             operation=f"word/{snapshot.spawn}/{snapshot.attempt}/{snapshot.seq}",
             ttl=SNAPSHOT_TTL,
             spawn=snapshot.spawn,
         )
+
+
+def content_of(row: SpawnRow, data: bytes, signature: bytes) -> dict[str, Any]:
+    """The body of a word's envelope; a schedule's run brings along what its origin needs to know of it."""
+    content: dict[str, Any] = {"snapshot": data, "signature": signature}
+    if row.schedule is not None:
+        run = {"schedule": row.schedule, "name": row.name, "created": row.created, "expires": row.expires}
+        content["run"] = run
+    return content
+
+
+def _goes_on(row: SpawnRow, step: Step) -> bool:
+    """Whether the attempt that the row knows of is the one that the step is about."""
+    return step.attempt in (None, row.attempt) and step.state is not State.WAITING
 
 
 def _with_outcome(base: Snapshot, outcome: Outcome, now: int) -> Snapshot:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,10 @@ class Limits:
         parallel: how many may be in hand at once.
         default_timeout_s: for requests that name none; None for no limit.
         environment: makes a task's environment from the agent's additions and the spawn's id.
+        slots: how many of one sort may be in hand at once, by the slot's name.
     """
 
     parallel: int
     default_timeout_s: float | None
     environment: Callable[[dict[str, str], str], dict[str, str]]
+    slots: Mapping[str, int] = field(default_factory=dict)
