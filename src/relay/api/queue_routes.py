@@ -39,6 +39,11 @@ def resume_queue(broker: str | None = None, operation: str | None = None) -> Cal
     return Call("queue/resume", operation_body(operation, broker=broker, requested_by=_person()))
 
 
+def schedule(order: shapes.SpawnOrder) -> Call[queue_shapes.Schedule]:
+    """Have something run again and again; answered as soon as that is durable."""
+    return Call("schedules", operation_body(None) | dict(order))
+
+
 def schedules(everything: bool = False) -> Call[list[queue_shapes.Schedule]]:
     """What runs again and again, here or for this broker elsewhere.
 

@@ -24,6 +24,7 @@ from relay.broker.orders import Order
 from relay.broker.predecessors import Predecessors
 from relay.broker.reasons import Reasons
 from relay.broker.requests import Requests
+from relay.broker.scheduling import Scheduling
 from relay.broker.steering import Steering
 from relay.broker.views import Views, audit_lines
 from relay.broker.words import rfc3339
@@ -77,6 +78,7 @@ class Broker:
     envelopes: Envelopes
     requests: Requests
     steering: Steering
+    scheduling: Scheduling
     predecessors: Predecessors
     reasons: Reasons
     supervisor: Supervisor

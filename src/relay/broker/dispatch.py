@@ -34,6 +34,7 @@ class Dispatch:
         supervisor: runs them.
         may_expire: whether the clocks of linked peers let anything be called expired.
         early: does with a spawn what was asked before it came.
+        run_of: makes the row of a schedule's run that is heard of for the first time.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class Dispatch:
         supervisor: Supervisor,
         may_expire: Callable[[], bool],
         early: Callable[[Entry, SpawnRow], SpawnRow] = lambda entry, row: row,
+        run_of: Callable[[Entry, Snapshot, object], SpawnRow | None] = lambda entry, snapshot, run: None,
     ) -> None:
         self._may_expire = may_expire
         self._early = early
+        self._run_of = run_of
         self._members = members
         self._gate = gate
         self._auditor = auditor
@@ -127,6 +130,8 @@ class Dispatch:
         snapshot = snapshot_from_bytes(data)
         self._check_word(each.header.origin, snapshot, data, signature)
         row = BY_ID.one(entry.tx, id=snapshot.spawn)
+        if row is None and "run" in each.body.content:
+            row = self._run_of(entry, snapshot, each.body.content["run"])
         if row is None or row.target != snapshot.target:
             raise Pointless
         words.keep(

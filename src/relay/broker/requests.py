@@ -14,8 +14,9 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL, State
 from relay.spawn.supervisor import Supervisor
-from relay.store import operations, outbox, queueing, spawns
+from relay.store import operations, outbox, queueing, schedules, spawns
 from relay.store.journal import Entry, Journal, Letter
+from relay.store.schedules import Schedule
 from relay.store.spawn_rows import BY_ID, BY_NAME, BY_PREFIX, FOR_OTHERS, SpawnRow
 
 MIN_PREFIX = 4
@@ -149,13 +150,18 @@ class Requests:
         entry.event("spawn.state", {"spawn": row.id, "state": str(state), "reason": reason, "broker": row.target})
         return True
 
-    async def end_what_is_not_granted(self, may_spawn: Callable[[BrokerId], bool]) -> None:
-        """Stop what runs or waits here for brokers that have no grant to spawn any more."""
+    async def end_what_is_not_granted(
+        self, may_spawn: Callable[[BrokerId], bool], unschedule: Callable[[Entry, Schedule], None]
+    ) -> None:
+        """End what runs, waits or is scheduled here for brokers that have no grant to spawn any more."""
 
         def decide(entry: Entry) -> None:
             for row in FOR_OTHERS.all(entry.tx, own=self._members.own):
                 if not may_spawn(row.origin):
                     self._supervisor.stop(entry, row, "its grant being revoked")
+            for schedule in schedules.LIVE_HERE.all(entry.tx, target=self._members.own):
+                if schedule.origin != self._members.own and not may_spawn(schedule.origin):
+                    unschedule(entry, schedule)
 
         await self._journal.commit(decide)
 

@@ -39,6 +39,8 @@ from relay.broker.reasons import Reasons
 from relay.broker.requests import Requests
 from relay.broker.rollback import Rollback
 from relay.broker.roster import RosterKeeper
+from relay.broker.scheduling import Scheduling
+from relay.broker.steer_taking import SteerTaking
 from relay.broker.steering import Steering
 from relay.broker.taking_in import Keys, take_in
 from relay.broker.views import Views
@@ -53,6 +55,7 @@ from relay.spawn.launcher import Launcher
 from relay.spawn.ledger import Ledger
 from relay.spawn.limits import Limits
 from relay.spawn.marks import Marks
+from relay.spawn.schedules import Schedules
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.watch import Watcher
 from relay.store import peers
@@ -172,6 +175,8 @@ class Rooms:
         self.views = Views(self.members, self.mesh, self.store, self.grants, attendance, self._trouble, there, said)
         self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox)
         marks = Marks(identity.id, self.ledger, self.supervisor.room, self.gate.judge)
+        schedules = Schedules(identity.id, self.supervisor.room, self.gate.judge)
+        self.scheduling = Scheduling(self.members, self.store, schedules, self.auditor)
         self.steering = Steering(
             self.members,
             self.journal,
@@ -179,8 +184,10 @@ class Rooms:
             self.views.is_in_reach,
             marks,
             self.supervisor.room,
-            self.gate,
-            self.auditor,
+            self.scheduling,
+        )
+        self.steer_taking = SteerTaking(
+            self.members, marks, self.supervisor.room, self.gate, self.auditor, self.scheduling
         )
         self.membership = Membership(
             self.members,
@@ -219,12 +226,20 @@ class Rooms:
 
     def _inbox(self, identity: Identity) -> Inbox:
         may_expire, ration = self.membership.may_expire, self.rationing.refusal
-        early = self.steering.early
-        dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire, early)
+        dispatch = Dispatch(
+            self.members,
+            self.gate,
+            self.auditor,
+            self.ledger,
+            self.supervisor,
+            may_expire,
+            self.steer_taking.early,
+            self.scheduling.took_place,
+        )
         answered = self.letters.hears(self.requests, self.blobs.offers)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
         hears |= self.discovery.hears | self.blobs.hears
-        acts = dispatch.acts | self.blobs.acts | self.steering.acts
+        acts = dispatch.acts | self.blobs.acts | self.steering.acts | self.steer_taking.acts
         say = self.mesh.say
         return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration)
 
@@ -253,6 +268,7 @@ class Rooms:
             envelopes=self.letters.envelopes(self.requests),
             requests=self.requests,
             steering=self.steering,
+            scheduling=self.scheduling,
             predecessors=Predecessors(self.members, self.requests.find),
             reasons=Reasons(identity.id, self.store, self._limits(), wall_ms),
             supervisor=self.supervisor,
@@ -317,5 +333,5 @@ class Rooms:
         return [self.rollback.finding(), *self.membership.findings(), *await self.checkup.run()]
 
     async def _trust_changed(self) -> None:
-        await self.requests.end_what_is_not_granted(self.gate.may_spawn)
+        await self.requests.end_what_is_not_granted(self.gate.may_spawn, self.scheduling.revoked)
         await self.blobs.grants_changed()

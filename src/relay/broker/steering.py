@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from relay.broker.auditor import Auditor, Decision, refusal
-from relay.broker.gate import Gate
 from relay.broker.inbox import Act, Opened
 from relay.broker.members import Members
 from relay.broker.orders import Order
 from relay.broker.requests import Requests
+from relay.broker.scheduling import Scheduling
+from relay.broker.steer_taking import STEER_TTL, UNSCHEDULE, VERBS, rest_or_go_on
 from relay.core import ids
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
 from relay.core.ids import BrokerId
@@ -26,15 +26,12 @@ from relay.core.states import TERMINAL
 from relay.spawn.marks import Marks, apply_change, has_started, not_ended
 from relay.spawn.requests import request_of
 from relay.spawn.waiting_room import WaitingRoom
-from relay.store import operations, queueing, spawns, steers
+from relay.store import operations, queueing, schedules, spawns, steers
 from relay.store.journal import Entry, Journal, Letter
+from relay.store.schedules import Schedule
 from relay.store.spawn_rows import BY_ID, SpawnRow
-from relay.store.steers import Early, Steer
+from relay.store.steers import Steer
 
-VERBS = frozenset({"pause", "resume", "edit", "retry"})
-QUEUE_VERBS = frozenset({"pause_queue", "resume_queue"})
-GONE = "gone"  # a predecessor ended at its origin and never will come
-STEER_TTL = 30 * 86_400_000
 ANSWER_WITHIN_S = 5.0
 DONE, ASKED = "done", "asked"
 _OF_MISUSE = frozenset(
@@ -67,8 +64,7 @@ class Steering:
         is_in_reach: whether a broker can be reached now, so that its answer is worth waiting for.
         marks: acts on spawns of this machine.
         room: the queue of this machine.
-        gate: what others may do.
-        auditor: the audit log.
+        scheduling: what runs again and again.
     """
 
     def __init__(
@@ -79,8 +75,7 @@ class Steering:
         is_in_reach: Callable[[BrokerId], bool],
         marks: Marks,
         room: WaitingRoom,
-        gate: Gate,
-        auditor: Auditor,
+        scheduling: Scheduling,
     ) -> None:
         self._members = members
         self._journal = journal
@@ -88,14 +83,13 @@ class Steering:
         self._is_in_reach = is_in_reach
         self._marks = marks
         self._room = room
-        self._gate = gate
-        self._auditor = auditor
+        self._scheduling = scheduling
         self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
     @property
     def acts(self) -> dict[Kind, Act]:
-        """What other brokers ask and answer, by kind."""
-        return {Kind.STEER: self._steer, Kind.STEERED: self._steered}
+        """What other brokers answer, by kind."""
+        return {Kind.STEERED: self._steered}
 
     # for clients
 
@@ -118,7 +112,8 @@ class Steering:
             return Steered(DONE, row, row.target)
         if verb == "retry" and row.state in TERMINAL and row.at is None:
             return await self._anew(row, operation)
-        return await self._there(row.target, row, verb, content, operation, by)
+        asking = self._asking(row.target, row.id, verb, content, operation, by)
+        return await self._there(row.target, row.id, operation, asking)
 
     def _here(
         self, entry: Entry, spawn: str, verb: str, content: dict[str, Any], operation: str, by: str
@@ -148,26 +143,44 @@ class Steering:
         """
         target = self._members.resolve(broker)
         if target != self._members.own:
-            return await self._there(target, None, verb, {}, operation, by)
-        await self._journal.commit(lambda entry: self._queue(entry, verb, by))
+            return await self._there(target, "", operation, self._asking(target, "", verb, {}, operation, by))
+        await self._journal.commit(lambda entry: rest_or_go_on(entry, self._room, verb, by))
         return Steered(DONE, None, target)
 
-    def _queue(self, entry: Entry, verb: str, by: str) -> None:
-        if verb == "pause_queue":
-            self._room.pause_queue(entry, by)
+    async def schedule(self, order: Order, every: str) -> Schedule:
+        """Have an order run again and again.
+
+        Raises:
+            Misuse, Refused: it cannot be.
+        """
+
+        def make(entry: Entry) -> None:
+            self._scheduling.make(entry, order, every)
+
+        await self._there(order.target, "", order.operation, make)
+        known: dict[str, Any] | None = await self._journal.store.one(operations.ANSWER, op=order.operation)
+        return await self._scheduling.find(str((known or {}).get("schedule")))
+
+    async def unschedule(self, ref: str, operation: str, by: str) -> Schedule:
+        """Have a schedule run no more, wherever it is.
+
+        Raises:
+            Misuse, Refused: there is none, or it may not be.
+        """
+        found = await self._scheduling.find(ref)
+        if found.target == self._members.own:
+            await self._journal.commit(lambda entry: self._scheduling.remove(entry, self._members.own, found.id))
         else:
-            self._room.resume_queue(entry)
-        entry.event("queue.changed", {"paused": verb == "pause_queue", "by": by})
+            asking = self._asking(found.target, found.id, UNSCHEDULE, {}, operation, by)
+            await self._there(found.target, "", operation, asking)
+        return await self._journal.store.one(schedules.BY_ID, id=found.id) or found
 
     # asking another broker
 
-    async def _there(
-        self, target: BrokerId, row: SpawnRow | None, verb: str, content: dict[str, Any], operation: str, by: str
-    ) -> Steered:
-        spawn = row.id if row else ""
+    async def _there(self, target: BrokerId, spawn: str, operation: str, ask: Callable[[Entry], None]) -> Steered:
         answer = self._answers.setdefault(operation, asyncio.get_running_loop().create_future())
         try:
-            await self._journal.commit(lambda entry: self._ask(entry, target, spawn, verb, content, operation, by))
+            await self._journal.commit(ask)
             known = await self._journal.store.one(steers.BY_OPERATION, operation=operation)
             if known is not None and known.error is None and self._is_in_reach(target):
                 await asyncio.wait([answer], timeout=ANSWER_WITHIN_S)
@@ -179,99 +192,22 @@ class Steering:
         state = ASKED if known is None or known.error is None else DONE
         return Steered(state, await self._journal.store.one(BY_ID, id=spawn) if spawn else None, target)
 
-    def _ask(
-        self,
-        entry: Entry,
-        target: BrokerId,
-        spawn: str,
-        verb: str,
-        content: dict[str, Any],
-        operation: str,
-        by: str,
-    ) -> None:
-        if steers.BY_OPERATION.one(entry.tx, operation=operation) is not None:
-            return
-        if spawn:
-            _check_here(spawns.require(entry.tx, spawn), verb)
-        steers.ask(entry.tx, Steer(operation, spawn, verb, content, entry.now, None))
-        if verb == "retry":
-            spawns.clear_stop(entry.tx, spawn)
-        body = content | {"spawn": spawn, "verb": verb, "by": by[:100]}
-        if not entry.post(Letter(target, Kind.STEER, body, operation, STEER_TTL, spawn or None)):
-            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+    def _asking(
+        self, target: BrokerId, spawn: str, verb: str, content: dict[str, Any], operation: str, by: str
+    ) -> Callable[[Entry], None]:
+        def ask(entry: Entry) -> None:
+            if steers.BY_OPERATION.one(entry.tx, operation=operation) is not None:
+                return
+            if verb in VERBS:
+                _check_here(spawns.require(entry.tx, spawn), verb)
+            steers.ask(entry.tx, Steer(operation, spawn, verb, content, entry.now, None))
+            if verb == "retry":
+                spawns.clear_stop(entry.tx, spawn)
+            body = content | {"spawn": spawn, "verb": verb, "by": by[:100]}
+            if not entry.post(Letter(target, Kind.STEER, body, operation, STEER_TTL, spawn or None)):
+                raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
 
-    # at the target
-
-    def early(self, entry: Entry, row: SpawnRow) -> SpawnRow:
-        """Do with a spawn that has just come what was asked before it came; the row as it is then."""
-        for each in steers.take_early(entry.tx, row.origin, row.id):
-            if row.state in TERMINAL:
-                break
-            self._answer(entry, row.origin, each.operation, each.content, row)
-            row = spawns.require(entry.tx, row.id)
-        return row
-
-    def _steer(self, entry: Entry, each: Opened) -> None:
-        content, origin = each.body.content, each.header.origin
-        spawn, verb = content["spawn"], content["verb"]
-        if verb in QUEUE_VERBS:
-            self._answer(entry, origin, each.body.operation, content, None)
-            return
-        if not ids.is_spawn_id(spawn) or verb not in VERBS | {GONE}:
-            raise PeerFault("a request was refused", why="it names no spawn, or asks for what is not known here")
-        row = BY_ID.one(entry.tx, id=spawn)
-        if row is None and verb != "retry":
-            kept = steers.keep_early(entry.tx, origin, spawn, Early(each.body.operation, content), each.header.expires)
-            if not kept:
-                raise PeerFault("a request was refused", code=Code.RATE_LIMITED, why="too many wait for their spawns")
-            return
-        self._answer(entry, origin, each.body.operation, content, row)
-        self._room.look_through(entry)
-
-    def _answer(
-        self, entry: Entry, origin: BrokerId, operation: str, content: dict[str, Any], row: SpawnRow | None
-    ) -> None:
-        verb, spawn = content["verb"], str(content["spawn"])
-        error: RelayError | None = None
-        try:
-            with entry.undone_on_error():
-                self._do(entry, origin, verb, content, row)
-        except RelayError as fault:
-            error = fault
-        if isinstance(error, Refused):
-            self._auditor.write(entry, refusal(origin, "stop", error, f"{verb} {spawn}"))
-        if verb != GONE:
-            body = {"spawn": spawn, "operation": operation, "error": error.to_json() if error else None}
-            entry.post(Letter(origin, Kind.STEERED, body, f"steered/{operation}", STEER_TTL, spawn or None))
-
-    def _do(self, entry: Entry, origin: BrokerId, verb: str, content: dict[str, Any], row: SpawnRow | None) -> None:
-        by = f"{str(content.get('by', ''))[:100] or 'somebody'} on {self._members.name(origin)}"
-        if verb in QUEUE_VERBS:
-            self._gate.require(origin, "stop", False, entry.now)
-            self._auditor.write(entry, Decision(origin, "stop", detail=verb))
-            self._queue(entry, verb, by)
-            return
-        if row is None:
-            raise Misuse(
-                "there is no such spawn there (any more)", code=Code.UNKNOWN_SPAWN, hint="relay spawn it anew"
-            )
-        self._require(entry, origin, verb, row)
-        if verb == GONE:
-            self._room.succession.never_came(entry, row.id, str(content.get("after")), row)
-            return
-        self._marks.apply(entry, row, verb, content, by)
-        self._auditor.write(entry, Decision(origin, "stop", detail=f"{verb} {row.id} {row.name}"[:500]))
-
-    def _require(self, entry: Entry, origin: BrokerId, verb: str, row: SpawnRow) -> None:
-        own = row.origin == origin
-        self._gate.require(origin, "stop", own, entry.now)
-        if not own and verb not in ("pause", "resume"):
-            raise Refused(
-                f"only who asked for a spawn may {verb} it",
-                code=Code.NO_VERB,
-                why="it would run under the grant of another broker",
-                hint=f"on {self._members.own_name}: relay {verb} {row.id}",
-            )
+        return ask
 
     # at the origin
 
@@ -284,6 +220,8 @@ class Steering:
         row = None if known is None or not known.spawn else BY_ID.one(entry.tx, id=known.spawn)
         if known is None or (row is not None and row.target != each.header.origin):
             return
+        if known.verb in ("schedule", UNSCHEDULE):
+            self._scheduling.answered(entry, known, error, each.header.origin, content.get("next"))
         if not steers.answer(entry.tx, operation, error):
             return
         if error is None and row is not None:

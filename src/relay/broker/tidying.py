@@ -13,7 +13,20 @@ from pathlib import Path
 
 from relay.broker.rationing import Rationing
 from relay.broker.reissue import STEP, Reissue
-from relay.store import attempts, events, held, inbox, invites, meta, operations, refusals, spawns, words
+from relay.store import (
+    attempts,
+    events,
+    held,
+    inbox,
+    invites,
+    meta,
+    operations,
+    refusals,
+    schedules,
+    spawns,
+    steers,
+    words,
+)
 from relay.store.journal import Entry, Journal
 
 SKEW_MS = 10 * 60_000
@@ -71,6 +84,8 @@ class Tidying:
     def _small(self, entry: Entry) -> None:
         operations.purge(entry.tx, entry.now - KEEP_OPERATIONS_MS)
         events.purge(entry.tx, KEEP_EVENTS)
+        steers.purge(entry.tx, entry.now - KEEP_OPERATIONS_MS)
+        schedules.purge(entry.tx, entry.now)
 
     def _expired(self, entry: Entry) -> None:
         held.expire(entry.tx, entry.now - KEEP_OPERATIONS_MS)

@@ -14,7 +14,7 @@ from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, snapshot_from_bytes
 from relay.core.states import TERMINAL, State, advance
 from relay.spawn.outcome import Outcome
-from relay.store import spawns, words
+from relay.store import schedules, spawns, words
 from relay.store.journal import Entry, Letter
 from relay.store.spawn_rows import SpawnRow
 from relay.trust.identity import Identity
@@ -105,7 +105,7 @@ class Ledger:
 
     def _tell(self, entry: Entry, row: SpawnRow, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
         if row.origin != self._identity.id:
-            entry.post(self._letter(row, snapshot, data, signature))
+            entry.post(self._letter(entry, row, snapshot, data, signature))
 
     def _snapshot(self, row: SpawnRow, step: Step, now: int) -> Snapshot:
         outcome = step.outcome
@@ -131,23 +131,23 @@ class Ledger:
         )
         words.keep(entry.tx, word)
 
-    def _letter(self, row: SpawnRow, snapshot: Snapshot, data: bytes, signature: bytes) -> Letter:
+    def _letter(self, entry: Entry, row: SpawnRow, snapshot: Snapshot, data: bytes, signature: bytes) -> Letter:
         return Letter(
             recipient=row.origin,
             kind=Kind.SNAPSHOT,
-            content=content_of(row, data, signature),
+            content=content_of(entry, row, data, signature),
             operation=f"word/{snapshot.spawn}/{snapshot.attempt}/{snapshot.seq}",
             ttl=SNAPSHOT_TTL,
             spawn=snapshot.spawn,
         )
 
 
-def content_of(row: SpawnRow, data: bytes, signature: bytes) -> dict[str, Any]:
+def content_of(entry: Entry, row: SpawnRow, data: bytes, signature: bytes) -> dict[str, Any]:
     """The body of a word's envelope; a schedule's run brings along what its origin needs to know of it."""
     content: dict[str, Any] = {"snapshot": data, "signature": signature}
     if row.schedule is not None:
-        run = {"schedule": row.schedule, "name": row.name, "created": row.created, "expires": row.expires}
-        content["run"] = run
+        run = {"schedule": row.schedule, "created": row.created, "expires": row.expires}
+        content["run"] = run | {"next": schedules.NEXT_OF.one(entry.tx, id=row.schedule)}
     return content
 
 

@@ -169,6 +169,10 @@ class Marks:
             again = self._room.succession.arrived(entry, again)
         return again if again.state in TERMINAL else self._anew(entry, again)
 
+    def tell(self, entry: Entry, spawn: str) -> None:
+        """Tell the origin the latest word on a spawn now, where it would be told in a moment."""
+        self._ledger.tell_latest(entry, spawns.require(entry.tx, spawn))
+
     def _anew(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         now = spawns.require(entry.tx, row.id)
         return self._room.consider(entry, now) if now.state is State.WAITING else now

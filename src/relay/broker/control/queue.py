@@ -12,9 +12,10 @@ from relay.broker.control.answers import body_of, json_answer
 from relay.broker.orders import check_operation, read_change
 from relay.broker.steering import Steered
 from relay.broker.words import rfc3339
-from relay.core.errors import Misuse
+from relay.core.errors import Code, Misuse
 from relay.store import queueing, steers
 from relay.store.engine import Store
+from relay.store.schedules import Schedule
 from relay.store.spawn_rows import SpawnRow
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class QueueControl:
             ("POST", "spawns/{ref}/edit", self.edit),
             ("POST", "queue/pause", self._resting("pause_queue")),
             ("POST", "queue/resume", self._resting("resume_queue")),
+            ("GET", "schedules", self.schedules),
+            ("POST", "schedules", self.schedule),
+            ("POST", "schedules/{ref}/remove", self.unschedule),
         ]
 
     def _marking(self, verb: str) -> Endpoint:
@@ -76,6 +80,37 @@ class QueueControl:
             return json_answer({"broker": self._broker.members.label(done.target)} | self._told(done, verb))
 
         return endpoint
+
+    async def schedules(self, request: Request) -> Response:
+        """`relay schedule list`."""
+        everything = request.query_params.get("all", "0") in ("1", "true")
+        found = await self._broker.scheduling.listing(everything, self._broker.journal.clock())
+        return json_answer([self._schedule(each) for each in found])
+
+    async def schedule(self, request: Request) -> Response:
+        """`relay spawn --every`."""
+        body = await body_of(request)
+        every = body.get("every")
+        if not isinstance(every, str):
+            raise Misuse("how often?", code=Code.BAD_TIME, hint="--every 6h   or   --every '30 2 * * *'")
+        order = await self._broker.ordered(body)
+        return json_answer(self._schedule(await self._broker.steering.schedule(order, " ".join(every.split()))), 201)
+
+    async def unschedule(self, request: Request) -> Response:
+        """`relay schedule remove`."""
+        body = await body_of(request)
+        ref = request.path_params["ref"]
+        removed = await self._broker.steering.unschedule(ref, check_operation(body), _by(body))
+        return json_answer(self._schedule(removed))
+
+    def _schedule(self, schedule: Schedule) -> dict[str, Any]:
+        label = self._broker.members.label
+        times = {key: rfc3339(getattr(schedule, key)) for key in ("created", "next", "last")}
+        named = ("id", "name", "every", "state", "last_spawn", "runs", "skipped")
+        plain = {key: getattr(schedule, key) for key in named}
+        asked = {key: schedule.request[key] for key in ("agent", "task", "cwd", "labels")}
+        ends = {"broker": label(schedule.target), "origin": label(schedule.origin)}
+        return plain | ends | asked | times | {"error": schedule.error}
 
     def _told(self, done: Steered, verb: str) -> dict[str, Any]:
         return {"verb": verb, "state": done.state, "broker": self._broker.members.label(done.target)}

@@ -9,9 +9,34 @@ from relay.cli.clean import clean
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.queue_shapes import Schedule
+    from relay.api.shapes import SpawnOrder
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("NAME", "ID", "BROKER", "EVERY", "NEXT", "LAST", "RUNS", "WHAT")
+
+
+def make(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
+    """Have an order run again and again.
+
+    Raises:
+        Misuse: there is no end to wait for.
+    """
+    if waits:
+        from relay.core.errors import Misuse
+
+        why = "it runs again and again, so that it has no end"
+        raise Misuse("a schedule cannot be waited for", why=why, hint="leave --wait and --follow out")
+    made = invocation.client().ask(queue_routes.schedule(order))
+    if invocation.json:
+        speech.document(made)
+    elif made["state"] == "asked":
+        speech.say(clean(f"Asked of {made['broker']['name']}, which has not answered yet: {made['name']}."))
+    else:
+        following = f", next {made['next']}" if made["next"] else ""
+        speech.say(clean(f"{made['name']} runs on {made['broker']['name']} every {made['every']}{following}."))
+    if not invocation.json:
+        speech.note(f"id {made['id']}: {invocation.home.command('schedule list')}")
+    return 0
 
 
 def show(invocation: Invocation, *, everything: bool) -> int:
