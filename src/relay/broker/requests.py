@@ -12,7 +12,9 @@ from relay.broker.words import rfc3339
 from relay.core.errors import Code, Misuse, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.spawning import SpawnRequest
 from relay.core.states import TERMINAL, State
+from relay.spawn.requests import request_of
 from relay.spawn.supervisor import Supervisor
 from relay.store import operations, outbox, queueing, schedules, spawns
 from relay.store.journal import Entry, Journal, Letter
@@ -85,15 +87,45 @@ class Requests:
         return row
 
     def _send(self, entry: Entry, order: Order, row: SpawnRow) -> SpawnRow:
-        # one that is not to start for long waits there, and not in its envelope
-        ttl = min(order.request.expires - order.request.created, LONGEST_TTL)
         if order.request.wishes.after:
             queueing.put_after(entry.tx, row.id, order.request.wishes.after)
-        letter = Letter(order.target, Kind.SPAWN, order.request.to_content(), order.operation, ttl, row.id)
-        if not entry.post(letter):
-            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+        self._post(entry, order.request, row)
         entry.event("spawn.state", {"spawn": row.id, "state": "queued", "reason": "", "broker": row.target})
         return row
+
+    def _post(self, entry: Entry, request: SpawnRequest, row: SpawnRow) -> None:
+        # one that is not to start for long waits there, and not in its envelope
+        ttl = min(request.expires - request.created, LONGEST_TTL)
+        if not entry.post(Letter(row.target, Kind.SPAWN, request.to_content(), row.operation, ttl, row.id)):
+            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+
+    def change_unsent(self, entry: Entry, row: SpawnRow, change: Callable[[], None]) -> bool:
+        """Change a request that has certainly not left yet; False, and nothing is done, where it may have.
+
+        What its target has to know before it may start goes in front of it.
+
+        Args:
+            entry: the transaction.
+            row: the spawn at its origin.
+            change: changes its row.
+        """
+        lines = outbox.BY_SPAWN.all(entry.tx, spawn=row.id)
+        if row.state is not State.QUEUED or row.first_word is not None or not lines:
+            return False
+        if not self._outbox.withdraw(entry, lines):
+            return False
+        change()
+        now = spawns.require(entry.tx, row.id)
+        if now.paused is not None:
+            body = {"spawn": row.id, "verb": "pause", "by": (now.paused_by or "somebody").partition(" on ")[0]}
+            operation = f"pause/{row.id}/{entry.now}"
+            entry.post(Letter(row.target, Kind.STEER, body, operation, LONGEST_TTL, row.id))
+        self._post(entry, request_of(now), now)
+        for each in now.wishes.after:
+            before = BY_ID.one(entry.tx, id=each.spawn)
+            if before is not None and before.state in TERMINAL and before.at is None:
+                self._say_gone(entry, now, each.spawn)
+        return True
 
     async def find(self, ref: str) -> SpawnRow:
         """The spawn a person means: an id's beginning, a name, or name@broker.
@@ -193,8 +225,12 @@ class Requests:
     def _tell_dependents(self, entry: Entry, row: SpawnRow) -> None:
         """A spawn ended here that its target never had: what comes after it there has to be told."""
         for spawn, _ in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id):
-            body = {"spawn": spawn, "verb": "gone", "after": row.id}
-            entry.post(Letter(row.target, Kind.STEER, body, f"gone/{spawn}/{row.id}", LONGEST_TTL, spawn))
+            self._say_gone(entry, spawns.require(entry.tx, spawn), row.id)
+
+    def _say_gone(self, entry: Entry, dependent: SpawnRow, predecessor: str) -> None:
+        body = {"spawn": dependent.id, "verb": "gone", "after": predecessor}
+        operation = f"gone/{dependent.id}/{predecessor}"
+        entry.post(Letter(dependent.target, Kind.STEER, body, operation, LONGEST_TTL, dependent.id))
 
 
 def _none(ref: str) -> Misuse:

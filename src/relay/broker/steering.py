@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from relay.broker.inbox import Act, Opened
@@ -17,8 +18,8 @@ from relay.broker.orders import Order
 from relay.broker.requests import Requests
 from relay.broker.scheduling import Scheduling
 from relay.broker.steer_taking import STEER_TTL, UNSCHEDULE, VERBS, rest_or_go_on
-from relay.core import ids
-from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
+from relay.core import errors, ids
+from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import request_from_content
@@ -34,9 +35,6 @@ from relay.store.steers import Steer
 
 ANSWER_WITHIN_S = 5.0
 DONE, ASKED = "done", "asked"
-_OF_MISUSE = frozenset(
-    {Code.USAGE, Code.ALREADY_STARTED, Code.NOT_ENDED, Code.NAME_IN_USE, Code.BAD_AFTER, Code.UNKNOWN_SPAWN}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +186,7 @@ class Steering:
         finally:
             self._answers.pop(operation, None)
         if known is not None and known.error:
-            raise _from_json(known.error)
+            raise errors.from_json(known.error)
         state = ASKED if known is None or known.error is None else DONE
         return Steered(state, await self._journal.store.one(BY_ID, id=spawn) if spawn else None, target)
 
@@ -199,8 +197,15 @@ class Steering:
             if steers.BY_OPERATION.one(entry.tx, operation=operation) is not None:
                 return
             if verb in VERBS:
-                _check_here(spawns.require(entry.tx, spawn), verb)
-            steers.ask(entry.tx, Steer(operation, spawn, verb, content, entry.now, None))
+                row = spawns.require(entry.tx, spawn)
+                _check_here(row, verb)
+                steer = Steer(operation, spawn, verb, content | {"by": by[:100]}, entry.now, None)
+                follow = partial(_follow, entry, row, steer, self._members.own_name)
+                if self._requests.change_unsent(entry, row, follow):
+                    steers.ask(entry.tx, steer)
+                    steers.answer(entry.tx, operation, None)
+                    return
+            steers.ask(entry.tx, Steer(operation, spawn, verb, content | {"by": by[:100]}, entry.now, None))
             if verb == "retry":
                 spawns.clear_stop(entry.tx, spawn)
             body = content | {"spawn": spawn, "verb": verb, "by": by[:100]}
@@ -256,11 +261,3 @@ def _follow(entry: Entry, row: SpawnRow, steer: Steer, own: str) -> None:
 def _is_error(value: object) -> bool:
     texts = ("code", "message", "why", "hint")
     return isinstance(value, dict) and all(isinstance(value.get(key, ""), str) for key in texts)
-
-
-def _from_json(error: dict[str, Any]) -> RelayError:
-    code = str(error.get("code"))
-    known = Code(code) if code in Code._value2member_map_ else Code.CONFLICT
-    kind = Misuse if known in _OF_MISUSE else Refused
-    message, why, hint = (str(error.get(key, ""))[:500] for key in ("message", "why", "hint"))
-    return kind(message, code=known, why=why, hint=hint)

@@ -174,7 +174,8 @@ BRANCHES: tuple[type[RelayError], ...] = (Misuse, LocalFault, Unreachable, Refus
 _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys(
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
-        " name_in_use conflict unknown_blob bad_file".split(),
+        " name_in_use conflict unknown_blob bad_file"
+        " bad_after bad_time already_started not_ended unknown_schedule".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out".split(), "Unreachable"),

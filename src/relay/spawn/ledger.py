@@ -75,7 +75,9 @@ class Ledger:
             IllegalTransition: the table has no such pair.
         """
         advance(row.state, step.state)
-        now = self._say(entry, row, self._snapshot(row, step, entry.now), later=step.state in TOLD_LATER)
+        # how an attempt ended is in this word alone: it must not be overtaken
+        later = step.state in TOLD_LATER and step.tried is None
+        now = self._say(entry, row, self._snapshot(row, step, entry.now), later=later)
         if now.state in TERMINAL:
             self.on_end(entry, now)
         return now

@@ -172,6 +172,7 @@ class Marks:
     def tell(self, entry: Entry, spawn: str) -> None:
         """Tell the origin the latest word on a spawn now, where it would be told in a moment."""
         self._ledger.tell_latest(entry, spawns.require(entry.tx, spawn))
+        entry.then(lambda: self._room.telling.overtaken(spawn))
 
     def _anew(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         now = spawns.require(entry.tx, row.id)

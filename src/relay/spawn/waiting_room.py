@@ -103,7 +103,8 @@ class WaitingRoom:
     def step_to_wait(self, entry: Entry, row: SpawnRow, step: Step) -> SpawnRow:
         """Take a step to `waiting`; its origin is told in a moment, unless it goes on at once."""
         waiting = self._ledger.step(entry, row, step)
-        self.telling.soon(entry, waiting)
+        if step.tried is None:
+            self.telling.soon(entry, waiting)
         return waiting
 
     def wake_at(self, entry: Entry, moment: int) -> None:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 
-def run(invocation: Invocation, *, spawn: str, words: list[str], **options: Any) -> int:
+def run(invocation: Invocation, *, spawn: str, words: list[str], **request: Any) -> int:
     """Change what has not started."""
     client = invocation.client()
     agent = client.ask(routes.show(spawn))["agent"] if words else ""
-    change: SpawnChange = ordering.change(agent, words, **options)
+    change: SpawnChange = ordering.change(agent, words, **request)
     return tell(invocation, client.ask(queue_routes.edit(spawn, change)), "is changed")
