@@ -22,8 +22,11 @@ ALLOWED: dict[State, str] = {
     S.HELD: "waiting cancelled expired rejected",
     S.WAITING: "starting held cancelled expired rejected",
     S.STARTING: "waiting running completed failed timed_out cancelled lost rejected",
-    S.RUNNING: "needs_input completed failed timed_out cancelled lost",
-    S.NEEDS_INPUT: "running completed failed timed_out cancelled lost",
+    S.RUNNING: "needs_input waiting completed failed timed_out cancelled lost",
+    S.NEEDS_INPUT: "running waiting completed failed timed_out cancelled lost",
+    **dict.fromkeys(
+        (S.COMPLETED, S.FAILED, S.TIMED_OUT, S.CANCELLED, S.REJECTED, S.EXPIRED, S.LOST), "waiting"
+    ),  # a person's `retry`
 }
 PAIRS = [(one, other) for one in State for other in State]
 

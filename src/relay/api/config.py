@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from relay.api import durations, sizes
 from relay.core import ids
 from relay.core.errors import Code, LocalFault, Misuse
+from relay.core.slots import MOST_SLOTS, is_slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +24,8 @@ DEFAULT_PORT = 7411
 LEAST_LOG = 2**20
 LOG_LEVELS = ("debug", "info", "warning", "error")
 RESERVED_TABLES = ("dashboard", "notify")
-PEERS = "peers"
-TABLES = (*RESERVED_TABLES, PEERS)
+PEERS, SLOTS = "peers", "slots"
+TABLES = (*RESERVED_TABLES, PEERS, SLOTS)
 MOST_PEERS = 4_096
 MOST_ADDRESSES = 16
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
@@ -43,6 +44,7 @@ class Config:
         listen: `host:port` each; empty for loopback and, where there is one, the Tailscale address, port 7411.
         always_on: whether others may leave envelopes here for those who sleep.
         max_parallel: how many tasks run at once; more wait for a slot.
+        slots: how many of one sort run at once: by an agent's name, `label:KEY` or `label:KEY=VALUE`.
         default_timeout: awake seconds a task may take where it says nothing itself; None for no limit.
         watchdog: seconds without output after which a person is asked to look; None for never.
         retention: seconds that ended spawns and their logs are kept.
@@ -61,6 +63,7 @@ class Config:
     listen: tuple[str, ...] = ()
     always_on: bool = False
     max_parallel: int = field(default_factory=_slots)
+    slots: dict[str, int] = field(default_factory=dict)
     default_timeout: float | None = None
     watchdog: float | None = None
     retention: float = 30 * 86_400.0
@@ -114,8 +117,8 @@ def _switch(value: object) -> bool:
 
 
 def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024:
-        raise ValueError("it is a whole number from 1 to 1024")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SLOTS:
+        raise ValueError(f"it is a whole number from 1 to {MOST_SLOTS}")
     return value
 
 
@@ -181,6 +184,31 @@ def _dialled(value: object) -> tuple[str, ...]:
     return texts
 
 
+class WrongEntry(ValueError):
+    """One entry of a table is wrong; its line is told.
+
+    Args:
+        entry: its key.
+        why: what is wrong with it.
+    """
+
+    def __init__(self, entry: str, why: str) -> None:
+        super().__init__(why)
+        self.entry = entry
+
+
+def _slot_counts(value: object) -> dict[str, int]:
+    found = {}
+    for name, count in _table(value).items():
+        if not is_slot_name(name):
+            raise WrongEntry(name, 'slots are named by an agent (claude), or "label:KEY", or "label:KEY=VALUE"')
+        try:
+            found[name] = _count(count)
+        except ValueError as fault:
+            raise WrongEntry(name, str(fault)) from None
+    return found
+
+
 def _table(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("it is a table")
@@ -192,6 +220,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "listen": _addresses,
     "always_on": _switch,
     "max_parallel": _count,
+    SLOTS: _slot_counts,
     "default_timeout": _duration_or_none,
     "watchdog": _duration_or_none,
     "retention": _duration,
@@ -211,6 +240,14 @@ def line_of(text: str, key: str) -> int:
     """The line (from 1) where a top-level key or its table stands; 1 where it cannot be told."""
     spelled = re.compile(rf"\s*(?:\[+\s*)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
     return next((number for number, line in enumerate(text.split("\n"), 1) if spelled.match(line)), 1)
+
+
+def line_of_entry(text: str, table: str, entry: str) -> int:
+    """The line (from 1) where an entry of a table stands; the table's where it is written in one line."""
+    first = line_of(text, table)
+    spelled = re.compile(rf"\s*(?:{table}\.)?[\"']?{re.escape(entry)}[\"']?\s*=")
+    lines = text.split("\n")[first - 1 :]
+    return next((first + at for at, line in enumerate(lines) if spelled.match(line)), first)
 
 
 def parse(text: str, where: str = "config.toml") -> Config:
@@ -234,6 +271,9 @@ def parse(text: str, where: str = "config.toml") -> Config:
             raise bad_config(f"{place}: there is no setting {key!r}", f"the settings are {', '.join(CHECKS)}")
         try:
             checked[key] = CHECKS[key](value)
+        except WrongEntry as fault:
+            place = f"{where}, line {line_of_entry(text, key, fault.entry)}"
+            raise bad_config(f"{place}: {key}.{fault.entry[:80]} is wrong", str(fault)) from fault
         except ValueError as fault:
             raise bad_config(f"{place}: {key} is wrong", str(fault)) from fault
     return Config(**checked)

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Generic, TypeVar
 
-    from relay.api import blob_shapes, broker_shapes, shapes
+    from relay.api import audit_shapes, blob_shapes, broker_shapes, outbox_shapes, shapes
 
     Answer = TypeVar("Answer")
 
@@ -63,17 +63,19 @@ def new_operation() -> str:
     return os.urandom(16).hex()
 
 
-def _query(**values: object) -> str:
+def query(**values: object) -> str:
+    """What follows the path; what is None is left out."""
     given = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
     pairs = [f"{key}={quoted(str(value))}" for key, value in given.items() if value is not None]
     return "?" + "&".join(pairs) if pairs else ""
 
 
-def _operation(operation: str | None, **body: object) -> dict[str, Any]:
+def operation_body(operation: str | None, **body: object) -> dict[str, Any]:
+    """A POST's body with its operation id, a fresh one where there is none."""
     return {"operation": operation or new_operation(), **body}
 
 
-def _ref(text: str) -> str:
+def ref_in_path(text: str) -> str:
     """A spawn as it stands in a path; a slash would make it another path, and no spawn's name has one."""
     if text and "/" not in text and len(text) <= MOST_LETTERS:
         return quoted(text)
@@ -108,17 +110,17 @@ def broker(ref: str) -> Call[broker_shapes.BrokerShown]:
 
 def broker_ping(ref: str, operation: str | None = None) -> Call[broker_shapes.BrokerPing]:
     """One round trip over the link to a member."""
-    return Call(f"brokers/{_broker(ref)}/ping", _operation(operation))
+    return Call(f"brokers/{_broker(ref)}/ping", operation_body(operation))
 
 
 def broker_rename(ref: str, name: str, operation: str | None = None) -> Call[broker_shapes.BrokerRenamed]:
     """Call a member otherwise."""
-    return Call(f"brokers/{_broker(ref)}/rename", _operation(operation, name=name))
+    return Call(f"brokers/{_broker(ref)}/rename", operation_body(operation, name=name))
 
 
 def broker_forget(ref: str, operation: str | None = None) -> Call[broker_shapes.BrokerForgotten]:
     """Delete what is known of a member beside its membership."""
-    return Call(f"brokers/{_broker(ref)}/forget", _operation(operation))
+    return Call(f"brokers/{_broker(ref)}/forget", operation_body(operation))
 
 
 def spawns(everything: bool = False, broker: str | None = None, limit: int | None = None) -> Call[list[shapes.Spawn]]:
@@ -129,22 +131,22 @@ def spawns(everything: bool = False, broker: str | None = None, limit: int | Non
         broker: only those on this broker (name or id prefix).
         limit: at most so many.
     """
-    return Call("spawns" + _query(all=everything, broker=broker, limit=limit))
+    return Call("spawns" + query(all=everything, broker=broker, limit=limit))
 
 
 def spawn(request: shapes.SpawnOrder) -> Call[shapes.Spawn]:
     """Run something; answered as soon as the request is durable, or with `wait_s` when it has ended."""
-    return Call("spawns", _operation(None) | dict(request), patience_s=request.get("wait_s", 0) + ANSWER_S)
+    return Call("spawns", operation_body(None) | dict(request), patience_s=request.get("wait_s", 0) + ANSWER_S)
 
 
 def show(ref: str) -> Call[shapes.Spawn]:
     """One spawn, by id prefix, name or name@broker."""
-    return Call(f"spawns/{_ref(ref)}")
+    return Call(f"spawns/{ref_in_path(ref)}")
 
 
 def wait(ref: str, seconds: float = 30) -> Call[shapes.Spawn]:
     """One spawn, once it has ended, needs a person, or the seconds are over."""
-    return Call(f"spawns/{_ref(ref)}/wait" + _query(seconds=seconds), patience_s=seconds + ANSWER_S)
+    return Call(f"spawns/{ref_in_path(ref)}/wait" + query(seconds=seconds), patience_s=seconds + ANSWER_S)
 
 
 def log(
@@ -159,17 +161,17 @@ def log(
         offset: from a `next` that an earlier line carried.
         since: what was written at or after this moment, milliseconds since 1970.
     """
-    return Call(f"spawns/{_ref(ref)}/log" + _query(offset=offset, follow=follow, tail=tail, since=since))
+    return Call(f"spawns/{ref_in_path(ref)}/log" + query(offset=offset, follow=follow, tail=tail, since=since))
 
 
 def stop(ref: str, operation: str | None = None) -> Call[shapes.Spawn]:
     """End a spawn and all it started."""
-    return Call(f"spawns/{_ref(ref)}/stop", _operation(operation))
+    return Call(f"spawns/{ref_in_path(ref)}/stop", operation_body(operation))
 
 
 def events(since: int | None = None, follow: bool = False) -> Call[shapes.Event]:
     """What happened, a line each; `{"kind":"reset"}` where `since` is no longer kept."""
-    return Call("events" + _query(since=since, follow=follow))
+    return Call("events" + query(since=since, follow=follow))
 
 
 def queue() -> Call[list[shapes.Spawn]]:
@@ -177,14 +179,14 @@ def queue() -> Call[list[shapes.Spawn]]:
     return Call("queue")
 
 
-def outbox() -> Call[shapes.Outbox]:
+def outbox() -> Call[outbox_shapes.Outbox]:
     """Envelopes on their way."""
     return Call("outbox")
 
 
 def outbox_retry(
     envelope: str | None, everything: bool = False, broker: str | None = None, operation: str | None = None
-) -> Call[shapes.OutboxDone]:
+) -> Call[outbox_shapes.OutboxDone]:
     """Send dead letters again.
 
     Args:
@@ -192,41 +194,41 @@ def outbox_retry(
         everything: or all of them.
         broker: of these only those for this broker.
     """
-    body = _operation(operation, id=envelope, all=everything, broker=broker)
+    body = operation_body(operation, id=envelope, all=everything, broker=broker)
     return Call("outbox/retry", body)
 
 
 def outbox_drop(
     envelope: str | None, everything: bool = False, broker: str | None = None, operation: str | None = None
-) -> Call[shapes.OutboxDone]:
+) -> Call[outbox_shapes.OutboxDone]:
     """Take an envelope out of the outbox, or all dead letters; arguments as for `outbox_retry`."""
-    body = _operation(operation, id=envelope, all=everything, broker=broker)
+    body = operation_body(operation, id=envelope, all=everything, broker=broker)
     return Call("outbox/drop", body)
 
 
-def audit(limit: int | None = None) -> Call[list[shapes.AuditEntry]]:
+def audit(limit: int | None = None) -> Call[list[audit_shapes.AuditEntry]]:
     """The latest decisions, allowed and refused."""
-    return Call("audit" + _query(limit=limit))
+    return Call("audit" + query(limit=limit))
 
 
-def audit_verify() -> Call[shapes.AuditVerdict]:
+def audit_verify() -> Call[audit_shapes.AuditVerdict]:
     """Whether the audit log's chain holds."""
     return Call("audit/verify", patience_s=ANSWER_S)
 
 
 def invite(ttl_s: float | None = None, operation: str | None = None) -> Call[shapes.Invite]:
     """A one-time link for a new member."""
-    return Call("invites", _operation(operation, ttl_s=ttl_s))
+    return Call("invites", operation_body(operation, ttl_s=ttl_s))
 
 
 def join(link: str, name: str | None = None, operation: str | None = None) -> Call[shapes.Founded]:
     """Take this broker into the workspace that the link invites to."""
-    return Call("joins", _operation(operation, link=link, name=name))
+    return Call("joins", operation_body(operation, link=link, name=name))
 
 
 def grants_changed(operation: str | None = None) -> Call[dict[str, Any]]:
     """Tell the broker that trust.toml was edited."""
-    return Call("grants/changed", _operation(operation))
+    return Call("grants/changed", operation_body(operation))
 
 
 def doctor() -> Call[list[shapes.Check]]:
@@ -236,12 +238,12 @@ def doctor() -> Call[list[shapes.Check]]:
 
 def identity_keep(operation: str | None = None) -> Call[dict[str, Any]]:
     """This machine is the real one: count on from the latest start that a peer has seen."""
-    return Call("identity/keep", _operation(operation))
+    return Call("identity/keep", operation_body(operation))
 
 
 def down(operation: str | None = None) -> Call[dict[str, Any]]:
     """Stop the broker; what it runs goes on."""
-    return Call("down", _operation(operation))
+    return Call("down", operation_body(operation))
 
 
 def blobs() -> Call[list[blob_shapes.Blob]]:
@@ -251,14 +253,14 @@ def blobs() -> Call[list[blob_shapes.Blob]]:
 
 def send_blob(order: blob_shapes.BlobOrder, operation: str | None = None) -> Call[blob_shapes.BlobLine]:
     """Offer a file to another broker; a line each of how far it is, the last one with the blob."""
-    return Call("blobs", _operation(operation) | dict(order))
+    return Call("blobs", operation_body(operation) | dict(order))
 
 
 def get_blob(ref: str, to: str | None = None, operation: str | None = None) -> Call[blob_shapes.BlobLine]:
     """Fetch a blob and write it to a file of this machine; a line each of how far it is."""
-    return Call("blobs/get", _operation(operation, blob=ref, to=to))
+    return Call("blobs/get", operation_body(operation, blob=ref, to=to))
 
 
 def remove_blob(ref: str, operation: str | None = None) -> Call[blob_shapes.BlobRemoved]:
     """Drop a blob and all offers of it."""
-    return Call("blobs/remove", _operation(operation, blob=ref))
+    return Call("blobs/remove", operation_body(operation, blob=ref))

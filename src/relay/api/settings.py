@@ -34,6 +34,10 @@ TEMPLATE = """\
 # How many tasks run at once; more wait for a slot. Without this: twice the processors, at least 4.
 # max_parallel = 4
 
+# How many of one sort run at once: of an agent, or of what carries a label (with any value, or with one).
+# A task that waits for such a slot holds up nothing behind it. relay config set slots.claude 2
+# slots = { claude = 2, "label:gpu" = 1, "label:queue=nightly" = 1 }
+
 # How long a task may take, in awake time, where it does not say so itself.
 # default_timeout = "none"
 

@@ -75,8 +75,46 @@ class Fault(TypedDict):
     hint: str
 
 
+class After(TypedDict):
+    """What a spawn comes after; `show` has its name and state too."""
+
+    id: str
+    condition: Literal["success", "any"]
+    name: NotRequired[str | None]
+    state: NotRequired[StateName | None]
+
+
+class Paused(TypedDict):
+    """Who keeps a spawn from starting, since when."""
+
+    by: str | None
+    at: str
+
+
+class Tried(TypedDict):
+    """An attempt that another one followed, and why: `retry`, or who asked for it."""
+
+    attempt: int
+    again: str
+    state: StateName
+    reason: str
+    exit_code: int | None
+    signal: int | None
+    started: str | None
+    ended: str | None
+    error: Fault | None
+
+
+class AskedOf(TypedDict):
+    """What its target was asked to do with a spawn, and has not answered, or refused."""
+
+    verb: str
+    at: str
+    error: Fault | None
+
+
 class Spawn(TypedDict):
-    """A request to run something, and how it stands."""
+    """A request to run something, and how it stands; `attempts` and `asked` are told by `show`."""
 
     id: str
     name: str
@@ -104,6 +142,14 @@ class Spawn(TypedDict):
     resolved: Resolution | None
     result: Result | None
     error: Fault | None
+    priority: int
+    retries: int
+    not_before: str | None
+    after: list[After]
+    paused: Paused | None
+    schedule: str | None
+    attempts: NotRequired[list[Tried]]
+    asked: NotRequired[list[AskedOf]]
 
 
 class SpawnOrder(TypedDict, total=False):
@@ -133,6 +179,9 @@ class SpawnOrder(TypedDict, total=False):
     requested_by: str
     wait_s: float
     priority: int | None
+    after: list[str]
+    after_any: list[str]
+    every: str | None
     retries: int | None
     not_before: int | None
     collect: list[str] | None
@@ -141,6 +190,24 @@ class SpawnOrder(TypedDict, total=False):
     memory: int | None
     cpus: float | None
     keep_awake: bool
+
+
+class SpawnChange(TypedDict, total=False):
+    """The body of `POST spawns/{ref}/edit`: what is not in it stays as it is."""
+
+    task: str
+    argv: list[str]
+    cwd: str
+    mode: str | None
+    model: str
+    timeout_s: float | None
+    labels: dict[str, str]
+    ttl_s: float | None
+    priority: int
+    retries: int
+    not_before: int | None
+    after: list[str]
+    after_any: list[str]
 
 
 class SelfNamed(Named):
@@ -258,64 +325,6 @@ class Event(TypedDict):
     kind: str
     spawn: NotRequired[Any]
     broker: NotRequired[Any]
-
-
-class EnvelopeRow(TypedDict):
-    """An envelope on its way."""
-
-    id: str
-    kind: str
-    peer: str
-    state: str
-    age_s: float
-    tries: int
-    next_try: str | None
-    reason: str | None
-
-
-class Outbox(TypedDict):
-    """All envelopes this broker holds."""
-
-    outgoing: list[EnvelopeRow]
-    incoming: list[EnvelopeRow]
-    held_for_others: list[EnvelopeRow]
-    dead: list[EnvelopeRow]
-
-
-class OutboxRefused(EnvelopeRow):
-    """An envelope with which nothing was done, and why."""
-
-    error: Fault
-
-
-class OutboxDone(TypedDict):
-    """What `outbox retry` and `outbox drop` did."""
-
-    done: list[EnvelopeRow]
-    refused: list[OutboxRefused]
-
-
-class AuditEntry(TypedDict):
-    """One decision: who wanted what, and what came of it; `broker` is None for a local actor."""
-
-    seq: int
-    at: str
-    kind: str
-    decision: str
-    broker: Any
-    actor: str
-    code: str
-    detail: str
-    hash: str
-
-
-class AuditVerdict(TypedDict):
-    """Whether the audit chain holds, and up to where."""
-
-    ok: bool
-    entries: int
-    head: str
-    bad_seq: int | None
 
 
 class Check(TypedDict):

@@ -22,8 +22,13 @@ from relay.broker.log_pieces import not_before
 from relay.broker.logs import LocalLogs, LogClient
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
+from relay.broker.orders import Order
 from relay.broker.persons import Persons
+from relay.broker.predecessors import Predecessors
+from relay.broker.reasons import Reasons
 from relay.broker.requests import Requests
+from relay.broker.scheduling import Scheduling
+from relay.broker.steering import Steering
 from relay.broker.views import Views, audit_lines
 from relay.broker.words import rfc3339
 from relay.core.errors import LocalFault, RelayError
@@ -75,6 +80,10 @@ class Broker:
     views: Views
     envelopes: Envelopes
     requests: Requests
+    steering: Steering
+    scheduling: Scheduling
+    predecessors: Predecessors
+    reasons: Reasons
     supervisor: Supervisor
     agents: Agents
     grants: Grants
@@ -148,6 +157,16 @@ class Broker:
             return rows[:limit] if limit else rows
         most = min(limit or MOST_LISTED, MOST_LISTED)
         return await self.store.all(LISTING, states=None, target=target, origin=None, before=EVER, limit=most)
+
+    async def ordered(self, body: dict[str, Any]) -> Order:
+        """The order in a client's JSON, what it comes after found.
+
+        Raises:
+            Misuse: a field is missing or wrong.
+        """
+        broker = body.get("broker")
+        target = self.members.resolve(broker) if isinstance(broker, str) else self.members.own
+        return self.requests.read(await self.predecessors.resolved(body, target))
 
     async def unfinished(self) -> list[SpawnRow]:
         """`relay queue`: what has not ended, on every machine."""

@@ -13,10 +13,10 @@ from relay.core.errors import Code, Misuse, PeerFault, RelayError
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest, request_from_content, snapshot_from_bytes
-from relay.core.states import State
+from relay.core.states import TERMINAL, State
 from relay.spawn.ledger import Ledger, Step, state_event
 from relay.spawn.supervisor import Supervisor
-from relay.store import meta, spawns, words
+from relay.store import meta, queueing, spawns, words
 from relay.store.journal import Entry
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.trust.sealing import verify_snapshot
@@ -36,6 +36,8 @@ class Dispatch:
         ledger: this broker's word on its spawns.
         supervisor: runs them.
         may_expire: whether this clock is believed, so that anything may be called expired.
+        early: does with a spawn what was asked before it came.
+        run_of: makes the row of a schedule's run that is heard of for the first time.
     """
 
     def __init__(
@@ -46,8 +48,12 @@ class Dispatch:
         ledger: Ledger,
         supervisor: Supervisor,
         may_expire: Callable[[], bool],
+        early: Callable[[Entry, SpawnRow], SpawnRow] = lambda entry, row: row,
+        run_of: Callable[[Entry, Snapshot, object], SpawnRow | None] = lambda entry, snapshot, run: None,
     ) -> None:
         self._may_expire = may_expire
+        self._early = early
+        self._run_of = run_of
         self._members = members
         self._gate = gate
         self._auditor = auditor
@@ -107,7 +113,7 @@ class Dispatch:
             self._ledger.step(entry, row, Step(State.CANCELLED, STOPPED_BEFORE))
         elif row.expires <= entry.now and self._may_expire():
             self._ledger.step(entry, row, Step(State.EXPIRED, "it came after its time to live"))
-        else:
+        elif (row := self._early(entry, row)).state not in TERMINAL:
             self._supervisor.admit(entry, row)
 
     def _stop(self, entry: Entry, each: Opened) -> None:
@@ -142,6 +148,8 @@ class Dispatch:
         snapshot = snapshot_from_bytes(data)
         self._check_word(each.header.origin, snapshot, data, signature)
         row = BY_ID.one(entry.tx, id=snapshot.spawn)
+        if row is None and "run" in each.body.content:
+            row = self._run_of(entry, snapshot, each.body.content["run"])
         if row is None or row.target != snapshot.target:
             raise Pointless
         words.keep(
@@ -162,6 +170,8 @@ class Dispatch:
 
     def _told(self, entry: Entry, row: SpawnRow, snapshot: Snapshot) -> None:
         entry.event("spawn.state", state_event(snapshot), spawns.after_word(row, snapshot, entry.now))
+        if snapshot.tried is not None:
+            queueing.keep_try(entry.tx, row.id, snapshot.tried["n"], snapshot.tried["asked"], snapshot.tried["outcome"])
         if snapshot.state is State.REJECTED:
             code = str((snapshot.error or {}).get("code", ""))[:64]
             detail = f"{row.id} {row.name} was refused there: {snapshot.reason[:300]}"

@@ -207,6 +207,14 @@ class Gate:
         _, grant = self._labelled(broker)
         return MODES[0] if grant is None else grant.mode
 
+    def may_view(self, origin: BrokerId, now: int) -> bool:
+        """Whether a broker may know of the spawns of others here; `now` in milliseconds."""
+        try:
+            self.require(origin, "view", own=False, now=now)
+        except RelayError:
+            return False
+        return True
+
     # other verbs
 
     def require(self, origin: BrokerId, verb: str, own: bool, now: int) -> None:

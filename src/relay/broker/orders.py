@@ -12,6 +12,8 @@ from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.spawning import MAX_ARGV, MAX_TASK, MODES, SpawnRequest, first_bad_field
 from relay.core.wishes import MAX_COLLECT, MAX_PRIORITY, MAX_RETRIES, Wishes, first_bad_wish, wishes_from_content
+from relay.spawn.marks import changed
+from relay.store.spawn_rows import SpawnRow
 
 DEFAULT_TTL_S, MAX_TTL_S = 7 * 86_400, 30 * 86_400
 
@@ -50,7 +52,7 @@ _WORDS = {
     "memory": "a limit of memory is at least 1 MiB, in bytes",
     "cpus": "a limit of processors is at least 0.01",
 }
-_WISHES = ("priority", "retries", "not_before", "collect", "tty", "stdin", "memory", "cpus", "keep_awake")
+_WISHES = ("priority", "retries", "not_before", "collect", "tty", "stdin", "memory", "cpus", "keep_awake", "after")
 
 
 def _text(body: dict[str, Any], key: str, default: str = "") -> str:
@@ -121,13 +123,14 @@ def _request(body: dict[str, Any], local: bool, now: int) -> SpawnRequest:
     argv = body.get("argv") or []
     if not isinstance(argv, list) or not all(isinstance(word, str) and _encodable(word) for word in argv):
         raise _bad("argv")
+    wishes = _wishes(body)
     return SpawnRequest(
         id=spawn,
         name=_name(body, spawn),
         agent=_text(body, "agent"),
         task=_text(body, "task") or " ".join(argv),
         created=now,
-        expires=now + _ttl(body),
+        expires=max(now, wishes.not_before or 0) + _ttl(body),
         argv=tuple(argv),
         cwd=body.get("cwd") or (body.get("caller_cwd") if local else None),
         mode=_text(body, "mode", "edit"),
@@ -135,7 +138,7 @@ def _request(body: dict[str, Any], local: bool, now: int) -> SpawnRequest:
         timeout_s=body.get("timeout_s"),
         labels=body.get("labels") or {},
         requested_by=_text(body, "requested_by")[:128],
-        wishes=_wishes(body),
+        wishes=wishes,
     )
 
 
@@ -157,3 +160,35 @@ def _ttl(body: dict[str, Any]) -> int:
     if not isinstance(ttl, (int, float)) or not 0 < ttl <= MAX_TTL_S:
         raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0 and at most 30 days")
     return int(ttl * 1000)
+
+
+_CHANGES = ("task", "argv", "cwd", "mode", "model", "timeout_s")
+_CHANGED_WISHES = ("priority", "retries", "not_before", "after")
+
+
+def read_change(body: dict[str, Any], row: SpawnRow, now: int) -> dict[str, Any]:
+    """What `edit` changes, in the terms of a request's body.
+
+    Args:
+        body: of the request; a field that is not in it stays as it is.
+        row: the spawn as it is known here.
+        now: milliseconds since 1970.
+
+    Raises:
+        Misuse: there is nothing to change, or something cannot be that.
+    """
+    change = {key: body[key] for key in _CHANGES if key in body}
+    if "labels" in body:
+        change["labels"] = row.labels | body["labels"] if isinstance(body["labels"], dict) else body["labels"]
+    if "ttl_s" in body:
+        change["expires"] = now + _ttl(body)
+    if "argv" in change and "task" not in change:
+        change["task"] = " ".join(map(str, change["argv"]))
+    wishes = {key: body[key] for key in _CHANGED_WISHES if key in body}
+    if bad := first_bad_wish({key: value for key, value in wishes.items() if value is not None}):
+        raise _bad(bad)
+    change |= {"wishes": wishes} if wishes else {}
+    if not change:
+        raise Misuse("there is nothing to change", why="no option was given", hint="relay edit --help")
+    changed(row, change)
+    return change

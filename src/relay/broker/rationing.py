@@ -15,6 +15,7 @@ from relay.store.journal import Entry
 
 AT_ONCE = 60  # what a person's slips make at most; each refusal costs about 3 KiB of rows
 PER_SECOND = 0.5
+_ASKING = (Kind.SPAWN, Kind.STOP, Kind.ANSWER, Kind.STEER, Kind.SCHEDULE)
 MOST_UNANSWERED = 1_000  # answers that wait for a broker without a grant; who takes none is given no more
 
 
@@ -30,7 +31,7 @@ class Rationing:
     def __init__(
         self, may_spawn: Callable[[BrokerId], bool], may_push: Callable[[BrokerId], bool], auditor: Auditor
     ) -> None:
-        self._may = dict.fromkeys((Kind.SPAWN, Kind.STOP, Kind.ANSWER), may_spawn) | {Kind.BLOB_OFFER: may_push}
+        self._may = dict.fromkeys(_ASKING, may_spawn) | {Kind.BLOB_OFFER: may_push}
         self._unanswered: dict[BrokerId, int] = {}
         self._auditor = auditor
         self._buckets: dict[BrokerId, Bucket] = {}

@@ -15,7 +15,7 @@ from relay.broker.requests import Requests
 from relay.core import ids
 from relay.core.errors import Code, PeerFault
 from relay.core.kinds import Kind
-from relay.store import outbox
+from relay.store import outbox, steers
 from relay.store.journal import Entry, Journal
 from relay.store.outbox import OutboxLine, OutboxState
 from relay.store.spawn_rows import BY_ID
@@ -102,6 +102,8 @@ class Receipts:
             entry.event("outbox.changed", {"broker": peer, "state": "dead"})
             if line.kind == Kind.SPAWN and line.spawn is not None:
                 self._requests.refused_by_peer(entry, line.spawn, error, never_taken or line.tries == 0)
+            if line.kind == Kind.STEER:
+                steers.answer(entry.tx, line.operation, error.to_json())
             if line.kind == Kind.BLOB_OFFER and self._offers is not None:
                 self._offers.refused_by_peer(entry, line.operation, error)
             if line.kind == Kind.ANSWER and self._answers is not None:

@@ -14,7 +14,7 @@ from relay.core.errors import Code
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL
-from relay.spawn.ledger import SNAPSHOT_TTL
+from relay.spawn.ledger import SNAPSHOT_TTL, content_of
 from relay.store import outbox, words
 from relay.store.journal import Entry
 from relay.store.outbox import OutboxLine
@@ -87,4 +87,5 @@ class Reissue:
         # a later word of the same spawn has taken the place of one that is not kept any more
         _, spawn, attempt, seq = line.operation.split("/")  # as `Ledger` makes it
         word = words.EXACTLY.one(entry.tx, spawn=spawn, attempt=int(attempt), seq=int(seq))
-        return None if word is None else {"snapshot": word.bytes, "signature": word.signature}
+        row = None if word is None else BY_ID.one(entry.tx, id=spawn)
+        return None if word is None or row is None else content_of(entry, row, word.bytes, word.signature)

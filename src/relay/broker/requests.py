@@ -12,13 +12,17 @@ from relay.broker.words import rfc3339
 from relay.core.errors import Code, Misuse, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.spawning import SpawnRequest
 from relay.core.states import TERMINAL, State
+from relay.spawn.requests import request_of
 from relay.spawn.supervisor import Supervisor
-from relay.store import operations, outbox, spawns
+from relay.store import operations, outbox, queueing, schedules, spawns
 from relay.store.journal import Entry, Journal, Letter
+from relay.store.schedules import Schedule
 from relay.store.spawn_rows import BY_ID, BY_NAME, BY_PREFIX, FOR_OTHERS, SpawnRow
 
 MIN_PREFIX = 4
+LONGEST_TTL = 30 * 86_400_000
 
 
 class Requests:
@@ -83,12 +87,45 @@ class Requests:
         return row
 
     def _send(self, entry: Entry, order: Order, row: SpawnRow) -> SpawnRow:
-        ttl = order.request.expires - order.request.created
-        letter = Letter(order.target, Kind.SPAWN, order.request.to_content(), order.operation, ttl, row.id)
-        if not entry.post(letter):
-            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+        if order.request.wishes.after:
+            queueing.put_after(entry.tx, row.id, order.request.wishes.after)
+        self._post(entry, order.request, row)
         entry.event("spawn.state", {"spawn": row.id, "state": "queued", "reason": "", "broker": row.target})
         return row
+
+    def _post(self, entry: Entry, request: SpawnRequest, row: SpawnRow) -> None:
+        # one that is not to start for long waits there, and not in its envelope
+        ttl = min(request.expires - request.created, LONGEST_TTL)
+        if not entry.post(Letter(row.target, Kind.SPAWN, request.to_content(), row.operation, ttl, row.id)):
+            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+
+    def change_unsent(self, entry: Entry, row: SpawnRow, change: Callable[[], None]) -> bool:
+        """Change a request that has certainly not left yet; False, and nothing is done, where it may have.
+
+        What its target has to know before it may start goes in front of it.
+
+        Args:
+            entry: the transaction.
+            row: the spawn at its origin.
+            change: changes its row.
+        """
+        lines = outbox.BY_SPAWN.all(entry.tx, spawn=row.id)
+        if row.state is not State.QUEUED or row.first_word is not None or not lines:
+            return False
+        if not self._outbox.withdraw(entry, lines):
+            return False
+        change()
+        now = spawns.require(entry.tx, row.id)
+        if now.paused is not None:
+            body = {"spawn": row.id, "verb": "pause", "by": (now.paused_by or "somebody").partition(" on ")[0]}
+            operation = f"pause/{row.id}/{entry.now}"
+            entry.post(Letter(row.target, Kind.STEER, body, operation, LONGEST_TTL, row.id))
+        self._post(entry, request_of(now), now)
+        for each in now.wishes.after:
+            before = BY_ID.one(entry.tx, id=each.spawn)
+            if before is not None and before.state in TERMINAL and before.at is None:
+                self._say_gone(entry, now, each.spawn)
+        return True
 
     async def find(self, ref: str) -> SpawnRow:
         """The spawn a person means: an id's beginning, a name, or name@broker.
@@ -132,7 +169,8 @@ class Requests:
         if row.state is State.QUEUED and self._take_back(entry, row, State.CANCELLED, f"stopped by {by}, never sent"):
             return spawns.require(entry.tx, spawn)
         if spawns.request_stop(entry.tx, spawn, entry.now):
-            entry.post(Letter(row.target, Kind.STOP, {"spawn": spawn}, operation, row.expires - row.created, spawn))
+            ttl = min(row.expires - row.created, LONGEST_TTL)
+            entry.post(Letter(row.target, Kind.STOP, {"spawn": spawn}, operation, ttl, spawn))
         return spawns.require(entry.tx, spawn)
 
     def _take_back(self, entry: Entry, row: SpawnRow, state: State, reason: str) -> bool:
@@ -140,16 +178,22 @@ class Requests:
         if row.first_word is not None or not lines or not self._outbox.withdraw(entry, lines):
             return False
         spawns.end_untaken(entry.tx, row.id, state, reason, entry.now)
+        self._tell_dependents(entry, row)
         entry.event("spawn.state", {"spawn": row.id, "state": str(state), "reason": reason, "broker": row.target})
         return True
 
-    async def end_what_is_not_granted(self, may_spawn: Callable[[BrokerId], bool]) -> None:
-        """Stop what runs or waits here for brokers that have no grant to spawn any more."""
+    async def end_what_is_not_granted(
+        self, may_spawn: Callable[[BrokerId], bool], unschedule: Callable[[Entry, Schedule], None]
+    ) -> None:
+        """End what runs, waits or is scheduled here for brokers that have no grant to spawn any more."""
 
         def decide(entry: Entry) -> None:
             for row in FOR_OTHERS.all(entry.tx, own=self._members.own):
                 if not may_spawn(row.origin):
                     self._supervisor.stop(entry, row, "its grant being revoked")
+            for schedule in schedules.LIVE_HERE.all(entry.tx, target=self._members.own):
+                if schedule.origin != self._members.own and not may_spawn(schedule.origin):
+                    unschedule(entry, schedule)
 
         await self._journal.commit(decide)
 
@@ -192,6 +236,17 @@ class Requests:
             row = spawns.require(entry.tx, spawn)
             data = {"spawn": spawn, "state": str(state), "reason": error.message, "broker": row.target}
             entry.event("spawn.state", data)
+            self._tell_dependents(entry, row)
+
+    def _tell_dependents(self, entry: Entry, row: SpawnRow) -> None:
+        """A spawn ended here that its target never had: what comes after it there has to be told."""
+        for spawn, _ in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id):
+            self._say_gone(entry, spawns.require(entry.tx, spawn), row.id)
+
+    def _say_gone(self, entry: Entry, dependent: SpawnRow, predecessor: str) -> None:
+        body = {"spawn": dependent.id, "verb": "gone", "after": predecessor}
+        operation = f"gone/{dependent.id}/{predecessor}"
+        entry.post(Letter(dependent.target, Kind.STEER, body, operation, LONGEST_TTL, dependent.id))
 
 
 def _none(ref: str) -> Misuse:

@@ -36,7 +36,10 @@ from relay.broker.mesh import Mesh
 from relay.broker.outbox import Outbox
 from relay.broker.persons import Persons
 from relay.broker.postbox import SealingPostbox
+from relay.broker.predecessors import Predecessors
+from relay.broker.queueing import Queueing
 from relay.broker.rationing import Rationing
+from relay.broker.reasons import Reasons
 from relay.broker.requests import Requests
 from relay.broker.rights import Rights
 from relay.broker.rollback import Rollback
@@ -169,6 +172,7 @@ class Rooms:
             self.reserve,
             self.asking,
             self.clocks.may_expire,
+            self.gate.may_view,
         )
 
     def _limits(self) -> Limits:
@@ -176,13 +180,14 @@ class Rooms:
             return task_environment(os.environ, self.config.env, additions, spawn)
 
         config = self.config
-        return Limits(config.max_parallel, config.default_timeout, config.log_limit, environment)
+        return Limits(config.max_parallel, config.default_timeout, config.log_limit, environment, config.slots)
 
     def _serving_rooms(self, identity: Identity) -> None:
         attendance, said = self.letters.attendance, self.discovery.said
         there = self.letters.waiting.waiting_there
         self.views = Views(self.members, self.mesh, self.store, self.grants, attendance, self._trouble, there, said)
         self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox)
+        self.queueing = Queueing(self)
         self.membership = Membership(
             self.members,
             self.keeper,
@@ -214,7 +219,7 @@ class Rooms:
         self.inbox = self._inbox(identity)
         self.inbox.on_word = self.letters.attendance.heard
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox)
-        self.broker = self._broker()
+        self.broker = self._broker(identity)
 
     def _blobs(self) -> Blobs:
         terms = Terms(Path(self.home.blobs), self.config.blob_quota, int(self.config.retention * 1000))
@@ -231,15 +236,24 @@ class Rooms:
 
     def _inbox(self, identity: Identity) -> Inbox:
         may_expire, ration = self.clocks.may_expire, self.rationing.refusal
-        dispatch = Dispatch(self.members, self.gate, self.auditor, self.ledger, self.supervisor, may_expire)
+        dispatch = Dispatch(
+            self.members,
+            self.gate,
+            self.auditor,
+            self.ledger,
+            self.supervisor,
+            may_expire,
+            self.queueing.taking.early,
+            self.queueing.scheduling.took_place,
+        )
         answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
         hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears
-        acts = dispatch.acts | self.blobs.acts | self.persons.acts
+        acts = dispatch.acts | self.blobs.acts | self.persons.acts | self.queueing.acts
         say = self.mesh.say
         return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration, dispatch.has_taken)
 
-    def _broker(self) -> Broker:
+    def _broker(self, identity: Identity) -> Broker:
         self.checkup = Checkup(
             self.home.folder,
             self.store,
@@ -263,6 +277,10 @@ class Rooms:
             views=self.views,
             envelopes=self.letters.envelopes(self.requests),
             requests=self.requests,
+            steering=self.queueing.steering,
+            scheduling=self.queueing.scheduling,
+            predecessors=Predecessors(self.members, self.requests.find),
+            reasons=Reasons(identity.id, self.store, self._limits(), wall_ms),
             supervisor=self.supervisor,
             agents=self.agents,
             grants=self.grants,
@@ -297,6 +315,7 @@ class Rooms:
             link.check_now()
         self.dialler.poke()
         self.discovery.woke()
+        self.supervisor.room.alarm.look()
 
     def _takes_in(self) -> bool:
         return self.inbox.is_open
@@ -327,5 +346,5 @@ class Rooms:
         return [self.rollback.finding(), *self.membership.findings(), *await self.checkup.run()]
 
     async def _trust_changed(self) -> None:
-        await self.requests.end_what_is_not_granted(self.gate.may_spawn)
+        await self.requests.end_what_is_not_granted(self.gate.may_spawn, self.queueing.scheduling.revoked)
         await self.blobs.grants_changed()

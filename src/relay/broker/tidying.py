@@ -26,7 +26,9 @@ from relay.store import (
     operations,
     outbox,
     refusals,
+    schedules,
     spawns,
+    steers,
     words,
 )
 from relay.store.journal import Entry, Journal
@@ -87,6 +89,8 @@ class Tidying:
     def _expired(self, entry: Entry, until: int) -> None:
         operations.purge(entry.tx, until - KEEP_OPERATIONS_MS)
         answers.purge(entry.tx, until - KEEP_OPERATIONS_MS)
+        steers.purge(entry.tx, until - KEEP_OPERATIONS_MS)
+        schedules.purge(entry.tx, until)
         outbox.drop_expired(entry.tx, (Kind.BLOB_OFFER, Kind.BLOB_ANSWER), until - SKEW_MS)
         held.expire(entry.tx, until - KEEP_OPERATIONS_MS)
         invites.purge(entry.tx, until - SKEW_MS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from relay.broker.asked_items import moment_or_none
@@ -60,15 +61,17 @@ class Views:
 
     # spawns
 
-    def spawn(self, row: SpawnRow, keeper: BrokerId | None = None) -> dict[str, Any]:
+    def spawn(self, row: SpawnRow, keeper: BrokerId | None = None, why: str = "") -> dict[str, Any]:
         """One spawn.
 
         Args:
             row: as it stands.
             keeper: the holder that keeps its request for its target, where that is known.
+            why: why it waits, where that is known better than its row says.
         """
+        row = replace(row, reason=why) if why else row
         name = self._members.name(row.target)
-        absence = "" if self._is_in_reach(row.target) else self._attendance.absence(row.target, name)
+        absence = "" if self.is_in_reach(row.target) else self._attendance.absence(row.target, name)
         return {
             "id": row.id,
             "name": row.name,
@@ -93,6 +96,12 @@ class Views:
             "labels": row.labels,
             "chain": list(row.chain),
             "stop_requested": rfc3339(row.stop_requested),
+            "priority": row.priority,
+            "retries": row.wishes.retries,
+            "not_before": rfc3339(row.not_before),
+            "after": [{"id": each.spawn, "condition": each.condition} for each in row.wishes.after],
+            "paused": None if row.paused is None else {"by": row.paused_by, "at": rfc3339(row.paused)},
+            "schedule": row.schedule,
             "truth": self._truth(row),
             "ack": acknowledgement(row, name, absence, self._members.name(keeper) if keeper else ""),
             "needs": needs_view(row),
@@ -104,7 +113,8 @@ class Views:
     def _is_online(self, broker: BrokerId) -> bool | None:
         return None if self._attendance.of(broker) is None else False
 
-    def _is_in_reach(self, broker: BrokerId) -> bool:
+    def is_in_reach(self, broker: BrokerId) -> bool:
+        """Whether a broker can be reached now: this one, over a link of its own, or over another's."""
         direct = broker == self._members.own or self._mesh.is_linked(broker)
         return direct or self._mesh.reached_by(broker) is not None
 
@@ -112,9 +122,9 @@ class Views:
         told = row.at is not None
         return {"from": row.target if told else self._members.own, "at": rfc3339(row.at if told else row.since)}
 
-    def line(self, row: SpawnRow) -> dict[str, Any]:
+    def line(self, row: SpawnRow, why: str = "") -> dict[str, Any]:
         """One spawn as it is listed: without what only `show` and `result` need."""
-        return self.spawn(row) | {"task": row.task[:200], "result": None}
+        return self.spawn(row, why=why) | {"task": row.task[:200], "result": None}
 
     # brokers
 

@@ -40,6 +40,8 @@ def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "") 
     if row.stop_requested and row.state not in TERMINAL:
         return f"Stop queued: {absence}." if absence else f"Being stopped on {target}."
     if row.state is State.QUEUED:
+        if row.paused is not None:
+            return f"Paused by {row.paused_by or 'somebody'}; {absence or f'on its way to {target}'}."
         if not absence and keeper:
             return f"Queued: {keeper} keeps it for {target}, and hands it over."
         if not absence:

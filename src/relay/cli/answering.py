@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from relay.api import person_routes
+from relay.api.person import person
 from relay.cli import speech
 from relay.cli.clean import clean
-from relay.cli.ordering import person
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

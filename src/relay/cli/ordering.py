@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
+from relay.api.person import person
 from relay.api.routes import new_operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
-    from relay.api.shapes import SpawnOrder
+    from relay.api.shapes import SpawnChange, SpawnOrder
     from relay.core.errors import Misuse
 
 MAX_TASK = 200 * 1024  # as in core.spawning, which costs 20 ms to import
@@ -36,6 +38,13 @@ def order(
     keep_awake: bool = False,
     tty: bool = False,
     stdin: bool = False,
+    priority: int | None = None,
+    after: Sequence[str] = (),
+    after_success: Sequence[str] = (),
+    after_any: Sequence[str] = (),
+    at: str | None = None,
+    every: str | None = None,
+    retries: int | None = None,
 ) -> SpawnOrder:
     """The body of the request.
 
@@ -61,20 +70,60 @@ def order(
         **_limits(memory, cpus),
         **({"keep_awake": True} if keep_awake else {}),
         "tty": tty,
+        "priority": priority,
+        "retries": retries,
+        "not_before": _moment(at),
+        "every": every,
+        **_after([*after, *after_success], after_any),
     }
 
 
-def person() -> str:
-    """Who typed this, for views; it grants nothing."""
-    named = os.environ.get("LOGNAME") or os.environ.get("USER")
-    if named:
-        return named
-    import pwd
+def change(
+    agent: str,
+    words: Sequence[str],
+    cwd: str | None,
+    mode: str | None,
+    model: str | None,
+    timeout: str | None,
+    label: Sequence[str],
+    ttl: str | None,
+    priority: int | None,
+    after: Sequence[str],
+    after_success: Sequence[str],
+    after_any: Sequence[str],
+    at: str | None,
+    retries: int | None,
+) -> SpawnChange:
+    """The body of `edit`: what was not typed is not in it.
 
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
+    Raises:
+        Misuse: something in it cannot be.
+    """
+    made: dict[str, Any] = dict(_work(agent, words)) if words else {}
+    if agent != "exec":
+        made.pop("argv", None)
+    typed: dict[str, Any] = {"cwd": cwd, "mode": _checked_mode(mode), "model": model, "priority": priority}
+    typed |= {"retries": retries, "labels": _labels(label) or None}
+    typed |= {"timeout_s": _seconds(timeout), "ttl_s": _seconds(ttl), "not_before": _moment(at)}
+    made |= {key: value for key, value in typed.items() if value is not None}
+    made |= _after([*after, *after_success], after_any)
+    changed: SpawnChange = made  # type: ignore[assignment]
+    return changed
+
+
+def _moment(at: str | None) -> int | None:
+    if at is None:
+        return None
+    from relay.cli.moments import moment
+
+    return moment(at)
+
+
+def _after(success: Sequence[str], anyhow: Sequence[str]) -> SpawnOrder:
+    """What it comes after; `none` for nothing any more."""
+    if not success and not anyhow:
+        return {}
+    return {"after": [ref for ref in success if ref != "none"], "after_any": [ref for ref in anyhow if ref != "none"]}
 
 
 def _made_up(agent: str, operation: str) -> str:

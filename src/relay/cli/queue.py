@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.declaring import verb, verb_with_more
+from relay.cli.declaring import group, verb, verb_with_more
 
 SECTION = "Queue"
+QUEUE = "List the tasks that have not ended, on every machine."
 OUTBOX = "Show the envelopes on their way: whose, how old, and what they wait for; and those that were given up."
+OnBroker = Annotated[str | None, typer.Option("--broker", "-b", metavar="B", help="On which machine (this one).")]
 Envelope = Annotated[str | None, typer.Argument(metavar="[ID]", help="The first letters of an envelope's id.")]
 Every = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 OnlyFor = Annotated[str | None, typer.Option("--broker", metavar="B", help="With --all: only those for this broker.")]
@@ -18,10 +20,40 @@ OnlyFor = Annotated[str | None, typer.Option("--broker", metavar="B", help="With
 def declare(root: typer.Typer) -> None:
     """Add the verbs."""
 
-    @verb(root, "queue", "queue:run", SECTION, ("relay queue", "relay queue --json"))
-    def queue() -> None:
-        """List the tasks that have not ended, on every machine."""
+    _declare_queue(root)
+    _declare_schedules(root)
+    _declare_outbox(root)
 
+
+def _declare_queue(root: typer.Typer) -> None:
+    queue = verb_with_more("queue", QUEUE, root, "queue:run", SECTION, ("relay queue", "relay queue --json"))
+
+    @verb(queue, "queue pause", "queue:pause", SECTION, ("relay queue pause", "relay queue pause --broker vps"))
+    def pause(broker: OnBroker = None) -> None:
+        """Let nothing start on a machine until it is resumed. What runs goes on, what comes waits."""
+
+    @verb(queue, "queue resume", "queue:resume", SECTION, ("relay queue resume --broker vps",))
+    def resume(broker: OnBroker = None) -> None:
+        """Let a paused queue go on."""
+
+
+def _declare_schedules(root: typer.Typer) -> None:
+    schedule = group("schedule", "What runs again and again: `relay spawn ... --every T` makes one.", root)
+
+    @verb(schedule, "schedule list", "schedule:show", SECTION, ("relay schedule list", "relay schedule list --json"))
+    def show(
+        everything: Annotated[bool, typer.Option("--all", "-a", help="Also what was removed or refused.")] = False,
+    ) -> None:
+        """List the schedules of this machine, and those it has on others."""
+
+    @verb(schedule, "schedule remove", "schedule:remove", SECTION, ("relay schedule remove nightly",))
+    def remove(
+        schedule: Annotated[str, typer.Argument(metavar="ID", help="A schedule: its name or the beginning of its id.")],
+    ) -> None:
+        """Have a schedule run no more, wherever it is. What runs goes on."""
+
+
+def _declare_outbox(root: typer.Typer) -> None:
     outbox = verb_with_more("outbox", OUTBOX, root, "outbox:run", SECTION, ("relay outbox", "relay outbox --json"))
 
     @verb(

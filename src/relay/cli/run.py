@@ -19,6 +19,18 @@ def _option(flag: str, metavar: str, about: str, short: str = "") -> typer.model
     return option
 
 
+Priority = Annotated[int | None, typer.Option("--priority", metavar="N", help="Higher ones start first (0).")]
+After = Annotated[
+    list[str] | None, _option("--after", "ID", "Not before this one is done; with its failure this ends too.")
+]
+AfterSuccess = Annotated[list[str] | None, _option("--after-success", "ID", "The same, spelled out.")]
+AfterAny = Annotated[list[str] | None, _option("--after-any", "ID", "Not before this one has ended, however.")]
+At = Annotated[Text, _option("--at", "T", "Not before 22:00, in 2h, or at an RFC 3339 time.")]
+Retries = Annotated[
+    int | None, typer.Option("--retries", metavar="N", help="Try again so often, where that may help.")
+]
+
+
 def declare(root: typer.Typer) -> None:
     """Add the verbs."""
 
@@ -33,6 +45,8 @@ def declare(root: typer.Typer) -> None:
             "relay spawn build exec --broker mini --cwd /srv/site --follow -- make test",
             "relay spawn - claude @plan.md --timeout 2h --label ticket=42",
             "relay spawn top shell top --tty --broker vps --cwd new && relay attach top",
+            'relay spawn ship shell "make ship" --broker mini --cwd new --after build --retries 3',
+            'relay spawn nightly shell "make backup" --broker vps --cwd /srv --every "30 2 * * *"',
         ),
     )
     def spawn(
@@ -58,6 +72,15 @@ def declare(root: typer.Typer) -> None:
         ] = False,
         tty: Annotated[bool, typer.Option("--tty", "-t", help="Run it on a terminal: relay attach.")] = False,
         stdin: Annotated[bool, typer.Option("--stdin", help="Keep its input open: relay attach, relay send.")] = False,
+        priority: Priority = None,
+        after: After = None,
+        after_success: AfterSuccess = None,
+        after_any: AfterAny = None,
+        at: At = None,
+        every: Annotated[
+            Text, _option("--every", "T", "Run it again and again: every 6h, or by five cron fields.")
+        ] = None,
+        retries: Retries = None,
         wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end; exit with its status.")] = False,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait, and show its output as it comes.")] = False,
         idempotency_key: Annotated[

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Annotated
+
+import typer
 
 from relay.cli.declaring import verb
+from relay.cli.run import After, AfterAny, AfterSuccess, At, Priority, Retries
 from relay.cli.watch import Spawn
-
-if TYPE_CHECKING:
-    import typer
 
 SECTION = "Steer"
 
@@ -19,3 +19,57 @@ def declare(root: typer.Typer) -> None:
     @verb(root, "stop", "stop:run", SECTION, ("relay stop coder", "relay stop coder@vps"))
     def stop(spawn: Spawn) -> None:
         """End a spawn and everything it started. It is first asked to stop, then made to."""
+
+    @verb(root, "pause", "pause:pause", SECTION, ("relay pause coder@vps",))
+    def pause(spawn: Spawn) -> None:
+        """Keep a spawn that has not started from starting. One that runs is refused: it can be stopped."""
+
+    @verb(root, "resume", "pause:resume", SECTION, ("relay resume coder@vps",))
+    def resume(spawn: Spawn) -> None:
+        """Let a paused spawn start when its turn comes."""
+
+    @verb(root, "retry", "retry:run", SECTION, ("relay retry build", "relay retry k3j5abcd --json"))
+    def retry(spawn: Spawn) -> None:
+        """Have a spawn that has ended run once more: another attempt of it, the earlier ones kept."""
+
+    _declare_edit(root)
+
+
+def _declare_edit(root: typer.Typer) -> None:
+    @verb(
+        root,
+        "edit",
+        "edit:run",
+        SECTION,
+        (
+            "relay edit build --priority 10 --timeout 1h",
+            'relay edit build "make test" --after lint --label team=core',
+            "relay edit build --after none",
+        ),
+    )
+    def edit(
+        spawn: Spawn,
+        words: Annotated[
+            list[str] | None, typer.Argument(metavar="[TASK | -- ARGV...]", help="Another task, as for `spawn`.")
+        ] = None,
+        cwd: Annotated[str | None, typer.Option("--cwd", "-C", metavar="D", help="In which folder there.")] = None,
+        mode: Annotated[str | None, typer.Option("--mode", metavar="M", help="plan, edit or full.")] = None,
+        model: Annotated[str | None, typer.Option("--model", metavar="M", help="The model.")] = None,
+        timeout: Annotated[str | None, typer.Option("--timeout", metavar="T", help="End it after so long.")] = None,
+        label: Annotated[
+            list[str] | None, typer.Option("--label", metavar="K=V", help="A label to add or change; may be repeated.")
+        ] = None,
+        ttl: Annotated[
+            str | None, typer.Option("--ttl", metavar="T", help="Not to be started later than so long from now.")
+        ] = None,
+        priority: Priority = None,
+        after: After = None,
+        after_success: AfterSuccess = None,
+        after_any: AfterAny = None,
+        at: At = None,
+        retries: Retries = None,
+    ) -> None:
+        """Change what has not started, here or on another machine. What is not given stays.
+
+        The grant is judged anew. What a person has approved stays as it was approved.
+        """

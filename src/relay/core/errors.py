@@ -38,6 +38,11 @@ class Code(StrEnum):
     UNKNOWN_BLOB = "unknown_blob"
     UNKNOWN_REQUEST = "unknown_request"
     BAD_FILE = "bad_file"
+    BAD_AFTER = "bad_after"
+    BAD_TIME = "bad_time"
+    ALREADY_STARTED = "already_started"
+    NOT_ENDED = "not_ended"
+    UNKNOWN_SCHEDULE = "unknown_schedule"
     # LocalFault
     NOT_SET_UP = "not_set_up"
     ALREADY_SET_UP = "already_set_up"
@@ -117,6 +122,7 @@ class Code(StrEnum):
     AGENT_NO_RESULT = "agent_no_result"
     AGENT_DENIED = "agent_denied"
     AGENT_MAX_TURNS = "agent_max_turns"
+    PREDECESSOR_FAILED = "predecessor_failed"
 
 
 class RelayError(Exception):
@@ -177,7 +183,8 @@ BRANCHES: tuple[type[RelayError], ...] = (Misuse, LocalFault, Unreachable, Refus
 _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys(
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
-        " name_in_use conflict unknown_blob bad_file unknown_request".split(),
+        " name_in_use conflict unknown_blob bad_file unknown_request"
+        " bad_after bad_time already_started not_ended unknown_schedule".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out".split(), "Unreachable"),

@@ -11,6 +11,9 @@ class Kind(StrEnum):
 
     SPAWN = "spawn"
     STOP = "stop"
+    STEER = "steer"
+    STEERED = "steered"
+    SCHEDULE = "schedule"
     SNAPSHOT = "snapshot"
     ANSWER = "answer"
     ANSWERED = "answered"
@@ -62,6 +65,9 @@ def _facts(durable: bool, keys: str, *, holdable: bool = False, critical: str = 
 KINDS: dict[Kind, KindFacts] = {
     Kind.SPAWN: _facts(True, "spawn name agent task cwd mode chain", critical="wishes"),
     Kind.STOP: _facts(True, "spawn"),
+    Kind.STEER: _facts(True, "spawn verb"),
+    Kind.STEERED: _facts(True, "spawn operation error"),
+    Kind.SCHEDULE: _facts(True, "schedule every request"),
     Kind.SNAPSHOT: _facts(True, "snapshot signature"),
     Kind.ANSWER: _facts(True, "spawn request verb text hash person"),
     Kind.ANSWERED: _facts(True, "answer accepted said error"),

@@ -99,6 +99,7 @@ class Snapshot:
         result: `{"status","outcome","summary","output_tail","usage","session"}` or None.
         error: `{"code","message","why","hint"}` or None.
         needs: what a person is asked, or None.
+        tried: how the attempt ended that another one is to follow: `{"n","asked","outcome"}`, else None.
     """
 
     spawn: str
@@ -117,6 +118,7 @@ class Snapshot:
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     needs: dict[str, Any] | None = None
+    tried: dict[str, Any] | None = None
 
     @property
     def order(self) -> tuple[int, int]:
@@ -125,7 +127,10 @@ class Snapshot:
 
     def to_bytes(self) -> bytes:
         """The bytes the target signs."""
-        return pack({name: getattr(self, name) for name in _SNAPSHOT_FIELDS} | {"state": str(self.state)})
+        content = {name: getattr(self, name) for name in _SNAPSHOT_FIELDS} | {"state": str(self.state)}
+        if self.tried is None:
+            del content["tried"]
+        return pack(content)
 
 
 _SNAPSHOT_FIELDS = tuple(item.name for item in dataclasses.fields(Snapshot))
@@ -238,6 +243,18 @@ _SNAPSHOT_CHECKS: dict[str, Callable[[object], bool]] = {
 }
 
 
+def _is_tried(value: object) -> bool:
+    return (
+        type(value) is dict
+        and _count(value.get("n"))
+        and _text(128)(value.get("asked"))
+        and _document("state", "reason")(outcome := value.get("outcome"))
+        and type(outcome) is dict
+        and all(_optional(_moment)(outcome.get(key)) for key in ("started", "ended"))
+        and outcome["state"] in State._value2member_map_
+    )
+
+
 def first_bad_field(content: dict[str, Any]) -> str | None:
     """The name of the first field of a spawn's body that is missing or wrong, or None."""
     return next((key for key, check in _REQUEST_CHECKS.items() if key not in content or not check(content[key])), None)
@@ -269,5 +286,8 @@ def snapshot_from_bytes(data: bytes) -> Snapshot:
     for key, check in _SNAPSHOT_CHECKS.items():
         if key not in content or not check(content[key]):
             raise PeerFault("a snapshot was refused", code=Code.BAD_ENVELOPE, why=f"its field {key!r} is wrong")
-    known = {key: content[key] for key in _SNAPSHOT_CHECKS}
+    tried = content.get("tried")
+    if tried is not None and not _is_tried(tried):
+        raise PeerFault("a snapshot was refused", code=Code.BAD_ENVELOPE, why="its field 'tried' is wrong")
+    known = {key: content[key] for key in _SNAPSHOT_CHECKS} | {"tried": tried}
     return Snapshot(**known | {"state": State(content["state"])})

@@ -35,20 +35,23 @@ _S = State
 _ENDS_OF_A_START = {_S.COMPLETED, _S.FAILED, _S.TIMED_OUT, _S.CANCELLED, _S.LOST}
 _NEVER_STARTED = {_S.CANCELLED, _S.EXPIRED, _S.REJECTED}
 
+_ENDS = frozenset(_ENDS_OF_A_START | _NEVER_STARTED)
+
 TRANSITIONS: dict[State, frozenset[State]] = {
     _S.QUEUED: frozenset({_S.DELIVERED} | _NEVER_STARTED),
     _S.DELIVERED: frozenset({_S.HELD, _S.WAITING, _S.STARTING} | _NEVER_STARTED),
     _S.HELD: frozenset({_S.WAITING} | _NEVER_STARTED),
     # back to held: its grant asks for a person since, or what was approved was changed
     _S.WAITING: frozenset({_S.STARTING, _S.HELD} | _NEVER_STARTED),
-    # back to waiting: the attempt was fenced and has never started
+    # back to waiting: the attempt was fenced and has never started, or it failed and another one follows
     _S.STARTING: frozenset({_S.RUNNING, _S.WAITING, _S.REJECTED} | _ENDS_OF_A_START),
-    _S.RUNNING: frozenset({_S.NEEDS_INPUT} | _ENDS_OF_A_START),
-    _S.NEEDS_INPUT: frozenset({_S.RUNNING} | _ENDS_OF_A_START),
-    **dict.fromkeys(_ENDS_OF_A_START | _NEVER_STARTED, frozenset()),
+    _S.RUNNING: frozenset({_S.NEEDS_INPUT, _S.WAITING} | _ENDS_OF_A_START),
+    _S.NEEDS_INPUT: frozenset({_S.RUNNING, _S.WAITING} | _ENDS_OF_A_START),
+    # an end is left in one way only: a person asks for another attempt
+    **dict.fromkeys(_ENDS, frozenset({_S.WAITING})),
 }
 
-TERMINAL: frozenset[State] = frozenset(state for state, following in TRANSITIONS.items() if not following)
+TERMINAL: frozenset[State] = _ENDS
 NOT_STARTED: frozenset[State] = frozenset({_S.QUEUED, _S.DELIVERED, _S.HELD, _S.WAITING})
 NEEDS_A_PERSON: frozenset[State] = frozenset({_S.HELD, _S.NEEDS_INPUT})
 IN_HAND: frozenset[State] = frozenset({_S.STARTING, _S.RUNNING, _S.NEEDS_INPUT})

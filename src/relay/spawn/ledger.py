@@ -6,6 +6,7 @@ the origin are one journal entry.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from relay.core.spawning import Snapshot, snapshot_from_bytes
 from relay.core.states import NEEDS_A_PERSON, TERMINAL, State, advance
 from relay.spawn.attempt import Started
 from relay.spawn.outcome import Outcome
-from relay.store import questions, spawns, words
+from relay.store import questions, schedules, spawns, words
 from relay.store.journal import Entry, Letter
 from relay.store.spawn_rows import SpawnRow
 from relay.trust.identity import Identity
@@ -38,6 +39,7 @@ class Step:
         error: for an end that is no success and has no outcome.
         outcome: how the attempt ended.
         needs: what a person is asked, where the state is that one is needed.
+        tried: how an attempt ended that another one is to follow (`Snapshot.tried`).
     """
 
     state: State
@@ -48,6 +50,7 @@ class Step:
     error: dict[str, Any] | None = None
     outcome: Outcome | None = None
     needs: dict[str, Any] | None = None
+    tried: dict[str, Any] | None = None
 
 
 def ending(outcome: Outcome) -> Step:
@@ -70,6 +73,7 @@ class Ledger:
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
+        self.on_end: Callable[[Entry, SpawnRow], None] = lambda entry, row: None
 
     def step(self, entry: Entry, row: SpawnRow, step: Step) -> SpawnRow:
         """Move a spawn on, sign the word, keep it, tell the origin and the subscribers; the row as it is now.
@@ -81,17 +85,29 @@ class Ledger:
             IllegalTransition: the table has no such pair.
         """
         advance(row.state, step.state)
-        snapshot = self._snapshot(row, step, entry.now)
+        # how an attempt ended is in this word alone: it must not be overtaken
+        later = step.state in TOLD_LATER and step.tried is None
+        now = self._say(entry, row, self._snapshot(row, step, entry.now), later=later)
+        if now.state in TERMINAL:
+            self.on_end(entry, now)
+        return now
+
+    def reword(self, entry: Entry, row: SpawnRow, reason: str) -> SpawnRow:
+        """Say anew why a spawn stands where it does; the row as it is now."""
+        step = Step(row.state, reason, started=row.started)
+        return self._say(entry, row, replace(self._snapshot(row, step, entry.now), since=row.since))
+
+    def _say(self, entry: Entry, row: SpawnRow, snapshot: Snapshot, *, later: bool = False) -> SpawnRow:
         data = snapshot.to_bytes()
         signature = sign_snapshot(self._identity, data)
         spawns.apply_snapshot(entry.tx, snapshot, entry.now)
         now = spawns.after_word(row, snapshot, entry.now)
         self._keep(entry, snapshot, data, signature)
-        if row.state in NEEDS_A_PERSON and step.state in TERMINAL:
+        if row.state in NEEDS_A_PERSON and snapshot.state in TERMINAL:
             questions.close_all(entry.tx, row.id, entry.now, questions.ENDED)
         entry.event("spawn.state", state_event(snapshot), now)
-        if step.state not in TOLD_LATER:
-            self._tell(entry, row.origin, snapshot, data, signature)
+        if not later:
+            self._tell(entry, row, snapshot, data, signature)
         return now
 
     def tell_latest(self, entry: Entry, row: SpawnRow) -> None:
@@ -99,7 +115,7 @@ class Ledger:
         word = words.LATEST.one(entry.tx, spawn=row.id)
         now = spawns.require(entry.tx, row.id)
         if word is not None and now.order == row.order == (word.attempt, word.seq):
-            self._tell(entry, row.origin, snapshot_from_bytes(word.bytes), word.bytes, word.signature)
+            self._tell(entry, row, snapshot_from_bytes(word.bytes), word.bytes, word.signature)
 
     def tell_buried(self, entry: Entry, origin: BrokerId, spawn: str, reason: str) -> None:
         """Tell an origin that a spawn, which has not come, will never start: the word that its coming would cause."""
@@ -107,11 +123,11 @@ class Ledger:
         data = snapshot.to_bytes()
         signature = sign_snapshot(self._identity, data)
         self._keep(entry, snapshot, data, signature)
-        self._tell(entry, origin, snapshot, data, signature)
+        entry.post(self._letter(origin, snapshot, {"snapshot": data, "signature": signature}))
 
-    def _tell(self, entry: Entry, origin: BrokerId, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
-        if origin != self._identity.id:
-            entry.post(self._letter(origin, snapshot, data, signature))
+    def _tell(self, entry: Entry, row: SpawnRow, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
+        if row.origin != self._identity.id:
+            entry.post(self._letter(row.origin, snapshot, content_of(entry, row, data, signature)))
 
     def _snapshot(self, row: SpawnRow, step: Step, now: int) -> Snapshot:
         outcome = step.outcome
@@ -125,9 +141,10 @@ class Ledger:
             since=now,
             reason=step.reason[:1000],
             cwd=step.cwd or row.ran_in,
-            started=step.started or (row.started if step.attempt in (None, row.attempt) else None),
+            started=step.started or (row.started if _goes_on(row, step) else None),
             error=step.error,
             needs=step.needs,
+            tried=step.tried,
         )
         return base if outcome is None else _with_outcome(base, outcome, now)
 
@@ -137,15 +154,29 @@ class Ledger:
         )
         words.keep(entry.tx, word)
 
-    def _letter(self, origin: BrokerId, snapshot: Snapshot, data: bytes, signature: bytes) -> Letter:
+    def _letter(self, origin: BrokerId, snapshot: Snapshot, content: dict[str, Any]) -> Letter:
         return Letter(
             recipient=origin,
             kind=Kind.SNAPSHOT,
-            content={"snapshot": data, "signature": signature},
+            content=content,
             operation=f"word/{snapshot.spawn}/{snapshot.attempt}/{snapshot.seq}",
             ttl=SNAPSHOT_TTL,
             spawn=snapshot.spawn,
         )
+
+
+def content_of(entry: Entry, row: SpawnRow, data: bytes, signature: bytes) -> dict[str, Any]:
+    """The body of a word's envelope; a schedule's run brings along what its origin needs to know of it."""
+    content: dict[str, Any] = {"snapshot": data, "signature": signature}
+    if row.schedule is not None:
+        run = {"schedule": row.schedule, "created": row.created, "expires": row.expires}
+        content["run"] = run | {"next": schedules.NEXT_OF.one(entry.tx, id=row.schedule)}
+    return content
+
+
+def _goes_on(row: SpawnRow, step: Step) -> bool:
+    """Whether the attempt that the row knows of is the one that the step is about."""
+    return step.attempt in (None, row.attempt) and step.state is not State.WAITING
 
 
 def _with_outcome(base: Snapshot, outcome: Outcome, now: int) -> Snapshot:

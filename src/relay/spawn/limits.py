@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,11 @@ class Limits:
         default_timeout_s: for requests that name none; None for no limit.
         log_limit: bytes that one log may have.
         environment: makes a task's environment from the agent's additions and the spawn's id.
+        slots: how many of one sort may be in hand at once, by the slot's name.
     """
 
     parallel: int
     default_timeout_s: float | None
     log_limit: int
     environment: Callable[[dict[str, str], str], dict[str, str]]
+    slots: Mapping[str, int] = field(default_factory=dict)

@@ -31,11 +31,12 @@ from relay.spawn.limits import Limits
 from relay.spawn.outcome import Outcome, lost, not_started, outcome_of
 from relay.spawn.reading import LogReading
 from relay.spawn.requests import request_of
-from relay.spawn.telling import Telling
+from relay.spawn.retries import next_attempt
+from relay.spawn.waiting_room import WaitingRoom
 from relay.store import attempts, spawns
 from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
-from relay.store.spawn_rows import BY_ID, COUNTS, EXPIRED_HERE, IN_HAND, WAITING_HEADS, SpawnRow
+from relay.store.spawn_rows import BY_ID, IN_HAND, SpawnRow
 
 MOST_FENCED = 5
 RETRY_S = 1.0
@@ -62,6 +63,7 @@ class Supervisor:
         reserve: given up when an end cannot be written for want of room.
         asking: puts questions to persons.
         may_expire: whether this clock is believed, so that anything may be called expired.
+        may_view: whether a broker may know of the spawns of others here.
     """
 
     def __init__(
@@ -77,57 +79,33 @@ class Supervisor:
         reserve: Reserve,
         asking: Asking,
         may_expire: Callable[[], bool] = lambda: True,
+        may_view: Callable[[BrokerId, int], bool] = lambda origin, now: False,
     ) -> None:
-        self._may_expire = may_expire
         self._own = own
         self._journal = journal
         self._ledger = ledger
         self._attempting = attempting
         self._agents = agents
-        self._judge = judge
         self._limits = limits
         self._stopping: dict[str, str] = {}
-        self._telling = Telling(own, journal, ledger)
         self._running: set[asyncio.Task[None]] = set()
         self.growth = growth
         self._reserve = reserve
         self._asking = asking
+        self.room = WaitingRoom(
+            own, journal, ledger, judge, limits, asking, may_expire, may_view, self._start, self._soon
+        )
+        self._telling = self.room.telling
 
-    # admitting, inside a transaction
+    # inside a transaction
 
     def admit(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         """Decide on a spawn that has just been delivered; the row as it stands then."""
-        return self._consider(entry, row, self._judge(entry, row))
-
-    def _consider(self, entry: Entry, row: SpawnRow, admission: Admission) -> SpawnRow:
-        if admission.refusal is not None:
-            return self.refuse(entry, row, admission.refusal)
-        if admission.held:
-            return self._asking.hold(entry, row)
-        why = admission.waiting or self._no_slot(entry)
-        if why:
-            return self._wait(entry, row, why)
-        return self._start(entry, row, admission)
+        return self.room.admit(entry, row)
 
     def refuse(self, entry: Entry, row: SpawnRow, refusal: RelayError) -> SpawnRow:
         """End a spawn that may not start."""
-        return self._ledger.step(entry, row, Step(State.REJECTED, refusal.message, error=refusal.to_json()))
-
-    def _wait(self, entry: Entry, row: SpawnRow, why: str) -> SpawnRow:
-        if row.state is State.WAITING:
-            spawns.explain(entry.tx, row.id, why)
-            return row
-        waiting = self._ledger.step(entry, row, Step(State.WAITING, why))
-        self._telling.soon(entry, waiting)
-        return waiting
-
-    def _no_slot(self, entry: Entry) -> str:
-        counts = dict(COUNTS.all(entry.tx, target=self._own))
-        in_hand = sum(counts.get(state, 0) for state in IN_HAND_STATES)
-        if in_hand < self._limits.parallel:
-            return ""
-        ahead = counts.get(State.WAITING, 0)
-        return f"{in_hand} of {self._limits.parallel} slots busy, {ahead} ahead"
+        return self.room.refuse(entry, row, refusal)
 
     def _start(self, entry: Entry, row: SpawnRow, admission: Admission) -> SpawnRow:
         n = row.attempt + 1
@@ -143,7 +121,8 @@ class Supervisor:
         if row.state in TERMINAL:
             return row
         if row.state not in IN_HAND_STATES:
-            return self._ledger.step(entry, row, Step(State.CANCELLED, f"stopped by {by} before it started"))
+            when = "between two attempts" if row.attempt else "before it started"
+            return self._ledger.step(entry, row, Step(State.CANCELLED, f"stopped by {by} {when}"))
         spawns.request_stop(entry.tx, row.id, entry.now)
         entry.then(lambda: self._go(self._ask_to_stop(row, by)))
         return row
@@ -219,11 +198,16 @@ class Supervisor:
     async def _finish(self, row: SpawnRow, outcome: Outcome, record: dict[str, Any] | None) -> None:
         def decide(entry: Entry) -> None:
             now = spawns.require(entry.tx, row.id)
-            if now.state in TERMINAL or now.attempt != row.attempt:
+            if now.state not in IN_HAND_STATES or now.attempt != row.attempt:
                 return
             attempts.ended(entry.tx, row.id, row.attempt, entry.now, record)
-            self._ledger.step(entry, now, ending(outcome))
-            self._start_waiting(entry)
+            another = next_attempt(entry, now, outcome)
+            if another is None:
+                self._ledger.step(entry, now, ending(outcome))
+            else:
+                self.room.step_to_wait(entry, now, another[0])
+                self.room.wake_at(entry, another[1])
+            self.room.look_through(entry)
 
         await self._commit_for_sure(decide)
         self._stopping.pop(row.id, None)
@@ -236,18 +220,18 @@ class Supervisor:
                 return
             attempts.fenced(entry.tx, row.id, row.attempt, entry.now)
             self._after_fence(entry, now)
-            self._start_waiting(entry)
+            self.room.look_through(entry)
 
         await self._commit_for_sure(decide)
 
     def _after_fence(self, entry: Entry, row: SpawnRow) -> None:
         if row.stop_requested is not None:
             self._ledger.step(entry, row, Step(State.CANCELLED, "stopped before it started"))
-        elif row.attempt >= MOST_FENCED:
-            fault = LocalFault("it could not be started", code=Code.LAUNCH_FAILED, why=f"{row.attempt} attempts failed")
+        elif (fenced := attempts.FENCED_OF_LATE.one(entry.tx, spawn=row.id) or 0) >= MOST_FENCED:
+            fault = LocalFault("it could not be started", code=Code.LAUNCH_FAILED, why=f"{fenced} attempts failed")
             self._ledger.step(entry, row, ending(not_started(row.id, fault, entry.now)))
         else:
-            self._wait(entry, row, "its start was cut off before it began; it starts again")
+            self.room.wait(entry, row, "its start was cut off before it began; it starts again")
 
     async def _commit_for_sure(self, decide: Callable[[Entry], None]) -> None:
         # the end of a task is not to be lost to a full disk: the exit record waits, and so do we
@@ -260,26 +244,9 @@ class Supervisor:
                     await asyncio.to_thread(self._reserve.release)
                 await asyncio.sleep(RETRY_S)
 
-    # starting what waits
-
-    def _start_waiting(self, entry: Entry) -> None:
-        blocked: set[BrokerId] = set()
-        for spawn, origin in WAITING_HEADS.all(entry.tx, target=self._own):
-            if self._no_slot(entry):
-                return
-            if origin not in blocked and self._reconsider(entry, spawns.require(entry.tx, spawn)) is State.WAITING:
-                blocked.add(origin)  # its grant is used up: what else it has waiting would fare the same
-
-    def _reconsider(self, entry: Entry, row: SpawnRow) -> State:
-        if row.expires <= entry.now and self._may_expire():
-            why = "it was not to be started after its time to live"
-            return self._ledger.step(entry, row, Step(State.EXPIRED, why)).state
-        return self._consider(entry, row, self._judge(entry, row)).state
-
     def expire(self, entry: Entry) -> None:
         """End what was held or waited beyond its time to live."""
-        for row in EXPIRED_HERE.all(entry.tx, target=self._own, now=entry.now):
-            self._ledger.step(entry, row, Step(State.EXPIRED, "its time to live was over before it could start"))
+        self.room.expire(entry)
 
     def start_soon(self, entry: Entry) -> None:
         """Start what waits, once this entry is committed."""
@@ -287,7 +254,7 @@ class Supervisor:
 
     async def start_waiting(self) -> None:
         """Start what waits and may start now."""
-        await self._journal.commit(self._start_waiting)
+        await self._journal.commit(self.room.look_through)
 
     # what a running attempt tells
 
@@ -323,7 +290,7 @@ class Supervisor:
         for row in await self._journal.store.all(IN_HAND, target=self._own):
             self._go(self._resume(row))
         await self._telling.tell_waiting()
-        await self.start_waiting()
+        await self._journal.commit(self.room.due)
 
     async def _resume(self, row: SpawnRow) -> None:
         reading = LogReading(log := self.log_of(row.id, row.attempt), self._reader(row))
@@ -343,6 +310,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""
+        self.room.alarm.close()
         self._attempting.close()
         self._asking.close()
         for task in self._running:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from relay.store.query import Query, Tx, columns, mapper, to_json
+from relay.store.query import Query, Tx, columns, first_column, mapper, to_json
 
 
 class AttemptState(StrEnum):
@@ -42,6 +42,14 @@ _SELECT = f"SELECT {columns(Attempt)} FROM attempts"
 OF_SPAWN: Query[Attempt] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n", _row)
 NEWEST: Query[Attempt] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n DESC LIMIT 1", _row)
 UNFINISHED: Query[Attempt] = Query(f"{_SELECT} WHERE state IN ('prepared', 'started') ORDER BY spawn, n", _row)
+
+
+# how many were fenced since the last one that was not
+FENCED_OF_LATE: Query[int] = Query(
+    "SELECT count(*) FROM attempts WHERE spawn = :spawn AND state = 'fenced'"
+    " AND n > coalesce((SELECT max(n) FROM attempts WHERE spawn = :spawn AND state <> 'fenced'), 0)",
+    first_column,
+)
 
 
 def prepare(tx: Tx, spawn: str, n: int, folder: str, now: int) -> None:

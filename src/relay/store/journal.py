@@ -7,8 +7,9 @@ order. A rolled back entry leaves nothing.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -97,6 +98,20 @@ class Entry:
     def forget_since(self, mark: tuple[int, int, int]) -> None:
         """Drop what was added since the mark: its savepoint was rolled back."""
         del self.posted[mark[0] :], self.events[mark[1] :], self.following[mark[2] :]
+
+    @contextlib.contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """What the block did is undone, and what was to follow from it forgotten, where it raises."""
+        mark = self.mark()
+        self.tx.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            self.tx.execute("ROLLBACK TO part")
+            self.forget_since(mark)
+            raise
+        finally:
+            self.tx.execute("RELEASE part")
 
 
 class Journal:

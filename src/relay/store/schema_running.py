@@ -63,4 +63,80 @@ CREATE TABLE answers (
 -- `relay failures` among any number of past spawns
 CREATE INDEX spawns_failed ON spawns (origin, since)
     WHERE state IN ('failed', 'timed_out', 'lost', 'rejected', 'expired');
+-- the queue: who paused it, which schedule it is a run of; and what waits here, in the order in which it starts
+ALTER TABLE spawns ADD COLUMN paused_by TEXT;
+ALTER TABLE spawns ADD COLUMN schedule TEXT;
+CREATE INDEX spawns_waiting ON spawns (target, priority DESC, n) WHERE live = 1 AND state = 'waiting';
+CREATE INDEX spawns_not_before ON spawns (not_before) WHERE live = 1 AND state = 'waiting' AND not_before IS NOT NULL;
+
+-- what has to end before a spawn starts; met: it has, as it had to
+CREATE TABLE predecessors (
+    spawn TEXT NOT NULL,
+    predecessor TEXT NOT NULL,
+    condition TEXT NOT NULL CHECK (condition IN ('success', 'any')),
+    met INTEGER NOT NULL DEFAULT 0 CHECK (met IN (0, 1)),
+    PRIMARY KEY (spawn, predecessor)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX predecessors_of ON predecessors (predecessor) WHERE met = 0;
+
+-- attempts that another one followed, with how each ended; asked: by whom it was asked for, empty for a retry
+CREATE TABLE tries (
+    spawn TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    asked TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    PRIMARY KEY (spawn, n, asked)
+) WITHOUT ROWID, STRICT;
+
+-- what this broker asked another to do with a spawn or schedule of its; error: what it answered, empty for done
+CREATE TABLE steers (
+    operation TEXT PRIMARY KEY,
+    spawn TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    content TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    error TEXT
+) WITHOUT ROWID, STRICT;
+CREATE INDEX steers_spawn ON steers (spawn, at);
+
+-- what came here before the spawn it is about
+CREATE TABLE early_steers (
+    n INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL,
+    spawn TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    content TEXT NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT;
+CREATE INDEX early_steers_spawn ON early_steers (origin, spawn);
+
+-- what runs again and again; at its target next is when, elsewhere it is what the target said last
+CREATE TABLE schedules (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    target TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    every TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('asked', 'active', 'refused', 'removed')),
+    created INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    next INTEGER,
+    last INTEGER,
+    last_spawn TEXT,
+    runs INTEGER NOT NULL DEFAULT 0,
+    skipped INTEGER NOT NULL DEFAULT 0,
+    ttl INTEGER NOT NULL,
+    error TEXT,
+    request TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE INDEX schedules_next ON schedules (next) WHERE state = 'active';
+
+-- a row for each due time that was acted on; spawn: the run, NULL where it was skipped
+CREATE TABLE schedule_runs (
+    schedule TEXT NOT NULL,
+    due INTEGER NOT NULL,
+    spawn TEXT,
+    PRIMARY KEY (schedule, due)
+) WITHOUT ROWID, STRICT;
 """

@@ -29,6 +29,8 @@ class SpawnRow:
         not_before: not to be started earlier: as asked, or the pause before another try.
         paused: since when it is kept from starting, or None.
         resolved: what a person said of its end, `{"as","notes","at","by"}`, or None.
+        paused_by: who paused it.
+        schedule: the schedule it is a run of, or None.
     """
 
     id: str
@@ -69,6 +71,8 @@ class SpawnRow:
     not_before: int | None
     paused: int | None
     resolved: dict[str, Any] | None
+    paused_by: str | None
+    schedule: str | None
 
     @property
     def order(self) -> tuple[int, int]:
@@ -100,10 +104,16 @@ _SELECT = f"SELECT {columns(SpawnRow)} FROM spawns"
 _IN_HAND = "state IN ('starting', 'running', 'needs_input')"
 
 
-def _query(rest: str) -> Query[SpawnRow]:
+def spawn_query(rest: str) -> Query[SpawnRow]:
+    """A question about spawns.
+
+    Args:
+        rest: what follows the SELECT of all their columns.
+    """
     return Query(f"{_SELECT} {rest}", _row)
 
 
+_query = spawn_query
 BY_ID = _query("WHERE id = :id")
 BY_PREFIX = _query("WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id LIMIT 20")
 LIVE_NAMED = _query("WHERE live = 1 AND name = :name AND (:target IS NULL OR target = :target) ORDER BY created DESC")

@@ -15,13 +15,16 @@ from relay.store.query import Tx, insertion, to_json
 from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
 
 PURGE_STEP = 500  # spawns a transaction
+_BESIDE = ("attempts", "snapshots", "tails", "questions", "inputs", "predecessors", "tries", "steers")
 
 _ASKED = tuple(item.name for item in dataclasses.fields(SpawnRequest))
 _TOLD = tuple(item.name for item in dataclasses.fields(Snapshot))
 _ROW_FIELDS = frozenset(item.name for item in dataclasses.fields(SpawnRow))
 _UNTOLD: dict[str, Any] = dict.fromkeys(_ROW_FIELDS) | {"attempt": 0, "seq": 0}
 _QUEUEING = ("priority", "not_before")  # of the wishes: what waiting spawns are ordered and woken by
-_INSERT = insertion("spawns", (*_ASKED, *_QUEUEING, "origin", "target", "operation", "state", "since", "reason"))
+_INSERT = insertion(
+    "spawns", (*_ASKED, *_QUEUEING, "origin", "target", "operation", "state", "since", "reason", "schedule")
+)
 
 
 def insert(
@@ -35,6 +38,7 @@ def insert(
     since: int,
     reason: str = "",
     may_share_name: bool = False,
+    schedule: str | None = None,
 ) -> SpawnRow:
     """Keep a new spawn; the name is checked in this same transaction, so that two never hold it.
 
@@ -46,22 +50,34 @@ def insert(
         since: milliseconds.
         reason: why it stands there.
         may_share_name: for one that is refused in the same transaction.
+        schedule: the schedule it is a run of.
 
     Raises:
         Misuse: `name_in_use`: a live spawn of this name is on that target; `conflict`: the id exists.
     """
     if not may_share_name:
         require_free_name(tx, request.name, target)
-    asked = {"origin": origin, "target": target, "operation": operation, "since": since, "reason": reason}
+    asked: dict[str, Any] = {"origin": origin, "target": target, "operation": operation, "since": since}
+    asked |= {"reason": reason, "schedule": schedule}
     asked |= {name: getattr(request.wishes, name) for name in _QUEUEING}
     try:
-        tx.execute(_INSERT, _asked(request) | asked | {"state": str(state)})
+        tx.execute(_INSERT, asked_values(request) | asked | {"state": str(state)})
     except sqlite3.IntegrityError:
         hint = f"relay show {request.id}"
         raise Misuse(f"a spawn {request.id} exists already", code=Code.CONFLICT, hint=hint) from None
     # the row that was just written, without reading it back
-    values: dict[str, Any] = {name: getattr(request, name) for name in _ASKED}
-    return SpawnRow(**_UNTOLD | values | asked | {"state": state})
+    return drafted(request, state=state, **asked)
+
+
+def drafted(request: SpawnRequest, **values: Any) -> SpawnRow:
+    """The row of a request that nobody has said a word of; nothing is kept.
+
+    Args:
+        request: what is asked for.
+        values: its other columns.
+    """
+    queueing = {name: getattr(request.wishes, name) for name in _QUEUEING}
+    return SpawnRow(**_UNTOLD | {name: getattr(request, name) for name in _ASKED} | queueing | values)
 
 
 def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
@@ -81,7 +97,8 @@ def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
     )
 
 
-def _asked(request: SpawnRequest) -> dict[str, Any]:
+def asked_values(request: SpawnRequest) -> dict[str, Any]:
+    """A request's columns, as they are stored."""
     values: dict[str, Any] = {name: getattr(request, name) for name in _ASKED}
     values["wishes"] = to_json(request.wishes.to_content())
     return values | {key: to_json(values[key]) for key in ("argv", "labels", "chain")}
@@ -216,6 +233,5 @@ def ended_between(tx: Tx, after: int, until: int, limit: int = PURGE_STEP) -> li
 
 def forget(tx: Tx, gone: Sequence[str]) -> None:
     """Delete spawns with all that hangs on them."""
-    hanging = ("attempts", "snapshots", "tails", "questions", "inputs")
-    for table, key in (("spawns", "id"), *((each, "spawn") for each in hanging)):
+    for table, key in (("spawns", "id"), *((table, "spawn") for table in _BESIDE)):
         tx.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(spawn,) for spawn in gone])

@@ -19,6 +19,7 @@ from relay.broker.control.answers import stream as _stream
 from relay.broker.control.blobs import BlobControl
 from relay.broker.control.live import LiveControl
 from relay.broker.control.persons import PersonsControl
+from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
 from relay.broker.words import rfc3339
@@ -36,7 +37,8 @@ SPAWNS = "/api/v1/spawns/"
 MAX_WAIT_S = 300.0
 STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
 CODES: dict[Code, int] = {Code.UNKNOWN_SPAWN: 404, Code.UNKNOWN_BROKER: 404, Code.CONFLICT: 409, Code.NAME_IN_USE: 409}
-CODES |= {Code.UNKNOWN_ENVELOPE: 404, Code.UNKNOWN_REQUEST: 404, Code.ANSWERED: 409}
+CODES |= {Code.UNKNOWN_ENVELOPE: 404, Code.UNKNOWN_REQUEST: 404, Code.UNKNOWN_SCHEDULE: 404}
+CODES |= dict.fromkeys((Code.ALREADY_STARTED, Code.NOT_ENDED, Code.ANSWERED), 409)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -145,15 +147,19 @@ class Control:
     async def spawns(self, request: Request) -> Response:
         everything, limit = _flag(request, "all"), _count(request, "limit", None)
         rows = await self._broker.listing(everything, request.query_params.get("broker"), limit)
-        return _json([self._broker.views.line(row) for row in rows])
+        return _json(await self._lines(rows))
 
     async def queue(self, request: Request) -> Response:
-        return _json([self._broker.views.line(row) for row in await self._broker.unfinished()])
+        return _json(await self._lines(await self._broker.unfinished()))
+
+    async def _lines(self, rows: list[SpawnRow]) -> list[dict[str, Any]]:
+        why = await self._broker.reasons.of(rows)
+        return [self._broker.views.line(row, why.get(row.id, "")) for row in rows]
 
     async def spawn(self, request: Request) -> Response:
         body = await _body(request)
         seconds = _seconds_to_wait(body)
-        order = self._broker.requests.read(body)
+        order = await self._broker.ordered(body)
         # watched before it is accepted, so that no end of it can be missed
         with self._broker.hub.watching(order.request.id) as watch:
             row = await self._broker.requests.spawn(order)
@@ -161,14 +167,16 @@ class Control:
                 row = await watch.next(seconds) or await self._now(row)
         if seconds and row.id != order.request.id:
             row = await self._decided(row, seconds)
-        return _json(await self._shown(row), 201)
+        return _json(await self.shown(row), 201)
 
-    async def _shown(self, row: SpawnRow) -> dict[str, Any]:
+    async def shown(self, row: SpawnRow) -> dict[str, Any]:
+        """One spawn as clients see it."""
         keeper = await self._broker.store.one(KEEPER, spawn=row.id) if row.state is State.QUEUED else None
-        return self._broker.views.spawn(row, keeper)
+        return self._broker.views.spawn(row, keeper, (await self._broker.reasons.of([row])).get(row.id, ""))
 
     async def show(self, request: Request) -> Response:
-        return _json(await self._shown(await self._found(request)))
+        row = await self._found(request)
+        return _json(await self.shown(row) | await attempts_and_asked(self._broker.store, row))
 
     async def _found(self, request: Request) -> SpawnRow:
         return await self._broker.requests.find(request.path_params["ref"])
@@ -177,7 +185,7 @@ class Control:
         row = await self._found(request)
         seconds = _number(request, "seconds", 30.0, MAX_WAIT_S) or 0.0
         row = await self._decided(row, seconds)
-        return _json(await self._shown(row))
+        return _json(await self.shown(row))
 
     async def _decided(self, row: SpawnRow, seconds: float) -> SpawnRow:
         with self._broker.hub.watching(row.id) as watch:
@@ -191,7 +199,7 @@ class Control:
         body = await _body(request)
         by = str(body.get("requested_by") or "a request")[:128]
         row = await self._broker.requests.stop(request.path_params["ref"], check_operation(body), by)
-        return _json(await self._shown(row))
+        return _json(await self.shown(row))
 
     async def log(self, request: Request) -> Response:
         row = await self._found(request)
@@ -300,6 +308,7 @@ def application(broker: Broker) -> Starlette:
         ("GET", "audit/verify", control.audit_verify),
         *BlobControl(broker.blobs.orders).routes,
         *PersonsControl(broker.persons).routes,
+        *QueueControl(broker, control.shown).routes,
     ]
     made = Starlette(
         routes=[

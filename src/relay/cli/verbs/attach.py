@@ -6,7 +6,8 @@ import base64
 import sys
 
 from relay.api import routes
-from relay.cli import ordering, speech, waiting
+from relay.api.person import person as me
+from relay.cli import speech, waiting
 from relay.cli.attached import LEFT, Attached, name_of
 from relay.cli.clean import clean
 from relay.cli.detach_key import DEFAULT, code_of
@@ -32,7 +33,7 @@ def run(invocation: Invocation, *, spawn: str, view: bool, detach_key: str | Non
     end = LEFT
     try:
         with kept(screen) as wakeup:
-            person = ordering.person()
+            person = me()
             end = Attached(
                 invocation.home, found["id"], not view, screen, wakeup, key, person, face.greet, face.show
             ).run()

@@ -7,7 +7,7 @@ from relay.cli import speech, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from relay.api.shapes import AuditEntry
+    from relay.api.audit_shapes import AuditEntry
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("SEQ", "AT", "WHO", "WHAT", "OUTCOME", "CODE", "DETAIL")

@@ -9,7 +9,7 @@ from relay.cli.clean import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from relay.api.shapes import EnvelopeRow, OutboxDone
+    from relay.api.outbox_shapes import EnvelopeRow, OutboxDone
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("WHERE", "KIND", "PEER", "STATE", "AGE", "TRIES", "NEXT", "ID", "WHY")

@@ -1,13 +1,15 @@
-"""`relay queue`."""
+"""`relay queue`, `queue pause`, `queue resume`."""
 
 from __future__ import annotations
 
-from relay.api import routes
+from relay.api import queue_routes, routes
 from relay.cli import speech
+from relay.cli.clean import clean
 from relay.cli.spawn_lines import show_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from relay.api.queue_shapes import Steer
     from relay.cli.invocation import Invocation
 
 
@@ -18,4 +20,25 @@ def run(invocation: Invocation) -> int:
         speech.document(spawns)
     else:
         show_table(spawns, "the queue is empty")
+    return 0
+
+
+def pause(invocation: Invocation, *, broker: str | None) -> int:
+    """Let nothing start on a broker."""
+    done = "is paused; what runs goes on"
+    return _tell(invocation, invocation.client().ask(queue_routes.pause_queue(broker)), done)
+
+
+def resume(invocation: Invocation, *, broker: str | None) -> int:
+    """Let it go on."""
+    return _tell(invocation, invocation.client().ask(queue_routes.resume_queue(broker)), "goes on")
+
+
+def _tell(invocation: Invocation, steer: Steer, done: str) -> int:
+    if invocation.json:
+        speech.document(steer)
+    elif steer["state"] == "done":
+        speech.say(clean(f"The queue of {steer['broker']['name']} {done}."))
+    else:
+        speech.say(clean(f"Asked of {steer['broker']['name']}, which has not answered yet."))
     return 0

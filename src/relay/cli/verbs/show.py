@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.api import routes
-from relay.cli import ages, speech, table
+from relay.cli import ages, queue_lines, speech, table
 from relay.cli.clean import brief
 from relay.cli.spawn_lines import outcome
 from relay.dashboard.words import word
@@ -44,6 +44,8 @@ def _how_it_stands(spawn: Spawn) -> list[tuple[str, str]]:
         ("so", "" if spawn["ended"] else spawn["ack"]),
         ("why", spawn["reason"]),
         ("attempt", str(spawn["attempt"]) if spawn["attempt"] > 1 else ""),
+        *queue_lines.place(spawn),
+        *queue_lines.attempts(spawn),
         ("took", ages.between(spawn["started"], spawn["ended"])),
         ("needs", needs["text"] if needs else ""),
         ("resolved", _resolved(spawn)),

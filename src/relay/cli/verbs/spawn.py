@@ -6,6 +6,7 @@ from relay.api import routes
 from relay.cli import following, ordering, speech, waiting
 from relay.cli.clean import clean
 from relay.cli.spawn_lines import has_ended, print_result, ref, say_failure, say_notes, status_of, title
+from relay.cli.verbs import schedule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def run(
         speech.note("reading the task from the keyboard; end it with Ctrl-D")
     order = ordering.order(words=words, **request)
     client = invocation.client()
+    if order["every"] is not None:
+        return schedule.make(invocation, order, waits=wait or follow)
     try:
         spawn = client.ask(routes.spawn(order))
     except KeyboardInterrupt:

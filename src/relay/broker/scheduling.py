@@ -1,0 +1,248 @@
+"""Schedules as clients and other brokers ask for them: kept by their target, known to their origin too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relay.broker.auditor import Auditor, refusal
+from relay.broker.inbox import Opened
+from relay.broker.members import Members
+from relay.broker.orders import Order
+from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
+from relay.core.ids import BrokerId, is_spawn_id
+from relay.core.kinds import Kind
+from relay.core.spawning import Snapshot, request_from_content
+from relay.core.states import State
+from relay.core.wire import pack
+from relay.spawn.schedules import MOST_BODY, Schedules, run_content
+from relay.spawn.timetable import next_after
+from relay.store import operations, schedules, spawns, steers
+from relay.store.engine import Store
+from relay.store.journal import Entry, Letter
+from relay.store.schedules import Schedule
+from relay.store.spawn_rows import SpawnRow
+from relay.store.steers import Steer
+
+REFUSED_SHOWN_MS = 7 * 86_400_000
+TTL = 30 * 86_400_000
+
+
+class Scheduling:
+    """Makes, ends and lists schedules.
+
+    Args:
+        members: names.
+        store: where they are looked up.
+        here: those of this machine.
+        auditor: the audit log.
+    """
+
+    def __init__(self, members: Members, store: Store, here: Schedules, auditor: Auditor) -> None:
+        self._members = members
+        self._store = store
+        self._here = here
+        self._auditor = auditor
+
+    # at the origin
+
+    def make(self, entry: Entry, order: Order, every: str) -> Schedule:
+        """Make a schedule of a client's order, here or durably asked of its target.
+
+        Raises:
+            Misuse: it cannot be repeated by that, or is too long.
+        """
+        known = operations.ANSWER.one(entry.tx, op=order.operation)
+        if known is not None:
+            found = schedules.BY_ID.one(entry.tx, id=str(known.get("schedule", "")))
+            if found is None:
+                raise Misuse("this operation id was used for something else", code=Code.CONFLICT)
+            return found
+        made = self._made(entry, order, every)
+        operations.remember(entry.tx, order.operation, entry.now, {"schedule": made.id})
+        if made.target == self._members.own:
+            return self._here.accept(entry, made)
+        next_after(every, made.created, entry.now)  # a person is told of a slip at once
+        schedules.add(entry.tx, made)
+        steers.ask(entry.tx, Steer(order.operation, made.id, "schedule", {}, entry.now, None))
+        body = {"schedule": made.id, "every": every, "request": made.request}
+        if not entry.post(Letter(made.target, Kind.SCHEDULE, body, order.operation, TTL, made.id)):
+            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+        return made
+
+    def _made(self, entry: Entry, order: Order, every: str) -> Schedule:
+        request = order.request
+        if request.wishes.after:
+            why = "each run of a schedule comes at its own time"
+            raise Misuse("a schedule comes after nothing", code=Code.BAD_AFTER, why=why, hint="--every without --after")
+        content = request.to_content()
+        if len(pack(content)) > MOST_BODY:
+            why = f"it may have {MOST_BODY // 1024} KiB with its labels"
+            hint = "put it in a file there"
+            raise Misuse("the task is too long for a schedule", code=Code.BAD_TASK, why=why, hint=hint)
+        ttl = request.expires - max(request.created, request.wishes.not_before or 0)
+        return Schedule(
+            id=request.id,
+            name=request.name,
+            origin=self._members.own,
+            target=order.target,
+            operation=order.operation,
+            every=every,
+            state="asked",
+            created=entry.now,
+            since=entry.now,
+            next=None,
+            last=None,
+            last_spawn=None,
+            runs=0,
+            skipped=0,
+            ttl=ttl,
+            error=None,
+            request=content,
+        )
+
+    def answered(
+        self, entry: Entry, steer: Steer, error: dict[str, Any] | None, sender: BrokerId, following: object
+    ) -> None:
+        """Its target has answered, or has ended it since.
+
+        Args:
+            entry: the transaction.
+            steer: what was asked.
+            error: why it was not done, or None.
+            sender: who answers.
+            following: when it runs next, by the target's word.
+        """
+        schedule = schedules.BY_ID.one(entry.tx, id=steer.spawn)
+        if schedule is None or schedule.target != sender or schedule.state == "removed":
+            return
+        if error is not None:
+            schedules.stand(entry.tx, schedule.id, "refused", entry.now, error)
+        else:
+            schedules.stand(entry.tx, schedule.id, "active" if steer.verb == "schedule" else "removed", entry.now)
+        if type(following) is int and schedule.next is None:
+            schedules.due_next(entry.tx, schedule.id, following)
+        entry.event("schedule.changed", {"schedule": schedule.id, "verb": steer.verb, "error": error})
+
+    def took_place(self, entry: Entry, snapshot: Snapshot, run: object) -> SpawnRow | None:
+        """The row of a run that this broker hears of for the first time; None where it is no run of ours.
+
+        Args:
+            entry: the transaction.
+            snapshot: the target's word on it, verified.
+            run: what came with it.
+        """
+        if not isinstance(run, dict) or not all(type(run.get(key)) is int for key in ("created", "expires")):
+            return None
+        schedule = schedules.BY_ID.one(entry.tx, id=str(run.get("schedule")))
+        if schedule is None or schedule.target != snapshot.target or schedule.origin != self._members.own:
+            return None
+        content = run_content(schedule, snapshot.spawn, max(0, run["created"]))
+        row = spawns.insert(
+            entry.tx,
+            request_from_content(content),
+            origin=schedule.origin,
+            target=schedule.target,
+            operation=f"run/{snapshot.spawn}",
+            state=State.QUEUED,
+            since=entry.now,
+            may_share_name=True,
+            schedule=schedule.id,
+        )
+        schedules.ran(entry.tx, schedule.id, row.created, row.id)
+        following = run.get("next")
+        if type(following) is int and (schedule.last or 0) <= row.created:
+            schedules.due_next(entry.tx, schedule.id, following)
+        return row
+
+    # at the target
+
+    def asked(self, entry: Entry, each: Opened) -> RelayError | None:
+        """Take on what another broker asks for; why not, or None.
+
+        Raises:
+            PeerFault: the request has another form.
+        """
+        content, origin = each.body.content, each.header.origin
+        schedule, every = content["schedule"], content["every"]
+        if not is_spawn_id(schedule) or not isinstance(every, str) or not isinstance(content["request"], dict):
+            raise PeerFault("a schedule was refused", why="it has another form")
+        if len(pack(content)) > 2 * MOST_BODY:
+            raise PeerFault("a schedule was refused", why="it is too long")
+        request = request_from_content(content["request"] | {"spawn": schedule})
+        made = Schedule(
+            id=schedule,
+            name=request.name,
+            origin=origin,
+            target=self._members.own,
+            operation=each.body.operation,
+            every=every,
+            state="asked",
+            created=entry.now,
+            since=entry.now,
+            next=None,
+            last=None,
+            last_spawn=None,
+            runs=0,
+            skipped=0,
+            ttl=max(1, request.expires - max(request.created, request.wishes.not_before or 0)),
+            error=None,
+            request=request.to_content(),
+        )
+        try:
+            with entry.undone_on_error():
+                self._here.accept(entry, made)
+        except RelayError as error:
+            self._auditor.write(entry, refusal(origin, "spawn", error, f"schedule {schedule} {request.name}"))
+            return error
+        return None
+
+    def remove(self, entry: Entry, origin: BrokerId, schedule: str) -> None:
+        """End a schedule of this machine for who asked for it.
+
+        Raises:
+            Misuse: there is none.
+            Refused: it is somebody else's.
+        """
+        found = schedules.BY_ID.one(entry.tx, id=schedule)
+        if found is None or found.target != self._members.own:
+            raise unknown(schedule)
+        if origin not in (found.origin, self._members.own):
+            why, hint = "only who made it may", f"on {self._members.own_name}: relay schedule remove {schedule}"
+            raise Refused("that schedule may not be removed", code=Code.NO_VERB, why=why, hint=hint)
+        self._here.remove(entry, schedule)
+        entry.event("schedule.changed", {"schedule": schedule, "verb": "unschedule", "error": None})
+
+    def revoked(self, entry: Entry, schedule: Schedule) -> None:
+        """The grant that it ran under is gone: it ends, and its origin is told."""
+        hint = "relay trust allow, there, and schedule it anew"
+        error = Refused("its grant was revoked", code=Code.NO_GRANT, hint=hint)
+        self._here.remove(entry, schedule.id, error)
+        body = {"spawn": schedule.id, "operation": schedule.operation, "error": error.to_json()}
+        entry.post(Letter(schedule.origin, Kind.STEERED, body, f"revoked/{schedule.id}", TTL, schedule.id))
+
+    # looking
+
+    async def find(self, ref: str) -> Schedule:
+        """The schedule a person means, by name or the beginning of its id.
+
+        Raises:
+            Misuse: `unknown_schedule` or `ambiguous`.
+        """
+        found = await self._store.all(schedules.BY_PREFIX, ref=ref)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise unknown(ref)
+        listed = ", ".join(f"{each.name}@{self._members.name(each.target)} {each.id}" for each in found)
+        raise Misuse(
+            f"{ref!r} may be several schedules", code=Code.AMBIGUOUS, why=listed, hint="name one by its id"
+        )
+
+    async def listing(self, everything: bool, now: int) -> list[Schedule]:
+        """All that run, and those that were refused of late; or everything that is kept."""
+        return await self._store.all(schedules.LISTING, everything=everything, recently=now - REFUSED_SHOWN_MS)
+
+
+def unknown(ref: str) -> Misuse:
+    """The error for a schedule that there is not."""
+    return Misuse(f"there is no schedule {ref[:80]!r}", code=Code.UNKNOWN_SCHEDULE, hint="relay schedule list")

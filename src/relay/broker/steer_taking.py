@@ -1,0 +1,165 @@
+"""What others want of spawns, schedules and the queue of this machine: judged, done, answered in one transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relay.broker.auditor import Auditor, Decision, refusal
+from relay.broker.gate import Gate
+from relay.broker.inbox import Act, Opened
+from relay.broker.members import Members
+from relay.broker.scheduling import Scheduling
+from relay.core import ids
+from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.states import TERMINAL
+from relay.spawn.marks import Marks
+from relay.spawn.waiting_room import WaitingRoom
+from relay.store import schedules, spawns, steers
+from relay.store.journal import Entry, Letter
+from relay.store.spawn_rows import BY_ID, SpawnRow
+from relay.store.steers import Early
+
+VERBS = frozenset({"pause", "resume", "edit", "retry"})
+QUEUE_VERBS = frozenset({"pause_queue", "resume_queue"})
+UNSCHEDULE = "unschedule"
+GONE = "gone"  # a predecessor ended at its origin and never will come
+STEER_TTL = 30 * 86_400_000
+
+
+def rest_or_go_on(entry: Entry, room: WaitingRoom, verb: str, by: str) -> None:
+    """Pause or resume a whole queue.
+
+    Args:
+        entry: the transaction.
+        room: whose queue.
+        verb: one of `QUEUE_VERBS`.
+        by: who asks.
+    """
+    if verb == "pause_queue":
+        room.pause_queue(entry, by)
+    else:
+        room.resume_queue(entry)
+    entry.event("queue.changed", {"paused": verb == "pause_queue", "by": by})
+
+
+class SteerTaking:
+    """Acts on what other brokers ask.
+
+    Args:
+        members: names.
+        marks: acts on spawns of this machine.
+        room: the queue of this machine.
+        gate: what others may do.
+        auditor: the audit log.
+        scheduling: what runs again and again.
+    """
+
+    def __init__(
+        self, members: Members, marks: Marks, room: WaitingRoom, gate: Gate, auditor: Auditor, scheduling: Scheduling
+    ) -> None:
+        self._members = members
+        self._marks = marks
+        self._room = room
+        self._gate = gate
+        self._auditor = auditor
+        self._scheduling = scheduling
+
+    @property
+    def acts(self) -> dict[Kind, Act]:
+        """By kind."""
+        return {Kind.STEER: self._steer, Kind.SCHEDULE: self._schedule}
+
+    def early(self, entry: Entry, row: SpawnRow) -> SpawnRow:
+        """Do with a spawn that has just come what was asked before it came; the row as it is then."""
+        for each in steers.take_early(entry.tx, row.origin, row.id):
+            if row.state in TERMINAL:
+                break
+            self._answer(entry, row.origin, each.operation, each.content, row)
+            row = spawns.require(entry.tx, row.id)
+        return row
+
+    def _steer(self, entry: Entry, each: Opened) -> None:
+        content, origin = each.body.content, each.header.origin
+        spawn, verb = content["spawn"], content["verb"]
+        if verb in QUEUE_VERBS or (verb == UNSCHEDULE and ids.is_spawn_id(spawn)):
+            self._answer(entry, origin, each.body.operation, content, None)
+            return
+        if not ids.is_spawn_id(spawn) or verb not in VERBS | {GONE}:
+            raise PeerFault("a request was refused", why="it names no spawn, or asks for what is not known here")
+        row = BY_ID.one(entry.tx, id=spawn)
+        if row is None and verb != "retry":
+            kept = steers.keep_early(entry.tx, origin, spawn, Early(each.body.operation, content), each.header.expires)
+            if not kept:
+                raise PeerFault("a request was refused", code=Code.RATE_LIMITED, why="too many wait for their spawns")
+            return
+        self._answer(entry, origin, each.body.operation, content, row)
+        self._room.look_through(entry)
+
+    def _answer(
+        self, entry: Entry, origin: BrokerId, operation: str, content: dict[str, Any], row: SpawnRow | None
+    ) -> None:
+        verb, spawn = content["verb"], str(content["spawn"])
+        error: RelayError | None = None
+        try:
+            with entry.undone_on_error():
+                self._do(entry, origin, verb, content, row)
+        except RelayError as fault:
+            error = fault
+        if isinstance(error, Refused):
+            self._auditor.write(entry, refusal(origin, "stop", error, f"{verb} {spawn}"))
+        if verb != GONE:
+            if row is not None:
+                self._marks.tell(entry, row.id)  # before the answer, so that this finds the copy as it is
+            self._post_answer(entry, origin, operation, spawn, error, {})
+
+    def _post_answer(
+        self,
+        entry: Entry,
+        origin: BrokerId,
+        operation: str,
+        spawn: str,
+        error: RelayError | None,
+        facts: dict[str, Any],
+    ) -> None:
+        body = facts | {"spawn": spawn, "operation": operation, "error": error.to_json() if error else None}
+        entry.post(Letter(origin, Kind.STEERED, body, f"steered/{operation}", STEER_TTL, spawn or None))
+
+    def _schedule(self, entry: Entry, each: Opened) -> None:
+        error, schedule = self._scheduling.asked(entry, each), str(each.body.content["schedule"])
+        facts = {"next": schedules.NEXT_OF.one(entry.tx, id=schedule)}
+        self._post_answer(entry, each.header.origin, each.body.operation, schedule, error, facts)
+
+    def _do(self, entry: Entry, origin: BrokerId, verb: str, content: dict[str, Any], row: SpawnRow | None) -> None:
+        by = f"{str(content.get('by', ''))[:100] or 'somebody'} on {self._members.name(origin)}"
+        if verb in QUEUE_VERBS:
+            self._gate.require(origin, "stop", False, entry.now)
+            self._auditor.write(entry, Decision(origin, "stop", detail=verb))
+            rest_or_go_on(entry, self._room, verb, by)
+            return
+        if verb == UNSCHEDULE:
+            self._gate.require(origin, "stop", True, entry.now)
+            self._scheduling.remove(entry, origin, str(content["spawn"]))
+            return
+        if row is None:
+            raise Misuse(
+                "there is no such spawn there (any more)", code=Code.UNKNOWN_SPAWN, hint="relay spawn it anew"
+            )
+        self._require(entry, origin, verb, row)
+        if verb == GONE:
+            self._room.succession.never_came(entry, row.id, str(content.get("after")), row)
+            return
+        self._marks.apply(entry, row, verb, content, by)
+        self._auditor.write(entry, Decision(origin, "stop", detail=f"{verb} {row.id} {row.name}"[:500]))
+
+    def _require(self, entry: Entry, origin: BrokerId, verb: str, row: SpawnRow) -> None:
+        own = row.origin == origin
+        self._gate.require(origin, "stop", own, entry.now)
+        if not own and verb not in ("pause", "resume"):
+            raise Refused(
+                f"only who asked for a spawn may {verb} it",
+                code=Code.NO_VERB,
+                why="it would run under the grant of another broker",
+                hint=f"on {self._members.own_name}: relay {verb} {row.id}",
+            )

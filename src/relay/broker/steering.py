@@ -1,0 +1,263 @@
+"""Pause, resume, edit and retry, wherever a spawn is: done here in one transaction, or asked of its target durably.
+
+    client ─ here ──────────────────────────► marks
+    client ─ origin ─ steer ► target: grant? ► marks ─ steered ► origin: the copy follows, the client hears of it
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from relay.broker.inbox import Act, Opened
+from relay.broker.members import Members
+from relay.broker.orders import Order
+from relay.broker.requests import Requests
+from relay.broker.scheduling import Scheduling
+from relay.broker.steer_taking import STEER_TTL, UNSCHEDULE, VERBS, rest_or_go_on
+from relay.core import errors, ids
+from relay.core.errors import Code, Misuse, PeerFault
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.spawning import request_from_content
+from relay.core.states import TERMINAL
+from relay.spawn.marks import Marks, apply_change, has_started, not_ended
+from relay.spawn.requests import request_of
+from relay.spawn.waiting_room import WaitingRoom
+from relay.store import operations, queueing, schedules, spawns, steers
+from relay.store.journal import Entry, Journal, Letter
+from relay.store.schedules import Schedule
+from relay.store.spawn_rows import BY_ID, SpawnRow
+from relay.store.steers import Steer
+
+ANSWER_WITHIN_S = 5.0
+DONE, ASKED = "done", "asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """What became of a request.
+
+    Attributes:
+        state: `done`, or `asked` while the target has not answered.
+        row: the spawn as it stands; None for a queue.
+        target: whose queue or spawn it is.
+    """
+
+    state: str
+    row: SpawnRow | None
+    target: BrokerId
+
+
+class Steering:
+    """Carries out what clients and other brokers want of spawns.
+
+    Args:
+        members: names.
+        journal: where it becomes durable.
+        requests: finds spawns, and asks anew for what never was taken.
+        is_in_reach: whether a broker can be reached now, so that its answer is worth waiting for.
+        marks: acts on spawns of this machine.
+        room: the queue of this machine.
+        scheduling: what runs again and again.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        journal: Journal,
+        requests: Requests,
+        is_in_reach: Callable[[BrokerId], bool],
+        marks: Marks,
+        room: WaitingRoom,
+        scheduling: Scheduling,
+    ) -> None:
+        self._members = members
+        self._journal = journal
+        self._requests = requests
+        self._is_in_reach = is_in_reach
+        self._marks = marks
+        self._room = room
+        self._scheduling = scheduling
+        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
+
+    @property
+    def acts(self) -> dict[Kind, Act]:
+        """What other brokers answer, by kind."""
+        return {Kind.STEERED: self._steered}
+
+    # for clients
+
+    async def spawn(self, ref: str, verb: str, content: dict[str, Any], operation: str, by: str) -> Steered:
+        """Do something with a spawn, here or at its target.
+
+        Args:
+            ref: which.
+            verb: one of `VERBS`.
+            content: what it takes besides.
+            operation: the client's.
+            by: who asks.
+
+        Raises:
+            Misuse, Refused: it cannot be done.
+        """
+        row = await self._requests.find(ref)
+        if row.target == self._members.own:
+            row = await self._journal.commit(lambda entry: self._here(entry, row.id, verb, content, operation, by))
+            return Steered(DONE, row, row.target)
+        if verb == "retry" and row.state in TERMINAL and row.at is None:
+            return await self._anew(row, operation)
+        asking = self._asking(row.target, row.id, verb, content, operation, by)
+        return await self._there(row.target, row.id, operation, asking)
+
+    def _here(
+        self, entry: Entry, spawn: str, verb: str, content: dict[str, Any], operation: str, by: str
+    ) -> SpawnRow:
+        if operations.ANSWER.one(entry.tx, op=operation) is None:
+            row = self._marks.apply(entry, spawns.require(entry.tx, spawn), verb, content, by)
+            operations.remember(entry.tx, operation, entry.now, {"spawn": spawn})
+            entry.event("spawn.steered", {"spawn": spawn, "verb": verb, "by": by})
+            self._room.look_through(entry)
+            return row
+        return spawns.require(entry.tx, spawn)
+
+    async def _anew(self, row: SpawnRow, operation: str) -> Steered:
+        """Ask once more for what its target never took; it has no record of it there."""
+        spawn = ids.spawn_id(ids.digest_of(operation.encode()))
+        now = self._journal.clock()
+        content = request_of(row).to_content() | {"spawn": spawn, "created": now}
+        content["expires"] = now + row.expires - row.created
+        again = await self._requests.spawn(Order(operation, request_from_content(content), row.target))
+        return Steered(DONE, again, again.target)
+
+    async def queue(self, broker: str | None, verb: str, operation: str, by: str) -> Steered:
+        """Pause or resume the whole queue of a broker.
+
+        Raises:
+            Misuse, Refused: it cannot be done.
+        """
+        target = self._members.resolve(broker)
+        if target != self._members.own:
+            return await self._there(target, "", operation, self._asking(target, "", verb, {}, operation, by))
+        await self._journal.commit(lambda entry: rest_or_go_on(entry, self._room, verb, by))
+        return Steered(DONE, None, target)
+
+    async def schedule(self, order: Order, every: str) -> Schedule:
+        """Have an order run again and again.
+
+        Raises:
+            Misuse, Refused: it cannot be.
+        """
+
+        def make(entry: Entry) -> None:
+            self._scheduling.make(entry, order, every)
+
+        await self._there(order.target, "", order.operation, make)
+        known: dict[str, Any] | None = await self._journal.store.one(operations.ANSWER, op=order.operation)
+        return await self._scheduling.find(str((known or {}).get("schedule")))
+
+    async def unschedule(self, ref: str, operation: str, by: str) -> Schedule:
+        """Have a schedule run no more, wherever it is.
+
+        Raises:
+            Misuse, Refused: there is none, or it may not be.
+        """
+        found = await self._scheduling.find(ref)
+        if found.target == self._members.own:
+            await self._journal.commit(lambda entry: self._scheduling.remove(entry, self._members.own, found.id))
+        else:
+            asking = self._asking(found.target, found.id, UNSCHEDULE, {}, operation, by)
+            await self._there(found.target, "", operation, asking)
+        return await self._journal.store.one(schedules.BY_ID, id=found.id) or found
+
+    # asking another broker
+
+    async def _there(self, target: BrokerId, spawn: str, operation: str, ask: Callable[[Entry], None]) -> Steered:
+        answer = self._answers.setdefault(operation, asyncio.get_running_loop().create_future())
+        try:
+            await self._journal.commit(ask)
+            known = await self._journal.store.one(steers.BY_OPERATION, operation=operation)
+            if known is not None and known.error is None and self._is_in_reach(target):
+                await asyncio.wait([answer], timeout=ANSWER_WITHIN_S)
+                known = await self._journal.store.one(steers.BY_OPERATION, operation=operation)
+        finally:
+            self._answers.pop(operation, None)
+        if known is not None and known.error:
+            raise errors.from_json(known.error)
+        state = ASKED if known is None or known.error is None else DONE
+        return Steered(state, await self._journal.store.one(BY_ID, id=spawn) if spawn else None, target)
+
+    def _asking(
+        self, target: BrokerId, spawn: str, verb: str, content: dict[str, Any], operation: str, by: str
+    ) -> Callable[[Entry], None]:
+        def ask(entry: Entry) -> None:
+            if steers.BY_OPERATION.one(entry.tx, operation=operation) is not None:
+                return
+            if verb in VERBS:
+                row = spawns.require(entry.tx, spawn)
+                _check_here(row, verb)
+                steer = Steer(operation, spawn, verb, content | {"by": by[:100]}, entry.now, None)
+                follow = partial(_follow, entry, row, steer, self._members.own_name)
+                if self._requests.change_unsent(entry, row, follow):
+                    steers.ask(entry.tx, steer)
+                    steers.answer(entry.tx, operation, None)
+                    return
+            steers.ask(entry.tx, Steer(operation, spawn, verb, content | {"by": by[:100]}, entry.now, None))
+            if verb == "retry":
+                spawns.clear_stop(entry.tx, spawn)
+            body = content | {"spawn": spawn, "verb": verb, "by": by[:100]}
+            if not entry.post(Letter(target, Kind.STEER, body, operation, STEER_TTL, spawn or None)):
+                raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+
+        return ask
+
+    # at the origin
+
+    def _steered(self, entry: Entry, each: Opened) -> None:
+        content = each.body.content
+        operation, error = content["operation"], content["error"]
+        if not isinstance(operation, str) or not (error is None or _is_error(error)):
+            raise PeerFault("an answer was refused", why="it has another form")
+        known = steers.BY_OPERATION.one(entry.tx, operation=operation)
+        row = None if known is None or not known.spawn else BY_ID.one(entry.tx, id=known.spawn)
+        if known is None or (row is not None and row.target != each.header.origin):
+            return
+        if known.verb in ("schedule", UNSCHEDULE):
+            self._scheduling.answered(entry, known, error, each.header.origin, content.get("next"))
+        if not steers.answer(entry.tx, operation, error):
+            return
+        if error is None and row is not None:
+            _follow(entry, row, known, self._members.own_name)
+        entry.event("spawn.steered", {"spawn": known.spawn, "verb": known.verb, "error": error})
+        entry.then(lambda: self._heard(operation, error))
+
+    def _heard(self, operation: str, error: dict[str, Any] | None) -> None:
+        waiting = self._answers.get(operation)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(error or {})
+
+
+def _check_here(row: SpawnRow, verb: str) -> None:
+    """What this broker knows well enough to refuse by itself."""
+    if verb == "retry" and row.state not in TERMINAL:
+        raise not_ended(row)
+    if verb != "retry" and row.state in TERMINAL:
+        raise has_started(row, {"pause": "paused", "resume": "resumed"}.get(verb, "edited"))
+
+
+def _follow(entry: Entry, row: SpawnRow, steer: Steer, own: str) -> None:
+    """Bring the copy to what the target did; its word on the state comes by itself."""
+    if steer.verb == "edit":
+        apply_change(entry, row, steer.content["change"])
+    elif steer.verb == "pause":
+        queueing.pause(entry.tx, row.id, entry.now, f"{steer.content.get('by', 'somebody')} on {own}")
+    else:
+        queueing.resume(entry.tx, row.id)
+
+
+def _is_error(value: object) -> bool:
+    texts = ("code", "message", "why", "hint")
+    return isinstance(value, dict) and all(isinstance(value.get(key, ""), str) for key in texts)

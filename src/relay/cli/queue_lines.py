@@ -1,0 +1,52 @@
+"""How a spawn's place in the queue, and its earlier attempts, read in `relay show`."""
+
+from __future__ import annotations
+
+from relay.cli import ages
+from relay.cli.clean import brief
+from relay.dashboard.words import word
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.api.shapes import After, AskedOf, Spawn, Tried
+
+Facts = list[tuple[str, str]]
+
+
+def place(spawn: Spawn) -> Facts:
+    """What it was asked to wait for, and who holds it up."""
+    paused, retries = spawn["paused"], spawn["retries"]
+    return [
+        ("priority", str(spawn["priority"]) if spawn["priority"] else ""),
+        ("after", ", ".join(map(_predecessor, spawn["after"]))),
+        ("not before", "" if spawn["ended"] else spawn["not_before"] or ""),
+        ("retries", f"up to {retries}" if retries else ""),
+        ("paused", f"by {paused['by'] or 'somebody'}, {ages.since(paused['at'])} ago" if paused else ""),
+        ("schedule", spawn["schedule"] or ""),
+    ]
+
+
+def attempts(spawn: Spawn) -> Facts:
+    """The attempts before the present one, and what was asked and not done."""
+    tried = [(f"attempt {each['attempt']}", _attempt(each)) for each in spawn.get("attempts", [])]
+    return [*tried, *(("asked", _asked(each)) for each in spawn.get("asked", []))]
+
+
+def _predecessor(after: After) -> str:
+    name, state = after.get("name") or after["id"], after.get("state")
+    condition = "" if after["condition"] == "success" else ", however it ends"
+    return f"{name} ({word(state) if state else 'not here'}{condition})"
+
+
+def _attempt(tried: Tried) -> str:
+    code = "" if tried["exit_code"] is None else f", exit code {tried['exit_code']}"
+    code += f", signal {tried['signal']}" if tried["signal"] else ""
+    reason = f": {brief(tried['reason'])}" if tried["reason"] else ""
+    again = "then a retry" if tried["again"] == "retry" else f"then {tried['again']} asked for another"
+    return f"{word(tried['state'])}{code} at {tried['ended']}{reason}; {again}"
+
+
+def _asked(asked: AskedOf) -> str:
+    if asked["error"] is None:
+        return f"{asked['verb']} at {asked['at']}, not answered yet"
+    return f"{asked['verb']} at {asked['at']}, refused: {asked['error']['message']}"

@@ -1,0 +1,69 @@
+"""`relay schedule list`, `schedule remove`."""
+
+from __future__ import annotations
+
+from relay.api import queue_routes
+from relay.cli import speech, table
+from relay.cli.clean import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.api.queue_shapes import Schedule
+    from relay.api.shapes import SpawnOrder
+    from relay.cli.invocation import Invocation
+
+HEADINGS = ("NAME", "ID", "BROKER", "EVERY", "NEXT", "LAST", "RUNS", "WHAT")
+
+
+def make(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
+    """Have an order run again and again.
+
+    Raises:
+        Misuse: there is no end to wait for.
+    """
+    if waits:
+        from relay.core.errors import Misuse
+
+        why = "it runs again and again, so that it has no end"
+        raise Misuse("a schedule cannot be waited for", why=why, hint="leave --wait and --follow out")
+    made = invocation.client().ask(queue_routes.schedule(order))
+    if invocation.json:
+        speech.document(made)
+    elif made["state"] == "asked":
+        speech.say(clean(f"Asked of {made['broker']['name']}, which has not answered yet: {made['name']}."))
+    else:
+        following = f", next {made['next']}" if made["next"] else ""
+        speech.say(clean(f"{made['name']} runs on {made['broker']['name']} every {made['every']}{following}."))
+    if not invocation.json:
+        speech.note(f"id {made['id']}: {invocation.home.command('schedule list')}")
+    return 0
+
+
+def show(invocation: Invocation, *, everything: bool) -> int:
+    """List what runs again and again."""
+    schedules = invocation.client().ask(queue_routes.schedules(everything))
+    if invocation.json:
+        speech.document(schedules)
+    else:
+        table.show(HEADINGS, [_row(each) for each in schedules], "nothing is scheduled")
+    return 0
+
+
+def remove(invocation: Invocation, *, schedule: str) -> int:
+    """Have a schedule run no more; what runs goes on."""
+    removed = invocation.client().ask(queue_routes.remove_schedule(schedule))
+    if invocation.json:
+        speech.document(removed)
+    else:
+        speech.say(clean(f"{removed['name']} on {removed['broker']['name']} runs no more; what it began goes on."))
+    return 0
+
+
+def _row(schedule: Schedule) -> list[str]:
+    error = schedule["error"]
+    what = f"{schedule['state']}: {error['message']}" if error else schedule["task"][:60]
+    following = schedule["next"] if schedule["state"] == "active" else schedule["state"]
+    runs = f"{schedule['runs']}" + (f" ({schedule['skipped']} skipped)" if schedule["skipped"] else "")
+    name, broker = schedule["name"], schedule["broker"]["name"]
+    last = schedule["last"] or "never"
+    return [name, schedule["id"][:8], broker, schedule["every"], following or "?", last, runs, what]

@@ -1,0 +1,205 @@
+"""What a person does with a spawn of this machine beside stopping it: pause, resume, edit, retry; marks, not states.
+
+All of it happens inside one transaction, with the grant checked again where it may lead to a start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from relay.core.errors import Code, Misuse, PeerFault, Refused
+from relay.core.ids import BrokerId
+from relay.core.spawning import SpawnRequest, first_bad_field, request_from_content
+from relay.core.states import IN_HAND, TERMINAL, State
+from relay.core.wishes import After, first_bad_wish
+from relay.spawn.admission import Judge
+from relay.spawn.ledger import Ledger, Step
+from relay.spawn.requests import request_of
+from relay.spawn.succession import require_no_cycle
+from relay.spawn.waiting_room import WaitingRoom
+from relay.store import queueing, spawns
+from relay.store.journal import Entry
+from relay.store.spawn_rows import SpawnRow
+
+CHANGED = frozenset({"task", "argv", "cwd", "mode", "model", "timeout_s", "labels", "expires", "wishes"})
+LONGEST_TTL = 30 * 86_400_000
+WISHED = frozenset({"priority", "retries", "not_before", "after"})
+
+
+def changed(row: SpawnRow, change: dict[str, Any]) -> SpawnRequest:
+    """A spawn's request with some of its fields changed.
+
+    Args:
+        row: as it stands.
+        change: fields of a `spawn` envelope's body; of `wishes` those that change.
+
+    Raises:
+        Misuse: a field cannot be changed, or not to that.
+    """
+    wishes = change.get("wishes", {})
+    foreign = set(change) - CHANGED or (set(wishes) - WISHED if isinstance(wishes, dict) else {"wishes"})
+    content = request_of(row).to_content()
+    merged = content.get("wishes", {}) | (wishes if isinstance(wishes, dict) else {})
+    merged = {name: value for name, value in merged.items() if value is not None}
+    content |= {name: value for name, value in change.items() if name in CHANGED} | {"wishes": merged}
+    bad = next(iter(sorted(foreign)), None) or first_bad_field(content) or first_bad_wish(merged)
+    try:
+        if bad is None:
+            return request_from_content(content)
+    except PeerFault as fault:
+        bad = fault.why
+    raise Misuse(f"the {bad} of a spawn cannot be changed to that", hint="relay edit --help")
+
+
+def has_started(row: SpawnRow, what: str) -> Misuse:
+    """The error for what can be done only before a start."""
+    if row.state in TERMINAL:
+        return Misuse(
+            f"{row.name} has ended; it cannot be {what} any more",
+            code=Code.ALREADY_STARTED,
+            why=f"it is {row.state}",
+            hint=f"relay retry {row.id}",
+        )
+    return Misuse(
+        f"{row.name} runs already; it cannot be {what}",
+        code=Code.ALREADY_STARTED,
+        why="only what has not started can be: a process that is frozen would hold its slot, its files and its links",
+        hint=f"relay stop {row.id}",
+    )
+
+
+class Marks:
+    """Carries out what a person wants of a spawn that runs here, or is to.
+
+    Args:
+        own: this broker's id.
+        ledger: signs the steps.
+        room: where spawns wait.
+        judge: asked whether an edited spawn may start.
+    """
+
+    def __init__(self, own: BrokerId, ledger: Ledger, room: WaitingRoom, judge: Judge) -> None:
+        self._own = own
+        self._ledger = ledger
+        self._room = room
+        self._judge = judge
+
+    def apply(self, entry: Entry, row: SpawnRow, verb: str, content: dict[str, Any], by: str) -> SpawnRow:
+        """Do what a verb says; the row as it is then. One that was not decided on yet is left to its admission.
+
+        Raises:
+            Misuse, Refused: it cannot be done; nothing was.
+        """
+        if verb == "pause":
+            return self.pause(entry, row, by)
+        if verb == "resume":
+            return self.resume(entry, row)
+        if verb == "edit":
+            return self.edit(entry, row, content.get("change"))
+        return self.retry(entry, row, by)
+
+    def pause(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
+        """Keep a spawn from starting until it is resumed."""
+        if row.state in IN_HAND or row.state in TERMINAL:
+            raise has_started(row, "paused")
+        if row.paused is None:
+            queueing.pause(entry.tx, row.id, entry.now, by)
+        return self._anew(entry, row)
+
+    def resume(self, entry: Entry, row: SpawnRow) -> SpawnRow:
+        """Let a paused spawn start when its turn comes."""
+        if row.state in TERMINAL:
+            raise has_started(row, "resumed")
+        queueing.resume(entry.tx, row.id)
+        return self._anew(entry, row)
+
+    def edit(self, entry: Entry, row: SpawnRow, change: object) -> SpawnRow:
+        """Change what is asked for, before it starts."""
+        if row.state in IN_HAND or row.state in TERMINAL:
+            raise has_started(row, "edited")
+        if not isinstance(change, dict) or not change:
+            raise Misuse("there is nothing to change", hint="relay edit --help")
+        request = changed(row, change)
+        wishes = change.get("wishes", {})
+        if "after" in wishes:
+            require_no_cycle(entry.tx, row.id, request.wishes.after)
+        queueing.edit(entry.tx, request)
+        if "not_before" in wishes:
+            queueing.not_before(entry.tx, row.id, request.wishes.not_before)
+        self._require_unapproved(entry, spawns.require(entry.tx, row.id))
+        if "after" in wishes:
+            row = self._room.succession.arrived(entry, spawns.require(entry.tx, row.id))
+        return row if row.state in TERMINAL else self._anew(entry, row)
+
+    def _require_unapproved(self, entry: Entry, row: SpawnRow) -> None:
+        # a person's yes was to the request as it was
+        if row.state is not State.WAITING or row.origin == self._own:
+            return
+        admission = self._judge(entry, dataclasses.replace(row, state=State.DELIVERED))
+        if admission.refusal is not None:
+            raise admission.refusal
+        if admission.held:
+            raise Refused(
+                f"{row.name} was approved as it is",
+                code=Code.CONFLICT,
+                why="another request would need another yes",
+                hint=f"relay stop {row.id}, and spawn it anew",
+            )
+
+    def retry(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
+        """Have a spawn that has ended run once more: another attempt, the earlier ones kept.
+
+        Raises:
+            Misuse: `not_ended`, or `name_in_use`: a newer spawn has its name.
+        """
+        if row.state not in TERMINAL:
+            raise not_ended(row)
+        spawns.require_free_name(entry.tx, row.name, row.target)
+        how = queueing.outcome_of_row(row)
+        queueing.keep_try(entry.tx, row.id, row.attempt, by or "somebody", how)
+        spawns.clear_stop(entry.tx, row.id)
+        queueing.resume(entry.tx, row.id)
+        queueing.not_before(entry.tx, row.id, None)
+        queueing.prolong(entry.tx, row.id, max(row.expires, entry.now + min(row.expires - row.created, LONGEST_TTL)))
+        tried = {"n": row.attempt, "asked": (by or "somebody")[:100], "outcome": how}
+        fresh = spawns.require(entry.tx, row.id)
+        again = self._ledger.step(entry, fresh, Step(State.WAITING, f"{by} asked for it again", tried=tried))
+        if again.wishes.after:
+            again = self._room.succession.arrived(entry, again)
+        return again if again.state in TERMINAL else self._anew(entry, again)
+
+    def tell(self, entry: Entry, spawn: str) -> None:
+        """Tell the origin the latest word on a spawn now, where it would be told in a moment."""
+        self._ledger.tell_latest(entry, spawns.require(entry.tx, spawn))
+        entry.then(lambda: self._room.telling.overtaken(spawn))
+
+    def _anew(self, entry: Entry, row: SpawnRow) -> SpawnRow:
+        now = spawns.require(entry.tx, row.id)
+        return self._room.consider(entry, now) if now.state is State.WAITING else now
+
+
+def not_ended(row: SpawnRow) -> Misuse:
+    """The error for a retry of what lives."""
+    return Misuse(
+        f"{row.name} has not ended", code=Code.NOT_ENDED, why=f"it is {row.state}", hint=f"relay stop {row.id}"
+    )
+
+
+def apply_change(entry: Entry, row: SpawnRow, change: dict[str, Any]) -> None:
+    """Bring an origin's copy to what its target said it did.
+
+    Raises:
+        Misuse: the change cannot be.
+    """
+    request = changed(row, change)
+    queueing.edit(entry.tx, request)
+    if "not_before" in change.get("wishes", {}):
+        queueing.not_before(entry.tx, row.id, request.wishes.not_before)
+    if "after" in change.get("wishes", {}):
+        queueing.put_after(entry.tx, row.id, request.wishes.after)
+
+
+def after_content(after: list[After]) -> list[list[str]]:
+    """Predecessors as they stand in a body."""
+    return [[each.spawn, each.condition] for each in after]

@@ -1,0 +1,192 @@
+"""The queue of this machine: what may start next, and why the others may not.
+
+Higher priority first, then order of arrival. What is blocked by one sort of slot, by its origin's grant, by a
+predecessor, a moment or a person holds up nothing behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime, tzinfo
+from typing import Any
+
+from relay.core import queue_words
+from relay.core.ids import BrokerId
+from relay.core.slots import LABEL, Occupancy
+from relay.core.states import State
+from relay.spawn.limits import Limits
+from relay.store import meta, queueing
+from relay.store.journal import Entry
+from relay.store.query import Tx, to_json
+from relay.store.spawn_rows import SpawnRow
+from relay.store.spawns import require
+
+PAGE = 50
+_NUMBERS = re.compile(r"[0-9]+")
+PAUSED = "queue.paused"
+Consider = Callable[[Entry, SpawnRow], State]
+
+
+def local_zone(now: int) -> tzinfo | None:
+    """This machine's time zone at a moment (milliseconds)."""
+    return datetime.fromtimestamp(now / 1000).astimezone().tzinfo
+
+
+def paused_queue(tx: Tx) -> dict[str, Any] | None:
+    """Who paused the whole queue and when, `{"at","by"}`, or None."""
+    return pause_from(meta.get(tx, PAUSED))
+
+
+def pause_from(stored: str | None) -> dict[str, Any] | None:
+    """As `paused_queue`, from the stored text."""
+    found: dict[str, Any] | None = json.loads(stored) if stored else None
+    return found
+
+
+class Queue:
+    """Judges what may start, as far as grants have no say in it.
+
+    Args:
+        own: this broker's id.
+        limits: how many slots there are.
+    """
+
+    def __init__(self, own: BrokerId, limits: Limits) -> None:
+        self._own = own
+        self._limits = limits
+
+    def occupancy(self, tx: Tx) -> Occupancy:
+        """How many slots are taken."""
+        parallel, slots = self._limits.parallel, self._limits.slots
+        if not slots:
+            return Occupancy(parallel, slots, queueing.IN_HAND_COUNT.one(tx, target=self._own) or 0, {})
+        return Occupancy.of(parallel, slots, queueing.SORTS_IN_HAND.all(tx, target=self._own))
+
+    def obstacle(self, entry: Entry, row: SpawnRow) -> str:
+        """Why a spawn may not start now; empty where it may."""
+        return self._mark(entry, row) or self._predecessors(entry, row) or self._moment(entry, row) or self._slot(
+            entry, row
+        )
+
+    def _mark(self, entry: Entry, row: SpawnRow) -> str:
+        whole = paused_queue(entry.tx)
+        if whole is not None:
+            return queue_words.queue_paused(whole["by"], whole["at"], entry.now, _zone(entry))
+        return queue_words.paused(row.paused_by or "somebody") if row.paused is not None else ""
+
+    def _predecessors(self, entry: Entry, row: SpawnRow) -> str:
+        if not row.wishes.after:
+            return ""
+        found = queueing.OPEN_OF.all(entry.tx, spawn=row.id)
+        return queue_words.after(map(standing, found)) if found else ""
+
+    def _moment(self, entry: Entry, row: SpawnRow) -> str:
+        if row.not_before is None or row.not_before <= entry.now:
+            return ""
+        used = queueing.RETRIES_USED.one(entry.tx, spawn=row.id) or 0
+        return moment_words(row.not_before, used, row.wishes.retries, entry.now)
+
+    def _slot(self, entry: Entry, row: SpawnRow) -> str:
+        occupancy = self.occupancy(entry.tx)
+        sort = None if occupancy.is_full else occupancy.full_sort(row.agent, row.labels)
+        if sort is None and not occupancy.is_full:
+            return ""
+        return queue_words.no_slot(occupancy, sort, self._ahead(entry, row, sort))
+
+    def _ahead(self, entry: Entry, row: SpawnRow, sort: str | None) -> int:
+        key, equals, value = (sort or "").removeprefix(LABEL).partition("=")
+        is_label = sort is not None and sort.startswith(LABEL)
+        found = queueing.AHEAD.one(
+            entry.tx,
+            target=self._own,
+            spawn=row.id,
+            priority=row.priority,
+            agent=None if is_label else sort,
+            label=f'$."{key}"' if is_label else None,
+            value=value if is_label and equals else None,
+        )
+        return found or 0
+
+    def start_waiting(self, entry: Entry, consider: Consider) -> None:
+        """Have everything considered that may start, in its order, while there are slots.
+
+        Args:
+            consider: starts one, or says that its origin has used up its grant (`waiting`).
+        """
+        if paused_queue(entry.tx) is not None:
+            return
+        agents, origins = set[str](), set[BrokerId]()
+        place, occupancy = queueing.FIRST_PLACE, self.occupancy(entry.tx)
+        while not occupancy.is_full:
+            page = self._page(entry, place, agents, origins)
+            for head in page:
+                if occupancy.is_full:
+                    return
+                if head.origin in origins:
+                    continue
+                sort = occupancy.full_sort(head.agent, head.labels)
+                if sort is not None:
+                    agents |= {head.agent} & {sort}  # label groups cannot be left out by the next page
+                elif consider(entry, require(entry.tx, head.id)) is State.WAITING:
+                    origins.add(head.origin)
+                else:
+                    occupancy = self.occupancy(entry.tx)
+            if len(page) < PAGE:
+                return
+            place = page[-1].place
+
+    def _page(
+        self, entry: Entry, place: tuple[int, int], agents: set[str], origins: set[BrokerId]
+    ) -> list[queueing.Head]:
+        return queueing.STARTABLE.all(
+            entry.tx,
+            target=self._own,
+            now=entry.now,
+            priority=place[0],
+            n=place[1],
+            agents=to_json(sorted(agents)),
+            origins=to_json(sorted(origins)),
+            limit=PAGE,
+        )
+
+    def pause(self, entry: Entry, by: str) -> None:
+        """Let nothing start any more; what runs goes on."""
+        if paused_queue(entry.tx) is None:
+            meta.put(entry.tx, PAUSED, to_json({"at": entry.now, "by": by}) or "")
+
+    def resume(self, entry: Entry) -> None:
+        """Let the queue go on."""
+        meta.put(entry.tx, PAUSED, "")
+
+
+def _zone(entry: Entry) -> tzinfo:
+    zone = local_zone(entry.now)
+    assert zone is not None
+    return zone
+
+
+def same_cause(one: str, other: str) -> bool:
+    """Whether two reasons differ in their numbers alone: who counts along is not told of each step."""
+    return _NUMBERS.sub("", one) == _NUMBERS.sub("", other)
+
+
+def standing(found: queueing.Open) -> tuple[str, str]:
+    """A predecessor's name and state, for the words."""
+    return (found.name or found.predecessor, str(found.state or "not here yet"))
+
+
+def moment_words(moment: int, used: int, retries: int, now: int) -> str:
+    """Why a spawn waits for a moment.
+
+    Args:
+        moment: when it may start; `now`: milliseconds since 1970.
+        used: how many of its retries began; 0 where the moment was asked for.
+        retries: how many it has.
+    """
+    zone = local_zone(now)
+    assert zone is not None
+    if used:
+        return queue_words.retry(used, retries, moment, now, zone)
+    return queue_words.not_before(moment, now, zone)

@@ -1,0 +1,51 @@
+"""Whether another attempt follows a failed one, decided in the transaction that writes the failure down."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from relay.core.retrying import may_retry, pause_ms
+from relay.core.states import State
+from relay.spawn.ledger import Step
+from relay.spawn.outcome import Outcome
+from relay.spawn.queue import moment_words
+from relay.store import queueing
+from relay.store.journal import Entry
+from relay.store.spawn_rows import SpawnRow
+
+
+def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, int] | None:
+    """The step to another attempt and the moment before which it does not start, or None.
+
+    What a person stopped, what another attempt cannot mend, and what would start after its time to live ends.
+
+    Args:
+        entry: the transaction.
+        row: as it stands while the attempt is in hand.
+        outcome: how that ended.
+    """
+    code = str((outcome.error or {}).get("code", ""))
+    if not row.wishes.retries or row.stop_requested is not None or not may_retry(outcome.state, code):
+        return None
+    used = (queueing.RETRIES_USED.one(entry.tx, spawn=row.id) or 0) + 1
+    moment = entry.now + pause_ms(used, random.random())
+    if used > row.wishes.retries or moment >= row.expires:
+        return None
+    how = _how_it_ended(outcome, entry.now)
+    queueing.keep_try(entry.tx, row.id, row.attempt, "", how)
+    queueing.not_before(entry.tx, row.id, moment)
+    words = moment_words(moment, used, row.wishes.retries, entry.now)
+    return Step(State.WAITING, words, tried={"n": row.attempt, "asked": "", "outcome": how}), moment
+
+
+def _how_it_ended(outcome: Outcome, now: int) -> dict[str, Any]:
+    return {
+        "state": str(outcome.state),
+        "reason": outcome.reason[:1000],
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "started": outcome.started,
+        "ended": outcome.ended or now,
+        "error": outcome.error,
+    }

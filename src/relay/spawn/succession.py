@@ -1,0 +1,168 @@
+"""What comes after what: a spawn's end lets the ones behind it start, or ends them too.
+
+    A completes                       ─► B (after success) may start
+    A fails, is stopped, expires, …   ─► B ends as cancelled, and C behind B
+    A ends, however                   ─► B (after any) may start
+
+No cycle can come about: a predecessor has an id before its dependent has one, and `edit` looks along the chain.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from relay.core.errors import Code, Misuse, RelayError
+from relay.core.ids import BrokerId
+from relay.core.states import TERMINAL, State
+from relay.core.wishes import AFTER_ANY, After
+from relay.spawn.ledger import Ledger, Step
+from relay.store import queueing
+from relay.store.journal import Entry
+from relay.store.query import Tx
+from relay.store.spawn_rows import BY_ID, SpawnRow
+from relay.store.spawns import require
+
+MayView = Callable[[BrokerId, int], bool]
+
+
+def fits(condition: str, state: State) -> bool:
+    """Whether a predecessor that ended so ended as it had to."""
+    return condition == AFTER_ANY or state is State.COMPLETED
+
+
+def failed_predecessor(row: SpawnRow) -> RelayError:
+    """Why what was to run after the success of a spawn never will."""
+    why = f"this was to run after its success{f'; it says: {row.reason}' if row.reason else ''}"
+    return Misuse(
+        f"{row.name} ({row.id}) ended as {row.state}",
+        code=Code.PREDECESSOR_FAILED,
+        why=why[:1000],
+        hint=f"relay retry {row.id}, then retry this one; or spawn it again with --after-any",
+    )
+
+
+class Succession:
+    """Carries ends on to what waits for them.
+
+    Args:
+        own: this broker's id.
+        ledger: whose ends these are; this room listens to it.
+        may_view: whether a broker may know of the spawns of others here.
+        released: told of spawns that nothing before them keeps any more.
+    """
+
+    def __init__(
+        self, own: BrokerId, ledger: Ledger, may_view: MayView, released: Callable[[Entry, list[str]], None]
+    ) -> None:
+        self._own = own
+        self._ledger = ledger
+        self._may_view = may_view
+        self._released = released
+        self._ends: deque[SpawnRow] | None = None
+        ledger.on_end = self.ended
+
+    def arrived(self, entry: Entry, row: SpawnRow) -> SpawnRow:
+        """Note what a spawn comes after, and end it where one of them has ended otherwise; the row as it is now."""
+        queueing.put_after(entry.tx, row.id, row.wishes.after)
+        for each in row.wishes.after:
+            before = BY_ID.one(entry.tx, id=each.spawn)
+            fault = None if before is None else self._fault(entry, row, before)
+            if fault is not None:
+                return self._ledger.step(entry, row, Step(State.REJECTED, fault.message, error=fault.to_json()))
+            if before is not None and before.state in TERMINAL:
+                if not fits(each.condition, before.state):
+                    return self._cancel(entry, row, before)
+                queueing.meet(entry.tx, row.id, each.spawn)
+        return row
+
+    def _fault(self, entry: Entry, row: SpawnRow, before: SpawnRow) -> Misuse | None:
+        if before.target != self._own:
+            return another_broker(before.id, "it runs on another broker than this one")
+        if row.origin not in (self._own, before.origin) and not self._may_view(row.origin, entry.now):
+            return another_broker(before.id, "it is somebody else's, and the grant has no `view`")
+        return None
+
+    def _cancel(self, entry: Entry, row: SpawnRow, before: SpawnRow) -> SpawnRow:
+        error = failed_predecessor(before)
+        reason = f"after {before.name} ({before.id}), which ended as {before.state}"
+        return self._ledger.step(entry, row, Step(State.CANCELLED, reason, error=error.to_json()))
+
+    def ended(self, entry: Entry, row: SpawnRow) -> None:
+        """A spawn of this broker has ended: its dependents may start, or end too, and theirs."""
+        if self._ends is not None:  # the end of a dependent, told by the loop below: a chain may be long
+            self._ends.append(row)
+            return
+        self._ends = deque([row])
+        released: list[str] = []
+        try:
+            while self._ends:
+                released += self._pass_on(entry, self._ends.popleft())
+        finally:
+            self._ends = None
+        if released:
+            self._released(entry, released)
+
+    def _pass_on(self, entry: Entry, row: SpawnRow) -> list[str]:
+        free = []
+        for spawn, condition in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id):
+            dependent = require(entry.tx, spawn)
+            if dependent.target != self._own or dependent.state in TERMINAL:
+                continue
+            if not fits(condition, row.state):
+                self._cancel(entry, dependent, row)
+                continue
+            queueing.meet(entry.tx, spawn, row.id)
+            if not queueing.OPEN_OF.all(entry.tx, spawn=spawn):
+                free.append(spawn)
+        return free
+
+    def never_came(self, entry: Entry, spawn: str, predecessor: str, row: SpawnRow) -> None:
+        """The origin says that a predecessor ended there without ever being sent.
+
+        Args:
+            entry: the transaction.
+            spawn: the dependent; `predecessor`: what will not come.
+            row: the dependent's row.
+        """
+        open_ones = [each for each in queueing.OPEN_OF.all(entry.tx, spawn=spawn) if each.predecessor == predecessor]
+        for each in open_ones:
+            if each.state is not None:
+                continue  # it did come; its end will tell
+            if each.condition == AFTER_ANY:
+                queueing.meet(entry.tx, spawn, predecessor)
+                self._released(entry, [spawn])
+            else:
+                reason = f"after {predecessor}, which was taken back before it was sent"
+                self._ledger.step(entry, row, Step(State.CANCELLED, reason))
+
+
+def another_broker(spawn: str, why: str) -> Misuse:
+    """The error for a predecessor that cannot be one."""
+    return Misuse(
+        f"nothing here can come after {spawn}",
+        code=Code.BAD_AFTER,
+        why=why,
+        hint="wait for it and spawn then: relay wait ID && relay spawn ...",
+    )
+
+
+def require_no_cycle(tx: Tx, spawn: str, after: tuple[After, ...]) -> None:
+    """Refuse predecessors that wait for the spawn themselves.
+
+    Raises:
+        Misuse: `bad_after`.
+    """
+    ahead, seen = deque(each.spawn for each in after), set[str]()
+    while ahead:
+        one = ahead.popleft()
+        if one == spawn:
+            raise Misuse(
+                "a spawn cannot wait for itself",
+                code=Code.BAD_AFTER,
+                why="what it is to come after waits for it, directly or along a chain",
+                hint=f"relay show {spawn}",
+            )
+        if one not in seen:
+            seen.add(one)
+            ahead.extend(queueing.PREDECESSORS.all(tx, spawn=one))

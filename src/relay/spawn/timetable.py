@@ -1,0 +1,69 @@
+"""When something runs again: every so long, or by five cron fields in this machine's own time.
+
+    6h                 every six hours, counted from when it was asked for, or from --at
+    30 2 * * 1-5       at 02:30 from Monday to Friday; minute, hour, day of month, month, day of week
+
+Each time of day counts once: one that a change of the clocks leaves out runs as much later, one that it brings twice
+runs the first time.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from cronsim import CronSim, CronSimError
+
+from relay.core.errors import Code, Misuse
+
+SHORTEST_MS, LONGEST_MS = 1_000, 366 * 86_400_000
+MOST_LETTERS = 200
+_TRIES = 200  # times of day that a change of the clocks brings again
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?[smhd])+\Z")
+_PART = re.compile(r"([0-9.]+)([smhd])")
+_MS_IN = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def next_after(every: str, anchor: int, after: int) -> int:
+    """The first due time after a moment, milliseconds since 1970.
+
+    Args:
+        every: a duration, or five cron fields.
+        anchor: what a duration is counted from.
+        after: the moment.
+
+    Raises:
+        Misuse: `bad_time`: it is neither, or never comes.
+    """
+    if len(every) > MOST_LETTERS:
+        raise _unusable(every, "it is too long")
+    if _DURATION.match(every):
+        period = _period(every)
+        return anchor + max(0, (after - anchor) // period + 1) * period
+    if len(every.split()) != 5:
+        raise _unusable(every, "it is a duration such as 6h, or five cron fields such as '30 2 * * *'")
+    return _cron(every, after)
+
+
+def _period(every: str) -> int:
+    period = int(sum(float(number) * _MS_IN[unit] for number, unit in _PART.findall(every)))
+    if not SHORTEST_MS <= period <= LONGEST_MS:
+        raise _unusable(every, "a period lies between 1s and 366d")
+    return period
+
+
+def _cron(every: str, after: int) -> int:
+    try:
+        # without a zone: cronsim counts the calendar, and this machine's rules say when that is
+        times = CronSim(every, datetime.fromtimestamp(after / 1000))
+        for _, at in zip(range(_TRIES), times, strict=False):
+            if (moment := int(at.timestamp() * 1000)) > after:
+                return moment
+    except (CronSimError, ValueError, OverflowError) as fault:
+        raise _unusable(every, str(fault)) from None
+    raise _unusable(every, "there is no such day")
+
+
+def _unusable(every: str, why: str) -> Misuse:
+    hint = "--every 6h   or   --every '30 2 * * *'"
+    return Misuse(f"{every[:60]!r} is nothing to repeat by", code=Code.BAD_TIME, why=why, hint=hint)

@@ -1,0 +1,171 @@
+"""The waiting room: spawns that were taken and have not started. Who may start is decided here, in transactions.
+
+The supervisor starts and ends attempts; whenever one has ended it has this room looked through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from relay.core.errors import RelayError
+from relay.core.ids import BrokerId
+from relay.core.states import TERMINAL, State
+from relay.spawn.admission import Admission, Judge
+from relay.spawn.alarm import Alarm
+from relay.spawn.asking import Asking
+from relay.spawn.ledger import Ledger, Step
+from relay.spawn.limits import Limits
+from relay.spawn.queue import Queue, same_cause
+from relay.spawn.succession import MayView, Succession
+from relay.spawn.telling import Telling
+from relay.store import queueing, spawns
+from relay.store.journal import Entry, Journal
+from relay.store.spawn_rows import BY_ID, EXPIRED_HERE, SpawnRow
+
+NEVER = 2**53
+MOST_TOLD = 500  # whose origins are told at once that the queue rests; the others see it when they ask
+Decide = Callable[[Entry], None]
+
+
+class WaitingRoom:
+    """Admits spawns, and says of each why it waits.
+
+    Args:
+        own: this broker's id.
+        journal: where decisions are committed.
+        ledger: signs the steps.
+        judge: asked before each start.
+        limits: how many slots there are.
+        asking: puts questions to persons.
+        may_expire: whether the clocks of linked peers let anything be called expired.
+        may_view: whether a broker may know of the spawns of others here.
+        start: starts one, inside the transaction.
+        later: commits a decision after this one, whatever the store says to it at first.
+    """
+
+    def __init__(
+        self,
+        own: BrokerId,
+        journal: Journal,
+        ledger: Ledger,
+        judge: Judge,
+        limits: Limits,
+        asking: Asking,
+        may_expire: Callable[[], bool],
+        may_view: MayView,
+        start: Callable[[Entry, SpawnRow, Admission], SpawnRow],
+        later: Callable[[Decide], None],
+    ) -> None:
+        self._own = own
+        self._ledger = ledger
+        self._judge = judge
+        self._asking = asking
+        self._may_expire = may_expire
+        self._start = start
+        self._later = later
+        self.telling = Telling(own, journal, ledger)
+        self.queue = Queue(own, limits)
+        self.alarm = Alarm(journal.clock, lambda: later(self.due))
+        self.succession = Succession(own, ledger, may_view, self._released)
+        self.due_runs: Callable[[Entry], int | None] = lambda entry: None
+
+    # admitting
+
+    def admit(self, entry: Entry, row: SpawnRow) -> SpawnRow:
+        """Decide on a spawn that has just been delivered; the row as it stands then."""
+        if row.wishes.after:
+            row = self.succession.arrived(entry, row)
+        return row if row.state in TERMINAL else self.consider(entry, row)
+
+    def consider(self, entry: Entry, row: SpawnRow) -> SpawnRow:
+        """Decide on a spawn that has not started; the row as it stands then."""
+        admission = self._judge(entry, row)
+        if admission.refusal is not None:
+            return self.refuse(entry, row, admission.refusal)
+        if admission.held:
+            return self._asking.hold(entry, row)
+        why = self.queue.obstacle(entry, row) or admission.waiting
+        if why:
+            return self.wait(entry, row, why)
+        return self._start(entry, row, admission)
+
+    def refuse(self, entry: Entry, row: SpawnRow, refusal: RelayError) -> SpawnRow:
+        """End a spawn that may not start."""
+        return self._ledger.step(entry, row, Step(State.REJECTED, refusal.message, error=refusal.to_json()))
+
+    def wait(self, entry: Entry, row: SpawnRow, why: str) -> SpawnRow:
+        """Let a spawn wait, or go on waiting, for a reason."""
+        if row.not_before is not None and row.not_before > entry.now:
+            self.wake_at(entry, row.not_before)
+        if row.state is not State.WAITING:
+            return self.step_to_wait(entry, row, Step(State.WAITING, why))
+        if not same_cause(row.reason, why):
+            return self._ledger.reword(entry, row, why)
+        spawns.explain(entry.tx, row.id, why)
+        return row
+
+    def step_to_wait(self, entry: Entry, row: SpawnRow, step: Step) -> SpawnRow:
+        """Take a step to `waiting`; its origin is told in a moment, unless it goes on at once."""
+        waiting = self._ledger.step(entry, row, step)
+        if step.tried is None:
+            self.telling.soon(entry, waiting)
+        return waiting
+
+    def wake_at(self, entry: Entry, moment: int) -> None:
+        """Look again at a moment (milliseconds since 1970)."""
+        entry.then(lambda: self.alarm.no_later_than(moment))
+
+    # starting what waits
+
+    def look_through(self, entry: Entry) -> None:
+        """Start what waits and may start now."""
+        self.queue.start_waiting(entry, self._reconsider)
+
+    def _reconsider(self, entry: Entry, row: SpawnRow) -> State:
+        if row.expires <= entry.now and self._may_expire():
+            why = "it was not to be started after its time to live"
+            return self._ledger.step(entry, row, Step(State.EXPIRED, why)).state
+        return self.consider(entry, row).state
+
+    def expire(self, entry: Entry) -> None:
+        """End what was held or waited beyond its time to live."""
+        for row in EXPIRED_HERE.all(entry.tx, target=self._own, now=entry.now):
+            self._ledger.step(entry, row, Step(State.EXPIRED, "its time to live was over before it could start"))
+
+    def due(self, entry: Entry) -> None:
+        """Start, or word anew, what was not to start before now; runs of schedules too."""
+        next_run = self.due_runs(entry)
+        arrived = queueing.DUE.all(entry.tx, target=self._own, now=entry.now)
+        for row in arrived:
+            queueing.not_before(entry.tx, row.id, None)
+        self.look_through(entry)
+        self._word_anew(entry, [row.id for row in arrived])
+        moments = (next_run, queueing.NEXT_START.one(entry.tx, target=self._own))
+        self.wake_at(entry, min((each for each in moments if each is not None), default=NEVER))
+
+    def pause_queue(self, entry: Entry, by: str) -> None:
+        """Let nothing start any more; what runs goes on, and the origins of what waits are told why."""
+        self.queue.pause(entry, by)
+        for row in queueing.WAITING_FOR_OTHERS.all(entry.tx, target=self._own, limit=MOST_TOLD):
+            self._ledger.reword(entry, row, self.queue.obstacle(entry, row))
+
+    def resume_queue(self, entry: Entry) -> None:
+        """Let the queue go on; what does not start now is told why."""
+        self.queue.resume(entry)
+        self.look_through(entry)
+        waiting = queueing.WAITING_FOR_OTHERS.all(entry.tx, target=self._own, limit=MOST_TOLD)
+        self._word_anew(entry, [row.id for row in waiting])
+
+    def _released(self, entry: Entry, released: list[str]) -> None:
+        # after the commit: whoever ends a spawn starts what waits for the slot first
+        def decide(later: Entry) -> None:
+            self.look_through(later)
+            self._word_anew(later, released)
+
+        entry.then(lambda: self._later(decide))
+
+    def _word_anew(self, entry: Entry, waiting: list[str]) -> None:
+        for spawn in waiting:
+            row = BY_ID.one(entry.tx, id=spawn)
+            if row is not None and row.state is State.WAITING:
+                self._reconsider(entry, row)

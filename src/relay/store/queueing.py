@@ -1,0 +1,206 @@
+"""The queue of this broker: what may start next, what each waits for, and the marks a person sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from relay.core.ids import BrokerId
+from relay.core.spawning import SpawnRequest
+from relay.core.states import State
+from relay.core.wishes import After
+from relay.store.query import Query, Tx, first_column, mapper, to_json
+from relay.store.spawn_rows import SpawnRow, spawn_query
+from relay.store.spawns import asked_values
+
+_WAITS = "live = 1 AND target = :target AND state = 'waiting'"
+_NOTHING_OPEN = "NOT EXISTS (SELECT 1 FROM predecessors p WHERE p.spawn = spawns.id AND p.met = 0)"
+FIRST_PLACE = (2**31, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What waits, without its text: there may be thousands."""
+
+    id: str
+    origin: BrokerId
+    agent: str
+    labels: dict[str, str]
+    priority: int
+    n: int
+    paused: int | None
+    not_before: int | None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it stands in the queue, for the next page of `STARTABLE`."""
+        return (self.priority, self.n)
+
+
+_head = mapper(Head, labels=json.loads)
+_HEADS = "SELECT id, origin, agent, labels, priority, n, paused, not_before FROM spawns"
+# what may start as far as the queue knows, after a place in it; agents, origins: JSON lists of those that may not
+STARTABLE: Query[Head] = Query(
+    f"{_HEADS} WHERE {_WAITS} AND paused IS NULL AND (not_before IS NULL OR not_before <= :now)"
+    " AND (priority < :priority OR (priority = :priority AND n > :n))"
+    " AND agent NOT IN (SELECT value FROM json_each(:agents))"
+    " AND origin NOT IN (SELECT value FROM json_each(:origins))"
+    f" AND {_NOTHING_OPEN} ORDER BY priority DESC, n LIMIT :limit",
+    _head,
+)
+QUEUE: Query[Head] = Query(f"{_HEADS} WHERE {_WAITS} ORDER BY priority DESC, n", _head)
+# how many wait before a place in the queue; agent, label: of these only those that need such a slot
+AHEAD: Query[int] = Query(
+    f"SELECT count(*) FROM spawns WHERE {_WAITS} AND id <> :spawn AND (priority > :priority"
+    " OR (priority = :priority AND n < coalesce((SELECT n FROM spawns WHERE id = :spawn), n + 1)))"
+    " AND (:agent IS NULL OR agent = :agent) AND (:label IS NULL OR json_extract(labels, :label) IS NOT NULL)"
+    " AND (:value IS NULL OR json_extract(labels, :label) = :value)",
+    first_column,
+)
+SORTS_IN_HAND: Query[tuple[str, dict[str, str]]] = Query(
+    "SELECT agent, labels FROM spawns WHERE live = 1 AND target = :target"
+    " AND state IN ('starting', 'running', 'needs_input')",
+    lambda row: (row[0], json.loads(row[1])),
+)
+IN_HAND_COUNT: Query[int] = Query(
+    "SELECT count(*) FROM spawns WHERE live = 1 AND target = :target"
+    " AND state IN ('starting', 'running', 'needs_input')",
+    first_column,
+)
+# whose moment has come
+DUE = spawn_query(
+    f"WHERE {_WAITS} AND not_before IS NOT NULL AND not_before <= :now ORDER BY priority DESC, n LIMIT 500"
+)
+NEXT_START: Query[int | None] = Query(
+    f"SELECT min(not_before) FROM spawns WHERE {_WAITS} AND not_before IS NOT NULL", first_column
+)
+WAITING_FOR_OTHERS = spawn_query(f"WHERE {_WAITS} AND origin <> :target ORDER BY priority DESC, n LIMIT :limit")
+
+
+# predecessors
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A predecessor that a spawn waits for, and how that stands; state None where it is not here."""
+
+    spawn: str
+    predecessor: str
+    condition: str
+    name: str | None
+    state: State | None
+
+
+def _open(row: Any) -> Open:
+    return Open(row[0], row[1], row[2], row[3], None if row[4] is None else State(row[4]))
+
+
+_OPEN = (
+    "SELECT p.spawn, p.predecessor, p.condition, s.name, s.state FROM predecessors p"
+    " LEFT JOIN spawns s ON s.id = p.predecessor"
+)
+OPEN_OF: Query[Open] = Query(f"{_OPEN} WHERE p.spawn = :spawn AND p.met = 0 ORDER BY p.predecessor", _open)
+OPEN_HERE: Query[Open] = Query(
+    f"{_OPEN} JOIN spawns w ON w.id = p.spawn WHERE p.met = 0 AND w.live = 1 AND w.target = :target"
+    " ORDER BY p.spawn, p.predecessor",
+    _open,
+)
+OF_SPAWN: Query[Open] = Query(f"{_OPEN} WHERE p.spawn = :spawn ORDER BY p.predecessor", _open)
+# who waits for a spawn, or would
+DEPENDENTS: Query[tuple[str, str]] = Query(
+    "SELECT p.spawn, p.condition FROM predecessors p JOIN spawns s ON s.id = p.spawn"
+    " WHERE p.predecessor = :predecessor AND p.met = 0 AND s.live = 1 ORDER BY s.n",
+    lambda row: (row[0], row[1]),
+)
+PREDECESSORS: Query[str] = Query("SELECT predecessor FROM predecessors WHERE spawn = :spawn", first_column)
+
+
+def put_after(tx: Tx, spawn: str, after: Iterable[After]) -> None:
+    """Say what a spawn comes after; what was said before is forgotten."""
+    tx.execute("DELETE FROM predecessors WHERE spawn = ?", (spawn,))
+    rows = [(spawn, each.spawn, each.condition) for each in after]
+    tx.executemany("INSERT OR REPLACE INTO predecessors (spawn, predecessor, condition) VALUES (?, ?, ?)", rows)
+
+
+def meet(tx: Tx, spawn: str, predecessor: str) -> None:
+    """A predecessor has ended as it had to."""
+    tx.execute("UPDATE predecessors SET met = 1 WHERE spawn = ? AND predecessor = ?", (spawn, predecessor))
+
+
+# marks and edits
+
+
+def pause(tx: Tx, spawn: str, now: int, by: str) -> None:
+    """Keep a spawn from starting."""
+    tx.execute("UPDATE spawns SET paused = ?, paused_by = ? WHERE id = ?", (now, by, spawn))
+
+
+def resume(tx: Tx, spawn: str) -> None:
+    """Let it start again."""
+    tx.execute("UPDATE spawns SET paused = NULL, paused_by = NULL WHERE id = ?", (spawn,))
+
+
+def not_before(tx: Tx, spawn: str, moment: int | None) -> None:
+    """Say from when on a spawn may start (milliseconds); None for at once."""
+    tx.execute("UPDATE spawns SET not_before = ? WHERE id = ?", (moment, spawn))
+
+
+def prolong(tx: Tx, spawn: str, expires: int) -> None:
+    """Give a spawn another end of its time to live (milliseconds)."""
+    tx.execute("UPDATE spawns SET expires = ? WHERE id = ?", (expires, spawn))
+
+
+_EDITED = (
+    "task argv cwd mode model timeout_s labels expires wishes priority"  # what `edit` may change
+).split()
+_EDIT = f"UPDATE spawns SET {', '.join(f'{name} = :{name}' for name in _EDITED)} WHERE id = :id"
+
+
+def edit(tx: Tx, request: SpawnRequest) -> None:
+    """Put another request in the place of the one that a row was made for."""
+    values = asked_values(request) | {"priority": request.wishes.priority}
+    tx.execute(_EDIT, {name: values[name] for name in [*_EDITED, "id"]})
+
+
+# attempts that another one followed
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """An attempt that another one followed; `asked`: by whom that was asked for, empty for a retry."""
+
+    spawn: str
+    n: int
+    asked: str
+    outcome: dict[str, Any]
+
+
+TRIES: Query[Try] = Query(
+    "SELECT spawn, n, asked, outcome FROM tries WHERE spawn = :spawn ORDER BY n, asked", mapper(Try, outcome=json.loads)
+)
+# since a person last asked for an attempt
+RETRIES_USED: Query[int] = Query(
+    "SELECT count(*) FROM tries WHERE spawn = :spawn AND asked = ''"
+    " AND n > coalesce((SELECT max(n) FROM tries WHERE spawn = :spawn AND asked <> ''), -1)",
+    first_column,
+)
+
+
+def keep_try(tx: Tx, spawn: str, n: int, asked: str, outcome: dict[str, Any]) -> None:
+    """Keep how an attempt ended, before the next one takes its place in the row."""
+    tx.execute("INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?)", (spawn, n, asked, to_json(outcome)))
+
+
+def outcome_of_row(row: SpawnRow) -> dict[str, Any]:
+    """How a spawn's latest attempt ended, for `keep_try`."""
+    return {
+        "state": str(row.state),
+        "reason": row.reason[:1000],
+        "exit_code": row.exit_code,
+        "signal": row.signal,
+        "started": row.started,
+        "ended": row.ended or row.since,
+        "error": row.error,
+    }

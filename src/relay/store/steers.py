@@ -1,0 +1,98 @@
+"""What this broker asked others to do with its spawns, and what came here before the spawn it is about."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from relay.core.ids import BrokerId
+from relay.store.query import Query, Tx, first_column, mapper, to_json
+
+MOST_EARLY = 1_000  # of one origin
+
+
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """One request to another broker.
+
+    Attributes:
+        operation: the client's, and the answer's.
+        spawn: what it is about; empty for the whole queue.
+        verb: what is to be done.
+        content: with what.
+        at: when it was asked, milliseconds.
+        error: None before there is an answer, `{}` for done, else the error.
+    """
+
+    operation: str
+    spawn: str
+    verb: str
+    content: dict[str, Any]
+    at: int
+    error: dict[str, Any] | None
+
+
+_row = mapper(Steer, content=json.loads, error=json.loads)
+_SELECT = "SELECT operation, spawn, verb, content, at, error FROM steers"
+BY_OPERATION: Query[Steer] = Query(f"{_SELECT} WHERE operation = :operation", _row)
+OF_SPAWN: Query[Steer] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY at, operation", _row)
+
+
+def ask(tx: Tx, steer: Steer) -> None:
+    """Remember what was asked for."""
+    values = (steer.operation, steer.spawn, steer.verb, to_json(steer.content), steer.at)
+    tx.execute("INSERT INTO steers (operation, spawn, verb, content, at) VALUES (?, ?, ?, ?, ?)", values)
+
+
+def answer(tx: Tx, operation: str, error: dict[str, Any] | None) -> bool:
+    """Remember the answer; whether it is the first.
+
+    Args:
+        operation: which request.
+        error: why it was not done; None for done.
+    """
+    sql = "UPDATE steers SET error = ? WHERE operation = ? AND error IS NULL"
+    return tx.execute(sql, (to_json(error or {}), operation)).rowcount > 0
+
+
+def purge(tx: Tx, before: int) -> None:
+    """Forget what was asked of whole queues before a moment (milliseconds), and what came too early and never on."""
+    tx.execute("DELETE FROM steers WHERE spawn = '' AND at < ?", (before,))
+    tx.execute("DELETE FROM early_steers WHERE expires < ?", (before,))
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """One that came before its spawn."""
+
+    operation: str
+    content: dict[str, Any]
+
+
+_EARLY: Query[Early] = Query(
+    "SELECT operation, content FROM early_steers WHERE origin = :origin AND spawn = :spawn ORDER BY n",
+    mapper(Early, content=json.loads),
+)
+_EARLY_COUNT: Query[int] = Query("SELECT count(*) FROM early_steers WHERE origin = :origin", first_column)
+
+
+def keep_early(tx: Tx, origin: BrokerId, spawn: str, early: Early, expires: int) -> bool:
+    """Keep one until its spawn comes; False where its origin has too many.
+
+    Args:
+        expires: until when (milliseconds) the spawn may still come.
+    """
+    if (_EARLY_COUNT.one(tx, origin=origin) or 0) >= MOST_EARLY:
+        return False
+    sql = "INSERT INTO early_steers (origin, spawn, operation, content, expires) VALUES (?, ?, ?, ?, ?)"
+    tx.execute(sql, (origin, spawn, early.operation, to_json(early.content), expires))
+    return True
+
+
+def take_early(tx: Tx, origin: BrokerId, spawn: str) -> list[Early]:
+    """What came before this spawn, in order; it is not kept any more."""
+    found = _EARLY.all(tx, origin=origin, spawn=spawn)
+    if found:
+        tx.execute("DELETE FROM early_steers WHERE origin = ? AND spawn = ?", (origin, spawn))
+    return found

@@ -1,0 +1,38 @@
+"""What `--at` takes."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from relay.cli.moments import moment
+from relay.core.errors import Code, Misuse
+
+NOON = datetime.datetime(2026, 11, 28, 12, 0).timestamp()
+
+
+def local(*when: int) -> int:
+    return int(datetime.datetime(*when).timestamp() * 1000)  # type: ignore[arg-type]
+
+
+def test_a_time_of_day_is_the_next_one() -> None:
+    assert moment("22:00", NOON) == local(2026, 11, 28, 22)
+    assert moment("9:30:15", NOON) == local(2026, 11, 29, 9, 30, 15)
+    assert moment("12:00", NOON) == local(2026, 11, 29, 12)
+
+
+def test_a_duration_counts_from_now() -> None:
+    assert moment("2h", NOON) == moment("+2h", NOON) == local(2026, 11, 28, 14)
+
+
+def test_rfc_3339_is_what_it_says() -> None:
+    assert moment("2027-01-31T22:00:00Z") == 1_801_432_800_000
+    assert moment("2027-01-31T23:00:00+01:00") == 1_801_432_800_000
+
+
+@pytest.mark.parametrize("wrong", ["", "25:00", "tomorrow", "12", "2h later", "9999-12-31T23:59:59-23:00x"])
+def test_anything_else_is_refused(wrong: str) -> None:
+    with pytest.raises(Misuse) as refused:
+        moment(wrong)
+    assert refused.value.code is Code.BAD_TIME

@@ -1,0 +1,248 @@
+"""The queue between two real brokers: slots, order, predecessors, retries, marks; asleep and after `kill -9`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from relay.testing import processes
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+from tests.e2e.scene import Scene, audit, error_of, fresh, relay, relay_json
+
+SLOTS = 'slots = { exec = 1, "label:gpu" = 1 }'
+
+
+@pytest.fixture(scope="module")
+def _slotted() -> Iterator[Scene]:
+    with Mesh.scratch("relay-queue-") as mesh:
+        laptop, vps = mesh.pair("laptop", "vps")
+        vps.stop()
+        vps.configure("max_parallel = 2", SLOTS)
+        yield Scene(mesh, laptop, vps)
+
+
+@pytest.fixture
+def queue(_slotted: Scene) -> Iterator[Scene]:
+    """Two slots on vps, one for `exec`, one for what is labelled gpu; the queue is open."""
+    _slotted.heal()
+    _slotted.grant()
+    yield _slotted
+    with _slotted.vps.control() as control:
+        control.post("queue/resume", {})
+        for spawn in control.get("queue"):
+            control.post(f"spawns/{spawn['id']}/stop", {})
+    assert "Traceback" not in _slotted.laptop.log() + _slotted.vps.log()
+
+
+def _reason(scene: Scene, spawn: str, on: Node | None = None) -> str:
+    return str(scene.show(spawn, on or scene.vps)["reason"])
+
+
+def _says(scene: Scene, spawn: str, text: str, on: Node | None = None) -> None:
+    processes.wait_until(lambda: text in _reason(scene, spawn, on), 10, f"{spawn} to say {text!r}")
+
+
+def _held_up(scene: Scene, options: tuple[str, ...] = ()) -> str:
+    """A spawn that runs until it is stopped."""
+    spawn = scene.begin("sleep 80", *options)
+    scene.until(spawn, "running")
+    return spawn
+
+
+def test_what_lacks_one_sort_of_slot_holds_up_nothing_behind_it(queue: Scene) -> None:
+    first = _held_up(queue, ("--label", "gpu=a"))
+    blocked = queue.begin("true", "--label", "gpu=b")
+    second = queue.begin("true", "--label", "gpu=c")
+    assert queue.until(queue.begin("true"), "completed")["attempt"] == 1
+    queue.until(blocked, "waiting")
+    assert _reason(queue, blocked) == "1 of 1 gpu slots busy, 0 ahead"
+    assert _reason(queue, second) == "1 of 1 gpu slots busy, 1 ahead"
+    listed = {spawn["id"]: spawn["reason"] for spawn in relay_json(queue.vps, "queue")}
+    assert listed[second] == "1 of 1 gpu slots busy, 1 ahead"
+    relay(queue.laptop, "stop", first)
+    queue.until(blocked, "completed")
+    queue.until(second, "completed")
+
+
+def test_the_higher_priority_first_then_in_order_of_arrival(queue: Scene) -> None:
+    marks = queue.vps.work / fresh("order")
+    running = [_held_up(queue), _held_up(queue)]
+    asked = []
+    for name, priority in (("low", "-5"), ("first", "0"), ("second", "0"), ("high", "7")):
+        asked.append(queue.begin(f"echo {name} >> {marks}; sleep 0.2", "--priority", priority))
+        queue.until(asked[-1], "waiting")
+    assert _reason(queue, asked[0]) == "2 of 2 slots busy, 3 ahead"
+    assert _reason(queue, asked[3]) == "2 of 2 slots busy, 0 ahead"
+    assert relay(queue.laptop, "edit", asked[2], "--priority", "3").returncode == 0
+    assert queue.show(asked[2])["priority"] == 3
+    relay(queue.laptop, "stop", running[0])  # one slot, so that they come one by one
+    for spawn in asked:
+        queue.until(spawn, "completed")
+    assert marks.read_text().split() == ["high", "second", "first", "low"]
+
+
+def test_a_chain_starts_in_order_and_ends_with_its_head(queue: Scene) -> None:
+    marks = queue.vps.work / fresh("chain")
+    a, b = fresh("a"), fresh("b")
+    first = queue.begin(f"sleep 0.4; echo a >> {marks}", name=a)
+    second = queue.begin(f"echo b >> {marks}", "--after", f"{a}@vps", name=b)
+    third = queue.begin(f"echo c >> {marks}", "--after-success", second, "--after-any", first)
+    (before,) = queue.show(second)["after"]
+    assert (before["id"], before["condition"], before["name"]) == (first, "success", a)
+    queue.until(third, "completed")
+    assert marks.read_text().split() == ["a", "b", "c"]
+
+    failing = queue.begin("sleep 0.4; exit 4", name=fresh("f"))
+    after = queue.begin("true", "--after", failing)
+    later = queue.begin("true", "--after", after)
+    anyhow = queue.begin(f"echo d >> {marks}", "--after-any", failing)
+    ended = queue.until(later, "cancelled")
+    assert ended["error"]["code"] == "predecessor_failed" and after in ended["reason"] and not ended["attempt"]
+    assert f"({failing}), which ended as failed" in queue.until(after, "cancelled")["reason"]
+    queue.until(anyhow, "completed")
+    late = queue.until(queue.begin("true", "--after", failing), "cancelled")
+    assert "ended as failed" in late["error"]["message"]
+    assert relay(queue.laptop, "wait", later).returncode == 130
+
+
+def test_a_predecessor_is_on_the_same_broker_and_no_chain_closes(queue: Scene) -> None:
+    here = relay_json(queue.laptop, "spawn", "-", "shell", "true", "--cwd", str(queue.laptop.work))["id"]
+    words = queue.words("shell", "true", options=("--after", here))
+    error = error_of(relay(queue.laptop, "--json", *words))
+    assert error["code"] == "bad_after" and "runs on laptop" in error["why"] and "relay wait" in error["hint"]
+    relay(queue.vps, "queue", "pause")
+    one = queue.begin("true")
+    two = queue.begin("true", "--after", one)
+    queue.until(two, "waiting")
+    closing = error_of(relay(queue.laptop, "--json", "edit", one, "--after", two))
+    assert closing["code"] == "bad_after" and "itself" in closing["message"]
+    assert relay(queue.laptop, "edit", two, "--after", "none").returncode == 0
+    relay(queue.laptop, "stop", one)
+    relay(queue.vps, "queue", "resume")
+    queue.until(two, "completed")
+
+
+def test_a_failure_is_tried_again_over_a_kill_and_each_attempt_is_kept(queue: Scene) -> None:
+    """The broker is killed while the spawn pauses; the attempts go on where they stood, each started once."""
+    marks = queue.vps.work / fresh("tries")
+    spawn = queue.begin(f"echo $$ >> {marks}; test $(wc -l < {marks}) -ge 3 || exit 9", "--retries", "3")
+    assert queue.until(spawn, "waiting")["reason"].startswith("retry 1 of 3 in ")
+    queue.vps.restart()
+    queue.linked()
+    ended = queue.until(spawn, "completed", within=25)
+    assert (ended["attempt"], len(marks.read_text().split())) == (3, 3)
+    for node in (queue.laptop, queue.vps):
+        kept = queue.show(spawn, node)["attempts"]
+        assert [(each["attempt"], each["state"], each["exit_code"], each["again"]) for each in kept] == [
+            (1, "failed", 9, "retry"),
+            (2, "failed", 9, "retry"),
+        ]
+    shown = relay(queue.laptop, "show", spawn).stdout.decode()
+    assert "attempt 1" in shown and "exit code 9" in shown and "then a retry" in shown
+
+
+def test_what_another_attempt_cannot_mend_is_not_tried_again(queue: Scene) -> None:
+    missing = relay_json(queue.laptop, *queue.words("exec", "no-such-program", options=("--retries", "3")))["id"]
+    assert queue.until(missing, "failed")["attempt"] == 1
+    stopped = _held_up(queue, ("--retries", "3"))
+    relay(queue.laptop, "stop", stopped)
+    assert queue.until(stopped, "cancelled")["attempt"] == 1
+    spent = queue.begin("exit 5", "--retries", "1")
+    queue.until(spent, "waiting")
+    assert (queue.until(spent, "failed")["exit_code"], queue.show(spent)["attempt"]) == (5, 2)
+    between = queue.begin("exit 5", "--retries", "9")
+    queue.until(between, "waiting")
+    relay(queue.laptop, "stop", between)
+    assert "between two attempts" in queue.until(between, "cancelled")["reason"]
+
+
+def test_retry_by_hand_is_another_attempt_of_the_same_spawn(queue: Scene) -> None:
+    name, mark = fresh("again"), queue.vps.work / fresh("mark")
+    spawn = queue.begin(f"test -e {mark}", name=name)
+    queue.until(spawn, "failed")
+    mark.touch()
+    assert error_of(relay(queue.laptop, "--json", "retry", _held_up(queue)))["code"] == "not_ended"
+    again = relay_json(queue.laptop, "retry", name)
+    assert (again["id"], again["steer"]["state"]) == (spawn, "done")
+    done = queue.until(spawn, "completed")
+    assert done["attempt"] == 2 and done["error"] is None
+    assert done["attempts"][0]["again"].endswith("on laptop")
+    holder = _held_up_as(queue, name)
+    assert error_of(relay(queue.laptop, "--json", "retry", spawn))["code"] == "name_in_use"
+    relay(queue.laptop, "stop", holder)
+
+
+def _held_up_as(scene: Scene, name: str) -> str:
+    relay(scene.laptop, "stop", *[each["id"] for each in relay_json(scene.laptop, "queue")][:1])
+    spawn = scene.begin("sleep 80", name=name)
+    scene.until(spawn, "running")
+    return spawn
+
+
+def test_pause_and_edit_act_on_what_has_not_started_only(queue: Scene) -> None:
+    running = _held_up(queue)
+    refused = error_of(relay(queue.laptop, "--json", "pause", running))
+    assert refused["code"] == "already_started" and "hold its slot" in refused["why"]
+    assert error_of(relay(queue.laptop, "--json", "edit", running, "true"))["code"] == "already_started"
+    relay(queue.vps, "queue", "pause")
+    spawn = queue.begin("echo old")
+    queue.until(spawn, "waiting")
+    assert "the queue is paused by" in _reason(queue, spawn, queue.laptop)
+    assert relay_json(queue.laptop, "pause", spawn)["paused"]["by"].endswith("on laptop")
+    relay(queue.vps, "queue", "resume")
+    _says(queue, spawn, "paused by", queue.laptop)
+    edited = relay_json(queue.laptop, "edit", spawn, "echo new", "--label", "team=core", "--timeout", "20s")
+    assert (edited["labels"], edited["timeout_s"], edited["state"]) == ({"team": "core"}, 20.0, "waiting")
+    assert relay(queue.laptop, "resume", spawn).returncode == 0
+    assert queue.until(spawn, "completed", "failed")["result"]["output_tail"].startswith("new")
+    assert error_of(relay(queue.laptop, "--json", "edit", spawn, "true"))["code"] == "already_started"
+    outside = queue.begin("true", "--at", "1h")
+    queue.until(outside, "waiting")
+    error = error_of(relay(queue.laptop, "--json", "edit", outside, "--cwd", "/etc"))
+    assert error["code"] in ("foreign_directory", "conflict") or queue.show(outside)["state"] == "rejected"
+
+
+def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) -> None:
+    """What was never sent is changed where it waits; a predecessor that never goes out takes its dependents along."""
+    queue.vps.stop()
+    processes.wait_until(lambda: queue.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    spawn = queue.begin("echo old")
+    assert relay_json(queue.laptop, "pause", spawn)["steer"]["state"] == "done"
+    assert relay_json(queue.laptop, "edit", spawn, "echo new")["task"] == "echo new"
+    assert relay_json(queue.laptop, "queue", "pause", "--broker", "vps")["state"] == "asked"
+    gone = queue.begin("true")
+    dependent = queue.begin("true", "--after", gone)
+    relay(queue.laptop, "stop", gone)
+    queue.vps.start()
+    _says(queue, spawn, "paused by", queue.laptop)
+    queue.until(dependent, "cancelled")
+    assert queue.show(spawn)["asked"] == []
+    relay(queue.laptop, "resume", spawn)
+    assert queue.until(spawn, "completed")["result"]["output_tail"] == "new\n"
+
+
+def test_at_and_ttl(queue: Scene) -> None:
+    soon = queue.begin("true", "--at", "1s")
+    assert "not before " in queue.until(soon, "waiting")["reason"]
+    queue.until(soon, "completed")
+    relay(queue.vps, "queue", "pause")
+    short = queue.begin("true", "--ttl", "1s")
+    queue.until(short, "waiting")
+    blocking = relay_json(queue.laptop, "spawn", "-", "shell", "sleep 1.2", "--cwd", str(queue.laptop.work), "--wait")
+    assert blocking["state"] == "completed"  # its time to live is over by now
+    relay(queue.vps, "queue", "resume")
+    assert not queue.until(short, "expired")["attempt"]
+
+
+def test_a_member_without_the_verb_is_refused_and_audited(queue: Scene) -> None:
+    mine = relay_json(queue.vps, "spawn", fresh("own"), "shell", "true", "--cwd", str(queue.vps.work), "--at", "1h")
+    refused: dict[str, Any] = error_of(relay(queue.laptop, "--json", "queue", "pause", "--broker", "vps"))
+    assert refused["code"] == "no_verb" and "--verb stop" in refused["hint"]
+    assert any(each["decision"] == "refused" and "pause_queue" in each["detail"] for each in audit(queue.vps))
+    assert queue.show(mine["id"], queue.vps)["paused"] is None
+    queue.grant("--verb", "stop")
+    assert relay_json(queue.laptop, "queue", "pause", "--broker", "vps")["state"] == "done"
+    relay(queue.vps, "stop", mine["id"])

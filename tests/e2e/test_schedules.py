@@ -1,0 +1,107 @@
+"""What runs again and again: kept by its target, told to its origin, once for each due time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.testing import processes
+from relay.testing.node import Node
+from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
+
+
+def _every(scene: Scene, script: str, period: str, name: str, *options: str) -> dict[str, Any]:
+    words = scene.words("shell", script, name=name, options=("--every", period, *options))
+    made: dict[str, Any] = relay_json(scene.laptop, *words)
+    return made
+
+
+def _runs(node: Node, name: str) -> list[dict[str, Any]]:
+    return [spawn for spawn in relay_json(node, "ps", "--all") if spawn["name"] == name and spawn["schedule"]]
+
+
+def _lines(file: Path) -> int:
+    return len(file.read_text().split()) if file.exists() else 0
+
+
+def test_a_schedule_runs_while_its_origin_sleeps_and_tells_it_later(granted: Scene) -> None:
+    name, marks = fresh("tick"), granted.vps.work / fresh("marks")
+    made = _every(granted, f"echo x >> {marks}", "1s", name)
+    assert (made["state"], made["broker"]["name"]) == ("active", "vps") and made["next"]
+    with granted.laptop.asleep():
+        processes.wait_until(lambda: _lines(marks) >= 2, 15, "two runs while the origin sleeps")
+    assert relay_json(granted.laptop, "schedule", "remove", name)["state"] == "removed"
+    ran = _lines(marks)
+
+    def all_told() -> bool:
+        runs = _runs(granted.laptop, name)
+        return len(runs) == len(_runs(granted.vps, name)) and all(run["state"] == "completed" for run in runs)
+
+    processes.wait_until(all_told, 15, "the origin to know of every run and its result")
+    assert len(_runs(granted.laptop, name)) >= ran >= 2
+    listed = relay_json(granted.laptop, "schedule", "list", "--all")
+    assert next(each["runs"] for each in listed if each["id"] == made["id"]) == len(_runs(granted.laptop, name))
+
+
+def test_runs_that_were_missed_come_about_once(granted: Scene) -> None:
+    """The broker is killed for several periods: all that was missed runs once."""
+    name, marks = fresh("tick"), granted.vps.work / fresh("marks")
+    _every(granted, f"echo x >> {marks}", "2s", name)
+    granted.vps.kill()
+    processes.wait_until(lambda: granted.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    later = relay_json(granted.laptop, "spawn", "-", "shell", "sleep 4.5", "--cwd", str(granted.laptop.work), "--wait")
+    assert later["state"] == "completed"
+    granted.vps.start()
+    processes.wait_until(lambda: _lines(marks) >= 1, 10, "the missed runs to be made up for")
+    granted.linked()
+    relay(granted.laptop, "schedule", "remove", name)
+    runs = _runs(granted.vps, name)
+    processes.wait_until(lambda: _lines(marks) == len(runs), 10, "every run to leave its mark")
+    assert len(runs) <= 2  # what was missed, and perhaps the next
+
+
+def test_a_run_is_skipped_while_the_one_before_lives(granted: Scene) -> None:
+    name = fresh("slow")
+    _every(granted, "sleep 60", "1s", name)
+
+    def skipped() -> bool:
+        listed = relay_json(granted.vps, "schedule", "list")
+        return any(each["name"] == name and each["skipped"] >= 2 for each in listed)
+
+    processes.wait_until(skipped, 15, "two due times to be skipped", every=0.3)
+    assert len(_runs(granted.vps, name)) == 1
+    relay(granted.laptop, "schedule", "remove", name)
+    relay(granted.laptop, "stop", f"{name}@vps")
+
+
+def test_who_may_not_run_it_may_not_schedule_it_and_a_revoked_grant_ends_it(two: Scene) -> None:
+    name = fresh("denied")
+    words = two.words("shell", "true", name=name, options=("--every", "1h"))
+    assert error_of(relay(two.laptop, "--json", *words))["code"] == "no_grant"
+    two.grant()
+    made = relay_json(two.laptop, *words)
+    relay(two.vps, "trust", "revoke", "laptop")
+
+    def refused() -> bool:
+        listed = relay_json(two.laptop, "schedule", "list")
+        return any(each["id"] == made["id"] and each["state"] == "refused" for each in listed)
+
+    processes.wait_until(refused, 10, "the origin to hear of it")
+    assert relay_json(two.vps, "schedule", "list") == []
+
+
+@pytest.mark.parametrize("options", [("--every", "61 * * * *"), ("--every", "6"), ("--at", "soon")])
+def test_a_time_that_cannot_be_read_is_a_usage_error(granted: Scene, options: tuple[str, ...]) -> None:
+    done = relay(granted.laptop, "--json", *granted.words("shell", "true", options=options))
+    assert (done.returncode, error_of(done)["code"]) == (2, "bad_time")
+
+
+def test_a_local_schedule_needs_nobody(granted: Scene) -> None:
+    name, marks = fresh("local"), granted.laptop.work / fresh("marks")
+    words = ("spawn", name, "shell", f"echo x >> {marks}", "--cwd", str(granted.laptop.work), "--every", "1s")
+    assert relay_json(granted.laptop, *words)["state"] == "active"
+    assert error_of(relay(granted.laptop, "--json", *words))["code"] == "name_in_use"
+    processes.wait_until(lambda: _lines(marks) >= 1, 10, "a run")
+    relay(granted.laptop, "schedule", "remove", name)

@@ -1,0 +1,61 @@
+"""When something runs again: periods, cron fields, and days on which clocks are changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from relay.core.errors import Code, Misuse
+from relay.spawn.timetable import next_after
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def at(*when: int, fold: int = 0) -> int:
+    return int(datetime(*when, tzinfo=BERLIN, fold=fold).timestamp() * 1000)  # type: ignore[arg-type,misc]
+
+
+def test_a_period_counts_from_its_anchor_however_late_it_is_asked() -> None:
+    assert next_after("6h", 1_000, 1_000) == 1_000 + 21_600_000
+    assert next_after("1h30m", 0, 5_399_999) == 5_400_000
+    assert next_after("2s", 500, 500 + 7 * 2_000) == 500 + 8 * 2_000
+    assert next_after("1d", 10_000, 0) == 10_000  # an anchor that is still to come is the first time
+
+
+def test_cron_fields_are_this_machine_s_time(berlin: None) -> None:
+    assert next_after("30 2 * * *", 0, at(2026, 7, 1, 12)) == at(2026, 7, 2, 2, 30)
+    assert next_after("0 9 * * 1-5", 0, at(2026, 11, 28, 12)) == at(2026, 11, 30, 9)
+
+
+def test_a_time_of_day_that_is_left_out_runs_an_hour_later(berlin: None) -> None:
+    assert next_after("30 2 * * *", 0, at(2026, 3, 28, 12)) == at(2026, 3, 29, 3, 30)
+
+
+def test_a_time_of_day_that_comes_twice_runs_once(berlin: None) -> None:
+    first = next_after("30 2 * * *", 0, at(2026, 10, 24, 12))
+    assert first == at(2026, 10, 25, 2, 30)
+    assert next_after("30 2 * * *", 0, first) == at(2026, 10, 26, 2, 30)
+    assert next_after("*/30 * * * *", 0, at(2026, 10, 25, 2, 30, fold=1)) == at(2026, 10, 25, 3, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "6", "0s", "400d", "* * * *", "* * * * * *", "61 * * * *", "0 0 31 2 *", "@daily", "x" * 300, "\0 * * * *"],
+)
+def test_what_never_comes_is_refused(wrong: str) -> None:
+    with pytest.raises(Misuse) as refused:
+        next_after(wrong, 0, 1_700_000_000_000)
+    assert refused.value.code is Code.BAD_TIME and refused.value.why
