@@ -133,7 +133,36 @@ def with_wrong(content: dict[str, Any], key: str, value: object) -> dict[str, An
 
 def test_the_tables_above_have_every_field() -> None:
     assert set(WRONG_REQUEST) == set(CONTENT)
-    assert set(WRONG_SNAPSHOT) == set(WORD) == {field.name for field in dataclasses.fields(Snapshot)}
+    assert set(WRONG_SNAPSHOT) == set(WORD) == {
+        field.name for field in dataclasses.fields(Snapshot) if field.name != "tried"
+    }
+
+
+TRIED = {"n": 1, "asked": "", "outcome": {"state": "failed", "reason": "exit 7", "exit_code": 7, "error": None}}
+
+
+def test_how_an_earlier_attempt_ended_crosses_and_is_left_out_where_there_is_none() -> None:
+    word = dataclasses.replace(SNAPSHOT, state=State.WAITING, tried=TRIED)
+    assert snapshot_from_bytes(word.to_bytes()) == word
+    assert b"tried" not in SNAPSHOT.to_bytes()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        7,
+        {},
+        TRIED | {"n": -1},
+        TRIED | {"asked": None},
+        TRIED | {"outcome": None},
+        TRIED | {"outcome": {"state": "finished", "reason": ""}},
+        TRIED | {"outcome": {"state": "failed", "reason": "", "ended": "soon"}},
+        TRIED | {"outcome": {"state": "failed", "reason": "", "exit_code": b"7"}},
+    ],
+)
+def test_an_earlier_attempt_of_another_form_is_refused(wrong: Any) -> None:
+    with pytest.raises(PeerFault):
+        snapshot_from_bytes(pack(WORD | {"tried": wrong}))
 
 
 def test_a_request_is_read_as_it_was_sent() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from relay.testing import processes
-from relay.testing.node import Node
+from relay.testing import crash_points, processes
+from relay.testing.node import DAEMON, Node
 from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
 
 
@@ -105,3 +105,23 @@ def test_a_local_schedule_needs_nobody(granted: Scene) -> None:
     assert error_of(relay(granted.laptop, "--json", *words))["code"] == "name_in_use"
     processes.wait_until(lambda: _lines(marks) >= 1, 10, "a run")
     relay(granted.laptop, "schedule", "remove", name)
+
+
+@pytest.mark.parametrize("when", crash_points.WHEN)
+def test_a_broker_that_dies_as_a_run_comes_due_makes_it_once(granted: Scene, when: str) -> None:
+    name, marks = fresh("due"), granted.vps.work / fresh("marks")
+    vps = granted.vps
+    vps.stop()
+    vps.launcher = crash_points.launcher("due", when, 1)
+    vps.start()
+    granted.linked()
+    _every(granted, f"echo x >> {marks}", "1s", name)
+    processes.wait_until(lambda: not vps.running, 15, "the broker to die")
+    vps.launcher = DAEMON
+    vps.start()
+    processes.wait_until(lambda: _lines(marks) >= 2, 15, "two runs")
+    relay(vps, "schedule", "remove", name)
+    runs = _runs(vps, name)
+    processes.wait_until(lambda: _lines(marks) == len(runs), 10, "each run to leave one mark")
+    granted.linked()
+    processes.wait_until(lambda: len(_runs(granted.laptop, name)) == len(runs), 10, "the origin to know of each")

@@ -143,7 +143,14 @@ def senseless_bodies(attacker: Attacker, rng: random.Random) -> None:
     with suppress(Exception):  # a change that unpacks to no map is of no use here
         changed = unpack(_mutant(rng, pack(content)), 65_536)
         content = changed if type(changed) is dict else content
-    kinds = ("spawn", "stop", "snapshot", "tail", "receipt", "nack", "roster", "log.open", "log.data", "log.close", "x")
+    if rng.random() < 0.3:
+        content |= {"verb": rng.choice(("pause", "edit", "retry", "gone", "unschedule", "pause_queue", 7))}
+        content |= {"change": content.copy(), "operation": "x", "error": None}
+        content |= {"schedule": content.get("spawn"), "every": "1s", "request": content.copy()}
+    kinds = (
+        *("spawn", "stop", "steer", "steered", "schedule", "snapshot", "tail", "receipt", "nack", "roster"),
+        *("log.open", "log.data", "log.close", "x"),
+    )
     letters = tuple(
         attacker.envelope(rng.choice(kinds), Body(f"fuzz-{next(_NUMBERS)}", content)) for _ in range(rng.randint(1, 8))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,9 @@ from relay.core.envelope import Body, Envelope, Header
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest
 from relay.core.states import State
+from relay.core.wishes import After, Wishes
+from relay.spawn import marks
+from relay.store import spawns
 
 _SIGNER = nacl.signing.SigningKey(bytes(range(32)))
 _SEALER = nacl.public.PrivateKey(bytes(range(32, 64)))
@@ -90,6 +94,20 @@ ITEM = Item(
     argv=("make", "test"),
     task_hash="1" * 64,
 )
+WAITING = dataclasses.replace(
+    REQUEST, wishes=Wishes(priority=3, after=(After("a" * 16, "any"),), retries=2, not_before=_NOW + 5)
+)
+RETRIED = dataclasses.replace(
+    SNAPSHOT,
+    state=State.WAITING,
+    result=None,
+    tried={
+        "n": 1,
+        "asked": "",
+        "outcome": {"state": "failed", "reason": "exit 7", "exit_code": 7, "started": _NOW, "ended": _NOW},
+    },
+)
+CHANGE = {"task": "make check", "labels": {"team": "core"}, "wishes": {"priority": 4, "after": [["b" * 16, "success"]]}}
 HEADER = Header(Kind.SPAWN, bytes(16), ORIGIN, RECIPIENT, bytes(8), 3, _NOW, _NOW + 1000)
 HEADER_BYTES = envelope.pack_header(HEADER)
 BODY = envelope.pack_body(HEADER, HEADER_BYTES, Body("operation-1", REQUEST.to_content(), ("task",)))
@@ -142,6 +160,13 @@ def _item(data: bytes) -> object:
     return item_from_content(wire.unpack(data, envelope.MAX_BODY), RECIPIENT)
 
 
+def _change(data: bytes) -> object:
+    change = wire.unpack(data, envelope.MAX_BODY)
+    asked = {"origin": ORIGIN, "target": RECIPIENT, "operation": "x", "since": _NOW, "reason": ""}
+    row = spawns.drafted(WAITING, state=State.WAITING, **asked)
+    return marks.changed(row, change) if type(change) is dict else None
+
+
 def forms() -> list[Form]:
     """Every form, with its decoder."""
     snapshot = SNAPSHOT.to_bytes()
@@ -152,6 +177,9 @@ def forms() -> list[Form]:
         Form("header", HEADER_BYTES, envelope.unpack_header),
         Form("envelope", valid_envelope(), envelope.unpack_envelope),
         Form("body", BODY, _body),
+        Form("request that waits", wire.pack(WAITING.to_content()), _request),
+        Form("snapshot before a retry", RETRIED.to_bytes(), spawning.snapshot_from_bytes),
+        Form("change", wire.pack(CHANGE), _change),
         Form("request", wire.pack(REQUEST.to_content()), _request),
         Form("snapshot", snapshot, spawning.snapshot_from_bytes),
         Form("answer", wire.pack(ANSWER.to_content()), _answer),

@@ -39,3 +39,21 @@ class Schedule(TypedDict):
     runs: int
     skipped: int
     error: Fault | None
+
+
+class SpawnChange(TypedDict, total=False):
+    """The body of `POST spawns/{ref}/edit`: what is not in it stays as it is."""
+
+    task: str
+    argv: list[str]
+    cwd: str
+    mode: str | None
+    model: str
+    timeout_s: float | None
+    labels: dict[str, str]
+    ttl_s: float | None
+    priority: int
+    retries: int
+    not_before: int | None
+    after: list[str]
+    after_any: list[str]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from relay.api.queue_marks import After, AskedOf, Paused, Tried
 
 StateName = Literal[
     "queued",
@@ -73,44 +76,6 @@ class Fault(TypedDict):
     message: str
     why: NotRequired[str]
     hint: str
-
-
-class After(TypedDict):
-    """What a spawn comes after; `show` has its name and state too."""
-
-    id: str
-    condition: Literal["success", "any"]
-    name: NotRequired[str | None]
-    state: NotRequired[StateName | None]
-
-
-class Paused(TypedDict):
-    """Who keeps a spawn from starting, since when."""
-
-    by: str | None
-    at: str
-
-
-class Tried(TypedDict):
-    """An attempt that another one followed, and why: `retry`, or who asked for it."""
-
-    attempt: int
-    again: str
-    state: StateName
-    reason: str
-    exit_code: int | None
-    signal: int | None
-    started: str | None
-    ended: str | None
-    error: Fault | None
-
-
-class AskedOf(TypedDict):
-    """What its target was asked to do with a spawn, and has not answered, or refused."""
-
-    verb: str
-    at: str
-    error: Fault | None
 
 
 class Spawn(TypedDict):
@@ -190,24 +155,6 @@ class SpawnOrder(TypedDict, total=False):
     memory: int | None
     cpus: float | None
     keep_awake: bool
-
-
-class SpawnChange(TypedDict, total=False):
-    """The body of `POST spawns/{ref}/edit`: what is not in it stays as it is."""
-
-    task: str
-    argv: list[str]
-    cwd: str
-    mode: str | None
-    model: str
-    timeout_s: float | None
-    labels: dict[str, str]
-    ttl_s: float | None
-    priority: int
-    retries: int
-    not_before: int | None
-    after: list[str]
-    after_any: list[str]
 
 
 class SelfNamed(Named):

@@ -11,11 +11,13 @@ from relay.core.ids import BrokerId
 from relay.core.slots import Occupancy, needs
 from relay.core.states import State
 from relay.spawn.limits import Limits
-from relay.spawn.queue import PAUSED, local_zone, moment_words, pause_from, standing
+from relay.spawn.queue import PAUSED, ahead_of, local_zone, moment_words, pause_from, standing
 from relay.store import meta, queueing
 from relay.store.engine import Store
 from relay.store.queueing import Head
 from relay.store.spawn_rows import SpawnRow
+
+FEW = 4  # asked for one by one; more in one pass over the whole queue
 
 
 class Reasons:
@@ -46,7 +48,7 @@ class Reasons:
             return dict.fromkeys(waiting, queue_words.queue_paused(whole["by"], whole["at"], now, zone))
         opened = await self._store.all(queueing.OPEN_HERE, target=self._own)
         before = {spawn: list(found) for spawn, found in groupby(opened, key=lambda each: each.spawn)}
-        slots = await self._slots()
+        slots = await self._slots(list(waiting.values()))
         return {spawn: await self._one(row, before.get(spawn, []), slots, now) for spawn, row in waiting.items()}
 
     async def _one(
@@ -61,10 +63,22 @@ class Reasons:
             return moment_words(row.not_before, used, row.wishes.retries, now)
         return slots.get(row.id) or row.reason
 
-    async def _slots(self) -> dict[str, str]:
+    async def _slots(self, rows: list[SpawnRow]) -> dict[str, str]:
         """For each that has no slot: which sort, and how many are ahead of it."""
         in_hand = await self._store.all(queueing.SORTS_IN_HAND, target=self._own)
         occupancy = Occupancy.of(self._limits.parallel, self._limits.slots, in_hand)
+        if len(rows) <= FEW:
+            return {row.id: text for row in rows if (text := await self._slot(row, occupancy))}
+        return await self._all_slots(occupancy)
+
+    async def _slot(self, row: SpawnRow, occupancy: Occupancy) -> str:
+        sort = None if occupancy.is_full else occupancy.full_sort(row.agent, row.labels)
+        if sort is None and not occupancy.is_full:
+            return ""
+        ahead = await self._store.one(queueing.AHEAD, **ahead_of(self._own, row, sort)) or 0
+        return queue_words.no_slot(occupancy, sort, ahead)
+
+    async def _all_slots(self, occupancy: Occupancy) -> dict[str, str]:
         ahead = Counter[str | None]()
         found = {}
         for head in await self._store.all(queueing.QUEUE, target=self._own):

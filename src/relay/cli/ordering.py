@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from relay.api.shapes import SpawnChange, SpawnOrder
+    from relay.api.queue_shapes import SpawnChange
+    from relay.api.shapes import SpawnOrder
     from relay.core.errors import Misuse
 
 MAX_TASK = 200 * 1024  # as in core.spawning, which costs 20 ms to import

@@ -8,7 +8,8 @@ from relay.dashboard.words import word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from relay.api.shapes import After, AskedOf, Spawn, Tried
+    from relay.api.queue_marks import After, AskedOf, Tried
+    from relay.api.shapes import Spawn
 
 Facts = list[tuple[str, str]]
 

@@ -96,18 +96,7 @@ class Queue:
         return queue_words.no_slot(occupancy, sort, self._ahead(entry, row, sort))
 
     def _ahead(self, entry: Entry, row: SpawnRow, sort: str | None) -> int:
-        key, equals, value = (sort or "").removeprefix(LABEL).partition("=")
-        is_label = sort is not None and sort.startswith(LABEL)
-        found = queueing.AHEAD.one(
-            entry.tx,
-            target=self._own,
-            spawn=row.id,
-            priority=row.priority,
-            agent=None if is_label else sort,
-            label=f'$."{key}"' if is_label else None,
-            value=value if is_label and equals else None,
-        )
-        return found or 0
+        return queueing.AHEAD.one(entry.tx, **ahead_of(self._own, row, sort)) or 0
 
     def start_waiting(self, entry: Entry, consider: Consider) -> None:
         """Have everything considered that may start, in its order, while there are slots.
@@ -170,6 +159,26 @@ def _zone(entry: Entry) -> tzinfo:
 def same_cause(one: str, other: str) -> bool:
     """Whether two reasons differ in their numbers alone: who counts along is not told of each step."""
     return _NUMBERS.sub("", one) == _NUMBERS.sub("", other)
+
+
+def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None) -> dict[str, Any]:
+    """The parameters of `queueing.AHEAD`: how many wait before a spawn for the same sort of slot.
+
+    Args:
+        own: this broker's id.
+        row: the spawn.
+        sort: the slot's name, None for any.
+    """
+    key, equals, value = (sort or "").removeprefix(LABEL).partition("=")
+    is_label = sort is not None and sort.startswith(LABEL)
+    return {
+        "target": own,
+        "spawn": row.id,
+        "priority": row.priority,
+        "agent": None if is_label else sort,
+        "label": f'$."{key}"' if is_label else None,
+        "value": value if is_label and equals else None,
+    }
 
 
 def standing(found: queueing.Open) -> tuple[str, str]:

@@ -39,7 +39,12 @@ class Head:
         return (self.priority, self.n)
 
 
-_head = mapper(Head, labels=json.loads)
+def _labels(stored: str) -> dict[str, str]:
+    found: dict[str, str] = {} if stored == "{}" else json.loads(stored)
+    return found
+
+
+_head = mapper(Head, labels=_labels)
 _HEADS = "SELECT id, origin, agent, labels, priority, n, paused, not_before FROM spawns"
 # what may start as far as the queue knows, after a place in it; agents, origins: JSON lists of those that may not
 STARTABLE: Query[Head] = Query(
@@ -53,8 +58,8 @@ STARTABLE: Query[Head] = Query(
 QUEUE: Query[Head] = Query(f"{_HEADS} WHERE {_WAITS} ORDER BY priority DESC, n", _head)
 # how many wait before a place in the queue; agent, label: of these only those that need such a slot
 AHEAD: Query[int] = Query(
-    f"SELECT count(*) FROM spawns WHERE {_WAITS} AND id <> :spawn AND (priority > :priority"
-    " OR (priority = :priority AND n < coalesce((SELECT n FROM spawns WHERE id = :spawn), n + 1)))"
+    f"SELECT count(*) FROM spawns INDEXED BY spawns_waiting WHERE {_WAITS} AND (priority > :priority"
+    " OR (priority = :priority AND n < (SELECT n FROM spawns WHERE id = :spawn)))"
     " AND (:agent IS NULL OR agent = :agent) AND (:label IS NULL OR json_extract(labels, :label) IS NOT NULL)"
     " AND (:value IS NULL OR json_extract(labels, :label) = :value)",
     first_column,
@@ -62,7 +67,7 @@ AHEAD: Query[int] = Query(
 SORTS_IN_HAND: Query[tuple[str, dict[str, str]]] = Query(
     "SELECT agent, labels FROM spawns WHERE live = 1 AND target = :target"
     " AND state IN ('starting', 'running', 'needs_input')",
-    lambda row: (row[0], json.loads(row[1])),
+    lambda row: (row[0], _labels(row[1])),
 )
 IN_HAND_COUNT: Query[int] = Query(
     "SELECT count(*) FROM spawns WHERE live = 1 AND target = :target"
@@ -70,11 +75,13 @@ IN_HAND_COUNT: Query[int] = Query(
     first_column,
 )
 # whose moment has come
+_TIMED = "FROM spawns INDEXED BY spawns_not_before"
 DUE = spawn_query(
-    f"WHERE {_WAITS} AND not_before IS NOT NULL AND not_before <= :now ORDER BY priority DESC, n LIMIT 500"
+    f"WHERE n IN (SELECT n {_TIMED} WHERE {_WAITS} AND not_before IS NOT NULL AND not_before <= :now LIMIT 500)"
+    " ORDER BY priority DESC, n"
 )
 NEXT_START: Query[int | None] = Query(
-    f"SELECT min(not_before) FROM spawns WHERE {_WAITS} AND not_before IS NOT NULL", first_column
+    f"SELECT min(not_before) {_TIMED} WHERE {_WAITS} AND not_before IS NOT NULL", first_column
 )
 WAITING_FOR_OTHERS = spawn_query(f"WHERE {_WAITS} AND origin <> :target ORDER BY priority DESC, n LIMIT :limit")
 

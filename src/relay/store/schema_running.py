@@ -66,8 +66,9 @@ CREATE INDEX spawns_failed ON spawns (origin, since)
 -- the queue: who paused it, which schedule it is a run of; and what waits here, in the order in which it starts
 ALTER TABLE spawns ADD COLUMN paused_by TEXT;
 ALTER TABLE spawns ADD COLUMN schedule TEXT;
-CREATE INDEX spawns_waiting ON spawns (target, priority DESC, n) WHERE live = 1 AND state = 'waiting';
-CREATE INDEX spawns_not_before ON spawns (not_before) WHERE live = 1 AND state = 'waiting' AND not_before IS NOT NULL;
+CREATE INDEX spawns_waiting ON spawns (target, priority DESC, n, agent, origin) WHERE live = 1 AND state = 'waiting';
+CREATE INDEX spawns_not_before ON spawns (target, not_before)
+    WHERE live = 1 AND state = 'waiting' AND not_before IS NOT NULL;
 
 -- what has to end before a spawn starts; met: it has, as it had to
 CREATE TABLE predecessors (

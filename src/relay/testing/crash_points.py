@@ -39,6 +39,7 @@ class Point:
         peer_away: it is taken only for what was asked while the peer was away.
         seldom: a burst of tasks may take it once only.
         shapes: the tasks of a burst.
+        by_schedule: it is a schedule's, and not taken by a burst of tasks (`tests/e2e/test_schedules.py`).
     """
 
     step: str
@@ -49,6 +50,7 @@ class Point:
     peer_away: bool = False
     seldom: bool = False
     shapes: tuple[str, ...] = ("quick", "exits-7", "sleeps", "by-signal", "stopped")
+    by_schedule: bool = False
 
 
 POINTS: dict[str, Point] = {
@@ -72,13 +74,27 @@ POINTS: dict[str, Point] = {
         "the wish to stop is noted", "relay.store.spawns", "request_stop", "target", seldom=True, shapes=("stopped",)
     ),
     "ended": Point("the end is noted, with the result in the outbox", "relay.store.attempts", "ended", "target"),
+    "retry": Point(
+        "the failed attempt is kept, and another one is to follow",
+        "relay.store.queueing",
+        "keep_try",
+        "target",
+        shapes=("retried", "retried", "quick"),
+    ),
+    "due": Point(
+        "a due time of a schedule is acted on, with its run",
+        "relay.store.schedules",
+        "act_on",
+        "target",
+        by_schedule=True,
+    ),
     "snapshot": Point("the target's word is kept by the origin", "relay.store.spawns", "apply_snapshot", "origin"),
 }
 
 
 def cases() -> Iterator[tuple[str, str]]:
-    """Every step, before and after."""
-    return itertools.product(POINTS, WHEN)
+    """Every step that tasks take, before and after."""
+    return itertools.product((name for name, point in POINTS.items() if not point.by_schedule), WHEN)
 
 
 def launcher(point: str, when: str, nth: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from relay.api.shapes import SpawnChange
+    from relay.api.queue_shapes import SpawnChange
     from relay.cli.invocation import Invocation
 
 
