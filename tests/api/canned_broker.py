@@ -36,7 +36,8 @@ def spawn(**changes: Any) -> dict[str, Any]:
         "agent": "shell", "task": "make test", "cwd": "/srv", "mode": "edit", "state": "completed", "reason": "",
         "since": NOW, "attempt": 1, "created": NOW, "started": NOW, "ended": NOW, "exit_code": 0, "signal": None,
         "timeout_s": None, "labels": {}, "truth": {"from": VPS["id"], "at": NOW}, "ack": "Started on vps.",
-        "needs": None, "resolved": None, "error": None,
+        "needs": None, "resolved": None, "error": None, "priority": 0, "retries": 0, "not_before": None,
+        "after": [], "paused": None, "schedule": None,
         "result": RESULT,
     }  # fmt: skip
     return plain | changes
