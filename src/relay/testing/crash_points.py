@@ -59,7 +59,7 @@ POINTS: dict[str, Point] = {
     "tried": Point(
         "it is noted that the envelope may have been sent", "relay.store.outbox", "mark_tried", "origin", peer_away=True
     ),
-    "send": Point("envelopes are on the wire", "relay.broker.link", "Link._send_batch", "origin", False),
+    "send": Point("envelopes are on the wire", "relay.broker.sending", "Sending._send_batch", "origin", False),
     "take": Point("the envelope is remembered, with its effect", "relay.store.inbox", "take", "target"),
     "receipted": Point("the receipt clears the outbox", "relay.store.outbox", "receipted", "origin"),
     "attempt": Point("the attempt's row is written", "relay.store.attempts", "prepare", "target"),
