@@ -159,6 +159,14 @@ def test_what_another_attempt_cannot_mend_is_not_tried_again(queue: Scene) -> No
     assert "between two attempts" in queue.until(between, "cancelled")["reason"]
 
 
+def test_the_grant_is_judged_again_before_another_attempt(queue: Scene) -> None:
+    spawn = queue.begin("exit 6", "--retries", "3")
+    queue.until(spawn, "waiting")
+    (queue.vps.home / "trust.toml").unlink()  # as an editor would, and nobody tells the broker
+    refused = queue.until(spawn, "rejected")
+    assert (refused["error"]["code"], refused["attempt"]) == ("no_grant", 1)
+
+
 def test_retry_by_hand_is_another_attempt_of_the_same_spawn(queue: Scene) -> None:
     name, mark = fresh("again"), queue.vps.work / fresh("mark")
     spawn = queue.begin(f"test -e {mark}", name=name)
@@ -191,6 +199,8 @@ def test_pause_and_edit_act_on_what_has_not_started_only(queue: Scene) -> None:
     spawn = queue.begin("echo old")
     queue.until(spawn, "waiting")
     assert "the queue is paused by" in _reason(queue, spawn, queue.laptop)
+    assert queue.vps.status()["queue"]["paused"]["by"]
+    assert b"relay" in relay(queue.vps, "queue").stderr and queue.laptop.status()["queue"]["paused"] is None
     assert relay_json(queue.laptop, "pause", spawn)["paused"]["by"].endswith("on laptop")
     relay(queue.vps, "queue", "resume")
     _says(queue, spawn, "paused by", queue.laptop)

@@ -42,6 +42,7 @@ def test_the_same_seed_is_the_same_schedule() -> None:
     assert run(1) != run(2)
 
 
+@pytest.mark.timeout(300)
 def test_schedules() -> None:
     """2,000 of them, other ones each time; RELAY_SIMULATOR_SEED runs the ones of a failure again."""
     outcomes = _run_many(_first_seed(), SUITE)

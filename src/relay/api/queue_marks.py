@@ -24,6 +24,12 @@ class Paused(TypedDict):
     at: str
 
 
+class QueueState(TypedDict):
+    """Whether a whole queue rests."""
+
+    paused: Paused | None
+
+
 class Tried(TypedDict):
     """An attempt that another one followed, and why: `retry`, or who asked for it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
-    from relay.api.queue_marks import After, AskedOf, Paused, Tried
+    from relay.api.queue_marks import After, AskedOf, Paused, QueueState, Tried
 
 StateName = Literal[
     "queued",
@@ -219,6 +219,7 @@ class Status(TypedDict):
     links: int
     brokers: NotRequired[PresenceCounts]
     intake: NotRequired[bool]
+    queue: NotRequired[QueueState]
     outbox: OutboxCounts
     held: NotRequired[Load]
     tasks: TaskCounts

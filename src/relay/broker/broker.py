@@ -35,9 +35,10 @@ from relay.core.errors import LocalFault, RelayError
 from relay.core.spawning import MAX_TAIL
 from relay.core.states import IN_HAND, TERMINAL, State
 from relay.spawn.agents.registry import Agents
+from relay.spawn.queue import PAUSED, pause_from
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.transcript import Chunk
-from relay.store import audit, events, held, outbox
+from relay.store import audit, events, held, meta, outbox
 from relay.store.engine import Store
 from relay.store.events import Event
 from relay.store.journal import Entry, Journal
@@ -125,9 +126,14 @@ class Broker:
                 "waiting": counts.get(State.WAITING, 0),
                 "held": counts.get(State.HELD, 0),
             },
+            "queue": {"paused": await self._paused()},
             "intake": self.facts.takes_in(),
             "store": {"ok": True, "sqlite": self.facts.sqlite},
         }
+
+    async def _paused(self) -> dict[str, Any] | None:
+        paused = pause_from(await self.store.one(meta.VALUE, key=PAUSED))
+        return None if paused is None else {"by": paused["by"], "at": rfc3339(paused["at"])}
 
     def workspace_json(self) -> dict[str, Any]:
         """The workspace as JSON answers show it."""

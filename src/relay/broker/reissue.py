@@ -87,5 +87,4 @@ class Reissue:
         # a later word of the same spawn has taken the place of one that is not kept any more
         _, spawn, attempt, seq = line.operation.split("/")  # as `Ledger` makes it
         word = words.EXACTLY.one(entry.tx, spawn=spawn, attempt=int(attempt), seq=int(seq))
-        row = None if word is None else BY_ID.one(entry.tx, id=spawn)
-        return None if word is None or row is None else content_of(entry, row, word.bytes, word.signature)
+        return None if word is None else content_of(entry, BY_ID.one(entry.tx, id=spawn), word.bytes, word.signature)

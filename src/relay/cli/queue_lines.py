@@ -15,15 +15,15 @@ Facts = list[tuple[str, str]]
 
 
 def place(spawn: Spawn) -> Facts:
-    """What it was asked to wait for, and who holds it up."""
-    paused, retries = spawn["paused"], spawn["retries"]
+    """What it was asked to wait for, and who holds it up; an older broker says nothing of it."""
+    paused, retries, priority = spawn.get("paused"), spawn.get("retries"), spawn.get("priority")
     return [
-        ("priority", str(spawn["priority"]) if spawn["priority"] else ""),
-        ("after", ", ".join(map(_predecessor, spawn["after"]))),
-        ("not before", "" if spawn["ended"] else spawn["not_before"] or ""),
+        ("priority", str(priority) if priority else ""),
+        ("after", ", ".join(map(_predecessor, spawn.get("after", [])))),
+        ("not before", "" if spawn["ended"] else spawn.get("not_before") or ""),
         ("retries", f"up to {retries}" if retries else ""),
         ("paused", f"by {paused['by'] or 'somebody'}, {ages.since(paused['at'])} ago" if paused else ""),
-        ("schedule", spawn["schedule"] or ""),
+        ("schedule", spawn.get("schedule") or ""),
     ]
 
 

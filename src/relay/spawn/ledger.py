@@ -165,10 +165,10 @@ class Ledger:
         )
 
 
-def content_of(entry: Entry, row: SpawnRow, data: bytes, signature: bytes) -> dict[str, Any]:
+def content_of(entry: Entry, row: SpawnRow | None, data: bytes, signature: bytes) -> dict[str, Any]:
     """The body of a word's envelope; a schedule's run brings along what its origin needs to know of it."""
     content: dict[str, Any] = {"snapshot": data, "signature": signature}
-    if row.schedule is not None:
+    if row is not None and row.schedule is not None:
         run = {"schedule": row.schedule, "created": row.created, "expires": row.expires}
         content["run"] = run | {"next": schedules.NEXT_OF.one(entry.tx, id=row.schedule)}
     return content

@@ -12,7 +12,7 @@ from relay.core.errors import Code, Misuse, PeerFault, Refused
 from relay.core.ids import BrokerId
 from relay.core.spawning import SpawnRequest, first_bad_field, request_from_content
 from relay.core.states import IN_HAND, TERMINAL, State
-from relay.core.wishes import After, first_bad_wish
+from relay.core.wishes import first_bad_wish
 from relay.spawn.admission import Judge
 from relay.spawn.ledger import Ledger, Step
 from relay.spawn.requests import request_of
@@ -198,8 +198,3 @@ def apply_change(entry: Entry, row: SpawnRow, change: dict[str, Any]) -> None:
         queueing.not_before(entry.tx, row.id, request.wishes.not_before)
     if "after" in change.get("wishes", {}):
         queueing.put_after(entry.tx, row.id, request.wishes.after)
-
-
-def after_content(after: list[After]) -> list[list[str]]:
-    """Predecessors as they stand in a body."""
-    return [[each.spawn, each.condition] for each in after]

@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 def run(invocation: Invocation) -> int:
     """List the tasks that have not ended."""
-    spawns = invocation.client().ask(routes.queue())
+    client = invocation.client()
+    spawns = client.ask(routes.queue())
     if invocation.json:
         speech.document(spawns)
-    else:
-        show_table(spawns, "the queue is empty")
+        return 0
+    show_table(spawns, "the queue is empty")
+    paused = client.ask(routes.status()).get("queue", {}).get("paused")
+    if paused:
+        command = invocation.home.command("queue resume")
+        speech.note(clean(f"the queue of this machine is paused by {paused['by']} since {paused['at']}: {command}"))
     return 0
 
 
