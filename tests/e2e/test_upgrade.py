@@ -22,7 +22,7 @@ CHANGES = {
     # a shim that says more than we know, of another protocol, and divides its log in other ways
     "spawn/shim/record.py": (("PROTOCOL = 1", "PROTOCOL = 7"),),
     "spawn/shim/run.py": (('"protocol": record.PROTOCOL,', '"protocol": record.PROTOCOL, "mood": "calm",'),),
-    "spawn/shim/supervise.py": (('"log_error": self._log.error,', '"log_error": self._log.error, "phase": [1],'),),
+    "spawn/shim/logfile.py": (('"log_error": self.error,', '"log_error": self.error, "phase": [1],'),),
     "spawn/shim/segments.py": (("_HEAD_PART = 4", "_HEAD_PART = 2"), ("_SEGMENTS = 12", "_SEGMENTS = 5")),
     # a broker that asks for more than we know
     "spawn/launcher.py": (("wire.pack(self._fields(serial),", 'wire.pack(self._fields(serial) | {"colour": "blue"},'),),

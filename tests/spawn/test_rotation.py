@@ -145,7 +145,8 @@ def test_an_agents_reader_takes_no_two_halves_for_one_line(tmp_path: Path) -> No
 
 def resident_kib(pid: int) -> int:
     with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+        # one that has just ended and is not reaped yet has none
+        return next((int(line.split()[1]) for line in status if line.startswith("VmRSS:")), 0)
 
 
 async def flood(yard: Yard, mib: int, limit: int) -> tuple[Run, list[int]]:
