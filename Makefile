@@ -1,7 +1,7 @@
 # On a machine with python3 (3.11 or newer, with venv and pip) and make, each of these sets up by itself:
 #
 #   make demo    two brokers on this machine, a refused and a granted spawn, its log live
-#   make test    the tests (about two minutes)
+#   make test    the tests (some minutes)
 #   make check   lint, types and the floors between the packages
 #   make chaos   the long crash and fuzz runs, with their counts
 #   make bench   the measurements, ratios first
