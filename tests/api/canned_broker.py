@@ -53,12 +53,14 @@ class CannedBroker:
         spawns: what `GET spawns/NAME` and its `wait` answer; a list is answered one by one, the last one for ever.
         log: the NDJSON lines of every log.
         asked: (path, body) of each POST.
+        waited_for: how often somebody began to wait for a spawn's end, or for its log.
     """
 
     def __init__(self) -> None:
         self.spawns: dict[str, list[dict[str, Any]]] = {"build": [spawn()]}
         self.log: list[dict[str, Any]] = []
         self.log_hangs = False
+        self.waited_for = 0
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.pid = os.getpid()
 
@@ -99,6 +101,7 @@ class CannedBroker:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
     async def wait(self, request: Request) -> Response:
+        self.waited_for += 1
         found = self._next(request.path_params["ref"])
         if found["state"] == "running":
             await asyncio.sleep(min(float(request.query_params["seconds"]), 0.2))
@@ -112,6 +115,7 @@ class CannedBroker:
         return JSONResponse({"error": error}, status_code=404)
 
     async def stream(self, request: Request) -> Response:
+        self.waited_for += 1
         async def lines() -> AsyncIterator[bytes]:
             for line in self.log:
                 yield json.dumps(line).encode() + b"\n"

@@ -9,12 +9,12 @@ import pty
 import re
 import signal
 import subprocess
-import time
 from typing import Any
 
 import pytest
 
 from relay.api.home import Home
+from relay.testing.processes import wait_until
 from tests.api.canned_broker import NOW, RUNNING, CannedBroker, spawn
 from tests.cli.conftest import COMMAND, Relay
 
@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_it_running_and_says_so(
     broker.log = [{"at": NOW, "stream": "out", "data": "begun\n", "next": 6}]
     command = [*COMMAND, *words.split()]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-    time.sleep(0.7)  # a condition cannot be seen from outside: it has to be within its wait
+    wait_until(lambda: broker.waited_for, 20, "it to wait")
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=10)
     assert process.returncode == 130
