@@ -122,7 +122,8 @@ class WaitingRoom:
         self.queue.start_waiting(entry, self._reconsider)
 
     def _reconsider(self, entry: Entry, row: SpawnRow) -> State:
-        if row.expires <= entry.now and self._may_expire():
+        tried = row.attempt > 0 and queueing.WAS_TRIED.one(entry.tx, spawn=row.id) is not None
+        if row.expires <= entry.now and not tried and self._may_expire():
             why = "it was not to be started after its time to live"
             return self._ledger.step(entry, row, Step(State.EXPIRED, why)).state
         return self.consider(entry, row).state

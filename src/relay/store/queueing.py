@@ -188,6 +188,7 @@ TRIES: Query[Try] = Query(
     "SELECT spawn, n, asked, outcome FROM tries WHERE spawn = :spawn ORDER BY n, asked", mapper(Try, outcome=json.loads)
 )
 # since a person last asked for an attempt
+WAS_TRIED: Query[int] = Query("SELECT 1 FROM tries WHERE spawn = :spawn LIMIT 1", first_column)
 RETRIES_USED: Query[int] = Query(
     "SELECT count(*) FROM tries WHERE spawn = :spawn AND asked = ''"
     " AND n > coalesce((SELECT max(n) FROM tries WHERE spawn = :spawn AND asked <> ''), -1)",

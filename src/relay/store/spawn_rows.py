@@ -144,8 +144,10 @@ WAITING_HEADS: Query[tuple[str, BrokerId]] = Query(
     "SELECT id, origin FROM spawns WHERE live = 1 AND target = :target AND state = 'waiting' ORDER BY n",
     lambda row: (row[0], row[1]),
 )
+# what was tried did run: it is past the time in which it had to be started, and never "nothing ran"
 EXPIRED_HERE = _query(
-    "WHERE live = 1 AND target = :target AND state IN ('held', 'waiting') AND expires <= :now ORDER BY n"
+    "WHERE live = 1 AND target = :target AND state IN ('held', 'waiting') AND expires <= :now"
+    " AND id NOT IN (SELECT spawn FROM tries) ORDER BY n"
 )
 HELD = _query("WHERE live = 1 AND target = :target AND state = 'held' ORDER BY n")
 IN_HAND = _query(f"WHERE live = 1 AND target = :target AND {_IN_HAND} ORDER BY n")
