@@ -4,19 +4,20 @@
 #   make test    the tests (some minutes)
 #   make check   lint, types and the floors between the packages
 #   make chaos   the long crash and fuzz runs, with their counts
-#   make bench   the measurements, ratios first
+#   make bench   the measurements, ratios first (redis-server and sshd are measured beside it where they are installed)
 #   make lock    requirements.lock anew from pyproject.toml (needs uv; nothing else does)
 #
 # PYTHON=python3.13 picks another interpreter, VENV=dir another place for the environment.
 
 PYTHON ?= python3
 VENV ?= .venv
+PEERS ?= .venv-peers
 UV ?= uv
 WORKERS ?= 4
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos bench lock setup clean
+.PHONY: demo test check chaos bench peers lock setup clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -33,13 +34,24 @@ check: $(READY)
 chaos: $(READY)
 	@$(BIN)/python -m pytest -m chaos -s -p no:xdist
 
-bench: $(READY)
-	@$(BIN)/python -m bench
+bench: $(READY) peers
+	@BENCH_PEERS_PYTHON=$(abspath $(PEERS)/bin/python) $(BIN)/python -m bench
+
+# What the measurements stand beside. Without it they are made all the same, and say that it is missing.
+peers:
+	@test -e $(PEERS)/.ready || { \
+	  echo "setting up $(PEERS) ..." >&2; \
+	  $(PYTHON) -m venv $(PEERS) && \
+	  $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    -r bench/peers/requirements.lock && \
+	  touch $(PEERS)/.ready; } || rm -rf $(PEERS)
+
+LOCK := pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command "make lock"
 
 lock:
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --group dev \
-	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	  --output-file requirements.lock pyproject.toml
+	@$(UV) $(LOCK) --group dev --output-file requirements.lock pyproject.toml
+	@$(UV) $(LOCK) --group pyproject.toml:peers --output-file bench/peers/requirements.lock
 
 setup: $(READY)
 
@@ -59,4 +71,4 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

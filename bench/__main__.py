@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench import command, envelopes, floor, idle, links, live, relayed, shims, spawns, sshd
+from bench import command, envelopes, floor, idle, links, live, others, relayed, shims, spawns, sshd
 from bench.table import Line, Table
 from bench.timing import Job, Spread, in_turns, medians_in_turns
 from relay.testing.mesh import Mesh
@@ -52,7 +52,7 @@ def _spawns_beside_ssh(table: Table, ssh: sshd.Ssh, laptop: Node, vps: Node) -> 
             Job(lambda: ssh.run(ssh.shared, "/bin/true"), 300, 12),
             Job(lambda: ssh.run(ssh.fresh, "/bin/true"), 30, 12),
         )
-    table.add(_beside(trip, shared, "remote spawn, API", "ssh ControlMaster", 1.0))
+    table.add(_beside(trip, shared, "remote spawn, API", "ssh ControlMaster", 0.65))
     table.add(_beside(whole, fresh, "relay spawn --wait", "ssh, fresh", 0.4))
     _say("many at once")
     ours, *theirs = medians_in_turns(
@@ -60,7 +60,7 @@ def _spawns_beside_ssh(table: Table, ssh: sshd.Ssh, laptop: Node, vps: Node) -> 
         *(partial(ssh.many_per_second, SSH_MANY, in_flight) for in_flight in SSH_IN_FLIGHT),
     )
     what, best = f"spawns/s, {IN_FLIGHT} in flight", max(theirs)
-    table.add(Line(what, f"{ours:.0f}", f"ssh ControlMaster: {best:.0f}", ours / best, 0.7, at_least=True))
+    table.add(Line(what, f"{ours:.0f}", f"ssh ControlMaster: {best:.0f}", ours / best, 1.0, at_least=True))
 
 
 def _spawns_alone(table: Table, laptop: Node, vps: Node, why: str) -> None:
@@ -162,6 +162,8 @@ def main() -> None:
             _shims(table, vps)
             _commands(table, laptop)
             _spawns(table, folder, laptop, vps)
+            _say("remote spawns beside other runners of work")
+            others.add_lines(table, laptop, vps, IN_FLIGHT)
             _relayed(table, laptop, vps)
         _envelopes(table, folder)
         _idle_links(table)

@@ -2,9 +2,10 @@
 
     python bench/flood.py --peer ID --count N --poured FILE -- --home DIR ...
 
-What follows `--` goes to `relay.daemon`, which is otherwise as always. Each envelope says `stop` of a spawn that
+What follows `--` goes to `relay.daemon`, which is otherwise as always. Each envelope says `stop` of one spawn that
 the peer does not know, the smallest effect there is: the peer verifies, opens, dedupes, writes a tombstone, and
-signs a receipt. FILE appears once all are durable in this broker's outbox.
+signs a receipt. The first one is also answered with a word, the others have that answer already. FILE appears once
+all are durable in this broker's outbox.
 """
 
 from __future__ import annotations
@@ -16,29 +17,34 @@ import runpy
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from relay.core import ids
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
-from relay.store.journal import Journal, Letter
+from relay.store.journal import Entry, Journal, Letter
 
 POSTERS = 64
 TTL_MS = 3_600_000
 
 
-def _letter(peer: BrokerId) -> Letter:
-    spawn = ids.spawn_id(os.urandom(ids.SPAWN_ID_BYTES))
-    return Letter(peer, Kind.STOP, {"spawn": spawn}, f"flood-{spawn}", TTL_MS)
+def _letter(peer: BrokerId, spawn: str, n: int) -> Letter:
+    return Letter(peer, Kind.STOP, {"spawn": spawn}, f"flood-{spawn}-{n}", TTL_MS)
+
+
+def _post(entry: Entry, letter: Letter) -> None:
+    entry.post(letter)
 
 
 async def _pour(journal: Journal, peer: BrokerId, count: int, poured: Path) -> None:
     left = iter(range(count))
+    spawn = ids.spawn_id(os.urandom(ids.SPAWN_ID_BYTES))
 
     async def one_after_another() -> None:
-        for _ in left:
-            await journal.commit(lambda entry: entry.post(_letter(peer)))
+        for n in left:
+            await journal.commit(partial(_post, letter=_letter(peer, spawn, n)))
 
     await asyncio.gather(*(one_after_another() for _ in range(POSTERS)))
     await asyncio.to_thread(poured.touch)
