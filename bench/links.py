@@ -16,6 +16,7 @@ import psutil
 from bench import crowd
 from bench.idle import KIB, cpu_seconds, pss
 from relay.api.home import Home
+from relay.broker.own_record import LINKS_SETTLE_EACH_S, LINKS_SETTLE_S
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
@@ -25,9 +26,10 @@ COUNT = 1_000
 CROWDS = 2  # processes that the members are in
 FILES = COUNT + 200
 LINKED_WITHIN = 120.0
-# Books are compared one after another, 50 ms apart; the broker tells of its links 100 s after that (own_record.py).
-COMPARED_S = COUNT * 0.05 / 2 + 5
-IDLE_S = 40.0
+# Books are compared one after another, 50 ms apart, and the broker tells its members of its links once these have
+# settled (own_record.py), counted from the first one: what is measured is what comes after.
+SETTLED_S = LINKS_SETTLE_S + LINKS_SETTLE_EACH_S * COUNT + 20
+IDLE_S = 60.0  # longer than a round of pings
 
 
 class TooFewFiles(Exception):
@@ -75,11 +77,12 @@ def _measured(node: Node) -> IdleLinks:
     broker = psutil.Process(node.process.pid)
     alone = pss(broker.pid)
     with contextlib.ExitStack() as stack:
+        first = time.monotonic()
         part = COUNT // CROWDS
         for at in range(CROWDS):
             stack.enter_context(_crowd(node, at * part, part))
         wait_until(lambda: node.status()["links"] == COUNT, LINKED_WITHIN, f"{COUNT} links", every=0.5)
-        time.sleep(COMPARED_S)
+        time.sleep(max(first + SETTLED_S - time.monotonic(), 0))
         before, began = cpu_seconds([broker]), time.monotonic()
         time.sleep(IDLE_S)  # the measurement itself
         cpu = (cpu_seconds([broker]) - before) / (time.monotonic() - began) * 100

@@ -114,6 +114,36 @@ def test_an_idle_link_is_found_dead_within_60_s() -> None:
     assert IDLE_PING + ANSWER_WITHIN <= 60_000
 
 
+def test_of_two_that_are_silent_together_one_asks() -> None:
+    dialled, accepted = LinkMachine(T, leads=True), LinkMachine(T)
+    for machine in (dialled, accepted):
+        machine.receive(HelloFrame(b"h"), T)
+        machine.accept(T)
+    for _ in range(10):
+        now = dialled.next_deadline()
+        assert now is not None
+        assert accepted.tick(now) == []
+        (ping,) = dialled.tick(now)
+        assert isinstance(ping, Send)
+        (pong,) = accepted.receive(ping.frame, now + 100)
+        assert isinstance(pong, Send)
+        dialled.receive(pong.frame, now + 200)
+
+
+def test_who_asks_second_finds_a_dead_link_within_60_s_all_the_same() -> None:
+    accepted = LinkMachine(T)
+    accepted.receive(HelloFrame(b"h"), T)
+    accepted.accept(T)
+    silent_from = T + 50_000
+    accepted.receive(Ping(1), silent_from)
+    asks = accepted.next_deadline()
+    assert asks is not None
+    assert accepted.tick(asks) == [Send(Ping(1))]
+    ends = accepted.next_deadline()
+    assert ends is not None
+    assert ends - silent_from <= 60_000
+
+
 def test_a_link_with_something_unanswered_is_found_dead_within_10_s() -> None:
     machine = up()
     machine.sent(100, T + 50, awaits_receipt=True)

@@ -60,7 +60,7 @@ class Link:
 
     def __init__(self, carrier: Carrier, greeter: Greeter, host: Host) -> None:
         self.carrier = carrier
-        self.machine = LinkMachine(monotonic_ms())
+        self.machine = LinkMachine(monotonic_ms(), leads=carrier.dialled)
         self.rtt_ms: int | None = None
         self.greeted: Greeted | None = None
         self.since = time.time_ns() // 1_000_000
@@ -292,13 +292,14 @@ class Link:
         self._timer = None
         if self.is_up:
             for load in self._host.loads(self.peer):
-                load.window.resend(monotonic_ms())
+                if not load.window.idle:
+                    load.window.resend(monotonic_ms())
+                    self._sending.wake()
         try:
             for effect in self.machine.tick(monotonic_ms()):
                 self._carry_out(effect)
         except CarrierClosed as closed:
             self.close(str(closed))
-        self._sending.wake()
         self._arm()
 
     def check_now(self) -> None:

@@ -61,9 +61,11 @@ class Sending:
         self._control_bytes = 0
         self._pong: bytes | None = None
         self._rests = False
+        self._envelopes = False  # whether there may be more than control frames: an idle link has only pings
 
     def wake(self) -> None:
-        """There is something new to send."""
+        """There may be something new to send."""
+        self._envelopes = True
         self._more.set()
 
     def say(self, frame: Frame) -> None:
@@ -85,7 +87,7 @@ class Sending:
     def add_live(self, raw: bytes, wrap: Wrap) -> bool:
         """Queue an envelope that is sent once or never; False, and it is dropped, where too many wait."""
         added = self._live.add(raw, wrap)
-        self._more.set()
+        self.wake()
         return added
 
     def has_room_to_pass(self, size: int) -> bool:
@@ -110,7 +112,7 @@ class Sending:
             await self._more.wait()
             self._more.clear()
             await self._send_control()
-            more = True
+            more, self._envelopes = self._envelopes, False
             while more and self._may_send():
                 more = await self._send_some_live()
                 for load in self._loads():
@@ -159,7 +161,7 @@ class Sending:
 
     def _go_on(self) -> None:
         self._rests = False
-        self._more.set()
+        self.wake()
 
     async def _send_some_live(self) -> bool:
         if self._machine.credit <= MAX_BATCH_BYTES - RECEIVE_WINDOW:

@@ -15,7 +15,7 @@ from relay.core.errors import Code, PeerFault
 from relay.core.frames import Batch, Bye, Credit, Custody, Frame, HelloFrame, Hold, Pass, Ping, Pong, Taken
 
 HELLO_TIMEOUT = 10_000
-IDLE_PING = 52_000  # with the answer's 6 s, what is half open and idle is found in less than 60
+IDLE_PING = 53_500  # with the answer's 6 s, what is half open and idle is found in less than 60
 BUSY_PING = 3_000
 ANSWER_WITHIN = 6_000
 # asked on a wake or a change of network: 200 ms away, with two of its packets lost one after another, it still answers
@@ -112,11 +112,14 @@ class LinkMachine:
 
     Attributes:
         opened: when the connection was made, monotonic milliseconds.
+        leads: whether this side asks first where nothing is heard. The other one has its question for an answer:
+            of two that fell silent together one ping is enough.
         credit: bytes of envelopes the other side will still take.
         heard: when a frame came last, monotonic milliseconds.
     """
 
     opened: int
+    leads: bool = False
     state: LinkState = LinkState.OPENING
     credit: int = RECEIVE_WINDOW
     heard: int = 0
@@ -242,7 +245,7 @@ class LinkMachine:
         return CHECK_WITHIN if self._checking else ANSWER_WITHIN
 
     def _ping_due(self) -> int:
-        quiet = self.heard + IDLE_PING
+        quiet = self.heard + (IDLE_PING * 20 // 21 if self.leads else IDLE_PING)
         if self._unanswered_since is None:
             return quiet
         # over a slow wire an answer stands behind much else, and so would a ping; what nobody asked for shows nothing

@@ -49,7 +49,7 @@ class SimLink:
         self.end = end
         self.peer = peer
         self.ended = False
-        self.machine = LinkMachine(broker.line.now)
+        self.machine = LinkMachine(broker.line.now, leads=dialled)
         self.incarnation = 0
         self._dialler = claim_bytes(broker.number if dialled else peer)
         self._live: list[tuple[bool, bytes]] = []
