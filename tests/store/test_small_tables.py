@@ -8,7 +8,8 @@ import sqlite3
 import pytest
 
 from relay.core.states import State
-from relay.store import attempts, audit, events, invites, meta, operations, peers, statements, words
+from relay.core.tails import Piece, Tail
+from relay.store import attempts, audit, events, invites, meta, operations, peers, statements, tails, words
 from relay.store.attempts import AttemptState
 from relay.store.invites import Invite
 from relay.store.peers import Peer
@@ -133,10 +134,22 @@ def test_the_word_on_what_never_came_goes_with_its_tombstone(tx: Tx) -> None:
 
 
 def test_a_tail_of_an_earlier_attempt_comes_too_late(tx: Tx) -> None:
-    assert words.keep_tail(tx, "s", 2, "two")
-    assert not words.keep_tail(tx, "s", 1, "one")
-    assert words.keep_tail(tx, "s", 2, "more")
-    assert words.TAIL.one(tx, spawn="s") == (2, "more")
+    two, one, more = (Tail(n, 5, (Piece(end - 3, end, 1, 4, b"\x1b[m"),)) for n, end in ((2, 20), (1, 90), (2, 30)))
+    assert tails.keep(tx, "s", two)
+    assert not tails.keep(tx, "s", one)
+    assert tails.keep(tx, "s", more)
+    assert not tails.keep(tx, "s", two), "nor does an earlier one of the same attempt replace a later one"
+    assert tails.TAIL.one(tx, spawn="s") == more
+
+
+def test_a_tail_goes_at_the_target_once_it_is_told_and_stays_at_the_origin(tx: Tx) -> None:
+    tail = Tail(1, 5, (Piece(0, 9, 0, 4, b"tail"),))
+    for spawn in ("here", "there"):
+        tails.keep(tx, spawn, tail)
+    attempts.prepare(tx, "here", 1, "f", 0)
+    assert (tails.forget_told(tx, "here"), tails.forget_told(tx, "there")) == (True, False)
+    assert tails.TAIL.one(tx, spawn="here") is None
+    assert tails.TAIL.one(tx, spawn="there") == tail
 
 
 def test_tombstones_are_of_one_origin(tx: Tx) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from relay.core.errors import Code, Misuse
 from relay.core.spawning import Snapshot
 from relay.core.states import TERMINAL, State
-from relay.store import attempts, spawn_rows, spawns, words
+from relay.core.tails import Piece, Tail
+from relay.store import attempts, blobs, spawn_rows, spawns, tails, words
 from relay.store.migrations import MIGRATIONS
 from relay.store.opening import connect
 from relay.store.query import Tx
@@ -257,11 +258,13 @@ def test_old_spawns_go_with_all_that_hangs_on_them(tx: Tx) -> None:
     for number in (1, 2):
         insert(tx, number)
         attempts.prepare(tx, spawn_id(number), 1, "f", 0)
-        words.keep_tail(tx, spawn_id(number), 1, "tail")
+        tails.keep(tx, spawn_id(number), Tail(1, 5, (Piece(0, 9, 0, 4, b"tail"),)))
+        tails.keep_durations(tx, spawn_id(number), {"queued_s": 1.0})
+        blobs.pin(tx, bytes(32), blobs.label_of(spawn_id(number)), "a.txt", 5, 0)
         words.keep(tx, words.SignedWord(spawn_id(number), 1, 1, State.LOST, 0, b"s", b"b"))
     spawns.apply_snapshot(tx, word(1, 1, 1, State.LOST, since=10), 0)
     assert spawns.ended_before(tx, 10) == []
     assert spawns.ended_before(tx, 11) == [spawn_id(1)]
     spawns.forget(tx, [spawn_id(1)])
-    for table in ("spawns", "attempts", "tails", "snapshots"):
+    for table in ("spawns", "attempts", "tails", "durations", "snapshots", "blob_references"):
         assert tx.execute(f"SELECT count(*) FROM {table}").fetchone() == (1,)

@@ -64,3 +64,10 @@ class BlobRemoved(TypedDict):
 
     blob: Blob
     removed: bool
+
+
+class FilesLine(BlobLine, total=False):
+    """How far the writing of a spawn's files is; the last line has their names and the folder, or an error."""
+
+    files: list[str]
+    to: str

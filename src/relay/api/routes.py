@@ -164,6 +164,11 @@ def log(
     return Call(f"spawns/{ref_in_path(ref)}/log" + query(offset=offset, follow=follow, tail=tail, since=since))
 
 
+def write_files(ref: str, to: str, force: bool = False, operation: str | None = None) -> Call[blob_shapes.FilesLine]:
+    """Write the files that a spawn gave back into a folder of this machine; a line each of how far it is."""
+    return Call(f"spawns/{ref_in_path(ref)}/files", operation_body(operation, to=to, force=force))
+
+
 def stop(ref: str, operation: str | None = None) -> Call[shapes.Spawn]:
     """End a spawn and all it started."""
     return Call(f"spawns/{ref_in_path(ref)}/stop", operation_body(operation))

@@ -53,6 +53,28 @@ Resolution = TypedDict("Resolution", {"as": str, "notes": str, "at": str, "by": 
 """What a person said of an end."""
 
 
+class CollectedFile(TypedDict):
+    """A file that a spawn gave back; `why` where it is not here."""
+
+    path: str
+    size: int
+    mode: str
+    blob: str
+    here: bool
+    why: str | None
+
+
+class Durations(TypedDict):
+    """Seconds in each phase; None where one is not over, or not known."""
+
+    queued_s: float | None
+    delivered_s: float | None
+    held_s: float | None
+    waiting_s: float | None
+    starting_s: float | None
+    running_s: float | None
+
+
 class Result(TypedDict):
     """What a spawn came to."""
 
@@ -64,9 +86,11 @@ class Result(TypedDict):
     session: NotRequired[str | None]
     branch: NotRequired[str | None]
     diffstat: NotRequired[str | None]
+    output_before_bytes: NotRequired[int]
     output_lost_bytes: NotRequired[int]
     processes_left: NotRequired[int]
     notes: NotRequired[list[str]]
+    files: NotRequired[list[CollectedFile]]
 
 
 class Fault(TypedDict):
@@ -79,7 +103,7 @@ class Fault(TypedDict):
 
 
 class Spawn(TypedDict):
-    """A request to run something, and how it stands; `attempts` and `asked` are told by `show`."""
+    """A request to run something, and how it stands; `attempts`, `asked` and `durations` are told by `show`."""
 
     id: str
     name: str
@@ -115,6 +139,7 @@ class Spawn(TypedDict):
     schedule: str | None
     attempts: NotRequired[list[Tried]]
     asked: NotRequired[list[AskedOf]]
+    durations: NotRequired[Durations]
 
 
 class SpawnOrder(TypedDict, total=False):
@@ -255,13 +280,17 @@ class GrantShown(TypedDict):
 
 
 class LogLine(TypedDict):
-    """A piece of output; `raw` (base64) only where the bytes are not UTF-8, `missing` (bytes) only for a gap."""
+    """A piece of output; `raw` (base64) only where the bytes are not UTF-8, `missing` (bytes) only for a gap.
+
+    With `as_of` it is the word that what follows is the end of the output as it was told here at that moment.
+    """
 
     at: str
     stream: Literal["out", "err", "gap"]
     data: str
     raw: NotRequired[str]
-    missing: NotRequired[int]
+    missing: NotRequired[int | None]
+    as_of: NotRequired[str]
     next: int
 
 

@@ -56,8 +56,8 @@ class Running(Rooms):
             await self._listen()
             await asyncio.to_thread(self.reserve.hold)
             await self.keeper.write_out()
+            await self.blobs.open()  # before any attempt is taken up: what it made may have to be kept
             await self.supervisor.recover()
-            await self.blobs.open()
             await self.persons.open()
         except BaseException:
             await self.control.close()
@@ -74,7 +74,13 @@ class Running(Rooms):
             self.handing,
             self.woke,
             self.clocks,
-            Tidying(Path(self.home.attempts), self.config.retention, self.letters.reissue, self.rationing),
+            Tidying(
+                Path(self.home.attempts),
+                self.config.retention,
+                self.letters.reissue,
+                self.rationing,
+                self.results.durations.write_down,
+            ),
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
 
@@ -119,6 +125,8 @@ class Running(Rooms):
         self.letters.waiting.close()
         await self.live.close()
         await self.control.close()
+        await self.results.tails.close()
+        await self.supervisor.collecting.close()
         await self.blobs.close()
         await self.discovery.close()
         self.dialler.rest()

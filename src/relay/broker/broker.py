@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +17,6 @@ from relay.broker.envelopes import Envelopes
 from relay.broker.gate import Grants
 from relay.broker.hub import Hub
 from relay.broker.live_rooms import LiveRooms
-from relay.broker.log_pieces import not_before
-from relay.broker.logs import LocalLogs, LogClient
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.orders import Order
@@ -27,17 +24,16 @@ from relay.broker.persons import Persons
 from relay.broker.predecessors import Predecessors
 from relay.broker.reasons import Reasons
 from relay.broker.requests import Requests
+from relay.broker.results import Results
 from relay.broker.scheduling import Scheduling
 from relay.broker.steering import Steering
 from relay.broker.views import Views, audit_lines
 from relay.broker.words import rfc3339
-from relay.core.errors import LocalFault, RelayError
-from relay.core.spawning import MAX_TAIL
-from relay.core.states import IN_HAND, TERMINAL, State
+from relay.core.errors import LocalFault
+from relay.core.states import IN_HAND, State
 from relay.spawn.agents.registry import Agents
 from relay.spawn.queue import PAUSED, pause_from
 from relay.spawn.supervisor import Supervisor
-from relay.spawn.transcript import Chunk
 from relay.store import audit, events, held, meta, outbox
 from relay.store.engine import Store
 from relay.store.events import Event
@@ -90,8 +86,7 @@ class Broker:
     grants: Grants
     auditor: Auditor
     admitting: Admitting
-    local_logs: LocalLogs
-    remote_logs: LogClient
+    results: Results
     blobs: Blobs
     persons: Persons
     live: LiveRooms
@@ -178,40 +173,6 @@ class Broker:
         """`relay queue`: what has not ended, on every machine."""
         return await self.store.all(LIVE)
 
-    async def log(
-        self, row: SpawnRow, offset: int, tail: int | None, follow: bool, since: int | None = None
-    ) -> AsyncIterator[list[Chunk]]:
-        """A spawn's output, wherever it is; where it cannot be reached, the end of it that was sent here."""
-        async for found in self._log(row, offset, tail, follow, since):
-            if since is not None:
-                found = not_before(found, since)
-                since = None if found else since
-            if found:
-                yield found
-
-    async def _log(
-        self, row: SpawnRow, offset: int, tail: int | None, follow: bool, since: int | None
-    ) -> AsyncIterator[list[Chunk]]:
-        if row.state in TERMINAL and not row.attempt:
-            return  # it never started, so that nobody has to be asked
-        local = row.target == self.members.own
-        reading = (
-            self.local_logs.read(row.id, offset, tail, follow, since)
-            if local
-            else self.remote_logs.read(row, offset, tail, follow, since)
-        )
-        begun = offset > 0
-        try:
-            async with aclosing(reading) as pieces:  # type: ignore[type-var]
-                async for found in pieces:
-                    begun = True
-                    yield found
-        except RelayError:
-            kept = replicated_tail(row)
-            if begun or kept is None:
-                raise
-            yield [kept]
-
     # the mesh
 
     async def invite(self, operation: str, ttl_s: float | None) -> dict[str, Any]:
@@ -256,12 +217,3 @@ class Broker:
         """`relay audit verify`."""
         entries, head, bad = await self.auditor.verify()
         return {"ok": bad is None, "entries": entries, "head": head.hash.hex(), "bad_seq": bad}
-
-
-def replicated_tail(row: SpawnRow) -> Chunk | None:
-    """The end of a spawn's output as its result brought it here, or None."""
-    tail = (row.result or {}).get("output_tail")
-    if row.state not in TERMINAL or not isinstance(tail, str):
-        return None
-    data = tail[:MAX_TAIL].encode("utf-8", "replace")
-    return Chunk(0, len(data), 0, row.ended or row.since, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from relay.broker import rollback
@@ -14,9 +15,10 @@ from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest, request_from_content, snapshot_from_bytes
 from relay.core.states import TERMINAL, State
+from relay.core.tails import tail_from_content
 from relay.spawn.ledger import Ledger, Step, state_event
 from relay.spawn.supervisor import Supervisor
-from relay.store import meta, queueing, spawns, words
+from relay.store import meta, queueing, spawns, tails, words
 from relay.store.journal import Entry
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.trust.sealing import verify_snapshot
@@ -24,6 +26,7 @@ from relay.trust.sealing import verify_snapshot
 MOST_WORDS = 64  # of a target on one spawn: it has no end of them, and an origin has one disk
 TOMBSTONE_MS = 31 * 86_400_000
 STOPPED_BEFORE = "stopped by its origin before it came"
+_log = logging.getLogger(__name__)
 
 
 class Dispatch:
@@ -38,6 +41,7 @@ class Dispatch:
         may_expire: whether this clock is believed, so that anything may be called expired.
         early: does with a spawn what was asked before it came.
         run_of: makes the row of a schedule's run that is heard of for the first time.
+        collected: takes on the files that a word lists.
     """
 
     def __init__(
@@ -50,10 +54,12 @@ class Dispatch:
         may_expire: Callable[[], bool],
         early: Callable[[Entry, SpawnRow], SpawnRow] = lambda entry, row: row,
         run_of: Callable[[Entry, Snapshot, object], SpawnRow | None] = lambda entry, snapshot, run: None,
+        collected: Callable[[Entry, SpawnRow, Snapshot], None] = lambda entry, row, snapshot: None,
     ) -> None:
         self._may_expire = may_expire
         self._early = early
         self._run_of = run_of
+        self._collected = collected
         self._members = members
         self._gate = gate
         self._auditor = auditor
@@ -159,8 +165,19 @@ class Dispatch:
             ),
         )
         words.keep_newest(entry.tx, row.id, MOST_WORDS)
+        if "tail" in each.body.content:
+            self._keep_tail(entry, row, each.body.content["tail"])
         if spawns.apply_snapshot(entry.tx, snapshot, entry.now):
             self._told(entry, row, snapshot)
+            self._collected(entry, row, snapshot)
+
+    def _keep_tail(self, entry: Entry, row: SpawnRow, content: object) -> None:
+        """Keep the end of its output; one of another form is dropped: the word beside it counts all the same."""
+        try:
+            tails.keep(entry.tx, row.id, tail_from_content(content))
+        except PeerFault as fault:
+            name = self._members.name(row.target)
+            _log.warning("%s sent a tail of %s that cannot be read: %s", name, row.id, fault.why)
 
     def _check_word(self, origin: BrokerId, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
         keys = self._members.keys(snapshot.target)

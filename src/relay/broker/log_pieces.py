@@ -44,6 +44,21 @@ def last_lines(log: Path, lines: int) -> tuple[list[Chunk], int]:
     return [], 0
 
 
+def last_of(found: list[Chunk], lines: int | None) -> list[Chunk]:
+    """The last lines of what is here, or all of it where no number is given."""
+    if lines is None:
+        return found
+    wanted, is_last = lines, True
+    for at in range(len(found) - 1, -1, -1):
+        unended = is_last and found[at].data.endswith(b"\n")
+        ends = found[at].data.count(b"\n") - unended
+        if ends >= wanted:
+            return [_cut(found[at], wanted + unended), *found[at + 1 :]]
+        wanted -= ends
+        is_last = False
+    return found
+
+
 def first_since(log: Path, at_ms: int) -> int:
     """An offset before all that was written at or after a moment, and not far before it: found by halving.
 

@@ -15,7 +15,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL
 from relay.spawn.ledger import SNAPSHOT_TTL, content_of
-from relay.store import outbox, words
+from relay.store import outbox, tails, words
 from relay.store.journal import Entry
 from relay.store.outbox import OutboxLine
 from relay.store.spawn_rows import BY_ID
@@ -87,4 +87,7 @@ class Reissue:
         # a later word of the same spawn has taken the place of one that is not kept any more
         _, spawn, attempt, seq = line.operation.split("/")  # as `Ledger` makes it
         word = words.EXACTLY.one(entry.tx, spawn=spawn, attempt=int(attempt), seq=int(seq))
-        return None if word is None else content_of(entry, BY_ID.one(entry.tx, id=spawn), word.bytes, word.signature)
+        if word is None:
+            return None
+        tail = tails.TAIL.one(entry.tx, spawn=spawn) if word.state in TERMINAL else None
+        return content_of(entry, BY_ID.one(entry.tx, id=spawn), word.bytes, word.signature, tail)

@@ -12,7 +12,6 @@ from relay.api.home import Home
 from relay.broker.addresses import told
 from relay.broker.admitting import Admitting
 from relay.broker.auditor import Auditor
-from relay.broker.blobs.room import Blobs, Terms
 from relay.broker.broker import Broker, Facts
 from relay.broker.carrier import Carrier
 from relay.broker.checkup import Checkup
@@ -41,6 +40,7 @@ from relay.broker.queueing import Queueing
 from relay.broker.rationing import Rationing
 from relay.broker.reasons import Reasons
 from relay.broker.requests import Requests
+from relay.broker.results import Results
 from relay.broker.rights import Rights
 from relay.broker.rollback import Rollback
 from relay.broker.roster import RosterKeeper
@@ -52,6 +52,7 @@ from relay.core.ids import BrokerId
 from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.attempting import Attempting
+from relay.spawn.collecting import Collecting
 from relay.spawn.environment import task_environment
 from relay.spawn.growth import Growth
 from relay.spawn.launcher import Launcher
@@ -171,6 +172,7 @@ class Rooms:
             Growth(),
             self.reserve,
             self.asking,
+            Collecting(),
             self.clocks.may_expire,
             self.gate.may_view,
         )
@@ -214,25 +216,13 @@ class Rooms:
             self.auditor,
             lambda: told(self._listening),
         )
-        self.blobs = self._blobs()
+        self.results = Results(self)
+        self.blobs = self.results.blobs
         self.persons = Persons(self)
         self.inbox = self._inbox(identity)
         self.inbox.on_word = self.letters.attendance.heard
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox)
         self.broker = self._broker(identity)
-
-    def _blobs(self) -> Blobs:
-        terms = Terms(Path(self.home.blobs), self.config.blob_quota, int(self.config.retention * 1000))
-        return Blobs(
-            self.members,
-            self.gate,
-            self.auditor,
-            self.journal,
-            self.mesh.say,
-            self.mesh.probe,
-            terms,
-            self.clocks.may_expire,
-        )
 
     def _inbox(self, identity: Identity) -> Inbox:
         may_expire, ration = self.clocks.may_expire, self.rationing.refusal
@@ -245,10 +235,12 @@ class Rooms:
             may_expire,
             self.queueing.taking.early,
             self.queueing.scheduling.took_place,
+            self.results.files.told,
         )
         answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
         hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears
+        hears |= self.results.tails.hears
         acts = dispatch.acts | self.blobs.acts | self.persons.acts | self.queueing.acts
         say = self.mesh.say
         return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration, dispatch.has_taken)
@@ -286,8 +278,7 @@ class Rooms:
             grants=self.grants,
             auditor=self.auditor,
             admitting=self.admitting,
-            local_logs=self.local_logs,
-            remote_logs=self.log_client,
+            results=self.results,
             blobs=self.blobs,
             persons=self.persons,
             live=self.live,

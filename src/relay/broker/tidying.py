@@ -29,6 +29,7 @@ from relay.store import (
     schedules,
     spawns,
     steers,
+    tails,
     words,
 )
 from relay.store.journal import Entry, Journal
@@ -49,13 +50,22 @@ class Tidying:
         retention_s: how long ended spawns, their logs, and events are kept.
         reissue: seals again.
         rationing: says what it refused.
+        write_down: keeps what only the earlier words on a spawn tell.
     """
 
-    def __init__(self, folder: Path, retention_s: float, reissue: Reissue, rationing: Rationing) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        retention_s: float,
+        reissue: Reissue,
+        rationing: Rationing,
+        write_down: Callable[[Entry, str], None],
+    ) -> None:
         self._folder = folder
         self._retention_ms = int(retention_s * 1000)
         self._reissue = reissue
         self._rationing = rationing
+        self._write_down = write_down
 
     async def seal_again(self, journal: Journal) -> None:
         """Seal again what would expire before it is receipted.
@@ -103,7 +113,9 @@ class Tidying:
         since = meta.get_number(entry.tx, FORGOTTEN, -1)
         found = spawns.ended_between(entry.tx, since, until - SETTLED_MS)
         for spawn, ended in found:
+            self._write_down(entry, spawn)
             words.forget_older(entry.tx, spawn)
+            tails.forget_told(entry.tx, spawn)
             meta.raise_number(entry.tx, FORGOTTEN, ended)
         return len(found)
 

@@ -46,6 +46,7 @@ def order(
     at: str | None = None,
     every: str | None = None,
     retries: int | None = None,
+    collect: Sequence[str] = (),
 ) -> SpawnOrder:
     """The body of the request.
 
@@ -75,6 +76,7 @@ def order(
         "retries": retries,
         "not_before": _moment(at),
         "every": every,
+        **({"collect": list(collect)} if collect else {}),
         **_after([*after, *after_success], after_any),
     }
 

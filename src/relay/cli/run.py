@@ -45,6 +45,7 @@ def declare(root: typer.Typer) -> None:
             "relay spawn build exec --broker mini --cwd /srv/site --follow -- make test",
             "relay spawn - claude @plan.md --timeout 2h --label ticket=42",
             "relay spawn top shell top --tty --broker vps --cwd new && relay attach top",
+            'relay spawn wheel shell "make wheel" --broker mini --cwd /srv/site --collect "dist/*.whl"',
             'relay spawn ship shell "make ship" --broker mini --cwd new --after build --retries 3',
             'relay spawn nightly shell "make backup" --broker vps --cwd /srv --every "30 2 * * *"',
         ),
@@ -81,6 +82,9 @@ def declare(root: typer.Typer) -> None:
             Text, _option("--every", "T", "Run it again and again: every 6h, or by five cron fields.")
         ] = None,
         retries: Retries = None,
+        collect: Annotated[
+            list[str] | None, _option("--collect", "GLOB", "Bring these files of its folder back; may be repeated.")
+        ] = None,
         wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end; exit with its status.")] = False,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait, and show its output as it comes.")] = False,
         idempotency_key: Annotated[

@@ -37,8 +37,16 @@ def _declare_looking(root: typer.Typer) -> None:
     def show(spawn: Spawn) -> None:
         """Show all that is known of one spawn, and whose word it is."""
 
-    @verb(root, "result", "result:run", SECTION, ("relay result coder", "relay result k3j5abcd --json"))
-    def result(spawn: Spawn) -> None:
+    examples = ("relay result coder", "relay result k3j5abcd --json", "relay result wheel --files ./dist")
+
+    @verb(root, "result", "result:run", SECTION, examples)
+    def result(
+        spawn: Spawn,
+        files: Annotated[
+            str | None, typer.Option("--files", metavar="DIR", help="Write what it gave back (spawn --collect) there.")
+        ] = None,
+        force: Annotated[bool, typer.Option("--force", help="Over files that are there already.")] = False,
+    ) -> None:
         """Print what a spawn came to. Exit status 1 where it has not ended."""
 
 

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     LOG_OPEN = "log.open"
     LOG_DATA = "log.data"
     LOG_CLOSE = "log.close"
+    LOG_TAIL = "log.tail"
     ATTACH_OPEN = "attach.open"
     ATTACH_DATA = "attach.data"
     ATTACH_CLOSE = "attach.close"
@@ -82,6 +83,7 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
     Kind.LOG_DATA: _facts(False, "stream n chunks end"),
     Kind.LOG_CLOSE: _facts(False, "stream"),
+    Kind.LOG_TAIL: _facts(False, "spawn tail"),
     Kind.ATTACH_OPEN: _facts(False, "spawn stream ask"),
     Kind.ATTACH_DATA: _facts(False, "stream session n ack message"),
     Kind.ATTACH_CLOSE: _facts(False, "stream session n"),

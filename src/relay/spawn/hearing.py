@@ -22,7 +22,7 @@ class Listener(Protocol):
     def seen_running(self, row: SpawnRow, started: Started) -> None:
         """The task is past its exec and has spoken or lived through its grace."""
 
-    def grew(self, spawn: str) -> None:
+    def grew(self, row: SpawnRow) -> None:
         """There is new output."""
 
     def said(self, row: SpawnRow, words: list[str]) -> None:
@@ -47,7 +47,7 @@ class Hearing:
             asyncio.get_running_loop().call_later(GRACE_S, self._running)
         else:
             self._running()
-            self._listener.grew(self._row.id)
+            self._listener.grew(self._row)
             self._watch.heard(event.up_to_offset)
             self._progress()
 

@@ -14,9 +14,10 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, snapshot_from_bytes
 from relay.core.states import NEEDS_A_PERSON, TERMINAL, State, advance
+from relay.core.tails import Tail
 from relay.spawn.attempt import Started
 from relay.spawn.outcome import Outcome
-from relay.store import questions, schedules, spawns, words
+from relay.store import questions, schedules, spawns, tails, words
 from relay.store.journal import Entry, Letter
 from relay.store.spawn_rows import SpawnRow
 from relay.trust.identity import Identity
@@ -40,6 +41,7 @@ class Step:
         outcome: how the attempt ended.
         needs: what a person is asked, where the state is that one is needed.
         tried: how an attempt ended that another one is to follow (`Snapshot.tried`).
+        tail: the end of its output, to be sent along with the word.
     """
 
     state: State
@@ -51,11 +53,12 @@ class Step:
     outcome: Outcome | None = None
     needs: dict[str, Any] | None = None
     tried: dict[str, Any] | None = None
+    tail: Tail | None = None
 
 
-def ending(outcome: Outcome) -> Step:
-    """The step to an attempt's end."""
-    return Step(outcome.state, outcome.reason, outcome=outcome)
+def ending(outcome: Outcome, tail: Tail | None = None) -> Step:
+    """The step to an attempt's end, with the end of its output where that is longer than the outcome's."""
+    return Step(outcome.state, outcome.reason, outcome=outcome, tail=tail)
 
 
 def running(started: Started) -> Step:
@@ -87,7 +90,7 @@ class Ledger:
         advance(row.state, step.state)
         # how an attempt ended is in this word alone: it must not be overtaken
         later = step.state in TOLD_LATER and step.tried is None
-        now = self._say(entry, row, self._snapshot(row, step, entry.now), later=later)
+        now = self._say(entry, row, self._snapshot(row, step, entry.now), later=later, tail=step.tail)
         if now.state in TERMINAL:
             self.on_end(entry, now)
         return now
@@ -97,7 +100,9 @@ class Ledger:
         step = Step(row.state, reason, started=row.started)
         return self._say(entry, row, replace(self._snapshot(row, step, entry.now), since=row.since))
 
-    def _say(self, entry: Entry, row: SpawnRow, snapshot: Snapshot, *, later: bool = False) -> SpawnRow:
+    def _say(
+        self, entry: Entry, row: SpawnRow, snapshot: Snapshot, *, later: bool = False, tail: Tail | None = None
+    ) -> SpawnRow:
         data = snapshot.to_bytes()
         signature = sign_snapshot(self._identity, data)
         spawns.apply_snapshot(entry.tx, snapshot, entry.now)
@@ -107,7 +112,7 @@ class Ledger:
             questions.close_all(entry.tx, row.id, entry.now, questions.ENDED)
         entry.event("spawn.state", state_event(snapshot), now)
         if not later:
-            self._tell(entry, row, snapshot, data, signature)
+            self._tell(entry, row, snapshot, data, signature, tail)
         return now
 
     def tell_latest(self, entry: Entry, row: SpawnRow) -> None:
@@ -125,9 +130,20 @@ class Ledger:
         self._keep(entry, snapshot, data, signature)
         entry.post(self._letter(origin, snapshot, {"snapshot": data, "signature": signature}))
 
-    def _tell(self, entry: Entry, row: SpawnRow, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
-        if row.origin != self._identity.id:
-            entry.post(self._letter(row.origin, snapshot, content_of(entry, row, data, signature)))
+    def _tell(
+        self,
+        entry: Entry,
+        row: SpawnRow,
+        snapshot: Snapshot,
+        data: bytes,
+        signature: bytes,
+        tail: Tail | None = None,
+    ) -> None:
+        if row.origin == self._identity.id:
+            return
+        if tail is not None:
+            tails.keep(entry.tx, row.id, tail)  # for the envelope that takes this one's place, should it expire
+        entry.post(self._letter(row.origin, snapshot, content_of(entry, row, data, signature, tail)))
 
     def _snapshot(self, row: SpawnRow, step: Step, now: int) -> Snapshot:
         outcome = step.outcome
@@ -165,9 +181,13 @@ class Ledger:
         )
 
 
-def content_of(entry: Entry, row: SpawnRow | None, data: bytes, signature: bytes) -> dict[str, Any]:
+def content_of(
+    entry: Entry, row: SpawnRow | None, data: bytes, signature: bytes, tail: Tail | None = None
+) -> dict[str, Any]:
     """The body of a word's envelope; a schedule's run brings along what its origin needs to know of it."""
     content: dict[str, Any] = {"snapshot": data, "signature": signature}
+    if tail is not None:
+        content["tail"] = tail.to_content()
     if row is not None and row.schedule is not None:
         run = {"schedule": row.schedule, "created": row.created, "expires": row.expires}
         content["run"] = run | {"next": schedules.NEXT_OF.one(entry.tx, id=row.schedule)}

@@ -6,13 +6,14 @@ is written only when the process tree has ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from signal import Signals
 from typing import Any
 
 from relay.core.errors import Code, RelayError
 from relay.core.spawning import MAX_SUMMARY, MAX_TAIL
 from relay.core.states import State
+from relay.core.tails import Tail
 from relay.spawn.agents.agent import Finding
 from relay.spawn.attempt import ExitRecord, LaunchError
 
@@ -134,6 +135,7 @@ def _result(
         "outcome": "done" if verdict.state is State.COMPLETED else "error",
         "summary": (finding.summary or verdict.reason or _last_line(tail))[:MAX_SUMMARY],
         "output_tail": tail[-MAX_TAIL:],
+        "output_before_bytes": 0,
         "usage": finding.usage,
         "session": finding.session,
         "branch": None,
@@ -173,6 +175,18 @@ def outcome_of(
         _result(verdict, tail, record.log_dropped + record.log_lost, record.survivors, _notes(record)),
         _error(verdict, spawn),
     )
+
+
+def with_more_before(outcome: Outcome, tail: Tail) -> Outcome:
+    """The outcome that says how much output stood before the text in its result.
+
+    Args:
+        outcome: how the attempt ended.
+        tail: the longer end of its output.
+    """
+    longer = sum(len(each.data) for each in tail.pieces)
+    before = tail.missing + max(0, longer - MAX_TAIL)
+    return replace(outcome, result=(outcome.result or {}) | {"output_before_bytes": before})
 
 
 def lost(spawn: str, tail: str, now: int, survivors: int = 0) -> Outcome:

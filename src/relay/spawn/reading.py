@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from relay.core.spawning import MAX_TAIL
+from relay.core.tails import Tail
 from relay.spawn import transcript
 from relay.spawn.agents.agent import Finding, PlainReader, Reader
 from relay.spawn.agents.asking import AgentQuestion, AskingReader
@@ -73,6 +74,19 @@ class LogReading:
         if isinstance(self._reader, PlainReader) and self._size() <= SMALL:
             return self.finding(exit_code), self.tail()
         return await asyncio.to_thread(lambda: (self.finding(exit_code), self.tail()))
+
+    async def ending(self, text: str, attempt: int, now: int) -> Tail | None:
+        """The longer tail that goes to the origin beside a result; None where the result has all of it as it was.
+
+        Args:
+            text: the end of the output as it stands in the result.
+            attempt: which try.
+            now: milliseconds since 1970.
+        """
+        # a log is longer than its output: what is no longer than the text's limit has all of it in the text
+        if self._size() <= MAX_TAIL and "\ufffd" not in text:
+            return None
+        return await asyncio.to_thread(lambda: transcript.ending(self._log, attempt, now))
 
     def _size(self) -> int:
         try:

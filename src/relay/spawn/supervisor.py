@@ -17,6 +17,7 @@ from relay.core.errors import Code, LocalFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.states import IN_HAND as IN_HAND_STATES
 from relay.core.states import TERMINAL, State
+from relay.core.tails import Tail
 from relay.spawn.admission import Admission, Judge
 from relay.spawn.agents.agent import Reader
 from relay.spawn.agents.asking import wishes_of
@@ -24,11 +25,12 @@ from relay.spawn.agents.registry import Agents, UnknownReader
 from relay.spawn.asking import Asking
 from relay.spawn.attempt import Exited, Started, Vanished
 from relay.spawn.attempting import Attempting, End, Fenced, Plan, Unlaunchable
+from relay.spawn.collecting import Collecting, without_files
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
 from relay.spawn.limits import Limits
-from relay.spawn.outcome import Outcome, lost, not_started, outcome_of
+from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, with_more_before
 from relay.spawn.reading import LogReading
 from relay.spawn.requests import request_of
 from relay.spawn.retries import next_attempt
@@ -62,6 +64,7 @@ class Supervisor:
         growth: told when a transcript grows.
         reserve: given up when an end cannot be written for want of room.
         asking: puts questions to persons.
+        collecting: keeps what attempts made.
         may_expire: whether this clock is believed, so that anything may be called expired.
         may_view: whether a broker may know of the spawns of others here.
     """
@@ -78,6 +81,7 @@ class Supervisor:
         growth: Growth,
         reserve: Reserve,
         asking: Asking,
+        collecting: Collecting,
         may_expire: Callable[[], bool] = lambda: True,
         may_view: Callable[[BrokerId, int], bool] = lambda origin, now: False,
     ) -> None:
@@ -92,6 +96,9 @@ class Supervisor:
         self.growth = growth
         self._reserve = reserve
         self._asking = asking
+        self.collecting = collecting
+        self.on_output: Callable[[SpawnRow], None] = lambda row: None
+        self.on_over: Callable[[SpawnRow], None] = lambda row: None
         self.room = WaitingRoom(
             own, journal, ledger, judge, limits, asking, may_expire, may_view, self._start, self._soon
         )
@@ -182,20 +189,33 @@ class Supervisor:
 
     async def _ended(self, row: SpawnRow, end: End, reading: LogReading) -> None:
         self._telling.overtaken(row.id)
+        self.on_over(row)
         match end:
             case Exited(record, by):
-                finding, tail = await reading.conclude(record.exit_code or 0)
-                outcome = outcome_of(row.id, record, finding, tail, self._timeout(row), by)
-                await self._finish(row, outcome, dataclasses.asdict(record))
+                finding, text = await reading.conclude(record.exit_code or 0)
+                outcome = outcome_of(row.id, record, finding, text, self._timeout(row), by)
+                await self._finish_run(row, outcome, reading, text, dataclasses.asdict(record))
             case Vanished(_, survivors):
-                tail = await asyncio.to_thread(reading.tail)
-                await self._finish(row, lost(row.id, tail, self._journal.clock(), survivors), None)
+                text = await asyncio.to_thread(reading.tail)
+                outcome = lost(row.id, text, self._journal.clock(), survivors)
+                await self._finish_run(row, outcome, reading, text, None)
             case Fenced():
                 await self._requeue(row)
             case Unlaunchable(fault):
                 await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
 
-    async def _finish(self, row: SpawnRow, outcome: Outcome, record: dict[str, Any] | None) -> None:
+    async def _finish_run(
+        self, row: SpawnRow, outcome: Outcome, reading: LogReading, text: str, record: dict[str, Any] | None
+    ) -> None:
+        """Write down the end of what did run, with what is left of it: its output and its files."""
+        tail = await reading.ending(text, row.attempt, self._journal.clock())
+        if tail is not None:
+            outcome = with_more_before(outcome, tail)
+        await self._finish(row, await self.collecting.collected(row, outcome), record, tail)
+
+    async def _finish(
+        self, row: SpawnRow, outcome: Outcome, record: dict[str, Any] | None, tail: Tail | None = None
+    ) -> None:
         def decide(entry: Entry) -> None:
             now = spawns.require(entry.tx, row.id)
             if now.state not in IN_HAND_STATES or now.attempt != row.attempt:
@@ -203,8 +223,10 @@ class Supervisor:
             attempts.ended(entry.tx, row.id, row.attempt, entry.now, record)
             another = next_attempt(entry, now, outcome)
             if another is None:
-                self._ledger.step(entry, now, ending(outcome))
+                self._ledger.step(entry, now, ending(outcome, tail))
+                self.collecting.settle(entry, now, outcome)
             else:
+                self.collecting.settle(entry, now, without_files(outcome))
                 self.room.step_to_wait(entry, now, another[0])
                 self.room.wake_at(entry, another[1])
             self.room.look_through(entry)
@@ -262,9 +284,10 @@ class Supervisor:
         """The transcript of an attempt on this machine, there or not."""
         return self._attempting.folder(folder_name(spawn, attempt)).log
 
-    def grew(self, spawn: str) -> None:
+    def grew(self, row: SpawnRow) -> None:
         """There is new output."""
-        self.growth.grew(spawn)
+        self.growth.grew(row.id)
+        self.on_output(row)
 
     def seen_running(self, row: SpawnRow, started: Started) -> None:
         """The task is past its exec and has spoken or lived through its grace."""

@@ -9,9 +9,10 @@ and it reaches from that offset to the oldest one that is kept.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from relay.core.tails import MAX_PIECES, MAX_TAIL_BYTES, Piece, Tail
 from relay.spawn.shim import segments
 from relay.spawn.shim.frames import BLOCK, GAP, HEAD, MAGIC, padding
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _READ = 4 * BLOCK
+SAME_MOMENT_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,40 @@ def tail(log: Path, limit: int) -> bytes:
 def tail_text(log: Path, limit: int) -> str:
     """The last `limit` bytes as text; what is no UTF-8, or was cut at the front, shows as U+FFFD."""
     return tail(log, limit).decode("utf-8", "replace")
+
+
+def ending(log: Path, attempt: int, now: int, most: int = MAX_TAIL_BYTES) -> Tail:
+    """The end of a log as its origin gets it: both streams, each byte as it was; nothing from before a gap.
+
+    Args:
+        log: which.
+        attempt: whose it is.
+        now: milliseconds since 1970.
+        most: bytes.
+    """
+    pieces: list[Piece] = []
+    left = most
+    for chunk in backwards(log):
+        if chunk.missing or not left:
+            break
+        data = chunk.data[-left:]
+        left -= len(data)
+        # where only its end is taken, it counts as beginning there, so that what is missing is counted right
+        piece = Piece(chunk.next_offset - len(data), chunk.next_offset, chunk.stream, chunk.at_ms, data)
+        whole = len(data) == len(chunk.data)
+        piece = replace(piece, offset=chunk.offset) if whole else piece
+        if pieces and _is_one(piece, pieces[-1]):
+            pieces[-1] = replace(piece, next_offset=pieces[-1].next_offset, data=piece.data + pieces[-1].data)
+        elif len(pieces) < MAX_PIECES:
+            pieces.append(piece)
+        else:
+            break
+    return Tail(attempt, now, tuple(reversed(pieces)))
+
+
+def _is_one(before: Piece, after: Piece) -> bool:
+    """Whether two pieces may be told as one: the time of the first stands for both."""
+    return before.stream == after.stream and after.at - before.at < SAME_MOMENT_MS
 
 
 def backwards(log: Path) -> Iterator[Chunk]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -12,6 +13,7 @@ from relay.core.ids import BrokerId
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
 LEAST = 8 * 1024  # what a blob counts at least: two files, however short
+FOR_EVER = 253_402_300_799_999  # the last of the year 9999
 KEEP_ENDED_MS = 7 * 86_400_000  # how long it is told what came of an offer or a download
 
 
@@ -57,7 +59,7 @@ class Reference:
         size: bytes.
         state: `open` and `here` hold the blob.
         until, created: milliseconds; ended ones are told of until then.
-        operation: an offer's envelope is known by it.
+        operation: an offer's envelope is known by it; of a download, for which part of this broker it is.
         error: why it ended so, or None.
     """
 
@@ -88,6 +90,7 @@ REFERENCES: Query[Reference] = Query(f"{_REFERENCES} ORDER BY created DESC, blob
 OF_BLOB: Query[Reference] = Query(f"{_REFERENCES} WHERE blob = :hash ORDER BY need, peer", _reference)
 ONE: Query[Reference] = Query(f"{_REFERENCES} WHERE blob = :hash AND need = :need AND peer = :peer", _reference)
 BY_OPERATION: Query[Reference] = Query(f"{_REFERENCES} WHERE operation = :operation AND need = 'offer'", _reference)
+PINNED: Query[Reference] = Query(f"{_REFERENCES} WHERE need = 'pin' AND peer = :label", _reference)
 WANTED: Query[Reference] = Query(
     f"{_REFERENCES} WHERE need = 'download' AND state = 'open' ORDER BY created", _reference
 )
@@ -172,6 +175,44 @@ def release_all(tx: Tx, blob: bytes) -> list[Reference]:
     for each in gone:
         release(tx, blob, each.need, each.peer)
     return gone
+
+
+def pin(tx: Tx, blob: bytes, label: str, name: str, size: int, now: int) -> None:
+    """Keep a blob for a part of this broker, until `unpin`.
+
+    Args:
+        label: whose pin it is.
+        name: what people call it.
+        size: bytes.
+        now: milliseconds.
+    """
+    refer(tx, Reference(blob, Need.PIN, BrokerId(label), name, size, NeedState.OPEN, FOR_EVER, now))
+
+
+def unpin(tx: Tx, label: str, but: Collection[bytes] = ()) -> list[bytes]:
+    """Let go of all that is pinned under a label, but these; what was let go."""
+    gone = [each.blob for each in PINNED.all(tx, label=label) if each.blob not in but]
+    for blob in gone:
+        release(tx, blob, Need.PIN, label)
+    return gone
+
+
+def label_of(spawn: str) -> str:
+    """Under what a spawn's files are pinned."""
+    return f"spawn:{spawn}"
+
+
+def operation_of(spawn: str) -> str:
+    """The operation of the offers and downloads of a spawn's files."""
+    return f"collect/{spawn}"
+
+
+def forget_spawn(tx: Tx, spawn: str) -> None:
+    """Let go of the files of a spawn that is forgotten."""
+    tx.execute("DELETE FROM blob_references WHERE need = 'pin' AND peer = ?", (label_of(spawn),))
+    tx.execute("DELETE FROM blob_references WHERE need = 'offer' AND operation = ?", (operation_of(spawn),))
+    sql = "DELETE FROM blob_references WHERE operation <> '' AND need <> 'offer' AND operation = ?"
+    tx.execute(sql, (operation_of(spawn),))
 
 
 def expire(tx: Tx, now: int) -> None:

@@ -11,11 +11,12 @@ from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot, SpawnRequest
 from relay.core.states import State
+from relay.store import blobs
 from relay.store.query import Tx, insertion, to_json
 from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
 
 PURGE_STEP = 500  # spawns a transaction
-_BESIDE = ("attempts", "snapshots", "tails", "questions", "inputs", "predecessors", "tries", "steers")
+_BESIDE = ("attempts", "snapshots", "tails", "durations", "questions", "inputs", "predecessors", "tries", "steers")
 
 _ASKED = tuple(item.name for item in dataclasses.fields(SpawnRequest))
 _TOLD = tuple(item.name for item in dataclasses.fields(Snapshot))
@@ -235,3 +236,5 @@ def forget(tx: Tx, gone: Sequence[str]) -> None:
     """Delete spawns with all that hangs on them."""
     for table, key in (("spawns", "id"), *((table, "spawn") for table in _BESIDE)):
         tx.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(spawn,) for spawn in gone])
+    for spawn in gone:
+        blobs.forget_spawn(tx, spawn)

@@ -1,10 +1,11 @@
-"""The target's signed words on spawns, the tails of their transcripts, and cancels that came first."""
+"""The target's signed words on spawns, and cancels that came first."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from relay.core.ids import BrokerId
+from relay.core.phases import Said
 from relay.core.states import State
 from relay.store.query import Query, Tx, columns, first_column, mapper
 
@@ -32,11 +33,12 @@ _row = mapper(SignedWord, state=State)
 _SELECT = f"SELECT {columns(SignedWord)} FROM snapshots"
 
 WORDS: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY attempt, seq", _row)
+SAID: Query[Said] = Query(
+    "SELECT attempt, seq, state, at FROM snapshots WHERE spawn = :spawn ORDER BY attempt, seq",
+    mapper(Said, state=State),
+)
 LATEST: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY attempt DESC, seq DESC LIMIT 1", _row)
 EXACTLY: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn AND attempt = :attempt AND seq = :seq", _row)
-TAIL: Query[tuple[int, str]] = Query(
-    "SELECT attempt, text FROM tails WHERE spawn = :spawn", lambda row: (row[0], row[1])
-)
 _TOMBSTONE: Query[int] = Query("SELECT 1 FROM tombstones WHERE origin = :origin AND spawn = :spawn", first_column)
 
 
@@ -61,15 +63,6 @@ def forget_older(tx: Tx, spawn: str) -> int:
         " (SELECT attempt, seq FROM snapshots WHERE spawn = :spawn ORDER BY attempt DESC, seq DESC LIMIT 1)"
     )
     return tx.execute(sql, {"spawn": spawn}).rowcount
-
-
-def keep_tail(tx: Tx, spawn: str, attempt: int, text: str) -> bool:
-    """Keep the tail of a transcript; False where one of a later attempt is here."""
-    sql = (
-        "INSERT INTO tails VALUES (?, ?, ?) ON CONFLICT (spawn) DO UPDATE"
-        " SET attempt = excluded.attempt, text = excluded.text WHERE excluded.attempt >= attempt"
-    )
-    return tx.execute(sql, (spawn, attempt, text)).rowcount > 0
 
 
 def bury(tx: Tx, origin: BrokerId, spawn: str, expires: int) -> None:

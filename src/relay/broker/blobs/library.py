@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from relay.broker.blobs import faults, files
 from relay.broker.blobs.files import BlobFile
-from relay.broker.blobs.taking import TakingIn, WritingOut
+from relay.broker.blobs.taking import Spot, TakingIn, WritingOut
 from relay.core.errors import LocalFault
 from relay.store import blobs
 from relay.store.blobs import Blob
@@ -93,11 +93,18 @@ class Library:
 
     # in
 
-    async def take_in(self, path: str, told: Callable[[int, int], None], then: Callable[[Entry, Blob], T]) -> T:
+    async def take_in(
+        self,
+        path: str,
+        told: Callable[[int, int], None],
+        then: Callable[[Entry, Blob], T],
+        handle: int | None = None,
+    ) -> T:
         """Make a blob of a file.
 
         Args:
             path: absolute; read as the broker's user.
+            handle: the file, where it was opened already; it is closed, and `path` is for the words alone.
             told: called with the bytes read and their total.
             then: what else belongs into the transaction that keeps the blob: without a reference it is collected.
 
@@ -109,7 +116,7 @@ class Library:
             LocalFault: `file_changed`, `disk_full`.
             Refused: `blob_quota`.
         """
-        taking = await self.run(TakingIn, self.folder, path, os.urandom(8).hex())
+        taking = await self.run(TakingIn, self.folder, path, os.urandom(8).hex(), handle)
         size = taking.shape.size
         try:
             await self._journal.store.write(lambda tx: self.require_quota(tx, size))
@@ -164,20 +171,24 @@ class Library:
         if not self._readers[address]:
             del self._readers[address]
 
-    async def write_out(self, blob: Blob, target: str, told: Callable[[int, int], None]) -> None:
+    async def write_out(
+        self, blob: Blob, target: str, told: Callable[[int, int], None], find: Callable[[], Spot] | None = None
+    ) -> None:
         """Write a whole blob to a file that a person chose.
 
         Args:
             blob: which.
             target: an absolute path; nothing is written over.
             told: called with the bytes written and their total.
+            find: finds the place, off the loop, where it is not simply what `target` names.
 
         Raises:
             Misuse: `bad_file`.
             LocalFault: `blob_damaged`, `disk_full`.
         """
         async with self.reading(blob) as opened:
-            writing = await self.run(WritingOut, opened, target, os.urandom(8).hex())
+            place = None if find is None else await self.run(find)
+            writing = await self.run(WritingOut, opened, target, os.urandom(8).hex(), place)
             try:
                 told(0, blob.size)
                 while await self.run(writing.step):

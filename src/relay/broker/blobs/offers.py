@@ -192,6 +192,8 @@ class Offers:
         """End the downloads from brokers that may not push here any more; their blobs."""
         ended = []
         for wanted in blobs.WANTED.all(entry.tx):
+            if wanted.operation:
+                continue  # not pushed here: this broker itself asked for what it was made by
             try:
                 self._gate.require(wanted.peer, "push", False, entry.now)
             except Refused as error:

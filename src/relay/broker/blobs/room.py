@@ -51,7 +51,7 @@ class Blobs:
     A part that moves files by itself takes one in with `library.take_in`, in whose transaction it lets its recipient
     pull it (`offers.allow`) and tells it so in an envelope of its own. There, in the transaction that takes the
     envelope in, it calls `offers.want`, then awaits `here` and reads with `library.reading` or `library.write_out`.
-    What it needs longer than that it keeps with a pin (`store.blobs.refer`).
+    What it needs longer than that it keeps with a pin (`store.blobs.pin`).
 
     Args:
         members: names.
@@ -131,6 +131,10 @@ class Blobs:
             await self.downloads.cancel(address)
             # another broker may offer the same one
             self.downloads.start(address)
+        self._due.set()
+
+    def look_for_the_unneeded(self) -> None:
+        """Something may be needed no more: collect it soon."""
         self._due.set()
 
     def _offer_ended(self, address: bytes, peer: BrokerId) -> None:

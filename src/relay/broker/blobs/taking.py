@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from relay.broker.blobs import faults
@@ -16,6 +18,7 @@ STEP_CHUNKS = 16
 # without blocking: a pipe must not hold up the broker until somebody writes to it
 _SOURCE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _TARGET = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -26,18 +29,19 @@ class TakingIn:
         folder: the blobs' folder.
         source: the file, an absolute path; opened once.
         token: a part of the temporary files' names.
+        handle: the file, open for reading, where it was opened already; closed here, however this ends.
 
     Raises:
         Misuse: `bad_file`: it cannot be read, or is no regular file.
     """
 
-    def __init__(self, folder: Path, source: str, token: str) -> None:
+    def __init__(self, folder: Path, source: str, token: str, handle: int | None = None) -> None:
         self._folder, self._source = folder, source
         self._new = tuple(folder / f"{NEW}{token}{suffix}" for suffix in (".data", ".tree"))
         self._handles: list[int] = []
         self.done = 0
         try:
-            self._handles.append(os.open(source, _SOURCE))
+            self._handles.append(os.open(source, _SOURCE) if handle is None else handle)
             self._before = os.fstat(self._handles[0])
         except OSError as fault:
             self.abandon()
@@ -147,6 +151,29 @@ def _stamp(found: os.stat_result) -> tuple[int, ...]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
 
 
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a file is to be made.
+
+    Attributes:
+        folder: an open folder; closed by who writes.
+        name: in that folder.
+        mode: permission bits, as far as the umask lets them be.
+        over: whether a file of that name is replaced.
+    """
+
+    folder: int
+    name: str
+    mode: int = 0o666
+    over: bool = False
+
+    @classmethod
+    def of(cls, target: str) -> Spot:
+        """The place that an absolute path names."""
+        folder, name = os.path.split(target.rstrip("/"))
+        return cls(os.open(folder, FOLDER), name)
+
+
 class WritingOut:
     """A blob being written to a file that a person chose, verified on the way, a few chunks at a time.
 
@@ -154,22 +181,36 @@ class WritingOut:
         blob: open for reading.
         target: the file, an absolute path; it appears whole, and nothing is written over.
         token: a part of the temporary file's name.
+        place: where it goes otherwise: into an open folder, `target` being for the words alone.
 
     Raises:
         Misuse: `bad_file`: it exists already, or cannot be made.
     """
 
-    def __init__(self, blob: BlobFile, target: str, token: str) -> None:
+    def __init__(self, blob: BlobFile, target: str, token: str, place: Spot | None = None) -> None:
         self._blob, self._target = blob, target
-        self._new = os.path.join(os.path.dirname(target), f".relay-{token}")
+        self._new = f".relay-{token}"
         self._chunk = self.done = 0
-        self._handle = -1
-        if os.path.lexists(target):
-            raise faults.target_exists(target)
+        self._handle = self._folder = -1
         try:
-            self._handle = os.open(self._new, _TARGET, 0o666)
+            self._place = place or Spot.of(target)
+            self._folder = self._place.folder
+            if not self._place.over and self._exists():
+                raise faults.target_exists(target)
+            self._handle = os.open(self._new, _TARGET, self._place.mode, dir_fd=self._folder)
         except OSError as fault:
+            self.close()
             raise faults.no_target(fault, target) from None
+        except Misuse:
+            self.close()
+            raise
+
+    def _exists(self) -> bool:
+        try:
+            os.stat(self._place.name, dir_fd=self._folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
     def step(self) -> bool:
         """Write some chunks; whether there are more.
@@ -198,7 +239,11 @@ class WritingOut:
         """
         try:
             os.fsync(self._handle)
-            os.link(self._new, self._target)
+            if self._place.over:
+                # a link that stands there is replaced, not followed
+                os.replace(self._new, self._place.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            else:
+                os.link(self._new, self._place.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         except FileExistsError:
             raise faults.target_exists(self._target) from None
         except OSError as fault:
@@ -206,12 +251,12 @@ class WritingOut:
 
     def _rename(self, fault: OSError) -> None:
         """For file systems without hard links."""
-        if fault.errno not in _NO_LINKS:
+        if fault.errno not in _NO_LINKS or self._place.over:
             raise faults.no_target(fault, self._target) from None
-        if os.path.lexists(self._target):
+        if self._exists():
             raise faults.target_exists(self._target) from None
         try:
-            os.rename(self._new, self._target)
+            os.rename(self._new, self._place.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         except OSError as again:
             raise faults.no_target(again, self._target) from None
 
@@ -220,6 +265,10 @@ class WritingOut:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
-            Path(self._new).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._new, dir_fd=self._folder)
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
 
     __del__ = close

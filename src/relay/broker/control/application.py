@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -20,12 +19,12 @@ from relay.broker.control.blobs import BlobControl
 from relay.broker.control.live import LiveControl
 from relay.broker.control.persons import PersonsControl
 from relay.broker.control.queue import QueueControl, attempts_and_asked
+from relay.broker.control.results import ResultControl, log_lines
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused, RelayError, Unreachable
 from relay.core.states import State
-from relay.spawn.transcript import Chunk
 from relay.store.events import Event
 from relay.store.outbox import KEEPER
 from relay.store.spawn_rows import BY_ID, SpawnRow
@@ -172,11 +171,13 @@ class Control:
     async def shown(self, row: SpawnRow) -> dict[str, Any]:
         """One spawn as clients see it."""
         keeper = await self._broker.store.one(KEEPER, spawn=row.id) if row.state is State.QUEUED else None
-        return self._broker.views.spawn(row, keeper, (await self._broker.reasons.of([row])).get(row.id, ""))
+        shown = self._broker.views.spawn(row, keeper, (await self._broker.reasons.of([row])).get(row.id, ""))
+        return shown | {"result": await self._broker.results.files.shown(row)} if row.wishes.collect else shown
 
     async def show(self, request: Request) -> Response:
         row = await self._found(request)
-        return _json(await self.shown(row) | await attempts_and_asked(self._broker.store, row))
+        beside = await attempts_and_asked(self._broker.store, row) | await self._broker.results.told(row)
+        return _json(await self.shown(row) | beside)
 
     async def _found(self, request: Request) -> SpawnRow:
         return await self._broker.requests.find(request.path_params["ref"])
@@ -204,8 +205,8 @@ class Control:
     async def log(self, request: Request) -> Response:
         row = await self._found(request)
         offset, tail = _count(request, "offset", 0) or 0, _count(request, "tail", None)
-        pieces = self._broker.log(row, offset, tail, _flag(request, "follow"), _count(request, "since", None))
-        return await _stream(_log_lines(pieces))
+        follow, since = _flag(request, "follow"), _count(request, "since", None)
+        return await _stream(log_lines(self._broker.results.transcripts.read(row, offset, tail, follow, since)))
 
     # the mesh
 
@@ -251,30 +252,8 @@ class Control:
         return _json(await self._broker.verify_audit())
 
 
-_STREAMS = {0: "out", 1: "err", 2: "gap"}
-
-
 def _event_line(event: Event) -> bytes:
     return _line(event.data | {"seq": event.seq, "at": rfc3339(event.at), "kind": event.kind})
-
-
-async def _log_lines(pieces: AsyncIterator[list[Chunk]]) -> AsyncIterator[bytes]:
-    async for found in pieces:
-        yield b"".join(_log_line(chunk) for chunk in found)
-
-
-def _log_line(chunk: Chunk) -> bytes:
-    document: dict[str, Any] = {
-        "at": rfc3339(chunk.at_ms),
-        "stream": _STREAMS.get(chunk.stream, "err"),
-        "data": chunk.data.decode("utf-8", "replace"),
-        "next": chunk.next_offset,
-    }
-    if document["data"].encode() != chunk.data:
-        document["raw"] = base64.b64encode(chunk.data).decode("ascii")
-    if chunk.missing:
-        document["missing"] = chunk.missing
-    return _line(document)
 
 
 def application(broker: Broker) -> Starlette:
@@ -307,6 +286,7 @@ def application(broker: Broker) -> Starlette:
         ("GET", "audit", control.audit),
         ("GET", "audit/verify", control.audit_verify),
         *BlobControl(broker.blobs.orders).routes,
+        *ResultControl(broker).routes,
         *PersonsControl(broker.persons).routes,
         *QueueControl(broker, control.shown).routes,
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relay.api import routes
 from relay.cli import following, speech, waiting
+from relay.cli.spawn_lines import has_ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ INTERRUPTED = 130
 
 
 def _say_if_away(client: Client, spawn: str) -> None:
-    target = client.ask(routes.show(spawn))["broker"]
+    found = client.ask(routes.show(spawn))
+    if has_ended(found):
+        return
+    target = found["broker"]
     there = next((each["online"] for each in client.ask(routes.brokers()) if each["id"] == target["id"]), None)
     if not there:
         speech.note(f"{target['name']} is not in reach now; what is new comes when it is (Ctrl-C leaves it running)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.api import routes
-from relay.cli import ages, queue_lines, speech, table
+from relay.cli import ages, phases, queue_lines, speech, table
 from relay.cli.clean import brief
 from relay.cli.spawn_lines import outcome
 from relay.dashboard.words import word
@@ -72,5 +72,6 @@ def _what_came(spawn: Spawn) -> list[tuple[str, str]]:
         ("error", f"{error['message']} [{error['code']}]" if error else ""),
         ("try", error["hint"] if error else ""),
         ("summary", brief(result["summary"], 200) if result else ""),
+        *phases.lines(spawn),
         ("session", (result.get("session") or "") if result else ""),
     ]

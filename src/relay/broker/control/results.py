@@ -1,0 +1,78 @@
+"""What a spawn came to, as lines: its output, and its files being written out."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from relay.broker.blobs.orders import absolute
+from relay.broker.control.answers import body_of, line, stream
+from relay.broker.orders import check_operation
+from relay.broker.transcripts import AsOf, Found
+from relay.broker.words import rfc3339
+from relay.spawn.transcript import Chunk
+
+if TYPE_CHECKING:
+    from relay.broker.broker import Broker
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+_STREAMS = {0: "out", 1: "err", 2: "gap"}
+
+
+class ResultControl:
+    """The endpoints over what spawns gave back.
+
+    Args:
+        broker: whose.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    @property
+    def routes(self) -> list[tuple[str, str, Endpoint]]:
+        """Method, path and endpoint of each."""
+        return [("POST", "spawns/{ref}/files", self.files)]
+
+    async def files(self, request: Request) -> Response:
+        """`relay result ID --files DIR`."""
+        body = await body_of(request)
+        check_operation(body)
+        row = await self._broker.requests.find(request.path_params["ref"])
+        folder = absolute(body.get("to"), "the folder to write to")
+        return await stream(_lines(self._broker.results.placing.write(row, folder, body.get("force") is True)))
+
+
+async def _lines(found: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    async for each in found:
+        yield line(each)
+
+
+async def log_lines(pieces: AsyncIterator[Found]) -> AsyncIterator[bytes]:
+    """A transcript as lines of JSON."""
+    async for found in pieces:
+        yield _as_of(found) if isinstance(found, AsOf) else b"".join(map(_log_line, found))
+
+
+def _as_of(told: AsOf) -> bytes:
+    at = rfc3339(told.at_ms)
+    # next: nothing of the log was shown yet, should the reader have to ask again
+    return line({"at": at, "stream": "gap", "data": "", "next": 0, "missing": told.missing, "as_of": at})
+
+
+def _log_line(chunk: Chunk) -> bytes:
+    document: dict[str, Any] = {
+        "at": rfc3339(chunk.at_ms),
+        "stream": _STREAMS.get(chunk.stream, "err"),
+        "data": chunk.data.decode("utf-8", "replace"),
+        "next": chunk.next_offset,
+    }
+    if document["data"].encode() != chunk.data:
+        document["raw"] = base64.b64encode(chunk.data).decode("ascii")
+    if chunk.missing:
+        document["missing"] = chunk.missing
+    return line(document)

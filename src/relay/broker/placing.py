@@ -1,0 +1,151 @@
+"""Writing the files that a spawn gave back into a folder that a person chose (`relay result ID --files DIR`).
+
+Their names come from another machine. They were checked when they came, and here every folder on the way is opened
+without following links, so that nothing is written outside of the chosen folder whatever stands in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from relay.broker.blobs import faults
+from relay.broker.blobs.room import Blobs
+from relay.broker.blobs.taking import FOLDER, Spot
+from relay.broker.collected import CollectedFiles, files_of
+from relay.core.collected import CollectedFile
+from relay.core.errors import Code, Misuse, RelayError, Unreachable
+from relay.store import blobs
+from relay.store.journal import Journal
+from relay.store.spawn_rows import SpawnRow
+
+LOOK_EVERY_S = 0.25
+STALLED_S = 3.0
+Line = dict[str, Any]
+
+
+class Placing:
+    """Writes collected files out.
+
+    Args:
+        journal: rows.
+        room: the blobs.
+        collected: what came back.
+    """
+
+    def __init__(self, journal: Journal, room: Blobs, collected: CollectedFiles) -> None:
+        self._journal = journal
+        self._room = room
+        self._collected = collected
+
+    async def write(self, row: SpawnRow, folder: str, over: bool) -> AsyncIterator[Line]:
+        """Write what is here, and what comes while one waits, into a folder; a line each of how far it is.
+
+        Args:
+            row: the spawn.
+            folder: an absolute path; made where it is missing.
+            over: whether files that stand there are replaced.
+
+        Raises:
+            Misuse: there is nothing to write, or a file stands in the way.
+            Unreachable: some of it is not here; what is here was written.
+        """
+        files = files_of(row)
+        if not over:
+            _require_none_there(folder, files)
+        await self._journal.commit(lambda entry: self._collected.want_again(entry, row))
+        total, done, missing = sum(each.size for each in files), 0, dict[str, str]()
+        for file in files:
+            async for moved in self._waited_for(file):
+                yield _line("fetching", done + moved, total)
+            blob = await self._journal.store.one(blobs.BY_HASH, hash=file.address)
+            if blob is None or not blob.whole:
+                missing[file.path] = await self._collected.why_not(row, file)
+                continue
+            target, find = os.path.join(folder, file.path), _Finding(folder, file, over)
+            await self._room.library.write_out(blob, target, lambda moved, size: None, find)
+            done += file.size
+            yield _line("writing", done, total)
+        if missing:
+            raise _not_here(row, missing, len(files))
+        yield {"files": [each.path for each in files], "to": folder}
+
+    async def _waited_for(self, file: CollectedFile) -> AsyncIterator[int]:
+        """The bytes of it that are here, again and again, until all are or nothing comes any more."""
+        moved, before = time.monotonic(), -1
+        while self._room.downloads.is_under_way(file.address):
+            download = self._room.downloads.of(file.address)
+            done = download.done if download is not None else 0
+            if done != before:
+                moved, before = time.monotonic(), done
+            elif time.monotonic() - moved > STALLED_S:
+                return
+            yield done
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _line(state: str, done: int, size: int) -> Line:
+    return {"state": state, "done": done, "size": size, "rate": 0, "left_s": None, "reason": ""}
+
+
+def _require_none_there(folder: str, files: list[CollectedFile]) -> None:
+    """Refuse before anything is written, rather than in the middle."""
+    there = [each.path for each in files if os.path.lexists(os.path.join(folder, each.path))]
+    if there:
+        what = f"{os.path.join(folder, there[0])}{f' and {len(there) - 1} more' if len(there) > 1 else ''}"
+        why = "a file that is there is written over only when that is asked for; nothing was written"
+        hint = "choose another folder, or add --force"
+        raise Misuse(f"{what} exists already", code=Code.BAD_FILE, why=why, hint=hint)
+
+
+def _not_here(row: SpawnRow, missing: dict[str, str], count: int) -> Unreachable:
+    path, why = next(iter(missing.items()))
+    more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return Unreachable(
+        f"{len(missing)} of {count} files are not here yet",
+        why=f"{path}{more}: {why}; the others were written",
+        hint=f"relay result {row.id} shows them; they come by themselves when that machine is there",
+    )
+
+
+class _Finding:
+    """Finds the place of one file below the chosen folder, making the folders in between. Blocks."""
+
+    def __init__(self, folder: str, file: CollectedFile, over: bool) -> None:
+        self._folder, self._file, self._over = folder, file, over
+
+    def __call__(self) -> Spot:
+        *between, name = self._file.path.split("/")
+        at = self._root()
+        try:
+            for each in between:
+                at = _entered(at, each)
+        except OSError as fault:
+            os.close(at)
+            raise self._in_the_way(fault) from None
+        return Spot(at, name, self._file.mode, self._over)
+
+    def _root(self) -> int:
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            return os.open(self._folder, FOLDER)
+        except OSError as fault:
+            raise faults.no_target(fault, self._folder) from None
+
+    def _in_the_way(self, fault: OSError) -> RelayError:
+        path = os.path.join(self._folder, self._file.path)
+        why = f"{fault.strerror}: on the way to it stands a link, or what is no folder; nothing is written through that"
+        return Misuse(f"{path} cannot be written", code=Code.BAD_FILE, why=why, hint="choose another folder")
+
+
+def _entered(folder: int, name: str) -> int:
+    """A folder in an open one, made where it is missing; the open one is closed."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, dir_fd=folder)
+    found = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+    os.close(folder)
+    return found
