@@ -15,7 +15,7 @@ from relay.broker.auditor import Auditor, refusal
 from relay.broker.blobs import faults
 from relay.broker.blobs.room import Blobs
 from relay.core.blobs import is_blob_name
-from relay.core.collected import CollectedFile, collected_files
+from relay.core.collected import KEY, CollectedFile, collected_files
 from relay.core.errors import Misuse, PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot
@@ -144,15 +144,17 @@ class CollectedFiles:
 
     async def shown(self, row: SpawnRow) -> dict[str, Any] | None:
         """The result with its files as they stand here: each with `here`, and `why` where it is not."""
-        if not row.wishes.collect or row.result is None:
+        if row.result is None or KEY not in row.result:
             return row.result
+        if not row.wishes.collect:
+            return {key: value for key, value in row.result.items() if key != KEY}
         try:
             files = collected_files(row.result)
         except PeerFault as fault:
             note = f"its list of collected files was refused: {fault.why}"
             notes = row.result.get("notes")
-            return row.result | {"files": [], "notes": [*(notes if isinstance(notes, list) else ()), note]}
-        return row.result | {"files": [await self._file(row, each) for each in files]}
+            return row.result | {KEY: [], "notes": [*(notes if isinstance(notes, list) else ()), note]}
+        return row.result | {KEY: [await self._file(row, each) for each in files]}
 
     async def _file(self, row: SpawnRow, file: CollectedFile) -> dict[str, Any]:
         blob = await self._store.one(blobs.BY_HASH, hash=file.address)
@@ -176,7 +178,7 @@ class CollectedFiles:
 
 def _files(row: SpawnRow) -> list[CollectedFile]:
     try:
-        return collected_files(row.result)
+        return collected_files(row.result) if row.wishes.collect else []
     except PeerFault:
         return []
 

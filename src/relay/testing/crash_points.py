@@ -81,6 +81,23 @@ POINTS: dict[str, Point] = {
         "target",
         shapes=("retried", "retried", "quick"),
     ),
+    "collect": Point(
+        "a file that was made is kept, for its origin",
+        "relay.broker.blobs.library",
+        "Library._kept",
+        "target",
+        False,
+        seldom=True,
+        shapes=("gives-back", "gives-back", "quick"),
+    ),
+    "fetch": Point(
+        "a file that was made is here, at its origin",
+        "relay.broker.blobs.offers",
+        "Offers.arrived",
+        "origin",
+        seldom=True,
+        shapes=("gives-back", "gives-back", "quick"),
+    ),
     "due": Point(
         "a due time of a schedule is acted on, with its run",
         "relay.store.schedules",
@@ -148,6 +165,7 @@ def exercise(trial: Trial, point: str, when: str, rng: random.Random) -> None:
         for answer in answers:
             answer.result()
     trial.settle(SETTLED_WITHIN, since=first)
+    trial.await_files(SETTLED_WITHIN, since=first)
 
 
 def _await_link(origin: Node, target: Node) -> None:

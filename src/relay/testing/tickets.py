@@ -28,6 +28,7 @@ class Shape:
         exit_code, signal: likewise.
         stopped: it is asked to stop as soon as it was accepted, and may end before it starts.
         retries: how often it is tried again; its first attempt fails after its first mark.
+        gives_back: it makes a file that its origin wants back.
     """
 
     middle: str
@@ -37,6 +38,7 @@ class Shape:
     signal: int | None = None
     stopped: bool = False
     retries: int = 0
+    gives_back: bool = False
 
 
 SHAPES: dict[str, Shape] = {
@@ -48,6 +50,7 @@ SHAPES: dict[str, Shape] = {
     "prints": Shape("seq 2000;", "exit 0"),
     "stopped": Shape("sleep 300;", "exit 0", "cancelled", stopped=True),
     "retried": Shape('test -e "$1.again" || { touch "$1.again"; exit 7; };', "exit 0", retries=1),
+    "gives-back": Shape('seq 9000 | tee "$1.made";', "exit 0", gives_back=True),
     "leaves-a-child": Shape("sleep 300 & sleep 0.2;", "exit 0"),
 }
 
@@ -97,7 +100,13 @@ class Ticket:
             "broker": self.target.name,
             "cwd": str(self.target.work),
             "retries": shape.retries or None,
+            "collect": [f"{self.marks.name}.made"] if shape.gives_back else None,
         }
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether it makes a file that its origin wants back."""
+        return SHAPES[self.shape].gives_back
 
     def violations(self, at_origin: dict[str, Any], at_target: dict[str, Any]) -> Iterator[str]:
         """What of the promises its end breaks.

@@ -125,6 +125,28 @@ class Trial:
             except TimeoutError:
                 self.violations += [how for _, how in left]
 
+    def await_files(self, within: float, since: int = 0) -> None:
+        """Wait until what tasks gave back is at their origins, whole.
+
+        Args:
+            within: seconds.
+            since: leave out the tickets before this one.
+        """
+        with self._connected() as controls:
+            for ticket in (each for each in self.tickets[since:] if each.gives_back):
+                origin = controls[ticket.origin.name]
+
+                def came(ticket: Ticket = ticket, origin: Control = origin) -> bool:
+                    spawn = origin.get(f"spawns/{ticket.spawn}")
+                    files = (spawn["result"] or {}).get("files") or []
+                    return spawn["state"] != "completed" or [each["here"] for each in files] == [True]
+
+                try:
+                    processes.wait_until(came, within, f"the file of {ticket.name}", every=0.1)
+                except TimeoutError:
+                    result = origin.get(f"spawns/{ticket.spawn}")["result"]
+                    self.violations.append(f"{ticket.name}: its file did not come: {result}")
+
     def judge(self) -> None:
         """Compare what the brokers say with each other and with the marks."""
         with self._connected() as controls:
