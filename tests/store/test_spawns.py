@@ -16,6 +16,7 @@ from relay.core.spawning import Snapshot
 from relay.core.states import TERMINAL, State
 from relay.core.tails import Piece, Tail
 from relay.store import attempts, blobs, spawn_rows, spawns, tails, words
+from relay.store.blobs import Need, NeedState, Reference
 from relay.store.migrations import MIGRATIONS
 from relay.store.opening import connect
 from relay.store.query import Tx
@@ -252,6 +253,17 @@ def _steps(tx: Tx, sql: str, params: Mapping[str, Any]) -> int:
     finally:
         tx.set_progress_handler(None, 0)
     return steps
+
+
+def test_one_whose_files_are_not_pulled_yet_stays(tx: Tx) -> None:
+    insert(tx, 1)
+    spawns.apply_snapshot(tx, word(1, 1, 1, State.LOST, since=10), 0)
+    operation = blobs.operation_of(spawn_id(1))
+    offer = Reference(bytes(32), Need.OFFER, THERE, "a.txt", 5, NeedState.OPEN, 1_000, 0, operation)
+    blobs.refer(tx, offer)
+    assert spawns.ended_before(tx, 11) == []
+    blobs.turn(tx, offer, NeedState.DELIVERED, 1_000)
+    assert spawns.ended_before(tx, 11) == [spawn_id(1)]
 
 
 def test_old_spawns_go_with_all_that_hangs_on_them(tx: Tx) -> None:

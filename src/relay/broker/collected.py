@@ -1,8 +1,8 @@
 """Files that spawns give back (`spawn --collect`): kept and offered where they were made, pulled and kept where they
 were asked for, and written out where a person wants them.
 
-Both ends pin what they keep for as long as the spawn's row is kept; offers and downloads carry the spawn's name in
-their operation, and go with it.
+The origin pins what it gets for as long as the spawn's row is kept; its target keeps it until it was pulled. Offers and
+downloads carry the spawn's name in their operation, and go with it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from relay.store.engine import Store
 from relay.store.journal import Entry
 from relay.store.spawn_rows import SpawnRow
 
-OFFERED_MS = 3_650 * 86_400_000
-"""As good as for ever: an offer goes when its recipient has everything, or with the spawn."""
+OFFERED_MS = 365 * 86_400_000
+"""How long an origin that sleeps finds its files where they were made. The spawn's row there is kept as long."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,14 +60,15 @@ class CollectedShelf:
     def hand_over(self, entry: Entry, row: SpawnRow, files: list[CollectedFile]) -> None:
         """Let the spawn's origin pull these, and let go of what is pinned for the spawn beside them."""
         addresses = {each.address: each for each in files}
-        gone = blobs.unpin(entry.tx, label_of(row.id), addresses)
-        if gone:
-            entry.then(self._room.look_for_the_unneeded)
-        if row.origin == self._own:
-            return
-        for address, each in addresses.items():
-            blob = Blob(address, each.size, True, 0, entry.now)
-            self._room.offers.allow(entry, blob, row.origin, _name(each.path), OFFERED_MS, operation_of(row.id))
+        is_local = row.origin == self._own
+        if not is_local:
+            blobs.withdraw(entry.tx, operation_of(row.id))
+            for address, each in addresses.items():
+                blob = Blob(address, each.size, True, 0, entry.now)
+                self._room.offers.allow(entry, blob, row.origin, _name(each.path), OFFERED_MS, operation_of(row.id))
+        # what is offered is kept until its origin has it, and then no longer: the files themselves are here as well
+        blobs.unpin(entry.tx, label_of(row.id), addresses if is_local else ())
+        entry.then(self._room.look_for_the_unneeded)
 
 
 class CollectedFiles:

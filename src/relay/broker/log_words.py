@@ -41,7 +41,7 @@ def unreachable(row: SpawnRow) -> Unreachable:
     return Unreachable(
         "its log cannot be read now",
         why="the broker that runs it is not connected",
-        hint=f"relay result {row.id} shows the end of the output that was sent here",
+        hint=f"relay logs {row.id} -f waits for it",
     )
 
 

@@ -207,10 +207,15 @@ def operation_of(spawn: str) -> str:
     return f"collect/{spawn}"
 
 
+def withdraw(tx: Tx, operation: str) -> None:
+    """Drop the offers of an operation without a word."""
+    tx.execute("DELETE FROM blob_references WHERE need = 'offer' AND operation = ?", (operation,))
+
+
 def forget_spawn(tx: Tx, spawn: str) -> None:
     """Let go of the files of a spawn that is forgotten."""
     tx.execute("DELETE FROM blob_references WHERE need = 'pin' AND peer = ?", (label_of(spawn),))
-    tx.execute("DELETE FROM blob_references WHERE need = 'offer' AND operation = ?", (operation_of(spawn),))
+    withdraw(tx, operation_of(spawn))
     sql = "DELETE FROM blob_references WHERE operation <> '' AND need <> 'offer' AND operation = ?"
     tx.execute(sql, (operation_of(spawn),))
 

@@ -213,7 +213,9 @@ def clear_stop(tx: Tx, spawn: str) -> None:
 
 
 def ended_before(tx: Tx, before: int, limit: int = PURGE_STEP) -> list[str]:
-    """The spawns that ended before a moment and have nothing in the outbox any more, oldest first.
+    """The spawns that ended before a moment, of which nothing waits for others any more, oldest first.
+
+    What waits is in the outbox, or a file that their origin has not pulled yet.
 
     Args:
         before: milliseconds.
@@ -221,7 +223,9 @@ def ended_before(tx: Tx, before: int, limit: int = PURGE_STEP) -> list[str]:
     """
     sql = (
         "SELECT id FROM spawns WHERE live = 0 AND since < ?"
-        " AND id NOT IN (SELECT spawn FROM outbox WHERE spawn IS NOT NULL) ORDER BY since LIMIT ?"
+        " AND id NOT IN (SELECT spawn FROM outbox WHERE spawn IS NOT NULL)"
+        " AND NOT EXISTS (SELECT 1 FROM blob_references WHERE need = 'offer' AND operation = 'collect/' || spawns.id"
+        " AND holds = 1) ORDER BY since LIMIT ?"
     )
     return [str(spawn) for (spawn,) in tx.execute(sql, (before, limit))]
 
