@@ -11,7 +11,7 @@ from relay.broker.orders import Order
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
-from relay.core.spawning import Snapshot, request_from_content
+from relay.core.spawning import Snapshot, SpawnRequest, request_from_content
 from relay.core.states import State
 from relay.core.wire import pack
 from relay.spawn.schedules import MOST_BODY, Schedules, run_content
@@ -79,26 +79,7 @@ class Scheduling:
             why = f"it may have {MOST_BODY // 1024} KiB with its labels"
             hint = "put it in a file there"
             raise Misuse("the task is too long for a schedule", code=Code.BAD_TASK, why=why, hint=hint)
-        ttl = request.expires - max(request.created, request.wishes.not_before or 0)
-        return Schedule(
-            id=request.id,
-            name=request.name,
-            origin=self._members.own,
-            target=order.target,
-            operation=order.operation,
-            every=every,
-            state="asked",
-            created=entry.now,
-            since=entry.now,
-            next=None,
-            last=None,
-            last_spawn=None,
-            runs=0,
-            skipped=0,
-            ttl=ttl,
-            error=None,
-            request=content,
-        )
+        return asked_for(request, self._members.own, order.target, order.operation, every, entry.now)
 
     def answered(
         self, entry: Entry, steer: Steer, error: dict[str, Any] | None, sender: BrokerId, following: object
@@ -169,25 +150,7 @@ class Scheduling:
         if len(pack(content)) > 2 * MOST_BODY:
             raise PeerFault("a schedule was refused", why="it is too long")
         request = request_from_content(content["request"] | {"spawn": schedule})
-        made = Schedule(
-            id=schedule,
-            name=request.name,
-            origin=origin,
-            target=self._members.own,
-            operation=each.body.operation,
-            every=every,
-            state="asked",
-            created=entry.now,
-            since=entry.now,
-            next=None,
-            last=None,
-            last_spawn=None,
-            runs=0,
-            skipped=0,
-            ttl=max(1, request.expires - max(request.created, request.wishes.not_before or 0)),
-            error=None,
-            request=request.to_content(),
-        )
+        made = asked_for(request, origin, self._members.own, each.body.operation, every, entry.now)
         try:
             with entry.undone_on_error():
                 self._here.accept(entry, made)
@@ -241,6 +204,39 @@ class Scheduling:
     async def listing(self, everything: bool, now: int) -> list[Schedule]:
         """All that run, and those that were refused of late; or everything that is kept."""
         return await self._store.all(schedules.LISTING, everything=everything, recently=now - REFUSED_SHOWN_MS)
+
+
+def asked_for(
+    request: SpawnRequest, origin: BrokerId, target: BrokerId, operation: str, every: str, now: int
+) -> Schedule:
+    """A schedule that was just asked for, as its row begins on either side.
+
+    Args:
+        request: what each run does; its id is the schedule's.
+        origin, target: who asks, who runs it.
+        operation: what it is deduped by.
+        every: when it runs.
+        now: milliseconds since 1970.
+    """
+    return Schedule(
+        id=request.id,
+        name=request.name,
+        origin=origin,
+        target=target,
+        operation=operation,
+        every=every,
+        state="asked",
+        created=now,
+        since=now,
+        next=None,
+        last=None,
+        last_spawn=None,
+        runs=0,
+        skipped=0,
+        ttl=max(1, request.expires - max(request.created, request.wishes.not_before or 0)),
+        error=None,
+        request=request.to_content(),
+    )
 
 
 def unknown(ref: str) -> Misuse:
