@@ -54,7 +54,7 @@ def test_a_second_allow_extends_and_keeps_comments(path: Path) -> None:
     )
     change = Change(verbs=("spawn",), agents=("claude",), dirs=("/srv/app",), expires=NOW)
     assert allow(path, LAPTOP.id, "laptop", change) == Grant(
-        LAPTOP.id, ("view", "spawn"), ("claude",), ("/srv/app",), "plan", expires=NOW
+        LAPTOP.id, ("spawn", "view"), ("claude",), ("/srv/app",), "plan", expires=NOW
     )
     text = path.read_text()
     for comment in ("# mine", "# the old one", "# just looking", "# careful"):
@@ -62,6 +62,11 @@ def test_a_second_allow_extends_and_keeps_comments(path: Path) -> None:
     assert "2027-01-15T08:00:00Z" in text
     assert allow(path, LAPTOP.id, "", Change(expires=0)).expires is None
     assert 'name = "laptop"' in path.read_text()
+
+
+def test_verbs_are_read_in_their_own_order_however_they_were_typed(path: Path) -> None:
+    allow(path, LAPTOP.id, "laptop", Change(verbs=("push", "stop", "view")))
+    assert allow(path, LAPTOP.id, "laptop", Change(verbs=("spawn",))).verbs == ("spawn", "view", "stop", "push")
 
 
 def test_two_brokers_and_a_revoke(path: Path) -> None:

@@ -116,6 +116,12 @@ def _list_of(check: Callable[[Any], str]) -> Callable[[Any], tuple[str, ...]]:
     return whole
 
 
+def _verbs(value: Any) -> tuple[str, ...]:
+    # in their own order, whatever order they were typed in: two grants of the same rights read the same
+    given = _list_of(_one_of(*VERBS))(value)
+    return tuple(verb for verb in VERBS if verb in given)
+
+
 def _parallel(value: Any) -> int:
     if type(value) is not int or not 0 < value <= MAX_PARALLEL:
         raise ValueError(f"it must be a whole number from 1 to {MAX_PARALLEL}")
@@ -142,7 +148,7 @@ def _label(value: Any) -> str:
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _label,
-    "verbs": _list_of(_one_of(*VERBS)),
+    "verbs": _verbs,
     "agents": _list_of(_agent),
     "dirs": _list_of(_directory),
     "mode": _one_of(*MODES),
