@@ -9,6 +9,7 @@ import pytest
 
 from relay.api import config, durations, settings
 from relay.api.home import Home
+from relay.broker.words import ago
 from relay.core.errors import Code, LocalFault, Misuse
 
 
@@ -105,10 +106,38 @@ def test_what_is_no_duration(text: str) -> None:
 
 def test_durations_and_moments_read_well() -> None:
     spoken = [durations.spoken(each) for each in (-1, 0.84, 42, 200, 6000, 200_000)]
-    assert spoken == ["0.0 s", "0.8 s", "42 s", "3 min", "1 h", "2 d"]
+    assert spoken == ["0.0 s", "0.8 s", "42 s", "3 min", "100 min", "2 d"]
     assert [durations.typed(each) for each in (90, 1800, 2592000, 1.5)] == ["90s", "30m", "30d", "1.5s"]
     assert durations.rfc3339(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
     assert durations.moment("2023-11-14T22:13:20.007Z") == pytest.approx(1_700_000_000.007)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (14.9 * 60, "15 min"),
+        (9.94, "9.9 s"),
+        (9.97, "10 s"),
+        (119.4, "119 s"),
+        (119.6, "2 min"),
+        (119.6 * 60, "2 h"),
+        (2.6 * 3600, "3 h"),
+        (47.6 * 3600, "2 d"),
+        (2.5 * 86_400, "3 d"),
+    ],
+)
+def test_ages_are_rounded_and_no_unit_is_overrun(seconds: float, words: str) -> None:
+    assert durations.spoken(seconds) == words
+
+
+def test_what_brokers_say_of_ages_is_rounded_too() -> None:
+    assert [ago(ms) for ms in (1_600, 894_000, 7_100_000, 9_360_000, -5)] == [
+        "2 s ago",
+        "15 min ago",
+        "118 min ago",
+        "3 h ago",
+        "0 s ago",
+    ]
 
 
 def test_a_member_s_addresses_are_set_by_its_name(tmp_path: Path) -> None:

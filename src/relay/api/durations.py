@@ -40,13 +40,19 @@ def _unusable(message: str, why: str) -> Misuse:
 
 
 def spoken(seconds: float) -> str:
-    """A duration for people: `0.8 s`, `42 s`, `3 min`, `5 h`, `12 d`."""
-    if seconds < 10:
+    """A duration for people, rounded: `0.8 s`, `42 s`, `3 min`, `5 h`, `12 d`."""
+    if seconds < 9.95:  # beyond, it would read 10.0
         return f"{max(seconds, 0):.1f} s"
-    for unit, size, limit in (("s", 1, 100), ("min", 60, 5400), ("h", 3600, 129_600)):
-        if seconds < limit:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds // 86_400)} d"
+    for unit, size, most in (("s", 1, 119), ("min", 60, 119), ("h", 3600, 47)):  # a unit begins at two of it
+        amount = rounded(seconds / size)
+        if amount <= most:
+            return f"{amount} {unit}"
+    return f"{rounded(seconds / 86_400)} d"
+
+
+def rounded(amount: float) -> int:
+    """The nearest whole number, a half going up: what people expect of an age."""
+    return int(amount + 0.5)
 
 
 def typed(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+from relay.api.durations import rounded, spoken
 from relay.core.spawning import MAX_MOMENT
 from relay.core.states import TERMINAL, State
 from relay.store.spawn_rows import SpawnRow
@@ -21,11 +22,9 @@ def rfc3339(ms: int | None) -> str | None:
 
 
 def ago(ms: int) -> str:
-    """How long ago, in one unit: `40 s ago`, `3 h ago`."""
-    for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min")):
-        if ms >= 2 * size:
-            return f"{ms // size} {unit} ago"
-    return f"{max(ms, 0) // 1000} s ago"
+    """How long ago, in one unit, rounded: `40 s ago`, `3 h ago`."""
+    seconds = max(ms, 0) / 1000
+    return f"{spoken(seconds) if seconds >= 10 else f'{rounded(seconds)} s'} ago"
 
 
 def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "") -> str:
