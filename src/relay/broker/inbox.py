@@ -8,7 +8,7 @@ answered with a notice, and comes again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from relay.broker.members import Members
@@ -57,7 +57,7 @@ Hear = Callable[[Opened], None]
 """What a kind that is not durable does, on the loop."""
 Answer = Callable[..., object]
 """Sends a kind that is not durable: `Mesh.say`."""
-Ration = Callable[[Opened], RelayError | None]
+Ration = Callable[[Opened], Awaitable[RelayError | None]]
 """Why an envelope is over its origin's ration, or None."""
 HasTaken = Callable[[Entry, Opened], bool | None]
 """Whether what a late envelope asks for was taken in before; None where that may have been forgotten."""
@@ -68,6 +68,10 @@ class _Verdict:
     receipt: bool
     nack: RelayError | None = None
     put_off: Code | None = None
+
+
+async def _no_ration(each: Opened) -> RelayError | None:
+    return None
 
 
 class _NeverTaken(PeerFault):
@@ -98,7 +102,7 @@ class Inbox:
         acts: dict[Kind, Act],
         hears: dict[Kind, Hear],
         may_expire: Callable[[], bool],
-        ration: Ration = lambda each: None,
+        ration: Ration = _no_ration,
         has_taken: HasTaken = lambda entry, each: False,
     ) -> None:
         self._identity = identity
@@ -133,7 +137,8 @@ class Inbox:
         for header in (each.header for each in opened):
             if header.origin != giver:
                 self.on_word(header.origin, header.created)
-        durable = [each for each in opened if KINDS[each.kind].durable and self._is_within_ration(each, done)]
+        asked = [each for each in opened if KINDS[each.kind].durable]
+        durable = [each for each in asked if await self._is_within_ration(each, done)]
         for each in opened:
             if not KINDS[each.kind].durable:
                 if not self._is_over(each):
@@ -192,8 +197,8 @@ class Inbox:
 
     # before the transaction
 
-    def _is_within_ration(self, each: Opened, done: list[Header]) -> bool:
-        error = self._ration(each)
+    async def _is_within_ration(self, each: Opened, done: list[Header]) -> bool:
+        error = await self._ration(each)
         if error is not None:
             self._answer_nack(each.header, error)
             done.append(each.header)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 
 from relay.broker.auditor import REFUSED, Auditor, Decision
 from relay.broker.inbox import Opened
 from relay.broker.link import monotonic_ms
-from relay.core.errors import Code, Refused, RelayError
+from relay.core.errors import Code, LocalFault, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.rationing import Bucket
+from relay.store import inbox
+from relay.store.engine import Store
 from relay.store.journal import Entry
 
 AT_ONCE = 60  # what a person's slips make at most; each refusal costs about 3 KiB of rows
@@ -22,26 +25,34 @@ MOST_UNANSWERED = 1_000  # answers that wait for a broker without a grant; who t
 class Rationing:
     """A bucket for each origin that may not spawn here. Origins are members, so that there are few.
 
+    What was taken in before, and comes again because its receipt was lost, is no new request: it counts for nothing.
+
     Args:
         may_spawn: whether an origin has a grant to spawn.
         may_push: whether it has one to push.
         auditor: told once a minute of what was refused.
+        store: knows what was taken in.
     """
 
     def __init__(
-        self, may_spawn: Callable[[BrokerId], bool], may_push: Callable[[BrokerId], bool], auditor: Auditor
+        self,
+        may_spawn: Callable[[BrokerId], bool],
+        may_push: Callable[[BrokerId], bool],
+        auditor: Auditor,
+        store: Store,
     ) -> None:
+        self._store = store
         self._may = dict.fromkeys(_ASKING, may_spawn) | {Kind.BLOB_OFFER: may_push}
         self._unanswered: dict[BrokerId, int] = {}
         self._auditor = auditor
         self._buckets: dict[BrokerId, Bucket] = {}
         self._refused: dict[BrokerId, int] = {}
 
-    def refusal(self, each: Opened) -> RelayError | None:
+    async def refusal(self, each: Opened) -> RelayError | None:
         """Why an envelope is over its origin's ration, or None."""
         origin = each.header.origin
         may = self._may.get(each.kind)
-        if may is None or may(origin):
+        if may is None or may(origin) or await self._was_taken(each):
             return None
         bucket = self._buckets.setdefault(origin, Bucket(AT_ONCE, PER_SECOND))
         if self._unanswered.get(origin, 0) < MOST_UNANSWERED and bucket.take(monotonic_ms()):
@@ -52,6 +63,12 @@ class Rationing:
             code=Code.RATE_LIMITED,
             why=f"a broker without a grant may ask {AT_ONCE} times at once, then once in {1 / PER_SECOND:.0f} s",
         )
+
+    async def _was_taken(self, each: Opened) -> bool:
+        with contextlib.suppress(LocalFault):  # a store that cannot be read now takes nothing in either
+            known = await self._store.one(inbox.DIGEST, origin=each.header.origin, id=each.header.id)
+            return known == each.envelope.digest
+        return False
 
     def note_waiting(self, waiting: Iterable[tuple[BrokerId, int]]) -> None:
         """How much waits in the outbox for each broker, looked at once a minute."""

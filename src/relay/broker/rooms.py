@@ -157,7 +157,7 @@ class Rooms:
         self.agents = Agents(Path(self.home.agents))
         self.grants = Grants(Path(self.home.trust))
         self.gate = Gate(self.members, self.grants, self.agents, self.auditor, Path(self.home.worktrees))
-        self.rationing = Rationing(self.gate.may_spawn, self.gate.may_push, self.auditor)
+        self.rationing = Rationing(self.gate.may_spawn, self.gate.may_push, self.auditor, self.store)
         self.ledger = Ledger(identity)
         self.reserve = Reserve(Path(self.home.reserve))
         self.asking = Asking(identity.id, self.ledger, self.config.watchdog, self.members.name)

@@ -31,7 +31,7 @@ class Taken(Enum):
     STALE = "stale"  # it cannot be told from what was purged: it must not act
 
 
-_DIGEST: Query[bytes] = Query("SELECT digest FROM seen WHERE origin = :origin AND id = :id", first_column)
+DIGEST: Query[bytes] = Query("SELECT digest FROM seen WHERE origin = :origin AND id = :id", first_column)
 # one statement for the common case: this runs for each envelope
 _TAKE = (
     "INSERT OR IGNORE INTO seen SELECT ?1, ?2, ?3, ?4"
@@ -57,7 +57,7 @@ def take(tx: Tx, origin: BrokerId, envelope: bytes, digest: bytes, expires: int)
     """
     if tx.execute(_TAKE, (origin, envelope, digest, expires)).rowcount > 0:
         return Taken.FRESH
-    known = _DIGEST.one(tx, origin=origin, id=envelope)
+    known = DIGEST.one(tx, origin=origin, id=envelope)
     if known is not None:
         return Taken.AGAIN if known == digest else Taken.FORGED
     if envelope <= _highest_purged(tx, origin):

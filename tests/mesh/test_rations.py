@@ -1,0 +1,42 @@
+"""A ration counts requests, not how often each of them comes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from relay.broker.auditor import Auditor
+from relay.broker.rationing import AT_ONCE, Rationing
+from relay.core.errors import Code
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.store import outbox
+from relay.testing.bench_node import BenchNode, bench_mesh
+from relay.testing.carrier import MemoryNetwork
+
+
+async def _waiting(node: BenchNode, peer: BrokerId) -> list[bytes]:
+    page = await node.store.all(outbox.PAGE, recipient=peer, after=0, limit=1_000, max_bytes=1 << 24)
+    return [row.envelope for row in page]
+
+
+async def test_what_was_taken_in_and_comes_again_is_receipted_though_the_ration_is_used_up(tmp_path: Path) -> None:
+    answers: list[tuple[Kind, Any]] = []
+    async with bench_mesh(tmp_path, 2, MemoryNetwork(), apart=[(0, 1)]) as (asker, target):
+        for at in range(AT_ONCE + 1):
+            await asker.post(target.id, f"operation-{at}")
+        first, *others = await _waiting(asker, target.id)
+        auditor = Auditor(target.store)
+        rationing = Rationing(lambda origin: False, lambda origin: False, auditor, target.store)
+        target.inbox._ration = rationing.refusal
+        target.inbox._answer = lambda origin, kind, content, giver=None: answers.append((kind, content))
+        await target.inbox.take([first], asker.id)
+        await target.inbox.take(others, asker.id)
+        refused = [content for kind, content in answers if kind is Kind.NACK]
+        assert [each["code"] for each in refused] == [Code.RATE_LIMITED]  # the one that is over the ration
+        answers.clear()
+        for _ in range(3):
+            await target.inbox.take([first], asker.id)
+        receipted = [content["ids"] for kind, content in answers if kind is Kind.RECEIPT]
+        assert len(receipted) == len(answers) == 3
+        assert sorted(await target.acted()) == sorted(f"operation-{at}" for at in range(AT_ONCE))
