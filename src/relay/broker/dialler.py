@@ -144,7 +144,9 @@ class Dialler:
                 return await self._dial(address, peer)
 
         def failed(address: str, error: RelayError) -> None:
-            self._note(peer, f"{address}: {error.why or error.message}")
+            why = error.why or error.message
+            # the system's own words, with its number, are for the log
+            self._note(peer, why if address in why else f"{address}: {why}", error.__cause__)
 
         way.changed.clear()
         carrier = await first(attempt, list(await self._addresses(peer)), failed, way.changed)
@@ -153,11 +155,17 @@ class Dialler:
             self._logged.pop(peer, None)
             await self._carry(carrier)
 
-    def _note(self, peer: BrokerId, trouble: str) -> None:
+    def forget(self, peer: BrokerId) -> None:
+        """What the last dials of a member met is known no more."""
+        self.troubles.pop(peer, None)
+        self._logged.pop(peer, None)
+
+    def _note(self, peer: BrokerId, trouble: str, cause: BaseException | None = None) -> None:
         logged = self._logged.setdefault(peer, set())
         if trouble not in logged and len(logged) < MAX_LOGGED:
             logged.add(trouble)
-            _log.info("no link to %s: %s", ids.short(peer), trouble)
+            raw = f" ({type(cause).__name__}: {cause})" if cause is not None else ""
+            _log.info("no link to %s: %s%s", ids.short(peer), trouble, raw[:300])
         self.troubles[peer] = trouble
 
     def rest(self) -> None:

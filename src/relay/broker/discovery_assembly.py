@@ -46,5 +46,5 @@ def acquaintances_of(rooms: Rooms) -> Acquaintances:
         rooms.letters.attendance,
         rooms.admitting,
         rooms.keeper,
-        rooms.dialler.troubles.get,
+        rooms.dialler,
     )

@@ -20,6 +20,7 @@ from relay.broker.openings import Openings, Port
 from relay.core.errors import Code, LocalFault, PeerFault, Unreachable
 from relay.core.frames import MAX_FRAME
 from relay.core.ids import BrokerId
+from relay.core.network_words import close_words, dial_words
 from relay.trust.tls import REFUSED_BY_PEER, Purpose, admit_connection, peer_public_key, require_peer
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ sslproto.SSLProtocol.max_size = READ_BUFFER
 # itself. Relay asks by frames of its own, so that who piles this up reads nothing, and means no good.
 MAX_UNREAD = WRITE_LIMIT + (1 << 20)
 MAX_UNREAD_PAIRING = 64 * 1024
+ABNORMAL = 1006  # RFC 6455: no close frame was seen
+MOST_REASON = 120
 PAIRING_S = 30.0  # from the handshake to the end, whatever the other side does
 _log = logging.getLogger(__name__)
 # its own words on a stranger's bad handshake are a traceback a time; what matters is logged here
@@ -75,10 +78,16 @@ class WebSocketCarrier:
 
 
 def _words(closed: ConnectionClosed) -> str:
-    if closed.rcvd is None and closed.sent is None:
-        return "the connection was lost"
-    frame = closed.rcvd or closed.sent
-    return f"the connection was closed: {frame.reason or frame.code}" if frame else "the connection was closed"
+    _log.debug("a connection ended: %s", closed)
+    if closed.rcvd is None or closed.rcvd_then_sent is False:
+        return close_words(closed.sent.code, by_us=True) if closed.sent else close_words(ABNORMAL)
+    return _with_reason(close_words(closed.rcvd.code), closed.rcvd.reason)
+
+
+def _with_reason(words: str, said: str) -> str:
+    """The words with what the other side gave as its reason, where it did; never its control characters."""
+    told = "".join(letter for letter in said[:MOST_REASON] if letter.isprintable())
+    return f"{words}: {told}" if told else words
 
 
 def _tls(connection: Connection) -> ssl.SSLObject:
@@ -122,7 +131,8 @@ async def dial(address: str, expected: BrokerId, context: ssl.SSLContext) -> Web
             logger=_quiet,
         )
     except (OSError, TimeoutError, EOFError, InvalidHandshake, WebSocketException) as error:
-        raise Unreachable(f"{address} does not answer", why=_dial_words(error), hint="relay doctor") from None
+        why = _dial_words(error, address)
+        raise Unreachable(f"{address} does not answer", why=why, hint="relay doctor") from error
     try:
         public = require_peer(_tls(connection), expected)
     except PeerFault:
@@ -131,10 +141,10 @@ async def dial(address: str, expected: BrokerId, context: ssl.SSLContext) -> Web
     return WebSocketCarrier(connection, public, dialled=True, address=address)
 
 
-def _dial_words(error: Exception) -> str:
+def _dial_words(error: Exception, address: str) -> str:
     if isinstance(error, ssl.SSLError | EOFError) or "did not receive a valid HTTP response" in str(error):
         return REFUSED_BY_PEER
-    return str(error) or type(error).__name__
+    return dial_words(error, address)
 
 
 def _end_if_unread(connection: Connection, most: int) -> None:

@@ -16,6 +16,7 @@ from relay.core.addresses import usable_addresses
 from relay.core.errors import Code, Refused, Unreachable
 from relay.core.hello import NONCE_BYTES
 from relay.core.ids import BrokerId
+from relay.core.network_words import dial_words
 from relay.core.pairing import MAX_ANSWER, InviteLink, parse_link
 from relay.trust.founding import HomeFiles, own_identity, present_roster, write_roster
 from relay.trust.identity import Identity
@@ -105,7 +106,7 @@ async def redeem(identity: Identity, link: InviteLink, name: str, addresses: Seq
                 hint="on that machine: broker.log in its home says why",
             ) from None
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
-            failures.append(f"{address}: {str(error) or type(error).__name__}")
+            failures.append(dial_words(error, address))
     raise Unreachable(
         "the broker that made the invite does not answer",
         why="; ".join(failures)[:500] or "the link names no address",
