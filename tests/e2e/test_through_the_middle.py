@@ -115,6 +115,45 @@ def test_never_awake_together(three: Three) -> None:
     assert not _holds(three.vps.home, SECRET)
 
 
+def test_what_a_holder_keeps_is_counted_and_says_when_it_is_tried_next(three: Three) -> None:
+    _wakes(three.laptop, three.vps)
+    for _ in range(2):
+        three.ask("true")
+    three.until(lambda: len(three.held()) == 2, "custody")
+    three.until(lambda: all("vps keeps it" in row["reason"] for row in three.outgoing(three.laptop)), "the origin to know")
+    for row in three.outgoing(three.laptop):
+        assert row["next_try"] is not None and row["tries"] >= 1, row
+    (mini,) = (each for each in three.laptop.relay_json("brokers") if each["name"] == "mini")
+    assert mini["outbox"] == 2
+    assert mini["outbox_at"] == [{"id": three.vps.id, "name": "vps", "envelopes": 2}] and mini["held_for_it"] == 0
+    assert "2 waiting, 2 of them at vps" in three.laptop.relay("brokers").stdout
+    assert "2 waiting, 2 of them at vps" in three.laptop.relay("broker", "show", "mini").stdout
+    (mini,) = (each for each in three.vps.relay_json("brokers") if each["name"] == "mini")
+    assert (mini["outbox"], mini["outbox_at"], mini["held_for_it"]) == (0, [], 2)
+    assert "2 kept for others" in three.vps.relay("brokers").stdout
+    # between two dials there is a moment without a time, and that is said as well
+    three.until(lambda: all(row["next_try"] for row in three.held()), "the time of the next dial")
+    assert all("next dial in" in row["reason"] and row["tries"] == 0 for row in three.held())
+
+
+def test_no_screen_shows_what_the_system_calls_a_refused_connection(three: Three) -> None:
+    """And who is forgotten takes the trouble of the last dial along."""
+    _wakes(three.laptop, three.vps)
+    three.ask("true")
+    refused = f"refused: nothing listens at {three.mini.address}"
+    three.until(lambda: three.vps.relay_json("broker", "show", "mini")["trouble"] == refused, "a dial in vain")
+    screens = (("brokers",), ("broker", "show", "mini"), ("doctor",), ("broker", "ping", "mini"), ("outbox",))
+    said = {words: three.vps.relay(*words, check=False) for words in screens}
+    for words, done in said.items():
+        assert "Errno" not in done.stdout + done.stderr and "Connect call" not in done.stdout + done.stderr, words
+    for words in (("broker", "show", "mini"), ("broker", "ping", "mini")):
+        assert refused in said[words].stdout + said[words].stderr
+    assert "Errno 111" in three.vps.log()
+    three.vps.relay("broker", "forget", "mini")
+    three.until(lambda: three.vps.relay_json("broker", "show", "mini")["addresses"] == [], "nothing to be known")
+    assert three.vps.relay_json("broker", "show", "mini")["trouble"] is None
+
+
 def test_both_awake_but_out_of_each_others_reach(three: Three) -> None:
     """Work, a stop, and a log that is followed live, all through the middle."""
     for node in (three.laptop, three.mini):

@@ -84,6 +84,24 @@ async def _only_receipts(node: BenchNode) -> bool:
     return bool(lines) and {line.kind for line in lines} == {Kind.RECEIPT}
 
 
+async def test_how_often_something_kept_was_handed_over_is_known_over_the_loss_of_a_link(
+    three: Three, network: MemoryNetwork
+) -> None:
+    one, middle, other = three
+    other.inbox.is_open = False  # it takes nothing in, so that what is handed to it stays with the holder
+    await one.pour(other.id, 1)
+    await until(lambda: _count(middle, 1), what="custody")
+    (line,) = await kept_by(middle)
+    window = middle.mesh.kept_window
+    await until(lambda: window(other.id).sends(line.id) == 1, what="the first time")
+    network.cut(middle.id, other.id)
+    await until(lambda: window(other.id).sends(line.id) == 2, what="the second time")
+    other.inbox.is_open = True
+    network.cut(middle.id, other.id)
+    await drained(one)
+    assert window(other.id).sends(line.id) == 0
+
+
 async def test_a_direct_link_takes_over_what_a_holder_keeps(three: Three, network: MemoryNetwork) -> None:
     one, middle, other = three
     await other.close()

@@ -14,6 +14,12 @@ class BrokerGrants(TypedDict):
     from_us: list[str]
 
 
+class AtHolder(Named):
+    """How many envelopes a holder keeps."""
+
+    envelopes: int
+
+
 class Broker(TypedDict):
     id: str
     name: str
@@ -26,6 +32,8 @@ class Broker(TypedDict):
     rtt_ms: float | None
     clock_skew_ms: NotRequired[int | None]
     outbox: int
+    outbox_at: NotRequired[list[AtHolder]]
+    held_for_it: NotRequired[int]
     outbox_for_us: NotRequired[int | None]
     trouble: NotRequired[str | None]
     grants: BrokerGrants
@@ -79,6 +87,9 @@ class BrokerShown(TypedDict):
     clock_skew_ms: int | None
     incarnation: int | None
     frozen: bool | None
+    outbox: int
+    outbox_at: NotRequired[list[AtHolder]]
+    held_for_it: NotRequired[int]
     addresses: list[AddressHint]
     trouble: str | None
     record: RecordShown | None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from relay.broker.admitting import Admitting
+from relay.broker.dialler import Dialler
 from relay.broker.discovery import Discovery
 from relay.broker.gate import Grants
 from relay.broker.members import Members
@@ -14,6 +14,7 @@ from relay.broker.pinging import not_linked, round_trip
 from relay.broker.places import Hint
 from relay.broker.presence import Attendance
 from relay.broker.roster import RosterKeeper
+from relay.broker.waiting_rows import NOTHING, waiting_rows
 from relay.broker.words import rfc3339
 from relay.core import ids
 from relay.core.errors import Code, LocalFault, Misuse
@@ -36,7 +37,7 @@ class Acquaintances:
         attendance: when each was last seen.
         admitting: renames for everybody, on the machine that may.
         keeper: writes roster.json, by which commands without a broker find names.
-        trouble: what the last dial of a member met.
+        dialler: what the last dial of a member met.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Acquaintances:
         attendance: Attendance,
         admitting: Admitting,
         keeper: RosterKeeper,
-        trouble: Callable[[BrokerId], str | None],
+        dialler: Dialler,
     ) -> None:
         self._members = members
         self._mesh = mesh
@@ -59,7 +60,7 @@ class Acquaintances:
         self._attendance = attendance
         self._admitting = admitting
         self._keeper = keeper
-        self._trouble = trouble
+        self._dialler = dialler
 
     # showing
 
@@ -76,7 +77,8 @@ class Acquaintances:
         return (
             self._named(broker)
             | self._presence(broker, peer)
-            | {"addresses": [_hint(hint) for hint in hints], "trouble": self._trouble(broker)}
+            | (await waiting_rows(self._journal.store, self._members)).get(broker, NOTHING)
+            | {"addresses": [_hint(hint) for hint in hints], "trouble": self._dialler.troubles.get(broker)}
             | self._said(held)
             | {"grants": {"to_us": peer.grants_to_us if peer else None, "from_us": self._grants.verbs_of(broker)}}
         )
@@ -152,7 +154,7 @@ class Acquaintances:
         name = self._members.name(broker)
         link = self._mesh.link(broker)
         if link is None:
-            raise not_linked(name, self._why_not(broker, name), self._trouble(broker))
+            raise not_linked(name, self._why_not(broker, name), self._dialler.troubles.get(broker))
         took = await round_trip(link, name)
         return {"broker": self._members.label(broker), "link": "direct", "rtt_ms": round(took, 3)}
 
@@ -218,6 +220,8 @@ class Acquaintances:
         had_record = self._discovery.gossip.forget(broker)
         self._discovery.places.forget(broker)
         self._attendance.forget(broker)
+        self._dialler.forget(broker)
+        self._mesh.turned_down.pop(broker, None)
         await self._keeper.write_out()
         if self._mesh.is_linked(broker):
             # else it could not be dialled should this link break

@@ -157,7 +157,7 @@ class Custody:
     def link_lost(self, recipient: BrokerId) -> None:
         """Nothing in flight to that broker can be counted on; what is kept for it is read again when it is back."""
         if recipient in self._windows:
-            self._windows[recipient] = Window()
+            self._windows[recipient].begin_anew()  # how often each was sent stays known
 
     def begin_anew(self) -> None:
         """Something is kept no longer: read again what is."""

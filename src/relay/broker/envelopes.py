@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from relay.broker.dialler import Dialler
-from relay.broker.link import monotonic_ms
+from relay.broker.envelope_waits import EnvelopeWaits
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.notices import Notices
 from relay.broker.presence import Attendance
 from relay.broker.reissue import Reissue
 from relay.broker.requests import Requests
-from relay.broker.words import ago, rfc3339
-from relay.core.delivery import RESEND_AFTER, Outgoing
+from relay.broker.words import rfc3339
+from relay.core.delivery import Outgoing
 from relay.core.errors import Code, Misuse, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -66,9 +66,7 @@ class Envelopes:
         self._members = members
         self._journal = journal
         self._mesh = mesh
-        self._dialler = dialler
-        self._attendance = attendance
-        self._notices = notices
+        self._waits = EnvelopeWaits(members, mesh, dialler, attendance, notices, journal.clock)
         self._requests = requests
         self._reissue = reissue
 
@@ -96,7 +94,7 @@ class Envelopes:
             "peer": self._members.name(line.recipient),
             "state": str(line.state),
             "age_s": self._age(line.created),
-            "tries": max(line.tries, sends),
+            "tries": max(line.tries, line.handed, sends),
             "next_try": None,
             "reason": "",
         }
@@ -105,52 +103,23 @@ class Envelopes:
         return max(self._journal.clock() - since, 0) / 1000
 
     def _pending(self, line: OutboxLine) -> dict[str, Any]:
-        seconds, reason = self._waits(line)
-        next_try = None if seconds is None else rfc3339(self._journal.clock() + int(seconds * 1000))
-        return self._row(line) | {"next_try": next_try, "reason": line.reason or reason}
+        seconds, reason = self._waits.own(line)
+        return self._row(line) | {"next_try": self._in(seconds), "reason": line.reason or reason}
 
-    def _waits(self, line: OutboxLine) -> tuple[float | None, str]:
-        """In how many seconds it is tried next (None where an event decides), and why it is still here."""
-        peer, name = line.recipient, self._members.name(line.recipient)
-        if not self._mesh.is_linked(peer) and (between := self._in_between(line)):
-            return None, between
-        if not self._mesh.is_linked(peer):
-            seconds = self._dialler.next_dial(peer)
-            absence = self._attendance.absence(peer, name)
-            when = "being dialled" if seconds is None else f"next dial in {seconds:.0f} s"
-            return seconds, f"{absence}; {when}"
-        sent = self._mesh.window(peer).sent_at(line.id)
-        if sent is None:
-            return None, f"waits for its turn on the link to {name}"
-        passed = (monotonic_ms() - sent) / 1000
-        told = self._notices.of(peer) or "no receipt yet"
-        return max(RESEND_AFTER / 1000 - passed, 0.0), f"sent {passed:.0f} s ago, {told}"
-
-    def _in_between(self, line: OutboxLine) -> str:
-        """What a holder says of it; empty where none was asked."""
-        name = self._members.name(line.recipient)
-        if line.holder is not None:
-            since = ago(self._journal.clock() - (line.held_at or line.created))
-            return f"{self._members.name(line.holder)} keeps it for {name} (since {since}); no receipt yet"
-        if refused := self._mesh.refusal(line.recipient):
-            holder, why = refused
-            return f"{self._members.name(holder)} was to keep it for {name}: {why}"
-        way = self._mesh.router.way(line.recipient)
-        return "" if way is None else f"on its way to {self._members.name(way)}, which is to keep it for {name}"
+    def _in(self, seconds: float | None) -> str | None:
+        return None if seconds is None else rfc3339(self._journal.clock() + int(seconds * 1000))
 
     def _held(self, line: HeldLine) -> dict[str, Any]:
-        origin, recipient = self._members.name(line.origin), self._members.name(line.recipient)
-        linked = self._mesh.is_linked(line.recipient)
-        waits = "being handed over" if linked else self._attendance.absence(line.recipient, recipient)
+        seconds, reason = self._waits.kept(line)
         return {
             "id": line.id.hex(),
             "kind": line.kind,
-            "peer": f"{origin} -> {recipient}",
+            "peer": f"{self._members.name(line.origin)} -> {self._members.name(line.recipient)}",
             "state": "held",
             "age_s": self._age(line.since),
-            "tries": 0,
-            "next_try": None,
-            "reason": waits,
+            "tries": self._mesh.kept_window(line.recipient).sends(line.id),
+            "next_try": self._in(seconds),
+            "reason": reason,
         }
 
     def _dead(self, line: OutboxLine) -> dict[str, Any]:

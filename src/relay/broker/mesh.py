@@ -101,6 +101,10 @@ class Mesh:
         """What is on its way to that broker."""
         return self._outbox.window(recipient)
 
+    def kept_window(self, recipient: BrokerId) -> Window:
+        """What this broker keeps for that one, as it is on its way to it."""
+        return self._custody.window(recipient)
+
     def refusal(self, recipient: BrokerId) -> tuple[BrokerId, str] | None:
         """The holder that would not keep what is for that broker, and why; None where none refused."""
         return self._outbox.refusals.get(recipient)

@@ -11,11 +11,12 @@ from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence
+from relay.broker.waiting_rows import NOTHING, waiting_rows
 from relay.broker.words import acknowledgement, rfc3339
 from relay.core.ids import BrokerId
 from relay.core.records import Record
 from relay.core.states import TERMINAL, State
-from relay.store import outbox, peers
+from relay.store import peers
 from relay.store.audit import AuditRow
 from relay.store.engine import Store
 from relay.store.peers import Peer
@@ -134,10 +135,10 @@ class Views:
         Args:
             own: what is known of this broker alone: version, agents.
         """
-        waiting = dict(await self._store.all(outbox.WAITING))
+        waiting = await waiting_rows(self._store, self._members)
         found = {peer.id: peer for peer in await self._store.all(peers.ALL)}
         others = [each.id for each in self._members.others]
-        return [self._own(own), *(self._broker(each, found.get(each), waiting.get(each, 0)) for each in others)]
+        return [self._own(own), *(self._broker(each, found.get(each), waiting.get(each, NOTHING)) for each in others)]
 
     def presence_counts(self) -> dict[str, int]:
         """How many of the others are online, away, and of unknown whereabouts."""
@@ -149,12 +150,12 @@ class Views:
         return (
             self._members.label(self._members.own)
             | {"self": True, "online": True, "presence": "online", "last_seen": None, "link": None, "via": None}
-            | {"rtt_ms": None, "clock_skew_ms": None, "outbox": 0, "outbox_for_us": None, "trouble": None}
+            | {"rtt_ms": None, "clock_skew_ms": None, **NOTHING, "outbox_for_us": None, "trouble": None}
             | {"grants": {"to_us": None, "from_us": []}, "capabilities": []}
             | own
         )
 
-    def _broker(self, broker: BrokerId, peer: Peer | None, waiting: int) -> dict[str, Any]:
+    def _broker(self, broker: BrokerId, peer: Peer | None, waiting: dict[str, Any]) -> dict[str, Any]:
         link, via = self._mesh.link(broker), self._mesh.reached_by(broker)
         said = self._said(broker)
         return self._members.label(broker) | {
@@ -166,7 +167,7 @@ class Views:
             "via": via,
             "rtt_ms": link.rtt_ms if link else None,
             "clock_skew_ms": peer.clock_skew_ms if peer else None,
-            "outbox": waiting,
+            **waiting,
             "outbox_for_us": self._waiting_there(broker),
             "trouble": self._trouble(broker) or None,
             "grants": {"to_us": peer.grants_to_us if peer else None, "from_us": self._grants.verbs_of(broker)},

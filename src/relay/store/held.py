@@ -80,6 +80,9 @@ PAGE: Query[HeldRow] = Query(
 )
 ORIGINS: Query[BrokerId] = Query("SELECT origin FROM held_size WHERE envelopes > 0", first_column)
 RECIPIENTS: Query[BrokerId] = Query("SELECT DISTINCT recipient FROM held", first_column)
+KEPT_FOR: Query[tuple[BrokerId, int]] = Query(
+    "SELECT recipient, count(*) FROM held GROUP BY recipient", lambda row: (row[0], row[1])
+)
 ALL: Query[HeldLine] = Query(f"SELECT {columns(HeldLine)} FROM held ORDER BY n LIMIT :limit", mapper(HeldLine))
 BY_PREFIX: Query[HeldLine] = Query(
     f"SELECT {columns(HeldLine)} FROM held WHERE lower(hex(id)) LIKE :prefix || '%' ORDER BY n LIMIT 1",

@@ -157,6 +157,12 @@ DEAD: Query[OutboxLine] = Query(
 WAITING: Query[tuple[BrokerId, int]] = Query(
     "SELECT recipient, count(*) FROM outbox WHERE state = 'pending' GROUP BY recipient", lambda row: (row[0], row[1])
 )
+# of these, how many are with which holder
+WAITING_AT: Query[tuple[BrokerId, BrokerId, int]] = Query(
+    "SELECT recipient, holder, count(*) FROM outbox WHERE state = 'pending' AND holder IS NOT NULL"
+    " GROUP BY recipient, holder ORDER BY recipient, holder",
+    lambda row: (row[0], row[1], row[2]),
+)
 TOTALS: Query[Totals] = Query(
     "SELECT envelopes, bytes, (SELECT created FROM outbox ORDER BY n LIMIT 1) FROM outbox_size", mapper(Totals)
 )

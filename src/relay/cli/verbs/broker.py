@@ -7,6 +7,7 @@ import time
 from relay.api import routes
 from relay.cli import ages, speech, table
 from relay.cli.clean import clean
+from relay.cli.waiting_words import waiting
 from relay.core.errors import Misuse, Unreachable
 
 TYPE_CHECKING = False
@@ -53,6 +54,7 @@ def _where(found: BrokerShown) -> list[tuple[str, str]]:
         ("link", "" if found["self"] else way + (f", for {ages.since(link['since'])}" if link else "")),
         ("round trip", f"{link['rtt_ms']} ms" if link and link["rtt_ms"] is not None else ""),
         ("last seen", "" if link or found["self"] else seen),
+        ("waits for it", "" if found["self"] else waiting(found)),
         ("last dial", found["trouble"] or "" if not link else ""),
         ("clock", f"{skew / 1000:+.1f} s against ours" if skew is not None and abs(skew) >= 1000 else ""),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from relay.api import routes
 from relay.api.durations import spoken
 from relay.cli import ages, speech, table
+from relay.cli.waiting_words import waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ def _row(broker: Broker, names: dict[str, str]) -> list[str]:
     ours, theirs = broker["grants"]["from_us"], broker["grants"]["to_us"]
     here = ", ".join(ours) or "nothing"
     there = "unknown" if theirs is None else ", ".join(theirs) or "nothing"
-    waiting = str(broker["outbox"] or "")
-    return [broker["name"], broker["id"][:8], _presence(broker), _link(broker, names), waiting, here, there]
+    return [broker["name"], broker["id"][:8], _presence(broker), _link(broker, names), waiting(broker), here, there]
 
 
 PRESENCE = {
