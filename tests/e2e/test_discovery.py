@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -72,7 +73,9 @@ def await_record(on: Node, name: str) -> dict[str, Any]:
 def test_a_member_is_known_by_what_it_says(trio: Mesh) -> None:
     hub, one = trio.nodes["hub"], trio.nodes["one"]
     found = await_shown(one, "hub", "always_on", True)
-    assert found["agents"] and found["version"] == found["version"].strip() != ""
+    # only what a task would find there: claude where this machine has it, shell and exec always
+    there = ["claude"] if shutil.which("claude", path=hub.environment()["PATH"]) else []
+    assert found["agents"] == [*there, "exec", "shell"] and found["version"] == found["version"].strip() != ""
     assert found["record"]["incarnation"] == found["incarnation"] == hub.starts
     assert found["id"] == hub.id and found["id_groups"].replace("-", "") == hub.id
     assert found["link"]["kind"] == "direct" and found["frozen"] is False and found["trouble"] is None

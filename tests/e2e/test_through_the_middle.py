@@ -120,7 +120,8 @@ def test_what_a_holder_keeps_is_counted_and_says_when_it_is_tried_next(three: Th
     for _ in range(2):
         three.ask("true")
     three.until(lambda: len(three.held()) == 2, "custody")
-    three.until(lambda: all("vps keeps it" in row["reason"] for row in three.outgoing(three.laptop)), "the origin to know")
+    laptop = three.laptop
+    three.until(lambda: all("vps keeps it" in row["reason"] for row in three.outgoing(laptop)), "the origin to know")
     for row in three.outgoing(three.laptop):
         assert row["next_try"] is not None and row["tries"] >= 1, row
     (mini,) = (each for each in three.laptop.relay_json("brokers") if each["name"] == "mini")

@@ -50,6 +50,50 @@ def test_no_file_is_no_templates(file: Path) -> None:
     assert Agents(file).names() == ["claude", "exec", "shell"]
 
 
+def _program(folder: Path, name: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("#!/bin/sh\n")
+    (folder / name).chmod(0o755)
+
+
+def test_only_agents_whose_program_is_here_count_as_installed(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty, stocked, own = tmp_path / "empty", tmp_path / "stocked", tmp_path / "own"
+    empty.mkdir()
+    _program(stocked, "claude")
+    monkeypatch.setenv("PATH", str(empty))
+    write(file, GOOD)
+    agents = Agents(file)
+    assert agents.names() == ["claude", "exec", "reviewer", "shell", "small"]
+    assert agents.installed() == ["exec", "shell"]
+    monkeypatch.setenv("PATH", str(stocked))  # another PATH is another answer, at once
+    assert agents.installed() == ["claude", "exec", "shell"]
+    _program(own, "my-reviewer")
+    write(file, f'[agents.reviewer]\ncommand = ["{own}/my-reviewer"]')  # so is another agents.toml
+    assert agents.installed() == ["claude", "exec", "reviewer", "shell"]
+
+
+def test_a_program_that_comes_is_seen_at_the_next_look(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    agents = Agents(file)
+    assert agents.installed() == ["exec", "shell"]
+    _program(folder, "claude")
+    assert agents.installed() == ["exec", "shell"]
+    monkeypatch.setattr("relay.spawn.agents.registry.LOOK_AGAIN_S", 0.0)
+    assert agents.installed() == ["claude", "exec", "shell"]
+
+
+def test_a_broken_file_leaves_the_presets(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    write(file, "[agents.x")
+    assert Agents(file).installed() == ["exec", "shell"]
+
+
 WRONG = {
     "no TOML": ("[agents.x", "line 1"),
     "another section": ('[tools.x]\ncommand = ["x"]', "[agents.NAME]"),

@@ -145,7 +145,7 @@ class Broker:
 
     async def brokers(self) -> list[dict[str, Any]]:
         """`relay brokers`."""
-        own = {"version": self.facts.version, "agents": self.agents.names(), "addresses": list(self.facts.listen())}
+        own = {"version": self.facts.version, "agents": self.agents.installed(), "addresses": list(self.facts.listen())}
         return await self.views.brokers(own)
 
     # spawns

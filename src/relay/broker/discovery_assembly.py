@@ -24,7 +24,7 @@ def discovery_of(rooms: Rooms, incarnation: int, version: str) -> Discovery:
             mesh=rooms.mesh,
             store=rooms.store,
             listening=lambda: rooms.listening,
-            agents=lambda: rooms.agents.names(),
+            agents=lambda: rooms.agents.installed(),
             reroute=lambda: rooms.outbox.reroute_soon(),
             poke=lambda peer: rooms.dialler.poke(peer),
             wake=lambda: rooms.woke(),

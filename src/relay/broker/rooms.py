@@ -154,7 +154,7 @@ class Rooms:
         return self.discovery.book.believed(peer, self.letters.attendance.left(peer))
 
     def _spawn_rooms(self, identity: Identity) -> None:
-        self.agents = Agents(Path(self.home.agents))
+        self.agents = Agents(Path(self.home.agents), self.config.env)
         self.grants = Grants(Path(self.home.trust))
         self.gate = Gate(self.members, self.grants, self.agents, self.auditor, Path(self.home.worktrees))
         self.rationing = Rationing(self.gate.may_spawn, self.gate.may_push, self.auditor, self.store)

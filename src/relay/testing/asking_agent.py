@@ -87,8 +87,8 @@ class Asker:
 def _know_asker() -> None:
     made = registry.Agents.__init__
 
-    def with_asker(self: registry.Agents, path: Path) -> None:
-        made(self, path)
+    def with_asker(self: registry.Agents, path: Path, allowed: tuple[str, ...] = ()) -> None:
+        made(self, path, allowed)
         self._presets["asker"] = Asker()
 
     registry.Agents.__init__ = with_asker  # type: ignore[method-assign]

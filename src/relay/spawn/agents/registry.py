@@ -11,8 +11,11 @@ before it, when no model was asked for.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import signal
+import time
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +28,11 @@ from relay.core.states import State
 from relay.spawn.agents.agent import Agent, Command, Finding, PlainReader, Probe, Reader, checked_model
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.commands import Exec, Shell
+from relay.spawn.environment import task_environment
 from relay.trust.keyfile import read_private
 
 MAX_FILE = 256 * 1024
+LOOK_AGAIN_S = 30.0  # for programs: a look is a few file lookups each
 _STOPS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
 _MARK = re.compile(r"\{(task|mode|model)\}")
 _KEYS = {"command", "stop", "environment"}
@@ -157,10 +162,17 @@ def load_templates(path: Path) -> dict[str, Agent]:
 
 
 class Agents:
-    """The agents of one broker. `agents.toml` is read again when it changes."""
+    """The agents of one broker. `agents.toml` is read again when it changes.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: agents.toml.
+        allowed: `env` of config.toml: what tasks inherit beside the basic variables.
+    """
+
+    def __init__(self, path: Path, allowed: tuple[str, ...] = ()) -> None:
         self._path = path
+        self._allowed = allowed
+        self._looked: tuple[object, float, list[str]] = (None, 0.0, [])
         self._presets: dict[str, Agent] = {each.name: each for each in (Shell(), Exec(), Claude())}
         self._stamp: tuple[int, int] | None = (0, 0)
         self._templates: dict[str, Agent] = {}
@@ -194,6 +206,29 @@ class Agents:
         except LocalFault:
             return sorted(self._presets)
         return sorted({*self._presets, *self._templates})
+
+    def installed(self) -> list[str]:
+        """Those of the names whose program a task would find on this machine, sorted; `shell` and `exec` always.
+
+        No process is started. Looked up anew when PATH or `agents.toml` has changed, and every 30 s.
+        """
+        names = self.names()
+        key, now = (os.environ.get("PATH"), tuple(names), self._stamp), time.monotonic()
+        known, at, found = self._looked
+        if known != key or now - at >= LOOK_AGAIN_S:
+            found = [name for name in names if self._is_installed(name)]
+            self._looked = key, now, found
+        return list(found)
+
+    def _is_installed(self, name: str) -> bool:
+        probe = (self._presets[name] if name in ("shell", "exec") else self._known(name)).probe()
+        if probe is None:
+            return True
+        environment = task_environment(os.environ, self._allowed, probe.environment, "")
+        return shutil.which(probe.program, path=environment["PATH"]) is not None
+
+    def _known(self, name: str) -> Agent:
+        return self._templates.get(name) or self._presets[name]
 
     def get(self, name: str) -> Agent:
         """The agent of this name; a template of a preset's name replaces it, except `shell` and `exec`.
