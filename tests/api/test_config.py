@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.api import config, durations, settings
+from relay.api import config, durations, settings, sizes
 from relay.api.home import Home
 from relay.broker.words import ago
 from relay.core.errors import Code, LocalFault, Misuse
@@ -62,13 +62,34 @@ def test_a_file_that_is_no_toml_names_the_line(tmp_path: Path) -> None:
     Path(home.config).write_text("name = 'ok'\nlisten = [\n")
     with pytest.raises(LocalFault) as caught:
         config.load(home)
-    assert "line 3" in caught.value.why or "line 2" in caught.value.why or "end of document" in caught.value.why
+    assert "line 2" in caught.value.message and "the file ends there" in caught.value.why
     Path(home.config).write_bytes(b"name = '\xff'")
     with pytest.raises(LocalFault, match="UTF-8"):
         config.load(home)
     Path(home.config).write_bytes(b"#" * (config.MAX_BYTES + 1))
     with pytest.raises(LocalFault, match="too big"):
         config.load(home)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("name = 'ok'\nmdns =", 2),
+        ('name = "ok\n\n\n', 1),
+        ("name = 'ok'\n\nenv = [\n\n\n", 3),
+        ("name = 'ok'\nname = 'again'\n", 2),
+        ("name = 'ok'\nmdns = tru\n", 2),
+    ],
+)
+def test_what_is_no_toml_is_told_with_its_line_also_at_the_end_of_the_file(text: str, line: int) -> None:
+    with pytest.raises(LocalFault) as caught:
+        config.parse(text)
+    assert caught.value.message == f"config.toml, line {line}: not TOML"
+
+
+@pytest.mark.parametrize("size", [2**10, 10 * 2**30, 3 * 2**39, 1536 * 2**10, 314_573, 1_000_000_007])
+def test_a_size_is_shown_as_it_can_be_typed(size: int) -> None:
+    assert sizes.parse(sizes.typed(size)) == size
 
 
 def test_setting_one_keeps_the_rest(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from relay.api import durations, sizes
 from relay.core import ids
 from relay.core.errors import Code, LocalFault, Misuse
 from relay.core.slots import MOST_SLOTS, is_slot_name
+from relay.core.toml_faults import line_of_fault, why_of_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 RESERVED_TABLES = ("dashboard", "notify")
 PEERS, SLOTS = "peers", "slots"
 TABLES = (*RESERVED_TABLES, PEERS, SLOTS)
+SIZES = ("blob_quota", "log_limit")  # in bytes; people type and read them with a unit
 MOST_PEERS = 4_096
 MOST_ADDRESSES = 16
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
@@ -262,8 +264,8 @@ def parse(text: str, where: str = "config.toml") -> Config:
     """
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
-        raise bad_config(f"{where} is not TOML", str(fault)) from fault
+    except (ValueError, RecursionError) as fault:  # ValueError: TOMLDecodeError, and a number of 5,000 digits
+        raise bad_config(f"{where}, line {line_of_fault(text, fault)}: not TOML", why_of_fault(fault)) from fault
     checked = {}
     for key, value in content.items():
         place = f"{where}, line {line_of(text, key)}"

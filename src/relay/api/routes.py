@@ -89,6 +89,11 @@ def status() -> Call[shapes.Status]:
     return Call("status")
 
 
+def settings() -> Call[dict[str, object]]:
+    """The settings as they hold in the broker that runs."""
+    return Call("settings")
+
+
 def brokers() -> Call[list[broker_shapes.Broker]]:
     """The members of the workspace as this broker sees them."""
     return Call("brokers")

@@ -35,6 +35,14 @@ def _no_size(text: str) -> Misuse:
     )
 
 
+def typed(size: int) -> str:
+    """A size as a person would type it, which `parse` reads back to the byte: `10GiB`, `1536KiB`."""
+    for unit, bytes_in in reversed(UNITS.items()):
+        if size >= bytes_in and size % bytes_in == 0:
+            return f"{size // bytes_in}{unit}"
+    return f"{(size + 0.25) / 1024:.6f}KiB"  # read back, the fraction of a byte is cut off
+
+
 def spoken(size: float) -> str:
     """A size for people: `812 B`, `4.0 KiB`, `24 MiB`, `1.0 GiB`."""
     if size < 1024:

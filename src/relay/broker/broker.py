@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from relay.api.config import RESERVED_TABLES, Config
 from relay.api.routes import MOST_LISTED
 from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
@@ -54,6 +56,7 @@ class Facts:
         listen: where it listens, as it is.
         sqlite: the library's version.
         takes_in: whether envelopes of others are taken in, or the store is an older copy of itself.
+        config: the settings it was started with.
     """
 
     version: str
@@ -61,6 +64,7 @@ class Facts:
     listen: Callable[[], tuple[str, ...]]
     sqlite: str
     takes_in: Callable[[], bool]
+    config: Config
 
 
 @dataclass(slots=True)
@@ -133,6 +137,11 @@ class Broker:
     def workspace_json(self) -> dict[str, Any]:
         """The workspace as JSON answers show it."""
         return {"id": self.workspace.id, "name": self.workspace.name, "epoch": self.workspace.epoch}
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as they hold in this broker, whatever config.toml says by now; the reserved tables left out."""
+        held = dataclasses.asdict(self.facts.config)
+        return {key: value for key, value in held.items() if key not in RESERVED_TABLES}
 
     async def examine(self) -> list[dict[str, Any]]:
         """`relay doctor`, as far as only the broker can look."""

@@ -259,7 +259,7 @@ class Rooms:
         )
         sqlite = ".".join(map(str, SQLITE_VERSION))
         return Broker(
-            facts=Facts(self._version, wall_ms(), lambda: told(self._listening), sqlite, self._takes_in),
+            facts=Facts(self._version, wall_ms(), lambda: told(self._listening), sqlite, self._takes_in, self.config),
             members=self.members,
             workspace=self.keys.workspace,
             store=self.store,

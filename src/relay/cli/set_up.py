@@ -78,7 +78,7 @@ def _declare_config(root: typer.Typer) -> None:
 
     @verb(config, "config get", "config:get", SECTION, ("relay config get max_parallel",))
     def get(key: Key) -> None:
-        """Print one setting as it holds now."""
+        """Print one setting, and on stderr what the broker that runs holds where that is another value."""
 
     @verb(
         config,
@@ -92,7 +92,7 @@ def _declare_config(root: typer.Typer) -> None:
 
     @verb(config, "config list", "config:listing", SECTION, ("relay config list", "relay config list --json"))
     def listing() -> None:
-        """Print every setting as it holds now; a wrong one is named with its line."""
+        """Print every setting; what the running broker holds otherwise on stderr. A wrong one is named with its line."""
 
 
 def _declare_identity(root: typer.Typer) -> None:

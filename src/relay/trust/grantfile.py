@@ -15,6 +15,7 @@ from relay.core.allowlist import ANY_AGENT, VERBS, Grant
 from relay.core.errors import Code, LocalFault, Misuse
 from relay.core.ids import BrokerId
 from relay.core.spawning import FRESH_DIRECTORY, MODES
+from relay.core.toml_faults import line_of_fault, why_of_fault
 
 BROKERS = "brokers"
 LISTS = ("verbs", "agents", "dirs")
@@ -22,7 +23,6 @@ MAX_PARALLEL = 1_000
 MAX_ENTRIES = 1_000
 _HEADER = re.compile(r"\s*\[\s*(.+?)\s*\]\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')\s*=")
-_TOML_LINE = re.compile(r"at line (\d+)")
 
 
 class _Fault(Exception):
@@ -211,9 +211,7 @@ def parse(path: Path, text: str) -> dict[BrokerId, Grant]:
     try:
         return _grants(tomllib.loads(text))
     except ValueError as error:  # TOMLDecodeError, and plain for a number of 5,000 digits
-        at = _TOML_LINE.search(str(error))
-        line = int(at[1]) if at else max(1, len(text.splitlines()))
-        raise _broken(path, line, str(error)) from None
+        raise _broken(path, line_of_fault(text, error), why_of_fault(error)) from None
     except _Fault as fault:
         raise _broken(path, line_of(text, *fault.keys), fault.why) from None
     except RecursionError:

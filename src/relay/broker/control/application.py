@@ -110,6 +110,9 @@ class Control:
     async def status(self, request: Request) -> Response:
         return _json(await self._broker.status())
 
+    async def settings(self, request: Request) -> Response:
+        return _json(self._broker.settings())
+
     async def doctor(self, request: Request) -> Response:
         return _json(await self._broker.examine())
 
@@ -261,6 +264,7 @@ def application(broker: Broker) -> Starlette:
     control = Control(broker)
     routes: list[tuple[str, str, Endpoint]] = [
         ("GET", "status", control.status),
+        ("GET", "settings", control.settings),
         ("GET", "doctor", control.doctor),
         ("POST", "down", control.down),
         ("POST", "identity/keep", control.identity_keep),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from relay.api import settings
+from relay.api import config, routes, settings, sizes
 from relay.api.durations import typed
 from relay.cli import speech, stopping
 from relay.cli.clean import clean
+from relay.core.errors import RelayError
 
 if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
@@ -20,8 +21,27 @@ def get(invocation: Invocation, *, key: str) -> int:
     if invocation.json:
         speech.document(value)
     else:
-        speech.say(shown(value))
+        speech.say(shown(key, value))
+    table, _, inner = key.partition(".")
+    held = _held(invocation)
+    if table in held:
+        inside = held[table]
+        _say_what_holds(key, value, inside.get(inner) if inner and isinstance(inside, dict) else inside)
     return 0
+
+
+def _held(invocation: Invocation) -> dict[str, object]:
+    """The settings of the broker that runs; none where none does, or it is of a version that does not tell."""
+    try:
+        with invocation.client() as client:
+            return client.ask(routes.settings())
+    except RelayError:
+        return {}
+
+
+def _say_what_holds(key: str, value: object, held: object) -> None:
+    if json.loads(json.dumps(value)) != held:
+        speech.note(f"the broker that runs holds {key} = {shown(key, held)} until it is started again")
 
 
 def change(invocation: Invocation, *, key: str, value: list[str]) -> int:
@@ -34,7 +54,7 @@ def change(invocation: Invocation, *, key: str, value: list[str]) -> int:
     if invocation.json:
         speech.document({key: new})
     else:
-        speech.say(f"{key} = {shown(new)}")
+        speech.say(f"{key} = {shown(key, new)}")
         _say_when_it_holds(invocation, key)
     return 0
 
@@ -59,14 +79,18 @@ def listing(invocation: Invocation) -> int:
         speech.document(values)
     else:
         for key, value in values.items():
-            speech.say(f"{key} = {shown(value)}")
+            speech.say(f"{key} = {shown(key, value)}")
+    for key, held in _held(invocation).items():
+        _say_what_holds(key, values.get(key, {} if key in config.TABLES else None), held)
     return 0
 
 
-def shown(value: object) -> str:
-    """A setting's value as it is typed: durations with their unit, lists with commas."""
+def shown(key: str, value: object) -> str:
+    """A setting's value as it is typed: durations and sizes with their unit, lists with commas."""
     if value is None:
         return "none"
+    if key in config.SIZES and isinstance(value, int):
+        return sizes.typed(value)
     if isinstance(value, float):
         return typed(value)
     if isinstance(value, tuple | list):

@@ -25,6 +25,7 @@ from relay.core import ids
 from relay.core.errors import Code, LocalFault, Misuse, Refused
 from relay.core.spawning import SpawnRequest
 from relay.core.states import State
+from relay.core.toml_faults import line_of_fault, why_of_fault
 from relay.spawn.agents.agent import Agent, Command, Finding, PlainReader, Probe, Reader, checked_model
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.commands import Exec, Shell
@@ -151,10 +152,11 @@ def load_templates(path: Path) -> dict[str, Agent]:
         return {}
     if len(data) > MAX_FILE:
         raise _fault(path, f"it is longer than {MAX_FILE} bytes")
+    text = data.decode("utf-8", "replace")
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _fault(path, str(error)) from None
+        raise _fault(path, f"line {line_of_fault(text, error)}: {why_of_fault(error)}") from None
     tables = document.get("agents", {})
     if not isinstance(tables, dict) or set(document) - {"agents"}:
         raise _fault(path, "it has to hold sections [agents.NAME] and nothing else")
