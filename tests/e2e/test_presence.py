@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from relay.testing.mesh import Mesh
@@ -96,3 +97,21 @@ def test_a_neighbour_s_record_does_not_bring_back_who_said_goodbye() -> None:
             return not named()
 
         wait_until(is_told, 20, "vps to name mini no more")
+
+
+def test_what_we_may_do_there_is_known_from_its_own_word_with_its_age(two: Scene) -> None:
+    """And it follows what is granted there while the two are linked."""
+
+    def may_there() -> object:
+        return _vps(two)["grants"]["to_us"]
+
+    wait_until(lambda: may_there() == [], 10, "the word that nothing is granted")
+    two.grant()
+    wait_until(lambda: may_there() == ["spawn"], 10, "the word of the grant")
+    assert two.laptop.relay_json("broker", "show", "vps")["grants"]["to_us_at"] is not None
+    assert "we may there: spawn\n" in re.sub(" +", " ", two.laptop.relay("broker", "show", "vps").stdout)
+    two.vps.stop()
+    wait_until(lambda: "spawn (as of " in two.laptop.relay("brokers").stdout, 10, "the age of that word")
+    (two.vps.home / "trust.toml").unlink()
+    two.vps.start()
+    wait_until(lambda: may_there() == [], 20, "the word of the broker that came back")

@@ -11,6 +11,7 @@ class BrokerGrants(TypedDict):
     """Which verbs stand between a broker and us."""
 
     to_us: list[str] | None
+    to_us_at: NotRequired[str | None]
     from_us: list[str]
 
 

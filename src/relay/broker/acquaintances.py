@@ -14,6 +14,8 @@ from relay.broker.pinging import not_linked, round_trip
 from relay.broker.places import Hint
 from relay.broker.presence import Attendance
 from relay.broker.roster import RosterKeeper
+from relay.broker.views import grants_view
+from relay.broker.waiting import Waiting
 from relay.broker.waiting_rows import NOTHING, waiting_rows
 from relay.broker.words import rfc3339
 from relay.core import ids
@@ -38,6 +40,7 @@ class Acquaintances:
         admitting: renames for everybody, on the machine that may.
         keeper: writes roster.json, by which commands without a broker find names.
         dialler: what the last dial of a member met.
+        there: what others said of what waits there, and of what this broker may do there.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Acquaintances:
         admitting: Admitting,
         keeper: RosterKeeper,
         dialler: Dialler,
+        there: Waiting,
     ) -> None:
         self._members = members
         self._mesh = mesh
@@ -61,6 +65,7 @@ class Acquaintances:
         self._admitting = admitting
         self._keeper = keeper
         self._dialler = dialler
+        self._there = there
 
     # showing
 
@@ -80,7 +85,7 @@ class Acquaintances:
             | (await waiting_rows(self._journal.store, self._members)).get(broker, NOTHING)
             | {"addresses": [_hint(hint) for hint in hints], "trouble": self._dialler.troubles.get(broker)}
             | self._said(held)
-            | {"grants": {"to_us": peer.grants_to_us if peer else None, "from_us": self._grants.verbs_of(broker)}}
+            | {"grants": grants_view(self._there, self._grants, broker)}
         )
 
     def _named(self, broker: BrokerId) -> dict[str, Any]:
@@ -221,6 +226,8 @@ class Acquaintances:
         self._discovery.places.forget(broker)
         self._attendance.forget(broker)
         self._dialler.forget(broker)
+        if not self._mesh.is_linked(broker):
+            self._there.forget(broker)
         self._mesh.turned_down.pop(broker, None)
         await self._keeper.write_out()
         if self._mesh.is_linked(broker):

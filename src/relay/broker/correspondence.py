@@ -6,6 +6,7 @@ from relay.broker.answers import Answers
 from relay.broker.blobs.offers import Offers
 from relay.broker.dialler import Dialler
 from relay.broker.envelopes import Envelopes
+from relay.broker.gate import Grants
 from relay.broker.inbox import Hear
 from relay.broker.link import Link
 from relay.broker.members import Members
@@ -31,10 +32,17 @@ class Correspondence:
         mesh: the links.
         dialler: when a broker is dialled next.
         postbox: seals.
+        grants: who may do what here, which each is told of itself.
     """
 
     def __init__(
-        self, members: Members, journal: Journal, mesh: Mesh, dialler: Dialler, postbox: SealingPostbox
+        self,
+        members: Members,
+        journal: Journal,
+        mesh: Mesh,
+        dialler: Dialler,
+        postbox: SealingPostbox,
+        grants: Grants,
     ) -> None:
         self._members = members
         self._journal = journal
@@ -42,7 +50,7 @@ class Correspondence:
         self._dialler = dialler
         self.attendance = Attendance(journal.clock, mesh.is_linked)
         self.notices = Notices(members, journal)
-        self.waiting = Waiting(journal.store, mesh)
+        self.waiting = Waiting(journal.store, mesh, grants.verbs_of, journal.clock)
         self.reissue = Reissue(postbox, mesh.let_go)
 
     def hears(self, requests: Requests, offers: Offers, answers: Answers) -> dict[Kind, Hear]:

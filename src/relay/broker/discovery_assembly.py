@@ -47,4 +47,5 @@ def acquaintances_of(rooms: Rooms) -> Acquaintances:
         rooms.admitting,
         rooms.keeper,
         rooms.dialler,
+        rooms.letters.waiting,
     )

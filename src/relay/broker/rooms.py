@@ -148,14 +148,14 @@ class Rooms:
         self.discovery = discovery_of(self, incarnation.counter, self._version)
         self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
         self.keeper.connect(self.discovery.roster_changed)
-        self.letters = Correspondence(self.members, self.journal, self.mesh, self.dialler, postbox)
+        self.grants = Grants(Path(self.home.trust))
+        self.letters = Correspondence(self.members, self.journal, self.mesh, self.dialler, postbox, self.grants)
 
     def _believed(self, peer: BrokerId) -> list[BrokerId]:
         return self.discovery.book.believed(peer, self.letters.attendance.left(peer))
 
     def _spawn_rooms(self, identity: Identity) -> None:
         self.agents = Agents(Path(self.home.agents), self.config.env)
-        self.grants = Grants(Path(self.home.trust))
         self.gate = Gate(self.members, self.grants, self.agents, self.auditor, Path(self.home.worktrees))
         self.rationing = Rationing(self.gate.may_spawn, self.gate.may_push, self.auditor, self.store)
         self.ledger = Ledger(identity)
@@ -185,8 +185,7 @@ class Rooms:
         return Limits(config.max_parallel, config.default_timeout, config.log_limit, environment, config.slots)
 
     def _serving_rooms(self, identity: Identity) -> None:
-        attendance, said = self.letters.attendance, self.discovery.said
-        there = self.letters.waiting.waiting_there
+        attendance, there, said = self.letters.attendance, self.letters.waiting, self.discovery.said
         self.views = Views(self.members, self.mesh, self.store, self.grants, attendance, self._trouble, there, said)
         self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox)
         self.queueing = Queueing(self)
@@ -339,3 +338,4 @@ class Rooms:
     async def _trust_changed(self) -> None:
         await self.requests.end_what_is_not_granted(self.gate.may_spawn, self.queueing.scheduling.revoked)
         await self.blobs.grants_changed()
+        self.letters.waiting.grants_changed()

@@ -11,6 +11,7 @@ from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence
+from relay.broker.waiting import Waiting
 from relay.broker.waiting_rows import NOTHING, waiting_rows
 from relay.broker.words import acknowledgement, rfc3339
 from relay.core.ids import BrokerId
@@ -36,7 +37,7 @@ class Views:
         version: of the program.
         attendance: who is there.
         trouble: what stands between this broker and another, in words; empty for nothing.
-        waiting_there: how many envelopes wait at another broker for this one, by its own word.
+        there: what other brokers say of what waits there, and of what this one may do there.
         said: what a member last said of itself.
     """
 
@@ -48,7 +49,7 @@ class Views:
         grants: Grants,
         attendance: Attendance,
         trouble: Callable[[BrokerId], str],
-        waiting_there: Callable[[BrokerId], int | None],
+        there: Waiting,
         said: Callable[[BrokerId], Record | None],
     ) -> None:
         self._members = members
@@ -57,7 +58,7 @@ class Views:
         self._grants = grants
         self._attendance = attendance
         self._trouble = trouble
-        self._waiting_there = waiting_there
+        self._there = there
         self._said = said
 
     # spawns
@@ -151,7 +152,7 @@ class Views:
             self._members.label(self._members.own)
             | {"self": True, "online": True, "presence": "online", "last_seen": None, "link": None, "via": None}
             | {"rtt_ms": None, "clock_skew_ms": None, **NOTHING, "outbox_for_us": None, "trouble": None}
-            | {"grants": {"to_us": None, "from_us": []}, "capabilities": []}
+            | {"grants": {"to_us": None, "to_us_at": None, "from_us": []}, "capabilities": []}
             | own
         )
 
@@ -168,14 +169,20 @@ class Views:
             "rtt_ms": link.rtt_ms if link else None,
             "clock_skew_ms": peer.clock_skew_ms if peer else None,
             **waiting,
-            "outbox_for_us": self._waiting_there(broker),
+            "outbox_for_us": self._there.waiting_there(broker),
             "trouble": self._trouble(broker) or None,
-            "grants": {"to_us": peer.grants_to_us if peer else None, "from_us": self._grants.verbs_of(broker)},
+            "grants": grants_view(self._there, self._grants, broker),
             "capabilities": list(said.capabilities) if said else [],
             "agents": list(said.agents) if said else [],
             "version": (said.version or None) if said else None,
             "addresses": list(peer.addresses) if peer else [],
         }
+
+
+def grants_view(there: Waiting, grants: Grants, broker: BrokerId) -> dict[str, Any]:
+    """What stands between a broker and this one: its last word with its time, and what is granted here."""
+    verbs, at = there.granted_there(broker) or (None, None)
+    return {"to_us": verbs, "to_us_at": rfc3339(at), "from_us": grants.verbs_of(broker)}
 
 
 def needs_view(row: SpawnRow) -> dict[str, Any] | None:

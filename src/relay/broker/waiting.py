@@ -1,12 +1,17 @@
-"""What brokers tell each other of their outboxes: how many envelopes wait for the other one. For wording only."""
+"""What brokers tell each other when a link comes up: how many envelopes wait, what the other may do. For wording only.
+
+A grant that was told decides nothing: the request is judged by the one that is asked, when it is asked.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from relay.broker.inbox import Hear, Opened
 from relay.broker.mesh import Mesh
+from relay.core.allowlist import VERBS
 from relay.core.errors import LocalFault, PeerFault
 from relay.core.hello import is_count
 from relay.core.ids import BrokerId
@@ -18,18 +23,25 @@ SAY_EVERY_S = 5.0
 
 
 class Waiting:
-    """Says, and hears, how many envelopes wait.
+    """Says, and hears, how many envelopes wait and what may be done.
 
     Args:
         store: the outbox.
         mesh: over whose links it is said.
+        verbs_of: what a broker may do here.
+        clock: milliseconds since 1970.
     """
 
-    def __init__(self, store: Store, mesh: Mesh) -> None:
+    def __init__(
+        self, store: Store, mesh: Mesh, verbs_of: Callable[[BrokerId], list[str]], clock: Callable[[], int]
+    ) -> None:
         self._store = store
         self._mesh = mesh
-        self._said: dict[BrokerId, int] = {}
+        self._verbs_of = verbs_of
+        self._clock = clock
+        self._said: dict[BrokerId, tuple[int, list[str]]] = {}
         self._heard: dict[BrokerId, int] = {}
+        self._granted: dict[BrokerId, tuple[list[str], int]] = {}
         self._work: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -41,6 +53,23 @@ class Waiting:
     def waiting_there(self, peer: BrokerId) -> int | None:
         """How many envelopes waited at that peer for this broker, by its last word; None where it said nothing."""
         return self._heard.get(peer)
+
+    def granted_there(self, peer: BrokerId) -> tuple[list[str], int] | None:
+        """What this broker may do there, and when that was said (milliseconds); None where it said nothing."""
+        return self._granted.get(peer)
+
+    def forget(self, peer: BrokerId) -> None:
+        """What that peer said is known no more."""
+        self._heard.pop(peer, None)
+        self._granted.pop(peer, None)
+
+    def grants_changed(self) -> None:
+        """Tell those that are linked what they may do now."""
+        for link in self._mesh.up:
+            verbs = self._verbs_of(link.peer)
+            waiting, told = self._said.get(link.peer, (0, None))
+            if told is not None and told != verbs:
+                self._say(link.peer, waiting, verbs)
 
     def link_changed(self, peer: BrokerId, up: bool) -> None:
         """A link came up: tell what waits for its peer, until nothing does; or it ended."""
@@ -58,18 +87,25 @@ class Waiting:
     async def _tell_while_linked(self, peer: BrokerId) -> None:
         while self._mesh.is_linked(peer) and not self._closed:
             waiting = dict(await self._store.all(outbox.WAITING)).get(peer, 0)
-            if self._said.get(peer) != waiting:
-                self._said[peer] = waiting
-                self._mesh.say(peer, Kind.PRESENCE, {"waiting": waiting})
+            verbs = self._verbs_of(peer)
+            if self._said.get(peer) != (waiting, verbs):
+                self._say(peer, waiting, verbs)
             if waiting == 0:
                 return
             await asyncio.sleep(SAY_EVERY_S)
 
+    def _say(self, peer: BrokerId, waiting: int, verbs: list[str]) -> None:
+        self._said[peer] = waiting, verbs
+        self._mesh.say(peer, Kind.PRESENCE, {"waiting": waiting, "may": verbs})
+
     def _presence(self, each: Opened) -> None:
-        waiting = each.body.content["waiting"]
-        if not is_count(waiting):
+        waiting, verbs = each.body.content["waiting"], each.body.content.get("may")
+        if not is_count(waiting) or not (verbs is None or isinstance(verbs, list)):
             raise PeerFault("a word on presence was refused", why="it has another form")
         self._heard[each.header.origin] = waiting
+        if verbs is not None:
+            # of a later version's verbs nothing can be said here
+            self._granted[each.header.origin] = [verb for verb in VERBS if verb in verbs], self._clock()
 
     def close(self) -> None:
         """Tell nothing more."""

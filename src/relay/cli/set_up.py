@@ -92,7 +92,7 @@ def _declare_config(root: typer.Typer) -> None:
 
     @verb(config, "config list", "config:listing", SECTION, ("relay config list", "relay config list --json"))
     def listing() -> None:
-        """Print every setting; what the running broker holds otherwise on stderr. A wrong one is named with its line."""
+        """Print every setting; on stderr those the running broker holds otherwise. A wrong one is named by its line."""
 
 
 def _declare_identity(root: typer.Typer) -> None:

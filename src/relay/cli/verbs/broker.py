@@ -7,7 +7,7 @@ import time
 from relay.api import routes
 from relay.cli import ages, speech, table
 from relay.cli.clean import clean
-from relay.cli.waiting_words import waiting
+from relay.cli.standing_words import granted_there, waiting
 from relay.core.errors import Misuse, Unreachable
 
 TYPE_CHECKING = False
@@ -65,12 +65,11 @@ def _no_link(found: BrokerShown) -> str:
 
 
 def _what(found: BrokerShown) -> list[tuple[str, str]]:
-    record, theirs = found["record"], found["grants"]["to_us"]
+    record = found["record"]
     word = f"{ages.since(record['created'])} old, for {ages.ahead(record['expires'])}" if record else "none"
-    there = "unknown" if theirs is None else ", ".join(theirs) or "nothing"
     return [
         ("may here", "" if found["self"] else ", ".join(found["grants"]["from_us"]) or "nothing"),
-        ("we may there", "" if found["self"] else there),
+        ("we may there", "" if found["self"] else granted_there(found)),
         ("always on", "" if found["always_on"] is None else "yes" if found["always_on"] else "no"),
         ("agents", ", ".join(found["agents"])),
         ("can", ", ".join(found["capabilities"])),

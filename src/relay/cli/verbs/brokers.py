@@ -5,7 +5,7 @@ from __future__ import annotations
 from relay.api import routes
 from relay.api.durations import spoken
 from relay.cli import ages, speech, table
-from relay.cli.waiting_words import waiting
+from relay.cli.standing_words import granted_there, waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +32,9 @@ def run(invocation: Invocation) -> int:
 def _row(broker: Broker, names: dict[str, str]) -> list[str]:
     if broker["self"]:
         return [broker["name"], broker["id"][:8], "this machine", "", "", "everything", ""]
-    ours, theirs = broker["grants"]["from_us"], broker["grants"]["to_us"]
-    here = ", ".join(ours) or "nothing"
-    there = "unknown" if theirs is None else ", ".join(theirs) or "nothing"
-    return [broker["name"], broker["id"][:8], _presence(broker), _link(broker, names), waiting(broker), here, there]
+    here = ", ".join(broker["grants"]["from_us"]) or "nothing"
+    where = [_presence(broker), _link(broker, names), waiting(broker)]
+    return [broker["name"], broker["id"][:8], *where, here, granted_there(broker)]
 
 
 PRESENCE = {
