@@ -154,6 +154,44 @@ def test_a_grant_that_asks_since_holds_what_waits(held: Scene) -> None:
     held.until(second, "completed")
 
 
+def test_an_edit_after_the_approval_voids_it_and_the_changed_request_is_asked_about(held: Scene) -> None:
+    mark = fresh("mark")
+    held.vps.relay("queue", "pause")
+    try:
+        spawn = held.begin(f"touch {mark}-old")
+        held.until(spawn, "held")
+        before = question(held.vps, spawn)
+        relay_json(held.vps, "approve", spawn)
+        held.until(spawn, "waiting")
+        edited = relay_json(held.laptop, "edit", spawn, f"touch {mark}-new")
+        assert edited["state"] == "held" and edited["task"] == f"touch {mark}-new"
+        assert edited["reason"] == "it was changed after it was approved, so that a person has to approve it on vps"
+        after = question(held.vps, spawn)
+        assert after["hash"] != before["hash"] and after["request"] != before["request"]
+        assert after["task"] == f"touch {mark}-new" and "changed after it was approved" in after["text"]
+        refused(held.vps, "approve", spawn, "--request", before["request"], code="answered")
+    finally:
+        held.vps.relay("queue", "resume")
+    assert held.show(spawn, on=held.vps)["state"] == "held"
+    assert not list(held.vps.work.glob(f"{mark}-*"))
+    relay_json(held.vps, "approve", spawn)
+    held.until(spawn, "completed")
+    assert [path.name for path in held.vps.work.glob(f"{mark}-*")] == [f"{mark}-new"]
+
+
+def test_what_is_held_and_edited_can_be_approved_as_it_is_then(held: Scene) -> None:
+    spawn = held.begin("exit 3")
+    held.until(spawn, "held")
+    before = question(held.vps, spawn)
+    assert relay_json(held.laptop, "edit", spawn, "true")["state"] == "held"
+    after = question(held.vps, spawn)
+    assert after["hash"] != before["hash"] and after["task"] == "true"
+    assert "changed since it was first asked" in after["text"]
+    wait_until(lambda: held.show(spawn)["needs"]["request"] == after["request"], 10, "the origin to know")
+    relay_json(held.vps, "approve", spawn)
+    assert held.until(spawn, "completed", "failed")["state"] == "completed"
+
+
 # silent, and typed text
 
 

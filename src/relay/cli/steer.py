@@ -71,5 +71,5 @@ def _declare_edit(root: typer.Typer) -> None:
     ) -> None:
         """Change what has not started, here or on another machine. What is not given stays.
 
-        The grant is judged anew. What a person has approved stays as it was approved.
+        The grant is judged anew. What a person has approved is held again when it is changed: the yes was to another.
         """

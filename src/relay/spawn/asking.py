@@ -75,17 +75,36 @@ class Asking:
 
     def hold(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         """Hold a spawn until a person here says yes; refuse it where too many of its origin's are held."""
-        held = questions.HELD_FROM.one(entry.tx, target=self._own, origin=row.origin) or 0
-        if held >= MOST_HELD:
-            error = _too_many_held(self._name(self._own), held)
+        error = self.too_many(entry, row)
+        if error is not None:
             return self._ledger.step(entry, row, Step(State.REJECTED, error.message, error=error.to_json()))
-        request = request_of(row)
-        where = f" in {row.cwd}" if row.cwd else ""
-        text = f"{self._name(row.origin)} asks to run {row.agent}{where}, mode {row.mode}"
-        question = self._question(entry, row, Asked.HELD, text, hash=request_hash(row.origin, request))
-        self._keep(entry, question)
-        reason = f"a person has to approve it on {self._name(self._own)}"
+        question, reason = self._held(entry, row)
         return self._ledger.step(entry, row, Step(State.HELD, reason, needs=needs_of(question)))
+
+    def hold_anew(self, entry: Entry, row: SpawnRow) -> SpawnRow:
+        """A spawn that is held was changed: what was asked about it is withdrawn, and a person asked about it anew."""
+        for each in questions.OPEN_OF.all(entry.tx, spawn=row.id):
+            questions.close(entry.tx, each.request, entry.now, questions.WITHDRAWN)
+        question, reason = self._held(entry, row)
+        return self._ledger.reword(entry, row, reason, needs_of(question))
+
+    def too_many(self, entry: Entry, row: SpawnRow) -> Refused | None:
+        """Why no further spawn of this one's origin may be held, or None."""
+        held = questions.HELD_FROM.one(entry.tx, target=self._own, origin=row.origin) or 0
+        return _too_many_held(self._name(self._own), held) if held >= MOST_HELD else None
+
+    def _held(self, entry: Entry, row: SpawnRow) -> tuple[Question, str]:
+        where = f" in {row.cwd}" if row.cwd else ""
+        text, reason = f"{self._name(row.origin)} asks to run {row.agent}{where}, mode {row.mode}", "a person has to"
+        before = [each for each in questions.OF_SPAWN.all(entry.tx, spawn=row.id) if each.kind is Asked.HELD]
+        if any(each.closed_as == questions.APPROVED for each in before):
+            text += "; it was changed after it was approved"
+            reason = "it was changed after it was approved, so that a person has to"
+        elif before:
+            text += "; it was changed since it was first asked"
+        question = self._question(entry, row, Asked.HELD, text, hash=request_hash(row.origin, request_of(row)))
+        self._keep(entry, question)
+        return question, f"{reason} approve it on {self._name(self._own)}"
 
     def _question(self, entry: Entry, row: SpawnRow, kind: Asked, text: str, **more: Any) -> Question:
         nothing: dict[str, Any] = {"name": None, "tool": None, "input": None, "mode": None, "hash": "", "log_bytes": 0}

@@ -95,9 +95,11 @@ class Ledger:
             self.on_end(entry, now)
         return now
 
-    def reword(self, entry: Entry, row: SpawnRow, reason: str) -> SpawnRow:
-        """Say anew why a spawn stands where it does; the row as it is now."""
-        step = Step(row.state, reason, started=row.started)
+    def reword(
+        self, entry: Entry, row: SpawnRow, reason: str, needs: dict[str, Any] | None = None
+    ) -> SpawnRow:
+        """Say anew why a spawn stands where it does, and what a person is asked; the row as it is now."""
+        step = Step(row.state, reason, started=row.started, needs=needs)
         return self._say(entry, row, replace(self._snapshot(row, step, entry.now), since=row.since))
 
     def _say(

@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from relay.core.errors import Code, Misuse, PeerFault, Refused
+from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.spawning import SpawnRequest, first_bad_field, request_from_content
 from relay.core.states import IN_HAND, TERMINAL, State
 from relay.core.wishes import first_bad_wish
 from relay.spawn.admission import Judge
+from relay.spawn.asking import Asking
 from relay.spawn.ledger import Ledger, Step
 from relay.spawn.requests import request_of
 from relay.spawn.succession import require_no_cycle
@@ -77,9 +78,13 @@ class Marks:
         ledger: signs the steps.
         room: where spawns wait.
         judge: asked whether an edited spawn may start.
+        asking: has a person asked again about what was changed.
     """
 
-    def __init__(self, own: BrokerId, ledger: Ledger, room: WaitingRoom, judge: Judge) -> None:
+    def __init__(
+        self, own: BrokerId, ledger: Ledger, room: WaitingRoom, judge: Judge, asking: Asking
+    ) -> None:
+        self._asking = asking
         self._own = own
         self._ledger = ledger
         self._room = room
@@ -127,25 +132,24 @@ class Marks:
         queueing.edit(entry.tx, request)
         if "not_before" in wishes:
             queueing.not_before(entry.tx, row.id, request.wishes.not_before)
-        self._require_unapproved(entry, spawns.require(entry.tx, row.id))
+        self._require_may_be(entry, spawns.require(entry.tx, row.id))
         if "after" in wishes:
             row = self._room.succession.arrived(entry, spawns.require(entry.tx, row.id))
+        if row.state is State.HELD:
+            return self._asking.hold_anew(entry, spawns.require(entry.tx, row.id))
         return row if row.state in TERMINAL else self._anew(entry, row)
 
-    def _require_unapproved(self, entry: Entry, row: SpawnRow) -> None:
-        # a person's yes was to the request as it was
-        if row.state is not State.WAITING or row.origin == self._own:
+    def _require_may_be(self, entry: Entry, row: SpawnRow) -> None:
+        """Refuse a change that would end the spawn; one that needs another yes of a person is held for it."""
+        if row.state not in (State.WAITING, State.HELD) or row.origin == self._own:
             return
         admission = self._judge(entry, dataclasses.replace(row, state=State.DELIVERED))
         if admission.refusal is not None:
             raise admission.refusal
-        if admission.held:
-            raise Refused(
-                f"{row.name} was approved as it is",
-                code=Code.CONFLICT,
-                why="another request would need another yes",
-                hint=f"relay stop {row.id}, and spawn it anew",
-            )
+        # a person's yes was to the request as it was
+        error = self._asking.too_many(entry, row) if admission.held and row.state is State.WAITING else None
+        if error is not None:
+            raise error
 
     def retry(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
         """Have a spawn that has ended run once more: another attempt, the earlier ones kept.
