@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from relay.testing import crash_points
 from relay.testing.mesh import Mesh
+from relay.testing.node import DAEMON, Node
+from relay.testing.processes import wait_until
 from relay.testing.trial import Trial
 
 _GROUPS = 3  # each over one pair of brokers; three, so that pytest's workers share them
@@ -37,6 +40,51 @@ def test_the_steps_are_documented() -> None:
     text = text.split("| point | side | step |")[1].split("For a step inside")[0]
     rows = [f"| `{name}` | {point.side} | {point.step} |" for name, point in crash_points.POINTS.items()]
     assert [line for line in text.splitlines() if line.startswith("| `")] == rows
+
+
+def test_each_step_that_no_burst_takes_names_a_test_that_does() -> None:
+    for name, point in crash_points.POINTS.items():
+        if point.apart:
+            assert f'"{name}"' in (Path(__file__).parents[2] / point.apart).read_text(), name
+
+
+@pytest.mark.parametrize("when", crash_points.WHEN)
+@pytest.mark.parametrize("point", ["answer", "answered"])
+def test_an_answer_has_its_effect_once_whoever_dies_at_it(point: str, when: str) -> None:
+    """What is sent to a task that reads is typed once, in order, though a broker dies as it keeps it or hears of it."""
+    with Mesh.scratch("relay-answers-") as mesh:
+        origin, target = mesh.pair("a", "b")
+        mesh.grant(on=target, to=origin)
+        victim = origin if crash_points.POINTS[point].side == "origin" else target
+        victim.stop()
+        victim.launcher = crash_points.launcher(point, when, 1)
+        victim.start()
+        mesh.await_link(origin, target)
+        heard = target.work / "heard"
+        script = f'while read line; do echo "$line" >> {heard}; [ "$line" = end ] && exit 0; done'
+        words = ("spawn", "reader", "shell", script, "--broker", "b", "--cwd", str(target.work), "--stdin")
+        spawn = str(origin.relay_json(*words, "--timeout", "90s")["id"])
+        wait_until(lambda: origin.relay_json("show", spawn)["state"] == "running", 15, "it to run")
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(Trial._answered, origin, "answers", _sent(spawn, "one"))
+            wait_until(lambda: not victim.running, 15, f"{victim.name} to die")
+            victim.launcher = DAEMON
+            victim.start()
+            first.result()
+        Trial._answered(origin, "answers", _sent(spawn, "end"))
+        wait_until(lambda: origin.relay_json("show", spawn)["state"] == "completed", 45, "it to end")
+        assert heard.read_text().split() == ["one", "end"]
+        wait_until(lambda: _is_told(origin, spawn, "one") and _is_told(origin, spawn, "end"), 45, "the words on both")
+        assert heard.read_text().split() == ["one", "end"]
+
+
+def _is_told(origin: Node, spawn: str, text: str) -> bool:
+    return Trial._answered(origin, "answers", _sent(spawn, text))["accepted"] is True
+
+
+def _sent(spawn: str, text: str) -> dict[str, str]:
+    # the operation id is the same however often it is asked, so that the repetition is harmless
+    return {"spawn": spawn, "verb": "send", "text": f"{text}\n", "operation": f"send-{spawn}-{text}"}
 
 
 @pytest.mark.timeout(120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -245,6 +246,21 @@ def test_at_and_ttl(queue: Scene) -> None:
     assert blocking["state"] == "completed"  # its time to live is over by now
     relay(queue.vps, "queue", "resume")
     assert not queue.until(short, "expired")["attempt"]
+
+
+def test_a_tried_spawn_that_waits_past_its_time_to_live_does_not_expire(queue: Scene) -> None:
+    """It did run: "expired" would say that nothing has. One beside it that was never tried does expire."""
+    mark = queue.vps.work / fresh("mark")
+    tried = queue.begin(f"test -e {mark} || {{ touch {mark}; exit 5; }}", "--retries", "3", "--ttl", "6s")
+    assert queue.until(tried, "waiting", within=6)["reason"].startswith("retry 1 of 3 in ")
+    relay(queue.vps, "queue", "pause")
+    queue.until(untried := queue.begin("true", "--ttl", "6s"), "waiting")
+    over = time.time() + 6.5
+    processes.wait_until(lambda: time.time() > over, 10, "both times to live to be over")
+    relay(queue.vps, "queue", "resume")
+    assert not queue.until(untried, "expired")["attempt"]
+    assert queue.until(tried, "completed", "expired", "failed")["state"] == "completed"
+    assert queue.show(tried)["attempt"] == 2
 
 
 def test_a_member_without_the_verb_is_refused_and_audited(queue: Scene) -> None:

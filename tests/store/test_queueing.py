@@ -14,6 +14,7 @@ from relay.core.wishes import After, Wishes
 from relay.store import queueing, schedules, spawns, steers
 from relay.store.query import Tx
 from relay.store.schedules import Schedule
+from relay.store.spawn_rows import EXPIRED_HERE
 from relay.store.steers import Early, Steer
 
 OWN, OTHER = BrokerId("o" * 56), BrokerId("p" * 56)
@@ -79,6 +80,14 @@ def test_retries_count_anew_after_a_person_asked(tx: Tx) -> None:
     steers.ask(tx, Steer("op", spawn, "pause", {}, 1, None))
     spawns.forget(tx, [spawn])
     assert not queueing.TRIES.all(tx, spawn=spawn) and not steers.OF_SPAWN.all(tx, spawn=spawn)
+
+
+def test_what_was_tried_is_none_of_those_that_expire_here(tx: Tx) -> None:
+    untried, tried = waiting(tx, "a"), waiting(tx, "b")
+    queueing.keep_try(tx, tried, 1, "", {"state": "failed", "reason": ""})
+    assert [row.id for row in EXPIRED_HERE.all(tx, target=OWN, now=10**6)] == [untried]
+    assert [row.id for row in EXPIRED_HERE.all(tx, target=OWN, now=10**6 - 1)] == []
+    assert queueing.WAS_TRIED.one(tx, spawn=tried) and queueing.WAS_TRIED.one(tx, spawn=untried) is None
 
 
 def test_a_steer_is_answered_once(tx: Tx) -> None:

@@ -39,7 +39,7 @@ class Point:
         peer_away: it is taken only for what was asked while the peer was away.
         seldom: a burst of tasks may take it once only.
         shapes: the tasks of a burst.
-        by_schedule: it is a schedule's, and not taken by a burst of tasks (`tests/e2e/test_schedules.py`).
+        apart: no burst of tasks takes it; the test file that does, by a scene of its own.
     """
 
     step: str
@@ -50,7 +50,7 @@ class Point:
     peer_away: bool = False
     seldom: bool = False
     shapes: tuple[str, ...] = ("quick", "exits-7", "sleeps", "by-signal", "stopped")
-    by_schedule: bool = False
+    apart: str = ""
 
 
 POINTS: dict[str, Point] = {
@@ -103,7 +103,21 @@ POINTS: dict[str, Point] = {
         "relay.store.schedules",
         "act_on",
         "target",
-        by_schedule=True,
+        apart="tests/e2e/test_schedules.py",
+    ),
+    "answer": Point(
+        "what a person sent is kept for the task, with the word that it was",
+        "relay.store.questions",
+        "type_in",
+        "target",
+        apart="tests/chaos/test_crash_points.py",
+    ),
+    "answered": Point(
+        "what became of an answer is kept by who gave it",
+        "relay.store.answers",
+        "settle",
+        "origin",
+        apart="tests/chaos/test_crash_points.py",
     ),
     "snapshot": Point("the target's word is kept by the origin", "relay.store.spawns", "apply_snapshot", "origin"),
 }
@@ -111,7 +125,7 @@ POINTS: dict[str, Point] = {
 
 def cases() -> Iterator[tuple[str, str]]:
     """Every step that tasks take, before and after."""
-    return itertools.product((name for name, point in POINTS.items() if not point.by_schedule), WHEN)
+    return itertools.product((name for name, point in POINTS.items() if not point.apart), WHEN)
 
 
 def launcher(point: str, when: str, nth: int) -> tuple[str, ...]:
