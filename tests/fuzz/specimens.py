@@ -11,6 +11,7 @@ import nacl.exceptions
 import nacl.public
 import nacl.signing
 
+from relay.broker import asking, forwarding
 from relay.broker.asked_items import Item, item_from_content
 from relay.core import envelope, frames, ids, questions, spawning, wire
 from relay.core.envelope import Body, Envelope, Header
@@ -108,6 +109,7 @@ RETRIED = dataclasses.replace(
     },
 )
 CHANGE = {"task": "make check", "labels": {"team": "core"}, "wishes": {"priority": 4, "after": [["b" * 16, "success"]]}}
+ATTACH = {"source": bytes(16), "drive": True, "again": False, "offset": 7, "who": "ann", "rows": 24, "columns": 80}
 HEADER = Header(Kind.SPAWN, bytes(16), ORIGIN, RECIPIENT, bytes(8), 3, _NOW, _NOW + 1000)
 HEADER_BYTES = envelope.pack_header(HEADER)
 BODY = envelope.pack_body(HEADER, HEADER_BYTES, Body("operation-1", REQUEST.to_content(), ("task",)))
@@ -167,6 +169,16 @@ def _change(data: bytes) -> object:
     return marks.changed(row, change) if type(change) is dict else None
 
 
+def _attach(data: bytes) -> object:
+    ask = wire.unpack(data, envelope.MAX_BODY)
+    return asking.Asked.read(ask) if type(ask) is dict else None
+
+
+def _forward(data: bytes) -> object:
+    ask = wire.unpack(data, envelope.MAX_BODY)
+    return forwarding.port_of(ask) if type(ask) is dict else None
+
+
 def forms() -> list[Form]:
     """Every form, with its decoder."""
     snapshot = SNAPSHOT.to_bytes()
@@ -185,6 +197,8 @@ def forms() -> list[Form]:
         Form("answer", wire.pack(ANSWER.to_content()), _answer),
         Form("outcome", wire.pack(OUTCOME.to_content()), _outcome),
         Form("item of a review", wire.pack(ITEM.to_content()), _item),
+        Form("ask to attach", wire.pack(ATTACH), _attach),
+        Form("ask to forward", wire.pack({"port": 8080}), _forward),
         Form("frame of envelopes", batch, frames.unpack_frame),
         Form("frame of a ping", frames.pack_frame(frames.Ping(7)), frames.unpack_frame),
         Form("frame of a goodbye", frames.pack_frame(frames.Bye("asleep")), frames.unpack_frame),

@@ -38,9 +38,7 @@ class ForwardServer:
         Raises:
             RelayError: it may not, the task does not run, nothing listens there, or it broke.
         """
-        port = ask.get("port")
-        if type(port) is not int or not 0 < port < 65536:
-            raise PeerFault("a request to forward was refused", why="it names no port")
+        port = port_of(ask)
         row = await self._rights.row(spawn)
         await self._rights.ask(origin, FORWARD, row, f"{row.id} {row.name} port {port}")
         if row.state not in IN_HAND:
@@ -74,6 +72,18 @@ class ForwardServer:
         with self._hub.watching(row.id) as watch:
             while (await self._rights.row(row.id)).state not in TERMINAL:
                 await watch.next(LOOK_S)
+
+
+def port_of(ask: Message) -> int:
+    """The port that a request to forward names.
+
+    Raises:
+        PeerFault: it names none.
+    """
+    port = ask.get("port")
+    if type(port) is not int or not 0 < port < 65536:
+        raise PeerFault("a request to forward was refused", why="it names no port")
+    return port
 
 
 async def _both(channel: Conversation, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
