@@ -14,6 +14,8 @@ import pytest
 from relay.core.blobs import CHUNK
 from relay.core.pulling import MAX_WRONG, WINDOW
 from relay.testing import processes
+from relay.testing.blob_traps import launcher
+from relay.testing.mesh import Mesh
 from tests.blobs.conftest import MIB, Ground, document
 
 SIZE = 24 * MIB + 777
@@ -173,3 +175,38 @@ def test_what_cannot_be_sent(ground: Ground, words: tuple[str, ...]) -> None:
     done = ground.laptop.relay("blob", "send", str(ground.file(10)), *words, check=False)
     assert done.returncode == 2 and "error:" in done.stderr
     assert ground.files(ground.laptop) == []
+
+
+@pytest.mark.timeout(120)
+def test_a_peer_that_trickles_does_not_keep_another_s_file_away() -> None:
+    """Four files of a peer that sends a chunk in 2 s have every turn there is, until another peer's file waits."""
+    with Mesh.scratch("relay-trickle-") as mesh:
+        vps = mesh.add("vps")
+        slow, fair = mesh.join(vps, "slow"), mesh.join(vps, "fair")
+        for node in (slow, fair):
+            vps.relay("trust", "allow", node.id, "--verb", "push")
+        served = mesh.folder / "served"
+        slow.kill()
+        slow.launcher = launcher(served, slow=2.0)
+        slow.start()
+        mesh.await_link(slow)
+        for at in range(4):
+            file = mesh.folder / f"slow-{at}.bin"
+            file.write_bytes(os.urandom(SHORT))
+            slow.relay("blob", "send", str(file), "--broker", "vps")
+
+        def states() -> list[str]:
+            with vps.control() as control:
+                return [str(each["state"]) for each in control.get("blobs")]
+
+        processes.wait_until(lambda: states().count("pulling") == 4, 20, "all four to have a turn")
+        file = mesh.folder / "fair.bin"
+        file.write_bytes(os.urandom(SHORT))
+        fair.relay("blob", "send", str(file), "--broker", "vps", "--wait", timeout=60.0)
+        assert "here" in states() and states().count("here") == 1
+        got = mesh.folder / "got"
+        vps.relay("blob", "get", "fair.bin", "-o", str(got))
+        assert got.read_bytes() == file.read_bytes()
+        # the slow one's go on where they were
+        before = len(served.read_text().split())
+        processes.wait_until(lambda: len(served.read_text().split()) > before, 30, "the slow one to go on")

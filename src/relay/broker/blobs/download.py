@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.broker.blobs.files import BlobFile
+from relay.broker.blobs.turns import Turn
 from relay.core.blobs import Place
 from relay.core.errors import PeerFault, RelayError
 from relay.core.pace import Pace
 from relay.core.pulling import Pull
 from relay.store.blobs import Blob, Reference
+
+LOOK_S = 1.0  # how often a pull that waits looks whether its turn is over
 
 
 def monotonic_ms() -> int:
@@ -37,6 +40,8 @@ class Download:
         blob: its row when this began.
         machine: what is here and what is in flight.
         source: from whom it is pulled now.
+        turn: its leave to pull, while it has one.
+        elsewhere: somebody else has it too.
         stream: the id under which its pieces come; `session`: the one the sender gave.
         state: `waiting`, `pulling` or `paused`, with the `reason`.
     """
@@ -45,6 +50,8 @@ class Download:
     machine: Pull
     pace: Pace
     source: Reference | None = None
+    turn: Turn | None = None
+    elsewhere: bool = False
     stream: bytes = b""
     session: bytes = b""
     asked: int = 0
@@ -89,6 +96,18 @@ class Download:
             self.pieces.append(Piece(number, place, content["data"]))
             self.news.set()
 
+    @property
+    def is_to_give_way(self) -> bool:
+        """Whether its turn is over."""
+        return self.turn is not None and self.turn.is_over(elsewhere=self.elsewhere)
+
+    def written(self, piece: Piece) -> None:
+        """A piece was right, and is written."""
+        self.machine.written(piece.item)
+        self.unsynced += 1
+        if self.turn is not None and isinstance(piece.data, bytes):
+            self.turn.came(len(piece.data))
+
     def take(self) -> list[Piece]:
         """What has come since the last time."""
         taken, self.pieces = self.pieces, []
@@ -96,8 +115,9 @@ class Download:
         return taken
 
     async def until_news(self, deadline: int | None) -> None:
-        """Wait until something came or the deadline (monotonic milliseconds) is over."""
-        await wait(self.news, 60.0 if deadline is None else max(deadline - monotonic_ms(), 0) / 1000)
+        """Wait until something came, the deadline (monotonic milliseconds) is over, or a turn has to be looked at."""
+        left = LOOK_S if deadline is None else max(deadline - monotonic_ms(), 0) / 1000
+        await wait(self.news, min(left, LOOK_S))
 
     async def pause(self, seconds: float) -> None:
         """Wait so long, or until there may be a path."""

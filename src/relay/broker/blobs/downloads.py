@@ -19,6 +19,7 @@ from relay.broker.blobs.files import BlobFile, sync_folder
 from relay.broker.blobs.library import Library
 from relay.broker.blobs.offers import Offers
 from relay.broker.blobs.serving import STREAM_BYTES, Say
+from relay.broker.blobs.turns import Turns
 from relay.broker.inbox import Hear, Opened
 from relay.broker.members import Members
 from relay.core.blobs import Shape
@@ -75,7 +76,7 @@ class Downloads:
         self._over = over
         self._all: dict[bytes, tuple[Download | None, asyncio.Task[None]]] = {}
         self._streams: dict[bytes, Download] = {}
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._turns = Turns(AT_ONCE)
         self._again: set[bytes] = set()
         self._closed = False
 
@@ -203,7 +204,9 @@ class Downloads:
 
     async def _is_over(self, download: Download) -> bool:
         """Try each source once; whether all is here, or nobody is left to ask."""
-        for source in await self._sources(download.blob.hash):
+        sources = await self._sources(download.blob.hash)
+        download.elsewhere = len(sources) > 1
+        for source in sources:
             if await self._tried(download, source):
                 return True
         return not await self._sources(download.blob.hash)
@@ -215,7 +218,7 @@ class Downloads:
     async def _tried(self, download: Download, source: Reference) -> bool:
         """Fetch from one source as far as it goes; whether all is here."""
         try:
-            async with self._slots:
+            async with self._turns.of(source.peer) as download.turn:
                 await self._pull_from(download, source)
             return True
         except _Later as later:
@@ -285,6 +288,8 @@ class Downloads:
             self._probe(source.peer)
             if machine.silences >= SILENCES:
                 raise _Later(f"{name} does not answer")
+        if download.is_to_give_way:
+            raise _Later(f"others have their turn; {name} goes on after them")
         asked = machine.ask(monotonic_ms())
         if asked and not self._ask(download, asked):
             raise _Later(f"{name} cannot be reached now")
@@ -301,8 +306,7 @@ class Downloads:
         trouble: RelayError | None = None
         for piece, error in zip(pieces, results, strict=True):
             if error is None:
-                download.machine.written(piece.item)
-                download.unsynced += 1
+                download.written(piece)
             elif isinstance(error, PeerFault):
                 _log.warning("%s sent wrong bytes of a blob: %s", name, error.why)
                 download.machine.refused(piece.item)
