@@ -102,6 +102,23 @@ async def test_how_often_something_kept_was_handed_over_is_known_over_the_loss_o
     assert window(other.id).sends(line.id) == 0
 
 
+async def test_what_two_holders_keep_is_handed_over_once_more_one_holder_s_at_a_time(
+    tmp_path: Path, network: MemoryNetwork
+) -> None:
+    """Else what the second has lost would go to it again, while the first is avoided for its own rows."""
+    apart = [(0, 1), (0, 2), (0, 3)]
+    async with bench_mesh(tmp_path, 4, network, holders=[1, 2], apart=apart) as (one, first, second, other):
+        for operation in ("a", "b"):
+            await one.post(other.id, operation)
+        with_first, with_second = (line.id for line in await one.rows())
+        await one.store.write(lambda tx: outbox.held_by(tx, first.id, [with_first], 1))
+        await one.store.write(lambda tx: outbox.held_by(tx, second.id, [with_second], 2))
+        await one.handing.look()
+        assert [line.holder for line in await one.rows()] == [None, second.id]
+        await one.handing.look()
+        assert [line.holder for line in await one.rows()] == [None, None]
+
+
 async def test_a_direct_link_takes_over_what_a_holder_keeps(three: Three, network: MemoryNetwork) -> None:
     one, middle, other = three
     await other.close()

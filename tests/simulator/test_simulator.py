@@ -21,6 +21,7 @@ from relay.testing.simulator.disk import FAILED, Mail, Then
 from relay.testing.simulator.hostile import HostileKeeping
 from relay.testing.simulator.link import SimLink
 from relay.testing.simulator.network import Roughness
+from relay.testing.simulator.timeline import Timeline
 from relay.testing.simulator.ways import SimOutbox
 from relay.testing.simulator.world import Seam, SimEntry
 
@@ -109,6 +110,25 @@ def test_a_holder_in_the_middle(hostile: bool) -> None:
     first = _first_seed()
     for seed in range(first, first + 300):
         run(seed, replace(THROUGH_THE_MIDDLE, hostile=hostile))
+
+
+def test_a_second_holder_that_is_honest_delivers_in_time_what_the_hostile_one_does_not() -> None:
+    """The two never meet; nothing is done twice, and within half an hour all is delivered, receipts lost or not."""
+    first = _first_seed()
+    for seed in range(first, first + 200):
+        run(seed, replace(THROUGH_THE_MIDDLE, brokers=4, hostile=True, second=True))
+
+
+def test_half_of_the_hostile_schedules_have_a_second_holder() -> None:
+    plans = [Plan.drawn(Timeline(seed)) for seed in range(2_000)]
+    second = [plan.second for plan in plans if plan.hostile and plan.holder]
+    assert 0.4 < sum(second) / len(second) < 0.6
+    assert all(plan.strangers and plan.brokers == 4 for plan in plans if plan.second)
+
+
+def test_what_two_holders_keep_is_handed_over_one_holder_s_at_a_time() -> None:
+    """The schedule that found it: one row of each, and the one that was lost went to the same holder again."""
+    assert run(628).accepted
 
 
 # planted bugs

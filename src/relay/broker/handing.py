@@ -94,7 +94,9 @@ class Handing:
 
     async def _hand_over(self, lines: list[OutboxLine]) -> None:
         for recipient in {line.recipient for line in lines}:
-            await self._again(recipient, [line for line in lines if line.recipient == recipient])
+            found = [line for line in lines if line.recipient == recipient]
+            # one holder's at a time: else what one has lost goes to it again, while another is avoided for its own
+            await self._again(recipient, [line for line in found if line.holder == found[0].holder])
 
     def _refused(self) -> None:
         now = time.monotonic()

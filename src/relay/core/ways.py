@@ -39,7 +39,10 @@ class Ways(Generic[Peer]):
 
     def window(self, recipient: Peer) -> Window:
         """What is on its way to that broker."""
-        return self._windows.setdefault(recipient, Window())
+        found = self._windows.get(recipient)
+        if found is None:  # this runs for each frame: no window is made to be thrown away
+            found = self._windows[recipient] = Window()
+        return found
 
     @property
     def recipients(self) -> list[Peer]:

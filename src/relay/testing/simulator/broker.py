@@ -188,7 +188,7 @@ class SimBroker:
         def taken(outcome: Any) -> None:
             if not link.ended:
                 if outcome is not FAILED:
-                    self.answer(mails)
+                    self.answer(mails, link.peer)
                     link.say_taken([mail_id(mail) for mail in mails if mail.origin != link.peer])
                 link.taken(size)
 
@@ -229,13 +229,14 @@ class SimBroker:
             tables.copies[mail.spawn] = copy = Copy(word.state, word.order, word)
             self.oracle.copied(mail.spawn, before, copy)
 
-    def answer(self, mails: Iterable[Mail]) -> None:
-        """Receipt envelopes."""
+    def answer(self, mails: Iterable[Mail], giver: int | None = None) -> None:
+        """Receipt envelopes, over whoever handed them over where their origin is not linked."""
         for origin in sorted({mail.origin for mail in mails}):
-            self._say(origin, "receipt", [mail_id(mail) for mail in mails if mail.origin == origin])
+            self._say(origin, "receipt", [mail_id(mail) for mail in mails if mail.origin == origin], giver)
 
-    def _say(self, peer: int, kind: str, content: object) -> None:
-        way = self.ways.way(peer)
+    def _say(self, peer: int, kind: str, content: object, giver: int | None = None) -> None:
+        linked = giver is not None and self.is_linked(giver) and not self.is_linked(peer)
+        way = giver if linked else self.ways.way(peer)
         if way is not None and (way == peer or kind in HOLDABLE):
             self.world.mails += 1
             mail = Mail(self.world.mails, self.number, peer, kind, content=content)

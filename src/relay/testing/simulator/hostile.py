@@ -54,7 +54,8 @@ class HostileKeeping(Keeping):
         broker.line.random.shuffle(held)
         for each in held:
             # to whom it is for, or to anybody
-            recipient = each.mail.recipient if broker.line.chance(0.8) else broker.line.random.randrange(3)
+            anybody = broker.line.random.randrange(len(broker.world.brokers))
+            recipient = each.mail.recipient if broker.line.chance(0.8) else anybody
             if recipient not in broker.links:
                 continue
             raw = each.raw if broker.line.chance(0.6) else each.raw + b"bent"

@@ -197,6 +197,8 @@ class SimLink:
         self._write()
 
     def _send_live(self) -> None:
+        if not self._live:
+            return
         live, self._live = self._live, []
         for wrap, for_another in ((Batch, False), (Hold, True)):
             raws = [raw for asked, raw in live if asked is for_another]

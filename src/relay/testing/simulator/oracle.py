@@ -89,6 +89,13 @@ class Oracle:
         if self._said.get(spawn, {}).get(copy.order) is not copy.state:
             raise Violation(f"the copy of {spawn} says {copy.state} at {copy.order}, its target never did")
 
+    # at any time
+
+    def undelivered(self) -> list[Mail]:
+        """What waits in an outbox and was not taken in; what was, and whose receipt is missing, is none of it."""
+        rows = [row.mail for broker in self.brokers for row in broker.disk.tables.outbox.values()]
+        return [mail for mail in rows if mail.n not in self.brokers[mail.recipient].disk.tables.seen]
+
     # when all is quiet
 
     @property

@@ -16,7 +16,9 @@ from relay.testing.simulator.world import Seam, World
 
 ROOT_PUBLIC = bytes(32)
 PEACE_WITHIN = 1_800_000
+SECOND_QUIET_WITHIN = 7 * 3_600_000
 MOST_STEPS = 20_000
+MOST_STEPS_OF_HOURS = 200_000
 CALM = Roughness()
 
 
@@ -25,7 +27,7 @@ class Plan:
     """How much befalls a world.
 
     Attributes:
-        brokers: how many, at most three.
+        brokers: how many, at most four.
         spawns: how many are ordered.
         crashes: how many brokers crash.
         partitions: how often two brokers are parted.
@@ -33,8 +35,9 @@ class Plan:
         failing: the chance that a commit fails meanwhile.
         rough: the network meanwhile.
         holder: the second broker is always on, and keeps envelopes for the others.
-        strangers: no network leads from the first to the third; by peace one does where the holder is hostile.
+        strangers: no network leads from the first to the third; by peace one does where the only holder is hostile.
         hostile: the holder loses, doubles, bends, invents and reorders what it keeps.
+        second: the last broker is a holder too, an honest one: all that strangers want of each other comes through it.
     """
 
     brokers: int
@@ -47,12 +50,24 @@ class Plan:
     holder: bool = False
     strangers: bool = False
     hostile: bool = False
+    second: bool = False
+
+    @property
+    def quiet_within(self) -> int:
+        """How long after the trouble nothing may wait any more, simulated milliseconds.
+
+        By `PEACE_WITHIN` all is delivered: what a hostile holder has lost goes to the second one after ten minutes. A
+        receipt that got lost after that is asked for again after six hours only, as `hand_over_again` has it.
+        """
+        return SECOND_QUIET_WITHIN if self.second else PEACE_WITHIN
 
     @classmethod
     def drawn(cls, line: Timeline) -> Plan:
         """A plan as the seed has it."""
         delay, duplicate, reorder = map(line.random.choice, ((2, 20, 200), (0, 0.02), (0, 0.02)))
-        brokers = 3 if line.chance(0.5) else 2
+        holder, hostile = line.chance(0.8), line.chance(0.3)
+        second = holder and hostile and line.chance(0.5)
+        brokers = 4 if second else 3 if line.chance(0.5) else 2
         return cls(
             brokers=brokers,
             spawns=line.between(2, 8),
@@ -61,9 +76,10 @@ class Plan:
             trouble_ms=line.random.choice((50, 2_000, 20_000)),
             failing=line.random.choice((0, 0.1)),
             rough=Roughness(int(delay), duplicate, reorder),
-            holder=line.chance(0.8),
-            strangers=brokers == 3 and line.chance(0.7),
-            hostile=line.chance(0.3),
+            holder=holder,
+            strangers=second or (brokers == 3 and line.chance(0.7)),
+            hostile=hostile,
+            second=second,
         )
 
 
@@ -104,6 +120,7 @@ class _Schedule:
             kinds[1] = hostile(broker)
         self.world.brokers += [kind(self.world, at, self.plan.failing) for at, kind in enumerate(kinds)]
         self.world.brokers[1].always_on = self.plan.holder
+        self.world.brokers[-1].always_on |= self.plan.second
         if self.plan.strangers:
             self.network.strangers.add(frozenset((0, 2)))
         self.oracle.brokers = self.world.brokers
@@ -112,11 +129,19 @@ class _Schedule:
         self._set_out()
         self._draw()
         self.line.after(self.plan.trouble_ms, self._make_peace)
-        while self.line.now < self.plan.trouble_ms + PEACE_WITHIN and self.line.steps < MOST_STEPS:
+        until = self.plan.trouble_ms + self.plan.quiet_within
+        most = MOST_STEPS_OF_HOURS if self.plan.second else MOST_STEPS
+        self.line.after(self.plan.trouble_ms + PEACE_WITHIN, self._require_delivered)
+        while self.line.now < until and self.line.steps < most:
             self.line.step()
             if self.line.now >= self.plan.trouble_ms and self.oracle.quiet and not self.oracle.wrong_when_quiet():
                 return Outcome(self.line.steps, self.line.now, len(self.oracle.accepted))
         raise Violation(self.oracle.wrong_when_quiet() or "it never became quiet")
+
+    def _require_delivered(self) -> None:
+        left = self.oracle.undelivered()
+        if left:
+            raise Violation(f"not delivered in time: {left}")
 
     def _set_out(self) -> None:
         for broker in self.world.brokers:
@@ -170,7 +195,7 @@ class _Schedule:
 
     def _make_peace(self) -> None:
         self.network.rough = CALM
-        if self.plan.hostile or not self.plan.holder:
+        if not self.plan.second and (self.plan.hostile or not self.plan.holder):
             self.network.strangers.clear()
         for one in range(self.plan.brokers):
             for other in range(one):

@@ -45,6 +45,7 @@ class SimOutbox:
         self._ways: Ways[int] = Ways()
         self._tried: dict[int, list[BrokerId]] = {}
         self._away_since: dict[int, int] = {}
+        self._is_looking = False
 
     def open(self) -> None:
         """Recall for whom there is something, and what of it holders keep."""
@@ -52,7 +53,7 @@ class SimOutbox:
             self.window(row.mail.recipient)
             if row.holder is not None:
                 self._ways.remember_held(row.mail.recipient, mail_id(row.mail))
-        self._broker.later(LOOK_EVERY, self._look)
+                self._look_later()
 
     def window(self, recipient: int) -> Window:
         """What is on its way to that broker."""
@@ -116,6 +117,7 @@ class SimOutbox:
 
         if kept:
             self._broker.disk.submit(note)
+            self._look_later()
 
     def _refill(self, recipient: int) -> Callable[[Then], None]:
         def read_page() -> list[Outgoing]:
@@ -130,15 +132,26 @@ class SimOutbox:
 
     # handing over once more
 
+    def _look_later(self) -> None:
+        # the real one looks all the time; here that would be most of the events of a quiet world
+        if not self._is_looking:
+            self._is_looking = True
+            self._broker.later(LOOK_EVERY, self._look)
+
     def _look(self) -> None:
         broker = self._broker
+        self._is_looking = False
         rows = [row for row in broker.disk.tables.outbox.values() if row.holder is not None]
+        if not rows:
+            self._away_since = {}
+            return
+        self._look_later()
         away = {row.holder for row in rows if row.holder is not None and not broker.is_linked(row.holder)}
         self._away_since = {each: self._away_since.get(each, broker.line.now) for each in sorted(away)}
         due = [row for row in rows if self._is_due(row)]
         for recipient in sorted({row.mail.recipient for row in due}):
-            self._again(recipient, [row for row in due if row.mail.recipient == recipient])
-        broker.later(LOOK_EVERY, self._look)
+            found = [row for row in due if row.mail.recipient == recipient]
+            self._again(recipient, [row for row in found if row.holder == found[0].holder])
 
     def _is_due(self, row: Row) -> bool:
         broker, recipient = self._broker, row.mail.recipient
