@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import re
-from socket import gaierror
 
 _NO_WAY = "no network leads from this machine to {host}"
 _BROKEN = "the connection to {place} broke while it was being made"
@@ -51,7 +50,7 @@ def dial_words(error: BaseException, place: str) -> str:
         place: `host:port`.
     """
     host = place.rpartition(":")[0] or place
-    if isinstance(error, gaierror):
+    if any(kind.__name__ == "gaierror" for kind in type(error).__mro__):  # the core imports no sockets
         return f"the name {host} is not known here"
     number = _number_of(error)
     if number in _WORDS:
