@@ -9,13 +9,13 @@ from relay.core.backoff import Backoff
 from relay.core.delivery import Outgoing
 from relay.core.errors import PeerFault
 from relay.core.link import replaces
-from relay.core.roster import Roster, Statement, fold
+from relay.core.roster import Roster, Statement
 from relay.core.states import State
 from relay.testing.simulator.disk import FAILED, Copy, Disk, Mail, Row, Tables, Then
 from relay.testing.simulator.link import SimLink
 from relay.testing.simulator.target import Target
 from relay.testing.simulator.ways import HOLDABLE, Keeping, SimLoad, SimOutbox
-from relay.testing.simulator.world import SimEntry, World, mail_id
+from relay.testing.simulator.world import SimEntry, World, mail_id, roster_of
 
 Decide = Callable[[SimEntry], Any]
 
@@ -343,7 +343,7 @@ class SimBroker:
             self._tell_roster(peer)
 
     def _use(self, tables: Tables) -> None:
-        self.roster = fold(self.world.root_public, tables.statements.values())
+        self.roster = roster_of(self.world.root_public, tables.statements)
         self.head = self.roster.head
 
     def _tell_roster(self, peer: int) -> None:

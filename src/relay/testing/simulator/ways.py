@@ -46,6 +46,7 @@ class SimOutbox:
         self._tried: dict[int, list[BrokerId]] = {}
         self._away_since: dict[int, int] = {}
         self._is_looking = False
+        self._made: dict[tuple[int, int], SimLoad] = {}
 
     def open(self) -> None:
         """Recall for whom there is something, and what of it holders keep."""
@@ -84,7 +85,14 @@ class SimOutbox:
 
     def loads(self, peer: int) -> list[SimLoad]:
         """What goes over the link to that peer."""
-        return [SimLoad(self.window(each), each != peer, self._refill(each)) for each in self._ways.over(peer)]
+        return [self._load(each, peer) for each in self._ways.over(peer)]
+
+    def _load(self, recipient: int, peer: int) -> SimLoad:
+        found = self._made.get((recipient, peer))
+        if found is None:
+            found = SimLoad(self.window(recipient), recipient != peer, self._refill(recipient))
+            self._made[recipient, peer] = found
+        return found
 
     def linked(self, peer: int) -> None:
         """A link came up."""

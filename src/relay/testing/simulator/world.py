@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.core.delivery import Outgoing
 from relay.core.errors import Code, PeerFault
+from relay.core.roster import Roster, Statement, fold
 from relay.testing.simulator.disk import Mail, Tables
 from relay.testing.simulator.network import Network
 from relay.testing.simulator.oracle import Oracle
@@ -65,3 +66,14 @@ class SimEntry:
 def mail_id(mail: Mail) -> bytes:
     """The id of an envelope as it stands in windows."""
     return mail.n.to_bytes(16, "big")
+
+
+_ROSTERS: dict[frozenset[bytes], Roster] = {}
+
+
+def roster_of(root_public: bytes, statements: dict[bytes, Statement]) -> Roster:
+    """What statements add up to. All worlds have the same few, so that each set of them is folded once."""
+    known = frozenset(statements)
+    if known not in _ROSTERS:
+        _ROSTERS[known] = fold(root_public, statements.values())
+    return _ROSTERS[known]
