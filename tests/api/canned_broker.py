@@ -74,6 +74,7 @@ class CannedBroker:
             Route("/api/v1/spawns/{ref}/stop", self.order, methods=["POST"]),
             Route("/api/v1/spawns/{ref}/wait", self.wait),
             Route("/api/v1/spawns/{ref}", self.one),
+            Route("/api/v1/waits", self.waits),
             Route("/api/v1/events", self.events),
             Route("/api/v1/slow", self.slow),
             Route("/api/v1/grants/changed", self.order, methods=["POST"]),
@@ -104,6 +105,15 @@ class CannedBroker:
         self.waited_for += 1
         found = self._next(request.path_params["ref"])
         if found["state"] == "running":
+            await asyncio.sleep(min(float(request.query_params["seconds"]), 0.2))
+        return JSONResponse(found)
+
+    async def waits(self, request: Request) -> Response:
+        """Of one spawn or several, by their ids: those that are not told apart by theirs are `build`."""
+        self.waited_for += 1
+        names = {answers[-1]["id"]: name for name, answers in self.spawns.items()}
+        found = [self._next(names.get(ref, "build")) for ref in request.query_params["of"].split(",")]
+        if all(each["state"] == "running" for each in found):
             await asyncio.sleep(min(float(request.query_params["seconds"]), 0.2))
         return JSONResponse(found)
 

@@ -73,7 +73,8 @@ def test_a_refused_name_is_told(relay: Relay, broker: CannedBroker) -> None:
 
 
 def test_wait_of_many_takes_the_first_that_is_not_0(relay: Relay, broker: CannedBroker) -> None:
-    broker.spawns |= {"good": [spawn()], "bad": [spawn(state="failed", exit_code=4)], "worse": [spawn(state="lost")]}
+    bad, worse = spawn(id="b" * 16, state="failed", exit_code=4), spawn(id="w" * 16, state="lost")
+    broker.spawns |= {"good": [spawn()], "bad": [bad], "worse": [worse]}
     done = relay("wait", "good", "bad", "worse")
     assert done.returncode == 4
     assert len(json.loads(relay("wait", "good", "bad", "--json").stdout)) == 2

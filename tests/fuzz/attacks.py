@@ -17,7 +17,7 @@ from relay.trust.tls import PAIRING_PROTOCOL, link_client_context, pairing_clien
 from relay.trust.workspace import Workspace
 from tests.fuzz.attacker import UPGRADE, Attacker, client_hello, finish, websocket_frame
 from tests.fuzz.mutation import mutants
-from tests.fuzz.specimens import REQUEST
+from tests.fuzz.specimens import QUESTION, REQUEST, TRIAL_WORD
 from tests.fuzz.specimens_of_trust import forms as forms_of_trust
 
 Attack = Callable[[Attacker, random.Random], None]
@@ -147,9 +147,13 @@ def senseless_bodies(attacker: Attacker, rng: random.Random) -> None:
         content |= {"verb": rng.choice(("pause", "edit", "retry", "gone", "unschedule", "pause_queue", 7))}
         content |= {"change": content.copy(), "operation": "x", "error": None}
         content |= {"schedule": content.get("spawn"), "every": "1s", "request": content.copy()}
+    if rng.random() < 0.3:
+        asked = _mutant(rng, QUESTION.to_bytes()) if rng.random() < 0.5 else QUESTION.to_bytes()
+        word = {"word": TRIAL_WORD.to_bytes(), "signature": bytes(64)}
+        content |= {"stream": rng.randbytes(16), "question": asked} | word
     kinds = (
         *("spawn", "stop", "steer", "steered", "schedule", "snapshot", "tail", "receipt", "nack", "roster"),
-        *("log.open", "log.data", "log.close", "x"),
+        *("log.open", "log.data", "log.close", "trial.ask", "trial.word", "x"),
     )
     letters = tuple(
         attacker.envelope(rng.choice(kinds), Body(f"fuzz-{next(_NUMBERS)}", content)) for _ in range(rng.randint(1, 8))

@@ -13,7 +13,7 @@ import nacl.signing
 
 from relay.broker import asking, forwarding
 from relay.broker.asked_items import Item, item_from_content
-from relay.core import envelope, frames, ids, questions, spawning, wire
+from relay.core import envelope, frames, ids, questions, spawning, trials, wire
 from relay.core.envelope import Body, Envelope, Header
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest
@@ -108,6 +108,26 @@ RETRIED = dataclasses.replace(
         "outcome": {"state": "failed", "reason": "exit 7", "exit_code": 7, "started": _NOW, "ended": _NOW},
     },
 )
+QUESTION = trials.Question(WAITING, "30 2 * * *")
+TRIAL_WORD = trials.Word(
+    hash=bytes(32),
+    asker=ORIGIN,
+    target=RECIPIENT,
+    at=_NOW,
+    verdict=trials.Verdict.WAIT,
+    reason="4 of 4 slots busy, 2 ahead",
+    error={"code": "no_limits", "message": "no", "why": "", "hint": ""},
+    facts={
+        "agent": {"name": "a", "path": "/bin/a", "version": "1.2", "logged_in": None, "log_in": "a login", "note": ""},
+        "directory": {"asked": "new", "path": "new", "fresh": True},
+        "mode": "edit",
+        "slots": {"used": 4, "of": 4, "ahead": 2, "sorts": [{"name": "label:gpu", "used": 1, "of": 1}]},
+        "limits": {"asked": True, "possible": False, "why": "no systemd"},
+        "keep_awake": {"asked": False, "possible": True, "why": ""},
+        "timeout_s": 90.0,
+        "next": _NOW,
+    },
+)
 CHANGE = {"task": "make check", "labels": {"team": "core"}, "wishes": {"priority": 4, "after": [["b" * 16, "success"]]}}
 ATTACH = {"source": bytes(16), "drive": True, "again": False, "offset": 7, "who": "ann", "rows": 24, "columns": 80}
 HEADER = Header(Kind.SPAWN, bytes(16), ORIGIN, RECIPIENT, bytes(8), 3, _NOW, _NOW + 1000)
@@ -196,6 +216,8 @@ def forms() -> list[Form]:
         Form("snapshot", snapshot, spawning.snapshot_from_bytes),
         Form("answer", wire.pack(ANSWER.to_content()), _answer),
         Form("outcome", wire.pack(OUTCOME.to_content()), _outcome),
+        Form("question of a trial", QUESTION.to_bytes(), trials.question_from_bytes),
+        Form("word on a trial", TRIAL_WORD.to_bytes(), trials.word_from_bytes),
         Form("item of a review", wire.pack(ITEM.to_content()), _item),
         Form("ask to attach", wire.pack(ATTACH), _attach),
         Form("ask to forward", wire.pack({"port": 8080}), _forward),

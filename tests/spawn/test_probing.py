@@ -50,6 +50,20 @@ def test_path_version_and_login(home: Home, tmp_path: Path) -> None:
     assert set(found) == {"PATH", "agent claude"}
 
 
+def test_one_agent_is_looked_at_as_a_task_finds_it_now(home: Home, tmp_path: Path) -> None:
+    """What a dry run tells: of the broker's own PATH, with a note where its service's tasks would find another."""
+    agents, environment = Agents(Path(home.agents)), {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
+    seen = probing.sight(home, environment, (), is_broker=True)
+    assert probing.found(agents.get("claude"), environment, seen) == probing.Found(None)
+    _program(tmp_path, f"case $1 in --version) echo '2.1.197';; auth) echo '{LOGGED_IN}';; esac")
+    found = probing.found(agents.get("claude"), environment, seen)
+    assert (found.path, found.version, found.logged_in) == (f"{tmp_path}/bin/claude", "2.1.197", True)
+    assert found.log_in.startswith("claude auth login") and found.note == ""
+    other = probing.Sight({"PATH": "/nowhere"}, "the service", "the broker that runs has another PATH")
+    assert probing.found(agents.get("claude"), environment, other).note.endswith("tasks of the service find none")
+    assert probing.found(agents.get("shell"), environment, seen) == probing.Found("/bin/sh")
+
+
 @pytest.mark.parametrize("said", ["", "logged in", "[]", '{"loggedIn": "yes"}', "[" * 20_000, '{"other": 1}'])
 def test_what_does_not_say_is_not_guessed(home: Home, tmp_path: Path, said: str) -> None:
     (tmp_path / "said").write_text(said)

@@ -34,6 +34,7 @@ else:
 
 PREFIX = "/api/v1/"
 ANSWER_S = 60.0
+FOLLOWED_S = 30 * 86_400.0  # an answer begins with its first line, and what is followed may be silent for long
 QUICK_S = 10.0  # for what a broker knows without asking anybody
 MOST_LETTERS = 300  # of a name: a path has room for no more than some thousand
 MOST_LISTED = 1_000  # spawns in one answer
@@ -166,7 +167,8 @@ def log(
         offset: from a `next` that an earlier line carried.
         since: what was written at or after this moment, milliseconds since 1970.
     """
-    return Call(f"spawns/{ref_in_path(ref)}/log" + query(offset=offset, follow=follow, tail=tail, since=since))
+    path = f"spawns/{ref_in_path(ref)}/log" + query(offset=offset, follow=follow, tail=tail, since=since)
+    return Call(path, patience_s=FOLLOWED_S if follow else ANSWER_S)
 
 
 def write_files(ref: str, to: str, force: bool = False, operation: str | None = None) -> Call[blob_shapes.FilesLine]:
@@ -174,14 +176,14 @@ def write_files(ref: str, to: str, force: bool = False, operation: str | None = 
     return Call(f"spawns/{ref_in_path(ref)}/files", operation_body(operation, to=to, force=force))
 
 
-def stop(ref: str, operation: str | None = None) -> Call[shapes.Spawn]:
-    """End a spawn and all it started."""
+def stop(ref: str, operation: str | None = None) -> Call[shapes.StoppedSpawn]:
+    """End a spawn and all it started; answered as soon as that is durable."""
     return Call(f"spawns/{ref_in_path(ref)}/stop", operation_body(operation))
 
 
 def events(since: int | None = None, follow: bool = False) -> Call[shapes.Event]:
     """What happened, a line each; `{"kind":"reset"}` where `since` is no longer kept."""
-    return Call("events" + query(since=since, follow=follow))
+    return Call("events" + query(since=since, follow=follow), patience_s=FOLLOWED_S if follow else None)
 
 
 def queue() -> Call[list[shapes.Spawn]]:

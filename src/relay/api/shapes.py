@@ -142,6 +142,19 @@ class Spawn(TypedDict):
     durations: NotRequired[Durations]
 
 
+class Stop(TypedDict):
+    """What a stop came to, and how the spawn stood before it."""
+
+    state: Literal["ended_before", "not_started", "stopped", "ended", "asked", "queued"]
+    before: StateName
+
+
+class StoppedSpawn(Spawn):
+    """A spawn that was to be stopped."""
+
+    stop: Stop
+
+
 class SpawnOrder(TypedDict, total=False):
     """The body of `POST spawns`.
 

@@ -107,6 +107,7 @@ class Running(Rooms):
         self.discovery.link_changed(link, up)
         self.log_client.link_changed()
         self.live.link_changed()
+        self.queueing.trials.link_changed()
         self.blobs.link_changed(link.peer, up)
 
     # ending
@@ -122,6 +123,7 @@ class Running(Rooms):
         self.hub.close()
         self.log_server.close()
         self.persons.close()
+        self.queueing.trials.close()
         self.letters.waiting.close()
         await self.live.close()
         await self.control.close()

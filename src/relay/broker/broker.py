@@ -29,6 +29,7 @@ from relay.broker.requests import Requests
 from relay.broker.results import Results
 from relay.broker.scheduling import Scheduling
 from relay.broker.steering import Steering
+from relay.broker.trials import Trials
 from relay.broker.views import Views, audit_lines
 from relay.broker.words import rfc3339
 from relay.core.errors import LocalFault
@@ -85,6 +86,7 @@ class Broker:
     scheduling: Scheduling
     predecessors: Predecessors
     reasons: Reasons
+    trials: Trials
     supervisor: Supervisor
     agents: Agents
     grants: Grants

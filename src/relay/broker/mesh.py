@@ -17,6 +17,7 @@ from relay.broker.postbox import HELD_TTL, LIVE_TTL, SealingPostbox
 from relay.broker.routing import Router
 from relay.core import ids
 from relay.core.delivery import Window
+from relay.core.envelope import unpack_envelope
 from relay.core.errors import PeerFault
 from relay.core.frames import Batch, Hold, Pass, Taken
 from relay.core.ids import BrokerId
@@ -143,13 +144,23 @@ class Mesh:
             kind, content: what is said.
             giver: a linked broker that has handed over what this answers: it reaches both.
         """
+        return self._said(recipient, kind, content, giver) is not None
+
+    def ask(self, recipient: BrokerId, kind: Kind, content: dict[str, Any]) -> bytes | None:
+        """As `say`; the envelope's id, which a refusal names, or None where nothing was sent."""
+        raw = self._said(recipient, kind, content, None)
+        return None if raw is None else unpack_envelope(raw).header.id
+
+    def _said(self, recipient: BrokerId, kind: Kind, content: dict[str, Any], giver: BrokerId | None) -> bytes | None:
         link = self.link(recipient) or (None if giver is None else self.link(giver)) or self.way_link(recipient)
         if link is None:
-            return False
+            return None
         direct, holdable = link.peer == recipient, KINDS[kind].holdable
         ttl = HELD_TTL if holdable and not direct else LIVE_TTL
         raw = self._postbox.seal_live(recipient, kind, content, self._clock(), ttl)
-        return raw is not None and link.send_live(raw, Batch if direct else Hold if holdable else Pass)
+        if raw is None or not link.send_live(raw, Batch if direct else Hold if holdable else Pass):
+            return None
+        return raw
 
     def probe(self, peer: BrokerId) -> None:
         """Something that is not durable was not answered: ask whether the link that leads to a peer lives."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from relay.broker.inbox import Act
+from relay.broker.inbox import Act, Hear
+from relay.broker.predecessors import Predecessors
+from relay.broker.reasons import Reasons
 from relay.broker.scheduling import Scheduling
 from relay.broker.steer_taking import SteerTaking
 from relay.broker.steering import Steering
+from relay.broker.trial_serving import TrialServer
+from relay.broker.trials import Trials
 from relay.core.kinds import Kind
+from relay.spawn.agents.probing import sight
 from relay.spawn.marks import Marks
+from relay.spawn.means import Means
+from relay.spawn.rehearsal import Rehearsal
 from relay.spawn.schedules import Schedules
 
 if TYPE_CHECKING:
@@ -31,9 +39,26 @@ class Queueing:
         self.steering = Steering(
             members, rooms.journal, rooms.requests, rooms.views.is_in_reach, marks, room, self.scheduling
         )
+        self.predecessors = Predecessors(members, rooms.requests.find)
+        self.reasons = Reasons(members.own, rooms.store, rooms.limits(), rooms.journal.clock)
+        self.trials = _trials(rooms)
         self.taking = SteerTaking(members, marks, room, rooms.gate, rooms.auditor, self.scheduling)
 
     @property
     def acts(self) -> dict[Kind, Act]:
         """Durable kinds."""
         return self.steering.acts | self.taking.acts
+
+    @property
+    def hears(self) -> dict[Kind, Hear]:
+        """Other kinds."""
+        return self.trials.hears
+
+
+def _trials(rooms: Rooms) -> Trials:
+    """What would become of a request, here and elsewhere."""
+    config, home = rooms.config, rooms.home
+    means = Means(rooms.agents, rooms.limits(), lambda: sight(home, os.environ, config.env, is_broker=True))
+    rehearsal = Rehearsal(rooms.members.own, rooms.supervisor, rooms.gate.judge)
+    server = TrialServer(rooms.keys.identity, rooms.journal, rehearsal, means, rooms.auditor, rooms.mesh)
+    return Trials(rooms.members, rooms.journal, rooms.mesh, server, rooms.views.known_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from relay.broker.answers import Answers
 from relay.broker.blobs.offers import Offers
@@ -14,6 +15,7 @@ from relay.broker.reissue import Reissue
 from relay.broker.requests import Requests
 from relay.core import ids
 from relay.core.errors import Code, PeerFault
+from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.store import outbox, steers
 from relay.store.journal import Entry, Journal
@@ -23,6 +25,8 @@ from relay.store.spawn_rows import BY_ID
 MAX_IDS = 512  # a receipt answers one frame, of at most 32 envelopes
 MAX_WORK = 1_000
 _REFUSALS = {Code.EXPIRED: "it came after its time to live"}
+RefusedLive = Callable[[BrokerId, bytes, PeerFault], None]
+"""Hears who refused which envelope, and why."""
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +41,7 @@ class Receipts:
         notices: told of peers that take envelopes in.
         offers: told of blobs that never will be.
         answers: told of answers that never were taken.
+        live: told of envelopes that were not durable, or are none of ours any more.
     """
 
     def __init__(
@@ -48,7 +53,9 @@ class Receipts:
         notices: Notices | None = None,
         offers: Offers | None = None,
         answers: Answers | None = None,
+        live: RefusedLive = lambda peer, envelope, error: None,
     ) -> None:
+        self._live = live
         self._reissue = reissue
         self._notices = notices
         self._mesh = mesh
@@ -81,6 +88,7 @@ class Receipts:
         known = Code(code) if type(code) is str and code in Code._value2member_map_ else Code.BAD_ENVELOPE
         what = _REFUSALS.get(known, "the target refused the request")
         error = PeerFault(what, code=known, why=str(content["why"])[:500])
+        self._live(each.header.origin, content["id"], error)
         never_taken = content.get("never_taken") is True
         task = asyncio.get_running_loop().create_task(self._end(each, content["id"], error, never_taken))
         self._work.add(task)

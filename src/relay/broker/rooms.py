@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 from relay.api.config import Config
@@ -35,10 +36,8 @@ from relay.broker.mesh import Mesh
 from relay.broker.outbox import Outbox
 from relay.broker.persons import Persons
 from relay.broker.postbox import SealingPostbox
-from relay.broker.predecessors import Predecessors
 from relay.broker.queueing import Queueing
 from relay.broker.rationing import Rationing
-from relay.broker.reasons import Reasons
 from relay.broker.requests import Requests
 from relay.broker.results import Results
 from relay.broker.rights import Rights
@@ -168,7 +167,7 @@ class Rooms:
             Attempting(Path(self.home.attempts), self._launcher, self._watcher),
             self.agents,
             self.gate.judge,
-            self._limits(),
+            self.limits(),
             Growth(),
             self.reserve,
             self.asking,
@@ -177,12 +176,11 @@ class Rooms:
             self.gate.may_view,
         )
 
-    def _limits(self) -> Limits:
-        def environment(additions: dict[str, str], spawn: str) -> dict[str, str]:
-            return task_environment(os.environ, self.config.env, additions, spawn)
-
-        config = self.config
-        return Limits(config.max_parallel, config.default_timeout, config.log_limit, environment, config.slots)
+    def limits(self) -> Limits:
+        """What this machine gives to tasks."""
+        config, own = self.config, os.environ
+        made = partial(task_environment, own, config.env)
+        return Limits(config.max_parallel, config.default_timeout, config.log_limit, made, config.slots)
 
     def _serving_rooms(self, identity: Identity) -> None:
         attendance, there, said = self.letters.attendance, self.letters.waiting, self.discovery.said
@@ -236,13 +234,14 @@ class Rooms:
             self.queueing.scheduling.took_place,
             self.results.files.told,
         )
-        answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers)
+        refused = self.queueing.trials.refused
+        answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers, refused)
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
-        hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears
+        hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears | self.queueing.hears
         hears |= self.results.tails.hears
         acts = dispatch.acts | self.blobs.acts | self.persons.acts | self.queueing.acts
-        say = self.mesh.say
-        return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration, dispatch.has_taken)
+        say, taken = self.mesh.say, dispatch.has_taken
+        return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration, taken)
 
     def _broker(self, identity: Identity) -> Broker:
         self.checkup = Checkup(
@@ -270,8 +269,9 @@ class Rooms:
             requests=self.requests,
             steering=self.queueing.steering,
             scheduling=self.queueing.scheduling,
-            predecessors=Predecessors(self.members, self.requests.find),
-            reasons=Reasons(identity.id, self.store, self._limits(), wall_ms),
+            predecessors=self.queueing.predecessors,
+            reasons=self.queueing.reasons,
+            trials=self.queueing.trials,
             supervisor=self.supervisor,
             agents=self.agents,
             grants=self.grants,

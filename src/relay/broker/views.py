@@ -141,6 +141,14 @@ class Views:
         others = [each.id for each in self._members.others]
         return [self._own(own), *(self._broker(each, found.get(each), waiting.get(each, NOTHING)) for each in others)]
 
+    async def known_of(self, broker: BrokerId) -> dict[str, Any]:
+        """What is known here of another broker that cannot be asked now: its own words of earlier."""
+        found = {peer.id: peer for peer in await self._store.all(peers.ALL)}
+        view = self._broker(broker, found.get(broker), NOTHING)
+        absence = self._attendance.absence(broker, self._members.name(broker))
+        told = {key: view[key] for key in ("online", "last_seen", "version", "agents")}
+        return told | {"absence": absence, "grants": view["grants"]["to_us"]}
+
     def presence_counts(self) -> dict[str, int]:
         """How many of the others are online, away, and of unknown whereabouts."""
         found = [self._attendance.of(each.id) for each in self._members.others]

@@ -24,6 +24,13 @@ def clock(text: str) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment(text)))
 
 
+def day_clock(text: str) -> str:
+    """The local time of day of an RFC 3339 time, to the minute, with the date where that is not today's."""
+    at, today = time.localtime(moment(text)), time.localtime()
+    same_day = at[:3] == today[:3]
+    return time.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M", at)
+
+
 def ahead(text: str) -> str:
     """`10 min` until an RFC 3339 time."""
     return spoken(moment(text) - time.time())

@@ -14,7 +14,7 @@ import time
 
 from relay.api import http1
 from relay.api.duplex import Duplex
-from relay.cli import speech
+from relay.cli import progress, speech
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class Attached:
         Raises:
             RelayError: it cannot be attached to.
         """
-        self._connect()
+        with progress.Shown("waiting for the machine that runs it", quiet=True):
+            self._connect()  # until it has said its first word: a greeting, or why there is none
         try:
             while (end := self._turn()) is None:
                 pass

@@ -26,7 +26,7 @@ def copy(
     tail: int | None = None,
     since: int | None = None,
     plain: bool = False,
-) -> None:
+) -> bool:
     """Print a spawn's log: its output to stdout, its errors to stderr; with JSON an object a line.
 
     Args:
@@ -37,19 +37,25 @@ def copy(
         tail: only the last so many lines.
         since: only what was written at or after this moment, milliseconds since 1970.
         plain: without what steers a terminal.
+
+    Returns:
+        Whether there was anything.
     """
+    anything = False
     strip = _stripper() if plain else _as_it_is
 
     def call(at: int | None) -> Call[LogLine]:
         return routes.log(ref, follow, tail if at is None else None, at, since)
 
     for line in over_restarts(client, call, None, "next", follow):
+        anything = True
         if line["stream"] == "gap":
             speech.streamed(line) if as_json else _say_gap(line)
         elif as_json:
             speech.streamed(_plain_line(line, strip) if plain else line)
         else:
             _write(line["stream"], strip(line["stream"], _bytes_of(line)), follow)
+    return anything
 
 
 def _say_gap(line: LogLine) -> None:

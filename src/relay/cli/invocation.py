@@ -6,7 +6,7 @@ from relay.api.home import Home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from relay.api.client import Client
+    from relay.cli.patient import PatientClient
 
 
 class Invocation:
@@ -23,8 +23,8 @@ class Invocation:
         self.home = Home(folder)
         self.json = as_json
 
-    def client(self) -> Client:
+    def client(self) -> PatientClient:
         """A client of the home's broker; it connects when it is first asked something."""
-        from relay.api.client import Client
+        from relay.cli.patient import PatientClient
 
-        return Client(self.home)
+        return PatientClient(self.home, self.json)

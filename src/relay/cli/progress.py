@@ -1,7 +1,12 @@
-"""A progress bar on stderr: drawn over itself on a terminal, now and then a line where nobody watches."""
+"""Progress on stderr: a bar for what moves, a word for what takes longer than a second.
+
+Both are drawn over themselves on a terminal; where nobody watches, the bar is a line now and then, the word one line.
+"""
 
 from __future__ import annotations
 
+import _thread  # `threading` costs a command 2 ms
+import os
 import sys
 import time
 
@@ -12,10 +17,79 @@ from relay.cli.clean import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Self
+
     from relay.api.blob_shapes import BlobLine
 
 WIDTH = 24
 LINE_EVERY_S = 5.0
+
+
+AFTER_S, EVERY_S = 1.0, 0.1
+FRAMES = "|/-\\"
+
+
+class Shown:
+    """Shows a text once the block has lasted a second, and leaves nothing of it on a terminal.
+
+    Within the block only notes may be written to the terminal.
+
+    Args:
+        text: what is waited for.
+        quiet: no line where stderr is no terminal.
+
+    Attributes:
+        text: may become another.
+    """
+
+    def __init__(self, text: str, quiet: bool = False) -> None:
+        self.text = text
+        self._quiet = quiet
+        self._over = _thread.allocate_lock()
+        self._ended = _thread.allocate_lock()
+
+    def __enter__(self) -> Self:
+        self._over.acquire()
+        self._ended.acquire()
+        _thread.start_new_thread(self._run, ())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.release()
+        self._ended.acquire()
+
+    def _run(self) -> None:
+        try:
+            if not self._over.acquire(timeout=AFTER_S):
+                self._show()
+        except (OSError, ValueError):
+            pass  # stderr was closed: nobody is there to be shown anything
+        finally:
+            self._ended.release()
+
+    def _show(self) -> None:
+        if speech.is_drawable(sys.stderr):
+            self._spin()
+        elif not self._quiet:
+            speech.note(f"{clean(self.text)} ...")
+
+    def _spin(self) -> None:
+        began = time.monotonic() - AFTER_S
+        width = max(_width() - 12, 8)
+        for turn in range(sys.maxsize):
+            seconds = int(time.monotonic() - began)
+            frame = FRAMES[turn % len(FRAMES)]
+            speech.draw(f"{frame} {clean(self.text)[:width]} ({seconds} s)")
+            if self._over.acquire(timeout=EVERY_S):
+                break
+        speech.draw("")
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(2).columns or 80
+    except OSError:
+        return 80
 
 
 class Bar:

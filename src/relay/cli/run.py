@@ -46,6 +46,7 @@ def declare(root: typer.Typer) -> None:
             "relay spawn - claude @plan.md --timeout 2h --label ticket=42",
             "relay spawn top shell top --tty --broker vps --cwd new && relay attach top",
             'relay spawn wheel shell "make wheel" --broker mini --cwd /srv/site --collect "dist/*.whl"',
+            "relay spawn coder claude @plan.md --broker vps --cwd /srv/site --dry-run",
             'relay spawn ship shell "make ship" --broker mini --cwd new --after build --retries 3',
             'relay spawn nightly shell "make backup" --broker vps --cwd /srv --every "30 2 * * *"',
         ),
@@ -87,6 +88,9 @@ def declare(root: typer.Typer) -> None:
         ] = None,
         wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end; exit with its status.")] = False,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait, and show its output as it comes.")] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Ask that machine what would become of it; start and queue nothing.")
+        ] = False,
         idempotency_key: Annotated[
             Text, _option("--idempotency-key", "K", "Sent again with the same key, it does not run again.")
         ] = None,

@@ -37,6 +37,11 @@ def has_ended(spawn: Spawn) -> bool:
     return spawn["state"] in ENDED
 
 
+def never_ran(spawn: Spawn) -> bool:
+    """Whether it has ended and nothing of it ever ran: there is no output, and no result but why."""
+    return has_ended(spawn) and not spawn["attempt"]
+
+
 def show_table(spawns: Sequence[Spawn], nothing: str) -> None:
     """Print spawns as a table."""
     table.show(HEADINGS, [_row(each) for each in spawns], nothing)
@@ -82,7 +87,7 @@ def outcome(spawn: Spawn) -> str:
         "completed": "is done",
         "failed": f"failed{_cause(spawn)}",
         "timed_out": "was ended: its time was over",
-        "cancelled": "was stopped",
+        "cancelled": "was stopped before it started; nothing ran" if never_ran(spawn) else "was stopped",
         "rejected": "was refused; nothing ran",
         "expired": "expired before it could start; nothing ran",
         "lost": "was lost: it may have acted, and nobody knows how it ended",
@@ -91,6 +96,7 @@ def outcome(spawn: Spawn) -> str:
 
 
 def _cause(spawn: Spawn) -> str:
+    """` with exit status 3`, `: ended by signal 9`; empty where neither is known."""
     if spawn["signal"]:
         return f": ended by signal {spawn['signal']}"
     return f" with exit status {spawn['exit_code']}" if spawn["exit_code"] is not None else ""
@@ -102,10 +108,18 @@ def say_failure(spawn: Spawn, home: Home) -> None:
     why = [error["message"], error.get("why", "")] if error else [spawn["reason"]]
     from relay.cli.hints import for_home
 
-    hint = for_home(error["hint"] if error else "", home) or home.command(f"logs {ref(spawn)}")
+    hint = for_home(error["hint"] if error else "", home) or _next_step(spawn, home)
     lines = [f"{speech.coloured('error:', speech.RED, sys.stderr)} {outcome(spawn)}"]
     lines += [f"why:   {clean('. '.join(part for part in why if part)).replace('?.', '?')}"] if any(why) else []
     speech.note("\n".join([*lines, f"try:   {clean(hint)}"]))
+
+
+def _next_step(spawn: Spawn, home: Home) -> str:
+    if never_ran(spawn):  # there is nothing to read: what is known of it, or, of what its machine knows, once more
+        is_known_there = spawn["truth"] is not None and spawn["truth"]["from"] == spawn["broker"]["id"]
+        again = f"   or: {home.command(f'retry {ref(spawn)}')}" if is_known_there else ""
+        return home.command(f"show {ref(spawn)}") + again
+    return home.command(f"logs {ref(spawn)}")
 
 
 def status_of(spawn: Spawn) -> int:

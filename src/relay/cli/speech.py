@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread  # `threading` costs a command 2 ms
 import sys
 
 from relay.cli.clean import clean, clean_lines
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from relay.core.errors import RelayError
 
+ERASE = "\r\x1b[K"
+_line = _thread.allocate_lock()
+_drawn: dict[str, str] = {}
 BOLD, DIM, RED, GREEN, YELLOW, PLAIN = "1", "2", "31", "32", "33", "0"
 
 
@@ -23,8 +27,18 @@ def say(text: str = "") -> None:
 def note(text: str) -> None:
     """A line on stderr: what happens, for people; scripts need not read it."""
     sys.stdout.flush()
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    with _line:
+        sys.stderr.write(_drawn.pop("erase", "") + text + "\n")
+        sys.stderr.flush()
+
+
+def draw(text: str) -> None:
+    """Draw a line of stderr over the one drawn before; a note stands in its place. Empty: leave nothing of it."""
+    with _line:
+        sys.stderr.write(ERASE + text)
+        sys.stderr.flush()
+        _drawn.clear()
+        _drawn.update({"erase": ERASE} if text else {})
 
 
 def document(value: object) -> None:
@@ -46,6 +60,13 @@ def is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except ValueError:
         return False
+
+
+def is_drawable(stream: TextIO) -> bool:
+    """Whether something may be drawn over itself there."""
+    import os
+
+    return is_terminal(stream) and os.environ.get("TERM") != "dumb"
 
 
 def has_colour(stream: TextIO) -> bool:

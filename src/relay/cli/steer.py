@@ -8,7 +8,7 @@ import typer
 
 from relay.cli.declaring import verb
 from relay.cli.run import After, AfterAny, AfterSuccess, At, Priority, Retries
-from relay.cli.watch import Spawn
+from relay.cli.watch import Spawn, Spawns
 
 SECTION = "Steer"
 
@@ -16,9 +16,12 @@ SECTION = "Steer"
 def declare(root: typer.Typer) -> None:
     """Add the verbs."""
 
-    @verb(root, "stop", "stop:run", SECTION, ("relay stop coder", "relay stop coder@vps"))
-    def stop(spawn: Spawn) -> None:
-        """End a spawn and everything it started. It is first asked to stop, then made to."""
+    @verb(root, "stop", "stop:run", SECTION, ("relay stop coder", "relay stop coder@vps build@mini"))
+    def stop(spawns: Spawns) -> None:
+        """End spawns and everything they started, and say what they left. They are first asked to stop, then made to.
+
+        A machine that sleeps gets it when it is back: the stop is queued.
+        """
 
     @verb(root, "pause", "pause:pause", SECTION, ("relay pause coder@vps",))
     def pause(spawn: Spawn) -> None:

@@ -13,9 +13,14 @@ from relay.dashboard.words import word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from relay.api.client import Client
+    from typing import TypeVar
+
     from relay.api.home import Home
+    from relay.api.routes import Call
     from relay.api.shapes import Spawn
+    from relay.cli.patient import PatientClient
+
+    Answer = TypeVar("Answer")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 ANSWER_PAUSE_S = 2.0
@@ -50,16 +55,17 @@ def _how_to_answer(spawn: Spawn) -> str:
     return f"{title(spawn)} needs you: {what}\n{look}"
 
 
-def until_ended(client: Client, spawn: Spawn) -> Spawn:
+def until_ended(client: PatientClient, spawn: Spawn) -> Spawn:
     """The spawn once it has ended, however long that takes.
 
     Raises:
         RelayError: the broker of this machine went away and did not come back within half a minute.
     """
     progress = Progress()
+    client.says = ""  # how it stands is told here
     seconds = FIRST_WAIT_S
     while not has_ended(spawn):
-        spawn = _asked(client, spawn, seconds)
+        spawn = patiently(client, routes.wait(spawn["id"], seconds))
         progress.tell(spawn)
         seconds = min(seconds * 2, LONGEST_WAIT_S)
         if spawn["state"] == "needs_input":
@@ -67,27 +73,39 @@ def until_ended(client: Client, spawn: Spawn) -> Spawn:
     return spawn
 
 
-def _asked(client: Client, spawn: Spawn, seconds: float) -> Spawn:
-    try:
-        return client.ask(routes.wait(spawn["id"], seconds))
-    except Exception as fault:
-        from relay.core.errors import Unreachable
+def patiently(client: PatientClient, call: Call[Answer], until: float | None = None) -> Answer:
+    """The answer to a call that may be asked twice; a broker that restarts meanwhile is waited for.
 
-        if not isinstance(fault, Unreachable):
-            raise
-        return _once_back(client, spawn, fault)
+    Args:
+        client: asks.
+        call: what.
+        until: when it is of no use any more, monotonic seconds; None for never.
+
+    Raises:
+        RelayError: what the broker answered; or it went away and was not back within half a minute.
+    """
+    while True:
+        try:
+            return client.ask(call)
+        except Exception as fault:
+            from relay.core.errors import Unreachable
+
+            if not isinstance(fault, Unreachable):
+                raise
+            _until_back(client, fault, until)
 
 
-def _once_back(client: Client, spawn: Spawn, fault: Exception) -> Spawn:
+def _until_back(client: PatientClient, fault: Exception, until: float | None) -> None:
     """A broker may be restarted under its tasks: look for it again for a while."""
     from relay.core.errors import Unreachable
 
     speech.note("the broker of this machine went away; what it runs goes on; waiting for it to be back")
-    until = time.monotonic() + BROKER_AWAY_S
-    while time.monotonic() < until:
+    longest = time.monotonic() + BROKER_AWAY_S
+    while time.monotonic() < (longest if until is None else min(longest, until)):
         time.sleep(AWAY_PAUSE_S)
         try:
-            return client.ask(routes.show(spawn["id"]))
+            client.ask(routes.status())
+            return
         except Unreachable:
             continue
     raise fault

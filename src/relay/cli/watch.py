@@ -51,9 +51,20 @@ def _declare_looking(root: typer.Typer) -> None:
 
 
 def _declare_waiting(root: typer.Typer) -> None:
-    @verb(root, "wait", "wait:run", SECTION, ("relay wait coder", "relay wait build@mini test@mini"))
-    def wait(spawns: Spawns) -> None:
-        """Wait until spawns have ended; exit with the first status that is not 0, in the order given."""
+    examples = ("relay wait coder", "relay wait build@mini test@mini --timeout 10m", "relay wait red green --any")
+
+    @verb(root, "wait", "wait:run", SECTION, examples)
+    def wait(
+        spawns: Spawns,
+        timeout: Annotated[
+            str | None, typer.Option("--timeout", metavar="T", help="Wait no longer than this, such as 10m.")
+        ] = None,
+        first: Annotated[bool, typer.Option("--any", help="Until the first of them has ended.")] = False,
+    ) -> None:
+        """Wait until spawns have ended; exit with the first status that is not 0, in the order given.
+
+        What has not ended within --timeout is left as it is; the exit status is 1 then.
+        """
 
 
 def _declare_streams(root: typer.Typer) -> None:

@@ -72,6 +72,7 @@ class Code(StrEnum):
     UNREACHABLE = "unreachable"
     NO_ADDRESS = "no_address"
     TIMED_OUT = "timed_out"
+    WAIT_TIMEOUT = "wait_timeout"
     # Refused
     NO_GRANT = "no_grant"
     NO_VERB = "no_verb"
@@ -187,7 +188,7 @@ _BRANCH_OF: dict[str, str] = {
         " bad_after bad_time already_started not_ended unknown_schedule".split(),
         "Misuse",
     ),
-    **dict.fromkeys("not_running unreachable no_address timed_out".split(), "Unreachable"),
+    **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout".split(), "Unreachable"),
     **dict.fromkeys(
         "no_grant no_verb no_agent no_directory foreign_directory mode_beyond_grant grant_expired grant_frozen"
         " too_many too_deep unknown_agent missing_binary not_executable expired invite_refused"

@@ -95,6 +95,12 @@ class Queue:
             return ""
         return queue_words.no_slot(occupancy, sort, self._ahead(entry, row, sort))
 
+    def ahead(self, entry: Entry, row: SpawnRow) -> int:
+        """How many wait before a spawn for the slot that it lacks; 0 where it lacks none."""
+        occupancy = self.occupancy(entry.tx)
+        sort = None if occupancy.is_full else occupancy.full_sort(row.agent, row.labels)
+        return self._ahead(entry, row, sort) if occupancy.is_full or sort is not None else 0
+
     def _ahead(self, entry: Entry, row: SpawnRow, sort: str | None) -> int:
         return queueing.AHEAD.one(entry.tx, **ahead_of(self._own, row, sort)) or 0
 

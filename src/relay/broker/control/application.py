@@ -16,10 +16,12 @@ from relay.broker.control.answers import json_answer as _json
 from relay.broker.control.answers import line as _line
 from relay.broker.control.answers import stream as _stream
 from relay.broker.control.blobs import BlobControl
+from relay.broker.control.ending import EndingControl
 from relay.broker.control.live import LiveControl
 from relay.broker.control.persons import PersonsControl
 from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.control.results import ResultControl, log_lines
+from relay.broker.control.trials import TrialControl
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
 from relay.broker.words import rfc3339
@@ -199,12 +201,6 @@ class Control:
     async def _now(self, row: SpawnRow) -> SpawnRow:
         return await self._broker.store.one(BY_ID, id=row.id) or row
 
-    async def stop(self, request: Request) -> Response:
-        body = await _body(request)
-        by = str(body.get("requested_by") or "a request")[:128]
-        row = await self._broker.requests.stop(request.path_params["ref"], check_operation(body), by)
-        return _json(await self.shown(row))
-
     async def log(self, request: Request) -> Response:
         row = await self._found(request)
         offset, tail = _count(request, "offset", 0) or 0, _count(request, "tail", None)
@@ -278,7 +274,6 @@ def application(broker: Broker) -> Starlette:
         ("GET", "spawns/{ref}", control.show),
         ("GET", "spawns/{ref}/wait", control.wait),
         ("GET", "spawns/{ref}/log", control.log),
-        ("POST", "spawns/{ref}/stop", control.stop),
         ("GET", "queue", control.queue),
         ("GET", "outbox", control.outbox),
         ("POST", "outbox/retry", control.outbox_retry),
@@ -293,6 +288,8 @@ def application(broker: Broker) -> Starlette:
         *ResultControl(broker).routes,
         *PersonsControl(broker.persons).routes,
         *QueueControl(broker, control.shown).routes,
+        *EndingControl(broker, control.shown).routes,
+        *TrialControl(broker).routes,
     ]
     made = Starlette(
         routes=[

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relay.api import config, roster, routes
-from relay.cli import speech
+from relay.cli import progress, speech
 from relay.cli.clean import clean
 from relay.cli.hints import for_home
 from relay.cli.services import looking
@@ -107,7 +107,9 @@ def _broker(invocation: Invocation) -> list[Check]:
     try:
         return invocation.client().ask(routes.doctor())
     except RelayError as fault:
-        return [_check("broker", False, fault.message, fault.hint), *_agents(invocation.home)]
+        with progress.Shown("looking at the agents of this machine", quiet=invocation.json):
+            agents = _agents(invocation.home)
+        return [_check("broker", False, fault.message, fault.hint), *agents]
 
 
 def _agents(home: Home) -> list[Check]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.api.service import installed
-from relay.cli import speech
+from relay.cli import progress, speech
 from relay.cli.stopping import stop_broker
 
 TYPE_CHECKING = False
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def run(invocation: Invocation) -> int:
     """Stop the broker and wait until it is gone."""
-    pid = stop_broker(invocation.home)
+    with progress.Shown("waiting for the broker to end", quiet=invocation.json):
+        pid = stop_broker(invocation.home)
     if invocation.json:
         speech.document({"running": False, "pid": pid})
     else:

@@ -7,7 +7,7 @@ import contextlib
 
 from relay.api import routes
 from relay.api.aclient import AsyncClient
-from relay.cli import forwarded, speech
+from relay.cli import forwarded, progress, speech
 from relay.cli.spawn_lines import has_ended, title
 from relay.core.errors import Code, LocalFault, Misuse, RelayError
 
@@ -36,7 +36,7 @@ def run(invocation: Invocation, *, spawn: str, port: str, local: int | None) -> 
 
 async def _forward(invocation: Invocation, spawn: Spawn, port: int, local: int) -> int:
     way = forwarded.Way(invocation.home, spawn["id"], port)
-    await _tried(way)
+    await _tried(way, invocation.json)
     server = await _listening(way, local, port)
     async with server:
         here = server.sockets[0].getsockname()[1]
@@ -50,10 +50,11 @@ async def _forward(invocation: Invocation, spawn: Spawn, port: int, local: int) 
     return 0
 
 
-async def _tried(way: forwarded.Way) -> None:
+async def _tried(way: forwarded.Way, quiet: bool) -> None:
     """Find out at once what will not work at all; that nothing listens there yet may pass."""
     try:
-        (await way.open()).close()
+        with progress.Shown("opening a connection to that machine", quiet):
+            (await way.open()).close()
     except RelayError as fault:
         if fault.code is not Code.NO_ADDRESS:
             raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relay.api import config, routes
 from relay.api.client import Client
-from relay.cli import granting, members, naming, speech
+from relay.cli import granting, members, naming, progress, speech
 from relay.cli.clean import clean
 from relay.core.allowlist import Change
 from relay.core.errors import Code, Misuse, RelayError, Unreachable
@@ -32,7 +32,8 @@ def run(
         raise Misuse("--profile and --dir belong to --allow", hint="relay join LINK --allow BROKER --profile runner")
     change = granting.with_profile(profile or DEFAULT_PROFILE, Change(dirs=granting.directories(dirs)))
     home = invocation.home
-    document = _joined(home, link, name)
+    with progress.Shown("entering the workspace", quiet=invocation.json):
+        document = _joined(home, link, name)
     grant = granting.give(home, members.meant(home, allow), change) if allow else None
     if invocation.json:
         speech.document({**document, "grant": granting.shape(home, grant) if grant else None})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from relay.api import routes
 from relay.cli import following, speech, waiting
-from relay.cli.spawn_lines import has_ended
+from relay.cli.spawn_lines import has_ended, never_ran, say_failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.client import Client
+    from relay.api.shapes import Spawn
     from relay.cli.invocation import Invocation
 
 INTERRUPTED = 130
@@ -22,6 +23,12 @@ def _say_if_away(client: Client, spawn: str) -> None:
     there = next((each["online"] for each in client.ask(routes.brokers()) if each["id"] == target["id"]), None)
     if not there:
         speech.note(f"{target['name']} is not in reach now; what is new comes when it is (Ctrl-C leaves it running)")
+
+
+def _say_why_nothing(invocation: Invocation, spawn: Spawn) -> None:
+    if never_ran(spawn) and not invocation.json:
+        speech.note("there is no output: nothing of it ever ran")
+        say_failure(spawn, invocation.home)
 
 
 def _moment(text: str) -> int:
@@ -45,7 +52,8 @@ def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None, s
     if follow:
         _say_if_away(client, spawn)
     try:
-        following.copy(client, spawn, invocation.json, follow, tail, moment, plain)
+        if not following.copy(client, spawn, invocation.json, follow, tail, moment, plain):
+            _say_why_nothing(invocation, client.ask(routes.show(spawn)))
     except KeyboardInterrupt:
         waiting.say_it_goes_on(client.ask(routes.show(spawn)), invocation.home)
         return INTERRUPTED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from relay.cli import login_path, speech, table
+from relay.cli import login_path, progress, speech, table
 from relay.cli.clean import clean
 from relay.cli.services import installing, looking
 
@@ -29,7 +29,8 @@ def install(invocation: Invocation, *, show: bool) -> int:
     notes = _path_notes(found)
     if show:
         return _print(invocation, manager, manager.text(definition), notes)
-    done = installing.install(home, manager, definition)
+    with progress.Shown("installing the service, and waiting for its broker", quiet=invocation.json):
+        done = installing.install(home, manager, definition)
     notes += _install_notes(manager, done)
     if invocation.json:
         speech.document(_document(manager, found, done, notes))
@@ -98,7 +99,8 @@ def uninstall(invocation: Invocation) -> int:
     """Remove the service; the home stays."""
     home = invocation.home
     manager = installing.manager_of(home)
-    was = installing.uninstall(home, manager)
+    with progress.Shown("removing the service", quiet=invocation.json):
+        was = installing.uninstall(home, manager)
     if invocation.json:
         speech.document({"removed": was, "name": manager.place.name, "unit": manager.place.file, "home": home.path})
         return 0

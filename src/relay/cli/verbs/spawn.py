@@ -12,20 +12,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from relay.api.client import Client
-    from relay.api.shapes import Spawn
+    from relay.api.shapes import Spawn, SpawnOrder
     from relay.cli.invocation import Invocation
+    from relay.cli.patient import PatientClient
 
 INTERRUPTED = 130
 
 
 def run(
-    invocation: Invocation, *, words: list[str], wait: bool, follow: bool, **request: Any
+    invocation: Invocation, *, words: list[str], wait: bool, follow: bool, dry_run: bool, **request: Any
 ) -> int:
-    """Ask for a spawn; with --wait or --follow stay until it has ended."""
+    """Ask for a spawn; with --wait or --follow stay until it has ended; with --dry-run ask what would become of it."""
     if ordering.reads_stdin(words):
         speech.note("reading the task from the keyboard; end it with Ctrl-D")
     order = ordering.order(words=words, **request)
+    if dry_run:
+        return _try(invocation, order, wait or follow)
     client = invocation.client()
     if order["every"] is not None:
         return schedule.make(invocation, order, waits=wait or follow)
@@ -39,6 +41,15 @@ def run(
     return _acknowledge(invocation, spawn)
 
 
+def _try(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
+    from relay.cli import dry_run
+    from relay.core.errors import Misuse
+
+    if waits:
+        raise Misuse("--dry-run starts nothing", why="there is no end to wait for", hint="--dry-run alone, or --wait")
+    return dry_run.run(invocation, order)
+
+
 def _acknowledge(invocation: Invocation, spawn: Spawn) -> int:
     if invocation.json:
         speech.document(spawn)
@@ -49,7 +60,7 @@ def _acknowledge(invocation: Invocation, spawn: Spawn) -> int:
     return _finish(invocation, spawn, spawn["state"] != "completed") if has_ended(spawn) else 0
 
 
-def _stay(invocation: Invocation, client: Client, spawn: Spawn, follow: bool) -> int:
+def _stay(invocation: Invocation, client: PatientClient, spawn: Spawn, follow: bool) -> int:
     try:
         if follow:
             _follow(invocation, client, spawn)
@@ -64,7 +75,7 @@ def _stay(invocation: Invocation, client: Client, spawn: Spawn, follow: bool) ->
     return _finish(invocation, spawn, not invocation.json)
 
 
-def _follow(invocation: Invocation, client: Client, spawn: Spawn) -> None:
+def _follow(invocation: Invocation, client: PatientClient, spawn: Spawn) -> None:
     if invocation.json:
         speech.streamed(spawn)
     elif spawn["state"] == "queued":

@@ -2,21 +2,116 @@
 
 from __future__ import annotations
 
-from relay.api import routes
-from relay.cli import speech
+import time
+
+from relay.api import ending_routes, routes
+from relay.cli import ages, speech
 from relay.cli.clean import clean
-from relay.cli.spawn_lines import has_ended, outcome
+from relay.cli.spawn_lines import has_ended, outcome, ref, title
+from relay.dashboard.words import word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from relay.api.shapes import Spawn, StoppedSpawn
     from relay.cli.invocation import Invocation
+    from relay.cli.patient import PatientClient
+
+INTERRUPTED = 130
+WITHIN_S = 12.0
+"""A task and its tree are gone within 5 s of a stop; its machine has to hear of it, and to say so."""
 
 
-def run(invocation: Invocation, *, spawn: str) -> int:
-    """Ask for the end of a spawn; answered as soon as that is durable."""
-    stopped = invocation.client().ask(routes.stop(spawn))
+def run(invocation: Invocation, *, spawns: list[str]) -> int:
+    """Ask for the end of spawns, wait for what their machines say of it, and tell what they left."""
+    client = invocation.client()
+    # all of them are looked up before one is stopped: a slip in the last word stops nothing
+    ids = dict.fromkeys(client.ask(routes.show(spawn))["id"] for spawn in spawns)
+    stopped = {spawn: client.ask(routes.stop(spawn)) for spawn in ids}
+    status = 0
+    try:
+        _wait(client, stopped)
+    except KeyboardInterrupt:
+        speech.note("\nthe stop is under way all the same")
+        status = INTERRUPTED
+    told = list(stopped.values())
     if invocation.json:
-        speech.document(stopped)
-    else:
-        speech.say(clean(outcome(stopped) if has_ended(stopped) else stopped["ack"]))
-    return 0
+        speech.document(told[0] if len(spawns) == 1 else told)
+        return status
+    for each in told:
+        speech.say(_told(each))
+        if each["stop"]["state"] in ("queued", "asked"):
+            what = "it is stopped when that is back" if each["stop"]["state"] == "queued" else "it is still asked to"
+            speech.note(f"{what}: {invocation.home.command(f'show {ref(each)}')}")
+    return status
+
+
+def _wait(client: PatientClient, stopped: dict[str, StoppedSpawn]) -> None:
+    until = time.monotonic() + WITHIN_S
+    while (left := until - time.monotonic()) > 0 and (going := _going(stopped)):
+        client.says = f"waiting for {_where(going)} to have ended {_named(going)}"
+        for now in client.ask(ending_routes.first_end([each["id"] for each in going], left)):
+            before = stopped[now["id"]]["stop"]["before"]
+            state = "asked" if not has_ended(now) else "stopped" if now["state"] == "cancelled" else "ended"
+            stopped[now["id"]] = {**now, "stop": {"state": state, "before": before}}  # type: ignore[typeddict-item]
+    if silent := _going(stopped):
+        # a machine that fell asleep under its link is known to be away by now
+        there = {each["id"] for each in client.ask(routes.brokers()) if each["online"]}
+        for each in silent:
+            each["stop"]["state"] = "asked" if each["broker"]["id"] in there else "queued"
+
+
+def _going(stopped: dict[str, StoppedSpawn]) -> list[StoppedSpawn]:
+    asked = [each for each in stopped.values() if each["stop"]["state"] == "asked"]
+    return asked[: ending_routes.MOST_AWAITED]
+
+
+def _where(going: Sequence[Spawn]) -> str:
+    return ", ".join(dict.fromkeys(each["broker"]["name"] for each in going))
+
+
+def _named(going: Sequence[Spawn]) -> str:
+    return going[0]["name"] if len(going) == 1 else f"{len(going)} spawns"
+
+
+def _told(spawn: StoppedSpawn) -> str:
+    state = spawn["stop"]["state"]
+    if state == "ended_before":
+        when = f" at {ages.day_clock(spawn['ended'])}" if spawn["ended"] else ""
+        return f"{outcome(spawn)}{when}, before it was to be stopped"
+    if state == "not_started":
+        return f"{clean(spawn['name'])}: it had not started; nothing ran"
+    if state == "stopped":
+        return f"{clean(spawn['name'])}: stopped on {clean(spawn['broker']['name'])}{_left(spawn)}"
+    if state == "ended":
+        return f"{outcome(spawn)} before the stop reached it{_left(spawn)}"
+    said = "stop queued" if state == "queued" else f"asked to stop; {clean(spawn['broker']['name'])} has not said more"
+    return f"{title(spawn)}: {said}; {_last_seen(spawn)}"
+
+
+def _left(spawn: Spawn) -> str:
+    """What a stopped task left, as far as its machine told it."""
+    result: dict[str, Any] = dict(spawn["result"] or {})
+    left = result.get("processes_left")
+    parts = [] if left is None else [f"{left} process{'' if left == 1 else 'es'} left"]
+    parts += [f"branch {clean(str(result['branch']))} kept"] if result.get("branch") else []
+    parts += [f"it was in attempt {spawn['attempt']}"] if spawn["attempt"] > 1 else []
+    parts += [_how(spawn)] if spawn["state"] == "cancelled" and spawn["started"] else []
+    return "".join(f"; {part}" for part in parts)
+
+
+def _how(spawn: Spawn) -> str:
+    if spawn["signal"]:
+        return f"it ended by signal {spawn['signal']}"
+    return f"it ended with exit status {spawn['exit_code']}"
+
+
+def _last_seen(spawn: Spawn) -> str:
+    if spawn["state"] == "queued":
+        return f"not taken by {clean(spawn['broker']['name'])} yet, as far as is known here"
+    truth = spawn["truth"]
+    at = truth["at"] if truth else spawn["since"]
+    stood = spawn["state"] if spawn["state"] in ("running", "starting") else word(spawn["state"]).lower()
+    return f"last seen {stood} {ages.day_clock(at)}"

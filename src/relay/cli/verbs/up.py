@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from relay.api.service import installed
-from relay.cli import programs, speech
+from relay.cli import programs, progress, speech
 
 if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def run(invocation: Invocation, *, detach: bool) -> int:
     """Start the broker; stay until it ends, or leave it running."""
-    program = programs.start(invocation.home)
+    with progress.Shown("waiting for the broker to be ready", quiet=invocation.json):
+        program = programs.start(invocation.home)
     if invocation.json:
         speech.streamed({"ready": True, "listen": program.listen, "pid": program.process.pid})
     else:

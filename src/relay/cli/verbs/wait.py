@@ -2,39 +2,91 @@
 
 from __future__ import annotations
 
+import time
+
 from relay.api import routes
-from relay.cli import ages, speech, waiting
-from relay.cli.spawn_lines import outcome, say_failure, status_of
+from relay.cli import ages, awaiting, speech
+from relay.cli.spawn_lines import has_ended, outcome, ref, say_failure, status_of, title
+from relay.dashboard.words import word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.shapes import Spawn
     from relay.cli.invocation import Invocation
+    from relay.core.errors import Unreachable
 
-INTERRUPTED = 130
+INTERRUPTED, FAILED = 130, 1
 
 
-def run(invocation: Invocation, *, spawns: list[str]) -> int:
-    """Wait for all of them; the first status that is not 0 counts."""
+def run(invocation: Invocation, *, spawns: list[str], timeout: str | None, first: bool) -> int:
+    """Wait for all of them, or for the first; the first status that is not 0 counts."""
+    until = None if timeout is None else time.monotonic() + _seconds(timeout)
     client = invocation.client()
     found = [client.ask(routes.show(ref)) for ref in spawns]
-    ended = []
-    for spawn in found:
-        try:
-            ended.append(waiting.until_ended(client, spawn))
-        except KeyboardInterrupt:
-            waiting.say_it_goes_on(spawn, invocation.home)
-            return INTERRUPTED
-        if not invocation.json:
-            _tell(invocation, ended[-1])
+    awaited = awaiting.Awaited(client, found, (lambda spawn: None) if invocation.json else _teller(invocation))
+    try:
+        awaited.run(until, first)
+    except KeyboardInterrupt:
+        _go_on(invocation, awaited)
+        return INTERRUPTED
+    now = awaited.in_order
+    ended = [each for each in now if has_ended(each)]
+    late = not ended if first else len(ended) < len(now)
+    if late:
+        return _too_late(invocation, awaited, timeout or "")
     if invocation.json:
         speech.document(ended)
     return next((status for status in map(status_of, ended) if status), 0)
 
 
-def _tell(invocation: Invocation, spawn: Spawn) -> None:
-    if spawn["state"] != "completed":
-        say_failure(spawn, invocation.home)
+def _seconds(text: str) -> float:
+    from relay.api.durations import parse
+
+    return parse(text)
+
+
+def _teller(invocation: Invocation) -> awaiting.Tell:
+    def tell(spawn: Spawn) -> None:
+        if spawn["state"] != "completed":
+            say_failure(spawn, invocation.home)
+            return
+        took = ages.between(spawn["started"], spawn["ended"])
+        speech.say(outcome(spawn) + (f" ({took})" if took else ""))
+
+    return tell
+
+
+def _too_late(invocation: Invocation, awaited: awaiting.Awaited, timeout: str) -> int:
+    fault = _fault(invocation, awaited, timeout)
+    if invocation.json:
+        speech.document({"error": fault.to_json(), "spawns": awaited.in_order})
+    else:
+        speech.error(fault)
+    return FAILED
+
+
+def _fault(invocation: Invocation, awaited: awaiting.Awaited, timeout: str) -> Unreachable:
+    from relay.core.errors import Code, Unreachable
+
+    going = awaited.going
+    named = ", ".join(f"{title(each)} ({word(each['state'])})" for each in going[: awaiting.SHOWN])
+    more = f" and {len(going) - awaiting.SHOWN} more" if len(going) > awaiting.SHOWN else ""
+    return Unreachable(
+        f"not all have ended within {timeout}" if awaited.ended else f"none has ended within {timeout}",
+        code=Code.WAIT_TIMEOUT,
+        why=f"{named}{more}: left as they are" if len(going) > 1 else f"{named}: left as it is",
+        hint=_again(invocation, going),
+    )
+
+
+def _again(invocation: Invocation, going: list[Spawn]) -> str:
+    return invocation.home.command(f"wait {' '.join(map(ref, going))}")
+
+
+def _go_on(invocation: Invocation, awaited: awaiting.Awaited) -> None:
+    going = awaited.going
+    if len(going) == 1:
+        awaiting.say_it_goes_on(going[0], invocation.home)
         return
-    took = ages.between(spawn["started"], spawn["ended"])
-    speech.say(outcome(spawn) + (f" ({took})" if took else ""))
+    speech.note(f"\n{len(going)} are left as they are: {', '.join(map(title, going[: awaiting.SHOWN]))}")
+    speech.note(f"go on: {_again(invocation, going)}")

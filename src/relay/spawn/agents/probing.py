@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from relay.spawn.environment import task_environment
 PROBE_S = 10.0
 MAX_SAID = 64 * 1024
 AT_ONCE = 4
+SHELL = "/bin/sh"
+LOGIN_WORDS = {True: "logged in", False: "NOT logged in", None: "nobody can say whether it is logged in"}
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
@@ -98,19 +100,60 @@ def _finding(name: str, ok: bool, detail: str, hint: str) -> dict[str, Any]:
 
 def _examined(agent: Agent, probe: Probe, agents: Agents, seen: Sight) -> dict[str, Any]:
     name = f"agent {agent.name}"
-    environment = {**seen.environment, **probe.environment}
-    program = shutil.which(probe.program, path=environment["PATH"])
-    if program is None:
+    look = _found(probe, seen.environment)
+    if look.path is None:
         # a preset that is not here is no fault; one that this machine's owner wrote down is
         ok = agents.is_preset(agent.name)
         detail = f"{probe.program} is not installed, or not in that PATH; spawns of it fail here with missing_binary"
         return _finding(name, ok, detail, f"install {probe.program}, or mend its section in agents.toml")
-    version = _version(program, probe, environment)
-    logged_in = _login(program, probe, version, environment)
-    words = {True: "logged in", False: "NOT logged in", None: "nobody can say whether it is logged in"}
-    told = [program, version or "version unknown", words[logged_in]]
+    told = [look.path, look.version or "version unknown", LOGIN_WORDS[look.logged_in]]
     hint = f"{probe.log_in}   (on this machine, as this user)"
-    return _finding(name, logged_in is not False, ", ".join(told if probe.version else told[:1]), hint)
+    return _finding(name, look.logged_in is not False, ", ".join(told if probe.version else told[:1]), hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is of one agent.
+
+    Attributes:
+        path: of its program; None where there is none.
+        version: or empty.
+        logged_in: None where nobody can say, or nobody need be.
+        log_in: the command that logs in, or empty.
+        note: what a task that starts later would find otherwise, in words; empty for nothing.
+    """
+
+    path: str | None
+    version: str = ""
+    logged_in: bool | None = None
+    log_in: str = ""
+    note: str = ""
+
+
+def found(agent: Agent, environment: Mapping[str, str], seen: Sight) -> Found:
+    """What a task that starts now finds of one agent. Takes up to 20 s; not for an event loop.
+
+    Args:
+        agent: which.
+        environment: such a task's.
+        seen: what tasks of the broker's service find.
+    """
+    probe = agent.probe()
+    if probe is None:
+        return Found(SHELL)
+    look = _found(probe, environment)
+    other = shutil.which(probe.program, path={**seen.environment, **probe.environment}["PATH"])
+    note = f"{seen.trouble}; tasks of {seen.of} find {other or 'none'}" if seen.trouble and other != look.path else ""
+    return replace(look, note=note)
+
+
+def _found(probe: Probe, task: Mapping[str, str]) -> Found:
+    environment = {**task, **probe.environment}
+    program = shutil.which(probe.program, path=environment["PATH"])
+    if program is None:
+        return Found(None)
+    version = _version(program, probe, environment)
+    return Found(program, version, _login(program, probe, version, environment), probe.log_in)
 
 
 def _version(program: str, probe: Probe, environment: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 
+NO_PROGRAM = "there is no systemd-inhibit or caffeinate here"
 _WAIT_MS = 2_000
 _MOST_WORDS = 60
 """Bytes of a refusal that are kept: the record's slot has to hold them."""
@@ -35,7 +36,7 @@ class Awake:
         self._hold: int | None = None
         argv = _command(name, path, task)
         if argv is None:
-            self.fault = "there is no systemd-inhibit or caffeinate here"
+            self.fault = NO_PROGRAM
             return
         self._start(argv, path)
 
@@ -64,6 +65,11 @@ class Awake:
         if self._hold is not None:
             os.close(self._hold)
             self._hold = None
+
+
+def can_hold(path: str) -> bool:
+    """Whether a task's PATH has a program that holds such a lock; whether the machine grants it shows when it runs."""
+    return _command("", path, 0) is not None
 
 
 def _command(name: str, path: str, task: int) -> list[str] | None:

@@ -30,11 +30,15 @@ _HELD = 1.01
 
 def fault_of(spec: Spec) -> str | None:
     """Why limits cannot be asked for on this machine, None where they can."""
+    return fault_in(spec.env, _runtime(spec))
+
+
+def fault_in(env: dict[str, str], runtime: str) -> str | None:
+    """As `fault_of`, for a task's environment and the user's runtime folder."""
     if sys.platform != "linux":
         return "this system has no control groups"
-    if _systemd_run(spec.env) is None:
+    if _systemd_run(env) is None:
         return "there is no systemd-run here"
-    runtime = _runtime(spec)
     if not any(os.path.exists(f"{runtime}/{name}") for name in ("systemd/private", "bus")):
         return f"there is no systemd of this user here (nothing in {runtime})"
     return None

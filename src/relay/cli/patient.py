@@ -1,0 +1,68 @@
+"""The client of the command: where an answer takes longer than a second, a person is told what is waited for."""
+
+from __future__ import annotations
+
+from relay.api.client import Client
+from relay.cli import progress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeVar
+
+    from relay.api.home import Home
+    from relay.api.http1 import Response
+    from relay.api.routes import Call
+
+    Answer = TypeVar("Answer")
+
+WORKING = "waiting for the broker of this machine"
+_TEXTS = {
+    "doctor": "the broker examines itself and its agents",
+    "review": "asking every broker in reach what waits for a person",
+    "trials": "asking the broker that would run it",
+    "joins": "entering the workspace",
+    "answers": "waiting for the word of the broker that asks",
+}
+_BY_LAST = {"ping": "waiting for the answer to a ping", "log": "waiting for its output", "stop": "asking for its end"}
+_SILENT = ("events", "blobs")  # streams that may rest for long, and what has a bar of its own
+
+
+class PatientClient(Client):
+    """A client that shows what takes long.
+
+    Args:
+        home: whose broker.
+        quiet: no line where nobody watches; a terminal shows it all the same.
+
+    Attributes:
+        says: what to show instead of the text for the call; empty for nothing.
+    """
+
+    def __init__(self, home: Home, quiet: bool) -> None:
+        super().__init__(home)
+        self.says: str | None = None
+        self._quiet = quiet
+        self._streams = False
+
+    def lines(self, call: Call[Answer]) -> Iterator[Answer]:
+        self._streams = True
+        try:
+            yield from super().lines(call)
+        finally:
+            self._streams = False
+
+    def _begin(self, call: Call[Answer]) -> tuple[Response, list[bytes]]:
+        text = text_of(call) if self.says is None else self.says
+        if not text:
+            return super()._begin(call)
+        with progress.Shown(text, quiet=self._quiet or self._streams):
+            return super()._begin(call)
+
+
+def text_of(call: Call[Answer]) -> str:
+    """What a person reads while a call is waited for; empty where it shows that itself."""
+    parts = call.path.partition("?")[0].split("/")[3:]
+    if parts[0] in _SILENT:
+        return ""
+    return _TEXTS.get(parts[0]) or _BY_LAST.get(parts[-1]) or WORKING

@@ -1,0 +1,119 @@
+"""What this machine has for a task that would start now: the program, its login, limits, a lock against sleep."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from relay.core.errors import Code, Refused, RelayError
+from relay.core.spawning import SpawnRequest
+from relay.spawn.agents.probing import Found, Sight, found
+from relay.spawn.agents.registry import Agents
+from relay.spawn.limits import Limits
+from relay.spawn.shim import awake, confining
+
+KEPT_S = 30.0
+"""How long what was found of an agent is told again: finding it out starts programs."""
+
+
+class Means:
+    """Looks at this machine as its tasks would find it.
+
+    Args:
+        agents: what can be run.
+        limits: makes a task's environment.
+        seen: what a task of this broker's service finds.
+    """
+
+    def __init__(self, agents: Agents, limits: Limits, seen: Callable[[], Sight]) -> None:
+        self._agents = agents
+        self._limits = limits
+        self._seen = seen
+        self._looks: dict[str, tuple[float, asyncio.Future[Found]]] = {}
+
+    async def agent(self, request: SpawnRequest, directory: str) -> dict[str, Any]:
+        """Where the program is, its version, and whether somebody is logged in to it.
+
+        Args:
+            request: names the agent, and for `exec` the program.
+            directory: where it would run.
+        """
+        found = await (self._program(request, directory) if request.agent == "exec" else self._known(request.agent))
+        return {
+            "name": request.agent,
+            "path": None if found.path is None else _clean(found.path),
+            "version": found.version,
+            "logged_in": found.logged_in,
+            "log_in": found.log_in[:256],
+            "note": found.note[:500],
+        }
+
+    async def _program(self, request: SpawnRequest, directory: str) -> Found:
+        path = self.environment.get("PATH", os.defpath)
+        return Found(await asyncio.to_thread(program_in, request.argv[0], path, directory))
+
+    async def _known(self, name: str) -> Found:
+        at, look = self._looks.get(name, (0.0, None))
+        if look is None or (look.done() and time.monotonic() - at > KEPT_S):
+            look = asyncio.ensure_future(asyncio.to_thread(self._look, name))
+            self._looks[name] = time.monotonic(), look
+        # the look is everybody's: one that stops waiting does not end it
+        return await asyncio.shield(look)
+
+    def _look(self, name: str) -> Found:
+        return found(self._agents.get(name), self.environment, self._seen())
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """A task's, as it would be now."""
+        return self._limits.environment({}, "")
+
+    def timeout_s(self, request: SpawnRequest) -> float | None:
+        """After how many seconds it would be ended, or None."""
+        return request.timeout_s if request.timeout_s is not None else self._limits.default_timeout_s
+
+    def limits(self, request: SpawnRequest) -> dict[str, Any]:
+        """Whether limits of memory and processors can be kept here."""
+        runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+        why = confining.fault_in(dict(self.environment), runtime) or ""
+        asked = request.wishes.memory is not None or request.wishes.cpus is not None
+        return {"asked": asked, "possible": not why, "why": why[:200]}
+
+    def keep_awake(self, request: SpawnRequest) -> dict[str, Any]:
+        """Whether this machine can be kept from sleeping."""
+        possible = awake.can_hold(self.environment.get("PATH", os.defpath))
+        return {"asked": request.wishes.keep_awake, "possible": possible, "why": "" if possible else awake.NO_PROGRAM}
+
+
+def program_in(name: str, path: str, directory: str) -> str | None:
+    """The file that a task's first word means, as execvp(3) has it; None where there is none that can be run."""
+    places = [name] if "/" in name else [f"{folder}/{name}" for folder in path.split(":") if folder]
+    files = (os.path.join(directory, place) for place in places)
+    return next((file for file in files if os.path.isfile(file) and os.access(file, os.X_OK)), None)
+
+
+def why_it_would_fail(facts: Mapping[str, Any], request: SpawnRequest) -> RelayError | None:
+    """Why a spawn would fail at its start, by what the machine has; None where nothing is known against it."""
+    agent, limits = facts["agent"], facts["limits"]
+    if agent["path"] is None:
+        program = request.argv[0] if request.agent == "exec" else request.agent
+        return Refused(
+            f"{program[:120]} is not installed there, or not in the PATH of that broker's tasks",
+            code=Code.MISSING_BINARY,
+            hint="install it there, or add its folder to PATH where that broker is started",
+        )
+    if limits["asked"] and not limits["possible"]:
+        return Refused(
+            "its limits cannot be kept there",
+            code=Code.NO_LIMITS,
+            why=limits["why"],
+            hint="spawn it without --memory and --cpus, or on a machine whose user has a systemd",
+        )
+    return None
+
+
+def _clean(path: str) -> str:
+    return path.encode("utf-8", "replace").decode()[:4000]

@@ -1,0 +1,149 @@
+"""What `stop` says it left, `wait` for many with a deadline, and what never ran."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+
+from relay.testing.processes import wait_until
+from tests.e2e.scene import Scene, error_of, fresh, gone_within, relay, relay_json, started
+
+CLOCK = rb"[0-2][0-9]:[0-5][0-9]"
+
+
+def _running(two: Scene, script: str = "sleep 80") -> tuple[str, str]:
+    name = fresh("s")
+    spawn = two.begin(script, name=name)
+    two.until(spawn, "running")
+    return name, spawn
+
+
+# stop
+
+
+def test_stop_says_what_it_left_and_how_it_ended(granted: Scene) -> None:
+    name, spawn = _running(granted, "sleep 81 & sleep 82")
+    done = relay(granted.laptop, "stop", spawn)
+    assert done.returncode == 0
+    assert done.stdout.decode() == f"{name}: stopped on vps; 0 processes left; it ended by signal 15\n"
+    assert granted.show(spawn)["state"] == "cancelled"  # nothing has to be waited for after it
+    gone_within(spawn)
+    again = relay(granted.laptop, "stop", spawn)
+    assert re.fullmatch(
+        rf"{name} on vps was stopped at ".encode() + CLOCK + rb", before it was to be stopped\n", again.stdout
+    )
+
+
+def test_stop_of_several_is_one_word_on_each(granted: Scene) -> None:
+    (_, first), (_, second) = _running(granted), _running(granted, "trap '' INT TERM; sleep 83")
+    ended = str(granted.shell("true")["id"])
+    told = relay_json(granted.laptop, "stop", first, second, ended)
+    assert [each["stop"] for each in told] == [
+        {"state": "stopped", "before": "running"},
+        {"state": "stopped", "before": "running"},
+        {"state": "ended_before", "before": "completed"},
+    ]
+    assert [each["result"]["processes_left"] for each in told[:2]] == [0, 0]
+
+
+def test_a_slip_in_one_name_stops_none_of_them(granted: Scene) -> None:
+    _, spawn = _running(granted)
+    done = relay(granted.laptop, "--json", "stop", spawn, "no-such-spawn")
+    assert done.returncode == 2 and error_of(done)["code"] == "unknown_spawn"
+    assert granted.show(spawn)["stop_requested"] is None
+    relay(granted.laptop, "stop", spawn)
+
+
+def test_stop_of_what_sleeps_is_queued_and_says_when_it_was_seen_last(granted: Scene) -> None:
+    name, spawn = _running(granted)
+    granted.vps.kill()
+    wait_until(lambda: granted.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    done = relay(granted.laptop, "stop", spawn)
+    assert done.returncode == 0
+    assert re.match(rf"{name} on vps: stop queued; last seen running ".encode() + CLOCK, done.stdout), done.stdout
+    assert b"it is stopped when that is back" in done.stderr
+    told = relay_json(granted.laptop, "stop", spawn)
+    assert told["stop"] == {"state": "queued", "before": "running"} and told["state"] == "running"
+    never = granted.begin("true")
+    assert b"it had not started; nothing ran" in relay(granted.laptop, "stop", never).stdout
+    granted.vps.start()
+    granted.until(spawn, "cancelled")
+
+
+def test_what_never_ran_is_not_sent_from_one_view_to_the_other(granted: Scene) -> None:
+    refused = str(granted.shell("true", "--cwd", "/", status=125)["id"])
+    waiting = granted.begin("true", "--at", "2h")
+    granted.until(waiting, "waiting")
+    relay(granted.laptop, "stop", waiting)
+    for spawn, why in ((refused, b"was refused"), (waiting, b"was stopped before it started")):
+        for verb in ("logs", "result"):
+            done = relay(granted.laptop, verb, spawn)
+            hint = done.stderr.partition(b"try:")[2]
+            assert why in done.stderr and b"nothing ran" in done.stderr, (verb, done.stderr)
+            assert b"relay logs" not in hint and b"relay result" not in hint and hint.strip()
+    assert f"relay retry {waiting[:8]}".encode() in relay(granted.laptop, "logs", waiting).stderr
+
+
+def test_a_machine_that_hangs_under_its_link_is_not_waited_for_for_ever(granted: Scene) -> None:
+    name, spawn = _running(granted)
+    with granted.vps.asleep():
+        began = time.monotonic()
+        done = relay(granted.laptop, "stop", spawn, timeout=60)
+        assert done.returncode == 0 and time.monotonic() - began < 30
+        assert f"{name} on vps: ".encode() in done.stdout and b"last seen running" in done.stdout
+        assert b"left" not in done.stdout, "nothing is said of what nobody knows"
+    assert granted.until(spawn, "cancelled")
+
+
+# wait
+
+
+def test_wait_gives_up_at_its_deadline_and_leaves_them_as_they_are(granted: Scene) -> None:
+    (name, slow), quick = _running(granted), str(granted.begin("exit 3"))
+    began = time.monotonic()
+    done = relay(granted.laptop, "wait", quick, slow, "--timeout", "2s")
+    assert done.returncode == 1 and 2 <= time.monotonic() - began < 15
+    assert b"error: not all have ended within 2s" in done.stderr and f"{name} on vps".encode() in done.stderr
+    assert f"try:   relay wait {name}@vps".encode() in done.stderr
+    late = relay(granted.laptop, "--json", "wait", quick, slow, "--timeout", "1s")
+    assert error_of(late)["code"] == "wait_timeout" and late.returncode == 1
+    assert granted.show(slow)["state"] == "running" and granted.show(slow)["stop_requested"] is None
+    relay(granted.laptop, "stop", slow)
+    assert relay(granted.laptop, "wait", quick, "--timeout", "10s").returncode == 3
+
+
+def test_wait_for_any_ends_with_the_first(granted: Scene) -> None:
+    go = granted.vps.work / fresh("go")
+    (_, slow), (_, other) = _running(granted), _running(granted, f"while [ ! -e {go} ]; do sleep 0.05; done; exit 5")
+    with started(granted.laptop, "--json", "wait", slow, other, "--any") as process:
+        go.touch()
+        ended = process.communicate(timeout=20)[0]
+        assert process.returncode == 5 and other.encode() in ended and slow.encode() not in ended
+    assert granted.show(slow)["state"] == "running"
+    relay(granted.laptop, "stop", slow)
+
+
+def test_wait_for_many_goes_on_over_a_restart_of_this_machine_s_broker(granted: Scene) -> None:
+    go = granted.vps.work / fresh("go")
+    script = f"while [ ! -e {go} ]; do sleep 0.05; done; exit 4"
+    spawns = [_running(granted, script)[1] for _ in range(3)]
+    with started(granted.laptop, "--json", "wait", *spawns) as process:
+        assert process.stderr is not None and b"Working" in process.stderr.readline()  # it waits
+        granted.laptop.restart()
+        go.touch()
+        ended, told = process.communicate(timeout=40)
+        assert process.returncode == 4, (ended, told)
+        assert all(spawn.encode() in ended for spawn in spawns) and b"went away" in told
+
+
+def test_ctrl_c_of_a_wait_for_many_says_how_to_go_on(granted: Scene) -> None:
+    (one, first), (other, second) = _running(granted), _running(granted)
+    with started(granted.laptop, "wait", first, second) as process:
+        assert process.stderr is not None and b"Working" in process.stderr.readline()  # it waits
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+        assert process.returncode == 130
+    assert f"go on: relay wait {one}@vps {other}@vps".encode() in told, told
+    assert granted.show(first)["state"] == granted.show(second)["state"] == "running"
+    relay(granted.laptop, "stop", first, second)

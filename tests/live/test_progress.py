@@ -1,0 +1,99 @@
+"""What takes longer than a second says so on stderr, and leaves nothing of that behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+from tests.e2e.scene import Scene, fresh, relay
+from tests.live.terminal import terminal
+
+ERASE = b"\r\x1b[K"
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    with Mesh.scratch("relay-live-") as mesh:
+        found = Scene.made(mesh)
+        found.grant()
+        yield found
+
+
+def _dry(scene: Scene) -> list[str]:
+    return [*scene.words("shell", "true", name=fresh()), "--dry-run"]
+
+
+def test_on_a_terminal_it_is_drawn_over_itself_and_gone_afterwards(scene: Scene) -> None:
+    name = fresh()
+    spawn = scene.begin("sleep 4", name=name)
+    with terminal(scene.laptop, "wait", spawn) as person:
+        seen = person.until(f"waiting for {name} on vps (Working, ".encode())
+        assert ERASE in seen
+        rest = person.until(f"{name} on vps is done".encode())
+        assert person.exit() == 0
+    assert rest.rpartition(ERASE)[2].startswith(f"{name} on vps".encode()), "the line was left empty"
+
+
+def test_many_are_counted(scene: Scene) -> None:
+    quick, slow = scene.begin("true"), scene.begin("sleep 4", name=fresh())
+    scene.until(quick, "completed")
+    with terminal(scene.laptop, "wait", quick, slow) as person:
+        person.until(b"1 of 2 ended; waiting for")
+        assert person.exit() == 0
+
+
+def test_a_stopped_broker_is_waited_for_in_one_line_where_nobody_watches(scene: Scene) -> None:
+    """The dry run is asked of one that does not answer at once: it goes on when it is let go."""
+    with _slow(scene.vps):
+        done = relay(scene.laptop, *_dry(scene), timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith(b"yes: ")
+    lines = done.stderr.splitlines()
+    assert lines[0] == b"asking the broker that would run it ..." and len(lines) == 2, lines
+    assert ERASE not in done.stderr
+
+
+def test_json_is_alone_on_stdout_and_stderr_says_nothing(scene: Scene) -> None:
+    with _slow(scene.vps):
+        done = relay(scene.laptop, "--json", *_dry(scene), timeout=60)
+    assert json.loads(done.stdout)["verdict"] == "start" and done.stderr == b""
+
+
+def test_what_is_quick_shows_nothing(scene: Scene) -> None:
+    with terminal(scene.laptop, "ps") as person:
+        assert person.exit() == 0
+    assert ERASE not in person.seen
+    done = relay(scene.laptop, "brokers")
+    assert done.returncode == 0 and done.stderr == b""
+
+
+def test_a_log_that_does_not_come_says_that_it_is_waited_for(scene: Scene) -> None:
+    spawn = scene.begin("sleep 60")
+    scene.until(spawn, "running")
+    with terminal(scene.laptop, "logs", spawn, "-f") as person:
+        person.until(b"waiting for its output (11 s)", within=25)  # longer than anything else may take to answer
+        person.process.send_signal(signal.SIGINT)
+        person.until(b"is left as it is")
+        assert person.exit() == 130
+    relay(scene.laptop, "stop", spawn)
+
+
+@contextlib.contextmanager
+def _slow(node: Node) -> Iterator[None]:
+    """The broker is stopped, and let go by a program of its own after two seconds."""
+    assert node.process is not None
+    node.pause()
+    program = f"import os, time; time.sleep(2); os.kill({node.process.pid}, {int(signal.SIGCONT)})"
+    with subprocess.Popen([sys.executable, "-c", program]) as letting_go:
+        try:
+            yield
+        finally:
+            letting_go.wait(30)
+            node.resume()
