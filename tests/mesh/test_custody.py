@@ -353,6 +353,20 @@ async def test_only_what_is_not_kept_is_passed_on(three: Three) -> None:
         middle.mesh.pass_on(one.id, [live[:-1] + bytes([live[-1] ^ 1])])
 
 
+async def test_a_live_kind_of_a_later_version_is_dropped_and_ends_no_link(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, middle, other = three
+    live = one.postbox.seal_live(other.id, Kind.LOG_DATA, _BIG, wall_ms())
+    assert live is not None
+    link = middle.mesh.link(other.id)
+    assert link is not None
+    monkeypatch.delitem(Kind._value2member_map_, "log.data")  # to this version it is not known
+    middle.mesh.pass_on(one.id, [live])
+    assert link._sending._live.bytes == 0
+    assert middle.mesh.link(other.id) is link
+
+
 async def test_a_holder_remembers_nothing_of_the_absent(three: Three) -> None:
     one, middle, other = three
     await other.close()

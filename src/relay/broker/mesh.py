@@ -274,8 +274,10 @@ class Mesh:
         """
         for raw in envelopes:
             header = self._custody.verified(peer, raw).header
-            if header.kind not in Kind._value2member_map_ or KINDS[Kind(header.kind)].holdable:
-                raise PeerFault("an envelope was not handed on", why="its kind is kept, or not known")
+            if header.kind not in Kind._value2member_map_:
+                continue  # of a later version, which this one cannot know to be live; its sender waits for no answer
+            if KINDS[Kind(header.kind)].holdable:
+                raise PeerFault("an envelope was not handed on", why="its kind is one that is kept")
             link = self.link(header.recipient)
             if link is not None and header.expires > self._clock():
                 link.pass_on(raw)
