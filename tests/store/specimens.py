@@ -39,10 +39,10 @@ def request(number: int, **changes: Any) -> SpawnRequest:
 
 def insert(tx: Tx, number: int, *, state: State = State.QUEUED, **changes: Any) -> SpawnRow:
     origin, target = changes.pop("origin", HERE), changes.pop("target", THERE)
+    since = changes.pop("since", None)
     asked = request(number, **changes)
-    return spawns.insert(
-        tx, asked, origin=origin, target=target, operation=f"op-{number}", state=state, since=asked.created
-    )
+    since = asked.created if since is None else since
+    return spawns.insert(tx, asked, origin=origin, target=target, operation=f"op-{number}", state=state, since=since)
 
 
 def word(number: int, attempt: int, seq: int, state: State, **changes: Any) -> Snapshot:

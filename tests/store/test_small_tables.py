@@ -7,6 +7,7 @@ import sqlite3
 
 import pytest
 
+from relay.core.ids import from_digest
 from relay.core.states import State
 from relay.core.tails import Piece, Tail
 from relay.store import attempts, audit, events, invites, meta, operations, peers, statements, tails, words
@@ -16,7 +17,7 @@ from relay.store.peers import Peer
 from relay.store.query import Tx
 from relay.store.statements import StatementRow
 from relay.store.words import SignedWord
-from tests.store.specimens import HERE, THERE, add_event
+from tests.store.specimens import HERE, THERE, add_event, word
 
 
 def test_facts(tx: Tx) -> None:
@@ -114,6 +115,20 @@ def test_words(tx: Tx) -> None:
     assert len(words.WORDS.all(tx, spawn="s")) == 3
     assert words.forget_older(tx, "s") == 2
     assert words.WORDS.all(tx, spawn="s") == [told[1]]
+    assert words.FOLDED.one(tx, spawn="s") == [(1, 5, State.RUNNING, 0, ""), (1, 9, State.RUNNING, 0, "")]
+
+
+def test_what_forgotten_words_said_is_kept_and_bounded(tx: Tx) -> None:
+    target = from_digest(bytes(32))
+    for seq in range(1, 101):
+        data = word(1, 1, seq, State.WAITING, target=target, reason=f"place {seq} " + "x" * 500).to_bytes()
+        words.keep(tx, SignedWord("s", 1, seq, State.WAITING, seq, b"sig", data))
+        if seq in (50, 100):
+            words.forget_older(tx, "s")
+    folded = words.FOLDED.one(tx, spawn="s")
+    assert folded is not None and [each[1] for each in folded] == list(range(36, 100))
+    assert folded[0][4].startswith("place 36 ") and len(folded[0][4]) == words.FOLDED_REASON
+    assert words.forget_older(tx, "s") == 0
 
 
 def test_of_the_words_on_one_spawn_the_newest_are_kept(tx: Tx) -> None:

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Generic, TypeVar
 
-    from relay.api import audit_shapes, blob_shapes, broker_shapes, outbox_shapes, shapes
+    from relay.api import audit_shapes, blob_shapes, broker_shapes, outbox_shapes, shapes, view_shapes
 
     Answer = TypeVar("Answer")
 
@@ -85,9 +85,9 @@ def ref_in_path(text: str) -> str:
     raise Misuse(f"there is no spawn {text[:80]!r}", code=Code.UNKNOWN_SPAWN, hint="relay ps --all")
 
 
-def status() -> Call[shapes.Status]:
+def status(patience_s: float | None = None) -> Call[shapes.Status]:
     """How this broker is."""
-    return Call("status")
+    return Call("status", patience_s=patience_s)
 
 
 def settings() -> Call[dict[str, object]]:
@@ -140,13 +140,35 @@ def spawns(everything: bool = False, broker: str | None = None, limit: int | Non
     return Call("spawns" + query(all=everything, broker=broker, limit=limit))
 
 
+def listing(filters: dict[str, object], patience_s: float | None = None) -> Call[view_shapes.Listing]:
+    """A list of spawns, with how many there are.
+
+    Args:
+        filters: those that are not None count: `all`, `limit`, `broker`, `origin`, `agent`, `name` (a pattern),
+            `states` (names and groups with commas between), `labels` (a JSON object), `since` and `before`
+            (milliseconds since 1970), `sort`, `reverse`.
+        patience_s: how long the answer may take.
+    """
+    return Call("listing" + query(**filters), patience_s=patience_s)
+
+
+def away(seq: int | None, since: int) -> Call[view_shapes.Away]:
+    """What needs a person now, and what has ended since they last looked.
+
+    Args:
+        seq: the `seq` of the last such answer; None for none.
+        since: when that was, milliseconds since 1970, for events that are no longer kept.
+    """
+    return Call("away" + query(seq=seq, since=since))
+
+
 def spawn(request: shapes.SpawnOrder) -> Call[shapes.Spawn]:
     """Run something; answered as soon as the request is durable, or with `wait_s` when it has ended."""
     return Call("spawns", operation_body(None) | dict(request), patience_s=request.get("wait_s", 0) + ANSWER_S)
 
 
-def show(ref: str) -> Call[shapes.Spawn]:
-    """One spawn, by id prefix, name or name@broker."""
+def show(ref: str) -> Call[view_shapes.Shown]:
+    """One spawn with its course, by id prefix, name or name@broker."""
     return Call(f"spawns/{ref_in_path(ref)}")
 
 

@@ -126,6 +126,7 @@ class Spawn(TypedDict):
     timeout_s: float | None
     labels: dict[str, str]
     truth: SpawnTruth | None
+    in_reach: NotRequired[bool]
     ack: str
     needs: Needs | None
     resolved: Resolution | None
@@ -245,6 +246,14 @@ class PresenceCounts(TypedDict):
     unknown: int
 
 
+class Everywhere(TypedDict):
+    """How many spawns live on all brokers, as far as this one knows."""
+
+    running: int
+    needs_you: int
+    queued: int
+
+
 class Status(TypedDict):
     """How a broker is."""
 
@@ -261,6 +270,7 @@ class Status(TypedDict):
     outbox: OutboxCounts
     held: NotRequired[Load]
     tasks: TaskCounts
+    everywhere: NotRequired[Everywhere]
     store: StoreState
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from relay.api.config import RESERVED_TABLES, Config
-from relay.api.routes import MOST_LISTED
 from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
 from relay.broker.auditor import Auditor
@@ -33,7 +33,7 @@ from relay.broker.trials import Trials
 from relay.broker.views import Views, audit_lines
 from relay.broker.words import rfc3339
 from relay.core.errors import LocalFault
-from relay.core.states import IN_HAND, State
+from relay.core.states import IN_HAND, NEEDS_A_PERSON, NOT_STARTED, State
 from relay.spawn.agents.registry import Agents
 from relay.spawn.queue import PAUSED, pause_from
 from relay.spawn.supervisor import Supervisor
@@ -41,10 +41,8 @@ from relay.store import audit, events, held, meta, outbox
 from relay.store.engine import Store
 from relay.store.events import Event
 from relay.store.journal import Entry, Journal
-from relay.store.spawn_rows import COUNTS, EVER, LISTING, LIVE, RECENT, SpawnRow
+from relay.store.spawn_rows import COUNTS, LIVE, SpawnRow
 from relay.trust.workspace import Workspace
-
-RECENT_ENDED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +106,7 @@ class Broker:
     async def status(self) -> dict[str, Any]:
         """`relay status`."""
         counts = dict(await self.store.all(COUNTS, target=self.members.own))
+        everywhere = Counter(dict(await self.store.all(COUNTS, target=None)))
         totals = await self.store.one(outbox.TOTALS)
         kept, kept_bytes = await self.store.one(held.TOTALS) or (0, 0)
         assert totals is not None
@@ -126,6 +125,11 @@ class Broker:
                 "running": sum(counts.get(state, 0) for state in IN_HAND),
                 "waiting": counts.get(State.WAITING, 0),
                 "held": counts.get(State.HELD, 0),
+            },
+            "everywhere": {
+                "running": everywhere[State.RUNNING] + everywhere[State.STARTING],
+                "needs_you": sum(everywhere[state] for state in NEEDS_A_PERSON),
+                "queued": sum(everywhere[state] for state in NOT_STARTED - NEEDS_A_PERSON),
             },
             "queue": {"paused": await self._paused()},
             "intake": self.facts.takes_in(),
@@ -160,15 +164,6 @@ class Broker:
         return await self.views.brokers(own)
 
     # spawns
-
-    async def listing(self, everything: bool, broker: str | None, limit: int | None) -> list[SpawnRow]:
-        """`relay ps`: what lives and the last that ended, or everything."""
-        target = self.members.resolve(broker) if broker else None
-        if not everything:
-            rows = await self.store.all(RECENT, target=target, ended=RECENT_ENDED)
-            return rows[:limit] if limit else rows
-        most = min(limit or MOST_LISTED, MOST_LISTED)
-        return await self.store.all(LISTING, states=None, target=target, origin=None, before=EVER, limit=most)
 
     async def ordered(self, body: dict[str, Any]) -> Order:
         """The order in a client's JSON, what it comes after found.

@@ -73,7 +73,8 @@ class Views:
         """
         row = replace(row, reason=why) if why else row
         name = self._members.name(row.target)
-        absence = "" if self.is_in_reach(row.target) else self._attendance.absence(row.target, name)
+        in_reach = self.is_in_reach(row.target)
+        absence = "" if in_reach else self._attendance.absence(row.target, name)
         return {
             "id": row.id,
             "name": row.name,
@@ -105,6 +106,7 @@ class Views:
             "paused": None if row.paused is None else {"by": row.paused_by, "at": rfc3339(row.paused)},
             "schedule": row.schedule,
             "truth": self._truth(row),
+            "in_reach": in_reach,
             "ack": acknowledgement(row, name, absence, self._members.name(keeper) if keeper else ""),
             "needs": needs_view(row),
             "resolved": resolved_view(row),

@@ -55,6 +55,32 @@ TERMINAL: frozenset[State] = _ENDS
 NOT_STARTED: frozenset[State] = frozenset({_S.QUEUED, _S.DELIVERED, _S.HELD, _S.WAITING})
 NEEDS_A_PERSON: frozenset[State] = frozenset({_S.HELD, _S.NEEDS_INPUT})
 IN_HAND: frozenset[State] = frozenset({_S.STARTING, _S.RUNNING, _S.NEEDS_INPUT})
+ENDED_BADLY: frozenset[State] = frozenset({_S.FAILED, _S.TIMED_OUT, _S.LOST, _S.REJECTED, _S.EXPIRED})
+# what a person may ask for by one word, where a list is filtered by state
+GROUPS: dict[str, frozenset[State]] = {
+    "live": frozenset(_S) - TERMINAL,
+    "ended": TERMINAL,
+    "failed": ENDED_BADLY,
+    "needs_you": NEEDS_A_PERSON,
+    **{str(state): frozenset({state}) for state in _S if state is not _S.FAILED},
+}
+# as a person sorts them: what needs one first, then what runs, what waits, and what is over
+URGENCY: tuple[State, ...] = (
+    _S.NEEDS_INPUT,
+    _S.HELD,
+    _S.RUNNING,
+    _S.STARTING,
+    _S.WAITING,
+    _S.DELIVERED,
+    _S.QUEUED,
+    _S.FAILED,
+    _S.LOST,
+    _S.TIMED_OUT,
+    _S.REJECTED,
+    _S.EXPIRED,
+    _S.CANCELLED,
+    _S.COMPLETED,
+)
 
 
 def advance(current: State, following: State) -> State:

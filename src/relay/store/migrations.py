@@ -18,6 +18,7 @@ from relay.store.query import Tx
 from relay.store.schema import VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6
 from relay.store.schema_results import VERSION_8
 from relay.store.schema_running import VERSION_7
+from relay.store.schema_views import VERSION_9
 
 MIGRATIONS: tuple[str, ...] = (
     VERSION_1,
@@ -28,6 +29,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_6,
     VERSION_7,
     VERSION_8,
+    VERSION_9,
 )
 KEPT_COPIES = 3
 

@@ -125,19 +125,6 @@ BY_NAME = _query(
     " ORDER BY created DESC, n DESC LIMIT 1) ORDER BY created DESC, n DESC"
 )
 LIVE = _query("WHERE live = 1 ORDER BY created DESC, n DESC")
-# `ps`: what is live and the last that ended
-RECENT = _query(
-    "WHERE n IN (SELECT n FROM spawns WHERE live = 1 AND (:target IS NULL OR target = :target)) OR n IN"
-    " (SELECT n FROM spawns WHERE live = 0 AND (:target IS NULL OR target = :target) ORDER BY since DESC LIMIT :ended)"
-    " ORDER BY created DESC, n DESC"
-)
-# states: a JSON list of states, or null for all; the inner SELECT is answered from one index
-LISTING = _query(
-    "WHERE n IN (SELECT n FROM spawns INDEXED BY spawns_newest WHERE created < :before"
-    " AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))"
-    " AND (:target IS NULL OR target = :target) AND (:origin IS NULL OR origin = :origin)"
-    " ORDER BY created DESC, n DESC LIMIT :limit) ORDER BY created DESC, n DESC"
-)
 WAITING = _query("WHERE live = 1 AND target = :target AND state = 'waiting' ORDER BY n")
 # what waits, in order of arrival, without its text: there may be thousands
 WAITING_HEADS: Query[tuple[str, BrokerId]] = Query(
@@ -163,8 +150,9 @@ FAILURES = _query(
     " AND state IN ('failed', 'timed_out', 'lost', 'rejected', 'expired')"
     " AND (resolved IS NOT NULL) = :resolved ORDER BY since DESC LIMIT :limit) ORDER BY since DESC"
 )
+# target: those it is to run; None for those of every broker
 COUNTS: Query[tuple[State, int]] = Query(
-    "SELECT state, count(*) FROM spawns WHERE live = 1 AND target = :target GROUP BY state",
+    "SELECT state, count(*) FROM spawns WHERE live = 1 AND (:target IS NULL OR target = :target) GROUP BY state",
     lambda row: (State(row[0]), row[1]),
 )
 IN_HAND_FROM: Query[int] = Query(
@@ -173,9 +161,3 @@ IN_HAND_FROM: Query[int] = Query(
 LIVE_FROM: Query[int] = Query(
     "SELECT count(*) FROM spawns WHERE live = 1 AND target = :target AND origin = :origin", first_column
 )
-EVER = 2**62  # a `before` that excludes nothing
-
-
-def states_param(states: frozenset[State] | set[State] | None) -> str | None:
-    """The `states` parameter of `LISTING`."""
-    return None if states is None else json.dumps(sorted(states))

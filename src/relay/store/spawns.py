@@ -16,7 +16,8 @@ from relay.store.query import Tx, insertion, to_json
 from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
 
 PURGE_STEP = 500  # spawns a transaction
-_BESIDE = ("attempts", "snapshots", "tails", "durations", "questions", "inputs", "predecessors", "tries", "steers")
+_OF_ITS_RUN = ("attempts", "snapshots", "tails", "durations", "timelines", "questions", "inputs")
+_BESIDE = (*_OF_ITS_RUN, "predecessors", "tries", "steers")
 
 _ASKED = tuple(item.name for item in dataclasses.fields(SpawnRequest))
 _TOLD = tuple(item.name for item in dataclasses.fields(Snapshot))

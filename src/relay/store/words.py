@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
+from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId
 from relay.core.phases import Said
+from relay.core.spawning import snapshot_from_bytes
 from relay.core.states import State
-from relay.store.query import Query, Tx, columns, first_column, mapper
+from relay.store.query import Query, Row, Tx, columns, first_column, mapper
+
+MOST_FOLDED = 64
+FOLDED_REASON = 200  # letters of a reason that outlive their word
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,36 @@ class SignedWord:
     bytes: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is told of a spawn's course: one state, and who said so.
+
+    Attributes:
+        attempt, seq: the order of the word; (0, 0) for what this broker did before the first.
+        at: when, milliseconds, on the clock of who said it.
+        by: whose word it is.
+    """
+
+    attempt: int
+    seq: int
+    state: State
+    at: int
+    reason: str
+    by: BrokerId
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What the words of one broker are compared by."""
+        return (self.attempt, self.seq)
+
+
+Folded = tuple[int, int, State, int, str]
+
+
+def _folded(row: Row) -> list[Folded]:
+    return [(attempt, seq, State(state), at, reason) for attempt, seq, state, at, reason in json.loads(row[0])]
+
+
 _row = mapper(SignedWord, state=State)
 _SELECT = f"SELECT {columns(SignedWord)} FROM snapshots"
 
@@ -38,6 +75,9 @@ SAID: Query[Said] = Query(
     mapper(Said, state=State),
 )
 LATEST: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY attempt DESC, seq DESC LIMIT 1", _row)
+NEWEST: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY attempt DESC, seq DESC LIMIT :limit", _row)
+# what earlier words said (attempt, seq, state, at, reason), oldest first, when they themselves are forgotten
+FOLDED: Query[list[Folded]] = Query("SELECT steps FROM timelines WHERE spawn = :spawn", _folded)
 EXACTLY: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn AND attempt = :attempt AND seq = :seq", _row)
 _TOMBSTONE: Query[int] = Query("SELECT 1 FROM tombstones WHERE origin = :origin AND spawn = :spawn", first_column)
 
@@ -57,12 +97,27 @@ def keep_newest(tx: Tx, spawn: str, count: int) -> None:
 
 
 def forget_older(tx: Tx, spawn: str) -> int:
-    """Delete all but the latest word on a spawn; how many."""
-    sql = (
-        "DELETE FROM snapshots WHERE spawn = :spawn AND (attempt, seq) <"
-        " (SELECT attempt, seq FROM snapshots WHERE spawn = :spawn ORDER BY attempt DESC, seq DESC LIMIT 1)"
-    )
-    return tx.execute(sql, {"spawn": spawn}).rowcount
+    """Delete all but the latest word on a spawn; how many. Of what they said the newest 64 steps are kept."""
+    older = WORDS.all(tx, spawn=spawn)[:-1]
+    if not older:
+        return 0
+    steps: list[Any] = [*(FOLDED.one(tx, spawn=spawn) or []), *map(_fold, older)]
+    text = json.dumps(steps[-MOST_FOLDED:], separators=(",", ":"))
+    tx.execute("INSERT OR REPLACE INTO timelines VALUES (?, ?)", (spawn, text))
+    sql = "DELETE FROM snapshots WHERE spawn = ? AND (attempt, seq) <= (?, ?)"
+    return tx.execute(sql, (spawn, older[-1].attempt, older[-1].seq)).rowcount
+
+
+def reason_of(word: SignedWord) -> str:
+    """Why it says so; empty where this program cannot read the word."""
+    try:
+        return snapshot_from_bytes(word.bytes).reason
+    except PeerFault:
+        return ""
+
+
+def _fold(word: SignedWord) -> Folded:
+    return (word.attempt, word.seq, word.state, word.at, reason_of(word)[:FOLDED_REASON])
 
 
 def bury(tx: Tx, origin: BrokerId, spawn: str, expires: int) -> None:
@@ -72,9 +127,7 @@ def bury(tx: Tx, origin: BrokerId, spawn: str, expires: int) -> None:
         origin: whose spawn; only its own spawn will be stopped by this.
         expires: until when (milliseconds) the spawn may still come.
     """
-    sql = (
-        "INSERT INTO tombstones VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET expires = max(expires, excluded.expires)"
-    )
+    sql = "INSERT INTO tombstones VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET expires = max(expires, excluded.expires)"
     tx.execute(sql, (origin, spawn, expires))
 
 

@@ -42,8 +42,15 @@ async def body_of(request: Request) -> dict[str, Any]:
     return document
 
 
-async def stream(lines: AsyncIterator[bytes]) -> Response:
-    """A stream of lines. The first is fetched before the answer begins, so that an early error is still an error."""
+async def stream(lines: AsyncIterator[bytes], at_once: bool = False) -> Response:
+    """A stream of lines. The first is fetched before the answer begins, so that an early error is still an error.
+
+    Args:
+        lines: each with its line end.
+        at_once: begin the answer before the first: there may be none for hours, and the client waits for a beginning.
+    """
+    if at_once:
+        return StreamingResponse(_safely(lines), media_type="application/x-ndjson")
     try:
         first = await anext(lines)
     except StopAsyncIteration:
@@ -51,13 +58,18 @@ async def stream(lines: AsyncIterator[bytes]) -> Response:
 
     async def rest() -> AsyncIterator[bytes]:
         yield first
-        try:
-            async for each in lines:
-                yield each
-        except RelayError as error:
-            yield line({"error": error.to_json()})
+        async for each in _safely(lines):
+            yield each
 
     return StreamingResponse(rest(), media_type="application/x-ndjson")
+
+
+async def _safely(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for each in lines:
+            yield each
+    except RelayError as error:
+        yield line({"error": error.to_json()})
 
 
 def line(document: dict[str, Any]) -> bytes:

@@ -18,12 +18,14 @@ from relay.broker.control.answers import stream as _stream
 from relay.broker.control.blobs import BlobControl
 from relay.broker.control.ending import EndingControl
 from relay.broker.control.live import LiveControl
+from relay.broker.control.looking import LookingControl
 from relay.broker.control.persons import PersonsControl
 from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.control.results import ResultControl, log_lines
 from relay.broker.control.trials import TrialControl
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
+from relay.broker.timeline import timeline
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused, RelayError, Unreachable
 from relay.core.states import State
@@ -148,18 +150,6 @@ class Control:
 
     # spawns
 
-    async def spawns(self, request: Request) -> Response:
-        everything, limit = _flag(request, "all"), _count(request, "limit", None)
-        rows = await self._broker.listing(everything, request.query_params.get("broker"), limit)
-        return _json(await self._lines(rows))
-
-    async def queue(self, request: Request) -> Response:
-        return _json(await self._lines(await self._broker.unfinished()))
-
-    async def _lines(self, rows: list[SpawnRow]) -> list[dict[str, Any]]:
-        why = await self._broker.reasons.of(rows)
-        return [self._broker.views.line(row, why.get(row.id, "")) for row in rows]
-
     async def spawn(self, request: Request) -> Response:
         body = await _body(request)
         seconds = _seconds_to_wait(body)
@@ -182,7 +172,8 @@ class Control:
     async def show(self, request: Request) -> Response:
         row = await self._found(request)
         beside = await attempts_and_asked(self._broker.store, row) | await self._broker.results.told(row)
-        return _json(await self.shown(row) | beside)
+        course = await timeline(self._broker.store, self._broker.members, row)
+        return _json(await self.shown(row) | beside | course)
 
     async def _found(self, request: Request) -> SpawnRow:
         return await self._broker.requests.find(request.path_params["ref"])
@@ -241,8 +232,9 @@ class Control:
 
     async def events(self, request: Request) -> Response:
         since = _count(request, "since", None)
-        found = self._broker.events(since, _flag(request, "follow"))
-        return await _stream(_event_line(event) async for event in found)
+        follow = _flag(request, "follow")
+        found = self._broker.events(since, follow)
+        return await _stream((_event_line(event) async for event in found), at_once=follow)
 
     async def audit(self, request: Request) -> Response:
         return _json(await self._broker.audit(_count(request, "limit", 100) or 100))
@@ -269,12 +261,10 @@ def application(broker: Broker) -> Starlette:
         ("POST", "brokers/{ref}/ping", control.broker_ping),
         ("POST", "brokers/{ref}/rename", control.broker_rename),
         ("POST", "brokers/{ref}/forget", control.broker_forget),
-        ("GET", "spawns", control.spawns),
         ("POST", "spawns", control.spawn),
         ("GET", "spawns/{ref}", control.show),
         ("GET", "spawns/{ref}/wait", control.wait),
         ("GET", "spawns/{ref}/log", control.log),
-        ("GET", "queue", control.queue),
         ("GET", "outbox", control.outbox),
         ("POST", "outbox/retry", control.outbox_retry),
         ("POST", "outbox/drop", control.outbox_drop),
@@ -284,6 +274,7 @@ def application(broker: Broker) -> Starlette:
         ("GET", "events", control.events),
         ("GET", "audit", control.audit),
         ("GET", "audit/verify", control.audit_verify),
+        *LookingControl(broker).routes,
         *BlobControl(broker.blobs.orders).routes,
         *ResultControl(broker).routes,
         *PersonsControl(broker.persons).routes,

@@ -1,0 +1,74 @@
+"""The routes of lists: what a person looks at, and what happened since they last did."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from relay.broker.control.answers import json_answer
+from relay.broker.lists import Lists
+from relay.core.errors import Misuse
+
+if TYPE_CHECKING:
+    from relay.broker.broker import Broker
+    from relay.store.spawn_rows import SpawnRow
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+MOST_ENDED = 200
+MOST_DIGITS = 15
+
+
+class LookingControl:
+    """The endpoints over one broker's lists."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._lists = Lists(broker.store, broker.members)
+
+    @property
+    def routes(self) -> list[tuple[str, str, Endpoint]]:
+        """Method, path and endpoint of each."""
+        return [
+            ("GET", "spawns", self.spawns),
+            ("GET", "listing", self.listing),
+            ("GET", "queue", self.queue),
+            ("GET", "away", self.away),
+        ]
+
+    async def spawns(self, request: Request) -> Response:
+        """The spawns of a list and nothing else."""
+        found = await self._lists.found(self._lists.read(request.query_params))
+        return json_answer(await self._lines(found.rows))
+
+    async def listing(self, request: Request) -> Response:
+        """`relay ps`: the same, with how many there are, and where the events go on from."""
+        found = await self._lists.found(self._lists.read(request.query_params))
+        told = {"matched": found.matched, "exact": found.exact, "seq": found.seq}
+        return json_answer({"spawns": await self._lines(found.rows), **told})
+
+    async def queue(self, request: Request) -> Response:
+        """`relay queue`."""
+        return json_answer(await self._lines(await self._broker.unfinished()))
+
+    async def away(self, request: Request) -> Response:
+        """Bare `relay`."""
+        seq, since = _whole(request, "seq"), _whole(request, "since") or 0
+        found = await self._lists.away(seq, since, MOST_ENDED)
+        needing, ended = await self._lines(found.needing), await self._lines(found.ended)
+        return json_answer({"needs_you": needing, "ended": ended, "going_on": found.going, "seq": found.seq})
+
+    async def _lines(self, rows: list[SpawnRow]) -> list[dict[str, Any]]:
+        why = await self._broker.reasons.of(rows)
+        return [self._broker.views.line(row, why.get(row.id, "")) for row in rows]
+
+
+def _whole(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise Misuse(f"{name} is no number")
+    return int(text)
