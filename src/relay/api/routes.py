@@ -95,9 +95,9 @@ def settings() -> Call[dict[str, object]]:
     return Call("settings")
 
 
-def brokers() -> Call[list[broker_shapes.Broker]]:
+def brokers(patience_s: float | None = None) -> Call[list[broker_shapes.Broker]]:
     """The members of the workspace as this broker sees them."""
-    return Call("brokers")
+    return Call("brokers", patience_s=patience_s)
 
 
 def _broker(text: str) -> str:

@@ -34,7 +34,7 @@ async def timeline(store: Store, members: Members, row: SpawnRow) -> dict[str, A
         and questions put beside the states; `clock_skew_ms`: the target's clock minus this machine's, or None.
     """
     told = await _told(store, row)
-    steps = [*_before(row, members.own), *told, *_unsaid_end(row, members.own, told)]
+    steps = [*_before(row, members.own, told), *told, *_unsaid_end(row, members.own, told)]
     shown = steps[-MOST_STEPS:]
     peer = await store.one(peers.BY_ID, id=row.target)
     return {
@@ -57,13 +57,14 @@ def _of_word(word: words.SignedWord, target: BrokerId) -> words.Step:
     return words.Step(word.attempt, word.seq, word.state, word.at, words.reason_of(word), target)
 
 
-def _before(row: SpawnRow, own: BrokerId) -> list[words.Step]:
-    """What this broker did before the target's first word."""
+def _before(row: SpawnRow, own: BrokerId, told: list[words.Step]) -> list[words.Step]:
+    """What this broker did before the target's first word; a receipt that came after it says nothing more."""
     if row.origin != own or row.target == own:
         return [words.Step(0, 0, State.DELIVERED, row.first_word or row.created, "", own)]
     asked = words.Step(0, 0, State.QUEUED, row.created, "", own)
-    had = [words.Step(0, 0, State.DELIVERED, row.first_word, "", own)] if row.first_word is not None else []
-    return [asked, *had]
+    if row.first_word is None or (told and told[0].at <= row.first_word):
+        return [asked]
+    return [asked, words.Step(0, 0, State.DELIVERED, row.first_word, "", own)]
 
 
 def _unsaid_end(row: SpawnRow, own: BrokerId, told: list[words.Step]) -> list[words.Step]:

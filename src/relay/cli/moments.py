@@ -39,6 +39,22 @@ def moment(text: str, now: float | None = None) -> int:
         raise _unusable(text) from None
 
 
+def past(text: str) -> int:
+    """Milliseconds since 1970 of `10m` (ago) or an RFC 3339 time.
+
+    Raises:
+        Misuse: `bad_duration`.
+    """
+    from relay.api import durations
+
+    if "T" in text or "-" in text:
+        try:
+            return int(durations.moment(text) * 1000)
+        except ValueError:
+            pass
+    return int((time.time() - durations.parse(text)) * 1000)
+
+
 def _next_at(hour: int, minute: int, second: int, now: float) -> int:
     today = datetime.datetime.fromtimestamp(now).replace(hour=hour, minute=minute, second=second, microsecond=0)
     # by the calendar, not by 24 hours: a day may have 23 or 25

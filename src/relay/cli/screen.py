@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ALTERNATE_ON, ALTERNATE_OFF = b"\x1b[?1049h", b"\x1b[?1049l"
 # cursor keys, keypad, mouse, paste marks, colours, and the cursor: whatever the task had changed
 AS_BEFORE = b"\x1b[?1l\x1b>\x1b[?1000;1002;1003;1006l\x1b[?2004l\x1b[0m\x1b[?25h"
+LOCAL_MODES = 3  # in what tcgetattr gives
 ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -46,6 +47,14 @@ class Screen:
         if self.is_terminal and self._before is None:
             self._before = termios.tcgetattr(0)
             tty.setraw(0, termios.TCSANOW)
+
+    def take_keys(self) -> None:
+        """Take keys one by one from now on, Ctrl-C among them; what is written is shown as ever."""
+        if self.is_terminal and self._before is None:
+            self._before = termios.tcgetattr(0)
+            now = termios.tcgetattr(0)
+            now[LOCAL_MODES] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
+            termios.tcsetattr(0, termios.TCSANOW, now)
 
     @property
     def is_raw(self) -> bool:

@@ -60,8 +60,10 @@ def _declare_running(root: typer.Typer) -> None:
 
 
 def _declare_looking(root: typer.Typer) -> None:
-    @verb(root, "status", "status:run", SECTION, ("relay status", "relay status --json"))
-    def status() -> None:
+    @verb(root, "status", "status:run", SECTION, ("relay status", "relay status --json", "relay status --short"))
+    def status(
+        short: Annotated[bool, typer.Option("--short", help="One line, for prompts and status lines.")] = False,
+    ) -> None:
         """Show how this broker is. Exit status 1 where it is not running."""
 
     @verb(root, "doctor", "doctor:run", SECTION, ("relay doctor", "relay doctor --json"))

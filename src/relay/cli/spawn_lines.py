@@ -6,7 +6,7 @@ import sys
 
 from relay.cli import speech, table
 from relay.cli.clean import brief, clean, clean_lines
-from relay.dashboard.words import ENDED, word
+from relay.dashboard.words import ENDED, UNREACHABLE, word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,18 +44,29 @@ def never_ran(spawn: Spawn) -> bool:
 
 def show_table(spawns: Sequence[Spawn], nothing: str) -> None:
     """Print spawns as a table."""
-    table.show(HEADINGS, [_row(each) for each in spawns], nothing)
+    table.show(HEADINGS, [row(each) for each in spawns], nothing)
 
 
-def _row(spawn: Spawn) -> list[str]:
+def row(spawn: Spawn) -> list[str]:
+    """The texts under `HEADINGS`; not yet cleaned."""
     from relay.cli import ages
 
     never_ran = has_ended(spawn) and not spawn["started"]
     took = "" if never_ran else ages.between(spawn["started"], spawn["ended"]) or ages.since(spawn["created"])
     resolved = f"[{spawn['resolved']['as']}] " if spawn["resolved"] else ""
     what = resolved + brief(spawn["reason"] or spawn["task"])
+    state = word(spawn["state"])
+    if is_out_of_reach(spawn) and spawn["truth"]:
+        state, what = UNREACHABLE, f"{state} {ages.since(spawn['truth']['at'])} ago; {what}"
     name, broker = spawn["name"], spawn["broker"]["name"]
-    return [name, spawn["id"][:SHORT], broker, spawn["agent"], word(spawn["state"]), took, what]
+    return [name, spawn["id"][:SHORT], broker, spawn["agent"], state, took, what]
+
+
+def is_out_of_reach(spawn: Spawn) -> bool:
+    """Whether this is only the last word of a target that cannot be asked now."""
+    truth = spawn["truth"]
+    is_told = truth is not None and truth["from"] == spawn["broker"]["id"]
+    return is_told and not spawn.get("in_reach", True) and not has_ended(spawn)
 
 
 def result_text(spawn: Spawn) -> str:

@@ -26,6 +26,7 @@ WORD_COLOURS: Mapping[str, str] = {
     "Failed": speech.RED,
     "Refused": speech.RED,
     "Lost": speech.RED,
+    "Unreachable": speech.YELLOW,
 }
 
 
@@ -67,10 +68,23 @@ def render(
     cells = [list(headings), *([clean(each) for each in row] for row in rows)]
     widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
     if room is not None:
-        left = room - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
-        widths[-1] = min(widths[-1], max(left, NARROWEST))
+        _fit(widths, room - len(GAP) * (len(widths) - 1))
     lines = [_line(row, widths, colour) for row in cells]
     return [f"\x1b[{speech.BOLD}m{lines[0]}\x1b[0m" if colour else lines[0], *lines[1:]]
+
+
+def _fit(widths: list[int], room: int) -> None:
+    """Cut the last column to what is left; where that is too little, the widest of the others too."""
+    last = widths[-1]
+    widths[-1] = min(last, NARROWEST)
+    while sum(widths) > room and max(widths[:-1]) > NARROWEST:
+        widths[widths.index(max(widths[:-1]))] -= 1
+    widths[-1] = min(last, max(room - sum(widths[:-1]), NARROWEST))
+
+
+def state_colour(text: str) -> str | None:
+    """The colour of a word for a state; None for another word."""
+    return WORD_COLOURS.get(text)
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> None:
@@ -98,7 +112,7 @@ def _line(row: Sequence[str], widths: Sequence[int], colour: bool) -> str:
 def _cell(text: str, width: int, colour: bool) -> str:
     fitting = text if width_of(text) <= width else _cut(text, width - 1) + "…"
     padding = " " * (width - width_of(fitting))
-    code = WORD_COLOURS.get(text) if colour else None
+    code = state_colour(text) if colour else None
     return (f"\x1b[{code}m{fitting}\x1b[0m" if code else fitting) + padding
 
 

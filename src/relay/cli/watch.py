@@ -23,16 +23,6 @@ def declare(root: typer.Typer) -> None:
 
 
 def _declare_looking(root: typer.Typer) -> None:
-    @verb(root, "ps", "ps:run", SECTION, ("relay ps", "relay ps --all --broker vps", "relay ps --json"))
-    def ps(
-        everything: Annotated[bool, typer.Option("--all", "-a", help="Everything that is kept.")] = False,
-        broker: Annotated[
-            str | None, typer.Option("--broker", "-b", metavar="B", help="Only those on this machine.")
-        ] = None,
-        limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="At most N.")] = None,
-    ) -> None:
-        """List what runs and waits, on every machine, and what has ended last."""
-
     @verb(root, "show", "show:run", SECTION, ("relay show coder", "relay show coder@vps --json"))
     def show(spawn: Spawn) -> None:
         """Show all that is known of one spawn, and whose word it is."""

@@ -9,16 +9,18 @@ import time
 from relay.api import routes
 from relay.cli import speech
 from relay.cli.clean import brief, clean
-from relay.cli.spawn_lines import has_ended, outcome, ref, title
-from relay.dashboard.words import NEEDS_A_PERSON, word
+from relay.cli.spawn_lines import never_ran, outcome, ref, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.home import Home
     from relay.api.shapes import Spawn
+    from relay.api.view_shapes import Away
     from relay.cli.invocation import Invocation
 
-MOST, MOST_TOLD = 200, 10
+MOST, MOST_TOLD = 200, 10  # MOST: the broker tells no more
+BADLY = frozenset({"failed", "timed_out", "lost", "rejected", "expired"})
+UNRUN = frozenset({"rejected", "expired"})
 FIRST_STEPS = (
     ("demo", "see it work in seconds, on this machine alone"),
     ("init", "set up this machine, then: relay up --detach"),
@@ -32,16 +34,15 @@ def run(invocation: Invocation) -> int:
     home = invocation.home
     if not home.is_set_up:
         return _first_steps(invocation)
-    spawns = invocation.client().ask(routes.spawns(everything=True, limit=MOST))
-    since = _last_look(home)
-    ended = [each for each in spawns if has_ended(each) and _ended_after(each, since)]
-    waiting = [each for each in spawns if each["state"] in NEEDS_A_PERSON]
-    going = [each for each in spawns if not has_ended(each) and each not in waiting]
+    since, seq = _last_look(home)
+    now = _now()  # before the question: what ends meanwhile is told next time rather than never
+    found = invocation.client().ask(routes.away(seq, _milliseconds(since)))
     if invocation.json:
-        speech.document({"since": since, "needs_you": waiting, "ended": ended, "going_on": len(going)})
+        told = {"since": since, "needs_you": found["needs_you"], "ended": found["ended"]}
+        speech.document({**told, "going_on": found["going_on"]})
     else:
-        _say(home, waiting, ended, len(going))
-    _remember(home)
+        _say(home, found, since)
+    _remember(home, now, found["seq"])
     return 0
 
 
@@ -55,40 +56,81 @@ def _first_steps(invocation: Invocation) -> int:
     return 0
 
 
-def _say(home: Home, waiting: list[Spawn], ended: list[Spawn], going: int) -> None:
-    for spawn in waiting:
-        needs = spawn["needs"]
-        speech.say(f"{title(spawn)} needs you: {brief(needs['text'] if needs else spawn['reason'])}")
-        speech.say(f"  {clean(home.command(f'show {ref(spawn)}'))}    {home.command('review')}")
-    for spawn in ended[:MOST_TOLD]:
-        verb = "result" if spawn["state"] == "completed" else "logs"
-        speech.say(f"{outcome(spawn)} ({word(spawn['state'])})")
-        speech.say(f"  {clean(home.command(f'{verb} {ref(spawn)}'))}")
+def _say(home: Home, found: Away, since: str) -> None:
+    ended = found["ended"]
+    badly = [each for each in ended if each["state"] in BADLY]
+    others = [each for each in ended if each["state"] not in BADLY]
+    for spawn in found["needs_you"]:
+        _say_needing(home, spawn)
+    # what failed is told first, and is never among those that are only counted before what went well is
+    for spawn in [*badly, *others][:MOST_TOLD]:
+        _say_ended(home, spawn)
     if len(ended) > MOST_TOLD:
-        speech.say(f"and {len(ended) - MOST_TOLD} more: {home.command('ps --all')}")
-    if not waiting and not ended:
-        speech.say("nothing has ended since you last looked")
+        speech.say(f"and {len(ended) - MOST_TOLD}{'' if len(ended) < MOST else ' or'} more: {_listing(home, since)}")
+    if not found["needs_you"] and not ended:
+        speech.say(f"nothing has ended since you last looked{_ago(since)}")
+    going = found["going_on"]
     speech.say(f"{going} going on: {home.command('ps')}" if going else f"nothing runs: {home.command('spawn --help')}")
 
 
-def _ended_after(spawn: Spawn, since: str) -> bool:
-    # both are RFC 3339 in UTC with milliseconds, so that they sort as text
-    return (spawn["ended"] or spawn["since"]) > since
+def _say_needing(home: Home, spawn: Spawn) -> None:
+    needs = spawn["needs"]
+    speech.say(f"{title(spawn)} needs you: {brief(needs['text'] if needs else spawn['reason'])}")
+    speech.say(f"  {clean(home.command(f'show {ref(spawn)}'))}    {home.command('review')}")
 
 
-def _last_look(home: Home) -> str:
-    try:
-        with open(home.seen, encoding="utf-8") as file:
-            return str(json.loads(file.read(4096))["at"])
-    except (OSError, ValueError, KeyError, TypeError):
+def _say_ended(home: Home, spawn: Spawn) -> None:
+    why = brief(spawn["reason"]) if spawn["state"] in UNRUN else ""
+    speech.say(f"{outcome(spawn)}{_ago(spawn['ended'] or spawn['since'])}{f': {why}' if why else ''}")
+    speech.say(f"  {clean(home.command(f'{_verb(spawn)} {ref(spawn)}'))}")
+
+
+def _verb(spawn: Spawn) -> str:
+    """What a person wants to see of it: what never ran has written nothing."""
+    if spawn["state"] == "completed":
+        return "result"
+    return "show" if never_ran(spawn) else "logs"
+
+
+def _listing(home: Home, since: str) -> str:
+    return home.command(f"ps --state ended --since {since}" if since else "ps --state ended")
+
+
+def _ago(text: str) -> str:
+    if not text:
         return ""
+    from relay.cli import ages
+
+    return f" ({ages.since(text)} ago)"
 
 
-def _remember(home: Home) -> None:
+def _milliseconds(text: str) -> int:
+    from relay.api.durations import moment
+
+    return int(moment(text) * 1000) if text else 0
+
+
+def _now() -> str:
     from relay.api.durations import rfc3339
 
+    return rfc3339(time.time_ns() // 1_000_000)
+
+
+def _last_look(home: Home) -> tuple[str, int | None]:
+    """When somebody last looked, and the number of the last event by then; of an older relay only when."""
+    try:
+        with open(home.seen, encoding="utf-8") as file:
+            seen = json.loads(file.read(4096))
+        at, seq = str(seen["at"]), seen.get("seq")
+        _milliseconds(at)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "", None
+    return at, seq if type(seq) is int and seq >= 0 else None
+
+
+def _remember(home: Home, at: str, seq: int) -> None:
     temporary = f"{home.seen}.{os.getpid()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump({"at": rfc3339(time.time_ns() // 1_000_000)}, file)
+        json.dump({"at": at, "seq": seq}, file)
     os.replace(temporary, home.seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.api import routes
-from relay.cli import following, speech, waiting
+from relay.cli import following, moments, speech, waiting
 from relay.cli.spawn_lines import has_ended, never_ran, say_failure
 
 TYPE_CHECKING = False
@@ -31,23 +31,9 @@ def _say_why_nothing(invocation: Invocation, spawn: Spawn) -> None:
         say_failure(spawn, invocation.home)
 
 
-def _moment(text: str) -> int:
-    """Milliseconds since 1970 of `10m` (ago) or an RFC 3339 time."""
-    import time
-
-    from relay.api import durations
-
-    if "T" in text or "-" in text:
-        try:
-            return int(durations.moment(text) * 1000)
-        except ValueError:
-            pass
-    return int((time.time() - durations.parse(text)) * 1000)
-
-
 def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None, since: str | None, plain: bool) -> int:
     """Print what a spawn has written."""
-    moment = None if since is None else _moment(since)
+    moment = None if since is None else moments.past(since)
     client = invocation.client()
     if follow:
         _say_if_away(client, spawn)

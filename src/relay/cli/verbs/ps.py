@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 from relay.api import routes
-from relay.cli import speech
+from relay.cli import filtering, speech
 from relay.cli.spawn_lines import show_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from relay.api.view_shapes import Listing
     from relay.cli.invocation import Invocation
 
 
-def run(invocation: Invocation, *, everything: bool, broker: str | None, limit: int | None) -> int:
-    """List spawns, newest first."""
-    spawns = invocation.client().ask(routes.spawns(everything, broker, limit))
-    if everything and len(spawns) == routes.MOST_LISTED and (limit is None or limit > routes.MOST_LISTED):
-        speech.note(f"these are the newest {routes.MOST_LISTED}; there may be more")
+def run(invocation: Invocation, *, watch: bool, **request: Any) -> int:
+    """List spawns, newest first unless it is said otherwise."""
+    filters = filtering.filters(request)
+    if watch:
+        from relay.cli.watching.view import show
+
+        return show(invocation, filters)
+    found = invocation.client().ask(routes.listing(filters))
+    _say_what_is_missing(found)
     if invocation.json:
-        speech.document(spawns)
+        speech.document(found["spawns"])
         return 0
-    show_table(spawns, f"nothing runs or waits; run something: {invocation.home.command('spawn --help')}")
+    show_table(found["spawns"], _nothing(invocation, request))
     return 0
+
+
+def _nothing(invocation: Invocation, request: dict[str, Any]) -> str:
+    if not filtering.is_narrowed(request):
+        return f"nothing runs or waits; run something: {invocation.home.command('spawn --help')}"
+    if request["everything"] or request["state"] or request["since"]:
+        return "nothing matches"
+    return "nothing matches of what lives and what has ended last; --all looks through everything"
+
+
+def _say_what_is_missing(found: Listing) -> None:
+    shown, matched = len(found["spawns"]), found["matched"]
+    if shown < matched or not found["exact"]:
+        speech.note(f"{shown:,} of {'' if found['exact'] else 'more than '}{matched:,} are shown")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.api import routes
-from relay.cli import ages, phases, queue_lines, speech, table
+from relay.cli import ages, course, phases, queue_lines, speech, table
 from relay.cli.clean import brief
 from relay.cli.spawn_lines import outcome
 from relay.dashboard.words import word
@@ -21,6 +21,7 @@ def run(invocation: Invocation, *, spawn: str) -> int:
         speech.document(found)
     else:
         table.facts([*_what(found), *_how_it_stands(found), *_what_came(found)])
+        course.show(found)
     return 0
 
 
