@@ -53,6 +53,9 @@ class CannedBroker:
         spawns: what `GET spawns/NAME` and its `wait` answer; a list is answered one by one, the last one for ever.
         log: the NDJSON lines of every log.
         asked: (path, body) of each POST.
+        looked: the parameters of each question for a list.
+        matched, is_exact: how many spawns a list says there are; 0 for those it has.
+        everywhere: what `status` counts.
         waited_for: how often somebody began to wait for a spawn's end, or for its log.
     """
 
@@ -63,12 +66,17 @@ class CannedBroker:
         self.waited_for = 0
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.pid = os.getpid()
+        self.looked: list[dict[str, str]] = []
+        self.matched, self.is_exact = 0, True
+        self.everywhere = {"running": 2, "needs_you": 1, "queued": 0}
 
     def app(self) -> Starlette:
         routes = [
             Route("/api/v1/status", lambda _: JSONResponse(self.status())),
-            Route("/api/v1/brokers", lambda _: JSONResponse([LAPTOP | {"online": True}])),
-            Route("/api/v1/spawns", self.listing),
+            Route("/api/v1/brokers", lambda _: JSONResponse([LAPTOP | {"online": True, "agents": ["shell"]}])),
+            Route("/api/v1/spawns", self.all_spawns),
+            Route("/api/v1/listing", self.listing),
+            Route("/api/v1/away", self.away),
             Route("/api/v1/spawns", self.order, methods=["POST"]),
             Route("/api/v1/spawns/{ref}/log", self.stream),
             Route("/api/v1/spawns/{ref}/stop", self.order, methods=["POST"]),
@@ -84,10 +92,26 @@ class CannedBroker:
         return Starlette(routes=routes)
 
     def status(self) -> dict[str, Any]:
-        return {"pid": self.pid, "running": True, "broker": LAPTOP | {"version": __version__}}
+        broker = LAPTOP | {"version": __version__}
+        return {"pid": self.pid, "running": True, "broker": broker, "everywhere": self.everywhere}
+
+    async def all_spawns(self, request: Request) -> Response:
+        return JSONResponse([each[-1] for each in self.spawns.values()])
 
     async def listing(self, request: Request) -> Response:
-        return JSONResponse([each[-1] for each in self.spawns.values()])
+        self.looked.append(dict(request.query_params))
+        spawns = [each[-1] for each in self.spawns.values()]
+        told = {"matched": self.matched or len(spawns), "exact": self.is_exact, "seq": 0}
+        return JSONResponse({"spawns": spawns, **told})
+
+    async def away(self, request: Request) -> Response:
+        """What has ended since an event; each spawn's end is event 7."""
+        self.looked.append(dict(request.query_params))
+        spawns = [each[-1] for each in self.spawns.values()]
+        needing = [each for each in spawns if each["state"] in ("held", "needs_input")]
+        ended = [each for each in spawns if each["ended"] and int(request.query_params.get("seq", 0)) < 7]
+        going = len([each for each in spawns if not each["ended"]]) - len(needing)
+        return JSONResponse({"needs_you": needing, "ended": ended, "going_on": going, "seq": 7})
 
     async def order(self, request: Request) -> Response:
         body = await request.json()

@@ -27,7 +27,10 @@ def _imported(environment: dict[str, str], words: str) -> set[str]:
     return set(done.stderr.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("words", ["--help", "spawn --help", "ps --json", "spawn a shell x --wait", "logs build"])
+STARTS = ["--help", "spawn --help", "ps --json", "spawn a shell x --wait", "logs build", "status --short"]
+
+
+@pytest.mark.parametrize("words", STARTS)
 def test_a_start_imports_nothing_dear(environment: dict[str, str], broker: CannedBroker, words: str) -> None:
     broker.log = [{"at": "", "stream": "out", "data": "x", "next": 1}]
     assert not _imported(environment, words) & DEAR
@@ -36,6 +39,13 @@ def test_a_start_imports_nothing_dear(environment: dict[str, str], broker: Canne
 def test_help_and_parsing_import_next_to_nothing(environment: dict[str, str]) -> None:
     ours = {name for name in _imported(environment, "--help") if name.startswith("relay")}
     assert ours == {"relay", "relay.cli", "relay.cli.main", "relay.cli.parsing", "relay.cli.surface"}
+
+
+@pytest.mark.parametrize("words", ["completion words -- relay show b", "completion bash"])
+def test_a_key_pressed_for_completion_loads_little(
+    environment: dict[str, str], broker: CannedBroker, words: str
+) -> None:
+    assert not _imported(environment, words) & DEAR
 
 
 @pytest.mark.parametrize("words", ["ps --all", "show build"])
