@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench import command, envelopes, floor, idle, links, live, others, relayed, shims, spawns, sshd
+from bench import command, envelopes, floor, idle, links, live, others, past, relayed, shims, spawns, sshd
 from bench.table import Line, Table
 from bench.timing import Job, Spread, in_turns, medians_in_turns
 from relay.testing.mesh import Mesh
@@ -19,6 +19,7 @@ from relay.testing.node import Node
 IN_FLIGHT = 64
 SSH_IN_FLIGHT = (8, IN_FLIGHT)
 SSH_MANY = 200
+PAST_LISTS = (("ps",), ("ps", "--broker", "few"), ("ps", "--all", "--limit", "50"), ("ps", "--state", "failed"))
 
 
 def _say(what: str) -> None:
@@ -129,11 +130,26 @@ def _idle_links(table: Table) -> None:
 
 def _commands(table: Table, node: Node) -> None:
     _say("commands")
-    bare, shown, listed = in_turns(
-        command.bare_interpreter(node), command.relay(node, "--help"), command.relay(node, "ps")
+    bare, shown, listed, short, completed = in_turns(
+        command.bare_interpreter(node),
+        command.relay(node, "--help"),
+        command.relay(node, "ps"),
+        command.relay(node, "status", "--short"),
+        command.relay(node, "completion", "words", "--", "relay", "show", ""),
     )
     table.add(_beside(shown, bare, "relay --help", "python -c pass", 4.0))
     table.add(_beside(listed, bare, "relay ps", "python -c pass", 4.0))
+    table.add(_beside(short, bare, "relay status --short", "python -c pass", 4.0))
+    table.add(_beside(completed, bare, "completion of a name", "python -c pass", 4.0))
+
+
+def _long_past(table: Table) -> None:
+    _say(f"lists over {past.MANY:,} past spawns")
+    with past.with_a_past() as (few, many):
+        for words in PAST_LISTS:
+            short, long = in_turns(command.relay(few, *words), command.relay(many, *words))
+            what = f"relay {' '.join(words)}, over {past.MANY:,}"
+            table.add(_beside(long, short, what, f"over {past.FEW}", 1.5))
 
 
 def _idle(table: Table, node: Node) -> None:
@@ -165,6 +181,7 @@ def main() -> None:
             _say("remote spawns beside other runners of work")
             others.add_lines(table, laptop, vps, IN_FLIGHT)
             _relayed(table, laptop, vps)
+        _long_past(table)
         _envelopes(table, folder)
         _idle_links(table)
     finally:

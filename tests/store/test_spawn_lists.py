@@ -33,6 +33,10 @@ def test_lists_filter_and_page(tx: Tx) -> None:
     wanted = frozenset({State.LOST, State.QUEUED})
     assert _listed(tx, Wanted(states=wanted)) == [27, 14, 13, 0]
     assert _listed(tx, Wanted(states=wanted, target=THERE)) == [27, 13]
+    unfinished = Wanted(states=wanted).params()
+    quick = spawn_lists.not_completed().all(tx, limit=3, **unfinished)
+    assert [row.created for row in quick] == [27, 14, 13]
+    assert spawn_lists.MATCHING_NOT_COMPLETED.one(tx, most=100, **unfinished) == 4
     assert _listed(tx, Wanted(origin=THIRD)) == _listed(tx, Wanted(states=frozenset())) == []
     assert _listed(tx, Wanted(since=125)) == [27, 26, 25]
     assert spawn_lists.MATCHING.one(tx, most=100, **Wanted(target=THERE).params()) == 14

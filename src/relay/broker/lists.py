@@ -121,7 +121,8 @@ class Lists:
             params["names"] = json.dumps(self._names())
         if asked.everything:
             limit = min(asked.limit or MOST_LISTED, MOST_LISTED)
-            rows = await self._store.all(spawn_lists.everything(asked.sort, asked.reverse), limit=limit, **params)
+            listed = spawn_lists.not_completed if _leaves_out_the_done(asked) else spawn_lists.everything
+            rows = await self._store.all(listed(asked.sort, asked.reverse), limit=limit, **params)
             return await self._counted(asked, rows, limit, seq)
         query = spawn_lists.recent(asked.sort, asked.reverse)
         rows = await self._store.all(query, limit=NO_LIMIT, ended=RECENT_ENDED, **params)
@@ -131,7 +132,9 @@ class Lists:
         if len(rows) < limit:
             return Found(rows, len(rows), True, seq)
         params = asked.wanted.params() | {"most": MOST_COUNTED + 1}
-        matched = await self._store.one(spawn_lists.MATCHING, **params) or 0
+        left_out = _leaves_out_the_done(asked)
+        query = spawn_lists.MATCHING_NOT_COMPLETED if left_out else spawn_lists.MATCHING
+        matched = await self._store.one(query, **params) or 0
         return Found(rows, max(min(matched, MOST_COUNTED), len(rows)), matched <= MOST_COUNTED, seq)
 
     def _names(self) -> dict[str, str]:
@@ -157,6 +160,10 @@ class Lists:
         needing = [row for row in await self._store.all(LIVE) if row.state in GROUPS["needs_you"]]
         living = sum(number for _, number in await self._store.all(COUNTS, target=None))
         return Away(needing, ended, max(living - len(needing), 0), highest)
+
+
+def _leaves_out_the_done(asked: Asked) -> bool:
+    return asked.wanted.states is not None and State.COMPLETED not in asked.wanted.states
 
 
 def _states(text: str | None) -> frozenset[State] | None:

@@ -83,6 +83,13 @@ def _order(sort: str, reverse: bool) -> str:
     return f"ORDER BY {absent}{what} {direction}, {tie}"
 
 
+_LIVING = f"SELECT n FROM spawns INDEXED BY spawns_live WHERE live = 1 AND {_FILTERS}"
+_NOT_COMPLETED = (
+    f"{_LIVING} UNION ALL SELECT n FROM spawns INDEXED BY spawns_not_completed"
+    f" WHERE live = 0 AND state <> 'completed' AND {_FILTERS}"
+)
+
+
 @functools.cache
 def everything(sort: str = "created", reverse: bool = False) -> Query[SpawnRow]:
     """All that is kept and wanted, at most `:limit`.
@@ -97,17 +104,26 @@ def everything(sort: str = "created", reverse: bool = False) -> Query[SpawnRow]:
 
 
 @functools.cache
+def not_completed(sort: str = "created", reverse: bool = False) -> Query[SpawnRow]:
+    """The same, where `completed` is none of the wanted states: what is done is not even looked through."""
+    order = _order(sort, reverse)
+    return spawn_query(f"WHERE n IN (SELECT n FROM spawns WHERE n IN ({_NOT_COMPLETED}) {order} LIMIT :limit) {order}")
+
+
+@functools.cache
 def recent(sort: str = "created", reverse: bool = False) -> Query[SpawnRow]:
     """What lives, and of what has ended the last `:ended`, of these at most `:limit`; arguments as for `everything`."""
-    living = f"SELECT n FROM spawns INDEXED BY spawns_live WHERE live = 1 AND {_FILTERS}"
     ended = f"SELECT n FROM spawns INDEXED BY spawns_ended WHERE live = 0 AND {_FILTERS} ORDER BY since DESC"
-    which = f"WHERE n IN ({living} UNION ALL SELECT n FROM ({ended} LIMIT :ended))"
+    which = f"WHERE n IN ({_LIVING} UNION ALL SELECT n FROM ({ended} LIMIT :ended))"
     return spawn_query(f"{which} {_order(sort, reverse)} LIMIT :limit")
 
 
 # how many are wanted, counted up to :most
 MATCHING: Query[int] = Query(
     f"SELECT count(*) FROM (SELECT 1 FROM spawns INDEXED BY spawns_newest WHERE {_FILTERS} LIMIT :most)", first_column
+)
+MATCHING_NOT_COMPLETED: Query[int] = Query(
+    f"SELECT count(*) FROM (SELECT n FROM ({_NOT_COMPLETED}) LIMIT :most)", first_column
 )
 # what has ended by a word that came here after an event's number, whenever it was said: a sleeper's word comes late
 ENDED_AFTER_EVENT = spawn_query(
