@@ -130,7 +130,7 @@ def test_the_short_status_without_a_broker(relay: Relay, home: Home) -> None:
 
 
 def test_what_never_ran_has_no_logs_to_look_at(relay: Relay, broker: CannedBroker) -> None:
-    never = {"started": None, "exit_code": None, "result": None}
+    never = {"started": None, "attempt": 0, "exit_code": None, "result": None}
     broker.spawns = {
         "done": [spawn(name="done")],
         "no": [spawn(name="no", id="b" * 16, state="rejected", reason="no grant", **never)],
