@@ -129,7 +129,8 @@ TRIAL_WORD = trials.Word(
     },
 )
 CHANGE = {"task": "make check", "labels": {"team": "core"}, "wishes": {"priority": 4, "after": [["b" * 16, "success"]]}}
-ATTACH = {"source": bytes(16), "drive": True, "again": False, "offset": 7, "who": "ann", "rows": 24, "columns": 80}
+TYPIST = bytes(15) + b"a"
+ATTACH = {"source": TYPIST, "drive": True, "again": False, "offset": 7, "who": "ann", "rows": 24, "columns": 80}
 HEADER = Header(Kind.SPAWN, bytes(16), ORIGIN, RECIPIENT, bytes(8), 3, _NOW, _NOW + 1000)
 HEADER_BYTES = envelope.pack_header(HEADER)
 BODY = envelope.pack_body(HEADER, HEADER_BYTES, Body("operation-1", REQUEST.to_content(), ("task",)))

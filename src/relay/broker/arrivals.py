@@ -10,10 +10,11 @@ from relay.broker.host import Host
 from relay.core import ids
 from relay.core.envelope import unpack_envelope
 from relay.core.errors import LocalFault, PeerFault, RelayError
-from relay.core.frames import Custody, Frame, Taken
+from relay.core.frames import MAX_BATCH_BYTES, Custody, Frame, Taken
 from relay.core.ids import BrokerId
 from relay.core.link import Keep, PassOn, Take
 
+MOST_AFTERWARDS = 2 * MAX_BATCH_BYTES
 CANNOT_KEEP = "it cannot write to its store now"
 _log = logging.getLogger(__name__)
 
@@ -42,13 +43,16 @@ class Arrivals:
         self._say = say
         self._refuse = refuse
         self._done = done
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], int] = {}
 
     def deal_with(self, arrived: Take | Keep | PassOn) -> None:
         """Begin to deal with it."""
         task = asyncio.get_running_loop().create_task(self._dealt_with(arrived))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = sum(map(len, arrived.envelopes))
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
 
     async def _dealt_with(self, arrived: Take | Keep | PassOn) -> None:
         try:
@@ -80,7 +84,21 @@ class Arrivals:
             _log.error("nothing is kept for %s: %s %s", ids.short(self._peer), fault.message, fault.why)
             return [(unpack_envelope(raw).header.id, CANNOT_KEEP) for raw in envelopes]
 
-    def cancel(self) -> None:
-        """The link has ended."""
-        for task in self._tasks:
+    async def finish(self, within: float) -> None:
+        """The link has ended: deal with what had come before.
+
+        Who says something and leaves, as one does who closes the lid, has said it. Beyond what two frames hold
+        nothing is kept for a link that is no more: its other side has no receipts, and sends it again.
+
+        Args:
+            within: seconds for it.
+        """
+        left = MOST_AFTERWARDS
+        for task, size in list(self._tasks.items()):
+            left -= size
+            if left < 0:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within)
+        for task in list(self._tasks):
             task.cancel()

@@ -140,13 +140,13 @@ class Link:
         self.machine.state = LinkState.CLOSED
         if self._timer is not None:
             self._timer.cancel()
-        self._arrivals.cancel()
         self._sending.over()
         self.ended.set()
         self._tell_answered()
 
     async def let_go(self) -> None:
-        """Close the connection of a link that has ended; with a silent other side that takes 2 s."""
+        """Take in what had come, and close the connection of a link that has ended; that takes 2 s at most for each."""
+        await self._arrivals.finish(CLOSE_WITHIN)
         if self._goodbye is not None:
             # said before the carrier closes: a peer that hears nothing shows this broker as gone without a word
             await asyncio.wait([self._goodbye])
