@@ -7,16 +7,21 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from websockets.exceptions import ConnectionClosed
 
+from relay.api.durations import spoken
+from relay.broker import code_invites
 from relay.broker.auditor import Auditor, Decision, refusal
+from relay.broker.code_invites import CodeInvites
 from relay.broker.members import Members
 from relay.broker.roster import RosterKeeper
 from relay.broker.websocket import place_of
 from relay.core import ids
 from relay.core.addresses import usable_addresses
+from relay.core.codes import Agreed, Opening, compared_words, is_opening, pack_offer, pack_welcome, unpack_opening
 from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused
 from relay.core.invites import SECRET_BYTES
 from relay.core.pairing import (
@@ -44,6 +49,9 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
 
 ASK_WITHIN = 10.0
+VERDICT_S = 1.0
+ByCode = tuple[Opening, Agreed]
+"""What a joiner began with, and what was agreed on with it if it knows the code."""
 DEFAULT_TTL_MS = 15 * 60_000
 MAX_TTL_MS = 7 * 86_400_000
 _log = logging.getLogger(__name__)
@@ -72,6 +80,7 @@ class Admitting:
         auditor: Auditor,
         addresses: Callable[[], tuple[str, ...]],
     ) -> None:
+        self._codes = CodeInvites(identity, workspace, journal, auditor)
         self._identity = identity
         self._workspace = workspace
         self._members = members
@@ -91,9 +100,7 @@ class Admitting:
         """
         addresses = self._addresses()
         self._require_may_admit(addresses)
-        if ttl_ms > MAX_TTL_MS:
-            why = f"an invite works for at most {MAX_TTL_MS // 86_400_000} days"
-            raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why=why, hint="relay invite --link --ttl 1h")
+        _require_at_most(ttl_ms, MAX_TTL_MS, "relay invite --link --ttl 1h")
         expires = self._journal.clock() + ttl_ms
         link = InviteLink(self._identity.id, os.urandom(SECRET_BYTES), self._workspace.name, expires, addresses)
 
@@ -105,6 +112,21 @@ class Admitting:
 
         await self._journal.commit(decide)
         return format_link(link), expires
+
+    async def invite_by_code(self, operation: str, ttl_ms: int) -> dict[str, Any]:
+        """A fresh code: itself, the addresses to type it with, what the invite is called, and when it expires.
+
+        Raises:
+            Refused: this broker may not admit anybody, or too many wrong codes were tried.
+            LocalFault: it listens nowhere.
+        """
+        addresses = self._addresses()
+        self._require_may_admit(addresses)
+        _require_at_most(
+            ttl_ms, code_invites.MAX_TTL_MS, "relay invite --ttl 5m, or a link: relay invite --link --ttl 1h"
+        )
+        code, name, expires = await self._codes.make(operation, ttl_ms)
+        return {"code": code, "address": addresses[0], "addresses": list(addresses), "invite": name, "expires": expires}
 
     def _require_may_admit(self, addresses: tuple[str, ...]) -> None:
         if self._identity.id != self._workspace.root:
@@ -157,40 +179,71 @@ class Admitting:
     async def pair(self, connection: ServerConnection) -> None:
         """Answer one joiner and hang up."""
         try:
-            raw = await asyncio.wait_for(connection.recv(decode=False), ASK_WITHIN)
-            await connection.send(await self._answer(raw, place_of(connection)))
+            raw = await _heard(connection)
+            if is_opening(raw):
+                await self._pair_by_code(connection, raw)
+            else:
+                await connection.send(await self._answer(raw, place_of(connection), None))
         except (TimeoutError, ConnectionClosed):
             return
         except PeerFault as fault:
             _log.warning("a pairing request was dropped: %s", fault.why)
         await connection.close()
 
-    async def _answer(self, raw: bytes, place: str) -> bytes:
-        if not isinstance(raw, bytes) or len(raw) > 2 * MAX_REQUEST:
-            raise PeerFault("a pairing request was refused", why="it has another form")
+    async def _pair_by_code(self, connection: ServerConnection, raw: bytes) -> None:
+        opening = unpack_opening(raw)
+        try:
+            start, agreed = await self._codes.respond(opening)
+        except Refused as error:
+            await asyncio.sleep(VERDICT_S)
+            await connection.send(make_refusal(error))
+            return
+        await connection.send(pack_offer(self._codes.offer, start))
+        request = await _heard(connection)
+        # the same whatever the answer is: how long it takes tells nothing
+        verdict_at = asyncio.get_running_loop().time() + VERDICT_S
+        answer = await self._answer(request, place_of(connection), (opening, agreed))
+        await asyncio.sleep(verdict_at - asyncio.get_running_loop().time())
+        await connection.send(answer)
+
+    async def _answer(self, raw: bytes, place: str, by_code: ByCode | None) -> bytes:
         request = open_request(raw)
         reachable = usable_addresses(place, request.addresses)
         async with self._one_at_a_time:
             own = PeerRecord(self._identity.id, self._addresses())
             records = [own, *await self._keeper.records()]
             try:
-                return await self._journal.commit(lambda entry: self._redeem(entry, request, reachable, records))
+                return await self._journal.commit(
+                    lambda entry: self._redeem(entry, request, by_code, reachable, records)
+                )
             except Refused as error:
-                await self._note_refusal(request, error)
+                await self._journal.commit(partial(self._note_refusal, request, by_code, error))
                 return make_refusal(error)
 
-    async def _note_refusal(self, request: JoinRequest, error: Refused) -> None:
-        decision = refusal(request.joiner, "join", error, f"invite {request.invite.hex()[:8]}")
-        await self._journal.commit(lambda entry: self._auditor.write(entry, decision))
+    def _note_refusal(self, request: JoinRequest, by_code: ByCode | None, error: Refused, entry: Entry) -> None:
+        if by_code is not None:
+            self._codes.note_failure(entry, by_code[0], request, by_code[1])
+        invite = f"{by_code[0].number}" if by_code is not None else request.invite.hex()[:8]
+        self._auditor.write(entry, refusal(request.joiner, "join", error, f"invite {invite}"))
+
+    def _invite_of(self, entry: Entry, request: JoinRequest, by_code: ByCode | None) -> tuple[str, InviteRow | None]:
+        if by_code is not None:
+            return self._codes.row(entry.tx, *by_code)
+        kept = invites.BY_ID.one(entry.tx, id=request.invite.hex())
+        return request.invite.hex(), None if kept is None else invites.as_row(kept, request.invite, kept.verifier)
 
     def _redeem(
-        self, entry: Entry, request: JoinRequest, reachable: tuple[str, ...], records: list[PeerRecord]
+        self,
+        entry: Entry,
+        request: JoinRequest,
+        by_code: ByCode | None,
+        reachable: tuple[str, ...],
+        records: list[PeerRecord],
     ) -> bytes:
-        kept = invites.BY_ID.one(entry.tx, id=request.invite.hex())
-        row = _row(kept) if kept else None
+        invite, row = self._invite_of(entry, request, by_code)
         verdict = judge_invite(row, request, self._identity.id, entry.now)
         if isinstance(verdict, FetchAgain):
-            return verdict.answer
+            return _welcome(verdict.answer, by_code)
         member = self._labelled(member_from(request, entry.now))
         statement = admit(self._identity, self._workspace, self._members.roster, member, entry.now)
         self._keeper.add(entry, [statement])
@@ -198,10 +251,13 @@ class Admitting:
         peers.upsert(entry.tx, place)
         raws = [each.bytes for each in statements.ALL.all(entry.tx)]
         answer = make_answer(self._identity, self._workspace, request, raws, records)
-        if not invites.consume(entry.tx, request.invite.hex(), member.id, answer, entry.now):
+        if not invites.consume(entry.tx, invite, member.id, answer, entry.now):
             raise Refused("the invite was used up", code=Code.INVITE_REFUSED)
         self._auditor.write(entry, Decision(member.id, "join", detail=f"{member.name} {ids.grouped(member.id)}"))
-        return answer
+        words = compared_words(self._workspace.id.encode(), self._identity.id, member.id)
+        joined = {"broker": member.id, "name": member.name, "compare": words}
+        entry.event("invite.changed", {"invite": invite, "state": "used", **joined})
+        return _welcome(answer, by_code)
 
     def _labelled(self, member: Member) -> Member:
         """The member under a label nobody else has: a second `laptop` becomes `laptop-k3vq`."""
@@ -212,6 +268,18 @@ class Admitting:
         return Member(member.id, member.public, member.sealing_public, name, member.admitted_at)
 
 
-def _row(kept: Invite) -> InviteRow:
-    used_by = ids.BrokerId(kept.used_by) if kept.used_by else None
-    return InviteRow(bytes.fromhex(kept.id), kept.verifier, kept.expires, used_by, kept.answer)
+async def _heard(connection: ServerConnection) -> bytes:
+    raw = await asyncio.wait_for(connection.recv(decode=False), ASK_WITHIN)
+    if not isinstance(raw, bytes) or len(raw) > 2 * MAX_REQUEST:
+        raise PeerFault("a pairing request was refused", why="it has another form")
+    return raw
+
+
+def _welcome(answer: bytes, by_code: ByCode | None) -> bytes:
+    return answer if by_code is None else pack_welcome(by_code[1].confirmation, answer)
+
+
+def _require_at_most(ttl_ms: int, most_ms: int, hint: str) -> None:
+    if ttl_ms > most_ms:
+        why = f"such an invite works for at most {spoken(most_ms / 1000)}"
+        raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why=why, hint=hint)

@@ -44,6 +44,7 @@ __all__ = [
     "JoinRequest",
     "PeerRecord",
     "format_link",
+    "is_proved",
     "judge_invite",
     "pack_answer",
     "pack_request",
@@ -144,14 +145,15 @@ def proof_of(verifier: bytes, request: JoinRequest) -> bytes:
 
 
 def _refused(message: str, why: str) -> Refused:
-    hint = "make a new link there: relay invite --link"
+    hint = "make a new one there: relay invite, or relay invite --link"
     return Refused(message, code=Code.INVITE_REFUSED, why=why, hint=hint)
 
 
 REFUSALS: dict[str, tuple[str, str]] = {
     "unknown": ("the invite was refused", "it is not known there, or was made for another broker"),
-    "expired": ("the invite has expired", "a link is good for a limited time"),
-    "used": ("the invite was used up", "another machine has joined with it; a link is good for one machine"),
+    "expired": ("the invite has expired", "an invite is good for a limited time"),
+    "used": ("the invite was used up", "another machine has joined with it, or a wrong code was tried"),
+    "rate": ("codes are not taken there for now", "too many wrong ones were tried within an hour"),
 }
 
 
@@ -163,6 +165,11 @@ def refusal(word: str) -> Refused:
 def refusal_word(error: Refused) -> str:
     """The word that crosses the wire for a refusal of `judge_invite`."""
     return next((word for word, (message, _) in REFUSALS.items() if message == error.message), "unknown")
+
+
+def is_proved(row: InviteRow, request: JoinRequest) -> bool:
+    """Whether the request is about this invite, and its maker holds the secret."""
+    return request.invite == row.id and hmac.compare_digest(proof_of(row.verifier, request), request.proof)
 
 
 def judge_invite(row: InviteRow | None, request: JoinRequest, inviter: BrokerId, now: int) -> FirstUse | FetchAgain:
@@ -177,9 +184,7 @@ def judge_invite(row: InviteRow | None, request: JoinRequest, inviter: BrokerId,
     Raises:
         Refused: `invite_refused`. Who cannot prove the secret is told nothing but that.
     """
-    if row is None or request.inviter != inviter or request.invite != row.id:
-        raise refusal("unknown")
-    if not hmac.compare_digest(proof_of(row.verifier, request), request.proof):
+    if row is None or request.inviter != inviter or not is_proved(row, request):
         raise refusal("unknown")
     if now >= row.expires:
         raise refusal("expired")

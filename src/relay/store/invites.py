@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relay.core.ids import BrokerId
+from relay.core.invites import InviteRow
 from relay.store.query import Query, Tx, columns, mapper
 
 
@@ -34,6 +36,17 @@ _row = mapper(Invite)
 
 ALL: Query[Invite] = Query(f"{_SELECT} ORDER BY created, id", _row)
 BY_ID: Query[Invite] = Query(f"{_SELECT} WHERE id = :id", _row)
+
+
+def as_row(kept: Invite, called: bytes, verifier: bytes) -> InviteRow:
+    """An invitation as it is judged.
+
+    Args:
+        called: the id that requests name it by, 16 bytes.
+        verifier: the key of their proof.
+    """
+    used_by = None if kept.used_by is None else BrokerId(kept.used_by)
+    return InviteRow(called, verifier, kept.expires, used_by, kept.answer)
 
 
 def insert(tx: Tx, invite: Invite) -> None:

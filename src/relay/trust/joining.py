@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 
+from relay.core import ids
 from relay.core.addresses import usable_addresses
-from relay.core.errors import Code, Refused, Unreachable
+from relay.core.codes import code_id, compared_words, pack_opening, parse_code, unpack_offer, unpack_welcome
+from relay.core.errors import Code, PeerFault, Refused, Unreachable
 from relay.core.hello import NONCE_BYTES
 from relay.core.ids import BrokerId
 from relay.core.network_words import dial_words
 from relay.core.pairing import MAX_ANSWER, InviteLink, parse_link
+from relay.trust.code_exchange import Guest, check_confirmation
 from relay.trust.founding import HomeFiles, own_identity, present_roster, write_roster
 from relay.trust.identity import Identity
-from relay.trust.pairing import Welcome, make_request, open_answer
-from relay.trust.tls import pairing_client_context, require_peer
+from relay.trust.pairing import Invited, Welcome, make_request, open_answer, raise_refusal
+from relay.trust.tls import pairing_client_context, peer_public_key, require_peer
 from relay.trust.workspace import Workspace, save_workspace
 
 DIAL_S = 10.0
@@ -37,11 +42,13 @@ class Joined:
         own: this broker's id.
         inviter: who let it in.
         workspace: the workspace it is in now.
+        compared: four words that the inviter's screen shows too.
     """
 
     own: BrokerId
     inviter: BrokerId
     workspace: Workspace
+    compared: str
 
 
 async def join(home: HomeFiles, text: str, name: str, addresses: Sequence[str]) -> Joined:
@@ -60,16 +67,66 @@ async def join(home: HomeFiles, text: str, name: str, addresses: Sequence[str]) 
         PeerFault: who answered is not the inviter.
     """
     link = parse_link(text)
-    _require_empty(home, link)
+    _require_empty(home, link.inviter)
     identity = own_identity(home)
     welcome = await redeem(identity, link, name, addresses)
     _take_home(home, welcome)
-    return Joined(identity.id, link.inviter, welcome.workspace)
+    return _joined(identity, link.inviter, welcome)
 
 
-def _require_empty(home: HomeFiles, link: InviteLink) -> None:
+async def join_by_code(home: HomeFiles, text: str, address: str, name: str, addresses: Sequence[str]) -> Joined:
+    """Join by a code that was read out; does `init` where there is none. Safe to repeat with the same code.
+
+    Args:
+        home: this machine's files.
+        text: the code as typed.
+        address: where its maker listens, `host:port`.
+        name: the label to be admitted under.
+        addresses: where this broker will listen.
+
+    Raises:
+        Misuse: `bad_invite`: it is no code.
+        Refused: `invite_refused` (a wrong guess burns the code), or `workspace_populated`.
+        Unreachable: nobody answers at that address.
+        PeerFault: who answers does not know the code.
+    """
+    code = parse_code(text)
+    identity = own_identity(home)
+    async with _dialled(address) as connection:
+        public = peer_public_key(_tls(connection))
+        inviter = ids.broker_id(public)
+        _require_empty(home, inviter)
+        guest = await asyncio.to_thread(Guest, identity, code)
+        offered = await _asked(connection, pack_opening(guest.opening))
+        raise_refusal(offered)
+        offer, start = unpack_offer(offered)
+        agreed = await asyncio.to_thread(guest.finish, inviter, offer, start)
+        invite = Invited(code_id(code.number, inviter, identity.public), agreed.verifier, inviter)
+        _, raw = make_request(identity, invite, name, addresses, os.urandom(NONCE_BYTES))
+        answer = await _asked(connection, raw)
+        raise_refusal(answer)
+        confirmation, answer = unpack_welcome(answer, MAX_ANSWER)
+        check_confirmation(agreed, confirmation)
+        welcome = open_answer(identity, invite, answer, public)
+    if welcome.workspace.id.encode() != offer.workspace:
+        raise PeerFault("the answer was refused", why="it leads into another workspace than the one that was offered")
+    _take_home(home, _seen_from(address, welcome))
+    return _joined(identity, inviter, welcome)
+
+
+def _joined(identity: Identity, inviter: BrokerId, welcome: Welcome) -> Joined:
+    words = compared_words(welcome.workspace.id.encode(), inviter, identity.id)
+    return Joined(identity.id, inviter, welcome.workspace, words)
+
+
+async def _asked(connection: ClientConnection, message: bytes) -> bytes:
+    await connection.send(message)
+    return await asyncio.wait_for(connection.recv(decode=False), ANSWER_S)
+
+
+def _require_empty(home: HomeFiles, inviter: BrokerId) -> None:
     roster = present_roster(home)
-    if roster is None or len(roster.members) <= 1 or link.inviter in roster.members:
+    if roster is None or len(roster.members) <= 1 or inviter in roster.members:
         return
     raise Refused(
         "this machine is in a workspace with other brokers already",
@@ -118,21 +175,48 @@ async def _redeem_at(
     address: str, identity: Identity, link: InviteLink, name: str, addresses: Sequence[str]
 ) -> Welcome:
     _, raw = make_request(identity, link, name, addresses, os.urandom(NONCE_BYTES))
-    async with connect(
-        f"wss://{address}/pair",
-        ssl=pairing_client_context(),
-        server_hostname=SERVER_NAME,
-        compression=None,
-        max_size=MAX_ANSWER + 1024,
-        open_timeout=DIAL_S,
-        ping_interval=None,
-        proxy=None,
-    ) as connection:
+    async with connect(**_way(address)) as connection:
         inviter = require_peer(_tls(connection), link.inviter)
-        await connection.send(raw)
-        answer = await asyncio.wait_for(connection.recv(decode=False), ANSWER_S)
-        welcome = open_answer(identity, link, answer, inviter)
-    # what the inviter knows of itself and others holds where it stands: here only as far as it means the same here
+        welcome = open_answer(identity, link, await _asked(connection, raw), inviter)
+    return _seen_from(address, welcome)
+
+
+def _way(address: str) -> dict[str, Any]:
+    return {
+        "uri": f"wss://{address}/pair",
+        "ssl": pairing_client_context(),
+        "server_hostname": SERVER_NAME,
+        "compression": None,
+        "max_size": MAX_ANSWER + 1024,
+        "open_timeout": DIAL_S,
+        "ping_interval": None,
+        "proxy": None,
+    }
+
+
+@contextlib.asynccontextmanager
+async def _dialled(address: str) -> AsyncIterator[ClientConnection]:
+    """A connection to the maker of a code; its faults in words."""
+    try:
+        async with connect(**_way(address)) as connection:
+            yield connection
+    except ConnectionClosed:
+        raise Refused(
+            "the broker at that address did not take the request",
+            code=Code.INVITE_REFUSED,
+            why="it closed the connection without an answer",
+            hint="on that machine: relay invite makes a new code, and broker.log in its home says why",
+        ) from None
+    except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
+        raise Unreachable(
+            f"no broker answers at {address}",
+            why=str(error) or type(error).__name__,
+            hint="compare it with what relay invite printed; on that machine: relay up",
+        ) from None
+
+
+def _seen_from(address: str, welcome: Welcome) -> Welcome:
+    """What the inviter knows of itself and others holds where it stands: here only as far as it means the same here."""
     records = [replace(each, addresses=usable_addresses(address, each.addresses)) for each in welcome.records]
     return replace(welcome, records=tuple(records))
 

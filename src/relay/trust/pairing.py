@@ -15,6 +15,7 @@ from nacl.exceptions import CryptoError
 from relay.core import ids
 from relay.core.envelope import SEAL_OVERHEAD
 from relay.core.errors import Code, PeerFault, Refused
+from relay.core.ids import BrokerId
 from relay.core.pairing import (
     MAX_ANSWER,
     MAX_REQUEST,
@@ -59,14 +60,32 @@ class Welcome:
     records: tuple[PeerRecord, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """What a joiner holds of its invite, whichever way it came to it.
+
+    Attributes:
+        id: what the invite is looked up by, 16 bytes.
+        verifier: the HMAC key of the proof, 32 bytes.
+        inviter: who made it.
+    """
+
+    id: bytes
+    verifier: bytes
+    inviter: BrokerId
+
+    def __repr__(self) -> str:
+        return f"Invited(id={self.id.hex()}, inviter={self.inviter!r})"
+
+
 def make_request(
-    identity: Identity, link: InviteLink, name: str, addresses: Sequence[str], nonce: bytes
+    identity: Identity, link: InviteLink | Invited, name: str, addresses: Sequence[str], nonce: bytes
 ) -> tuple[JoinRequest, bytes]:
     """The joiner's request, as a value and as signed bytes.
 
     Args:
         identity: the joiner.
-        link: the pasted invite.
+        link: the invite.
         name: the joiner's label.
         addresses: where it listens, `host:port`, at most 16.
         nonce: 16 random bytes.
@@ -132,7 +151,12 @@ def make_refusal(error: Refused) -> bytes:
     return pack([_REFUSED, refusal_word(error)])
 
 
-def _raise_refusal(raw: bytes) -> None:
+def raise_refusal(raw: bytes) -> None:
+    """Raise the inviter's no, where these bytes are one.
+
+    Raises:
+        Refused: in words of ours.
+    """
     if len(raw) <= BLOCK_OVERHEAD:
         parts = unpack(raw, BLOCK_OVERHEAD)
         if type(parts) is list and len(parts) == 2 and parts[0] == _REFUSED and type(parts[1]) is str:
@@ -164,12 +188,12 @@ def _check_membership(identity: Identity, inviter: bytes, roster: Roster) -> Non
         raise _fault("the inviter is not on the roster", Code.NOT_A_MEMBER)
 
 
-def open_answer(identity: Identity, link: InviteLink, raw: bytes, inviter: bytes) -> Welcome:
+def open_answer(identity: Identity, link: InviteLink | Invited, raw: bytes, inviter: bytes) -> Welcome:
     """What the answer brings, everything in it checked.
 
     Args:
         identity: the joiner.
-        link: the pasted invite.
+        link: the invite.
         raw: the answer as received.
         inviter: the raw Ed25519 key of the TLS leaf, from `require_peer(tls, link.inviter)`.
 
@@ -177,7 +201,7 @@ def open_answer(identity: Identity, link: InviteLink, raw: bytes, inviter: bytes
         Refused: `invite_refused`, in words of ours.
         PeerFault: not of the form, not signed by the pinned key, for somebody else, or inconsistent.
     """
-    _raise_refusal(raw)
+    raise_refusal(raw)
     if ids.broker_id(inviter) != link.inviter:
         raise _fault("another broker answered than the link names", Code.BAD_SIGNATURE)
     content, signature = split_block(raw, MAX_ANSWER)
