@@ -255,9 +255,16 @@ def invite(ttl_s: float | None = None, operation: str | None = None) -> Call[sha
     return Call("invites", operation_body(operation, ttl_s=ttl_s))
 
 
-def join(link: str, name: str | None = None, operation: str | None = None) -> Call[shapes.Founded]:
-    """Take this broker into the workspace that the link invites to."""
-    return Call("joins", operation_body(operation, link=link, name=name))
+def invite_code(ttl_s: float | None = None, operation: str | None = None) -> Call[shapes.InviteCode]:
+    """A one-time code for a new member."""
+    return Call("invites", operation_body(operation, ttl_s=ttl_s, code=True))
+
+
+def join(
+    invite: str, name: str | None = None, operation: str | None = None, address: str | None = None
+) -> Call[shapes.Founded]:
+    """Take this broker into the workspace that a link, or a code with its address, invites to."""
+    return Call("joins", operation_body(operation, link=invite, name=name, address=address), patience_s=ANSWER_S)
 
 
 def grants_changed(operation: str | None = None) -> Call[dict[str, Any]]:

@@ -280,12 +280,23 @@ class Founded(TypedDict):
     broker: Named
     workspace: Workspace
     home: NotRequired[str]
+    compare: NotRequired[str]
 
 
 class Invite(TypedDict):
     """A one-time way in."""
 
     link: str
+    expires: str
+
+
+class InviteCode(TypedDict):
+    """A one-time way in that can be read out; `invite` is what events call it."""
+
+    code: str
+    address: str
+    addresses: list[str]
+    invite: str
     expires: str
 
 
@@ -325,6 +336,7 @@ class Event(TypedDict):
     kind: str
     spawn: NotRequired[Any]
     broker: NotRequired[Any]
+    invite: NotRequired[str]
 
 
 class Check(TypedDict):

@@ -15,6 +15,7 @@ from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
 from relay.broker.auditor import Auditor
 from relay.broker.blobs.room import Blobs
+from relay.broker.code_invites import DEFAULT_TTL_MS as CODE_TTL_MS
 from relay.broker.envelopes import Envelopes
 from relay.broker.gate import Grants
 from relay.broker.hub import Hub
@@ -95,7 +96,7 @@ class Broker:
     persons: Persons
     live: LiveRooms
     stop: Callable[[], None]
-    rejoin: Callable[[str, str | None], Any]
+    rejoin: Callable[[str, str | None, str | None], Any]
     trust_changed: Callable[[], Any]
     keep_identity: Callable[[], Any]
     checks: Callable[[], Any]
@@ -181,15 +182,17 @@ class Broker:
 
     # the mesh
 
-    async def invite(self, operation: str, ttl_s: float | None) -> dict[str, Any]:
-        """`relay invite --link`."""
-        ttl_ms = DEFAULT_TTL_MS if ttl_s is None else int(ttl_s * 1000)
-        link, expires = await self.admitting.invite(operation, ttl_ms)
+    async def invite(self, operation: str, ttl_s: float | None, by_code: bool) -> dict[str, Any]:
+        """`relay invite`, by a code that is read out or by a link."""
+        if by_code:
+            made = await self.admitting.invite_by_code(operation, CODE_TTL_MS if ttl_s is None else int(ttl_s * 1000))
+            return made | {"expires": rfc3339(made["expires"])}
+        link, expires = await self.admitting.invite(operation, DEFAULT_TTL_MS if ttl_s is None else int(ttl_s * 1000))
         return {"link": link, "expires": rfc3339(expires)}
 
-    async def join(self, link: str, name: str | None) -> dict[str, Any]:
+    async def join(self, invite: str, address: str | None, name: str | None) -> dict[str, Any]:
         """`relay join` while this broker runs: it changes its workspace and starts anew."""
-        joined: dict[str, Any] = await self.rejoin(link, name)
+        joined: dict[str, Any] = await self.rejoin(invite, address, name)
         return joined
 
     async def grants_changed(self) -> dict[str, Any]:

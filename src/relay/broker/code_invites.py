@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from functools import partial
 
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.core import codes
@@ -49,6 +50,7 @@ class CodeInvites:
         self._auditor = auditor
         self.offer = Offer(workspace.id.encode(), workspace.name, ROLE)
         self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._task: asyncio.Task[None] | None = None
 
     async def make(self, operation: str, ttl_ms: int) -> tuple[str, str, int]:
         """A fresh code, what its invite is called, and when it expires (milliseconds since 1970).
@@ -68,7 +70,13 @@ class CodeInvites:
             self._auditor.write(entry, Decision("local", "invite", detail=f"invite {name}"))
             return codes.format_code(code), name, expires
 
-        return await self._journal.commit(decide)
+        made = await self._journal.commit(decide)
+        # those who watch it learn that it is over; whether it may still be used is judged when somebody comes
+        asyncio.get_running_loop().call_later(ttl_ms / 1000, self._over, made[1], made[2])
+        return made
+
+    def _over(self, name: str, expires: int) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._journal.commit(partial(_tell_over, name, expires)))
 
     async def respond(self, opening: Opening) -> tuple[bytes, Agreed]:
         """This broker's half of the exchange, and what was agreed on if the joiner knows the code.
@@ -116,6 +124,12 @@ class CodeInvites:
                 why=f"{MOST_FAILURES} wrong codes were tried within an hour: somebody may be guessing",
                 hint="relay audit show; a link cannot be guessed: relay invite --link",
             )
+
+
+def _tell_over(name: str, expires: int, entry: Entry) -> None:
+    kept = invites.BY_ID.one(entry.tx, id=name)
+    if kept is not None and kept.used_by is None and kept.expires == expires:
+        entry.event("invite.changed", {"invite": name, "state": "expired"})
 
 
 def _recent(kept: str | None, now: int) -> list[int]:

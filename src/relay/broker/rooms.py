@@ -315,14 +315,15 @@ class Rooms:
 
     # changing
 
-    async def _rejoin(self, link: str, name: str | None) -> dict[str, object]:
-        joined = await join(self.home, link, name or self.members.own_name, told(self._listening))
+    async def _rejoin(self, invite: str, address: str | None, name: str | None) -> dict[str, object]:
+        joined = await join(self.home, invite, address, name or self.members.own_name, told(self._listening))
         self.again = True
         asyncio.get_running_loop().call_later(0.05, self.stopped.set)
         workspace = joined.workspace
         return {
             "broker": {"id": joined.own, "name": name or self.members.own_name},
             "workspace": {"id": workspace.id, "name": workspace.name, "epoch": workspace.epoch},
+            "compare": joined.compared,
         }
 
     async def _keep_identity(self) -> bool:

@@ -52,7 +52,7 @@ class Mesh:
 
     def join_vps(self, link: str) -> str:
         """Let the second broker join by a link and start it; returns where it listens."""
-        asyncio.run(joining.join(self.vps, link, "vps", ()))
+        asyncio.run(joining.join_by_link(self.vps, link, "vps", ()))
         naming.write_settings(self.vps, "vps", [ANY_PORT])
         return self._start(self.vps)
 

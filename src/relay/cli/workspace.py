@@ -16,9 +16,9 @@ Named = Annotated[str, typer.Argument(metavar="NAME", help="Its name, or the fir
 def declare(root: typer.Typer) -> None:
     """Add the verbs."""
 
-    @verb(root, "invite", "invite:run", SECTION, ("relay invite --link", "relay invite --link --ttl 1h"))
+    @verb(root, "invite", "invite:run", SECTION, ("relay invite", "relay invite --link --ttl 1h"))
     def invite(
-        link: Annotated[bool, typer.Option("--link", help="Print a link that works once.")] = False,
+        link: Annotated[bool, typer.Option("--link", help="A link to paste instead of a code to read out.")] = False,
         ttl: Annotated[str | None, typer.Option("--ttl", metavar="T", help="How long it works, such as 1h.")] = None,
     ) -> None:
         """Let one more machine into the workspace. Membership alone gives no right to run anything."""
@@ -29,12 +29,16 @@ def declare(root: typer.Typer) -> None:
         "join:run",
         SECTION,
         (
+            "relay join 7-crater-lantern-velvet vps:7411",
             "relay join 'relay://...'",
             "relay join 'relay://...' --name vps --allow laptop --profile runner --dir ~/projects",
         ),
     )
     def join(
-        link: Annotated[str, typer.Argument(metavar="LINK", help="What `relay invite --link` printed.")],
+        invite: Annotated[str, typer.Argument(metavar="CODE|LINK", help="What `relay invite` printed there.")],
+        address: Annotated[
+            str | None, typer.Argument(metavar="HOST:PORT", help="With a code: where that machine listens.")
+        ] = None,
         name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What this broker is called.")] = None,
         allow: Annotated[
             str | None, typer.Option("--allow", metavar="BROKER", help="Also let this member run work here.")

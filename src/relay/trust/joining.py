@@ -16,8 +16,16 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketE
 
 from relay.core import ids
 from relay.core.addresses import usable_addresses
-from relay.core.codes import code_id, compared_words, pack_opening, parse_code, unpack_offer, unpack_welcome
-from relay.core.errors import Code, PeerFault, Refused, Unreachable
+from relay.core.codes import (
+    code_id,
+    compared_words,
+    looks_like_code,
+    pack_opening,
+    parse_code,
+    unpack_offer,
+    unpack_welcome,
+)
+from relay.core.errors import Code, Misuse, PeerFault, Refused, Unreachable
 from relay.core.hello import NONCE_BYTES
 from relay.core.ids import BrokerId
 from relay.core.network_words import dial_words
@@ -51,7 +59,28 @@ class Joined:
     compared: str
 
 
-async def join(home: HomeFiles, text: str, name: str, addresses: Sequence[str]) -> Joined:
+async def join(
+    home: HomeFiles, text: str, address: str | None, name: str, addresses: Sequence[str]
+) -> Joined:
+    """Join by a link, or by a code and the address of who made it; see `join_by_link` and `join_by_code`.
+
+    Raises:
+        Misuse: a code came without an address, or a link with one.
+    """
+    if not looks_like_code(text):
+        if address is not None:
+            raise Misuse("a link needs no address", why="it has them", hint="relay join LINK")
+        return await join_by_link(home, text, name, addresses)
+    if address is None:
+        raise Misuse(
+            "a code alone does not say where to go",
+            why="it was printed with the address of the machine that made it",
+            hint="relay join CODE HOST:PORT",
+        )
+    return await join_by_code(home, text, address, name, addresses)
+
+
+async def join_by_link(home: HomeFiles, text: str, name: str, addresses: Sequence[str]) -> Joined:
     """Join the workspace an invite link leads to; does `init` where there is none. Safe to repeat with the same link.
 
     Args:

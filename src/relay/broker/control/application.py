@@ -216,13 +216,13 @@ class Control:
         ttl = body.get("ttl_s")
         if ttl is not None and (not isinstance(ttl, (int, float)) or ttl <= 0):
             raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0, in seconds")
-        return _json(await self._broker.invite(check_operation(body), ttl))
+        return _json(await self._broker.invite(check_operation(body), ttl, by_code=bool(body.get("code"))))
 
     async def joins(self, request: Request) -> Response:
         body = await _body(request)
         check_operation(body)
-        name = body.get("name")
-        return _json(await self._broker.join(str(body.get("link", "")), name if isinstance(name, str) else None))
+        address, name = (body.get(key) if isinstance(body.get(key), str) else None for key in ("address", "name"))
+        return _json(await self._broker.join(str(body.get("link", "")), address, name))
 
     async def grants_changed(self, request: Request) -> Response:
         check_operation(await _body(request))

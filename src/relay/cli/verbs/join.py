@@ -25,7 +25,14 @@ BACK_S, BACK_PAUSE_S = 10.0, 0.02
 
 
 def run(
-    invocation: Invocation, *, link: str, name: str | None, allow: str | None, profile: str | None, dirs: list[str]
+    invocation: Invocation,
+    *,
+    invite: str,
+    address: str | None,
+    name: str | None,
+    allow: str | None,
+    profile: str | None,
+    dirs: list[str],
 ) -> int:
     """Enter a workspace; with --allow also let one of its members act here."""
     if allow is None and (profile or dirs):
@@ -33,7 +40,7 @@ def run(
     change = granting.with_profile(profile or DEFAULT_PROFILE, Change(dirs=granting.directories(dirs)))
     home = invocation.home
     with progress.Shown("entering the workspace", quiet=invocation.json):
-        document = _joined(home, link, name)
+        document = _joined(home, invite, address, name)
     grant = granting.give(home, members.meant(home, allow), change) if allow else None
     if invocation.json:
         speech.document({**document, "grant": granting.shape(home, grant) if grant else None})
@@ -42,24 +49,24 @@ def run(
     return 0
 
 
-def _joined(home: Home, link: str, name: str | None) -> Founded:
+def _joined(home: Home, invite: str, address: str | None, name: str | None) -> Founded:
     try:
-        document = by_broker(home, link, name)
+        document = by_broker(home, invite, address, name)
     except RelayError as fault:
         if fault.code not in (Code.NOT_RUNNING, Code.NOT_SET_UP):
             raise
-        return without_broker(home, link, name)
+        return without_broker(home, invite, address, name)
     return {**document, "home": home.path}
 
 
-def by_broker(home: Home, link: str, name: str | None) -> Founded:
+def by_broker(home: Home, invite: str, address: str | None, name: str | None) -> Founded:
     """Let the running broker join.
 
     Raises:
         RelayError: `not_running` where there is none.
     """
     with Client(home) as client:
-        document = client.ask(routes.join(link, name))
+        document = client.ask(routes.join(invite, name, address=address))
     _until_back(home, document["workspace"]["id"])
     return document
 
@@ -77,20 +84,22 @@ def _until_back(home: Home, workspace: str) -> None:
         time.sleep(BACK_PAUSE_S)
 
 
-def without_broker(home: Home, link: str, name: str | None) -> Founded:
+def without_broker(home: Home, invite: str, address: str | None, name: str | None) -> Founded:
     """Join by writing the home's files; the next `up` takes them in."""
     settings = config.load(home)
     called = naming.chosen(name or settings.name)
     # a port that is taken when the broker starts is not known yet; its record will say it
     known = [each for each in settings.listen if not each.endswith(":0")]
-    joined = asyncio.run(joining.join(home, link, called, known))
+    joined = asyncio.run(joining.join(home, invite, address, called, known))
     naming.write_settings(home, called, ())
-    return naming.founded(home, joined.own, called, joined.workspace)
+    return {**naming.founded(home, joined.own, called, joined.workspace), "compare": joined.compared}
 
 
 def _say(invocation: Invocation, document: Founded, grant: Grant | None) -> None:
     home = invocation.home
     speech.say(f"{clean(document['broker']['name'])} is a member of {clean(document['workspace']['name'])}")
+    if words := document.get("compare"):
+        speech.say(f"compare with the other screen: {words}")
     if grant is not None:
         granting.say(home, grant)
     else:
