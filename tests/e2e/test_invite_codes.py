@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import serve
 
-from relay.core import codes
+from relay.core import codes, ids
 from relay.core.codes import InviteCode, Offer
 from relay.core.errors import PeerFault, Refused
 from relay.core.hello import NONCE_BYTES
@@ -20,7 +20,9 @@ from relay.testing.node import Node
 from relay.testing.processes import wait_until
 from relay.trust import code_exchange, joining
 from relay.trust.identity import Identity, load_identity
-from relay.trust.tls import pairing_client_context
+from relay.trust.pairing import Invited, make_request, raise_refusal
+from relay.trust.tls import link_server_context, peer_public_key
+from relay.trust.workspace import load_workspace
 from tests.e2e.scene import error_of, relay, relay_json
 
 WRONG = "castle-castle-castle"
@@ -137,18 +139,12 @@ def test_five_wrong_codes_within_an_hour_stop_all_codes_and_no_links(mesh: Mesh,
 # what is not done by our own command
 
 
-def _code_of(text: str) -> InviteCode:
-    return codes.parse_code(text)
-
-
 async def _exchange(identity: Identity, code: InviteCode, address: str) -> tuple[float, str]:
     """One joiner's whole run; seconds from its proof to the verdict, and the verdict."""
-    from relay.trust.pairing import Invited, make_request, raise_refusal
-
     async with joining._dialled(address) as connection:
         guest = code_exchange.Guest(identity, code)
-        public = joining.peer_public_key(joining._tls(connection))
-        inviter = joining.ids.broker_id(public)
+        public = peer_public_key(joining._tls(connection))
+        inviter = ids.broker_id(public)
         offered = await joining._asked(connection, codes.pack_opening(guest.opening))
         offer, start = codes.unpack_offer(offered)
         agreed = guest.finish(inviter, offer, start)
@@ -170,7 +166,7 @@ def _identity(seed: int) -> Identity:
 
 async def test_how_long_an_answer_takes_tells_nothing_nor_does_a_number_without_a_code(vps: Node) -> None:
     code, address = await asyncio.to_thread(_invite, vps)
-    real = _code_of(code)
+    real = codes.parse_code(code)
     nobody = InviteCode(real.number + 1, real.words)
     absent = await _exchange(_identity(1), nobody, address)
     wrong = await _exchange(_identity(2), InviteCode(real.number, ("castle",) * 3), address)
@@ -182,7 +178,7 @@ async def test_how_long_an_answer_takes_tells_nothing_nor_does_a_number_without_
 
 async def test_of_fifty_at_once_with_the_code_one_joins(vps: Node) -> None:
     code, address = await asyncio.to_thread(_invite, vps)
-    runs = [_exchange(_identity(10 + n), _code_of(code), address) for n in range(50)]
+    runs = [_exchange(_identity(10 + n), codes.parse_code(code), address) for n in range(50)]
     verdicts = await asyncio.gather(*runs, return_exceptions=True)
     assert sum(isinstance(each, tuple) and each[1] == "joined" for each in verdicts) == 1
     members = await asyncio.to_thread(relay_json, vps, "brokers")
@@ -203,9 +199,6 @@ async def test_who_answers_without_knowing_the_code_is_not_believed(mesh: Mesh, 
         await connection.recv(decode=False)
         await connection.send(codes.pack_welcome(agreed.confirmation, b"whatever"))
 
-    from relay.trust.tls import link_server_context
-    from relay.trust.workspace import load_workspace
-
     context = link_server_context(load_workspace(Path(stranger.home / "workspace.key")), identity)
     before = (laptop.home / "workspace.key").read_bytes()
     async with serve(answer, "127.0.0.1", 0, ssl=context, compression=None) as server:
@@ -215,6 +208,5 @@ async def test_who_answers_without_knowing_the_code_is_not_believed(mesh: Mesh, 
         )
     assert error_of(done)["why"] == "who answered does not know the code"
     assert (laptop.home / "workspace.key").read_bytes() == before
-    assert pairing_client_context() is not None
     with pytest.raises(PeerFault):
         code_exchange.check_confirmation(codes.Agreed(bytes(32), bytes(32)), bytes([1] * 32))
