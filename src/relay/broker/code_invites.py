@@ -29,7 +29,7 @@ from relay.trust.workspace import Workspace
 DEFAULT_TTL_MS = MAX_TTL_MS = 10 * 60_000
 MOST_FAILURES, FAILURES_WITHIN_MS = 5, 3_600_000
 ROLE = "member"
-AT_ONCE = 4  # exchanges whose arithmetic is under way: each costs tens of milliseconds of a core
+SPACED_S = 0.2  # after each exchange: it costs tens of milliseconds of a core, and strangers may begin one
 _FAILURES = "code.failures"
 _PREFIX = "code-"
 
@@ -49,7 +49,7 @@ class CodeInvites:
         self._journal = journal
         self._auditor = auditor
         self.offer = Offer(workspace.id.encode(), workspace.name, ROLE)
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._one_at_a_time = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def make(self, operation: str, ttl_ms: int) -> tuple[str, str, int]:
@@ -82,17 +82,22 @@ class CodeInvites:
         """This broker's half of the exchange, and what was agreed on if the joiner knows the code.
 
         Raises:
-            Refused: too many wrong codes came within the hour.
+            Refused: too many wrong codes came within the hour, or there is no code at all.
             PeerFault: the joiner's half is none.
         """
         now = self._journal.clock()
         failures = await self._journal.store.one(meta.VALUE, key=_FAILURES)
         if _are_too_many(failures, now):
             raise worded("rate")
-        kept = await self._journal.store.one(invites.BY_ID, id=f"{_PREFIX}{opening.number}")
-        password = kept.verifier if kept is not None else os.urandom(codes.RANDOM_BYTES)
-        async with self._at_once:
-            return await asyncio.to_thread(code_exchange.respond, password, opening, self._identity.id, self.offer)
+        there = await self._journal.store.all(invites.ALL)
+        passwords = {each.id: each.verifier for each in there if each.id.startswith(_PREFIX) and each.expires > now}
+        if not passwords:
+            raise worded("unknown")
+        password = passwords.get(f"{_PREFIX}{opening.number}", os.urandom(codes.RANDOM_BYTES))
+        async with self._one_at_a_time:
+            made = await asyncio.to_thread(code_exchange.respond, password, opening, self._identity.id, self.offer)
+            await asyncio.sleep(SPACED_S)
+            return made
 
     def row(self, tx: Tx, opening: Opening, agreed: Agreed) -> tuple[str, InviteRow | None]:
         """The invite that an exchange was about: what it is called, and itself as `judge_invite` takes it."""
