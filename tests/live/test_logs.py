@@ -16,6 +16,8 @@ from relay.spawn.shim import frames
 from relay.store import events
 from relay.store.engine import Store
 from relay.store.events import Event
+from relay.testing.mesh import Mesh
+from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, error_of, relay, started
 from tests.live.followers import through_restarts
 
@@ -107,3 +109,23 @@ async def test_a_subscriber_that_fell_behind_what_is_kept_is_told(tmp_path: Path
 @pytest.mark.timeout(300)
 def test_fifty_followers_through_ten_restarts(granted: Scene) -> None:
     through_restarts(granted, 50, 10, 30)
+
+
+def test_a_follower_goes_on_after_a_restart_though_a_third_broker_is_in_reach_of_both() -> None:
+    """There is another way at once: over it nobody would say that the target knows the follower no more."""
+    with Mesh.scratch("relay-third-") as mesh:
+        laptop, vps = mesh.pair("laptop", "vps")
+        mini = mesh.join(laptop, "mini")
+        mesh.grant(on=vps, to=laptop)
+        wait_until(lambda: vps.status()["links"] == 2 and mini.status()["links"] == 2, 30, "links of all with all")
+        gate = vps.work / "third"
+        script = f"echo first; while [ ! -e {gate} ]; do sleep 0.02; done; echo second"
+        place = ("--broker", "vps", "--cwd", str(vps.work))
+        spawn = str(laptop.relay_json("spawn", "-", "shell", script, *place)["id"])
+        with started(laptop, "logs", spawn, "-f") as follower:
+            assert follower.stdout is not None and follower.stdout.readline() == b"first\n"
+            vps.kill()
+            vps.start()
+            wait_until(lambda: laptop.status()["links"] == 2, 30, "the link")
+            gate.touch()
+            assert follower.stdout.read() == b"second\n" and follower.wait(20) == 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from relay.broker.channel import STREAM_BYTES, Channel, Conversation, Message
 from relay.broker.inbox import Hear, Opened
+from relay.broker.link import Link
 from relay.broker.mesh import Mesh
 from relay.core.errors import Code, LocalFault, PeerFault, Refused, RelayError, Unreachable
 from relay.core.ids import BrokerId
@@ -51,6 +52,7 @@ class Channels:
         self._serve = serve
         self._ours: dict[bytes, tuple[BrokerId, Channel]] = {}
         self._theirs: dict[tuple[BrokerId, bytes], Channel] = {}
+        self._over: dict[Channel, Link | None] = {}  # the link that each was opened over
         self._tasks: dict[tuple[BrokerId, bytes], asyncio.Task[None]] = {}
 
     @property
@@ -71,6 +73,7 @@ class Channels:
         stream = os.urandom(STREAM_BYTES)
         channel = Channel(stream, b"", self._sayer(peer), self._forget_ours)
         self._ours[stream] = peer, channel
+        self._over[channel] = self._mesh.way_link(peer)
         if not self._mesh.say(peer, self._family.open, {"spawn": spawn, "stream": stream, "ask": ask}):
             channel.close()
             raise away()
@@ -82,7 +85,8 @@ class Channels:
         return lambda what, content: self._mesh.say(peer, kinds[what], content)
 
     def _forget_ours(self, stream: bytes) -> None:
-        self._ours.pop(stream, None)
+        if (ours := self._ours.pop(stream, None)) is not None:
+            self._over.pop(ours[1], None)
 
     # opened there
 
@@ -98,6 +102,7 @@ class Channels:
             channel.close(_too_many())
             return
         self._theirs[key] = channel
+        self._over[channel] = self._mesh.way_link(origin)
         self._tasks[key] = asyncio.get_running_loop().create_task(self._served(key, channel, content))
 
     async def _served(self, key: tuple[BrokerId, bytes], channel: Channel, content: Message) -> None:
@@ -119,7 +124,8 @@ class Channels:
 
     def _ended(self, key: tuple[BrokerId, bytes]) -> None:
         # what serves it learns so from `receive`, after what came before the end
-        self._theirs.pop(key, None)
+        if (theirs := self._theirs.pop(key, None)) is not None:
+            self._over.pop(theirs, None)
 
     # both
 
@@ -143,11 +149,15 @@ class Channels:
             channel.closed(each.body.content)
 
     def link_changed(self) -> None:
-        """A link came or went: channels with brokers that cannot be reached any more are broken."""
+        """A link came or went: the channels that went over it are broken.
+
+        Whatever other way there is: the other end may be a broker that was started anew, and knows nothing of them.
+        """
         ends = [*self._ours.values(), *((peer, channel) for (peer, _), channel in self._theirs.items())]
         for peer, channel in ends:
-            if not self._mesh.has_way(peer):
-                channel.broke("there is no way to the other broker any more")
+            over = self._over.get(channel)
+            if over is None or over.ended.is_set() or not self._mesh.has_way(peer):
+                channel.broke("the link to the other broker, or to the one in between, has ended")
 
     def close(self) -> None:
         """End them all."""

@@ -15,6 +15,7 @@ from typing import Any
 from relay.broker import log_pieces
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear, Opened
+from relay.broker.link import Link
 from relay.broker.log_words import MAX_STREAMS, STREAM_BYTES, own_fault, raise_error, stream_of, too_many, unreachable
 from relay.broker.mesh import Mesh
 from relay.core.errors import PeerFault, RelayError, Unreachable
@@ -179,8 +180,9 @@ class LogServer:
 class _Reading:
     """One open stream of this reader."""
 
-    def __init__(self, target: BrokerId) -> None:
+    def __init__(self, target: BrokerId, link: Link | None) -> None:
         self.target = target
+        self.link = link
         self.expected = 0
         self.pieces: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(MAX_WAITING)
         self.broken = False
@@ -213,7 +215,8 @@ class LogClient:
         for waiting in self._waiting:
             waiting.set()
         for reading in self._readings.values():
-            if not self._mesh.has_way(reading.target):
+            # whatever other way there is: its other end may be a broker that was started anew, and knows nothing of it
+            if reading.link is None or reading.link.ended.is_set() or not self._mesh.has_way(reading.target):
                 self._break(reading)
 
     def _break(self, reading: _Reading) -> None:
@@ -279,7 +282,7 @@ class LogClient:
     async def _next(self, reading: _Reading) -> dict[str, Any] | None:
         """The next piece; None where the stream is broken off."""
         # over a holder nobody says that the other end went: after a while the stream is opened again where it stands
-        direct = self._mesh.is_linked(reading.target)
+        direct = reading.link is not None and reading.link.peer == reading.target
         try:
             async with asyncio.timeout(None if direct else SILENCE_S):
                 return await reading.pieces.get()
@@ -290,7 +293,7 @@ class LogClient:
         self, row: SpawnRow, offset: int, tail: int | None, follow: bool, since: int | None
     ) -> AsyncIterator[dict[str, Any]]:
         stream = os.urandom(STREAM_BYTES)
-        reading = self._readings[stream] = _Reading(row.target)
+        reading = self._readings[stream] = _Reading(row.target, self._mesh.way_link(row.target))
         ask = {"spawn": row.id, "stream": stream, "offset": offset, "follow": follow, "tail": tail, "since": since}
         self._mesh.say(row.target, Kind.LOG_OPEN, ask)
         try:

@@ -20,11 +20,13 @@ from relay.broker.collected import CollectedFiles, files_of
 from relay.core.collected import CollectedFile
 from relay.core.errors import Code, Misuse, RelayError, Unreachable
 from relay.store import blobs
+from relay.store.blobs import Need, NeedState
 from relay.store.journal import Journal
 from relay.store.spawn_rows import SpawnRow
 
 LOOK_EVERY_S = 0.25
 STALLED_S = 3.0
+BEGUN_S = 5.0
 Line = dict[str, Any]
 
 
@@ -59,8 +61,9 @@ class Placing:
             _require_none_there(folder, files)
         await self._journal.commit(lambda entry: self._collected.want_again(entry, row))
         total, done, missing = sum(each.size for each in files), 0, dict[str, str]()
+        last = time.monotonic()
         for file in files:
-            async for moved in self._waited_for(file):
+            async for moved in self._waited_for(row, file, last):
                 yield _line("fetching", done + moved, total)
             blob = await self._journal.store.one(blobs.BY_HASH, hash=file.address)
             if blob is None or not blob.whole:
@@ -68,16 +71,23 @@ class Placing:
                 continue
             target, find = os.path.join(folder, file.path), _Finding(folder, file, over)
             await self._room.library.write_out(blob, target, lambda moved, size: None, find)
-            done += file.size
+            done, last = done + file.size, time.monotonic()
             yield _line("writing", done, total)
         if missing:
             raise _not_here(row, missing, len(files))
         yield {"files": [each.path for each in files], "to": folder}
 
-    async def _waited_for(self, file: CollectedFile) -> AsyncIterator[int]:
-        """The bytes of it that are here, again and again, until all are or nothing comes any more."""
+    async def _waited_for(self, row: SpawnRow, file: CollectedFile, last: float) -> AsyncIterator[int]:
+        """The bytes of it that are here, again and again, until all are or nothing comes any more.
+
+        Args:
+            last: when a file was written last, or the first one was to be: what is asked for and not begun is waited
+                for `BEGUN_S` from then, in all.
+        """
         moved, before = time.monotonic(), -1
-        while self._room.downloads.is_under_way(file.address):
+        while self._room.downloads.is_under_way(file.address) or (
+            time.monotonic() - last < BEGUN_S and await self._is_to_come(row, file)
+        ):
             download = self._room.downloads.of(file.address)
             done = download.done if download is not None else 0
             if done != before:
@@ -86,6 +96,13 @@ class Placing:
                 return
             yield done
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+    async def _is_to_come(self, row: SpawnRow, file: CollectedFile) -> bool:
+        blob = await self._journal.store.one(blobs.BY_HASH, hash=file.address)
+        key = {"hash": file.address, "need": str(Need.DOWNLOAD), "peer": row.target}
+        need = await self._journal.store.one(blobs.ONE, **key)
+        return (blob is None or not blob.whole) and need is not None and need.state is NeedState.OPEN
 
 
 def _line(state: str, done: int, size: int) -> Line:

@@ -53,6 +53,9 @@ def changed(row: SpawnRow, change: dict[str, Any]) -> SpawnRequest:
     raise Misuse(f"the {bad} of a spawn cannot be changed to that", hint="relay edit --help")
 
 
+FROZEN = ": a process that is frozen would hold its slot, its files and its links"
+
+
 def has_started(row: SpawnRow, what: str) -> Misuse:
     """The error for what can be done only before a start."""
     if row.state in TERMINAL:
@@ -65,7 +68,7 @@ def has_started(row: SpawnRow, what: str) -> Misuse:
     return Misuse(
         f"{row.name} runs already; it cannot be {what}",
         code=Code.ALREADY_STARTED,
-        why="only what has not started can be: a process that is frozen would hold its slot, its files and its links",
+        why="only what has not started can be" + (FROZEN if what == "paused" else ""),
         hint=f"relay stop {row.id}",
     )
 

@@ -106,7 +106,17 @@ def is_fork_server(process: psutil.Process) -> bool:
 def shims(home: Path) -> list[psutil.Process]:
     """The live shims of a home: they look like the fork server and hold files of an attempt open."""
     attempts = str(home / "attempts")
-    return [each for each in psutil.process_iter() if is_fork_server(each) and _has_open(each, attempts)]
+    found = [each for each in psutil.process_iter() if is_fork_server(each) and _has_open(each, attempts)]
+    pids = {each.pid for each in found}
+    # a shim's child looks like it until its exec: it is the task already
+    return [each for each in found if _parent(each) not in pids]
+
+
+def _parent(process: psutil.Process) -> int | None:
+    try:
+        return int(process.ppid())
+    except _GONE:
+        return None
 
 
 def _has_open(process: psutil.Process, prefix: str) -> bool:

@@ -10,6 +10,8 @@ _relay() {
     # bash completes what follows the last of its word breaks; a candidate is the whole word
     local typed=${line##*[[:space:]]} breaks=${COMP_WORDBREAKS//[^@=:]/}
     [[ -n $breaks ]] && prefix=${typed%"${typed##*[$breaks]}"}
+    # readline takes an @ for the beginning of the word that it replaces
+    prefix=${prefix%@}
     COMPREPLY=()
     while IFS=$'\t' read -r value about; do
         [[ -n $value ]] || continue
