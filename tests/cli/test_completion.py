@@ -185,7 +185,7 @@ def complete(environment: dict[str, str], tmp_path: Path) -> Complete:
 def test_a_real_bash_completes_names_behind_its_word_breaks(complete: Complete, broker: CannedBroker) -> None:
     broker.spawns["notes"] = [spawn(name="notes", id="n" * 16)]
     assert complete("relay show no") == ["notes"]
-    assert complete("relay show notes@v") == ["vps"], "bash replaces what stands behind the @"
+    assert complete("relay show notes@v") == ["@vps"], "readline replaces an @ with what follows it"
     assert complete("relay ps --broker=lap") == ["laptop"]
     assert complete("relay ps --sort cr") == ["created"]
     assert complete("relay com") == ["completion"]
