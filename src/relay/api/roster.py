@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from relay.core import naming
 from relay.core.errors import Code, LocalFault, Misuse
 from relay.core.ids import BrokerId
 from relay.core.spawning import is_broker_id
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from relay.api.home import Home
 
 MAX_BYTES = 16 * 1024 * 1024
-SHORTEST_PREFIX = 4
 
 
 class Member(NamedTuple):
@@ -80,10 +80,9 @@ def find(known: Iterable[Member], text: str) -> Member:
     Raises:
         Misuse: nobody, or more than one.
     """
-    plain = text.replace("-", "").replace(" ", "").lower()
     everyone = list(known)
-    named = [member for member in everyone if member.id == plain or text in (member.name, member.called)]
-    matching = named or [m for m in everyone if len(plain) >= SHORTEST_PREFIX and m.id.startswith(plain)]
+    found = naming.meant(text, {member.id: (member.name, member.called) for member in everyone})
+    matching = [member for member in everyone if member.id in found]
     if len(matching) == 1:
         return matching[0]
     raise _nobody(text, everyone) if not matching else _several(text, matching)

@@ -194,6 +194,9 @@ class Acquaintances:
         if any(name in self._members.names(each) for each in others):
             why = "a name stands for one broker"
             raise Misuse(f"another broker is called {name!r}", code=Code.NAME_IN_USE, why=why, hint="relay brokers")
+        if (other := self._members.passes_for(broker, name)) is not None:
+            why = f"the id of {self._members.name(other)} begins so: who types it means that broker"
+            raise Misuse(f"{name!r} cannot be its name", code=Code.NAME_IN_USE, why=why, hint="choose another name")
 
     async def _call(self, broker: BrokerId, alias: str | None) -> None:
         await self._journal.commit(lambda entry: records.rename(entry.tx, broker, alias))

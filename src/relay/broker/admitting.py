@@ -260,9 +260,9 @@ class Admitting:
         return _welcome(answer, by_code)
 
     def _labelled(self, member: Member) -> Member:
-        """The member under a label nobody else has: a second `laptop` becomes `laptop-k3vq`."""
+        """The member under a label that stands for nobody else: a second `laptop` becomes `laptop-k3vq`."""
         taken = {each.name for each in self._members.roster.members.values() if each.id != member.id}
-        if member.name not in taken:
+        if member.name not in taken and self._members.passes_for(member.id, member.name) is None:
             return member
         name = f"{member.name[:58]}-{member.id[:4]}"
         return Member(member.id, member.public, member.sealing_public, name, member.admitted_at)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from relay.core import ids
 from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
+from relay.core.naming import meant, passes_for
 from relay.core.roster import Member, Roster
 from relay.trust.sealing import PeerKeys
 
@@ -76,17 +77,21 @@ class Members:
         """
         if text is None:
             return self.own
-        found = self._candidates(text)
+        found = meant(text, {each: self._every_name(each) for each in self._everyone})
         if len(found) == 1:
             return found[0]
         raise self._ambiguous(text, found) if found else self._unknown(text)
 
-    def _candidates(self, text: str) -> list[BrokerId]:
-        own = [self.own] if text == self.own_name else []
-        named = own + [each.id for each in self.others if text in (each.name, self.aliases.get(each.id))]
-        prefix = text.replace("-", "").lower()
-        everyone = [self.own, *(member.id for member in self.others)]
-        return named or ([each for each in everyone if each.startswith(prefix)] if len(prefix) >= 4 else [])
+    @property
+    def _everyone(self) -> list[BrokerId]:
+        return [self.own, *(member.id for member in self.others)]
+
+    def _every_name(self, broker: BrokerId) -> list[str]:
+        return [self.own_name] if broker == self.own else self.names(broker)
+
+    def passes_for(self, broker: BrokerId, name: str) -> BrokerId | None:
+        """The other member whose id begins with what would be this one's name."""
+        return passes_for(name, (each for each in self._everyone if each != broker))
 
     def _unknown(self, text: str) -> Misuse:
         known = ", ".join([self.own_name, *(self.name(member.id) for member in self.others)])
@@ -102,5 +107,5 @@ class Members:
             f"{text[:80]!r} may be several brokers",
             code=Code.AMBIGUOUS,
             why=", ".join(f"{self.name(each)} {ids.short(each)}" for each in found),
-            hint="name it by the first letters of its id",
+            hint="name it by more letters of its id, or all of them",
         )

@@ -10,7 +10,7 @@ from relay.broker.orders import Order, read_order
 from relay.broker.outbox import Outbox
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, Misuse, RelayError
-from relay.core.ids import BrokerId
+from relay.core.ids import SHORT_CHARS, BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import SpawnRequest
 from relay.core.states import TERMINAL, State
@@ -133,11 +133,19 @@ class Requests:
         Raises:
             Misuse: `unknown_spawn`, or `ambiguous` with the candidates.
         """
+        store = self._journal.store
+        # a whole id is that spawn's, whatever others are called; names were chosen by who asked for them
+        if is_spawn_id(ref.lower()) and (row := await store.one(BY_ID, id=ref.lower())) is not None:
+            return row
         name, at, broker = ref.partition("@")
         target = self._members.resolve(broker) if at else None
-        found = await self._journal.store.all(BY_NAME, name=name, target=target)
-        if not found and not at and len(ref) >= MIN_PREFIX and ref.isalnum():
-            found = await self._journal.store.all(BY_PREFIX, prefix=ref.lower())
+        found = await store.all(BY_NAME, name=name, target=target)
+        if not at and len(ref) >= MIN_PREFIX and ref.isalnum():
+            begun = await store.all(BY_PREFIX, prefix=ref.lower())
+            # among very many that have ended some id begins as a common name: what is printed of an id is longer
+            told_apart = not found or len(ref) >= SHORT_CHARS
+            known = {row.id for row in found}
+            found += [row for row in begun if row.id not in known and (told_apart or row.state not in TERMINAL)]
         if len(found) == 1:
             return found[0]
         raise self._several(ref, found) if found else _none(ref)

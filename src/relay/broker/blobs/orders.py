@@ -230,15 +230,17 @@ class BlobOrders:
 
     async def find(self, ref: str) -> bytes:
         """The address of the blob a person means: the name of one that is needed, else of the last one that was so
-        called, else the beginning of an address.
+        called, or the beginning of an address. Neither hides the other: names are chosen by who offers.
 
         Raises:
             Misuse: `unknown_blob`, or `ambiguous` with the candidates.
         """
         store = self._journal.store
         found = await store.all(blobs.NAMED, name=ref) or await store.all(blobs.LAST_NAMED, name=ref)
-        if not found and MIN_PREFIX <= len(ref) <= ADDRESS_DIGITS and ref.isalnum():
-            found = await store.all(blobs.BY_PREFIX, prefix=ref.lower())
+        if MIN_PREFIX <= len(ref) <= ADDRESS_DIGITS and ref.isalnum():
+            begun = await store.all(blobs.BY_PREFIX, prefix=ref.lower())
+            whole = len(ref) == ADDRESS_DIGITS and begun
+            found = begun if whole else list(dict.fromkeys([*found, *begun]))
         if len(found) == 1:
             return found[0]
         if not found:
