@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from relay.api.home import Home
-from relay.core.ids import BrokerId
 from relay.testing import processes
 from relay.testing.mesh import LINKED_WITHIN, Mesh, free_port
 from relay.testing.node import Node
-from relay.trust.founding import present_roster, read_addresses, read_statements, write_roster
-from relay.trust.identity import load_identity
-from relay.trust.roster import evict
-from relay.trust.workspace import load_workspace
+from tests.e2e.evicting import put_out
 from tests.e2e.scene import error_of, relay
 
 MAX_PSS = 60 * 2**20
@@ -213,23 +206,13 @@ def test_an_evicted_member_s_record_is_gone(trio: Mesh) -> None:
     for node in (hub, one):
         processes.wait_until(lambda node=node: other.id in _kept(node), SETTLED_WITHIN, f"its record on {node.name}")  # type: ignore[misc]
     hub.stop()
-    _evict(hub, other)
+    put_out(hub, other)
     hub.start()
     processes.wait_until(
         lambda: relay(one, "--json", "broker", "show", "other").returncode == 2, LINKED_WITHIN, "the eviction"
     )
     for node in (hub, one):
         processes.wait_until(lambda node=node: other.id not in _kept(node), 10, f"no record left on {node.name}")  # type: ignore[misc]
-
-
-def _evict(hub: Node, member: Node) -> None:
-    home = Home(str(hub.home))
-    identity, workspace = load_identity(Path(home.identity_key)), load_workspace(Path(home.workspace_key))
-    roster = present_roster(home)
-    assert roster is not None
-    statement = evict(identity, workspace, roster, BrokerId(member.id), time.time_ns() // 1_000_000)
-    names = {each.id: (each.name, read_addresses(home).get(each.id, ())) for each in roster.members.values()}
-    write_roster(home, [*read_statements(home), statement.raw], names)
 
 
 def _kept(node: Node) -> set[str]:

@@ -153,7 +153,9 @@ class Gate:
         name = self._members.name(broker)
         if broker == self._members.own:
             return name, Grant(broker, ("spawn",), ("*", "shell", "exec"), ("/", FRESH_DIRECTORY), "full", 1 << 20)
-        return name, self._grants.all().get(broker)
+        # who was put out of the workspace may act here no more, whatever trust.toml still says; what had come, or
+        # waits in the queue, is judged by this as well
+        return name, None if self._members.keys(broker) is None else self._grants.all().get(broker)
 
     def _where(self, command: str) -> str:
         return f"on {self._members.own_name}: {command}" if command.startswith("relay ") else command
