@@ -14,8 +14,6 @@ from relay.core.link import (
     IDLE_PING,
     MAX_IN_HAND,
     RECEIVE_WINDOW,
-    SETTLED,
-    Claim,
     Close,
     Granted,
     Greet,
@@ -24,7 +22,6 @@ from relay.core.link import (
     RoundTrip,
     Send,
     Take,
-    replaces,
 )
 
 T = 1_000_000
@@ -316,40 +313,3 @@ def test_who_sends_far_beyond_its_credit_is_cut_off() -> None:
     with pytest.raises(PeerFault) as caught:
         machine.receive(batch, T)
     assert caught.value.code is Code.BAD_FRAME
-
-
-# two connections of one pair
-
-CLAIMS = st.builds(Claim, st.integers(1, 3), st.sampled_from([b"a", b"b"]))
-
-
-@pytest.mark.parametrize(
-    ("present", "new", "wins"),
-    [
-        (Claim(1, b"b"), Claim(2, b"a"), True),
-        (Claim(2, b"a"), Claim(1, b"b"), False),
-        (Claim(1, b"a"), Claim(1, b"b"), True),
-        (Claim(1, b"b"), Claim(1, b"a"), False),
-        (Claim(1, b"a"), Claim(1, b"a"), True),
-    ],
-)
-def test_which_one_stays(present: Claim, new: Claim, wins: bool) -> None:
-    assert replaces(present, new) is wins
-
-
-@settings(deadline=None)
-@given(CLAIMS, CLAIMS)
-def test_both_sides_keep_the_same_one_in_whatever_order_they_come(one: Claim, other: Claim) -> None:
-    if one != other:
-        kept_here = other if replaces(one, other) else one
-        kept_there = one if replaces(other, one) else other
-        assert kept_here == kept_there
-
-
-def test_who_dials_a_long_standing_link_has_lost_it() -> None:
-    """Even the lower id's dial: it need not wait until the other side finds the old connection dead. Never an older
-    incarnation's."""
-    present, lower = Claim(4, b"b"), Claim(4, b"a")
-    assert not replaces(present, lower, SETTLED)
-    assert replaces(present, lower, SETTLED + 1)
-    assert not replaces(present, Claim(3, b"c"), 10 * SETTLED)

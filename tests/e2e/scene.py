@@ -225,3 +225,12 @@ def kill(pid: int) -> None:
     """SIGKILL, by pid, to what a test itself has started."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, 9)
+
+
+def refused(node: Node, *words: str, code: str) -> dict[str, str]:
+    """Type this, and be refused with this code."""
+    done = relay(node, "--json", *words)
+    assert done.returncode in (1, 2), (done.stdout, done.stderr)
+    error = error_of(done)
+    assert error["code"] == code, error
+    return error

@@ -13,7 +13,7 @@ from relay.testing import asking_agent
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
-from tests.e2e.scene import Scene, audit, error_of, fresh, relay, relay_json
+from tests.e2e.scene import Scene, audit, fresh, refused, relay, relay_json
 
 SILENT_S = 0.6
 
@@ -60,15 +60,6 @@ def question(node: Node, spawn: str) -> dict[str, Any]:
     assert len(found) == 1, found
     one: dict[str, Any] = found[0]
     return one
-
-
-def refused(node: Node, *words: str, code: str) -> dict[str, str]:
-    """Type this, and be refused with this code."""
-    done = relay(node, "--json", *words)
-    assert done.returncode in (1, 2), (done.stdout, done.stderr)
-    error = error_of(done)
-    assert error["code"] == code, error
-    return error
 
 
 def decisions(node: Node, spawn: str, *actions: str) -> list[tuple[str, str, str]]:
@@ -349,28 +340,3 @@ def _survives_kill_9(scene: Scene, boss: Node) -> None:
     with boss.control() as control:
         assert control.post("answers", body | {"wait_s": 20})["accepted"] is True
     assert [each[1] for each in decisions(scene.vps, spawn, "approve")] == ["allowed"] and mark.read_text() == "x\n"
-
-
-# failures
-
-
-def test_failures_are_listed_until_they_are_resolved(granted: Scene) -> None:
-    scene = granted
-    relay(scene.laptop, "resolve", "all", "done")
-    name = fresh("broken")
-    spawn = scene.shell("seq 30; exit 3", name=name, status=3)["id"]
-    listed = relay_json(scene.laptop, "failures")
-    assert [each["id"] for each in listed] == [spawn]
-    assert listed[0]["tail"] == [str(n) for n in range(21, 31)] and listed[0]["next"].startswith("relay logs")
-    assert "exit status 3" in relay(scene.laptop, "failures").stdout.decode()
-    error = refused(scene.vps, "resolve", spawn, "done", code="conflict")
-    assert error["hint"].startswith("on laptop: relay resolve")
-    changed = relay_json(scene.laptop, "resolve", spawn, "done", "--notes", "by hand")
-    assert changed[0]["resolved"]["as"] == "done" and changed[0]["resolved"]["notes"] == "by hand"
-    assert relay_json(scene.laptop, "failures") == []
-    assert scene.show(spawn)["state"] == "failed" and scene.show(spawn)["resolved"]["by"]
-    assert "[done]" in relay(scene.laptop, "ps").stdout.decode()
-    relay(scene.laptop, "resolve", name, "pending")
-    assert [each["id"] for each in relay_json(scene.laptop, "failures")] == [spawn]
-    assert relay_json(scene.laptop, "resolve", "all", "failed")[0]["resolved"]["as"] == "failed"
-    refused(scene.laptop, "resolve", spawn, "perhaps", code="usage")

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from relay.testing.bench_node import BenchNode, bench_pair, linked
+from relay.core.kinds import Kind
+from relay.store.journal import Letter
+from relay.store.query import Query
+from relay.testing.bench_node import BenchNode, bench_mesh, bench_pair, linked, until, wall_ms
 from relay.testing.carrier import MemoryNetwork
 
 Pair = tuple[BenchNode, BenchNode]
+Three = tuple[BenchNode, BenchNode, BenchNode]
+RAW = Query("SELECT envelope FROM outbox", lambda row: bytes(row[0]))
 
 
 @pytest.fixture
@@ -35,3 +40,22 @@ def quick_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relay.core.link.IDLE_PING", 300)
     monkeypatch.setattr("relay.core.link.ANSWER_WITHIN", 200)
     monkeypatch.setattr("relay.core.delivery.RESEND_AFTER", 200)
+
+
+@pytest.fixture
+async def three(tmp_path: Path, network: MemoryNetwork) -> AsyncIterator[Three]:
+    """Two that cannot reach each other, and one always on between them."""
+    async with bench_mesh(tmp_path, 3, network, holders=[1], apart=[(0, 2)]) as (one, middle, other):
+        await linked(one, middle, other)
+        await until(lambda: len(middle.mesh.up) == 2)
+        yield one, middle, other
+    assert [node.escaped for node in (one, middle, other)] == [[], [], []]
+
+
+async def sealed_for(one: BenchNode, other: BenchNode) -> bytes:
+    """A durable envelope of one node for another, as it stands in the outbox."""
+    await one.close()
+    await one.open()
+    letter = Letter(other.id, Kind.STOP, {"spawn": ""}, "sealed", 60_000)
+    await one.store.write(lambda tx: one.postbox.post(tx, letter, wall_ms()))
+    return (await one.store.all(RAW))[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,25 +12,12 @@ from relay.core import routing
 from relay.core.delivery import Outgoing
 from relay.core.errors import PeerFault
 from relay.core.kinds import Kind
-from relay.core.link import RECEIVE_WINDOW
 from relay.store import held, outbox
 from relay.store.held import HeldLine, Quota
 from relay.store.journal import Letter
-from relay.store.query import Query
-from relay.testing.bench_node import BenchNode, bench_mesh, drained, linked, until, wall_ms
+from relay.testing.bench_node import BenchNode, bench_mesh, drained, linked, until
 from relay.testing.carrier import MemoryNetwork
-
-Three = tuple[BenchNode, BenchNode, BenchNode]
-
-
-@pytest.fixture
-async def three(tmp_path: Path, network: MemoryNetwork) -> AsyncIterator[Three]:
-    """Two that cannot reach each other, and one always on between them."""
-    async with bench_mesh(tmp_path, 3, network, holders=[1], apart=[(0, 2)]) as (one, middle, other):
-        await linked(one, middle, other)
-        await until(lambda: len(middle.mesh.up) == 2)
-        yield one, middle, other
-    assert [node.escaped for node in (one, middle, other)] == [[], [], []]
+from tests.mesh.conftest import RAW, Three, sealed_for
 
 
 async def kept_by(node: BenchNode) -> list[HeldLine]:
@@ -242,16 +228,13 @@ async def test_a_holder_keeps_only_what_is_the_senders_own(three: Three) -> None
     await other.close()
     await one.post(other.id, "an-operation")
     await until(lambda: _count(middle, 1))
-    row = (await one.store.all(_RAW))[0]
+    row = (await one.store.all(RAW))[0]
     with pytest.raises(PeerFault):
         await middle.custody.keep(other.id, [row])
     with pytest.raises(PeerFault):
         await middle.custody.keep(one.id, [row[:-1] + bytes([row[-1] ^ 1])])
     assert await middle.custody.keep(one.id, [row]) == [((await one.rows())[0].id, "")]
     assert await _count(middle, 1)
-
-
-_RAW = Query("SELECT envelope FROM outbox", lambda row: bytes(row[0]))
 
 
 async def test_nobody_is_told_to_forget_what_is_for_another(three: Three) -> None:
@@ -307,64 +290,11 @@ async def test_a_dead_letter_that_was_held_is_sent_again(three: Three) -> None:
 async def test_what_is_kept_is_handed_over_though_its_origin_went_in_that_moment(three: Three) -> None:
     """The link over which it came ends while the disk still writes: nobody is there to offer it but the writer."""
     one, middle, other = three
-    (row,) = [await _sealed_for(one, other)]
+    (row,) = [await sealed_for(one, other)]
     keeping = asyncio.ensure_future(middle.custody.keep(one.id, [row]))
     await asyncio.sleep(0)
     keeping.cancel()
     await until(lambda: _acted(other, ["sealed"]), what="delivery")
-
-
-async def _sealed_for(one: BenchNode, other: BenchNode) -> bytes:
-    await one.close()
-    await one.open()
-    letter = Letter(other.id, Kind.STOP, {"spawn": ""}, "sealed", 60_000)
-    await one.store.write(lambda tx: one.postbox.post(tx, letter, wall_ms()))
-    return (await one.store.all(_RAW))[-1]
-
-
-async def test_what_is_passed_on_never_goes_beyond_what_its_recipient_takes(three: Three) -> None:
-    """One that passes on without end costs the one in the middle no link: what does not fit is dropped."""
-    one, middle, other = three
-    link = middle.mesh.link(other.id)
-    assert link is not None
-    raw = one.postbox.seal_live(other.id, Kind.LOG_DATA, _BIG, wall_ms())
-    assert raw is not None
-    for _ in range(200):
-        middle.mesh.pass_on(one.id, [raw])
-    assert link.machine.credit - link._sending._live.bytes >= RECEIVE_WINDOW // 2 - len(raw)
-    await one.post(other.id, "after")
-    await drained(one)
-    assert middle.mesh.link(other.id) is link
-
-
-_BIG = {"stream": bytes(16), "n": 0, "chunks": [["x" * 200_000]], "end": False}
-
-
-async def test_only_what_is_not_kept_is_passed_on(three: Three) -> None:
-    one, middle, other = three
-    durable = await _sealed_for(one, other)
-    with pytest.raises(PeerFault):
-        middle.mesh.pass_on(one.id, [durable])
-    live = one.postbox.seal_live(other.id, Kind.LOG_DATA, _BIG, wall_ms())
-    assert live is not None
-    with pytest.raises(PeerFault):
-        middle.mesh.pass_on(other.id, [live])
-    with pytest.raises(PeerFault):
-        middle.mesh.pass_on(one.id, [live[:-1] + bytes([live[-1] ^ 1])])
-
-
-async def test_a_live_kind_of_a_later_version_is_dropped_and_ends_no_link(
-    three: Three, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, middle, other = three
-    live = one.postbox.seal_live(other.id, Kind.LOG_DATA, _BIG, wall_ms())
-    assert live is not None
-    link = middle.mesh.link(other.id)
-    assert link is not None
-    monkeypatch.delitem(Kind._value2member_map_, "log.data")  # to this version it is not known
-    middle.mesh.pass_on(one.id, [live])
-    assert link._sending._live.bytes == 0
-    assert middle.mesh.link(other.id) is link
 
 
 async def test_a_holder_remembers_nothing_of_the_absent(three: Three) -> None:

@@ -1,0 +1,56 @@
+"""What is live and for somebody else is handed on at once or dropped: it costs the one in the middle no link."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.core.errors import PeerFault
+from relay.core.kinds import Kind
+from relay.core.link import RECEIVE_WINDOW
+from relay.testing.bench_node import drained, wall_ms
+from tests.mesh.conftest import Three, sealed_for
+
+
+async def test_what_is_passed_on_never_goes_beyond_what_its_recipient_takes(three: Three) -> None:
+    """One that passes on without end costs the one in the middle no link: what does not fit is dropped."""
+    one, middle, other = three
+    link = middle.mesh.link(other.id)
+    assert link is not None
+    raw = one.postbox.seal_live(other.id, Kind.LOG_DATA, _BIG, wall_ms())
+    assert raw is not None
+    for _ in range(200):
+        middle.mesh.pass_on(one.id, [raw])
+    assert link.machine.credit - link._sending._live.bytes >= RECEIVE_WINDOW // 2 - len(raw)
+    await one.post(other.id, "after")
+    await drained(one)
+    assert middle.mesh.link(other.id) is link
+
+
+_BIG = {"stream": bytes(16), "n": 0, "chunks": [["x" * 200_000]], "end": False}
+
+
+async def test_only_what_is_not_kept_is_passed_on(three: Three) -> None:
+    one, middle, other = three
+    durable = await sealed_for(one, other)
+    with pytest.raises(PeerFault):
+        middle.mesh.pass_on(one.id, [durable])
+    live = one.postbox.seal_live(other.id, Kind.LOG_DATA, _BIG, wall_ms())
+    assert live is not None
+    with pytest.raises(PeerFault):
+        middle.mesh.pass_on(other.id, [live])
+    with pytest.raises(PeerFault):
+        middle.mesh.pass_on(one.id, [live[:-1] + bytes([live[-1] ^ 1])])
+
+
+async def test_a_live_kind_of_a_later_version_is_dropped_and_ends_no_link(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, middle, other = three
+    live = one.postbox.seal_live(other.id, Kind.LOG_DATA, _BIG, wall_ms())
+    assert live is not None
+    link = middle.mesh.link(other.id)
+    assert link is not None
+    monkeypatch.delitem(Kind._value2member_map_, "log.data")  # to this version it is not known
+    middle.mesh.pass_on(one.id, [live])
+    assert link._sending._live.bytes == 0
+    assert middle.mesh.link(other.id) is link
