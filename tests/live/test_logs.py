@@ -11,6 +11,7 @@ import pytest
 
 from relay.api.durations import rfc3339
 from relay.broker import log_pieces
+from relay.broker.channel import SILENCE_S
 from relay.broker.hub import Hub
 from relay.spawn.shim import frames
 from relay.store import events
@@ -111,21 +112,27 @@ def test_fifty_followers_through_ten_restarts(granted: Scene) -> None:
     through_restarts(granted, 50, 10, 30)
 
 
-def test_a_follower_goes_on_after_a_restart_though_a_third_broker_is_in_reach_of_both() -> None:
+@pytest.mark.parametrize("words", [("logs", "-f"), ("attach", "--view")])
+def test_a_follower_goes_on_after_a_restart_though_a_third_broker_is_in_reach_of_both(words: tuple[str, str]) -> None:
     """There is another way at once: over it nobody would say that the target knows the follower no more."""
     with Mesh.scratch("relay-third-") as mesh:
         laptop, vps = mesh.pair("laptop", "vps")
         mini = mesh.join(laptop, "mini")
         mesh.grant(on=vps, to=laptop)
         wait_until(lambda: vps.status()["links"] == 2 and mini.status()["links"] == 2, 30, "links of all with all")
+        told = lambda: vps.id in str(laptop.relay_json("broker", "show", "mini")["linked"])  # noqa: E731
+        wait_until(told, 30, "laptop to know that there is a way through mini")
         gate = vps.work / "third"
         script = f"echo first; while [ ! -e {gate} ]; do sleep 0.02; done; echo second"
         place = ("--broker", "vps", "--cwd", str(vps.work))
         spawn = str(laptop.relay_json("spawn", "-", "shell", script, *place)["id"])
-        with started(laptop, "logs", spawn, "-f") as follower:
+        with started(laptop, words[0], spawn, words[1]) as follower:
             assert follower.stdout is not None and follower.stdout.readline() == b"first\n"
             vps.kill()
             vps.start()
             wait_until(lambda: laptop.status()["links"] == 2, 30, "the link")
+            linked = time.monotonic()
             gate.touch()
             assert follower.stdout.read() == b"second\n" and follower.wait(20) == 0
+            # who learns of it by silence alone stands still for about 15 s
+            assert time.monotonic() - linked < SILENCE_S / 2

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from relay.core.errors import Code, PeerFault
-from relay.core.trials import STREAM_BYTES, Question, Verdict, Word, hash_of, word_from_bytes
+from relay.core.streams import STREAM_BYTES
+from relay.core.trials import Question, Verdict, Word, hash_of, word_from_bytes
 from relay.core.wire import pack, unpack
 from relay.trust.sealing import sign_snapshot
 from relay.trust.trials import sign_word, verified_word

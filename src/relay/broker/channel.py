@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from relay.core.errors import PeerFault, RelayError, Unreachable, from_json
+from relay.core.streams import STREAM_BYTES
 
 WINDOW = 32
 """Messages that may be under way or unread at once; with pieces of 32 KiB, 1 MiB a stream and direction."""
 ALIVE_S = 5.0
 SILENCE_S = 15.0
-STREAM_BYTES = 16
 Message = dict[str, Any]
 Say = Callable[[str, Message], bool]
 """Sends the `data` or `close` of a channel to its peer; False where there is no way."""

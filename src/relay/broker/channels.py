@@ -7,17 +7,19 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
-from relay.broker.channel import STREAM_BYTES, Channel, Conversation, Message
+from relay.broker.channel import Channel, Conversation, Message
 from relay.broker.inbox import Hear, Opened
 from relay.broker.link import Link
+from relay.broker.log_words import own_fault
 from relay.broker.mesh import Mesh
-from relay.core.errors import Code, LocalFault, PeerFault, Refused, RelayError, Unreachable
+from relay.core.errors import Code, PeerFault, Refused, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.streams import STREAM_BYTES, stream_of
 
 MAX_STREAMS = 256
+_MESSAGE = "a message"
 _log = logging.getLogger(__name__)
 
 Serve = Callable[[Conversation, BrokerId, str, Message], Awaitable[None]]
@@ -92,7 +94,7 @@ class Channels:
 
     def _opened(self, each: Opened) -> None:
         content, origin = each.body.content, each.header.origin
-        key = (origin, _stream_of(content))
+        key = (origin, stream_of(content, _MESSAGE))
         if type(content["spawn"]) is not str or type(content["ask"]) is not dict:
             raise PeerFault("a request was refused", why="it has another form")
         if key in self._theirs:
@@ -113,11 +115,7 @@ class Channels:
             error = fault
         except Exception:
             _log.exception("serving a channel failed")
-            error = LocalFault(
-                "the broker that runs it met a fault of its own",
-                code=Code.INTERNAL,
-                hint="on that machine: see broker.log",
-            )
+            error = own_fault()
         finally:
             self._tasks.pop(key, None)
             channel.close(error)
@@ -130,7 +128,7 @@ class Channels:
     # both
 
     def _channel(self, each: Opened) -> Channel | None:
-        stream, origin = _stream_of(each.body.content), each.header.origin
+        stream, origin = stream_of(each.body.content, _MESSAGE), each.header.origin
         peer, ours = self._ours.get(stream, ("", None))
         return ours if ours is not None and peer == origin else self._theirs.get((origin, stream))
 
@@ -151,25 +149,20 @@ class Channels:
     def link_changed(self) -> None:
         """A link came or went: the channels that went over it are broken.
 
-        Whatever other way there is: the other end may be a broker that was started anew, and knows nothing of them.
+        Whatever other way there is: the other end may be a broker that was started anew, and knows nothing of them. And
+        those that nobody has answered yet, where there is a better way now: they may have been asked for on none.
         """
         ends = [*self._ours.values(), *((peer, channel) for (peer, _), channel in self._theirs.items())]
         for peer, channel in ends:
             over = self._over.get(channel)
-            if over is None or over.ended.is_set() or not self._mesh.has_way(peer):
+            better = not channel.session and over is not self._mesh.way_link(peer)
+            if over is None or over.ended.is_set() or better or not self._mesh.has_way(peer):
                 channel.broke("the link to the other broker, or to the one in between, has ended")
 
     def close(self) -> None:
         """End them all."""
         for channel in [*(channel for _, channel in self._ours.values()), *self._theirs.values()]:
             channel.broke("the broker stops")
-
-
-def _stream_of(content: dict[str, Any]) -> bytes:
-    stream = content["stream"]
-    if type(stream) is not bytes or len(stream) != STREAM_BYTES:
-        raise PeerFault("a message was refused", why="its stream has another form")
-    return stream
 
 
 def away() -> Unreachable:

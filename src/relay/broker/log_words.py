@@ -1,22 +1,13 @@
-"""The words of a transcript that cannot be read, and what is checked of a peer's request for one."""
+"""The words of a transcript that cannot be read."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from relay.core.errors import Code, LocalFault, PeerFault, Refused, Unreachable, from_json
+from relay.core.errors import Code, LocalFault, Refused, Unreachable, from_json
 from relay.store.spawn_rows import SpawnRow
 
 MAX_STREAMS = 64
-STREAM_BYTES = 16
-
-
-def stream_of(content: dict[str, Any]) -> bytes:
-    """The stream a message is of; raises PeerFault where it has another form."""
-    stream = content["stream"]
-    if type(stream) is not bytes or len(stream) != STREAM_BYTES:
-        raise PeerFault("a log request was refused", why="its stream has another form")
-    return stream
 
 
 def own_fault() -> LocalFault:

@@ -16,12 +16,13 @@ from relay.broker import log_pieces
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear, Opened
 from relay.broker.link import Link
-from relay.broker.log_words import MAX_STREAMS, STREAM_BYTES, own_fault, raise_error, stream_of, too_many, unreachable
+from relay.broker.log_words import MAX_STREAMS, own_fault, raise_error, too_many, unreachable
 from relay.broker.mesh import Mesh
 from relay.core.errors import PeerFault, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL, State
+from relay.core.streams import STREAM_BYTES, stream_of
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.transcript import Chunk
 from relay.store.engine import Store
@@ -29,6 +30,7 @@ from relay.store.spawn_rows import BY_ID, SpawnRow
 
 MAX_WAITING = 64
 SILENCE_S = 15.0
+_REQUEST = "a log request"
 _log = logging.getLogger(__name__)
 
 
@@ -112,7 +114,7 @@ class LogServer:
 
     def _opened(self, each: Opened) -> None:
         content, origin = each.body.content, each.header.origin
-        key = (origin, stream_of(content))
+        key = (origin, stream_of(content, _REQUEST))
         offset, tail, since = content["offset"], content.get("tail"), content.get("since")
         counts = [value for value in (offset, tail, since) if value is not None]
         if not all(type(value) is int and 0 <= value < 2**53 for value in counts):
@@ -128,7 +130,7 @@ class LogServer:
         task.add_done_callback(lambda done: self._open.pop(key, None))
 
     def _closed(self, each: Opened) -> None:
-        task = self._open.get((each.header.origin, stream_of(each.body.content)))
+        task = self._open.get((each.header.origin, stream_of(each.body.content, _REQUEST)))
         if task is not None:
             task.cancel()
 
@@ -215,8 +217,9 @@ class LogClient:
         for waiting in self._waiting:
             waiting.set()
         for reading in self._readings.values():
-            # whatever other way there is: its other end may be a broker that was started anew, and knows nothing of it
-            if reading.link is None or reading.link.ended.is_set() or not self._mesh.has_way(reading.target):
+            # whatever other way there is: its other end may be a broker that was started anew, and knows nothing of it;
+            # and what was asked for on a way that led nowhere meanwhile is asked for again on the better one
+            if reading.link is None or reading.link is not self._mesh.way_link(reading.target):
                 self._break(reading)
 
     def _break(self, reading: _Reading) -> None:
@@ -227,7 +230,7 @@ class LogClient:
 
     def _data(self, each: Opened) -> None:
         content = each.body.content
-        reading = self._readings.get(stream_of(content))
+        reading = self._readings.get(stream_of(content, _REQUEST))
         if reading is None or reading.target != each.header.origin or reading.broken:
             return
         if content["n"] != reading.expected or reading.pieces.full():

@@ -17,20 +17,21 @@ from relay.broker.gate import Gate
 from relay.broker.inbox import Hear, Opened
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
-from relay.core.errors import PeerFault, RelayError
+from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import NEEDS_A_PERSON
+from relay.core.streams import STREAM_BYTES, stream_of
 from relay.core.wire import pack
 from relay.spawn.asking import needs_of
 from relay.store import questions
 from relay.store.engine import Store
 from relay.store.spawn_rows import BY_ID, LIVE
 
-STREAM_BYTES = 16
 WITHIN_S = 3.0
 MOST_ITEMS = 2_000
 _MAY_SEE = ("view", "send", "approve")
+_LOOK = "a look at questions"
 
 
 class ReviewServer:
@@ -72,7 +73,7 @@ class ReviewServer:
             task.cancel()
 
     def _asked(self, each: Opened) -> None:
-        origin, stream = each.header.origin, _stream_of(each.body.content)
+        origin, stream = each.header.origin, stream_of(each.body.content, _LOOK)
         if origin in self._answering:
             return  # one at a time: who asks again meanwhile is answered by neither, and asks again
         task = asyncio.get_running_loop().create_task(self._answer(origin, stream))
@@ -196,7 +197,7 @@ class Review:
 
     def _listed(self, each: Opened) -> None:
         content, origin = each.body.content, each.header.origin
-        look = self._looks.get(_stream_of(content))
+        look = self._looks.get(stream_of(content, _LOOK))
         if look is None or look.target != origin or type(content["items"]) is not list:
             return
         if content["n"] != look.n or len(look.items) + len(content["items"]) > MOST_ITEMS:
@@ -206,10 +207,3 @@ class Review:
         look.items += [item_from_content(item, origin) for item in content["items"]]
         if content["end"]:
             look.end(whole=True)
-
-
-def _stream_of(content: dict[str, Any]) -> bytes:
-    stream = content["stream"]
-    if type(stream) is not bytes or len(stream) != STREAM_BYTES:
-        raise PeerFault("a look at questions was refused", why="its stream has another form")
-    return stream

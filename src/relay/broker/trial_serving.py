@@ -17,7 +17,8 @@ from relay.core.errors import Code, PeerFault, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.rationing import Bucket
-from relay.core.trials import Question, Verdict, Word, hash_of, question_from_bytes, stream_of
+from relay.core.streams import stream_of
+from relay.core.trials import Question, Verdict, Word, hash_of, question_from_bytes
 from relay.spawn.means import Means, why_it_would_fail
 from relay.spawn.rehearsal import Rehearsal, Rehearsed
 from relay.store.journal import Entry, Journal
@@ -68,7 +69,7 @@ class TrialServer:
     # of another broker
 
     def _asked(self, each: Opened) -> None:
-        origin, stream = each.header.origin, stream_of(each.body.content)
+        origin, stream = each.header.origin, stream_of(each.body.content, "a trial")
         question = each.body.content["question"]
         if type(question) is not bytes:
             raise PeerFault("a trial was refused", why="it has another form")

@@ -18,7 +18,8 @@ from relay.broker.words import rfc3339
 from relay.core.errors import Code, PeerFault, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
-from relay.core.trials import STREAM_BYTES, Question, Verdict, Word, hash_of, stream_of
+from relay.core.streams import STREAM_BYTES, stream_of
+from relay.core.trials import Question, Verdict, Word, hash_of
 from relay.store.journal import Journal
 from relay.store.spawns import require_free_name
 from relay.trust.trials import verified_word
@@ -155,7 +156,7 @@ class Trials:
 
     def _heard(self, each: Opened) -> None:
         content, origin = each.body.content, each.header.origin
-        asked = self._open.get(stream_of(content))
+        asked = self._open.get(stream_of(content, "a trial"))
         if asked is None or asked.word.done():
             return
         if asked.target != origin:

@@ -20,7 +20,6 @@ from relay.core.ids import BrokerId
 from relay.core.spawning import MAX_MOMENT, MODES, SpawnRequest, is_broker_id, request_from_content
 from relay.core.wire import pack, unpack
 
-STREAM_BYTES = 16
 HASH_BYTES = 32
 MAX_QUESTION = 240 * 1024  # a request with the longest task, and what stands around it
 MAX_WORD = 32 * 1024
@@ -75,18 +74,6 @@ def question_from_bytes(data: object) -> Question:
 def hash_of(stream: bytes, question: bytes) -> bytes:
     """What the word on a question repeats (32 bytes), so that it fits no other."""
     return hashlib.sha256(authenticated(_DOMAIN, stream, question)).digest()
-
-
-def stream_of(content: dict[str, Any]) -> bytes:
-    """The stream that a trial's envelope belongs to.
-
-    Raises:
-        PeerFault: it has another form.
-    """
-    stream = content["stream"]
-    if type(stream) is not bytes or len(stream) != STREAM_BYTES:
-        raise PeerFault("a trial was refused", why="its stream has another form")
-    return stream
 
 
 @dataclass(frozen=True, slots=True)

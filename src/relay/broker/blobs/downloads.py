@@ -18,7 +18,7 @@ from relay.broker.blobs.download import Download, Piece, keep, monotonic_ms, wai
 from relay.broker.blobs.files import BlobFile, sync_folder
 from relay.broker.blobs.library import Library
 from relay.broker.blobs.offers import Offers
-from relay.broker.blobs.serving import STREAM_BYTES, Say
+from relay.broker.blobs.serving import Say
 from relay.broker.blobs.turns import Turns
 from relay.broker.inbox import Hear, Opened
 from relay.broker.members import Members
@@ -28,6 +28,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.pace import Pace
 from relay.core.pulling import Pull
+from relay.core.streams import STREAM_BYTES
 from relay.store import blobs
 from relay.store.blobs import Blob, Need, NeedState, Reference
 from relay.store.journal import Entry, Journal

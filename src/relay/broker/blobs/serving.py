@@ -24,12 +24,12 @@ from relay.core.blobs import Place, is_address
 from relay.core.errors import Code, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.streams import STREAM_BYTES
 from relay.store import blobs
 from relay.store.blobs import Blob, Need, NeedState
 from relay.store.engine import Store
 
 Say = Callable[[BrokerId, Kind, dict[str, Any]], bool]
-STREAM_BYTES = 16
 MAX_ITEMS = 32
 MAX_QUEUED = 64
 MAX_SESSIONS = 8  # of one peer
