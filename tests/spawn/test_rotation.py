@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from relay.broker import log_pieces
 from relay.spawn import transcript
 from relay.spawn.reading import LogReading
-from relay.spawn.shim import processes, segments
+from relay.spawn.shim import segments
 from relay.spawn.shim.frames import BLOCK, GAP, HEAD
 from relay.spawn.shim.logfile import LogFile
 
@@ -143,10 +143,13 @@ def test_an_agents_reader_takes_no_two_halves_for_one_line(tmp_path: Path) -> No
     assert reader.text.count(b"\n") == 1
 
 
-def resident_kib(pid: int) -> int:
-    with open(f"/proc/{pid}/status") as status:
-        # one that has just ended and is not reaped yet has none
-        return next((int(line.split()[1]) for line in status if line.startswith("VmRSS:")), 0)
+def resident_kib(pid: int) -> int | None:
+    """What a process holds in memory; None for one that has ended, reaped or not."""
+    try:
+        with open(f"/proc/{pid}/status") as status:
+            return next((int(line.split()[1]) for line in status if line.startswith("VmRSS:")), None)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 async def flood(yard: Yard, mib: int, limit: int) -> tuple[Run, list[int]]:
@@ -155,8 +158,8 @@ async def flood(yard: Yard, mib: int, limit: int) -> tuple[Run, list[int]]:
     found: list[int] = []
 
     def ended() -> bool:
-        if processes.look_up(run.shim) is not None and run.attempt.read().started:
-            found.append(resident_kib(run.shim))
+        if run.attempt.read().started and (held := resident_kib(run.shim)) is not None:
+            found.append(held)
         return run.watching.done()
 
     await until(ended, 120)
