@@ -34,3 +34,20 @@ def test_sizes_are_read_as_they_are_typed_and_are_bytes_in_json(two: Scene) -> N
     assert "blob_quota = 10GiB\n" in listed and "log_limit = 256MiB\n" in listed
     assert two.laptop.relay("config", "get", "blob_quota").stdout == "10GiB\n"
     assert relay_json(two.laptop, "config", "get", "blob_quota") == 10 * 2**30
+
+
+def test_addresses_of_nobody_are_told_at_once_and_by_doctor(two: Scene) -> None:
+    laptop = two.laptop
+    file = laptop.home / "config.toml"
+    before = file.read_text()
+    try:
+        assert "no member" not in laptop.relay("config", "set", "peers.vps", "127.0.0.1:9").stderr
+        said = laptop.relay("config", "set", "peers.vsp", "127.0.0.1:9").stderr
+        assert "no member is called vsp now; these addresses are of use once one is\n" in said
+        laptop.restart()
+        found = {each["name"]: each for each in laptop.relay_json("doctor", check=False)}
+        assert found["peers in config.toml"]["ok"] is False
+        assert found["peers in config.toml"]["detail"] == "no member is called vsp"
+    finally:
+        file.write_text(before)
+        laptop.restart()

@@ -20,20 +20,24 @@ class Clock:
         return self.now
 
 
+def attendance_of(clock: Clock, via: BrokerId | None = None, spoke: int | None = None) -> Attendance:
+    return Attendance(clock, lambda peer: False, lambda peer: via, lambda peer: spoke)
+
+
 @pytest.mark.parametrize(
     ("reason", "left"),
     [(f"{SAID}asleep", NOW), (f"{SAID}down", NOW), ("it fell silent", None), ("down", None), ("replaced", None)],
 )
 def test_only_a_goodbye_says_that_it_left(reason: str, left: int | None) -> None:
     """A link that broke may be this broker's own trouble: others may well be linked with that peer."""
-    attendance = Attendance(Clock(), lambda peer: False)
+    attendance = attendance_of(Clock())
     attendance.changed(PEER, farewell_of(reason))
     assert attendance.left(PEER) == left
 
 
 def test_a_link_or_forgetting_ends_it() -> None:
     clock = Clock()
-    attendance = Attendance(clock, lambda peer: False)
+    attendance = attendance_of(clock)
     assert attendance.left(PEER) is None
     attendance.changed(PEER, str(Presence.DOWN))
     clock.now += 5
@@ -48,7 +52,38 @@ def test_a_link_or_forgetting_ends_it() -> None:
 
 
 def test_it_outlives_a_restart() -> None:
-    attendance = Attendance(Clock(), lambda peer: False)
+    attendance = attendance_of(Clock())
     for farewell, left in ((str(Presence.DOWN), NOW), (str(Presence.GONE), None), ("", None)):
         attendance.remember(Peer(PEER, b"", b"", "peer", last_seen=NOW, farewell=farewell))
         assert attendance.left(PEER) == left
+
+
+@pytest.mark.parametrize(
+    ("farewell", "absence"),
+    [
+        (str(Presence.ASLEEP), "vps is asleep (last seen 60 s ago, it said so)"),
+        (str(Presence.DOWN), "vps is asleep (last seen 60 s ago, it was stopped)"),
+        (str(Presence.GONE), "vps is asleep (last seen 60 s ago, gone without a word)"),
+        ("", "vps is out of reach (last seen 60 s ago)"),
+    ],
+)
+def test_asleep_is_who_is_known_to_be_away(farewell: str, absence: str) -> None:
+    attendance = attendance_of(Clock())
+    assert attendance.absence(PEER, "vps") == "vps was not seen yet"
+    attendance.remember(Peer(PEER, b"", b"", "vps", last_seen=NOW - 60_000, farewell=farewell))
+    assert attendance.absence(PEER, "vps") == absence
+
+
+def test_who_is_in_reach_by_another_is_there() -> None:
+    attendance = attendance_of(Clock(), via=BrokerId("between"))
+    attendance.changed(PEER, str(Presence.GONE))
+    assert attendance.of(PEER) is Presence.ONLINE
+    assert attendance.absence(PEER, "vps") == "vps is not linked with this broker yet"
+
+
+@pytest.mark.parametrize(("spoke", "last"), [(NOW - 3_000, NOW - 3_000), (NOW - 90_000, NOW - 60_000), (NOW + 9, NOW)])
+def test_a_word_it_signed_is_heard_of_it_too(spoke: int, last: int) -> None:
+    """But a clock that is ahead makes nobody seen in the future."""
+    attendance = attendance_of(Clock(), spoke=spoke)
+    attendance.remember(Peer(PEER, b"", b"", "vps", last_seen=NOW - 60_000, farewell=""))
+    assert attendance.last(PEER) == last

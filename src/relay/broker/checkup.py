@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from relay.api.config import Config
 from relay.api.home import Home
 from relay.broker.dialler import Dialler
 from relay.broker.gate import Grants
@@ -56,7 +57,7 @@ def _modes(home: Path) -> list[dict[str, Any]]:
 
 
 class Checkup:
-    """Looks at one broker. `allowed` is `env` of config.toml: what its tasks inherit."""
+    """Looks at one broker. `config` is config.toml as it holds."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class Checkup:
         dialler: Dialler,
         grants: Grants,
         agents: Agents,
-        allowed: tuple[str, ...],
+        config: Config,
         attendance: Attendance,
     ) -> None:
         self._home = home
@@ -77,7 +78,7 @@ class Checkup:
         self._dialler = dialler
         self._grants = grants
         self._agents = agents
-        self._allowed = allowed
+        self._config = config
         self._attendance = attendance
 
     async def run(self) -> list[dict[str, Any]]:
@@ -86,7 +87,15 @@ class Checkup:
         mend = "relay down; restore relay.db from backups/"
         store = check("store", not problems, "; ".join(problems) or "intact", mend)
         found = [store, _sqlite(), _disk(self._home), *_modes(self._home)]
-        return [*found, *self._files(), *await self._agents_found(), *self._links()]
+        return [*found, *self._files(), *self._written_peers(), *await self._agents_found(), *self._links()]
+
+    def _written_peers(self) -> list[dict[str, Any]]:
+        """The members that config.toml has addresses of; nothing where it has none."""
+        called = {name for member in self._members.others for name in self._members.names(member.id)}
+        nobody = sorted(set(self._config.peers) - called)
+        told = "no member is called " + ", ".join(nobody) if nobody else ", ".join(self._config.peers)
+        found = check("peers in config.toml", not nobody, told, "relay brokers; relay config set peers.NAME HOST:PORT")
+        return [found] if self._config.peers else []
 
     def _files(self) -> list[dict[str, Any]]:
         try:
@@ -97,7 +106,7 @@ class Checkup:
     async def _agents_found(self) -> list[dict[str, Any]]:
         fault = self._agents.fault()
         told = f"{fault.message}: {fault.why}" if fault else ", ".join(self._agents.names())
-        seen = sight(Home(self._home), os.environ, self._allowed, is_broker=True)
+        seen = sight(Home(self._home), os.environ, self._config.env, is_broker=True)
         known = check("agents", fault is None, told, fault.hint if fault else "")
         return [known, *await asyncio.to_thread(examine, self._agents, seen)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from relay.broker.answers import Answers
 from relay.broker.blobs.offers import Offers
 from relay.broker.dialler import Dialler
@@ -33,6 +35,7 @@ class Correspondence:
         dialler: when a broker is dialled next.
         postbox: seals.
         grants: who may do what here, which each is told of itself.
+        spoke: when a peer last said something of itself, milliseconds on its own clock; None for never.
     """
 
     def __init__(
@@ -43,12 +46,13 @@ class Correspondence:
         dialler: Dialler,
         postbox: SealingPostbox,
         grants: Grants,
+        spoke: Callable[[BrokerId], int | None],
     ) -> None:
         self._members = members
         self._journal = journal
         self._mesh = mesh
         self._dialler = dialler
-        self.attendance = Attendance(journal.clock, mesh.is_linked)
+        self.attendance = Attendance(journal.clock, mesh.is_linked, mesh.reached_by, spoke)
         self.notices = Notices(members, journal)
         self.waiting = Waiting(journal.store, mesh, grants.verbs_of, journal.clock)
         self.reissue = Reissue(postbox, mesh.let_go)

@@ -285,6 +285,11 @@ class Discovery:
             self.own.look()
 
 
+    def spoke(self, peer: BrokerId) -> int | None:
+        """When a member made the newest record of its that is held, milliseconds on its clock; None for none."""
+        held = self.book.get(peer)
+        return None if held is None else held.record.created
+
     # what is said
 
     def told(self) -> tuple[str, ...]:

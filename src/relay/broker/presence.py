@@ -28,7 +28,7 @@ class Presence(StrEnum):
 
 
 _GOODBYES = {"asleep": Presence.ASLEEP, "down": Presence.DOWN}
-_HOW: dict[str, str] = {
+_HOW: dict[Presence, str] = {
     Presence.GONE: ", gone without a word",
     Presence.DOWN: ", it was stopped",
     Presence.ASLEEP: ", it said so",
@@ -81,11 +81,21 @@ class Attendance:
     Args:
         clock: milliseconds since 1970.
         is_linked: whether a peer is linked now.
+        reached_by: the linked broker by which one is in reach that is not linked itself; None for none.
+        spoke: when a peer last said something of itself, milliseconds on its own clock; None for never.
     """
 
-    def __init__(self, clock: Callable[[], int], is_linked: Callable[[BrokerId], bool]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        is_linked: Callable[[BrokerId], bool],
+        reached_by: Callable[[BrokerId], BrokerId | None],
+        spoke: Callable[[BrokerId], int | None],
+    ) -> None:
         self._clock = clock
         self._is_linked = is_linked
+        self._reached_by = reached_by
+        self._spoke = spoke
         self._seen: dict[BrokerId, Seen] = {}
 
     def remember(self, peer: Peer) -> None:
@@ -117,8 +127,12 @@ class Attendance:
         self._seen.pop(peer, None)
 
     def last(self, peer: BrokerId) -> int | None:
-        """When a link to it last spoke (milliseconds), or None."""
-        return self._clock() if self._is_linked(peer) else self._seen.get(peer, Seen()).last
+        """When it was last heard: over a link, or by a word it signed (milliseconds); None for never."""
+        now = self._clock()
+        if self._is_linked(peer):
+            return now
+        heard = [at for at in (self._seen.get(peer, Seen()).last, self._spoke(peer)) if at is not None]
+        return min(max(heard), now) if heard else None
 
     def left(self, peer: BrokerId) -> int | None:
         """When it said goodbye (milliseconds); None where it did not, or is linked again.
@@ -129,15 +143,19 @@ class Attendance:
 
     def of(self, peer: BrokerId) -> Presence | None:
         """Whether a peer is there; None for unknown."""
-        if self._is_linked(peer):
+        if self._is_linked(peer) or self._reached_by(peer) is not None:
             return Presence.ONLINE
         farewell = self._seen.get(peer, Seen()).farewell
         return Presence(farewell) if farewell else None
 
     def absence(self, peer: BrokerId, name: str) -> str:
-        """Why something waits for a peer that is not linked."""
-        seen = self._seen.get(peer, Seen())
-        if seen.last is None:
+        """Why something waits for a peer that is not linked: asleep is who is known to be away."""
+        last, presence = self.last(peer), self.of(peer)
+        if last is None:
             return f"{name} was not seen yet"
-        how = _HOW.get(seen.farewell, "")
-        return f"{name} is asleep (last seen {ago(self._clock() - seen.last)}{how})"
+        if presence is Presence.ONLINE:
+            return f"{name} is not linked with this broker yet"
+        seen = f"last seen {ago(self._clock() - last)}"
+        if presence is None:
+            return f"{name} is out of reach ({seen})"
+        return f"{name} is asleep ({seen}{_HOW[presence]})"

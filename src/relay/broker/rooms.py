@@ -148,7 +148,9 @@ class Rooms:
         self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
         self.keeper.connect(self.discovery.roster_changed)
         self.grants = Grants(Path(self.home.trust))
-        self.letters = Correspondence(self.members, self.journal, self.mesh, self.dialler, postbox, self.grants)
+        self.letters = Correspondence(
+            self.members, self.journal, self.mesh, self.dialler, postbox, self.grants, self.discovery.spoke
+        )
 
     def _believed(self, peer: BrokerId) -> list[BrokerId]:
         return self.discovery.book.believed(peer, self.letters.attendance.left(peer))
@@ -252,7 +254,7 @@ class Rooms:
             self.dialler,
             self.grants,
             self.agents,
-            self.config.env,
+            self.config,
             self.letters.attendance,
         )
         sqlite = ".".join(map(str, SQLITE_VERSION))

@@ -9,7 +9,7 @@ from relay.api import config, routes, settings, sizes
 from relay.api.durations import typed
 from relay.cli import speech, stopping
 from relay.cli.clean import clean
-from relay.core.errors import RelayError
+from relay.core.errors import Code, Misuse, RelayError
 
 if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
@@ -56,7 +56,27 @@ def change(invocation: Invocation, *, key: str, value: list[str]) -> int:
     else:
         speech.say(f"{key} = {shown(key, new)}")
         _say_when_it_holds(invocation, key)
+        _say_whose(invocation, key)
     return 0
+
+
+def _say_whose(invocation: Invocation, key: str) -> None:
+    """That nobody is called so whose addresses were written down: a slip of the pen would never be noticed."""
+    table, _, name = key.partition(".")
+    if table != config.PEERS or not name:
+        return
+    try:
+        with invocation.client() as client:
+            meant = client.ask(routes.broker(name))
+    except Misuse as fault:
+        is_nobody = fault.code == Code.UNKNOWN_BROKER
+    except RelayError:
+        return  # no broker runs that could tell
+    else:
+        # the beginning of an id finds a broker too, and is not what it is called
+        is_nobody = name not in (meant["name"], meant["roster_name"])
+    if is_nobody:
+        speech.note(f"no member is called {clean(name)} now; these addresses are of use once one is")
 
 
 def _say_when_it_holds(invocation: Invocation, key: str) -> None:
