@@ -119,3 +119,24 @@ def test_a_clock_that_is_wrong_is_told_and_expires_nothing(mesh: Mesh) -> None:
         assert not finding["ok"] and word in finding["detail"] and "nothing is called expired" in finding["detail"]
     spawn = two.shell("echo runs", "--ttl", "1h", status=0)
     assert spawn["result"]["output_tail"] == "runs\n"
+
+
+def test_what_was_asked_for_by_a_clock_that_was_ahead_is_refused_with_the_reason(mesh: Mesh) -> None:
+    """No machine takes what would outlive its memory of it; nobody says that it was sent, started or expired."""
+    two = Scene.made(mesh)
+    two.grant()
+    two.laptop.stop()
+    two.vps.stop()
+    right = two.laptop.launcher
+    _ahead(40, two.laptop)
+    two.laptop.start()
+    spawn = str(relay_json(two.laptop, *two.words("shell", "true"))["id"])
+    two.laptop.stop()
+    two.laptop.launcher = right
+    two.laptop.start()
+    two.vps.start()
+    ended = two.until(spawn, *TERMINAL)
+    assert (ended["state"], ended["error"]["code"]) == ("rejected", "expires_late")
+    assert "clock was ahead" in ended["reason"] and "32 days" in ended["error"]["why"]
+    assert "again" in ended["error"]["hint"]
+    assert relay_json(two.vps, "ps", "--all") == []

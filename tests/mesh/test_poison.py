@@ -7,8 +7,9 @@ import sqlite3
 
 import pytest
 
-from relay.broker.inbox import MAX_LIFE_MS, Opened, Pointless
+from relay.broker.inbox import Opened, Pointless
 from relay.broker.poison import MAX_POISON
+from relay.core.envelope import MAX_LIFE_MS
 from relay.core.kinds import KINDS, Kind
 from relay.store import refusals
 from relay.store.journal import Entry, Letter

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from relay.broker import reissue
 from relay.broker.reissue import STOPS_BEFORE_MS, WORDS_BEFORE_MS, Reissue
+from relay.core.envelope import MAX_LIFE_MS
 from relay.core.errors import Code
 from relay.core.kinds import Kind
 from relay.core.states import State
@@ -19,6 +20,7 @@ from tests.mesh.conftest import Pair
 if TYPE_CHECKING:
     import pytest
 
+DAY = 86_400_000
 WORD = words.SignedWord("abcdefghijklmnop", 1, 2, State.COMPLETED, 0, bytes(64), b"signed")
 OPERATION = f"word/{WORD.spawn}/{WORD.attempt}/{WORD.seq}"
 
@@ -45,6 +47,28 @@ async def test_what_is_refused_as_expired_is_sealed_again_and_taken(
     await _say(one, other, -1_000)
     await drained(one)
     assert await other.acted() == [OPERATION]
+
+
+async def test_what_is_refused_as_expiring_too_late_is_sealed_again_and_taken(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was sealed while this machine's clock was ahead."""
+    monkeypatch.setattr(reissue, "CALM_MS", 0)
+    one, other = pair
+    await _say(one, other, MAX_LIFE_MS + DAY)
+    await drained(one)
+    assert await other.acted() == [OPERATION]
+
+
+async def test_what_expires_too_late_is_sealed_again_before_it_is_refused(pair: Pair, network: MemoryNetwork) -> None:
+    one, other = pair
+    network.partition(one.id, other.id)
+    network.cut(one.id, other.id)
+    await _say(one, other, MAX_LIFE_MS + DAY)
+    before = await _line(one)
+    assert await one.journal.commit(Reissue(one.postbox).due) == 1
+    assert (await _line(one)).expires < before.expires - DAY
+    assert await one.journal.commit(Reissue(one.postbox).due) == 0
 
 
 async def test_two_wrong_clocks_do_not_race(pair: Pair) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from relay.broker.host import Load
 from relay.broker.members import Members
 from relay.core.delivery import MAX_QUEUED, MAX_QUEUED_BYTES, Outgoing, Window
-from relay.core.envelope import Envelope, unpack_envelope
+from relay.core.envelope import EXPIRES_LATE, MAX_LIFE_MS, Envelope, unpack_envelope
 from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
@@ -23,12 +23,11 @@ from relay.store.query import Tx
 from relay.trust.sealing import verify
 
 QUOTA = Quota(envelopes=10_000, bytes=64 << 20, total_bytes=512 << 20)
-LONGEST_MS = 32 * 86_400_000
 PAGE_ROWS = MAX_QUEUED // 2
 PAGE_BYTES = MAX_QUEUED_BYTES // 2
 NOT_WILLING = "it is not always on and has no link to that broker"
 NO_MEMBER = "it knows no such member"
-EXPIRED = "it has expired long ago, or expires too late"
+EXPIRED = "it has expired long ago"
 NOT_YOURS = "it is not your own envelope for somebody else"
 
 Answer = tuple[bytes, str]
@@ -116,8 +115,10 @@ class Custody:
         if header.kind not in Kind._value2member_map_ or not KINDS[Kind(header.kind)].holdable:
             return NOT_YOURS
         # one that has expired is handed over all the same: only its recipient can say so
-        if not now - LONGEST_MS < header.expires <= now + LONGEST_MS:
+        if header.expires <= now - MAX_LIFE_MS:
             return EXPIRED
+        if header.expires > now + MAX_LIFE_MS:
+            return EXPIRES_LATE
         return "" if self._always_on or self._is_linked(header.recipient) else NOT_WILLING
 
     def _keep_all(self, tx: Tx, envelopes: Iterable[Envelope], kept: list[tuple[Envelope, Kept, int]]) -> None:

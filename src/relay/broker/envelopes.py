@@ -34,6 +34,7 @@ MAX_TASK_SHOWN = 200
 _GIVEN_UP: dict[str, str] = {
     Code.UNKNOWN_KIND: "{name} does not know this kind of envelope: upgrade relay on {name}, then retry it",
     Code.POISON: "{name} failed at it five times; broker.log on {name} says why",
+    Code.EXPIRES_LATE: "{name} took it for one of the future: this machine's clock was ahead when it was made",
     Code.RATE_LIMITED: "{name} takes only so many requests a minute from a broker without a grant",
 }
 

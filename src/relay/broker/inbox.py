@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from relay.broker.members import Members
 from relay.broker.poison import Poison, trouble_of_ours
 from relay.core import ids
-from relay.core.envelope import Body, Envelope, Header, unpack_envelope
+from relay.core.envelope import EXPIRES_LATE, MAX_LIFE_MS, Body, Envelope, Header, unpack_envelope
 from relay.core.errors import Code, LocalFault, PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
@@ -24,8 +24,6 @@ from relay.store.journal import Entry, Journal
 from relay.trust.identity import Identity
 from relay.trust.sealing import open_body, verify
 
-# the longest time to live is 30 days; two more for clocks: what lives longer would keep its dedupe rows for as long
-MAX_LIFE_MS = 32 * 86_400_000
 LIVE_SKEW_MS = 10 * 60_000
 _log = logging.getLogger(__name__)
 
@@ -305,7 +303,7 @@ class Inbox:
         if taken is Taken.STALE or (header.expires <= entry.now and self._may_expire()):
             return self._came_late(entry, each, taken)
         if header.expires > entry.now + MAX_LIFE_MS and self._may_expire():
-            raise PeerFault("an envelope was refused", why="it expires more than 32 days from now")
+            raise PeerFault("an envelope was refused", code=Code.EXPIRES_LATE, why=EXPIRES_LATE)
         self.poison.taken(entry, header)
         if inbox.first_effect(entry.tx, header.origin, f"{each.kind}/{each.body.operation}", header.expires):
             self._acts[each.kind](entry, each)

@@ -24,7 +24,11 @@ from relay.store.spawn_rows import BY_ID
 
 MAX_IDS = 512  # a receipt answers one frame, of at most 32 envelopes
 MAX_WORK = 1_000
-_REFUSALS = {Code.EXPIRED: "it came after its time to live"}
+_REFUSALS = {
+    Code.EXPIRED: "it came after its time to live",
+    Code.EXPIRES_LATE: "this machine's clock was ahead when it was asked for",
+}
+_HINTS = {Code.EXPIRES_LATE: "relay spawn it again, now that the clock is right"}
 RefusedLive = Callable[[BrokerId, bytes, PeerFault], None]
 """Hears who refused which envelope, and why."""
 _log = logging.getLogger(__name__)
@@ -87,7 +91,7 @@ class Receipts:
         code = content["code"]
         known = Code(code) if type(code) is str and code in Code._value2member_map_ else Code.BAD_ENVELOPE
         what = _REFUSALS.get(known, "the target refused the request")
-        error = PeerFault(what, code=known, why=str(content["why"])[:500])
+        error = PeerFault(what, code=known, why=str(content["why"])[:500], hint=_HINTS.get(known, ""))
         self._live(each.header.origin, content["id"], error)
         never_taken = content.get("never_taken") is True
         task = asyncio.get_running_loop().create_task(self._end(each, content["id"], error, never_taken))

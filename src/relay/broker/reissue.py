@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relay.broker.postbox import SealingPostbox
+from relay.core.envelope import MAX_LIFE_MS
 from relay.core.errors import Code
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -24,7 +25,7 @@ WORDS_BEFORE_MS = 7 * 86_400_000
 STOPS_BEFORE_MS = 3_600_000
 STEP = 200
 CALM_MS = 60_000  # one that was sealed less than this ago waits for the next tidying, or two wrong clocks would race
-MENDED_BY_SEALING = frozenset({Code.EXPIRED, Code.UNKNOWN_KEY})
+MENDED_BY_SEALING = frozenset({Code.EXPIRED, Code.EXPIRES_LATE, Code.UNKNOWN_KEY})
 _KINDS = frozenset({Kind.SNAPSHOT, Kind.STOP})
 
 
@@ -48,9 +49,13 @@ class Reissue:
         self._let_go = let_go
 
     def due(self, entry: Entry) -> int:
-        """Seal again what would expire soon, or has; how many. Repeat until it is less than `STEP`."""
+        """Seal again what expires soon, has, or does so too late; how many. Repeat until it is less than `STEP`."""
         found = outbox.REISSUE.all(
-            entry.tx, words=entry.now + WORDS_BEFORE_MS, stops=entry.now + STOPS_BEFORE_MS, limit=STEP
+            entry.tx,
+            words=entry.now + WORDS_BEFORE_MS,
+            stops=entry.now + STOPS_BEFORE_MS,
+            late=entry.now + MAX_LIFE_MS,
+            limit=STEP,
         )
         for line in found:
             self.again(entry, line)

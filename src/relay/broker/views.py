@@ -107,12 +107,21 @@ class Views:
             "schedule": row.schedule,
             "truth": self._truth(row),
             "in_reach": in_reach,
-            "ack": acknowledgement(row, name, absence, self._members.name(keeper) if keeper else ""),
+            "ack": acknowledgement(
+                row, name, absence, self._members.name(keeper) if keeper else "", self._refusal(row.target)
+            ),
             "needs": needs_view(row),
             "resolved": resolved_view(row),
             "result": row.result,
             "error": row.error,
         }
+
+    def _refusal(self, target: BrokerId) -> str:
+        """Who in between would not keep what is for that broker, and why; empty where it is linked, or none refused."""
+        refused = None if self._mesh.is_linked(target) else self._mesh.refusal(target)
+        if refused is None:
+            return ""
+        return f"{self._members.name(refused[0])} was to keep it for {self._members.name(target)}: {refused[1]}"
 
     def _is_online(self, broker: BrokerId) -> bool | None:
         return None if self._attendance.of(broker) is None else False

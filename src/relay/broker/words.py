@@ -27,7 +27,7 @@ def ago(ms: int) -> str:
     return f"{spoken(seconds) if seconds >= 10 else f'{rounded(seconds)} s'} ago"
 
 
-def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "") -> str:
+def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "", refusal: str = "") -> str:
     """One true line on where a spawn stands.
 
     Args:
@@ -35,6 +35,7 @@ def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "") 
         target: the name of the broker that runs it.
         absence: why it waits for that broker; empty where that is this one, or in reach now.
         keeper: the name of the broker that keeps it for that one; empty where none is known to.
+        refusal: which broker in between would not keep it, and why; empty where none is known to.
     """
     if row.stop_requested and row.state not in TERMINAL:
         return f"Stop queued: {absence}." if absence else f"Being stopped on {target}."
@@ -43,10 +44,14 @@ def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "") 
             return f"Paused by {row.paused_by or 'somebody'}; {absence or f'on its way to {target}'}."
         if not absence and keeper:
             return f"Queued: {keeper} keeps it for {target}, and hands it over."
+        if not absence and refusal:
+            return f"Queued: {refusal}; it is asked again by itself."
         if not absence:
             return f"Sent to {target}; {row.reason.rstrip('.') or 'no word yet'}."
         if row.expires <= time.time() * 1000:
             return f"Queued: {absence}; its time is over, so that it ends as expired when {target} is back."
+        if refusal and not keeper:
+            return f"Queued: {absence}; {refusal}."
         kept = f"{keeper} keeps it, and " if keeper else ""
         return f"Queued: {absence}; {kept}it starts when {target} is back."
     return _told(row, target)

@@ -26,6 +26,9 @@ KEY_ID_BYTES = 8
 SIGNATURE_BYTES = 64
 MAX_KIND = 32
 MAX_INTEGER = 2**53
+# the longest time to live is 30 days; two more for clocks: what lives longer would keep its dedupe rows for as long
+MAX_LIFE_MS = 32 * 86_400_000
+EXPIRES_LATE = "it expires more than 32 days from now: the clock it was made by was ahead"
 _DOMAIN = b"relay-envelope/1"
 
 

@@ -109,6 +109,7 @@ class Code(StrEnum):
     OTHER_WORKSPACE = "other_workspace"
     UNKNOWN_KIND = "unknown_kind"
     UNKNOWN_KEY = "unknown_key"
+    EXPIRES_LATE = "expires_late"
     REPLAYED = "replayed"
     POISON = "poison"
     PROTOCOL_VERSION = "protocol_version"

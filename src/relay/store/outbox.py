@@ -100,7 +100,6 @@ _line = mapper(OutboxLine, state=OutboxState)
 _SELECT = f"SELECT {columns(OutboxLine)} FROM outbox"
 
 
-
 def _page(condition: str) -> Query[Parcel]:
     # at least one envelope however large, then as many as fit
     return Query(
@@ -143,10 +142,12 @@ BY_SPAWN: Query[OutboxLine] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n"
 EXPIRED: Query[OutboxLine] = Query(
     f"{_SELECT} WHERE state = 'pending' AND expires <= :now ORDER BY expires LIMIT :limit", _line
 )
-# what is sealed again before it expires: this broker's own words until they are receipted, stops that are still wanted
+# what is sealed again before it expires, or where it expires so late that nobody takes it: this broker's own words
+# until they are receipted, stops that are still wanted
 REISSUE: Query[OutboxLine] = Query(
-    f"{_SELECT} WHERE state = 'pending' AND expires <= max(:words, :stops) AND"
-    " ((kind = 'snapshot' AND expires <= :words) OR (kind = 'stop' AND expires <= :stops))"
+    f"{_SELECT} WHERE state = 'pending' AND (expires <= max(:words, :stops) OR expires > :late) AND"
+    " ((kind = 'snapshot' AND (expires <= :words OR expires > :late))"
+    " OR (kind = 'stop' AND (expires <= :stops OR expires > :late)))"
     " ORDER BY expires LIMIT :limit",
     _line,
 )
