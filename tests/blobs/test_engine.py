@@ -27,6 +27,7 @@ from relay.store import blobs
 from relay.store.blobs import Blob, Need, NeedState, Reference
 from relay.store.engine import Store
 from relay.store.journal import Entry, Journal, Letter
+from relay.testing.bench_node import until
 from tests.blobs.test_hearing import opened
 
 HERE, THERE = BrokerId("a" * 56), BrokerId("b" * 56)
@@ -46,6 +47,10 @@ class Between:
         self.chunks = 0
         self.news = asyncio.Event()
         self.hears: dict[BrokerId, Callable[[Kind, dict[str, Any], BrokerId], None]] = {}
+
+    def leads(self, peer: BrokerId) -> bool:
+        """Whether there is a path."""
+        return self.is_there
 
     async def carried(self, chunks: int) -> None:
         """Wait until so many chunks were sent."""
@@ -92,7 +97,7 @@ async def room(folder: Path, own: BrokerId, path: Between) -> AsyncIterator[Blob
         gate = Gate(known, Grants(folder / "trust.toml"), Agents(folder / "agents.toml"), auditor, folder / "worktrees")
         terms = Terms(folder / "blobs", 2**30, 10**9)
         journal = Journal(store, _NoPost(), lambda: 1_000)
-        made = Blobs(known, gate, auditor, journal, path.say(own), lambda peer: None, terms, lambda: True)
+        made = Blobs(known, gate, auditor, journal, path.say(own), lambda peer: None, path.leads, terms, lambda: True)
 
         def hear(kind: Kind, content: dict[str, Any], origin: BrokerId) -> None:
             assert content.keys() >= KINDS[kind].keys
@@ -173,6 +178,23 @@ async def test_a_path_that_comes_and_goes(tmp_path: Path) -> None:
             path.is_there = True
         await receiver.here(blob.hash)
         assert path.chunks <= 152 + 3 * 2 * WINDOW
+
+
+async def test_the_only_way_there_ends(tmp_path: Path) -> None:
+    """A link to somebody in the middle: what was in flight is lost with it at once, and said so."""
+    path = Between(seed=5)
+    between = BrokerId("c" * 56)
+    async with room(tmp_path / "one", HERE, path) as sender, room(tmp_path / "two", THERE, path) as receiver:
+        blob = await offered(sender, _source(tmp_path))
+        path.delay_s = 0.002
+        await want(receiver, blob)
+        await path.carried(20)
+        path.is_there = False
+        receiver.downloads.link_changed(between, up=False)
+        download = receiver.downloads.of(blob.hash)
+        assert download is not None and download.machine.in_flight == 0
+        await until(lambda: download.state == "waiting", 2, what="the pull to notice it")
+        assert download.why == "here cannot be reached now"
 
 
 @pytest.mark.usefixtures("quick")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.broker.blobs.download import Download
+from relay.broker.blobs.download import SILENT_AFTER_S, Download
 from relay.broker.blobs.library import Library
 from relay.broker.blobs.serving import MAX_OPENING, BlobServer
 from relay.broker.inbox import Opened
@@ -19,7 +20,7 @@ from relay.core.blobs import Shape
 from relay.core.envelope import Body, Envelope, Header
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
-from relay.core.pace import Pace
+from relay.core.pace import STILL_S, Pace
 from relay.core.pulling import Pull
 from relay.store.blobs import Blob
 from relay.store.engine import Store
@@ -102,6 +103,19 @@ def test_odd_pieces(data: st.DataObject) -> None:
     for _ in range(5):
         download.came(data.draw(contents(Kind.BLOB_CHUNK)))
     assert len(download.pieces) <= 1
+
+
+def test_a_pull_that_stands_still_says_so_and_for_how_long_nobody_knows() -> None:
+    download = Download(Blob(bytes(32), 10**6, False, 0, 0), Pull(Shape(10**6)), Pace(0, 0))
+    download.stand("pulling")
+    download.moved = time.monotonic()
+    assert download.why == ""
+    download.moved -= SILENT_AFTER_S + 1
+    assert download.why == "nothing has come for 3 s"
+    pace = Pace(0, 0)
+    pace.note(100_000, 1.0)
+    assert pace.left_s(10**6, 1.0) == 9.0
+    assert pace.left_s(10**6, 1.0 + STILL_S) is None
 
 
 def test_a_piece_that_was_asked_for_is_taken_once() -> None:

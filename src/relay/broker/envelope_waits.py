@@ -13,7 +13,7 @@ from relay.broker.presence import Attendance
 from relay.broker.words import ago
 from relay.core.delivery import RESEND_AFTER, Window
 from relay.core.ids import BrokerId
-from relay.core.routing import hand_over_again
+from relay.core.routing import LOST_AFTER, hand_over_again
 from relay.store.held import HeldLine
 from relay.store.outbox import OutboxLine
 
@@ -95,4 +95,8 @@ class EnvelopeWaits:
         again = max(at + hand_over_again(line.handed) - now, 0) / 1000
         holder = f"{self._members.name(line.holder)} keeps it" if line.holder else "it is kept"
         reason = f"{holder} for {name} (since {ago(now - at)}); no receipt yet"
+        if line.holder is not None and self._mesh.reached_by(line.recipient) == line.holder:
+            # it has been handed on by now, or is lost there, or its receipt is: `Handing` finds out
+            reason = f"{self._members.name(line.holder)} took it, and has {name} in reach: if no receipt comes within"
+            reason += f" {LOST_AFTER // 1000} s, it is handed over again"
         return (again if dial is None else min(again, dial)), reason

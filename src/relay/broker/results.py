@@ -34,6 +34,7 @@ class Results:
             rooms.journal,
             rooms.mesh.say,
             rooms.mesh.probe,
+            rooms.mesh.has_way,
             terms,
             rooms.clocks.may_expire,
         )

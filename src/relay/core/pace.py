@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 OVER_S = 5.0
+STILL_S = 2.0  # nothing for so long, and nobody knows how long it will take
 STEP_S = 0.2
 
 
@@ -18,10 +19,12 @@ class Pace:
 
     def __init__(self, done: int, now: float) -> None:
         self._seen: deque[tuple[float, int]] = deque([(now, done)])
+        self._moved = now
 
     def note(self, done: int, now: float) -> None:
         """So many bytes are there now."""
-        last = self._seen[-1][0]
+        last, before = self._seen[-1]
+        self._moved = now if done > before else self._moved
         if now - last < STEP_S and len(self._seen) > 1:
             self._seen[-1] = (last, done)
         else:
@@ -36,5 +39,5 @@ class Pace:
 
     def left_s(self, size: int, now: float) -> float | None:
         """Seconds until all `size` bytes are there at this speed; None where nothing moves."""
-        rate = self.rate(now)
+        rate = self.rate(now) if now - self._moved < STILL_S else 0.0
         return (size - self._seen[-1][1]) / rate if rate > 0 else None

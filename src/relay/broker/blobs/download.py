@@ -15,6 +15,7 @@ from relay.core.pace import Pace
 from relay.core.pulling import Pull
 from relay.store.blobs import Blob, Reference
 
+SILENT_AFTER_S = 2.0  # what comes comes several times a second
 LOOK_S = 1.0  # how often a pull that waits looks whether its turn is over
 
 
@@ -44,6 +45,7 @@ class Download:
         elsewhere: somebody else has it too.
         stream: the id under which its pieces come; `session`: the one the sender gave.
         state: `waiting`, `pulling` or `paused`, with the `reason`.
+        moved: when a piece was written last, monotonic seconds.
     """
 
     blob: Blob
@@ -57,6 +59,7 @@ class Download:
     asked: int = 0
     state: str = "waiting"
     reason: str = ""
+    moved: float = 0.0
     unsynced: int = 0
     refusal: RelayError | None = None
     pieces: list[Piece] = field(default_factory=list)
@@ -67,6 +70,14 @@ class Download:
     def done(self) -> int:
         """Bytes that are here, from the beginning without a gap."""
         return self.machine.shape.bytes_before(self.machine.done)
+
+    @property
+    def why(self) -> str:
+        """Why it stands still; empty while something comes."""
+        silent = time.monotonic() - self.moved
+        if self.state == "pulling" and silent >= SILENT_AFTER_S:
+            return f"nothing has come for {silent:.0f} s"
+        return self.reason
 
     def stand(self, state: str, reason: str = "") -> None:
         """Say how it stands."""
@@ -105,6 +116,7 @@ class Download:
         """A piece was right, and is written."""
         self.machine.written(piece.item)
         self.unsynced += 1
+        self.moved = time.monotonic()
         if self.turn is not None and isinstance(piece.data, bytes):
             self.turn.came(len(piece.data))
 

@@ -55,6 +55,7 @@ class Downloads:
         members: names.
         say: sends what is not durable; False where there is no path now.
         probe: has the link that leads to a broker asked whether it lives.
+        has_way: whether there is a path to a broker now.
         over: called when one has ended, so that what nobody needs is collected.
     """
 
@@ -66,6 +67,7 @@ class Downloads:
         members: Members,
         say: Say,
         probe: Callable[[BrokerId], None],
+        has_way: Callable[[BrokerId], bool],
         over: Callable[[], None],
     ) -> None:
         self._library = library
@@ -74,6 +76,7 @@ class Downloads:
         self._members = members
         self._say = say
         self._probe = probe
+        self._has_way = has_way
         self._over = over
         self._all: dict[bytes, tuple[Download | None, asyncio.Task[None]]] = {}
         self._streams: dict[bytes, Download] = {}
@@ -162,7 +165,9 @@ class Downloads:
         for download, _ in self._all.values():
             if download is None:
                 continue
-            if not up and download.source is not None and download.source.peer == peer:
+            source = download.source
+            # a way through the middle ends with the link to who is there
+            if not up and source is not None and (source.peer == peer or not self._has_way(source.peer)):
                 download.machine.path_lost()
                 download.news.set()
             download.poked.set()
@@ -250,6 +255,7 @@ class Downloads:
         try:
             await self._resume(download, file)
             download.stand("pulling")
+            download.moved = time.monotonic()
             while not download.machine.complete:
                 await self._step(download, source, file)
             await self._arrived(download, file)

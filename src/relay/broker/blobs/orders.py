@@ -199,7 +199,7 @@ class BlobOrders:
             download = self._downloads.of(address)
             if download is not None:
                 size = download.blob.size
-                yield _line(download.state, download.done, size, download.pace, download.reason)
+                yield _line(download.state, download.done, size, download.pace, download.why)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _downloads_of(self, address: bytes) -> list[Reference]:

@@ -60,6 +60,7 @@ class Blobs:
         journal: where rows are kept.
         say: sends what is not durable; False where there is no path now.
         probe: has the link that leads to a broker asked whether it lives.
+        has_way: whether there is a path to a broker now.
         terms: of the settings.
         may_expire: whether this clock is believed, so that anything may be called expired.
     """
@@ -72,6 +73,7 @@ class Blobs:
         journal: Journal,
         say: Say,
         probe: Callable[[BrokerId], None],
+        has_way: Callable[[BrokerId], bool],
         terms: Terms,
         may_expire: Callable[[], bool],
     ) -> None:
@@ -81,7 +83,9 @@ class Blobs:
         self.library = Library(journal, terms.folder, terms.quota)
         self.offers = Offers(members, gate, auditor, self.library, terms.retention)
         self.server = BlobServer(self.library, journal.store, say, journal.clock)
-        self.downloads = Downloads(self.library, self.offers, journal, members, say, probe, self._due.set)
+        self.downloads = Downloads(
+            self.library, self.offers, journal, members, say, probe, has_way, self._due.set
+        )
         views = BlobViews(journal.store, members, self.downloads, self.server)
         self.orders = BlobOrders(members, journal, self.library, self.offers, self.downloads, self.server, views)
         self._swept: asyncio.Task[None] | None = None

@@ -80,7 +80,7 @@ class BlobViews:
     def _reason(self, address: bytes, needs: Iterable[Reference]) -> str:
         download = self._downloads.of(address)
         if download is not None:
-            return download.reason
+            return download.why
         return next((str(each.error.get("message", "")) for each in needs if each.error), "")
 
     def _need(self, need: Reference) -> dict[str, Any]:

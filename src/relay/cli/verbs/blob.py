@@ -113,12 +113,15 @@ def _row(blob: Blob) -> list[str]:
     if state in ("waiting", "pulling", "paused") and blob["size"]:
         state += f" {int(100 * blob['done'] / blob['size'])} %"
     age = ages.since(blob["created"]) if blob["created"] else ""
-    ends = [", ".join(map(_end, blob[side])) or "-" for side in ("from", "to")]
+    ends = [", ".join(_end(need, blob["size"]) for need in blob[side]) or "-" for side in ("from", "to")]
     return [blob["name"] or "-", blob["hash"][:HASH_SHOWN], sizes.spoken(blob["size"]), state, age, *ends, _why(blob)]
 
 
-def _end(need: BlobNeed) -> str:
-    return need["broker"]["name"] + ("" if need["state"] in ("open", "here") else f" ({need['state']})")
+def _end(need: BlobNeed, size: int) -> str:
+    name, sent = need["broker"]["name"], need["sent"]
+    if need["state"] == "open" and sent is not None and size:
+        return f"{name} ({int(100 * sent / size)} %)"
+    return name + ("" if need["state"] in ("open", "here") else f" ({need['state']})")
 
 
 def _why(blob: Blob) -> str:
