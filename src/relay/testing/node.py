@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from relay.testing import control, processes
+from relay.testing import control, processes, stem
 
 START_WITHIN = 20.0
 STOP_WITHIN = 15.0
@@ -54,7 +54,7 @@ class Node:
     port: int
     launcher: tuple[str, ...] = DAEMON
     starts: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | stem.Forked | None = None
     _id: str = field(default="")
 
     @property
@@ -169,8 +169,13 @@ class Node:
 
     def _launch(self, ready: int) -> None:
         with self.printed.open("ab") as log:
+            rest = ["--home", str(self.home), "--ready-fd", str(ready)]
+            if (module := stem.words_of(self.launcher)) is not None:
+                forked = stem.shared().fork([*module, *rest], self.environment(), self.scratch, log.fileno(), ready)
+                self.process = forked
+                return
             self.process = subprocess.Popen(
-                [*self.launcher, "--home", str(self.home), "--ready-fd", str(ready)],
+                [*self.launcher, *rest],
                 env=self.environment(),
                 cwd=self.scratch,
                 stdin=subprocess.DEVNULL,
