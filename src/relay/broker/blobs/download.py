@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from relay.store.blobs import Blob, Reference
 
 SILENT_AFTER_S = 2.0  # what comes comes several times a second
 LOOK_S = 1.0  # how often a pull that waits looks whether its turn is over
+_log = logging.getLogger(__name__)
 
 
 def monotonic_ms() -> int:
@@ -119,6 +121,30 @@ class Download:
         self.moved = time.monotonic()
         if self.turn is not None and isinstance(piece.data, bytes):
             self.turn.came(len(piece.data))
+
+    def settled(self, pieces: list[Piece], results: list[RelayError | None], name: str) -> RelayError | None:
+        """What became of pieces that came.
+
+        Args:
+            pieces: of `take`.
+            results: what was wrong with each, of `keep`.
+            name: who sent them.
+
+        Returns:
+            Why this cannot go on, or None.
+        """
+        trouble: RelayError | None = None
+        for piece, error in zip(pieces, results, strict=True):
+            if error is None:
+                self.written(piece)
+            elif isinstance(error, PeerFault):
+                _log.warning("%s sent wrong bytes of a blob: %s", name, error.why)
+                self.machine.refused(piece.item)
+                trouble = wrong_bytes(name, error) if self.machine.given_up else trouble
+            else:
+                self.machine.put_back(piece.item)
+                trouble = error
+        return trouble
 
     def take(self) -> list[Piece]:
         """What has come since the last time."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relay.broker.blobs import faults
-from relay.broker.blobs.download import Download, Piece, keep, monotonic_ms, wait, wrong_bytes
+from relay.broker.blobs.download import Download, Piece, keep, monotonic_ms, wait
 from relay.broker.blobs.files import BlobFile, sync_folder
 from relay.broker.blobs.library import Library
 from relay.broker.blobs.offers import Offers
@@ -23,7 +23,7 @@ from relay.broker.blobs.turns import Turns
 from relay.broker.inbox import Hear, Opened
 from relay.broker.members import Members
 from relay.core.blobs import Shape
-from relay.core.errors import Code, LocalFault, PeerFault, RelayError, from_json
+from relay.core.errors import Code, LocalFault, RelayError, from_json
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.pace import Pace
@@ -310,17 +310,7 @@ class Downloads:
 
     async def _keep(self, download: Download, file: BlobFile, pieces: list[Piece], name: str) -> None:
         results = await self._library.run(keep, file, pieces)
-        trouble: RelayError | None = None
-        for piece, error in zip(pieces, results, strict=True):
-            if error is None:
-                download.written(piece)
-            elif isinstance(error, PeerFault):
-                _log.warning("%s sent wrong bytes of a blob: %s", name, error.why)
-                download.machine.refused(piece.item)
-                trouble = wrong_bytes(name, error) if download.machine.given_up else trouble
-            else:
-                download.machine.put_back(piece.item)
-                trouble = error
+        trouble = download.settled(pieces, results, name)
         download.pace.note(download.done, time.monotonic())
         _raise(trouble)
         if download.unsynced >= SYNC_EVERY:
