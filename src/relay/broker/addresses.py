@@ -13,7 +13,7 @@ from relay.core.hello import MAX_ADDRESSES, is_address
 DEFAULT_PORT = 7411
 LOOPBACK = "127.0.0.1"
 _TAILSCALE = ipaddress.ip_network("100.64.0.0/10")  # the range Tailscale gives its machines addresses from
-_ANY = frozenset({"0.0.0.0", "::"})
+_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to know a wildcard
 
 
 def _own_addresses() -> list[str]:

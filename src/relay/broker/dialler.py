@@ -129,7 +129,7 @@ class Dialler:
 
     async def _pause(self, peer: BrokerId, way: _Way) -> None:
         # jitter needs no secrecy; and not wait_for, which before Python 3.12 may swallow a cancellation
-        seconds = way.backoff.wait(random.random()) / 1000
+        seconds = way.backoff.wait(random.random()) / 1000  # noqa: S311
         way.next_dial = time.monotonic() + seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

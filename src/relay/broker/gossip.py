@@ -80,7 +80,7 @@ class Gossip:
         self.book = Book()
         self._around = around
         self._clock = clock
-        self._chance = chance or random.Random()
+        self._chance = chance or random.Random()  # noqa: S311 - whom to tell first is no secret
         self._bounds = Bounds(around.size, monotonic, lambda peer, reason: self._around.drop(peer, reason))
         self._conflicts: set[BrokerId] = set()
         # with the root a peer stated; None where this broker begins

@@ -16,7 +16,7 @@ from relay.core.roster import Member
 AGAIN_S = 10.0
 LIFE_MS = 15 * 60_000
 MAX_PORTS = 2
-_ANY = frozenset({"0.0.0.0", "[::]"})
+_ANY = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - to know a wildcard
 
 
 class TailnetPlaces:

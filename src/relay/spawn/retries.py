@@ -29,7 +29,7 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
     if not row.wishes.retries or row.stop_requested is not None or not may_retry(outcome.state, code):
         return None
     used = (queueing.RETRIES_USED.one(entry.tx, spawn=row.id) or 0) + 1
-    moment = entry.now + pause_ms(used, random.random())
+    moment = entry.now + pause_ms(used, random.random())  # noqa: S311 - jitter is no secret
     if used > row.wishes.retries or moment >= row.expires:
         return None
     how = _how_it_ended(outcome, entry.now)

@@ -54,7 +54,7 @@ def become(spec: Spec, fail: int, mark: str, paths: list[str], env: dict[str, st
     assert program and spec.limits
     stage = [sys.executable, "-I", "-S", os.path.abspath(__file__), str(plan)]
     interim = {"PATH": os.defpath, "XDG_RUNTIME_DIR": _runtime(spec), mark: spec.name}
-    os.execve(program, ["systemd-run", *_options(spec), "--", *stage], interim)
+    os.execve(program, ["systemd-run", *_options(spec), "--", *stage], interim)  # noqa: S606 - no shell
 
 
 def why_unlimited(report: bytes) -> str:
