@@ -99,6 +99,7 @@ WRONG = [
     ["config", "set", "key"],
     ["--bogus", "ps"],
     ["logs", "a", "b"],
+    ["queue", "--status", "held", "pause"],
 ]
 
 

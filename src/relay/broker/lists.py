@@ -11,7 +11,7 @@ from relay.api.routes import MOST_LISTED
 from relay.broker.members import Members
 from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
-from relay.core.states import GROUPS, State
+from relay.core.states import GROUPS, TERMINAL, State
 from relay.store import events, spawn_lists
 from relay.store.engine import Store
 from relay.store.spawn_lists import EVER, NO_LIMIT, SORTS, Wanted
@@ -20,6 +20,7 @@ from relay.store.spawn_rows import COUNTS, LIVE, SpawnRow
 RECENT_ENDED = 20
 MOST_COUNTED = 10_000  # a count beyond this is told as `more than`: nobody waits for it
 MOST_TEXT = 1_000
+_UNFINISHED = tuple(name for name, states in GROUPS.items() if not states & TERMINAL)
 _WHOLE = re.compile(r"[0-9]{1,15}\Z")
 
 
@@ -137,6 +138,16 @@ class Lists:
         matched = await self._store.one(query, **params) or 0
         return Found(rows, max(min(matched, MOST_COUNTED), len(rows)), matched <= MOST_COUNTED, seq)
 
+    async def unfinished(self, params: Mapping[str, str]) -> list[SpawnRow]:
+        """What has not ended, on every machine, or what of it stands in one of `states`; the newest first.
+
+        Raises:
+            Misuse: there is no such state, or it is one that has ended.
+        """
+        states = _states(params.get("states"))
+        _refuse_ended(states, params.get("states") or "")
+        return [row for row in await self._store.all(LIVE) if states is None or row.state in states]
+
     def _names(self) -> dict[str, str]:
         everyone = [self._members.own, *(each.id for each in self._members.others)]
         return {each: self._members.name(each) for each in everyone}
@@ -178,6 +189,16 @@ def _states(text: str | None) -> frozenset[State] | None:
             hint="relay ps --state live   or   relay ps --state failed",
         )
     return frozenset().union(*(GROUPS[name] for name in names))
+
+
+def _refuse_ended(states: frozenset[State] | None, typed: str) -> None:
+    over = [name for name in typed.split(",") if name and GROUPS[name] <= TERMINAL]
+    if over:
+        raise Misuse(
+            f"what is in the queue is never {over[0]!r}",
+            why=f"what has ended is no longer in it; there it is one of {', '.join(_UNFINISHED)}",
+            hint=f"relay ps --state {over[0]}",
+        )
 
 
 def _text(params: Mapping[str, str], name: str) -> str | None:

@@ -51,7 +51,7 @@ class LookingControl:
 
     async def queue(self, request: Request) -> Response:
         """`relay queue`."""
-        return json_answer(await self._lines(await self._broker.unfinished()))
+        return json_answer(await self._lines(await self._lists.unfinished(request.query_params)))
 
     async def away(self, request: Request) -> Response:
         """Bare `relay`."""

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 
-def run(invocation: Invocation) -> int:
-    """List the tasks that have not ended."""
+def run(invocation: Invocation, *, status: list[str]) -> int:
+    """List the tasks that have not ended, or those of them that stand so."""
     client = invocation.client()
-    spawns = client.ask(routes.queue())
+    spawns = client.ask(routes.queue(status))
     if invocation.json:
         speech.document(spawns)
         return 0
-    show_table(spawns, "the queue is empty")
+    nothing = f"nothing in the queue is {' or '.join(status)}: {invocation.home.command('queue')}"
+    show_table(spawns, clean(nothing) if status else "the queue is empty")
     paused = client.ask(routes.status()).get("queue", {}).get("paused")
     if paused:
         command = invocation.home.command("queue resume")
