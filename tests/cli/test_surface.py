@@ -100,6 +100,9 @@ WRONG = [
     ["--bogus", "ps"],
     ["logs", "a", "b"],
     ["queue", "--status", "held", "pause"],
+    ["logs", "x", "--tail", "-1"],
+    ["events", "--since", "-1"],
+    ["ps", "-n", "-1"],
 ]
 
 

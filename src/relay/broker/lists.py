@@ -95,7 +95,11 @@ class Lists:
         """
         sort = params.get("sort") or "created"
         if sort not in SORTS:
-            raise Misuse(f"nothing is sorted by {sort[:40]!r}", why=f"it is one of {', '.join(SORTS)}")
+            raise Misuse(
+                f"nothing is sorted by {sort[:40]!r}",
+                why=f"it is one of {', '.join(SORTS)}",
+                hint="relay ps --sort started",
+            )
         wanted = Wanted(
             states=_states(params.get("states")),
             target=self._broker(params.get("broker")),
@@ -204,7 +208,7 @@ def _refuse_ended(states: frozenset[State] | None, typed: str) -> None:
 def _text(params: Mapping[str, str], name: str) -> str | None:
     text = params.get(name) or None
     if text is not None and len(text) > MOST_TEXT:
-        raise Misuse(f"{name} is too long")
+        raise Misuse(f"{name} is too long", hint=f"look for at most {MOST_TEXT} letters")
     return text
 
 
@@ -216,7 +220,12 @@ def _labels(text: str | None) -> dict[str, str]:
     except (ValueError, RecursionError):
         labels = None
     if not isinstance(labels, dict) or not all(isinstance(each, str) for each in labels.values()):
-        raise Misuse("the labels cannot be read", code=Code.USAGE, why="they are a JSON object of texts")
+        raise Misuse(
+            "the labels cannot be read",
+            code=Code.USAGE,
+            why="they are a JSON object of texts",
+            hint="--label ticket=42",
+        )
     return labels
 
 
@@ -225,5 +234,5 @@ def _whole(params: Mapping[str, str], name: str) -> int | None:
     if not text:
         return None
     if not _WHOLE.match(text):
-        raise Misuse(f"{name} is no number")
+        raise Misuse(f"{name} is no number", why="a whole number is wanted, 0 or more", hint="relay ps --help")
     return int(text)

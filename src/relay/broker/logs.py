@@ -142,7 +142,7 @@ class LogServer:
         try:
             row = await self._store.one(BY_ID, id=spawn)
             if row is None:
-                raise Unreachable("there is no such spawn here")
+                raise Unreachable("there is no such spawn here", hint="on that machine: relay ps --all")
             self._gate.require(origin, "view", row.origin == origin, self._clock())
             async for found in self._logs.read(spawn, offset, tail, follow, since):
                 for batch in log_pieces.batches(found):

@@ -158,7 +158,12 @@ def _name(body: dict[str, Any], spawn: str) -> str:
 def _ttl(body: dict[str, Any]) -> int:
     ttl = body.get("ttl_s") or DEFAULT_TTL_S
     if not isinstance(ttl, (int, float)) or not 0 < ttl <= MAX_TTL_S:
-        raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0 and at most 30 days")
+        raise Misuse(
+            "the ttl cannot be used",
+            code=Code.BAD_DURATION,
+            why="it is more than 0 and at most 30 days",
+            hint="--ttl 7d",
+        )
     return int(ttl * 1000)
 
 

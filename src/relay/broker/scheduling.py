@@ -55,7 +55,11 @@ class Scheduling:
         if known is not None:
             found = schedules.BY_ID.one(entry.tx, id=str(known.get("schedule", "")))
             if found is None:
-                raise Misuse("this operation id was used for something else", code=Code.CONFLICT)
+                raise Misuse(
+                    "this operation id was used for something else",
+                    code=Code.CONFLICT,
+                    hint="choose another --idempotency-key, or none",
+                )
             return found
         made = self._made(entry, order, every)
         operations.remember(entry.tx, order.operation, entry.now, {"schedule": made.id})

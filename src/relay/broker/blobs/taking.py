@@ -51,7 +51,12 @@ class TakingIn:
             raise faults.not_regular(source)
         if self._before.st_size > MAX_SIZE:
             self.abandon()
-            raise Misuse(f"{source} is too big", code=Code.BAD_FILE, why=f"a blob has at most {MAX_SIZE} bytes")
+            raise Misuse(
+                f"{source} is too big",
+                code=Code.BAD_FILE,
+                why=f"a blob has at most {MAX_SIZE} bytes",
+                hint="send it in parts",
+            )
         self.shape = Shape(self._before.st_size)
 
     def begin(self) -> None:

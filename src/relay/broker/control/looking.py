@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.broker.control.answers import json_answer
+from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.lists import Lists
 from relay.core.errors import Misuse
 
@@ -70,5 +70,5 @@ def _whole(request: Request, name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
-        raise Misuse(f"{name} is no number")
+        raise Misuse(f"{name} is no number", hint=OTHER_VERSION)
     return int(text)
