@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relay.api import queue_routes, routes
 from relay.cli import speech
+from relay.cli.blanks import refuse_blank
 from relay.cli.clean import clean
 from relay.cli.spawn_lines import show_table
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def run(invocation: Invocation, *, status: list[str]) -> int:
     """List the tasks that have not ended, or those of them that stand so."""
+    refuse_blank(status=status)
     client = invocation.client()
     spawns = client.ask(routes.queue(status))
     if invocation.json:
