@@ -19,7 +19,7 @@ from relay.cli.completing import sources
 from relay.cli.completing.place import find
 from relay.cli.surface import TABLE
 from relay.cli.verbs.completion import _split
-from relay.core.states import GROUPS
+from relay.core.states import GROUPS, TERMINAL
 from relay.store.spawn_lists import SORTS
 from tests.api.canned_broker import RUNNING, CannedBroker, mark_set_up, spawn
 from tests.cli.conftest import Relay
@@ -68,6 +68,7 @@ def test_a_line_is_cut_as_a_shell_reads_it_and_nothing_in_it_runs() -> None:
 
 def test_the_fixed_words_are_those_that_are_taken() -> None:
     assert set(sources.STATES) == set(GROUPS)
+    assert set(sources.UNFINISHED) == {name for name, states in GROUPS.items() if not states & TERMINAL} - {"live"}
     assert set(sources.FIXED["sort"]) == set(SORTS)
     named = {name for entry in TABLE.values() for name, _, _ in entry["words"]}
     named |= {name for entry in TABLE.values() for name, _, _ in entry["options"].values()}

@@ -99,6 +99,10 @@ WRONG = [
     ["config", "set", "key"],
     ["--bogus", "ps"],
     ["logs", "a", "b"],
+    ["queue", "--status", "held", "pause"],
+    ["logs", "x", "--tail", "-1"],
+    ["events", "--since", "-1"],
+    ["ps", "-n", "-1"],
 ]
 
 

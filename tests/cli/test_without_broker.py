@@ -13,6 +13,15 @@ from relay.api.home import Home
 from tests.cli.conftest import Relay
 
 
+def test_bare_relay_names_the_home_in_each_of_its_next_commands(relay: Relay, tmp_path: Path) -> None:
+    other = str(tmp_path / "other home")
+    lines = relay("--home", other).stdout.splitlines()[1:]
+    assert len(lines) == 4 and all(f"relay --home '{other}' " in line for line in lines)
+    assert f"then: relay --home '{other}' up --detach" in lines[1]
+    begin = zip(lines, ("see", "set up", "or enter", "all"), strict=True)
+    assert len({line.index(about) for line, about in begin}) == 1
+
+
 def test_nothing_set_up_shows_the_first_steps(relay: Relay) -> None:
     done = relay()
     assert done.returncode == 0

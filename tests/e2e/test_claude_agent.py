@@ -86,7 +86,11 @@ def test_a_success_tells_summary_cost_and_session(scene: Scene) -> None:
     done = relay(scene.laptop, *words)
     assert (done.returncode, done.stdout.decode()) == (0, "All tests pass: naïve café ✓\n")
     found = relay_json(scene.laptop, "show", name)
-    assert found["result"]["usage"]["cost_usd"] == 0.0123 and found["result"]["usage"]["turns"] == 3
+    usage = {"input_tokens": 1200, "output_tokens": 85, "cache_read_input_tokens": 900, "turns": 3, "cost_usd": 0.0123}
+    assert found["result"]["usage"] == usage
+    used = "2,100 tokens in (900 of them cached), 85 out, $0.01, 3 turns"
+    assert used in relay(scene.laptop, "show", name).stdout.decode()
+    assert used in relay(scene.laptop, "result", name).stderr.decode()
     argv = (scene.vps.work / "argv").read_text().split("\n")
     assert argv[argv.index("--permission-mode") + 1] == "plan" and argv[argv.index("--model") + 1] == "opus-4"
     assert "success 0" not in argv

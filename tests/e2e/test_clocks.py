@@ -52,6 +52,23 @@ def test_a_result_outlives_any_sleep(mesh: Mesh) -> None:
     assert relay_json(two.vps, "outbox")["dead"] == []
 
 
+def test_a_result_that_came_days_after_its_end_is_kept_as_long_as_any(mesh: Mesh) -> None:
+    two = Scene.made(mesh)
+    two.grant()
+    known = str(two.shell("echo in time", status=0)["id"])
+    late = _ended_unheard(two, "echo late")
+    _ahead(6, two.laptop, two.vps)
+    two.vps.start()
+    two.laptop.start()
+    assert two.until(late, *TERMINAL)["result"]["output_tail"] == "late\n"
+    two.laptop.stop()
+    two.laptop.configure('retention = "1d"')
+    two.laptop.start()
+    kept = "SELECT id FROM spawns"
+    wait_until(lambda: (known,) not in _rows(two.laptop, kept), 20, "what it learnt days ago to be forgotten")
+    assert _rows(two.laptop, kept) == [(late,)]
+
+
 def test_what_may_have_been_sent_is_never_called_expired(mesh: Mesh) -> None:
     two = Scene.made(mesh)
     two.grant()

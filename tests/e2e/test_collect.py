@@ -140,6 +140,10 @@ def test_nothing_is_written_over_or_through_a_link(granted: Scene, place: Path) 
     assert refused.returncode == 2 and error_of(refused)["code"] == "bad_file"
     assert "--force" in error_of(refused)["hint"]
     assert _bytes_below(out) == {"b.txt": b"mine"}, "it is refused before anything is written"
+    for no_folder, why in ((out / "b.txt", "--files names the folder"), (out / "b.txt" / "below", "")):
+        refused = relay(granted.laptop, "--json", "result", spawn, "--files", str(no_folder), "--force")
+        assert refused.returncode == 2 and why in error_of(refused)["why"]
+        assert error_of(refused)["hint"] == "choose another folder: --files DIR"
     (out / "b.txt").unlink()
     (out / "b.txt").symlink_to(outside / "target")
     (outside / "target").write_text("not yours")

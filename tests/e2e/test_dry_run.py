@@ -47,6 +47,36 @@ def test_what_it_says_is_what_a_spawn_then_meets_and_it_leaves_nothing(two: Scen
     assert two.shell("true", status=0)["state"] == "completed"
 
 
+def test_a_key_that_was_used_starts_nothing_new_and_a_dry_run_says_so(two: Scene) -> None:
+    two.grant()
+    key = ("--idempotency-key", fresh("key"))
+    words = two.words("shell", "true", name=fresh("keyed"))
+    assert relay_json(two.laptop, *words, "--dry-run", *key)["verdict"] == "start"
+    assert relay_json(two.laptop, *words, "--dry-run", *key)["verdict"] == "start", "a dry run uses no key up"
+    spawn = relay_json(two.laptop, *words, "--wait", *key)["id"]
+    told = relay_json(two.laptop, *words, "--dry-run", *key)
+    assert told["verdict"] == "known" and told["truth"]["from"] == two.laptop.id and told["facts"] is None
+    assert told["earlier"] == {"kind": "spawn", "id": spawn, "name": words[1], "state": "completed"}
+    said = relay(two.laptop, *words, "--dry-run", *key)
+    assert said.returncode == 0
+    assert said.stdout.decode().startswith(f"nothing new: this key has made the spawn {words[1]} on vps, {spawn}: Done")
+    assert f"show {spawn}" in said.stderr.decode()
+    assert relay_json(two.laptop, *words, *key)["id"] == spawn, "as it said"
+    other = relay_json(two.laptop, *two.words("shell", "false"), "--dry-run", *key, status=125)
+    assert other["verdict"] == "refuse" and other["error"]["code"] == "conflict"
+    assert other["truth"]["from"] == two.laptop.id
+
+
+def test_a_schedule_s_key_is_known_to_a_dry_run_too(two: Scene) -> None:
+    two.grant()
+    words = (*two.words("shell", "true", name=fresh("keyed")), "--every", "6h", "--idempotency-key", fresh("key"))
+    made = relay_json(two.laptop, *words)
+    told = relay_json(two.laptop, *words, "--dry-run")
+    assert told["verdict"] == "known" and told["earlier"]["kind"] == "schedule" and told["earlier"]["id"] == made["id"]
+    assert relay(two.laptop, *words, "--dry-run").stdout.startswith(b"nothing new: this key has made the schedule")
+    relay(two.laptop, "schedule", "remove", made["id"])
+
+
 def test_who_may_not_spawn_learns_the_refusal_and_no_more(two: Scene) -> None:
     told = _try(two, "--cwd", "/", agent="claude", status=125)
     assert told["verdict"] == "refuse" and told["error"]["code"] == "no_grant"

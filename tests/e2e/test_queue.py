@@ -11,7 +11,7 @@ import pytest
 from relay.testing import processes
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
-from tests.e2e.scene import Scene, audit, error_of, fresh, relay, relay_json
+from tests.e2e.scene import Scene, audit, error_of, fresh, refused, relay, relay_json
 
 SLOTS = 'slots = { exec = 1, "label:gpu" = 1 }'
 
@@ -65,6 +65,26 @@ def test_what_lacks_one_sort_of_slot_holds_up_nothing_behind_it(queue: Scene) ->
     assert listed[second] == "1 of 1 gpu slots busy, 1 ahead"
     relay(queue.laptop, "stop", first)
     queue.until(blocked, "completed")
+    queue.until(second, "completed")
+
+
+def test_the_queue_is_listed_by_where_its_tasks_stand(queue: Scene) -> None:
+    first = _held_up(queue, ("--label", "gpu=a"))
+    second = queue.begin("true", "--label", "gpu=b")
+    queue.until(second, "waiting")
+
+    def listed(*statuses: str) -> list[str]:
+        words = [word for status in statuses for word in ("--status", status)]
+        return [each["id"] for each in relay_json(queue.laptop, "queue", *words)]
+
+    assert listed("waiting") == [second] and listed("running") == [first]
+    assert listed("waiting", "running") == listed("live") == listed() == [second, first]
+    none = relay(queue.laptop, "queue", "--status", "held")
+    assert none.returncode == 0 and none.stderr.startswith(b"nothing in the queue is held")
+    for status, words in (("completed", "relay ps --state completed"), ("nonsense", "relay ps --state live")):
+        error = refused(queue.laptop, "queue", "--status", status, code="usage")
+        assert status in error["message"] and words in error["hint"] and error["why"]
+    relay(queue.laptop, "stop", first)
     queue.until(second, "completed")
 
 

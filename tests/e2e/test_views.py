@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from relay.testing import processes
-from tests.e2e.scene import Scene, fresh, relay, relay_json
+from tests.e2e.scene import Scene, fresh, refused, relay, relay_json
 
 
 def _states(found: dict[str, object]) -> list[tuple[str, str]]:
@@ -45,6 +45,11 @@ def test_a_question_and_its_answer_stand_beside_the_states(granted: Scene) -> No
     marks = relay_json(granted.vps, "show", spawn)["marks"]
     assert [each["mark"] for each in marks] == ["asked (held)", "answered: approve"]
     assert marks[1]["by"].endswith(" on vps")
+
+
+def test_what_cannot_be_listed_is_told_with_what_can(two: Scene) -> None:
+    error = refused(two.laptop, "ps", "--sort", "x", code="usage")
+    assert "started" in error["why"] and error["hint"].endswith("ps --sort started")
 
 
 def test_filters_reach_over_the_mesh(granted: Scene) -> None:

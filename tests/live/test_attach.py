@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
 
 from relay.testing import processes
-from tests.e2e.scene import Scene, audit, error_of, gone_within, relay, relay_json, started
+from tests.e2e.scene import Scene, audit, error_of, fresh, gone_within, relay, relay_json, started
 from tests.live.terminal import DETACH, terminal
 
 TYPIST = "stty -echo; echo ready; while read line; do echo \"got $line\"; [ $line = bye ] && exit 7; done"
@@ -165,6 +166,48 @@ def test_it_takes_the_verb(granted: Scene) -> None:
         person.until(b"shown")
         relay(granted.vps, "trust", "revoke", "laptop")
         assert person.exit() != 0
+
+
+def test_it_goes_on_with_the_next_attempt(scene: Scene) -> None:
+    """Who is attached is told how the first one ended and when the next one comes, and types into that one."""
+    mark = scene.vps.work / fresh("mark")
+    ends = f"test -e {mark} && exit 3; touch {mark}; exit 5"
+    script = f"stty -echo; echo ready; read line; stty size; echo got $line; {ends}"
+    spawn = scene.begin(script, "--tty", "--retries", "1")
+    with terminal(scene.laptop, "attach", spawn, size=(31, 97)) as person:
+        person.until(b"ready")
+        person.type(b"one\r")
+        person.until(b"31 97\r\ngot one\r\n")
+        person.until(b"[relay] attempt 1: the task ended with exit code 5; retry 1 of 1 in ")
+        person.type(b"two\r")  # for the next one, which has not begun
+        person.until(b"31 97\r\ngot two\r\n")
+        assert person.exit() == 3 and person.is_as_before
+    assert scene.show(spawn)["attempt"] == 2
+
+
+@pytest.mark.parametrize("words", [("attach",), ("logs", "-f")], ids=" ".join)
+def test_without_a_terminal_the_logs_of_all_attempts_follow(scene: Scene, words: tuple[str, ...]) -> None:
+    mark = scene.vps.work / fresh("mark")
+    first = f"while [ ! -e {mark} ]; do sleep 0.02; done; echo long; exit 5"
+    script = f"echo begun; test -e {mark} || {{ {first}; }}; echo fine"
+    spawn = scene.begin(script, "--retries", "2")
+    verb, *options = words
+    with (
+        started(scene.laptop, verb, spawn, *options) as far,
+        started(scene.vps, "--json", verb, spawn, *options) as near,
+    ):
+        assert far.stdout is not None and far.stdout.readline() == b"begun\n"
+        assert near.stdout is not None
+        while b"begun" not in near.stdout.readline():
+            pass
+        mark.touch()
+        out, err = far.communicate(timeout=20)
+        assert (far.returncode, out) == (0, b"long\nbegun\nfine\n")
+        assert b"[relay] attempt 1: the task ended with exit code 5; retry 1 of 2 in " in err
+        lines = [json.loads(line) for line in near.communicate(timeout=20)[0].splitlines()]
+    told = [(each["stream"], each["data"].partition(";")[0]) for each in lines if "stream" in each]
+    assert told[:2] == [("out", "long\n"), ("note", "attempt 1: the task ended with exit code 5")]
+    assert "".join(data for stream, data in told[2:] if stream == "out") == "begun\nfine\n"
 
 
 def test_what_has_ended_is_shown(scene: Scene) -> None:

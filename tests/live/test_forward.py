@@ -139,6 +139,7 @@ def test_it_takes_the_verb_and_a_task_that_runs(granted: Scene) -> None:
                 assert connection.recv(65536) == b""
     done = relay(granted.laptop, "--json", "forward", spawn, str(port), "--local", "0")
     assert done.returncode == 1 and "runs" in error_of(done)["why"]
+    assert f"relay retry {spawn}" in error_of(done)["hint"]
 
 
 def test_a_lost_link_breaks_a_connection_and_bends_none(scene: Scene) -> None:
@@ -163,6 +164,7 @@ def test_here_too_and_what_cannot_be(scene: Scene) -> None:
         assert exchange(local, b"here") == b"here|4"
     done = relay(scene.vps, "--json", "forward", spawn, str(port))
     assert done.returncode == 1 and error_of(done)["code"] == "port_taken"
+    assert error_of(done)["hint"].endswith(f"forward {spawn} {port} --local 0")
     done = relay(scene.vps, "--json", "forward", spawn, "70000")
     assert done.returncode == 2
     with started(scene.vps, "forward", spawn, str(free_port()), "--local", "0") as process:

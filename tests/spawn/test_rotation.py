@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,25 @@ def test_the_last_lines_are_not_sought_beyond_a_gap(tmp_path: Path) -> None:
     assert cut.stream == 0 and offset
     (gap,), offset = log_pieces.last_lines(log, 10**6)
     assert gap.missing and offset == gap.next_offset == segments.starts(str(log))[0]
+
+
+def test_a_moment_is_found_behind_the_gap_without_reading_what_is_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, writer = log_of(tmp_path)
+    seconds = iter(range(1, 10_000))
+    monkeypatch.setattr(time, "time_ns", lambda: next(seconds) * 1_000_000_000)
+    for number in range(300):
+        writer.write(0, numbered(number * 100, 100))
+    kept = list(transcript.chunks(log))
+    oldest = segments.starts(str(log))[0]
+    for wanted in (kept[-1], kept[len(kept) // 2], next(each for each in kept if each.offset >= oldest)):
+        at = log_pieces.first_since(log, wanted.at_ms)
+        found = list(transcript.chunks(log, at))
+        assert log_pieces.not_before(found, wanted.at_ms)[0].at_ms == wanted.at_ms
+        assert sum(len(each.data) for each in found if each.at_ms < wanted.at_ms) <= BLOCK
+    assert log_pieces.first_since(log, kept[-1].at_ms) > oldest
+    assert log_pieces.first_since(log, 0) == 0
 
 
 class Lines:

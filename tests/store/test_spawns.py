@@ -250,13 +250,13 @@ def _steps(tx: Tx, sql: str, params: Mapping[str, Any]) -> int:
 
 def test_one_whose_files_are_not_pulled_yet_stays(tx: Tx) -> None:
     insert(tx, 1)
-    spawns.apply_snapshot(tx, word(1, 1, 1, State.LOST, since=10), 0)
+    spawns.apply_snapshot(tx, word(1, 1, 1, State.LOST, since=10), 10)
     operation = blobs.operation_of(spawn_id(1))
     offer = Reference(bytes(32), Need.OFFER, THERE, "a.txt", 5, NeedState.OPEN, 1_000, 0, operation)
     blobs.refer(tx, offer)
-    assert spawns.ended_before(tx, 11) == []
+    assert spawns.known_ended_before(tx, 11) == []
     blobs.turn(tx, offer, NeedState.DELIVERED, 1_000)
-    assert spawns.ended_before(tx, 11) == [spawn_id(1)]
+    assert spawns.known_ended_before(tx, 11) == [spawn_id(1)]
 
 
 def test_old_spawns_go_with_all_that_hangs_on_them(tx: Tx) -> None:
@@ -267,9 +267,33 @@ def test_old_spawns_go_with_all_that_hangs_on_them(tx: Tx) -> None:
         tails.keep_durations(tx, spawn_id(number), {"queued_s": 1.0})
         blobs.pin(tx, bytes(32), blobs.label_of(spawn_id(number)), "a.txt", 5, 0)
         words.keep(tx, words.SignedWord(spawn_id(number), 1, 1, State.LOST, 0, b"s", b"b"))
-    spawns.apply_snapshot(tx, word(1, 1, 1, State.LOST, since=10), 0)
-    assert spawns.ended_before(tx, 10) == []
-    assert spawns.ended_before(tx, 11) == [spawn_id(1)]
+    spawns.apply_snapshot(tx, word(1, 1, 1, State.LOST, since=10), 10)
+    assert spawns.known_ended_before(tx, 10) == []
+    assert spawns.known_ended_before(tx, 11) == [spawn_id(1)]
     spawns.forget(tx, [spawn_id(1)])
     for table in ("spawns", "attempts", "tails", "durations", "snapshots", "blob_references"):
         assert tx.execute(f"SELECT count(*) FROM {table}").fetchone() == (1,)
+
+
+def test_an_end_that_was_learnt_late_is_kept_as_long_as_one_that_came_at_once(tx: Tx) -> None:
+    """Its target's clock is behind, or the word came weeks after: it counts when it came, by this machine's clock."""
+    for number, since, now in ((1, 10, 5_000), (2, 5_000, 10)):
+        insert(tx, number)
+        spawns.apply_snapshot(tx, word(number, 1, 1, State.COMPLETED, since=since), now)
+    insert(tx, 3)
+    spawns.end_untaken(tx, spawn_id(3), State.EXPIRED, "late", 20)
+    assert spawns.known_ended_before(tx, 5_000) == [spawn_id(2), spawn_id(3)]
+    assert spawns.known_ended_before(tx, 5_001) == [spawn_id(2), spawn_id(3), spawn_id(1)]
+    assert spawns.known_ended_between(tx, 20, 5_000) == [(spawn_id(1), 5_000)], "a late one is behind no mark"
+    spawns.apply_snapshot(tx, word(1, 2, 1, State.WAITING, since=11), 6_000)
+    spawns.apply_snapshot(tx, word(1, 2, 2, State.COMPLETED, since=12), 7_000)
+    assert spawns.known_ended_before(tx, 7_000) == [spawn_id(2), spawn_id(3)], "after another attempt it counts anew"
+
+
+def test_what_ended_in_one_moment_is_taken_together(tx: Tx) -> None:
+    for number in range(1, 6):
+        insert(tx, number)
+        spawns.apply_snapshot(tx, word(number, 1, 1, State.LOST, since=number), 10 if number < 5 else 11)
+    first = spawns.known_ended_between(tx, -1, 20, limit=2)
+    assert {*first} == {(spawn_id(number), 10) for number in range(1, 5)}
+    assert spawns.known_ended_between(tx, 10, 20, limit=2) == [(spawn_id(5), 11)]

@@ -13,6 +13,7 @@ from relay.api.http1 import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, Generic, TypeVar
 
     from relay.api import audit_shapes, blob_shapes, broker_shapes, outbox_shapes, shapes, view_shapes
@@ -208,9 +209,13 @@ def events(since: int | None = None, follow: bool = False) -> Call[shapes.Event]
     return Call("events" + query(since=since, follow=follow), patience_s=FOLLOWED_S if follow else None)
 
 
-def queue() -> Call[list[shapes.Spawn]]:
-    """The tasks that have not ended, on every machine."""
-    return Call("queue")
+def queue(states: Sequence[str] = ()) -> Call[list[shapes.Spawn]]:
+    """The tasks that have not ended, on every machine.
+
+    Args:
+        states: only those in one of these states or groups of states; none for all.
+    """
+    return Call("queue" + query(states=",".join(states) or None))
 
 
 def outbox() -> Call[outbox_shapes.Outbox]:

@@ -122,7 +122,11 @@ def set_value(home: Home, key: str, words: Sequence[str]) -> object:
     try:
         config.parse(changed)
     except LocalFault as fault:
-        raise Misuse(f"{key} cannot be {' '.join(words)[:80]!r}", why=fault.why) from fault
+        raise Misuse(
+            f"{key} cannot be {' '.join(words)[:80]!r}",
+            why=fault.why,
+            hint=f"relay config get {key} shows what it is; docs/cli.md what it may be",
+        ) from fault
     write(home.config, changed)
     return get(home, key)
 

@@ -320,7 +320,7 @@ class LogLine(TypedDict):
     """
 
     at: str
-    stream: Literal["out", "err", "gap"]
+    stream: Literal["out", "err", "gap", "note"]
     data: str
     raw: NotRequired[str]
     missing: NotRequired[int | None]

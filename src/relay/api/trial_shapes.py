@@ -74,6 +74,15 @@ class KnownHere(TypedDict):
     grants: list[str] | None
 
 
+class Earlier(TypedDict):
+    """What the same request made when it was sent before under its idempotency key."""
+
+    kind: Literal["spawn", "schedule"]
+    id: str
+    name: str
+    state: str
+
+
 class Predecessor(TypedDict):
     """What it would come after."""
 
@@ -86,7 +95,7 @@ class Trial(TypedDict):
 
     broker: Named
     name: str
-    verdict: Literal["start", "wait", "hold", "refuse", "fail", "unknown"]
+    verdict: Literal["start", "wait", "hold", "refuse", "fail", "known", "unknown"]
     reason: str
     error: Fault | None
     truth: SpawnTruth | None
@@ -99,3 +108,4 @@ class Trial(TypedDict):
     next: str | None
     facts: TrialFacts | None
     known_here: KnownHere | None
+    earlier: Earlier | None

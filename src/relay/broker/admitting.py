@@ -252,7 +252,9 @@ class Admitting:
         raws = [each.bytes for each in statements.ALL.all(entry.tx)]
         answer = make_answer(self._identity, self._workspace, request, raws, records)
         if not invites.consume(entry.tx, invite, member.id, answer, entry.now):
-            raise Refused("the invite was used up", code=Code.INVITE_REFUSED)
+            raise Refused(
+                "the invite was used up", code=Code.INVITE_REFUSED, hint="on a member: relay invite makes another one"
+            )
         self._auditor.write(entry, Decision(member.id, "join", detail=f"{member.name} {ids.grouped(member.id)}"))
         words = compared_words(self._workspace.id.encode(), self._identity.id, member.id)
         joined = {"broker": member.id, "name": member.name, "compare": words}

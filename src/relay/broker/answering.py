@@ -142,7 +142,10 @@ class Answering:
             raise self._closed(row, question)
         if question.expires is not None and question.expires <= entry.now:
             raise Refused(
-                "the question has expired", code=Code.EXPIRED, why=f"it could be answered until {_at(question.expires)}"
+                "the question has expired",
+                code=Code.EXPIRED,
+                why=f"it could be answered until {_at(question.expires)}",
+                hint="relay review shows what is asked now",
             )
         if question.kind is Asked.HELD and row.state is not State.HELD:
             raise _no_question(row, f"it is {row.state}")

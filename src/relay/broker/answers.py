@@ -174,7 +174,11 @@ class Answers:
         if known is not None:
             return known
         if operations.ANSWER.one(entry.tx, op=typed.operation) is not None:
-            raise Misuse("this operation id was used for something else", code=Code.CONFLICT)
+            raise Misuse(
+                "this operation id was used for something else",
+                code=Code.CONFLICT,
+                hint="answer again under an operation id of its own",
+            )
         operations.remember(entry.tx, typed.operation, entry.now, {"answer": typed.operation})
         answer = Answer(found.spawn, meant.request, typed.verb, typed.text, meant.hash, typed.person)
         kept = Answered(

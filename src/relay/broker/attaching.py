@@ -19,11 +19,13 @@ from typing import Any
 
 from relay.broker import log_pieces
 from relay.broker.asking import Asked, size_of
+from relay.broker.attempt_logs import NOTE
 from relay.broker.channel import WINDOW, Conversation, Message
 from relay.broker.logs import LocalLogs
 from relay.broker.rights import Rights
 from relay.core.errors import PeerFault, RelayError
 from relay.core.ids import BrokerId
+from relay.core.log_places import attempt_of, offset_of, start_of
 from relay.core.states import IN_HAND, TERMINAL
 from relay.spawn import door, transcript
 from relay.spawn.supervisor import Supervisor
@@ -133,6 +135,8 @@ class _Attachment:
         self._asked = asked
         self._drives = False
         self._task: door.Door | None = None
+        self._may_type = asyncio.Event()
+        self._size = asked.size
         self._said: asyncio.Queue[Message] = asyncio.Queue(WINDOW)
         self._typed_to: int | None = None
         self._told: set[asyncio.Task[None]] = set()
@@ -190,35 +194,48 @@ class _Attachment:
     # what it sees
 
     async def _show(self) -> None:
-        row = self.row = await self._server.begun(self.row.id)
-        log = self._server.log_of(row)
-        at = self._asked.offset
-        if at is None:
-            at = await asyncio.to_thread(_recalled, log)
-        if self._takes_input and row.state not in TERMINAL:
-            with contextlib.suppress(door.DoorShut):
-                at = await self._watch(log, at)
-        async for found in self._server.logs.read(row.id, at, None, follow=True):
-            for chunk in found:
-                await self._out(chunk.data, chunk.next_offset, chunk.stream)
+        """All attempts, each from its first word to its last, until the task has ended."""
+        place, over = self._asked.offset, False
+        while not over:
+            row = self.row = await self._server.begun(self.row.id)
+            async with self._typing_into(row):
+                place, over = await self._follow(row, place)
 
-    async def _watch(self, log: Path, at: int) -> int:
+    async def _follow(self, row: SpawnRow, place: int | None) -> tuple[int, bool]:
+        """Show one attempt; where the next one begins, and whether there is none."""
+        log = self._server.log_of(row)
+        if place is None:
+            place = start_of(row.attempt) + await asyncio.to_thread(_recalled, log)
+        if self._takes_input and row.state not in TERMINAL and attempt_of(place) == row.attempt:
+            with contextlib.suppress(door.DoorShut):
+                place = await self._watch(log, place)
+        async with contextlib.aclosing(self._server.logs.read(row.id, place, None, follow=True)) as pieces:  # type: ignore[type-var]
+            async for found in pieces:
+                for chunk in found:
+                    await self._out(chunk.data, chunk.next_offset, chunk.stream)
+                place = found[-1].next_offset
+                if found[-1].stream == NOTE:
+                    return place, False
+        return place, True
+
+    async def _watch(self, log: Path, place: int) -> int:
         """Show what the shim says it shows, as long as it is in order with the log; the log has what is missing."""
+        start, at = place - offset_of(place), offset_of(place)
         async with door.opened(log.parent) as watching:
             async for shown in watching.watch():
                 if shown.data and shown.start == shown.end:
-                    await self._out(shown.data, at)
+                    await self._out(shown.data, start + at)
                 elif shown.data and shown.start == at:
                     at = shown.end
-                    await self._out(shown.data, at)
+                    await self._out(shown.data, start + at)
                 elif shown.end > at or not shown.end:
-                    at = await self._catch_up(log, at)
-        return at
+                    at = await self._catch_up(log, start, at)
+        return start + at
 
-    async def _catch_up(self, log: Path, at: int) -> int:
+    async def _catch_up(self, log: Path, start: int, at: int) -> int:
         async for found in _read(log, at):
             for chunk in found:
-                await self._out(chunk.data, chunk.next_offset, chunk.stream)
+                await self._out(chunk.data, start + chunk.next_offset, chunk.stream)
                 at = chunk.next_offset
         return at
 
@@ -230,14 +247,25 @@ class _Attachment:
     # what it types
 
     async def _type(self) -> None:
-        row = await self._server.begun(self.row.id)
+        while True:
+            message = await self._said.get()
+            await self._may_type.wait()  # what is typed before an attempt runs is for that one
+            await self._heed(message)
+
+    @contextlib.asynccontextmanager
+    async def _typing_into(self, row: SpawnRow) -> AsyncIterator[None]:
+        """Let what is typed reach an attempt while the block runs."""
         async with contextlib.AsyncExitStack() as stack:
             if self._drives:
                 with contextlib.suppress(door.DoorShut):
                     self._task = await stack.enter_async_context(door.opened(self._server.log_of(row).parent))
-                    await self._resize(self._asked.size)
-            while True:
-                await self._heed(await self._said.get())
+                    await self._resize(self._size)
+            self._may_type.set()
+            try:
+                yield
+            finally:
+                self._may_type.clear()
+                self._task = None
 
     async def _resize(self, size: tuple[int, int] | None) -> None:
         if size is not None and self._task is not None and self._drives:
@@ -246,8 +274,9 @@ class _Attachment:
     async def _heed(self, message: Message) -> None:
         kind, n, data = message.get("k"), message.get("n"), message.get("data", b"")
         if kind == "size":
+            self._size = size_of(message)
             with contextlib.suppress(door.DoorShut):
-                await self._resize(size_of(message))
+                await self._resize(self._size)
             return
         if kind not in ("in", "end") or type(n) is not int or not 0 < n < 2**53 or type(data) is not bytes:
             raise PeerFault("a message was refused", why="it has another form")

@@ -42,7 +42,7 @@ from relay.store import audit, events, held, meta, outbox
 from relay.store.engine import Store
 from relay.store.events import Event
 from relay.store.journal import Entry, Journal
-from relay.store.spawn_rows import COUNTS, LIVE, SpawnRow
+from relay.store.spawn_rows import COUNTS
 from relay.trust.workspace import Workspace
 
 
@@ -175,10 +175,6 @@ class Broker:
         broker = body.get("broker")
         target = self.members.resolve(broker) if isinstance(broker, str) else self.members.own
         return self.requests.read(await self.predecessors.resolved(body, target))
-
-    async def unfinished(self) -> list[SpawnRow]:
-        """`relay queue`: what has not ended, on every machine."""
-        return await self.store.all(LIVE)
 
     # the mesh
 

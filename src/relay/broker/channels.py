@@ -175,7 +175,9 @@ def away() -> Unreachable:
 
 
 def _unknown() -> Unreachable:
-    return Unreachable("the connection to the other broker broke off", why="that broker was started anew")
+    return Unreachable(
+        "the connection to the other broker broke off", why="that broker was started anew", hint="do it again"
+    )
 
 
 def _too_many() -> Refused:

@@ -56,7 +56,11 @@ class Failures:
             Misuse: there is none such, it has not ended, or was asked for on another broker; nothing was changed.
         """
         if word not in WORDS:
-            raise Misuse(f"{word[:40]!r} is no word for an end", why=f"the words are {', '.join(WORDS)}")
+            raise Misuse(
+                f"{word[:40]!r} is no word for an end",
+                why=f"the words are {', '.join(WORDS)}",
+                hint="relay resolve ID done",
+            )
         rows = None if refs == [ALL] else [await self._requests.find(ref) for ref in refs]
         changed = await self._journal.commit(lambda entry: self._resolve(entry, rows, word, notes, person))
         return [self._views.line(row) for row in changed]

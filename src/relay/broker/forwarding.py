@@ -61,7 +61,7 @@ class ForwardServer:
             await asyncio.wait((both, ended), return_when=asyncio.FIRST_COMPLETED)
             if not both.done():
                 writer.transport.abort()
-                raise Unreachable("the connection was ended", why=f"{row.name} has ended")
+                raise Unreachable("the connection was ended", why=f"{row.name} has ended", hint=f"relay show {row.id}")
             both.result()
         finally:
             both.cancel()
@@ -92,7 +92,11 @@ async def _both(channel: Conversation, reader: asyncio.StreamReader, writer: asy
             group.create_task(from_stream(channel, reader))
             group.create_task(to_stream(channel, writer))
     except* OSError as faults:
-        raise Unreachable("the connection broke off over there", why=str(faults.exceptions[0])) from None
+        raise Unreachable(
+            "the connection broke off over there",
+            why=str(faults.exceptions[0]),
+            hint="connect again; relay logs ID -f shows what the task says of it",
+        ) from None
     except* Unreachable as faults:
         raise faults.exceptions[0] from None
 
@@ -121,7 +125,7 @@ async def to_stream(channel: Conversation, writer: asyncio.StreamWriter) -> None
         writer.write(data)
         await writer.drain()
     writer.transport.abort()
-    raise Unreachable("the connection broke off", why="the other side left in the middle of it")
+    raise Unreachable("the connection broke off", why="the other side left in the middle of it", hint="connect again")
 
 
 async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -138,4 +142,9 @@ async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWri
 
 
 def _not_running(row: SpawnRow) -> Unreachable:
-    return Unreachable(f"{row.name} does not run", why=f"it is {row.state}; ports are reached while a task runs")
+    once_more = f"; relay retry {row.id} runs it once more" if row.state in TERMINAL else ""
+    return Unreachable(
+        f"{row.name} does not run",
+        why=f"it is {row.state}; ports are reached while a task runs",
+        hint=f"relay show {row.id} says why{once_more}",
+    )

@@ -11,7 +11,7 @@ from relay.api.routes import MOST_LISTED
 from relay.broker.members import Members
 from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
-from relay.core.states import GROUPS, State
+from relay.core.states import GROUPS, TERMINAL, State
 from relay.store import events, spawn_lists
 from relay.store.engine import Store
 from relay.store.spawn_lists import EVER, NO_LIMIT, SORTS, Wanted
@@ -20,6 +20,7 @@ from relay.store.spawn_rows import COUNTS, LIVE, SpawnRow
 RECENT_ENDED = 20
 MOST_COUNTED = 10_000  # a count beyond this is told as `more than`: nobody waits for it
 MOST_TEXT = 1_000
+_UNFINISHED = tuple(name for name, states in GROUPS.items() if not states & TERMINAL)
 _WHOLE = re.compile(r"[0-9]{1,15}\Z")
 
 
@@ -94,7 +95,11 @@ class Lists:
         """
         sort = params.get("sort") or "created"
         if sort not in SORTS:
-            raise Misuse(f"nothing is sorted by {sort[:40]!r}", why=f"it is one of {', '.join(SORTS)}")
+            raise Misuse(
+                f"nothing is sorted by {sort[:40]!r}",
+                why=f"it is one of {', '.join(SORTS)}",
+                hint="relay ps --sort started",
+            )
         wanted = Wanted(
             states=_states(params.get("states")),
             target=self._broker(params.get("broker")),
@@ -136,6 +141,16 @@ class Lists:
         query = spawn_lists.MATCHING_NOT_COMPLETED if left_out else spawn_lists.MATCHING
         matched = await self._store.one(query, **params) or 0
         return Found(rows, max(min(matched, MOST_COUNTED), len(rows)), matched <= MOST_COUNTED, seq)
+
+    async def unfinished(self, params: Mapping[str, str]) -> list[SpawnRow]:
+        """What has not ended, on every machine, or what of it stands in one of `states`; the newest first.
+
+        Raises:
+            Misuse: there is no such state, or it is one that has ended.
+        """
+        states = _states(params.get("states"))
+        _refuse_ended(states, params.get("states") or "")
+        return [row for row in await self._store.all(LIVE) if states is None or row.state in states]
 
     def _names(self) -> dict[str, str]:
         everyone = [self._members.own, *(each.id for each in self._members.others)]
@@ -180,10 +195,20 @@ def _states(text: str | None) -> frozenset[State] | None:
     return frozenset().union(*(GROUPS[name] for name in names))
 
 
+def _refuse_ended(states: frozenset[State] | None, typed: str) -> None:
+    over = [name for name in typed.split(",") if name and GROUPS[name] <= TERMINAL]
+    if over:
+        raise Misuse(
+            f"what is in the queue is never {over[0]!r}",
+            why=f"what has ended is no longer in it; there it is one of {', '.join(_UNFINISHED)}",
+            hint=f"relay ps --state {over[0]}",
+        )
+
+
 def _text(params: Mapping[str, str], name: str) -> str | None:
     text = params.get(name) or None
     if text is not None and len(text) > MOST_TEXT:
-        raise Misuse(f"{name} is too long")
+        raise Misuse(f"{name} is too long", hint=f"look for at most {MOST_TEXT} letters")
     return text
 
 
@@ -195,7 +220,12 @@ def _labels(text: str | None) -> dict[str, str]:
     except (ValueError, RecursionError):
         labels = None
     if not isinstance(labels, dict) or not all(isinstance(each, str) for each in labels.values()):
-        raise Misuse("the labels cannot be read", code=Code.USAGE, why="they are a JSON object of texts")
+        raise Misuse(
+            "the labels cannot be read",
+            code=Code.USAGE,
+            why="they are a JSON object of texts",
+            hint="--label ticket=42",
+        )
     return labels
 
 
@@ -204,5 +234,5 @@ def _whole(params: Mapping[str, str], name: str) -> int | None:
     if not text:
         return None
     if not _WHOLE.match(text):
-        raise Misuse(f"{name} is no number")
+        raise Misuse(f"{name} is no number", why="a whole number is wanted, 0 or more", hint="relay ps --help")
     return int(text)

@@ -65,14 +65,15 @@ def first_since(log: Path, at_ms: int) -> int:
     A clock that was set back in between may leave more before it than had to be; the reader drops that.
     """
     try:
-        low, high = 0, max(0, (log.stat().st_size - 1) // BLOCK)
+        starts = [start for part in transcript.blocks(log) for start in part]
+        low, high = 0, len(starts) - 1
         while low < high:
             middle = (low + high + 1) // 2
-            begins = next(transcript.split(transcript.raw(log, middle * BLOCK, BLOCK), middle * BLOCK), None)
+            begins = next(transcript.split(transcript.raw(log, starts[middle], BLOCK), starts[middle]), None)
             low, high = (middle, high) if begins is not None and begins.at_ms < at_ms else (low, middle - 1)
     except FileNotFoundError:
         return 0
-    return low * BLOCK
+    return starts[low] if starts else 0
 
 
 def not_before(found: list[Chunk], at_ms: int) -> list[Chunk]:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from relay.broker import log_pieces
+from relay.broker.attempt_logs import AttemptLogs
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear, Opened
 from relay.broker.link import Link
@@ -21,6 +22,7 @@ from relay.broker.mesh import Mesh
 from relay.core.errors import PeerFault, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.log_places import attempt_of, start_of
 from relay.core.states import TERMINAL, State
 from relay.core.streams import STREAM_BYTES, stream_of
 from relay.spawn.supervisor import Supervisor
@@ -45,17 +47,18 @@ class LocalLogs:
     def __init__(self, store: Store, supervisor: Supervisor) -> None:
         self._store = store
         self._supervisor = supervisor
+        self._attempts = AttemptLogs(store, supervisor.log_of)
 
     async def read(
         self, spawn: str, offset: int = 0, tail: int | None = None, follow: bool = False, since: int | None = None
     ) -> AsyncIterator[list[Chunk]]:
-        """Pieces of a spawn's transcript, oldest first.
+        """Pieces of a spawn's transcript, oldest first, from the present attempt on.
 
         Args:
             spawn: its id.
-            offset: where to begin, from an earlier piece's `next_offset`.
+            offset: where to begin, from an earlier piece's `next_offset`: a place, which knows its attempt.
             tail: begin with the last so many lines instead.
-            follow: go on until the spawn has ended.
+            follow: go on until the spawn has ended, over its attempts, with a note between them.
             since: begin not long before this moment instead.
         """
         grown = self._supervisor.growth.follow(spawn)
@@ -65,19 +68,25 @@ class LocalLogs:
                 row = await self._store.one(BY_ID, id=spawn)
                 if row is None:
                     return
-                log = self._supervisor.log_of(spawn, row.attempt)
                 if since is not None and not offset and tail is None:
-                    offset, since = await asyncio.to_thread(log_pieces.first_since, log, since), None
+                    offset, since = await self._attempts.first_since(row, since), None
+                offset = offset or start_of(row.attempt)
                 if tail is not None:
-                    found, offset = await asyncio.to_thread(log_pieces.last_lines, log, tail)
+                    found, offset = await self._attempts.last_lines(row, tail)
                     tail = None
                     if not found:
                         continue
                 else:
-                    found = await asyncio.to_thread(log_pieces.read, log, offset)
+                    found = await self._attempts.read(spawn, offset)
                 if found:
                     offset = found[-1].next_offset
                     yield found
+                elif (follow or row.attempt > attempt_of(offset)) and (
+                    note := await self._attempts.behind(row, offset)
+                ) is not None:
+                    offset = start_of(attempt_of(offset) + 1)
+                    if note:
+                        yield note
                 elif row.state in TERMINAL or not follow:
                     return
                 else:
@@ -142,7 +151,7 @@ class LogServer:
         try:
             row = await self._store.one(BY_ID, id=spawn)
             if row is None:
-                raise Unreachable("there is no such spawn here")
+                raise Unreachable("there is no such spawn here", hint="on that machine: relay ps --all")
             self._gate.require(origin, "view", row.origin == origin, self._clock())
             async for found in self._logs.read(spawn, offset, tail, follow, since):
                 for batch in log_pieces.batches(found):

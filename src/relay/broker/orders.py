@@ -15,6 +15,7 @@ from relay.core.wishes import MAX_COLLECT, MAX_PRIORITY, MAX_RETRIES, Wishes, fi
 from relay.spawn.marks import changed
 from relay.store.spawn_rows import SpawnRow
 
+MADE_UP = "-"
 DEFAULT_TTL_S, MAX_TTL_S = 7 * 86_400, 30 * 86_400
 
 
@@ -34,7 +35,7 @@ class Order:
 
 
 _WORDS = {
-    "name": "a name has 1 to 64 of a-z, 0-9, '.', '_' and '-', and starts with a letter or digit",
+    "name": "a name has 1 to 64 of a-z, 0-9, '.', '_' and '-', and starts with a letter or digit; `-` makes one up",
     "agent": "an agent's name looks like a spawn's",
     "task": f"a task is text of at most {MAX_TASK // 1024} KiB, without NUL",
     "argv": f"it has at most {MAX_ARGV} words, without NUL",
@@ -151,14 +152,19 @@ def _wishes(body: dict[str, Any]) -> Wishes:
 
 
 def _name(body: dict[str, Any], spawn: str) -> str:
-    name = _text(body, "name")
-    return f"{_text(body, 'agent') or 'spawn'}-{spawn[:5]}"[:64] if name in ("", "-") else name
+    name = _text(body, "name", MADE_UP)
+    return f"{_text(body, 'agent') or 'spawn'}-{spawn[:5]}"[:64] if name == MADE_UP else name
 
 
 def _ttl(body: dict[str, Any]) -> int:
     ttl = body.get("ttl_s") or DEFAULT_TTL_S
     if not isinstance(ttl, (int, float)) or not 0 < ttl <= MAX_TTL_S:
-        raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0 and at most 30 days")
+        raise Misuse(
+            "the ttl cannot be used",
+            code=Code.BAD_DURATION,
+            why="it is more than 0 and at most 30 days",
+            hint="--ttl 7d",
+        )
     return int(ttl * 1000)
 
 

@@ -29,7 +29,7 @@ class End:
         while len(self.other._incoming) >= WINDOW and not self._ended:
             await self._wait()
         if self._ended:
-            raise Unreachable("the connection has ended")
+            raise Unreachable("the connection has ended", hint="do it again")
         self.other._incoming.append(message)
         self.other._news.set()
 

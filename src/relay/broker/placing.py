@@ -97,7 +97,6 @@ class Placing:
             yield done
             await asyncio.sleep(LOOK_EVERY_S)
 
-
     async def _is_to_come(self, row: SpawnRow, file: CollectedFile) -> bool:
         blob = await self._journal.store.one(blobs.BY_HASH, hash=file.address)
         key = {"hash": file.address, "need": str(Need.DOWNLOAD), "peer": row.target}
@@ -115,8 +114,8 @@ def _require_none_there(folder: str, files: list[CollectedFile]) -> None:
     if there:
         what = f"{os.path.join(folder, there[0])}{f' and {len(there) - 1} more' if len(there) > 1 else ''}"
         why = "a file that is there is written over only when that is asked for; nothing was written"
-        hint = "choose another folder, or add --force"
-        raise Misuse(f"{what} exists already", code=Code.BAD_FILE, why=why, hint=hint)
+        hint = f"{faults.CHOOSE_FOLDER}, or add --force"
+        raise Misuse(f"{what} exist{'s' * (len(there) == 1)} already", code=Code.BAD_FILE, why=why, hint=hint)
 
 
 def _not_here(row: SpawnRow, missing: dict[str, str], count: int) -> Unreachable:
@@ -144,19 +143,24 @@ class _Finding:
         except OSError as fault:
             os.close(at)
             raise self._in_the_way(fault) from None
-        return Spot(at, name, self._file.mode, self._over)
+        return Spot(at, name, self._file.mode, self._over, faults.CHOOSE_FOLDER)
 
     def _root(self) -> int:
         try:
             os.makedirs(self._folder, exist_ok=True)
             return os.open(self._folder, FOLDER)
+        except FileExistsError:
+            why = "it is no folder, and --files names the folder to write to"
+            raise Misuse(
+                f"{self._folder} cannot be written to", code=Code.BAD_FILE, why=why, hint=faults.CHOOSE_FOLDER
+            ) from None
         except OSError as fault:
-            raise faults.no_target(fault, self._folder) from None
+            raise faults.no_target(fault, self._folder, faults.CHOOSE_FOLDER) from None
 
     def _in_the_way(self, fault: OSError) -> RelayError:
         path = os.path.join(self._folder, self._file.path)
         why = f"{fault.strerror}: on the way to it stands a link, or what is no folder; nothing is written through that"
-        return Misuse(f"{path} cannot be written", code=Code.BAD_FILE, why=why, hint="choose another folder")
+        return Misuse(f"{path} cannot be written", code=Code.BAD_FILE, why=why, hint=faults.CHOOSE_FOLDER)
 
 
 def _entered(folder: int, name: str) -> int:

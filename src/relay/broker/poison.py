@@ -33,7 +33,12 @@ def trouble_of_ours(error: Exception) -> Exception | None:
         return None if isinstance(error, ValueFault) else error
     if isinstance(error, OSError) and error.errno in _PASSING:
         code = Code.DISK_FULL if error.errno in _FULL else Code.STORE_FAULT
-        return LocalFault("this machine cannot take envelopes in now", code=code, why=error.strerror or str(error))
+        return LocalFault(
+            "this machine cannot take envelopes in now",
+            code=code,
+            why=error.strerror or str(error),
+            hint="free some space" if error.errno in _FULL else "relay doctor",
+        )
     return None
 
 

@@ -48,7 +48,12 @@ class Predecessors:
             if self._counts(row := await self._find(ref), target, condition)
         ]
         if len({spawn for spawn, _ in after}) < len(after):
-            raise Misuse("one spawn is named twice", code=Code.BAD_AFTER, why="it has to end well, or just to end")
+            raise Misuse(
+                "one spawn is named twice",
+                code=Code.BAD_AFTER,
+                why="it has to end well, or just to end",
+                hint="name it once: --after ID or --after-any ID",
+            )
         return {key: value for key, value in body.items() if key != "after_any"} | {"after": after}
 
     def _counts(self, row: SpawnRow, target: BrokerId, condition: str) -> bool:

@@ -62,6 +62,7 @@ class Rationing:
             "too many requests without a grant",
             code=Code.RATE_LIMITED,
             why=f"a broker without a grant may ask {AT_ONCE} times at once, then once in {1 / PER_SECOND:.0f} s",
+            hint="on that machine: relay trust allow BROKER",
         )
 
     async def _was_taken(self, each: Opened) -> bool:

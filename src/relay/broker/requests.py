@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from relay.broker.asked_before import earlier_spawn
 from relay.broker.members import Members
 from relay.broker.orders import Order, read_order
 from relay.broker.outbox import Outbox
@@ -59,9 +60,9 @@ class Requests:
         return await self._journal.commit(lambda entry: self._accept(entry, order))
 
     def _accept(self, entry: Entry, order: Order) -> SpawnRow:
-        known = operations.ANSWER.one(entry.tx, op=order.operation)
-        if known is not None:
-            return self._known(entry, order, known)
+        earlier = earlier_spawn(entry.tx, order)
+        if earlier is not None:
+            return earlier
         local = order.target == self._members.own
         row = spawns.insert(
             entry.tx,
@@ -74,17 +75,6 @@ class Requests:
         )
         operations.remember(entry.tx, order.operation, entry.now, {"spawn": row.id})
         return self._supervisor.admit(entry, row) if local else self._send(entry, order, row)
-
-    def _known(self, entry: Entry, order: Order, known: Any) -> SpawnRow:
-        row = BY_ID.one(entry.tx, id=str(known.get("spawn", "")) if isinstance(known, dict) else "")
-        if row is None or row.agent != order.request.agent or row.task != order.request.task:
-            raise Misuse(
-                "this operation id was used for something else",
-                code=Code.CONFLICT,
-                why="an idempotency key names one request for ever",
-                hint="choose another --idempotency-key",
-            )
-        return row
 
     def _send(self, entry: Entry, order: Order, row: SpawnRow) -> SpawnRow:
         if order.request.wishes.after:

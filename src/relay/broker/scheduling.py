@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from relay.broker.asked_before import earlier_schedule
 from relay.broker.auditor import Auditor, refusal
 from relay.broker.inbox import Opened
 from relay.broker.members import Members
@@ -51,12 +52,9 @@ class Scheduling:
         Raises:
             Misuse: it cannot be repeated by that, or is too long.
         """
-        known = operations.ANSWER.one(entry.tx, op=order.operation)
-        if known is not None:
-            found = schedules.BY_ID.one(entry.tx, id=str(known.get("schedule", "")))
-            if found is None:
-                raise Misuse("this operation id was used for something else", code=Code.CONFLICT)
-            return found
+        earlier = earlier_schedule(entry.tx, order)
+        if earlier is not None:
+            return earlier
         made = self._made(entry, order, every)
         operations.remember(entry.tx, order.operation, entry.now, {"schedule": made.id})
         if made.target == self._members.own:

@@ -37,13 +37,15 @@ from relay.store.journal import Entry, Journal
 SKEW_MS = 10 * 60_000
 KEEP_OPERATIONS_MS = 31 * 86_400_000
 KEEP_EVENTS = 100_000
-SETTLED_MS = 3_600_000  # the earlier words on a spawn are kept so long after its end
+SETTLED_MS = 3_600_000  # the earlier words on a spawn are kept so long after its end is known
 MOST_STEPS = 50  # of one kind a minute: a flood is forgotten in some minutes, and the writer stays free meanwhile
 FORGOTTEN = "words.forgotten"
 
 
 class Tidying:
     """Seals again and forgets.
+
+    What has ended is forgotten so long after this machine learnt of it, whatever the clock says that named its end.
 
     Args:
         folder: where the attempts' folders are.
@@ -111,12 +113,12 @@ class Tidying:
     def _old_words(self, entry: Entry, until: int) -> int:
         """Of a spawn that has ended a while ago only the last word is kept."""
         since = meta.get_number(entry.tx, FORGOTTEN, -1)
-        found = spawns.ended_between(entry.tx, since, until - SETTLED_MS)
-        for spawn, ended in found:
+        found = spawns.known_ended_between(entry.tx, since, until - SETTLED_MS)
+        for spawn, learnt in found:
             self._write_down(entry, spawn)
             words.forget_older(entry.tx, spawn)
             tails.forget_told(entry.tx, spawn)
-            meta.raise_number(entry.tx, FORGOTTEN, ended)
+            meta.raise_number(entry.tx, FORGOTTEN, learnt)
         return len(found)
 
     async def _old_spawns(self, journal: Journal, until: int) -> None:
@@ -128,7 +130,7 @@ class Tidying:
                 await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
 
     def _purge_spawns(self, entry: Entry, until: int) -> list[list[str]]:
-        gone = spawns.ended_before(entry.tx, until - self._retention_ms)
+        gone = spawns.known_ended_before(entry.tx, until - self._retention_ms)
         folders = [[attempt.folder for attempt in attempts.OF_SPAWN.all(entry.tx, spawn=spawn)] for spawn in gone]
         spawns.forget(entry.tx, gone)
         return folders

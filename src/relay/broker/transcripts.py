@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from relay.broker.attempt_logs import moved
 from relay.broker.log_pieces import last_of, not_before
 from relay.broker.logs import LocalLogs, LogClient
 from relay.core.errors import RelayError
@@ -128,7 +129,8 @@ class Transcripts:
         if tail is None or not is_last:
             return _from_result(row)
         pieces = tail.pieces
-        return AsOf(tail.at, tail.missing), [Chunk(*(getattr(each, name) for name in _AS_CHUNK)) for each in pieces]
+        chunks = [Chunk(*(getattr(each, name) for name in _AS_CHUNK)) for each in pieces]
+        return AsOf(tail.at, tail.missing), moved(chunks, tail.attempt)
 
 
 _AS_CHUNK = ("offset", "next_offset", "stream", "at", "data")

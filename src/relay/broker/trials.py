@@ -9,24 +9,27 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from relay.broker.asked_before import earlier_schedule, earlier_spawn
 from relay.broker.inbox import Hear, Opened
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.orders import Order
 from relay.broker.trial_serving import TrialServer
 from relay.broker.words import rfc3339
-from relay.core.errors import Code, PeerFault, RelayError, Unreachable
+from relay.core.errors import Code, Misuse, PeerFault, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.streams import STREAM_BYTES, stream_of
 from relay.core.trials import Question, Verdict, Word, hash_of
 from relay.store.journal import Journal
+from relay.store.schedules import Schedule
+from relay.store.spawn_rows import SpawnRow
 from relay.store.spawns import require_free_name
 from relay.trust.trials import verified_word
 
 WITHIN_S = 30.0
 """A target looks at the agent's program, its version and its login, 10 s each at most."""
-UNKNOWN = "unknown"
+UNKNOWN, KNOWN = "unknown", "known"
 Known = Callable[[BrokerId], Awaitable[dict[str, Any]]]
 _log = logging.getLogger(__name__)
 
@@ -43,6 +46,12 @@ class _Asked:
     def end(self, error: RelayError) -> None:
         if not self.word.done():
             self.word.set_exception(error)
+
+
+def _refusal(error: RelayError, own: BrokerId, now: int) -> Word:
+    """This broker's own no, before anything is sent."""
+    told = {key: str(value) for key, value in error.to_json().items()}
+    return Word(bytes(32), own, own, now, Verdict.REFUSE, error.message, told)
 
 
 class Trials:
@@ -79,11 +88,16 @@ class Trials:
         """What would become of an order: the target's word, or why there is none and what is known here."""
         question = Question(order.request, every)
         try:
+            if (earlier := await self._earlier(order, every)) is not None:
+                return self._known_already(order, earlier)
             word = await self._word(question, order)
         except Unreachable as error:
             return self._shown(order, UNKNOWN, error.message, error.to_json()) | {
                 "known_here": await self._known(order.target)
             }
+        except Misuse as error:  # a key that was used for something else
+            own, now = self._members.own, self._journal.clock()
+            word = _refusal(error, own, now)
         truth = {"from": word.target, "at": rfc3339(word.at)}
         return self._shown(order, word.verdict, word.reason, word.error, truth, word.facts)
 
@@ -115,7 +129,7 @@ class Trials:
             "error": error,
             "truth": truth,
         }
-        return shown | asked | {"next": rfc3339(following), "facts": facts, "known_here": None}
+        return shown | asked | {"next": rfc3339(following), "facts": facts, "known_here": None, "earlier": None}
 
     # asking
 
@@ -132,10 +146,23 @@ class Trials:
         try:
             await self._journal.commit(lambda entry: require_free_name(entry.tx, order.request.name, order.target))
         except RelayError as error:
-            told = {key: str(value) for key, value in error.to_json().items()}
-            now, own = self._journal.clock(), self._members.own
-            return Word(bytes(32), own, own, now, Verdict.REFUSE, error.message, told)
+            return _refusal(error, self._members.own, self._journal.clock())
         return None
+
+    # a request that was made before
+
+    async def _earlier(self, order: Order, every: str | None) -> SpawnRow | Schedule | None:
+        """What the same request, sent before under its idempotency key, has made."""
+        look = earlier_spawn if every is None else earlier_schedule
+        return await self._journal.commit(lambda entry: look(entry.tx, order))
+
+    def _known_already(self, order: Order, earlier: SpawnRow | Schedule) -> dict[str, Any]:
+        kind = "spawn" if isinstance(earlier, SpawnRow) else "schedule"
+        reason = f"its idempotency key made the {kind} {earlier.id}, which is {earlier.state}"
+        truth = {"from": self._members.own, "at": rfc3339(self._journal.clock())}
+        told = {"kind": kind, "id": earlier.id, "name": earlier.name, "state": str(earlier.state)}
+        there = {"broker": self._members.label(earlier.target), "name": earlier.name, "earlier": told}
+        return self._shown(order, KNOWN, reason, None, truth) | there
 
     async def _ask(self, question: Question, target: BrokerId) -> Word:
         if not self._mesh.has_way(target):

@@ -16,6 +16,8 @@ from relay.cli.parsing import FLAG, NUMBER, TEXT, TEXTS, Parsed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# typer may carry click within itself or import it; either way this is the base of its usage errors
+UsageFault: Any = typer.BadParameter.__mro__[1]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: one document, or one object a line.")]
 HomeFolder = Annotated[str | None, typer.Option("--home", metavar="DIR", help="The broker's folder.")]
 
@@ -34,26 +36,21 @@ def group(name: str, about: str, root: typer.Typer) -> typer.Typer:
 
 
 def verb_with_more(
-    name: str, about: str, root: typer.Typer, target: str, section: str, examples: tuple[str, ...]
+    root: typer.Typer, name: str, target: str, section: str, examples: tuple[str, ...], declared: Callable[..., None]
 ) -> typer.Typer:
     """A verb that is also the first word of others, such as `outbox`; the group for those.
 
     Args:
-        name: the word.
-        about: its help.
         root: the application.
+        name: the word.
         target, section, examples: as for `verb`.
+        declared: its options, and as its docstring its help.
     """
+    about = inspect.getdoc(declared)
     made = typer.Typer(name=name, help=about, rich_markup_mode=None, add_completion=False, no_args_is_help=False)
-
-    def alone(context: typer.Context, json: Json = False, home: HomeFolder = None) -> Parsed | None:
-        keep_common(context, json, home)
-        return None if context.invoked_subcommand else Parsed(name, context.obj)
-
-    made.callback(invoke_without_command=True)(alone)
-    root.add_typer(made, name=name)
     TARGETS[name], SECTIONS[name], EXAMPLES[name] = target, section, examples
-    KINDS[name] = {"json": FLAG, "home": TEXT}
+    made.callback(invoke_without_command=True)(_parsing_command(name, declared))
+    root.add_typer(made, name=name)
     return made
 
 
@@ -95,6 +92,8 @@ def verb(
 def _parsing_command(key: str, declared: Callable[..., None]) -> Callable[..., Parsed]:
     def command(context: typer.Context, **values: Any) -> Parsed:
         keep_common(context, values.pop("json"), values.pop("home"))
+        if context.invoked_subcommand:
+            _refuse_own_options(context, values)
         lists = {name: list(values[name] or ()) for name in values if KINDS[key][name] == TEXTS}
         return Parsed(key, values | lists | context.obj)
 
@@ -110,6 +109,14 @@ def _parsing_command(key: str, declared: Callable[..., None]) -> Callable[..., P
     command.__signature__ = whole  # type: ignore[attr-defined]
     command.__annotations__ = {name: each.annotation for name, each in whole.parameters.items()}
     return command
+
+
+def _refuse_own_options(context: typer.Context, values: dict[str, Any]) -> None:
+    """What belongs to the first word alone, as in `queue --status held pause`, must not be dropped without a word."""
+    given = [name for name, value in values.items() if value]
+    if given:
+        flag = f"--{given[0].replace('_', '-')}"
+        raise UsageFault(f"{flag} goes with {context.command_path} alone", ctx=context)
 
 
 def _kind(annotation: Any) -> str:

@@ -10,7 +10,7 @@ from relay.cli.clean import clean
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.shapes import Fault, SpawnOrder
-    from relay.api.trial_shapes import KnownHere, Trial, TrialAgent, TrialFacts, TrialMeans
+    from relay.api.trial_shapes import Earlier, KnownHere, Trial, TrialAgent, TrialFacts, TrialMeans
     from relay.cli.invocation import Invocation
 
 UNKNOWN, REFUSED = 1, 125
@@ -19,12 +19,14 @@ LOGIN = {True: "logged in", False: "NOT logged in", None: "nobody can say whethe
 
 
 def run(invocation: Invocation, order: SpawnOrder) -> int:
-    """Ask, and say it; 0 where it would run or wait, 125 where it would be refused or fail, 1 where nobody can say."""
+    """Ask, and say it: 0 where it would run or wait, or was made before; 125 where it would not; 1: nobody can say."""
     trial = invocation.client().ask(ending_routes.trial(order))
     if invocation.json:
         speech.document(trial)
     elif trial["verdict"] == "unknown":
         _say_unknown(invocation, trial)
+    elif earlier := trial.get("earlier"):
+        _say_earlier(invocation, trial, earlier)
     else:
         _say(invocation, trial)
     return {"unknown": UNKNOWN, "refuse": REFUSED, "fail": REFUSED}.get(trial["verdict"], 0)
@@ -49,6 +51,18 @@ def _say(invocation: Invocation, trial: Trial) -> None:
     truth = trial["truth"]
     said = f"{_whose(trial)} said so at {ages.clock(truth['at'])}; " if truth else ""
     speech.note(f"{said}nothing was started or queued")
+
+
+def _say_earlier(invocation: Invocation, trial: Trial, earlier: Earlier) -> None:
+    from relay.dashboard.words import word
+
+    name, broker = clean(earlier["name"]), clean(trial["broker"]["name"])
+    is_spawn = earlier["kind"] == "spawn"
+    stands = word(earlier["state"]) if is_spawn else earlier["state"]
+    speech.say(f"nothing new: this key has made the {earlier['kind']} {name} on {broker}, {earlier['id']}: {stands}")
+    look = f"show {earlier['id']}" if is_spawn else "schedule list --all"
+    speech.note(f"sent again it is given back and runs no second time: {invocation.home.command(look)}")
+    speech.note("nothing was started or queued")
 
 
 def _whose(trial: Trial) -> str:

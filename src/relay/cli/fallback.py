@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
 from typer.main import get_command
 
 from relay.cli import app
+from relay.cli.declaring import UsageFault
 from relay.cli.parsing import Parsed
 from relay.cli.surface import TABLE
 from relay.core.errors import Misuse
-
-# typer may carry click within itself or import it; either way these are its bases
-UsageFault: Any = typer.BadParameter.__mro__[1]
 
 
 def parse_slowly(words: list[str]) -> Parsed:

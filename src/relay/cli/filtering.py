@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from relay.cli.blanks import refuse_blank
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-PLAIN = ("broker", "origin", "agent", "name", "limit")
+TEXTS = ("broker", "origin", "agent", "name")
 
 
 def filters(typed: Mapping[str, Any]) -> dict[str, object]:
@@ -19,7 +21,8 @@ def filters(typed: Mapping[str, Any]) -> dict[str, object]:
     Raises:
         Misuse: a label or a moment cannot be read.
     """
-    found: dict[str, object] = {name: typed[name] for name in PLAIN}
+    refuse_blank(state=typed["state"], **{name: typed[name] for name in TEXTS})
+    found: dict[str, object] = {name: typed[name] for name in (*TEXTS, "limit")}
     found["all"] = True if typed["everything"] else None
     found["states"] = ",".join(typed["state"]) or None
     found["labels"] = _labels(typed["label"])

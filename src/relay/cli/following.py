@@ -7,6 +7,7 @@ import sys
 from relay.api import routes
 from relay.api.sizes import spoken
 from relay.cli import speech
+from relay.cli.clean import clean
 from relay.cli.resuming import over_restarts
 
 TYPE_CHECKING = False
@@ -51,11 +52,19 @@ def copy(
         anything = True
         if line["stream"] == "gap":
             speech.streamed(line) if as_json else _say_gap(line)
+        elif line["stream"] == "note" and not as_json:
+            say_note(line["data"])
         elif as_json:
             speech.streamed(_plain_line(line, strip) if plain else line)
         else:
             _write(line["stream"], strip(line["stream"], _bytes_of(line)), follow)
     return anything
+
+
+def say_note(text: str) -> None:
+    """What relay says between two attempts, on stderr."""
+    sys.stdout.flush()
+    speech.note(f"[relay] {clean(text.rstrip())}")
 
 
 def _say_gap(line: LogLine) -> None:
@@ -83,7 +92,7 @@ def _as_it_is(stream: str, data: bytes) -> bytes:
 def _stripper() -> Callable[[str, bytes], bytes]:
     from relay.core.plain import Plain
 
-    strippers = {"out": Plain(), "err": Plain()}
+    strippers = {"out": Plain(), "err": Plain(), "note": Plain()}
     return lambda stream, data: strippers[stream].feed(data)
 
 

@@ -7,6 +7,7 @@ import sys
 
 from relay.api.person import person
 from relay.api.routes import new_operation
+from relay.cli.blanks import refuse_blank
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def order(
     Raises:
         Misuse: something in it cannot be.
     """
+    refuse_blank(cwd=cwd, model=model, idempotency_key=idempotency_key)
     operation = idempotency_key or new_operation()
     return {
         "operation": operation,
@@ -102,6 +104,7 @@ def change(
     Raises:
         Misuse: something in it cannot be.
     """
+    refuse_blank(cwd=cwd, model=model)
     made: dict[str, Any] = dict(_work(agent, words)) if words else {}
     if agent != "exec":
         made.pop("argv", None)

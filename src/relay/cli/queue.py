@@ -9,8 +9,6 @@ import typer
 from relay.cli.declaring import group, verb, verb_with_more
 
 SECTION = "Queue"
-QUEUE = "List the tasks that have not ended, on every machine."
-OUTBOX = "Show the envelopes on their way: whose, how old, and what they wait for; and those that were given up."
 OnBroker = Annotated[str | None, typer.Option("--broker", "-b", metavar="B", help="On which machine (this one).")]
 Envelope = Annotated[str | None, typer.Argument(metavar="[ID]", help="The first letters of an envelope's id.")]
 Every = Annotated[bool, typer.Option("--all", help="All dead letters.")]
@@ -26,7 +24,16 @@ def declare(root: typer.Typer) -> None:
 
 
 def _declare_queue(root: typer.Typer) -> None:
-    queue = verb_with_more("queue", QUEUE, root, "queue:run", SECTION, ("relay queue", "relay queue --json"))
+    def look(
+        status: Annotated[
+            list[str] | None,
+            typer.Option("--status", "-s", metavar="S", help="Only in this state, or needs_you; may be repeated."),
+        ] = None,
+    ) -> None:
+        """List the tasks that have not ended, on every machine."""
+
+    examples = ("relay queue", "relay queue --status waiting", "relay queue --status needs_you --json")
+    queue = verb_with_more(root, "queue", "queue:run", SECTION, examples, look)
 
     @verb(queue, "queue pause", "queue:pause", SECTION, ("relay queue pause", "relay queue pause --broker vps"))
     def pause(broker: OnBroker = None) -> None:
@@ -54,7 +61,10 @@ def _declare_schedules(root: typer.Typer) -> None:
 
 
 def _declare_outbox(root: typer.Typer) -> None:
-    outbox = verb_with_more("outbox", OUTBOX, root, "outbox:run", SECTION, ("relay outbox", "relay outbox --json"))
+    def look() -> None:
+        """Show the envelopes on their way: whose, how old, and what they wait for; and those that were given up."""
+
+    outbox = verb_with_more(root, "outbox", "outbox:run", SECTION, ("relay outbox", "relay outbox --json"), look)
 
     @verb(
         outbox,

@@ -87,7 +87,7 @@ def _declare_looking(trust: typer.Typer) -> None:
 def _declare_audit(audit: typer.Typer) -> None:
     @verb(audit, "audit show", "audit:show", SECTION, ("relay audit show", "relay audit show --limit 20 --json"))
     def show(
-        limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the last N.")] = None,
+        limit: Annotated[int | None, typer.Option("--limit", min=0, metavar="N", help="Only the last N.")] = None,
     ) -> None:
         """Show the latest decisions on this machine, allowed and refused."""
 

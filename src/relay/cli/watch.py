@@ -64,7 +64,9 @@ def _declare_streams(root: typer.Typer) -> None:
     def logs(
         spawn: Spawn,
         follow: Follow = False,
-        tail: Annotated[int | None, typer.Option("--tail", "-n", metavar="N", help="Only the last N lines.")] = None,
+        tail: Annotated[
+            int | None, typer.Option("--tail", "-n", min=0, metavar="N", help="Only the last N lines.")
+        ] = None,
         since: Annotated[
             str | None, typer.Option("--since", metavar="T", help="Only what is newer: 10m, or 2026-01-31T12:00:00Z.")
         ] = None,
@@ -79,7 +81,8 @@ def _declare_streams(root: typer.Typer) -> None:
     def events(
         follow: Follow = False,
         since: Annotated[
-            int | None, typer.Option("--since", metavar="SEQ", help="After this number; all that are kept, without -f.")
+            int | None,
+            typer.Option("--since", min=0, metavar="SEQ", help="After this number; all that are kept, without -f."),
         ] = None,
     ) -> None:
         """Print what happens: spawns, links, grants, envelopes."""

@@ -92,7 +92,9 @@ def profile(name: str) -> Change:
         Misuse: there is no profile of that name.
     """
     if name not in PROFILES:
-        raise Misuse(f"there is no profile {name[:40]!r}", why=f"the profiles are {', '.join(PROFILES)}")
+        raise Misuse(
+            f"there is no profile {name[:40]!r}", why=f"the profiles are {', '.join(PROFILES)}", hint="--profile runner"
+        )
     return PROFILES[name]
 
 

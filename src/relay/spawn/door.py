@@ -61,7 +61,12 @@ class Door:
             Misuse: too many bytes.
         """
         if len(data) > MOST:
-            raise Misuse("the input is too long", code=Code.BAD_TASK, why=f"at most {MOST} bytes go in at once")
+            raise Misuse(
+                "the input is too long",
+                code=Code.BAD_TASK,
+                why=f"at most {MOST} bytes go in at once",
+                hint="send it in parts, or as a file: relay blob send",
+            )
         await self._ask(wire.FEED, source, n, data)
 
     async def end(self, n: int, source: bytes = SENDS) -> None:
@@ -106,7 +111,8 @@ class Door:
         except (OSError, asyncio.IncompleteReadError):
             raise _gone() from None
         if answer == wire.SHUT:
-            raise DoorShut("it takes no input any more", why="the task has closed its standard input")
+            why, hint = "the task has closed its standard input", "relay logs ID -f shows what it does"
+            raise DoorShut("it takes no input any more", why=why, hint=hint)
 
     async def _answer(self) -> tuple[int, int, int, bytes]:
         kind, start, end, length = wire.REPLY.unpack(await self._reader.readexactly(wire.REPLY.size))

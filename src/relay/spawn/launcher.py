@@ -41,6 +41,9 @@ class BadLaunch(Misuse):
     default_code = Code.BAD_TASK
 
 
+_ON_IT = "on the machine that runs it: relay doctor"
+
+
 class LaunchRefused(LocalFault):
     """The fork server could make no process; the attempt has not started and may be launched again."""
 
@@ -95,7 +98,7 @@ class LaunchSpec:
     def __post_init__(self) -> None:
         fault = wire.Spec(**self._fields(0)).fault()
         if fault:
-            raise BadLaunch(f"this cannot be launched: {fault}")
+            raise BadLaunch(f"this cannot be launched: {fault}", hint="relay spawn --help")
 
     def packed(self, serial: int) -> bytes:
         """The wire form, answered under `serial`."""
@@ -232,7 +235,7 @@ class Launcher:
         except _AnswerLost:
             return await self._resolve(spec.folder)
         if "refused" in answer:
-            raise LaunchRefused(f"the task was not started: {answer['refused']}")
+            raise LaunchRefused(f"the task was not started: {answer['refused']}", hint=_ON_IT)
         return int(answer["pid"])
 
     async def close(self) -> None:
@@ -252,7 +255,7 @@ class Launcher:
             await settle(folder, changes)
         intent = Attempt(folder).read().intent
         if intent is None:
-            raise LaunchFenced(f"the fork server died before {folder.name} was promised; it was fenced")
+            raise LaunchFenced(f"the fork server died before {folder.name} was promised; it was fenced", hint=_ON_IT)
         return intent.shim
 
     async def _usable(self) -> _Server:
@@ -270,7 +273,7 @@ class Launcher:
                 pid = await asyncio.to_thread(_exec_server, theirs.fileno(), self._errors)
             except OSError as fault:
                 ours.close()
-                raise LaunchRefused("the fork server could not be started", why=str(fault)) from fault
+                raise LaunchRefused("the fork server could not be started", why=str(fault), hint=_ON_IT) from fault
         _, server = await asyncio.get_running_loop().create_unix_connection(lambda: _Server(pid), sock=ours)
         return server
 

@@ -250,7 +250,12 @@ class Supervisor:
         if row.stop_requested is not None:
             self._ledger.step(entry, row, Step(State.CANCELLED, "stopped before it started"))
         elif (fenced := attempts.FENCED_OF_LATE.one(entry.tx, spawn=row.id) or 0) >= MOST_FENCED:
-            fault = LocalFault("it could not be started", code=Code.LAUNCH_FAILED, why=f"{fenced} attempts failed")
+            fault = LocalFault(
+                "it could not be started",
+                code=Code.LAUNCH_FAILED,
+                why=f"{fenced} attempts failed",
+                hint=f"on that machine: relay doctor; then: relay retry {row.id}",
+            )
             self._ledger.step(entry, row, ending(not_started(row.id, fault, entry.now)))
         else:
             self.room.wait(entry, row, "its start was cut off before it began; it starts again")

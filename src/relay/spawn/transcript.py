@@ -227,15 +227,22 @@ def _is_one(before: Piece, after: Piece) -> bool:
 
 def backwards(log: Path) -> Iterator[Chunk]:
     """The chunks from the last to the first, with a gap among them where there is one."""
+    head, rest = blocks(log)
+    yield from _backwards(log, rest)
+    if rest and rest.start > len(head) * BLOCK:
+        yield Chunk(os.stat(log).st_size, rest.start, GAP, _time_at(str(log), rest.start), b"")
+    yield from _backwards(log, head)
+
+
+def blocks(log: Path) -> tuple[range, range]:
+    """Where the blocks that are kept begin: those of the head, and those behind the gap, or behind the head."""
     last, size = end(log), os.stat(log).st_size
-    head = -(-size // BLOCK) * BLOCK
-    oldest = min(segments.starts(str(log)), default=head) if last > head else head
-    yield from _blocks(log, oldest, last)
-    if oldest > head:
-        yield Chunk(size, oldest, GAP, _time_at(str(log), oldest), b"")
-    yield from _blocks(log, 0, size)
+    head = range(0, size, BLOCK)
+    behind = len(head) * BLOCK
+    oldest = min(segments.starts(str(log)), default=behind) if last > behind else behind
+    return head, range(oldest, last, BLOCK)
 
 
-def _blocks(log: Path, first: int, last: int) -> Iterator[Chunk]:
-    for start in range((last - 1) // BLOCK * BLOCK, first - 1, -BLOCK):
+def _backwards(log: Path, starts: range) -> Iterator[Chunk]:
+    for start in reversed(starts):
         yield from reversed(list(split(raw(log, start, BLOCK), start)))

@@ -25,7 +25,7 @@ _ROW_FIELDS = frozenset(item.name for item in dataclasses.fields(SpawnRow))
 _UNTOLD: dict[str, Any] = dict.fromkeys(_ROW_FIELDS) | {"attempt": 0, "seq": 0}
 _QUEUEING = ("priority", "not_before")  # of the wishes: what waiting spawns are ordered and woken by
 _INSERT = insertion(
-    "spawns", (*_ASKED, *_QUEUEING, "origin", "target", "operation", "state", "since", "reason", "schedule")
+    "spawns", (*_ASKED, *_QUEUEING, "origin", "target", "operation", "state", "since", "learnt", "reason", "schedule")
 )
 
 
@@ -63,7 +63,7 @@ def insert(
     asked |= {"reason": reason, "schedule": schedule}
     asked |= {name: getattr(request.wishes, name) for name in _QUEUEING}
     try:
-        tx.execute(_INSERT, asked_values(request) | asked | {"state": str(state)})
+        tx.execute(_INSERT, asked_values(request) | asked | {"state": str(state), "learnt": since})
     except sqlite3.IntegrityError:
         hint = f"relay show {request.id}"
         raise Misuse(f"a spawn {request.id} exists already", code=Code.CONFLICT, hint=hint) from None
@@ -121,7 +121,7 @@ def require(tx: Tx, spawn: str) -> SpawnRow:
 _APPLY = """
 UPDATE spawns SET state = :state, reason = :reason, since = :since, attempt = :attempt, seq = :seq, at = :at,
     ran_in = coalesce(:cwd, ran_in), started = :started, ended = :ended, exit_code = :exit_code, signal = :signal,
-    needs = :needs, error = :error, result = :result, first_word = coalesce(first_word, :now)
+    needs = :needs, error = :error, result = :result, first_word = coalesce(first_word, :now), learnt = :now
 WHERE id = :spawn AND target = :target AND (attempt, seq) < (:attempt, :seq)
 """
 
@@ -134,7 +134,7 @@ def apply_snapshot(tx: Tx, snapshot: Snapshot, now: int) -> bool:
 
     Args:
         snapshot: verified: its signature is by `snapshot.target`.
-        now: milliseconds, for `first_word`.
+        now: milliseconds, by this machine's clock: when the word came.
     """
     values: dict[str, Any] = {name: getattr(snapshot, name) for name in _TOLD}
     values |= {key: to_json(values[key]) for key in ("needs", "error", "result")}
@@ -187,10 +187,10 @@ def end_untaken(
         error: `{"code", "message", "why", "hint"}` or None.
     """
     sql = (
-        "UPDATE spawns SET state = ?, reason = ?, since = ?, ended = ?, error = ?"
+        "UPDATE spawns SET state = ?, reason = ?, since = ?, learnt = ?, ended = ?, error = ?"
         " WHERE id = ? AND state = 'queued' AND first_word IS NULL"
     )
-    return tx.execute(sql, (str(state), reason, now, now, to_json(error), spawn)).rowcount > 0
+    return tx.execute(sql, (str(state), reason, now, now, now, to_json(error), spawn)).rowcount > 0
 
 
 def request_stop(tx: Tx, spawn: str, now: int) -> bool:
@@ -213,28 +213,35 @@ def clear_stop(tx: Tx, spawn: str) -> None:
     tx.execute("UPDATE spawns SET stop_requested = NULL WHERE id = ?", (spawn,))
 
 
-def ended_before(tx: Tx, before: int, limit: int = PURGE_STEP) -> list[str]:
-    """The spawns that ended before a moment, of which nothing waits for others any more, oldest first.
+def known_ended_before(tx: Tx, before: int, limit: int = PURGE_STEP) -> list[str]:
+    """The spawns known to have ended before a moment, of which nothing waits for others any more, oldest first.
 
-    What waits is in the outbox, or a file that their origin has not pulled yet.
+    It counts when this machine learnt of the end, by its own clock: a result that comes late is kept as long as one
+    that comes at once. What waits is in the outbox, or a file that their origin has not pulled yet.
 
     Args:
         before: milliseconds.
         limit: most spawns for this transaction.
     """
     sql = (
-        "SELECT id FROM spawns WHERE live = 0 AND since < ?"
+        "SELECT id FROM spawns WHERE live = 0 AND learnt < ?"
         " AND id NOT IN (SELECT spawn FROM outbox WHERE spawn IS NOT NULL)"
         " AND NOT EXISTS (SELECT 1 FROM blob_references WHERE need = 'offer' AND operation = 'collect/' || spawns.id"
-        " AND holds = 1) ORDER BY since LIMIT ?"
+        " AND holds = 1) ORDER BY learnt LIMIT ?"
     )
     return [str(spawn) for (spawn,) in tx.execute(sql, (before, limit))]
 
 
-def ended_between(tx: Tx, after: int, until: int, limit: int = PURGE_STEP) -> list[tuple[str, int]]:
-    """The spawns that ended after one moment and up to another (milliseconds), with when, oldest first."""
-    sql = "SELECT id, since FROM spawns WHERE live = 0 AND since > ? AND since <= ? ORDER BY since LIMIT ?"
-    return [(str(spawn), int(since)) for spawn, since in tx.execute(sql, (after, until, limit))]
+def known_ended_between(tx: Tx, after: int, until: int, limit: int = PURGE_STEP) -> list[tuple[str, int]]:
+    """The spawns whose end was learnt after one moment and up to another (milliseconds), with when, oldest first.
+
+    Those of one moment are never parted, so that who goes on after the last one misses none: may be more than `limit`.
+    """
+    chosen = "FROM spawns WHERE live = 0 AND learnt > :after AND learnt <= :until"
+    last = f"SELECT learnt {chosen} ORDER BY learnt LIMIT 1 OFFSET :limit - 1"
+    sql = f"SELECT id, learnt {chosen} AND learnt <= coalesce(({last}), :until) ORDER BY learnt"
+    found = tx.execute(sql, {"after": after, "until": until, "limit": limit})
+    return [(str(spawn), int(learnt)) for spawn, learnt in found]
 
 
 def forget(tx: Tx, gone: Sequence[str]) -> None:

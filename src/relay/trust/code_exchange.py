@@ -98,4 +98,5 @@ def check_confirmation(agreed: Agreed, confirmation: bytes) -> None:
         PeerFault: it does not: somebody else answers at that address.
     """
     if not hmac.compare_digest(agreed.confirmation, confirmation):
-        raise PeerFault("the answer was refused", code=Code.BAD_SIGNATURE, why="who answered does not know the code")
+        why, hint = "who answered does not know the code", "check HOST:PORT; relay invite prints it beside the code"
+        raise PeerFault("the answer was refused", code=Code.BAD_SIGNATURE, why=why, hint=hint)

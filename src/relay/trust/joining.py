@@ -138,7 +138,8 @@ async def join_by_code(home: HomeFiles, text: str, address: str, name: str, addr
         check_confirmation(agreed, confirmation)
         welcome = open_answer(identity, invite, answer, public)
     if welcome.workspace.id.encode() != offer.workspace:
-        raise PeerFault("the answer was refused", why="it leads into another workspace than the one that was offered")
+        why = "it leads into another workspace than the one that was offered"
+        raise PeerFault("the answer was refused", why=why, hint="join with an invite of a machine that you trust")
     _take_home(home, _seen_from(address, welcome))
     return _joined(identity, inviter, welcome)
 

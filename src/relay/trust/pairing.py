@@ -164,7 +164,8 @@ def raise_refusal(raw: bytes) -> None:
 
 
 def _fault(why: str, code: Code = Code.BAD_ENVELOPE) -> PeerFault:
-    return PeerFault("the inviter's answer was refused", code=code, why=why)
+    hint = "on the machine that made the invite: relay invite makes another one"
+    return PeerFault("the inviter's answer was refused", code=code, why=why, hint=hint)
 
 
 def _open_key(identity: Identity, sealed: bytes) -> bytes:

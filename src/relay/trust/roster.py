@@ -114,7 +114,12 @@ def admit(identity: Identity, workspace: Workspace, roster: Roster, member: Memb
     check_public_key(member.public)
     check_sealing_key(member.sealing_public)
     if member.id not in roster.members and len(roster.members) >= MAX_MEMBERS:
-        raise Refused("the workspace is full", code=Code.TOO_MANY, why=f"it has {MAX_MEMBERS} members")
+        raise Refused(
+            "the workspace is full",
+            code=Code.TOO_MANY,
+            why=f"it has {MAX_MEMBERS} members",
+            hint="relay brokers shows who could be put out",
+        )
     draft = _next(identity, workspace, roster, member.id, now)
     cites = roster.evicted.get(member.id, b"")
     return _signed(
@@ -134,7 +139,7 @@ def evict(
     """
     _require_signer(identity, workspace, roster)
     if broker == workspace.root:
-        raise Misuse("the creator cannot be evicted", why="the roster hangs on its signature")
+        raise Misuse("the creator cannot be evicted", why="the roster hangs on its signature", hint="relay brokers")
     if broker not in roster.members:
         why = "it is not on the roster"
         raise Misuse("there is no such member", code=Code.UNKNOWN_BROKER, why=why, hint="relay brokers")

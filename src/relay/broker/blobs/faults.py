@@ -10,6 +10,7 @@ from pathlib import Path
 from relay.core.errors import Code, LocalFault, Misuse, Refused, RelayError
 
 SHORT_DIGITS = 12
+CHOOSE_FILE, CHOOSE_FOLDER = "choose another FILE for -o", "choose another folder: --files DIR"
 # what blobs leave free: the store and the reserve for results need room when they have none
 LOW_WATER = 32 * 1024 * 1024
 
@@ -99,15 +100,21 @@ def changed(path: str) -> LocalFault:
     )
 
 
-def target_exists(target: str) -> Misuse:
+def target_exists(target: str, hint: str = CHOOSE_FILE) -> Misuse:
     """A file is never written over."""
     why = "a file that is there is never written over"
-    return Misuse(f"{target} exists already", code=Code.BAD_FILE, why=why, hint="choose another FILE for -o")
+    return Misuse(f"{target} exists already", code=Code.BAD_FILE, why=why, hint=hint)
 
 
-def no_target(fault: OSError, target: str) -> RelayError:
-    """The file cannot be made where it was wanted."""
+def no_target(fault: OSError, target: str, hint: str = CHOOSE_FILE) -> RelayError:
+    """The file or folder cannot be made where it was wanted.
+
+    Args:
+        fault: what the system said.
+        target: its path.
+        hint: what was typed to name it, and can be typed otherwise.
+    """
     if fault.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(os.path.dirname(target))
     why = fault.strerror or str(fault)
-    return Misuse(f"{target} cannot be written", code=Code.BAD_FILE, why=why, hint="choose another FILE for -o")
+    return Misuse(f"{target} cannot be written", code=Code.BAD_FILE, why=why, hint=hint)

@@ -135,7 +135,12 @@ class Offers:
     def _require_room(self, entry: Entry, offer: Reference) -> None:
         known = blobs.BY_HASH.one(entry.tx, hash=offer.blob)
         if known is not None and known.size != offer.size:
-            raise Refused("that is not its size", code=Code.CONFLICT, why="it was offered here with another size")
+            raise Refused(
+                "that is not its size",
+                code=Code.CONFLICT,
+                why="it was offered here with another size",
+                hint="send the file again: relay blob send",
+            )
         if known is None:
             self._library.require_quota(entry.tx, offer.size, f"on {self._members.own_name}: ")
         if (blobs.WANTED_FROM.one(entry.tx, peer=offer.peer) or 0) >= MAX_WANTED:
@@ -230,7 +235,7 @@ def _read(each: Opened, now: int) -> Reference:
 
 def _told(error: object) -> RelayError:
     if not isinstance(error, dict):
-        return Refused("its recipient gave it up", code=Code.INTERNAL)
+        return Refused("its recipient gave it up", code=Code.INTERNAL, hint="send the file again: relay blob send")
     return from_json({key: str(error.get(key, ""))[:300] for key in ("code", "message", "why", "hint")})
 
 

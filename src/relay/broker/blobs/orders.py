@@ -266,7 +266,9 @@ class BlobOrders:
             if need.state is not NeedState.OPEN:
                 continue
             if need.need is Need.DOWNLOAD:
-                gone = Refused("its recipient removed it", code=Code.UNKNOWN_BLOB)
+                gone = Refused(
+                    "its recipient removed it", code=Code.UNKNOWN_BLOB, hint="send the file again: relay blob send"
+                )
                 self._offers.answer(entry, need, "failed", gone)
             else:
                 self._withdraw(entry, need)
@@ -286,7 +288,12 @@ def absolute(path: object, what: str) -> str:
     """
     if isinstance(path, str) and os.path.isabs(path) and "\0" not in path and len(path) <= MAX_PATH:
         return path
-    raise Misuse(f"{what} has no usable path", code=Code.BAD_FILE, why="an absolute path is wanted here")
+    raise Misuse(
+        f"{what} has no usable path",
+        code=Code.BAD_FILE,
+        why="an absolute path is wanted here",
+        hint="give the whole path, such as /srv/file",
+    )
 
 
 def _ttl(body: dict[str, Any]) -> int:
@@ -294,14 +301,23 @@ def _ttl(body: dict[str, Any]) -> int:
     if ttl is None:
         return DEFAULT_TTL_MS
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 1 <= ttl * 1000 <= MAX_TTL_MS:
-        raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0 and at most 30 days")
+        raise Misuse(
+            "the ttl cannot be used",
+            code=Code.BAD_DURATION,
+            why="it is more than 0 and at most 30 days",
+            hint="--ttl 7d",
+        )
     return int(ttl * 1000)
 
 
 def _the_same(known: Reference | None, blob: Blob) -> Reference:
     """The offer that a retry of the same request had made meanwhile."""
     if known is None or known.blob != blob.hash:
-        raise Misuse("this operation id was used for something else", code=Code.CONFLICT)
+        raise Misuse(
+            "this operation id was used for something else",
+            code=Code.CONFLICT,
+            hint="ask again under an operation id of its own",
+        )
     return known
 
 

@@ -51,7 +51,12 @@ class TakingIn:
             raise faults.not_regular(source)
         if self._before.st_size > MAX_SIZE:
             self.abandon()
-            raise Misuse(f"{source} is too big", code=Code.BAD_FILE, why=f"a blob has at most {MAX_SIZE} bytes")
+            raise Misuse(
+                f"{source} is too big",
+                code=Code.BAD_FILE,
+                why=f"a blob has at most {MAX_SIZE} bytes",
+                hint="send it in parts",
+            )
         self.shape = Shape(self._before.st_size)
 
     def begin(self) -> None:
@@ -160,12 +165,14 @@ class Spot:
         name: in that folder.
         mode: permission bits, as far as the umask lets them be.
         over: whether a file of that name is replaced.
+        hint: what to try where it cannot be made there.
     """
 
     folder: int
     name: str
     mode: int = 0o666
     over: bool = False
+    hint: str = faults.CHOOSE_FILE
 
     @classmethod
     def of(cls, target: str) -> Spot:
@@ -192,15 +199,17 @@ class WritingOut:
         self._new = f".relay-{token}"
         self._chunk = self.done = 0
         self._handle = self._folder = -1
+        self._hint = faults.CHOOSE_FILE
         try:
             self._place = place or Spot.of(target)
+            self._hint = self._place.hint
             self._folder = self._place.folder
             if not self._place.over and self._exists():
-                raise faults.target_exists(target)
+                raise faults.target_exists(target, self._hint)
             self._handle = os.open(self._new, _TARGET, self._place.mode, dir_fd=self._folder)
         except OSError as fault:
             self.close()
-            raise faults.no_target(fault, target) from None
+            raise faults.no_target(fault, target, self._hint) from None
         except Misuse:
             self.close()
             raise
@@ -226,7 +235,7 @@ class WritingOut:
             try:
                 write_all(self._handle, data, self.done)
             except OSError as fault:
-                raise faults.no_target(fault, self._target) from None
+                raise faults.no_target(fault, self._target, self._hint) from None
             self._chunk, self.done = self._chunk + 1, self.done + len(data)
         return self._chunk < shape.counts[0]
 
@@ -245,20 +254,20 @@ class WritingOut:
             else:
                 os.link(self._new, self._place.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         except FileExistsError:
-            raise faults.target_exists(self._target) from None
+            raise faults.target_exists(self._target, self._hint) from None
         except OSError as fault:
             self._rename(fault)
 
     def _rename(self, fault: OSError) -> None:
         """For file systems without hard links."""
         if fault.errno not in _NO_LINKS or self._place.over:
-            raise faults.no_target(fault, self._target) from None
+            raise faults.no_target(fault, self._target, self._hint) from None
         if self._exists():
-            raise faults.target_exists(self._target) from None
+            raise faults.target_exists(self._target, self._hint) from None
         try:
             os.rename(self._new, self._place.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         except OSError as again:
-            raise faults.no_target(again, self._target) from None
+            raise faults.no_target(again, self._target, self._hint) from None
 
     def close(self) -> None:
         """Close it, and delete what has no name yet."""

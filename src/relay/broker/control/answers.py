@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MAX_BODY = 2 * 1024 * 1024
+# the hint where only a client of another making can have asked so
+OTHER_VERSION = "relay version and relay status say whether the command and the broker are of one version"
 
 
 def json_answer(document: Any, status: int = 200) -> Response:
@@ -32,13 +34,18 @@ async def body_of(request: Request) -> dict[str, Any]:
     async for piece in request.stream():
         data += piece
         if len(data) > MAX_BODY:
-            raise Misuse("the request is too long", code=Code.BAD_TASK, why="a task has at most 200 KiB")
+            raise Misuse(
+                "the request is too long",
+                code=Code.BAD_TASK,
+                why="a task has at most 200 KiB",
+                hint="put the task into a file over there, and name that in it",
+            )
     try:
         document = json.loads(data or b"{}")
     except (ValueError, RecursionError):
-        raise Misuse("the request is not JSON") from None
+        raise Misuse("the request is not JSON", hint=OTHER_VERSION) from None
     if not isinstance(document, dict):
-        raise Misuse("the request is no JSON object")
+        raise Misuse("the request is no JSON object", hint=OTHER_VERSION)
     return document
 
 

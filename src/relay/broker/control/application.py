@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from relay.broker.control.answers import OTHER_VERSION
 from relay.broker.control.answers import body_of as _body
 from relay.broker.control.answers import json_answer as _json
 from relay.broker.control.answers import line as _line
@@ -61,7 +62,9 @@ async def _on_no_route(request: Request, error: Exception) -> Response:
     ref = path.removeprefix(SPAWNS)
     if path.startswith(SPAWNS):
         return _error(Misuse(f"there is no spawn {ref[:80]!r}", code=Code.UNKNOWN_SPAWN, hint="relay ps --all"))
-    return _error(Misuse("there is nothing of that name to ask for", why=f"{request.method} {path[:80]}"))
+    return _error(
+        Misuse("there is nothing of that name to ask for", why=f"{request.method} {path[:80]}", hint=OTHER_VERSION)
+    )
 
 
 async def _on_any_error(request: Request, error: Exception) -> Response:
@@ -81,9 +84,9 @@ def _number(request: Request, name: str, default: float | None, most: float = 2*
     try:
         value = float(text)
     except ValueError:
-        raise Misuse(f"{name} is no number") from None
+        raise Misuse(f"{name} is no number", hint=OTHER_VERSION) from None
     if not 0 <= value <= most:
-        raise Misuse(f"{name} is out of range", why=f"it lies between 0 and {most:g}")
+        raise Misuse(f"{name} is out of range", why=f"it lies between 0 and {most:g}", hint=OTHER_VERSION)
     return value
 
 
@@ -99,7 +102,7 @@ def _flag(request: Request, name: str) -> bool:
 def _seconds_to_wait(body: dict[str, Any]) -> float:
     seconds = body.get("wait_s") or 0
     if not isinstance(seconds, (int, float)) or not 0 <= seconds <= MAX_WAIT_S:
-        raise Misuse("wait_s is out of range", why=f"it lies between 0 and {MAX_WAIT_S:g} seconds")
+        raise Misuse("wait_s is out of range", why=f"it lies between 0 and {MAX_WAIT_S:g} seconds", hint=OTHER_VERSION)
     return float(seconds)
 
 
@@ -215,7 +218,9 @@ class Control:
         body = await _body(request)
         ttl = body.get("ttl_s")
         if ttl is not None and (not isinstance(ttl, (int, float)) or ttl <= 0):
-            raise Misuse("the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0, in seconds")
+            raise Misuse(
+                "the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0, in seconds", hint="--ttl 1h"
+            )
         return _json(await self._broker.invite(check_operation(body), ttl, by_code=bool(body.get("code"))))
 
     async def joins(self, request: Request) -> Response:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relay.api.ending_routes import MOST_AWAITED
-from relay.broker.control.answers import body_of, json_answer
+from relay.broker.control.answers import OTHER_VERSION, body_of, json_answer
 from relay.broker.orders import check_operation
 from relay.core.errors import Misuse
 from relay.core.states import TERMINAL
@@ -93,7 +93,9 @@ def _seconds(given: object) -> float:
     try:
         seconds = float(given)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise Misuse("the seconds to wait are no number") from None
+        raise Misuse("the seconds to wait are no number", hint=OTHER_VERSION) from None
     if not 0 <= seconds <= MAX_WAIT_S:
-        raise Misuse("the seconds to wait are out of range", why=f"they lie between 0 and {MAX_WAIT_S:g}")
+        raise Misuse(
+            "the seconds to wait are out of range", why=f"they lie between 0 and {MAX_WAIT_S:g}", hint=OTHER_VERSION
+        )
     return seconds

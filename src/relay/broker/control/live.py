@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from relay.api.duplex import LENGTH
 from relay.broker.channel import Conversation, Message
-from relay.broker.control.answers import line
+from relay.broker.control.answers import OTHER_VERSION, line
 from relay.core.errors import Misuse, RelayError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ async def _lines(request: Request) -> AsyncIterator[bytes]:
         for each in lines:
             yield each
         if len(rest) > MAX_LINE:
-            raise Misuse("a line of the request is too long")
+            raise Misuse("a line of the request is too long", hint=OTHER_VERSION)
 
 
 async def _said(lines: AsyncIterator[bytes]) -> AsyncIterator[Message]:
@@ -156,7 +156,7 @@ def _message(text: bytes) -> Message:
             return message | packed
     except (ValueError, TypeError, RecursionError, binascii.Error):
         pass
-    raise Misuse("the request is no JSON object")
+    raise Misuse("the request is no JSON object", hint=OTHER_VERSION)
 
 
 def _as_line(message: Message) -> bytes:
@@ -173,7 +173,7 @@ async def _pieces(request: Request) -> AsyncIterator[Message]:
             del buffer[:end]
             yield {"k": "data", "data": data} if data else {"k": "eof"}
         if len(buffer) > MAX_LINE:
-            raise Misuse("a piece of the request is too long")
+            raise Misuse("a piece of the request is too long", hint=OTHER_VERSION)
 
 
 def _as_bytes(message: Message) -> bytes:

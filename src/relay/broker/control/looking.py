@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.broker.control.answers import json_answer
+from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.lists import Lists
 from relay.core.errors import Misuse
 
@@ -51,7 +51,7 @@ class LookingControl:
 
     async def queue(self, request: Request) -> Response:
         """`relay queue`."""
-        return json_answer(await self._lines(await self._broker.unfinished()))
+        return json_answer(await self._lines(await self._lists.unfinished(request.query_params)))
 
     async def away(self, request: Request) -> Response:
         """Bare `relay`."""
@@ -70,5 +70,5 @@ def _whole(request: Request, name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
-        raise Misuse(f"{name} is no number")
+        raise Misuse(f"{name} is no number", hint=OTHER_VERSION)
     return int(text)

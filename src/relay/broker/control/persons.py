@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relay.broker.answers import Typed
-from relay.broker.control.answers import body_of, json_answer
+from relay.broker.control.answers import OTHER_VERSION, body_of, json_answer
 from relay.broker.orders import check_operation
 from relay.broker.persons import Persons
 from relay.core.errors import Code, Misuse
@@ -48,7 +48,9 @@ class PersonsControl:
         body = await body_of(request)
         typed, wait_s = _typed(body), body.get("wait_s") or 0
         if not isinstance(wait_s, (int, float)) or not 0 <= wait_s <= MAX_WAIT_S:
-            raise Misuse("wait_s is out of range", why=f"it lies between 0 and {MAX_WAIT_S:g} seconds")
+            raise Misuse(
+                "wait_s is out of range", why=f"it lies between 0 and {MAX_WAIT_S:g} seconds", hint=OTHER_VERSION
+            )
         return json_answer(await self._persons.answers.answer(typed, float(wait_s)))
 
     async def failures(self, request: Request) -> Response:
@@ -69,16 +71,21 @@ class PersonsControl:
 def _text(body: dict[str, Any], key: str, most: int = MAX_ANSWER) -> str:
     value = body.get(key) or ""
     if not isinstance(value, str):
-        raise Misuse(f"{key} is no text")
+        raise Misuse(f"{key} is no text", hint=OTHER_VERSION)
     if len(value.encode("utf-8", "replace")) > most:
-        raise Misuse(f"{key} is too long", code=Code.BAD_TASK, why=f"it may have {most} bytes")
+        raise Misuse(
+            f"{key} is too long",
+            code=Code.BAD_TASK,
+            why=f"it may have {most} bytes",
+            hint="say it in fewer words, or put it into a file over there",
+        )
     return value
 
 
 def _typed(body: dict[str, Any]) -> Typed:
     verb = _text(body, "verb")
     if verb not in Reply._value2member_map_:
-        raise Misuse(f"{verb[:40]!r} is no answer", why=f"the answers are {', '.join(Reply)}")
+        raise Misuse(f"{verb[:40]!r} is no answer", why=f"the answers are {', '.join(Reply)}", hint=OTHER_VERSION)
     text = _text(body, "text").encode("utf-8", "replace").decode()
     request = _text(body, "request") or None
     person = _text(body, "requested_by")[:64]

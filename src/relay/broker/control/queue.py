@@ -75,7 +75,9 @@ class QueueControl:
             body = await body_of(request)
             broker = body.get("broker")
             if broker is not None and not isinstance(broker, str):
-                raise Misuse("the broker cannot be read", why="it is a name, or the beginning of an id")
+                raise Misuse(
+                    "the broker cannot be read", why="it is a name, or the beginning of an id", hint="relay brokers"
+                )
             done = await self._broker.steering.queue(broker, verb, check_operation(body), _by(body))
             return json_answer({"broker": self._broker.members.label(done.target)} | self._told(done, verb))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from relay.broker.broker import Broker
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-_STREAMS = {0: "out", 1: "err", 2: "gap"}
+_STREAMS = {0: "out", 1: "err", 2: "gap", 3: "note"}
 
 
 class ResultControl:

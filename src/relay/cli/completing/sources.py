@@ -22,8 +22,10 @@ STATES = tuple(
     "live ended failed needs_you queued delivered held waiting starting running needs_input completed timed_out"
     " cancelled rejected expired lost".split()
 )
+UNFINISHED = tuple("needs_you queued delivered held waiting starting running needs_input".split())
 FIXED: dict[str, tuple[str, ...]] = {
     "state": STATES,
+    "status": UNFINISHED,
     "sort": ("created", "started", "ended", "name", "state", "broker", "priority"),
     "mode": ("plan", "edit", "full"),
     "profile": ("read-only", "runner", "full"),

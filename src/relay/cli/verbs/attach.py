@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 INTERRUPTED = 130
+NOTE = 3
+STREAMS = {0: "out", 1: "err", NOTE: "note"}
 
 
 def run(invocation: Invocation, *, spawn: str, view: bool, detach_key: str | None) -> int:
@@ -100,6 +102,8 @@ class _Face:
         data: bytes = message["data"]
         if self._json:
             speech.streamed(_line(message, data))
+        elif message["stream"] == NOTE:
+            self._say(data.decode("utf-8", "replace"))
         elif message["stream"] and not self._screen.is_raw:
             sys.stderr.buffer.write(data)
             sys.stderr.flush()
@@ -107,9 +111,17 @@ class _Face:
             self._screen.show(data)
 
 
+    def _say(self, text: str) -> None:
+        """What relay says between two attempts, on a line of its own, in raw mode too."""
+        end = "\r\n" if self._screen.is_raw else "\n"
+        sys.stdout.flush()
+        sys.stderr.write(f"{end if self._screen.is_raw else ''}[relay] {clean(text.rstrip())}{end}")
+        sys.stderr.flush()
+
+
 def _line(message: dict[str, Any], data: bytes) -> dict[str, Any]:
     text = data.decode("utf-8", "replace")
-    told = {"stream": "err" if message["stream"] else "out", "data": text, "next": message["next"]}
+    told = {"stream": STREAMS.get(message["stream"], "err"), "data": text, "next": message["next"]}
     exact = text.encode() == data
     return told if exact else told | {"raw": base64.b64encode(data).decode("ascii")}
 

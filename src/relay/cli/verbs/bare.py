@@ -23,7 +23,7 @@ BADLY = frozenset({"failed", "timed_out", "lost", "rejected", "expired"})
 UNRUN = frozenset({"rejected", "expired"})
 FIRST_STEPS = (
     ("demo", "see it work in seconds, on this machine alone"),
-    ("init", "set up this machine, then: relay up --detach"),
+    ("init", "set up this machine, then: {up}"),
     ("join LINK", "or enter the workspace of another machine"),
     ("--help", "all verbs"),
 )
@@ -51,8 +51,10 @@ def _first_steps(invocation: Invocation) -> int:
         speech.document({"set_up": False, "home": invocation.home.path})
         return 0
     speech.say("relay is not set up on this machine yet.")
+    home = invocation.home
+    width = max(len(home.command(words)) for words, _ in FIRST_STEPS)
     for words, about in FIRST_STEPS:
-        speech.say(f"  {invocation.home.command(words):<20}  {about}")
+        speech.say(f"  {home.command(words):<{width}}  {about.format(up=home.command('up --detach'))}")
     return 0
 
 

@@ -98,7 +98,11 @@ def rename(invocation: Invocation, *, name: str, new: str) -> int:
 def ping(invocation: Invocation, *, name: str, count: int) -> int:
     """Measure round trips."""
     if not 1 <= count <= MOST_PINGS:
-        raise Misuse("the count cannot be used", why=f"it is a number from 1 to {MOST_PINGS}")
+        raise Misuse(
+            "the count cannot be used",
+            why=f"it is a number from 1 to {MOST_PINGS}",
+            hint="relay broker ping NAME --count 5",
+        )
     client = invocation.client()
     took: list[float] = []
     called = name

@@ -37,7 +37,7 @@ def run(invocation: Invocation, *, spawn: str, port: str, local: int | None) -> 
 async def _forward(invocation: Invocation, spawn: Spawn, port: int, local: int) -> int:
     way = forwarded.Way(invocation.home, spawn["id"], port)
     await _tried(way, invocation.json)
-    server = await _listening(way, local, port)
+    server = await _listening(way, local, f"relay forward {spawn['id']} {port} --local 0")
     async with server:
         here = server.sockets[0].getsockname()[1]
         if invocation.json:
@@ -61,11 +61,10 @@ async def _tried(way: forwarded.Way, quiet: bool) -> None:
         speech.note(f"{fault.message} yet")
 
 
-async def _listening(way: forwarded.Way, local: int, port: int) -> asyncio.Server:
+async def _listening(way: forwarded.Way, local: int, hint: str) -> asyncio.Server:
     try:
         return await asyncio.start_server(way.take, HOST, local, limit=forwarded.PIECE)
     except OSError as fault:
-        hint = f"relay forward ID {port} --local 0"
         raise LocalFault(
             f"port {local} of this machine cannot be used", code=Code.PORT_TAKEN, why=str(fault), hint=hint
         ) from fault

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relay.api import queue_routes, routes
 from relay.cli import speech
+from relay.cli.blanks import refuse_blank
 from relay.cli.clean import clean
 from relay.cli.spawn_lines import show_table
 
@@ -13,14 +14,16 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 
-def run(invocation: Invocation) -> int:
-    """List the tasks that have not ended."""
+def run(invocation: Invocation, *, status: list[str]) -> int:
+    """List the tasks that have not ended, or those of them that stand so."""
+    refuse_blank(status=status)
     client = invocation.client()
-    spawns = client.ask(routes.queue())
+    spawns = client.ask(routes.queue(status))
     if invocation.json:
         speech.document(spawns)
         return 0
-    show_table(spawns, "the queue is empty")
+    nothing = f"nothing in the queue is {' or '.join(status)}: {invocation.home.command('queue')}"
+    show_table(spawns, clean(nothing) if status else "the queue is empty")
     paused = client.ask(routes.status()).get("queue", {}).get("paused")
     if paused:
         command = invocation.home.command("queue resume")

@@ -40,7 +40,7 @@ def _say(question: Question, home: Home) -> None:
     speech.say(speech.coloured(clean(f"{name}: {question['text']}"), speech.YELLOW))
     speech.say(f"  {question['kind']}, asked {age} ago{_until(question)}; request {question['request']}")
     if question["kind"] == "held":
-        _say_held(question)
+        _say_held(question, home)
     if question["tool"]:
         speech.say(clean(f"  {question['tool']}: {brief(json.dumps(question['input']), 2000)}"))
     spawn, request = question["spawn"][:SHORT], question["request"][:SHORT]
@@ -54,7 +54,7 @@ def _until(question: Question) -> str:
     return f", until {question['expires']}" if question["expires"] else ""
 
 
-def _say_held(question: Question) -> None:
+def _say_held(question: Question, home: Home) -> None:
     asker = f"{question['requested_by']} on {question['origin']['name']}"
     speech.say(clean(f"  from {asker}, fingerprint {question['fingerprint']}"))
     for broker in question["chain"]:
@@ -66,4 +66,4 @@ def _say_held(question: Question) -> None:
     for line in lines[:MOST_LINES]:
         speech.say(f"  | {line}")
     if question["cut"] or len(lines) > MOST_LINES:
-        speech.say("  | ... (relay review --json has more)")
+        speech.say(f"  | ... ({home.command('review --json')} has more)")

@@ -43,7 +43,9 @@ def run(
 
 def _require_known(text: str, known: tuple[str, ...], what: str) -> None:
     if text not in known:
-        raise Misuse(f"there is no {what} {text[:40]!r}", why=f"known: {', '.join(known)}")
+        raise Misuse(
+            f"there is no {what} {text[:40]!r}", why=f"known: {', '.join(known)}", hint="relay trust test --help"
+        )
 
 
 def _asked(verb: str, agent: str | None, directory: str | None, mode: str, grant: Any) -> Asked:
