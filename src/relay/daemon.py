@@ -18,6 +18,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
@@ -35,6 +36,7 @@ from relay.spawn.launcher import Launcher
 from relay.spawn.watch import Watcher
 
 LOG_BYTES, LOG_FILES = 4 * 1024 * 1024, 3
+ROOM_EVERY_S = 5.0
 OPEN_FILES = 8_192  # a link is one; most systems begin with 1,024, or 256
 _log = logging.getLogger("relay.daemon")
 
@@ -118,6 +120,22 @@ async def _run(home: Home, config: Config, ready_fd: int | None, upgrade: Upgrad
         watcher.close()
 
 
+def _serve(home: Home, config: Config, ready_fd: int | None, upgrade: Upgrade | None) -> None:
+    """Run until told to stop. As a service it waits for room where a full disk does not let it start.
+
+    A service manager gives up after some starts, and nobody would start it once there is room again.
+    """
+    while True:
+        try:
+            asyncio.run(_run(home, config, ready_fd, upgrade))
+            return
+        except LocalFault as fault:
+            if upgrade is None or fault.code is not Code.DISK_FULL:
+                raise
+            _log.error("%s: %s; it starts once there is room", fault.message, fault.why)
+        time.sleep(ROOM_EVERY_S)
+
+
 async def _session(
     home: Home,
     config: Config,
@@ -169,7 +187,7 @@ def main() -> int:
         os.makedirs(home.attempts, mode=0o700, exist_ok=True)
         with _only_one(home):
             _start_logging(home, config)
-            asyncio.run(_run(home, config, arguments.ready_fd, upgrade))
+            _serve(home, config, arguments.ready_fd, upgrade)
     except RelayError as error:
         return _failed(arguments.ready_fd, error)
     except Exception as error:

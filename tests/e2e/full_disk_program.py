@@ -10,13 +10,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from relay.testing.control import ControlError
 from relay.testing.mesh import Mesh
-from relay.testing.node import Node
+from relay.testing.node import DAEMON, Node
 from relay.testing.processes import wait_until
 
 TERMINAL = ("completed", "failed", "timed_out", "cancelled", "rejected", "expired", "lost")
@@ -69,6 +70,20 @@ def _command(node: Node, filler: Path) -> dict[str, Any]:
     return {"status": done.returncode, "err": done.stderr}
 
 
+def _restarted(node: Node, filler: Path) -> bool:
+    """Its service starts it while the disk is full; whether it waited until there was room."""
+    node.kill()
+    node.launcher = (*DAEMON, "--as-service")
+    _fill(filler)
+    starting = threading.Thread(target=node.start)
+    starting.start()
+    wait_until(lambda: "it starts once there is room" in node.log() or not starting.is_alive(), 20, "it to say so")
+    waited = starting.is_alive() and node.running
+    filler.unlink()
+    starting.join()
+    return waited and node.running
+
+
 def _main(folder: Path) -> dict[str, Any]:
     tempfile.tempdir = str(folder)
     with Mesh.scratch() as mesh:
@@ -82,7 +97,7 @@ def _main(folder: Path) -> dict[str, Any]:
         went_on = node.running
         go.touch()
         time.sleep(0.5)
-        filler.unlink()
+        again = _restarted(node, filler)
         go.unlink()
         ended = _ended(node, running["id"])
         after = wait_until(lambda: _ask(node) != "disk_full", 20, "work to be taken again")
@@ -90,6 +105,7 @@ def _main(folder: Path) -> dict[str, Any]:
             "answers": answers,
             "command": told,
             "went_on": went_on,
+            "waited_for_room": again,
             "ended": [ended["state"], ended["exit_code"]],
             "lost": [ended["result"]["output_lost_bytes"], ended["result"]["notes"]],
             "after": after,

@@ -299,6 +299,7 @@ def test_a_full_disk_loses_nothing_and_says_so(mesh: Mesh) -> None:
     told = json.loads(done.stdout)
     assert told["answers"][-1] == "disk_full" and set(told["answers"][:-1]) <= {"starting", "waiting"}
     assert told["command"]["status"] == 1 and told["command"]["err"].startswith("error: the disk is full")
+    assert told["waited_for_room"]
     assert told["went_on"] and told["ended"] == ["failed", 3] and told["after"]
     # the task printed on: what there was no room for is counted, and said
     count, notes = told["lost"]
