@@ -78,7 +78,8 @@ async def test_a_holder_that_is_there_and_keeps_nothing_is_passed_over(
 async def test_a_receipt_that_was_lost_is_asked_for_when_its_sender_is_in_reach(
     four: Four, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, _, _, other = four
+    """Two have it in reach, and the one that keeps them is named second."""
+    one, first, second, other = four
     monkeypatch.setattr(handing, "LOST_AFTER", 100)
     monkeypatch.setattr(other.inbox, "_answer", lambda *words: None)
     operations = await one.pour(other.id, 5)
@@ -88,7 +89,7 @@ async def test_a_receipt_that_was_lost_is_asked_for_when_its_sender_is_in_reach(
     monkeypatch.setattr(handing, "LOST_AFTER", 100)
     # whichever keeps them: the quicker one is chosen
     keeper = (await one.rows())[0].holder
-    one.handing._reached_by = lambda broker: keeper
+    one.mesh._believed = lambda broker: sorted((first.id, second.id), key=lambda each: each == keeper)
 
     async def looked() -> bool:
         await one.handing.look()

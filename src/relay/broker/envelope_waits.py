@@ -95,7 +95,7 @@ class EnvelopeWaits:
         again = max(at + hand_over_again(line.handed) - now, 0) / 1000
         holder = f"{self._members.name(line.holder)} keeps it" if line.holder else "it is kept"
         reason = f"{holder} for {name} (since {ago(now - at)}); no receipt yet"
-        if line.holder is not None and self._mesh.reached_by(line.recipient) == line.holder:
+        if line.holder is not None and self._mesh.reaches(line.holder, line.recipient):
             # it has been handed on by now, or is lost there, or its receipt is: `Handing` finds out
             reason = f"{self._members.name(line.holder)} took it, and has {name} in reach: if no receipt comes within"
             reason += f" {LOST_AFTER // 1000} s, it is handed over again"

@@ -26,7 +26,7 @@ class Handing:
         rows: the outbox at work.
         router: chooses the ways.
         is_linked: whether a link to a broker is up.
-        reached_by: the linked broker that says it is linked with one which this one is not.
+        reaches: whether a linked broker says that it is linked with one which this one is not.
         clock: milliseconds since 1970.
     """
 
@@ -36,14 +36,14 @@ class Handing:
         rows: Outbox,
         router: Router,
         is_linked: Callable[[BrokerId], bool],
-        reached_by: Callable[[BrokerId], BrokerId | None],
+        reaches: Callable[[BrokerId, BrokerId], bool],
         clock: Callable[[], int],
     ) -> None:
         self._store = store
         self._rows = rows
         self._router = router
         self._is_linked = is_linked
-        self._reached_by = reached_by
+        self._reaches = reaches
         self._clock = clock
         self._away_since: dict[BrokerId, float] = {}
         self._in_reach_since: dict[tuple[BrokerId, BrokerId], float] = {}
@@ -85,7 +85,7 @@ class Handing:
     async def _lost(self, kept: list[tuple[BrokerId, BrokerId]]) -> None:
         """A recipient that is in the holder's reach has what was kept for it by now; its receipts were lost."""
         now = time.monotonic()
-        near = {pair for pair in kept if self._reached_by(pair[1]) == pair[0]}
+        near = {pair for pair in kept if self._reaches(*pair)}
         self._in_reach_since = {pair: self._in_reach_since.get(pair, now) for pair in near}
         for (holder, recipient), since in self._in_reach_since.items():
             last = max(since, self._rows.receipted_at.get(recipient, since))

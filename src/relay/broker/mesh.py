@@ -119,6 +119,10 @@ class Mesh:
             return None
         return next((each for each in self._believed(peer) if self.is_linked(each)), None)
 
+    def reaches(self, holder: BrokerId, peer: BrokerId) -> bool:
+        """Whether a linked broker has one in reach that is not linked with this one."""
+        return self.is_linked(holder) and not self.is_linked(peer) and holder in self._believed(peer)
+
     def put_out(self) -> None:
         """Somebody was put out of the workspace: nothing from or for them is handed on any longer."""
         self._custody.begin_anew()

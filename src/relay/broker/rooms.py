@@ -135,7 +135,7 @@ class Rooms:
             self.store, self.members, self.config.always_on, self.mesh.is_linked, self.mesh.wake, wall_ms
         )
         self.handing = Handing(
-            self.store, self.outbox, self.mesh.router, self.mesh.is_linked, self.mesh.reached_by, wall_ms
+            self.store, self.outbox, self.mesh.router, self.mesh.is_linked, self.mesh.reaches, wall_ms
         )
         self.keeper = RosterKeeper(self.keys.workspace, self.members, self.journal, self.home)
         client = link_client_context(self.keys.workspace, identity)

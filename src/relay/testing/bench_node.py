@@ -130,7 +130,7 @@ class BenchNode:
         self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, wall_ms)
         mesh, always_on = self.mesh, self.place.always_on
         self.custody = Custody(self.store, members, always_on, mesh.is_linked, mesh.wake, wall_ms)
-        self.handing = Handing(self.store, self.outbox, mesh.router, mesh.is_linked, mesh.reached_by, wall_ms)
+        self.handing = Handing(self.store, self.outbox, mesh.router, mesh.is_linked, mesh.reaches, wall_ms)
         self.inbox = self._inbox()
         await self.inbox.poison.open()
         await self._link_up()

@@ -112,6 +112,8 @@ class Downloads:
         session, error = content["session"], content.get("error")
         if isinstance(error, dict):
             told = {key: str(error.get(key, ""))[:300] for key in ("code", "message", "why", "hint")}
+            # "this disk" is the other machine's
+            told["message"] = f"{self._members.name(each.header.origin)} cannot send it: {told['message']}"
             download.refusal = from_json(told)
         elif type(session) is bytes and len(session) in (0, STREAM_BYTES):
             if download.session and session:
