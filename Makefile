@@ -5,6 +5,7 @@
 #   make check   lint, types and the floors between the packages
 #   make chaos   the long crash and fuzz runs, with their counts
 #   make bench   the measurements, ratios first (redis-server and sshd are measured beside it where they are installed)
+#   make audit   whether a package of the lock has a known hole (asks a database on the network)
 #   make lock    requirements.lock anew from pyproject.toml (needs uv; nothing else does)
 #
 # PYTHON=python3.13 picks another interpreter, VENV=dir another place for the environment.
@@ -12,12 +13,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .venv-peers
+AUDIT ?= .venv-audit
 UV ?= uv
 WORKERS ?= 4
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos bench peers lock setup clean
+.PHONY: demo test check chaos bench peers audit lock setup clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -46,12 +48,25 @@ peers:
 	    -r bench/peers/requirements.lock && \
 	  touch $(PEERS)/.ready; } || rm -rf $(PEERS)
 
+# Whether what is locked has a known hole. Says so, and fails, where the database cannot be reached: silence is no yes.
+audit: $(READY)
+	@test -e $(AUDIT)/.ready || { \
+	  echo "setting up $(AUDIT) ..." >&2; \
+	  $(PYTHON) -m venv $(AUDIT) && \
+	  $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/audit.lock && \
+	  touch $(AUDIT)/.ready; }
+	@$(AUDIT)/bin/python -m pip_audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock || { \
+	  echo "error: the lock was not found to be clean"; \
+	  echo "why: a hole is listed above, or the database could not be reached, or not asked of a package"; \
+	  echo "try: make lock for newer versions; or make audit from a network that reaches it"; exit 1; } >&2
+
 LOCK := pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
   --no-emit-find-links --custom-compile-command "make lock"
 
 lock:
 	@$(UV) $(LOCK) --group dev --output-file requirements.lock pyproject.toml
 	@$(UV) $(LOCK) --group pyproject.toml:peers --output-file bench/peers/requirements.lock
+	@$(UV) $(LOCK) --group pyproject.toml:audit --output-file .ci/audit.lock
 
 setup: $(READY)
 
@@ -71,4 +86,4 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
