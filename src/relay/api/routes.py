@@ -101,7 +101,7 @@ def brokers(patience_s: float | None = None) -> Call[list[broker_shapes.Broker]]
     return Call("brokers", patience_s=patience_s)
 
 
-def _broker(text: str) -> str:
+def broker_in_path(text: str) -> str:
     """A broker as it stands in a path."""
     if text and "/" not in text and len(text) <= MOST_LETTERS:
         return quoted(text)
@@ -112,22 +112,22 @@ def _broker(text: str) -> str:
 
 def broker(ref: str) -> Call[broker_shapes.BrokerShown]:
     """Everything known of one member, by name or id prefix."""
-    return Call(f"brokers/{_broker(ref)}")
+    return Call(f"brokers/{broker_in_path(ref)}")
 
 
 def broker_ping(ref: str, operation: str | None = None) -> Call[broker_shapes.BrokerPing]:
     """One round trip over the link to a member."""
-    return Call(f"brokers/{_broker(ref)}/ping", operation_body(operation))
+    return Call(f"brokers/{broker_in_path(ref)}/ping", operation_body(operation))
 
 
 def broker_rename(ref: str, name: str, operation: str | None = None) -> Call[broker_shapes.BrokerRenamed]:
     """Call a member otherwise."""
-    return Call(f"brokers/{_broker(ref)}/rename", operation_body(operation, name=name))
+    return Call(f"brokers/{broker_in_path(ref)}/rename", operation_body(operation, name=name))
 
 
 def broker_forget(ref: str, operation: str | None = None) -> Call[broker_shapes.BrokerForgotten]:
     """Delete what is known of a member beside its membership."""
-    return Call(f"brokers/{_broker(ref)}/forget", operation_body(operation))
+    return Call(f"brokers/{broker_in_path(ref)}/forget", operation_body(operation))
 
 
 def spawns(everything: bool = False, broker: str | None = None, limit: int | None = None) -> Call[list[shapes.Spawn]]:

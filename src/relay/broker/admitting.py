@@ -88,8 +88,6 @@ class Admitting:
         self._journal = journal
         self._auditor = auditor
         self._addresses = addresses
-        # two admissions from one roster would fork its chain
-        self._one_at_a_time = asyncio.Lock()
 
     async def invite(self, operation: str, ttl_ms: int) -> tuple[str, int]:
         """A fresh one-time link, and when it expires (milliseconds since 1970).
@@ -156,7 +154,7 @@ class Admitting:
             Refused: this broker does not sign the roster.
             LocalFault: the roster cannot be extended.
         """
-        async with self._one_at_a_time:
+        async with self._keeper.signing:
             if not self.may_admit:
                 raise self._not_a_signer("may not change this name", f"relay broker rename {broker[:8]} {name}")
             member = self._members.roster.members[broker]
@@ -209,7 +207,7 @@ class Admitting:
     async def _answer(self, raw: bytes, place: str, by_code: ByCode | None) -> bytes:
         request = open_request(raw)
         reachable = usable_addresses(place, request.addresses)
-        async with self._one_at_a_time:
+        async with self._keeper.signing:
             own = PeerRecord(self._identity.id, self._addresses())
             records = [own, *await self._keeper.records()]
             try:

@@ -58,6 +58,7 @@ class Running(Rooms):
             await self.keeper.write_out()
             await self.blobs.open()  # before any attempt is taken up: what it made may have to be kept
             await self.supervisor.recover()
+            await self.belonging.open()
             await self.persons.open()
         except BaseException:
             await self.control.close()
@@ -137,4 +138,5 @@ class Running(Rooms):
         await self.listener.close()
         await self.supervisor.close()
         await self.membership.close()
+        await self.belonging.close()
         await self.store.close()

@@ -28,6 +28,7 @@ from relay.broker.predecessors import Predecessors
 from relay.broker.reasons import Reasons
 from relay.broker.requests import Requests
 from relay.broker.results import Results
+from relay.broker.roster_orders import RosterOrders
 from relay.broker.scheduling import Scheduling
 from relay.broker.steering import Steering
 from relay.broker.trials import Trials
@@ -101,6 +102,7 @@ class Broker:
     keep_identity: Callable[[], Any]
     checks: Callable[[], Any]
     acquaintances: Acquaintances
+    roster_orders: RosterOrders
 
     # what it is
 

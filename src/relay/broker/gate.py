@@ -186,7 +186,10 @@ class Gate:
         return path
 
     def may_spawn(self, broker: BrokerId) -> bool:
-        """Whether that broker may spawn here at all; True where the file is broken: nothing is ended for that."""
+        """Whether that broker may spawn here at all.
+
+        True where the file is broken: nothing is ended for that. False for who was put out of the workspace.
+        """
         return self._may(broker, "spawn")
 
     def may_push(self, broker: BrokerId) -> bool:
@@ -194,6 +197,8 @@ class Gate:
         return self._may(broker, "push")
 
     def _may(self, broker: BrokerId, verb: str) -> bool:
+        if self._members.keys(broker) is None:
+            return False
         try:
             grant = self._grants.all().get(broker)
         except LocalFault:

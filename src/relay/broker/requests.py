@@ -188,12 +188,17 @@ class Requests:
         def decide(entry: Entry) -> None:
             for row in FOR_OTHERS.all(entry.tx, own=self._members.own):
                 if not may_spawn(row.origin):
-                    self._supervisor.stop(entry, row, "its grant being revoked")
+                    self._supervisor.stop(entry, row, self._why_ended(row.origin))
             for schedule in schedules.LIVE_HERE.all(entry.tx, target=self._members.own):
                 if schedule.origin != self._members.own and not may_spawn(schedule.origin):
                     unschedule(entry, schedule)
 
         await self._journal.commit(decide)
+
+    def _why_ended(self, origin: BrokerId) -> str:
+        if self._members.keys(origin) is None:
+            return "its broker being put out of the workspace"
+        return "its grant being revoked"
 
     def expire(self, entry: Entry, row: SpawnRow) -> None:
         """End what was never sent before its time to live was over; leave what may have been taken."""

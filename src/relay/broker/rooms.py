@@ -13,6 +13,7 @@ from relay.api.home import Home
 from relay.broker.addresses import told
 from relay.broker.admitting import Admitting
 from relay.broker.auditor import Auditor
+from relay.broker.belonging import Belonging
 from relay.broker.broker import Broker, Facts
 from relay.broker.carrier import Carrier
 from relay.broker.checkup import Checkup
@@ -215,6 +216,7 @@ class Rooms:
             self.auditor,
             lambda: told(self._listening),
         )
+        self.belonging = Belonging(self)
         self.results = Results(self)
         self.blobs = self.results.blobs
         self.persons = Persons(self)
@@ -285,10 +287,11 @@ class Rooms:
             live=self.live,
             stop=self.stopped.set,
             rejoin=self._rejoin,
-            trust_changed=self._trust_changed,
+            trust_changed=self.belonging.grants_changed,
             keep_identity=self._keep_identity,
             checks=self._checks,
             acquaintances=acquaintances_of(self),
+            roster_orders=self.belonging.orders,
         )
 
     async def _remember_peers(self) -> None:
@@ -337,8 +340,3 @@ class Rooms:
 
     async def _checks(self) -> list[dict[str, object]]:
         return [self.rollback.finding(), *self.membership.findings(), *await self.checkup.run()]
-
-    async def _trust_changed(self) -> None:
-        await self.requests.end_what_is_not_granted(self.gate.may_spawn, self.queueing.scheduling.revoked)
-        await self.blobs.grants_changed()
-        self.letters.waiting.grants_changed()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from relay.broker.members import Members
 from relay.core.errors import PeerFault
+from relay.core.ids import BrokerId
 from relay.core.pairing import PeerRecord
-from relay.core.roster import Roster, Statement, fold
+from relay.core.roster import Roster, Statement, StatementKind, fold
 from relay.core.statement_book import StatementBook
 from relay.store import peers, statements
 from relay.store.journal import Entry, Journal
@@ -33,6 +35,7 @@ class RosterKeeper:
     Attributes:
         book: every statement that is kept.
         has_gap: statements are here that follow one that is not.
+        signing: held by whoever signs a statement here: two that follow one roster would fork its chain.
     """
 
     def __init__(self, workspace: Workspace, members: Members, journal: Journal, home: HomeFiles) -> None:
@@ -42,6 +45,8 @@ class RosterKeeper:
         self._home = home
         self._on_change: list[Callable[[Roster, Roster], None]] = []
         self._news: list[bytes] = []
+        self._put_out: set[BrokerId] = set()
+        self.signing = asyncio.Lock()
         self.book = StatementBook()
         self.has_gap = False
 
@@ -71,7 +76,8 @@ class RosterKeeper:
             after = fold(self._workspace.root_public, (verify_statement(self._workspace, row.bytes) for row in rows))
             self._keep_peers(entry, after)
             has_gap = _has_gap(rows, after)
-            entry.then(lambda: self._use(after, list(map(_row, added)), has_gap))
+            put_out = {each.subject for each in added if each.kind is StatementKind.EVICT}
+            entry.then(lambda: self._use(after, list(map(_row, added)), put_out, has_gap))
         return bool(added)
 
     def _keep_peers(self, entry: Entry, roster: Roster) -> None:
@@ -79,10 +85,11 @@ class RosterKeeper:
             if peers.BY_ID.one(entry.tx, id=member.id) is None:
                 peers.upsert(entry.tx, Peer(member.id, member.public, member.sealing_public, member.name))
 
-    def _use(self, after: Roster, news: list[StatementRow], has_gap: bool) -> None:
+    def _use(self, after: Roster, news: list[StatementRow], put_out: set[BrokerId], has_gap: bool) -> None:
         before = self._members.roster
         self._file(news)
         self._news += [row.bytes for row in news]
+        self._put_out |= put_out
         self.has_gap = has_gap
         self._members.replace(after)
         for told in self._on_change:
@@ -101,6 +108,11 @@ class RosterKeeper:
         """What was kept since this was last asked; nobody else is told of it again."""
         news, self._news = self._news, []
         return news
+
+    def take_put_out(self) -> set[BrokerId]:
+        """Whom the evictions kept since this was last asked are about; some may have been admitted again since."""
+        found, self._put_out = self._put_out, set()
+        return found
 
     async def write_out(self) -> None:
         """Write roster.json."""

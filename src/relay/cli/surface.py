@@ -37,7 +37,8 @@ TABLE: dict[str, Entry] = {
         'options': {'--name': ('name', 'text', None), '--allow': ('allow', 'text', None), '--profile': ('profile',
         'text', None), '--dir': ('dirs', 'texts', None)}, 'values': {'invite': None, 'address': None, 'name': None,
         'allow': None, 'profile': None, 'dirs': []}},
-    'brokers': {'target': 'relay.cli.verbs.brokers:run', 'words': [], 'options': {}, 'values': {}},
+    'brokers': {'target': 'relay.cli.verbs.brokers:run', 'words': [], 'options': {'--roster': ('roster', 'flag',
+        True)}, 'values': {'roster': False}},
     'spawn': {'target': 'relay.cli.verbs.spawn:run', 'words': [('name', True, False), ('agent', True, False),
         ('words', False, True)], 'options': {'--broker': ('broker', 'text', None), '-b': ('broker', 'text', None),
         '--cwd': ('cwd', 'text', None), '-C': ('cwd', 'text', None), '--mode': ('mode', 'text', None), '--model':
@@ -131,6 +132,8 @@ TABLE: dict[str, Entry] = {
         ('count', 'number', None)}, 'values': {'name': None, 'count': 3}},
     'broker forget': {'target': 'relay.cli.verbs.broker:forget', 'words': [('name', True, False)], 'options': {},
         'values': {'name': None}},
+    'broker evict': {'target': 'relay.cli.verbs.broker:evict', 'words': [('name', True, False)], 'options':
+        {'--reason': ('reason', 'text', None)}, 'values': {'name': None, 'reason': ''}},
     'trust allow': {'target': 'relay.cli.verbs.trust_allow:run', 'words': [('brokers', True, True)], 'options':
         {'--profile': ('profile', 'text', None), '--verb': ('verbs', 'texts', None), '--agent': ('agents', 'texts',
         None), '--dir': ('dirs', 'texts', None), '--mode': ('mode', 'text', None), '--max-parallel': ('max_parallel',

@@ -9,7 +9,7 @@ import typer
 from relay.cli.declaring import group, verb
 
 SECTION = "Workspace"
-ONE_BROKER = "One machine of the workspace: what is known of it, its name, whether it is there."
+ONE_BROKER = "One machine of the workspace: what is known of it, its name, whether it is there; putting it out."
 Named = Annotated[str, typer.Argument(metavar="NAME", help="Its name, or the first letters of its id.")]
 
 
@@ -52,8 +52,12 @@ def declare(root: typer.Typer) -> None:
     ) -> None:
         """Enter the workspace of another machine, typed on the machine that enters; sets it up where needed."""
 
-    @verb(root, "brokers", "brokers:run", SECTION, ("relay brokers", "relay brokers --json"))
-    def brokers() -> None:
+    @verb(root, "brokers", "brokers:run", SECTION, ("relay brokers", "relay brokers --roster", "relay brokers --json"))
+    def brokers(
+        roster: Annotated[
+            bool, typer.Option("--roster", help="Who let whom in and when, who signs, and who was put out by whom.")
+        ] = False,
+    ) -> None:
         """List the machines of the workspace: reachable or not, and who may do what."""
 
     _one_broker(group("broker", ONE_BROKER, root))
@@ -81,3 +85,18 @@ def _one_broker(broker: typer.Typer) -> None:
     @verb(broker, "broker forget", "broker:forget", SECTION, ("relay broker forget old-laptop",))
     def forget(name: Named) -> None:
         """Delete what this machine knows of another: addresses, record, last seen. It stays a member."""
+
+    @verb(
+        broker,
+        "broker evict",
+        "broker:evict",
+        SECTION,
+        ("relay broker evict old-laptop", 'relay broker evict old-laptop --reason "lost on the train"'),
+    )
+    def evict(
+        name: Named,
+        reason: Annotated[
+            str, typer.Option("--reason", metavar="TEXT", help="Why, for people; all members see it.")
+        ] = "",
+    ) -> None:
+        """Put a machine out of the workspace: its links are closed, what runs for it is stopped, its grants end."""

@@ -266,6 +266,12 @@ class _Fold:
         return room and statement.cites == self.evicted.get(statement.subject, b"")
 
 
+def counted(root_public: bytes, statements: Iterable[Statement]) -> list[Statement]:
+    """Those of these verified statements that count, in the order of their chain; arguments as for `fold`."""
+    root = ids.broker_id(root_public)
+    return _chain(item for item in statements if item.signer == root)[0]
+
+
 def fold(root_public: bytes, statements: Iterable[Statement]) -> Roster:
     """The roster that these verified statements of one workspace add up to, in whatever order they come.
 

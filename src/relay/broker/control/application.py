@@ -23,6 +23,7 @@ from relay.broker.control.looking import LookingControl
 from relay.broker.control.persons import PersonsControl
 from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.control.results import ResultControl, log_lines
+from relay.broker.control.roster import RosterControl
 from relay.broker.control.trials import TrialControl
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
@@ -286,6 +287,7 @@ def application(broker: Broker) -> Starlette:
         *QueueControl(broker, control.shown).routes,
         *EndingControl(broker, control.shown).routes,
         *TrialControl(broker).routes,
+        *RosterControl(broker.roster_orders).routes,
     ]
     made = Starlette(
         routes=[

@@ -41,6 +41,7 @@ BY_VERB = {
     ("broker ping", "name"): "broker",
     ("broker rename", "name"): "broker",
     ("broker forget", "name"): "broker",
+    ("broker evict", "name"): "broker",
     ("resolve", "words"): "spawn",
     ("ps", "name"): "spawn",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from relay.api import routes
+from relay.api import roster_routes, routes
 from relay.cli import ages, speech, table
 from relay.cli.clean import clean
 from relay.cli.standing_words import granted_there, waiting
@@ -148,4 +148,17 @@ def forget(invocation: Invocation, *, name: str) -> int:
         speech.note("it is still a member: its record comes back when another member passes it on, or when it dials us")
     revoke = invocation.home.command(f"trust revoke {called}")
     speech.note(f"it may do here what it might before; to end that: {revoke}")
+    return 0
+
+
+def evict(invocation: Invocation, *, name: str, reason: str) -> int:
+    """Put a member out of the workspace."""
+    found = invocation.client().ask(roster_routes.broker_evict(name, reason))
+    if invocation.json:
+        speech.document(found)
+        return 0
+    called = clean(found["broker"]["name"])
+    speech.say(f"{called} is put out of the workspace, and its grant here is gone")
+    speech.note("every machine that hears of it closes its links to it and stops what it runs for it; one that sleeps")
+    speech.note(f"does so when it wakes. To let it in again: {invocation.home.command('invite')}")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.api import routes
+from relay.api import roster_routes, routes
 from relay.api.durations import spoken
 from relay.cli import ages, speech, table
 from relay.cli.standing_words import granted_there, waiting
@@ -10,14 +10,21 @@ from relay.cli.standing_words import granted_there, waiting
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.broker_shapes import Broker
+    from relay.api.roster_shapes import Admitted, Evicted
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("NAME", "ID", "PRESENCE", "LINK", "WAITING", "MAY HERE", "WE MAY THERE")
 SKEW_SHOWN_MS = 60_000
 
 
-def run(invocation: Invocation) -> int:
-    """List the members of the workspace."""
+ROSTER_HEADINGS = ("NAME", "ID", "SIGNS", "ADMITTED", "BY")
+EVICTED_HEADINGS = ("PUT OUT", "ID", "WHEN", "BY", "WHY")
+
+
+def run(invocation: Invocation, *, roster: bool) -> int:
+    """List the members of the workspace, or what its roster says."""
+    if roster:
+        return _roster(invocation)
     found = invocation.client().ask(routes.brokers())
     if invocation.json:
         speech.document(found)
@@ -27,6 +34,29 @@ def run(invocation: Invocation) -> int:
     if len(found) == 1:
         speech.note(f"bring in another machine: {invocation.home.command('invite --link')}")
     return 0
+
+
+def _roster(invocation: Invocation) -> int:
+    found = invocation.client().ask(roster_routes.roster())
+    if invocation.json:
+        speech.document(found)
+        return 0
+    table.show(ROSTER_HEADINGS, [_member(each) for each in found["members"]], "the roster is empty")
+    if found["evicted"]:
+        speech.say("")
+        table.show(EVICTED_HEADINGS, [_evicted(each) for each in found["evicted"]], "")
+    if found["forked"]:
+        speech.note("two statements follow the same one: a signer was cloned or restored; nothing after them counts")
+    return 0
+
+
+def _member(each: Admitted) -> list[str]:
+    by = "itself, as its creator" if each["admitted_by"]["id"] == each["id"] else each["admitted_by"]["name"]
+    return [each["name"], each["id"][:8], "yes" if each["signer"] else "", f"{ages.since(each['admitted'])} ago", by]
+
+
+def _evicted(each: Evicted) -> list[str]:
+    return [each["name"], each["id"][:8], f"{ages.since(each['at'])} ago", each["by"]["name"], each["reason"]]
 
 
 def _row(broker: Broker, names: dict[str, str]) -> list[str]:

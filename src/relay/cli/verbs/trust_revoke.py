@@ -25,5 +25,5 @@ def run(invocation: Invocation, *, broker: str) -> int:
     name = clean(member.name or member.id[:8])
     speech.say(f"{name} may no longer act here" if had else f"{name} had no grant here")
     if had and running:
-        speech.note("its tasks here are being stopped, its queue is dropped")
+        speech.note("its tasks here are being stopped, its queue is dropped, the link with it is closed")
     return 0

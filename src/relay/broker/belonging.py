@@ -1,0 +1,70 @@
+"""Who belongs, and what ends where a right ends: over the rooms of one broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relay.broker.putting_out import PuttingOut
+from relay.broker.roster_orders import RosterOrders
+from relay.core.errors import LocalFault
+from relay.core.ids import BrokerId
+
+if TYPE_CHECKING:
+    from relay.broker.rooms import Rooms
+
+REVOKED = "its grant was revoked"
+
+
+class Belonging:
+    """The rooms of the roster and of grants that end.
+
+    Args:
+        rooms: the broker's, those made so far.
+
+    Attributes:
+        orders: what a person asks of the roster.
+    """
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        keys = rooms.keys
+        self.orders = RosterOrders(
+            keys.identity, keys.workspace, rooms.members, rooms.keeper, rooms.journal, rooms.auditor
+        )
+        trust_file = Path(rooms.home.trust)
+        self._putting_out = PuttingOut(
+            rooms.members, rooms.keeper, trust_file, rooms.journal, rooms.auditor, self._end_what_is_not_granted
+        )
+        self._granted: set[BrokerId] = set()
+
+    async def open(self) -> None:
+        """Know who has a grant now, and finish what an earlier run did not come to."""
+        self._granted = self._with_grant()
+        await self._putting_out.open()
+
+    def _with_grant(self) -> set[BrokerId]:
+        try:
+            return set(self._rooms.grants.all())
+        except LocalFault:
+            return self._granted  # nothing is ended for a file that is broken
+
+    async def grants_changed(self) -> None:
+        """trust.toml was edited: what a revoked grant had allowed ends, and the links to who has none any more.
+
+        Whoever is a member still may link again at once; what went over the old link is over.
+        """
+        before, self._granted = self._granted, self._with_grant()
+        await self._end_what_is_not_granted()
+        for broker in before - self._granted:
+            self._rooms.mesh.drop(broker, REVOKED)
+
+    async def _end_what_is_not_granted(self) -> None:
+        rooms = self._rooms
+        await rooms.requests.end_what_is_not_granted(rooms.gate.may_spawn, rooms.queueing.scheduling.revoked)
+        await rooms.blobs.grants_changed()
+        rooms.letters.waiting.grants_changed()
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        await self._putting_out.close()
