@@ -24,8 +24,8 @@ from relay.testing.node import Node
 from relay.trust.hello import sign_hello
 from relay.trust.identity import Identity, load_identity
 from relay.trust.sealing import PeerKeys, seal
-from relay.trust.tls import LINK_PROTOCOL, link_client_context
-from relay.trust.workspace import Workspace, load_workspace
+from relay.trust.tls import LINK_PROTOCOL, link_client_context, server_name
+from relay.trust.workspace import Former, Workspace, load_workspace
 
 ENDS_WITHIN = 15.0
 UPGRADE = (
@@ -74,6 +74,12 @@ class Attacker:
         self._victim_identity = load_identity(Path(victim.home / "identity.key"))
         self._context = link_client_context(self.workspace, self.identity)
         self._starts = itertools.count(int(time.time()))
+        self._name: str | None = None
+
+    def come_with(self, held: Former) -> None:
+        """Connect from now on with the key of an epoch that the member holds."""
+        then = self.workspace.at(held)
+        self._context, self._name = link_client_context(then, self.identity), server_name(then)
 
     @property
     def target(self) -> BrokerId:
@@ -90,7 +96,9 @@ class Attacker:
     @contextmanager
     def tls(self, context: ssl.SSLContext | None = None) -> Iterator[ssl.SSLSocket]:
         """A TLS connection; with the member's certificate where no context is given."""
-        with self.tcp() as plain, (context or self._context).wrap_socket(plain) as secured:
+        with self.tcp() as plain, (context or self._context).wrap_socket(
+            plain, server_hostname=self._name
+        ) as secured:
             yield secured
 
     @contextmanager

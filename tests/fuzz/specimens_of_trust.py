@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from relay.core import hello, ids, invites, pairing, record_book, records, roster, statement_book
+from relay.core import epochs, hello, ids, invites, pairing, record_book, records, roster, statement_book
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import AuditHead, Hello, Role
 from relay.core.invites import InviteLink
@@ -72,6 +72,8 @@ _RECORD = Record(
     linked=(RECIPIENT,),
 )
 _ENTRIES = pack([[bytes(8), 1, 2], [b"x" * 8, 3, 4]])
+_ROTATION = epochs.Rotation(_WORKSPACE, ORIGIN, 2, 5, _NOW, bytes(32), bytes(32))
+_EPOCHS = [[1, bytes(32), b""], [2, b"k" * 32, pack([1, epochs.pack_rotation(_ROTATION), bytes(64)])]]
 _LINK = InviteLink(ORIGIN, bytes(32), "home", _NOW, _ADDRESSES)
 
 
@@ -107,5 +109,7 @@ def forms() -> list[Form]:
         Form("roster sums", pack(bytes(64)), _of(statement_book.checked_sums)),
         Form("roster marks", pack(bytes(range(64))), _of(statement_book.checked_marks)),
         Form("roster statements", pack([b"x", b"y"]), _of(statement_book.checked_statements)),
+        Form("rotation", epochs.pack_rotation(_ROTATION), epochs.unpack_rotation),
+        Form("epochs", pack(_EPOCHS), _of(epochs.checked_epochs)),
         Form("invite link", invites.format_link(_LINK).encode(), _link),
     ]

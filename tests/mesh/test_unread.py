@@ -20,6 +20,7 @@ class _Deaf(Carrier):
     peer_public = bytes(32)
     dialled = True
     address = ""
+    is_former = False
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []

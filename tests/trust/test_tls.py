@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from relay.core.errors import Code, PeerFault
+from relay.trust.epochs import rotated
 from relay.trust.tls import (
     Purpose,
     admit_connection,
@@ -23,6 +24,7 @@ from relay.trust.tls import (
     pairing_client_context,
     peer_public_key,
     require_peer,
+    server_name,
 )
 from relay.trust.workspace import ca_certificate, ca_key, leaf_certificate
 
@@ -34,12 +36,13 @@ Outcome = Purpose | PeerFault
 class Gate(asyncio.Protocol):
     """A listener that asks `admit_connection` first, as a broker does, and echoes what it then reads."""
 
-    def __init__(self, outcomes: list[Outcome], keys: list[bytes]) -> None:
-        self.outcomes, self.keys = outcomes, keys
+    def __init__(self, visit: "Visit") -> None:
+        self.visit, self.outcomes, self.keys = visit, visit.outcomes, visit.keys
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         tls = transport.get_extra_info("ssl_object")
+        self.visit.context = tls.context
         try:
             self.outcomes.append(admit_connection(tls))
             if self.outcomes[-1] is Purpose.LINK:
@@ -63,13 +66,14 @@ class Visit:
         self.session_has_ticket: bool | None = None
         self.server_key = b""
         self.version: str | None = None
+        self.context: ssl.SSLContext | None = None
 
-    async def go(self, server: ssl.SSLContext, client: ssl.SSLContext) -> "Visit":
+    async def go(self, server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> "Visit":
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(lambda: Gate(self.outcomes, self.keys), "127.0.0.1", 0, ssl=server)
+        listener = await loop.create_server(lambda: Gate(self), "127.0.0.1", 0, ssl=server)
         port = listener.sockets[0].getsockname()[1]
         try:
-            await self._talk(port, client)
+            await self._talk(port, client, name)
         except (OSError, asyncio.IncompleteReadError) as error:
             self.error = error
         finally:
@@ -77,8 +81,8 @@ class Visit:
             await listener.wait_closed()
         return self
 
-    async def _talk(self, port: int, client: ssl.SSLContext) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname="")
+    async def _talk(self, port: int, client: ssl.SSLContext, name: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname=name)
         try:
             writer.write(b"hello")
             self.echo = await reader.readexactly(5)
@@ -97,8 +101,8 @@ class Visit:
 SERVER = link_server_context(HOME, ROOT)
 
 
-async def visit(client: ssl.SSLContext, server: ssl.SSLContext = SERVER) -> Visit:
-    return await Visit().go(server, client)
+async def visit(client: ssl.SSLContext, server: ssl.SSLContext = SERVER, name: str = "") -> Visit:
+    return await Visit().go(server, client, name)
 
 
 def client_with(path: Path, certificate: x509.Certificate, key: Any, alpn: str | None = "relay/1") -> ssl.SSLContext:
@@ -174,6 +178,21 @@ async def test_another_workspace_fails_in_the_handshake_on_either_side() -> None
 
 async def test_a_certificate_of_another_epoch_fails(tmp_path: Path) -> None:
     never_admitted(await visit(link_client_context(dataclasses.replace(HOME, epoch=2), LAPTOP)))
+
+
+async def test_who_names_a_former_epoch_is_answered_in_it() -> None:
+    after = rotated(HOME, ROOT, b"\x21" * 32, 2, 0)
+    server = link_server_context(after, ROOT)
+    seen = await visit(link_client_context(HOME, LAPTOP), server, name=server_name(HOME))
+    assert (seen.outcomes, seen.server_key, seen.echo) == ([Purpose.LINK], ROOT.public, b"hello")
+    assert seen.context is not server
+    seen = await visit(link_client_context(after, LAPTOP), server, name=server_name(after))
+    assert seen.outcomes == [Purpose.LINK] and seen.context is server
+    # who names it has to hold it, and the present one is shown to who names none
+    never_admitted(await visit(link_client_context(OTHER, STRANGER), server, name=server_name(HOME)))
+    never_admitted(await visit(link_client_context(HOME, LAPTOP), server))
+    never_admitted(await visit(link_client_context(HOME, LAPTOP), server, name=server_name(after)))
+    refused(await visit(bare_client("relay/1"), server, name=server_name(HOME)))
 
 
 async def test_another_workspaces_certificate_with_our_issuers_name_fails(tmp_path: Path) -> None:

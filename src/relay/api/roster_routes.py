@@ -17,3 +17,13 @@ def roster() -> Call[roster_shapes.RosterShown]:
 def broker_evict(ref: str, reason: str = "", operation: str | None = None) -> Call[roster_shapes.BrokerEvicted]:
     """Put a member out of the workspace."""
     return Call(f"brokers/{broker_in_path(ref)}/evict", operation_body(operation, reason=reason))
+
+
+def workspace() -> Call[roster_shapes.WorkspaceShown]:
+    """The workspace and its epochs; no key."""
+    return Call("workspace")
+
+
+def workspace_rotate(operation: str | None = None) -> Call[roster_shapes.Rotated]:
+    """Begin a new epoch, with a new key."""
+    return Call("workspace/rotate", operation_body(operation))

@@ -40,3 +40,36 @@ class BrokerEvicted(TypedDict):
     broker: Named
     at: str
     reason: str
+
+
+class WorkspaceShown(Named):
+    """The workspace and its epochs.
+
+    `since` and `by` say when the present epoch began, null for the first; `not_seen_in_it` are members that were not
+    linked with this broker since; members may still come with the epochs in `former`; `fingerprint` is the root's id.
+    """
+
+    epoch: int
+    since: str | None
+    by: Named | None
+    root: Named
+    signers: list[Named]
+    may_sign: bool
+    members: int
+    former: list[int]
+    not_seen_in_it: list[Named]
+    fingerprint: str
+
+
+class WorkspaceNamed(Named):
+    """A workspace."""
+
+    epoch: int
+
+
+class Rotated(TypedDict):
+    """The epoch that began, and who does not have it yet."""
+
+    workspace: WorkspaceNamed
+    at: str
+    waiting_for: list[Named]

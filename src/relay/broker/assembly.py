@@ -105,6 +105,8 @@ class Running(Rooms):
     def _link_changed(self, link: Link, up: bool) -> None:
         self.letters.link_changed(link, up)
         self.membership.link_changed(link, up)
+        if up:
+            self.belonging.rotation.linked(link.peer)
         self.discovery.link_changed(link, up)
         self.log_client.link_changed()
         self.live.link_changed()

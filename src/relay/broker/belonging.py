@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relay.broker.putting_out import PuttingOut
 from relay.broker.roster_orders import RosterOrders
+from relay.broker.rotation import Rotation
 from relay.core.errors import LocalFault
 from relay.core.ids import BrokerId
 
 if TYPE_CHECKING:
     from relay.broker.rooms import Rooms
 
+ANSWER_WITHIN_S = 0.05  # what was asked for is answered by then
 REVOKED = "its grant was revoked"
 
 
@@ -24,6 +27,7 @@ class Belonging:
 
     Attributes:
         orders: what a person asks of the roster.
+        rotation: the epochs of the workspace.
     """
 
     def __init__(self, rooms: Rooms) -> None:
@@ -37,10 +41,27 @@ class Belonging:
             rooms.members, rooms.keeper, trust_file, rooms.journal, rooms.auditor, self._end_what_is_not_granted
         )
         self._granted: set[BrokerId] = set()
+        self.rotation = Rotation(
+            keys.identity,
+            keys.workspace,
+            Path(rooms.home.workspace_key),
+            rooms.members,
+            rooms.keeper,
+            rooms.journal,
+            rooms.auditor,
+            rooms.postbox,
+            self._start_anew,
+        )
+        rooms.mesh.on_former = self.rotation.meet
+
+    def _start_anew(self) -> None:
+        self._rooms.again = True
+        asyncio.get_running_loop().call_later(ANSWER_WITHIN_S, self._rooms.stopped.set)
 
     async def open(self) -> None:
         """Know who has a grant now, and finish what an earlier run did not come to."""
         self._granted = self._with_grant()
+        await self.rotation.open()
         await self._putting_out.open()
 
     def _with_grant(self) -> set[BrokerId]:
@@ -67,4 +88,5 @@ class Belonging:
 
     async def close(self) -> None:
         """Finish what is under way."""
+        await self.rotation.close()
         await self._putting_out.close()

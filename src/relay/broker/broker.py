@@ -14,6 +14,7 @@ from relay.api.config import RESERVED_TABLES, Config
 from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
 from relay.broker.auditor import Auditor
+from relay.broker.belonging import Belonging
 from relay.broker.blobs.room import Blobs
 from relay.broker.code_invites import DEFAULT_TTL_MS as CODE_TTL_MS
 from relay.broker.envelopes import Envelopes
@@ -28,7 +29,6 @@ from relay.broker.predecessors import Predecessors
 from relay.broker.reasons import Reasons
 from relay.broker.requests import Requests
 from relay.broker.results import Results
-from relay.broker.roster_orders import RosterOrders
 from relay.broker.scheduling import Scheduling
 from relay.broker.steering import Steering
 from relay.broker.trials import Trials
@@ -102,7 +102,7 @@ class Broker:
     keep_identity: Callable[[], Any]
     checks: Callable[[], Any]
     acquaintances: Acquaintances
-    roster_orders: RosterOrders
+    belonging: Belonging
 
     # what it is
 

@@ -19,11 +19,13 @@ class Carrier(Protocol):
         peer_public: the raw Ed25519 key (32 bytes) of the other side's leaf certificate.
         dialled: whether this side made the connection.
         address: the other side's address, for people.
+        is_former: whether it was made with an epoch of the workspace that is over here.
     """
 
     peer_public: bytes
     dialled: bool
     address: str
+    is_former: bool
 
     async def send(self, message: bytes) -> None:
         """Hand over one message; waits while the other side is slow.

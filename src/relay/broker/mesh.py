@@ -9,6 +9,7 @@ from typing import Any
 
 from relay.broker.carrier import Carrier
 from relay.broker.custody import Custody
+from relay.broker.former_links import FormerHost
 from relay.broker.greeting import Greeter
 from relay.broker.host import Load
 from relay.broker.link import REPLACED, TWO_MACHINES, Link, monotonic_ms
@@ -61,6 +62,7 @@ class Mesh:
         self._custody: Custody
         self._on_change: Callable[[Link, bool], None] = lambda link, up: None
         self._on_clone: Callable[[Link], None] = lambda link: None
+        self.on_former: Callable[[Link], None] = lambda link: link.close("this epoch is over")
         self.closed = False
         self.turned_down: dict[BrokerId, str] = {}
 
@@ -174,7 +176,8 @@ class Mesh:
 
     async def carry(self, carrier: Carrier) -> None:
         """Run a link over a fresh connection until it ends."""
-        link = Link(carrier, self._greeter, self)
+        host = FormerHost(self, self.on_former) if carrier.is_former else self
+        link = Link(carrier, self._greeter, host)
         self._all.add(link)
         try:
             if not self.closed:

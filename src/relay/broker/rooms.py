@@ -15,7 +15,6 @@ from relay.broker.admitting import Admitting
 from relay.broker.auditor import Auditor
 from relay.broker.belonging import Belonging
 from relay.broker.broker import Broker, Facts
-from relay.broker.carrier import Carrier
 from relay.broker.checkup import Checkup
 from relay.broker.clocks import Clocks
 from relay.broker.correspondence import Correspondence
@@ -23,6 +22,7 @@ from relay.broker.custody import Custody
 from relay.broker.dialler import Dialler
 from relay.broker.discovery_assembly import acquaintances_of, discovery_of
 from relay.broker.dispatch import Dispatch
+from relay.broker.epoch_dial import EpochDial
 from relay.broker.gate import Gate, Grants
 from relay.broker.greeting import Greeter, fresh_incarnation
 from relay.broker.handing import Handing
@@ -46,7 +46,6 @@ from relay.broker.rollback import Rollback
 from relay.broker.roster import RosterKeeper
 from relay.broker.taking_in import Keys, take_in
 from relay.broker.views import Views
-from relay.broker.websocket import dial
 from relay.core.hello import Incarnation
 from relay.core.ids import BrokerId
 from relay.spawn.agents.registry import Agents
@@ -67,7 +66,6 @@ from relay.store.query import SQLITE_VERSION
 from relay.store.reserve import Reserve
 from relay.trust.identity import Identity
 from relay.trust.joining import join
-from relay.trust.tls import link_client_context
 
 
 def wall_ms() -> int:
@@ -126,7 +124,10 @@ class Rooms:
             always_on=self.config.always_on,
             clock=wall_ms,
         )
-        postbox = SealingPostbox(identity, self.members, incarnation.counter, lambda peer: self.mesh.has_way(peer))
+        self.postbox: SealingPostbox = SealingPostbox(
+            identity, self.members, incarnation.counter, lambda peer: self.mesh.has_way(peer)
+        )
+        postbox = self.postbox
         self.journal = Journal(self.store, postbox, wall_ms)
         self.mesh = Mesh(
             self.greeter, postbox, wall_ms, lambda peer: self.discovery.book.linked_to(peer), self._believed
@@ -139,13 +140,9 @@ class Rooms:
             self.store, self.outbox, self.mesh.router, self.mesh.is_linked, self.mesh.reaches, wall_ms
         )
         self.keeper = RosterKeeper(self.keys.workspace, self.members, self.journal, self.home)
-        client = link_client_context(self.keys.workspace, identity)
-
-        async def dialled(address: str, peer: BrokerId) -> Carrier:
-            return await dial(address, peer, client)
-
         self.clocks = Clocks(self.mesh.is_linked, wall_ms)
         self.discovery = discovery_of(self, incarnation.counter, self._version)
+        dialled = EpochDial(self.keys.workspace, identity)
         self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
         self.keeper.connect(self.discovery.roster_changed)
         self.grants = Grants(Path(self.home.trust))
@@ -243,7 +240,7 @@ class Rooms:
         hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
         hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears | self.queueing.hears
         hears |= self.results.tails.hears
-        acts = dispatch.acts | self.blobs.acts | self.persons.acts | self.queueing.acts
+        acts = dispatch.acts | self.belonging.rotation.acts | self.blobs.acts | self.persons.acts | self.queueing.acts
         say, taken = self.mesh.say, dispatch.has_taken
         return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration, taken)
 
@@ -291,7 +288,7 @@ class Rooms:
             keep_identity=self._keep_identity,
             checks=self._checks,
             acquaintances=acquaintances_of(self),
-            roster_orders=self.belonging.orders,
+            belonging=self.belonging,
         )
 
     async def _remember_peers(self) -> None:

@@ -51,11 +51,14 @@ _quiet.setLevel(logging.CRITICAL)
 class WebSocketCarrier:
     """One WebSocket to one peer whose TLS key was checked."""
 
-    def __init__(self, connection: Connection, peer_public: bytes, *, dialled: bool, address: str) -> None:
+    def __init__(
+        self, connection: Connection, peer_public: bytes, *, dialled: bool, address: str, is_former: bool
+    ) -> None:
         self._connection = connection
         self.peer_public = peer_public
         self.dialled = dialled
         self.address = address
+        self.is_former = is_former
 
     async def send(self, message: bytes) -> None:
         try:
@@ -102,13 +105,22 @@ def place_of(connection: Connection) -> str:
     return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unknown"
 
 
-async def dial(address: str, expected: BrokerId, context: ssl.SSLContext) -> WebSocketCarrier:
+async def dial(
+    address: str,
+    expected: BrokerId,
+    context: ssl.SSLContext,
+    *,
+    name: str = "link.relay.invalid",
+    is_former: bool = False,
+) -> WebSocketCarrier:
     """A connection to a broker, its key pinned.
 
     Args:
         address: `host:port`.
         expected: who has to answer.
         context: from `link_client_context`.
+        name: the TLS name: which epoch it is of, from `server_name`.
+        is_former: whether that one is over here.
 
     Raises:
         Unreachable: nobody answered in 10 s, or the workspace certificate was refused there.
@@ -118,7 +130,7 @@ async def dial(address: str, expected: BrokerId, context: ssl.SSLContext) -> Web
         connection = await connect(
             f"wss://{address}/link",
             ssl=context,
-            server_hostname="link.relay.invalid",
+            server_hostname=name,
             compression=None,
             max_size=MAX_FRAME,
             max_queue=MAX_QUEUE,
@@ -138,7 +150,7 @@ async def dial(address: str, expected: BrokerId, context: ssl.SSLContext) -> Web
     except PeerFault:
         await connection.close()
         raise
-    return WebSocketCarrier(connection, public, dialled=True, address=address)
+    return WebSocketCarrier(connection, public, dialled=True, address=address, is_former=is_former)
 
 
 def _dial_words(error: Exception, address: str) -> str:
@@ -266,8 +278,12 @@ class Listener:
         if connection.purpose is Purpose.PAIRING:
             await self._pair(connection)
             return
-        public = peer_public_key(_tls(connection))
-        await self._welcome(WebSocketCarrier(connection, public, dialled=False, address=place_of(connection)))
+        tls = _tls(connection)
+        place, former = place_of(connection), tls.context is not self._context
+        public = peer_public_key(tls)
+        await self._welcome(
+            WebSocketCarrier(connection, public, dialled=False, address=place, is_former=former)
+        )
 
     async def close(self) -> None:
         """Stop listening; links are ended by the mesh."""

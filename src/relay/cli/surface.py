@@ -134,6 +134,8 @@ TABLE: dict[str, Entry] = {
         'values': {'name': None}},
     'broker evict': {'target': 'relay.cli.verbs.broker:evict', 'words': [('name', True, False)], 'options':
         {'--reason': ('reason', 'text', None)}, 'values': {'name': None, 'reason': ''}},
+    'workspace show': {'target': 'relay.cli.verbs.workspace:show', 'words': [], 'options': {}, 'values': {}},
+    'workspace rotate': {'target': 'relay.cli.verbs.workspace:rotate', 'words': [], 'options': {}, 'values': {}},
     'trust allow': {'target': 'relay.cli.verbs.trust_allow:run', 'words': [('brokers', True, True)], 'options':
         {'--profile': ('profile', 'text', None), '--verb': ('verbs', 'texts', None), '--agent': ('agents', 'texts',
         None), '--dir': ('dirs', 'texts', None), '--mode': ('mode', 'text', None), '--max-parallel': ('max_parallel',

@@ -61,6 +61,7 @@ def declare(root: typer.Typer) -> None:
         """List the machines of the workspace: reachable or not, and who may do what."""
 
     _one_broker(group("broker", ONE_BROKER, root))
+    _epochs(group("workspace", "The workspace: who signs for it, and the key that opens its links.", root))
 
 
 def _one_broker(broker: typer.Typer) -> None:
@@ -100,3 +101,13 @@ def _one_broker(broker: typer.Typer) -> None:
         ] = "",
     ) -> None:
         """Put a machine out of the workspace: its links are closed, what runs for it is stopped, its grants end."""
+
+
+def _epochs(workspace: typer.Typer) -> None:
+    @verb(workspace, "workspace show", "workspace:show", SECTION, ("relay workspace show",))
+    def show() -> None:
+        """Show the workspace: who created it and signs for it, its epoch, and who was not seen in that yet."""
+
+    @verb(workspace, "workspace rotate", "workspace:rotate", SECTION, ("relay workspace rotate",))
+    def rotate() -> None:
+        """Begin a new epoch with a new key, which every member gets and nobody who was put out."""

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     PRESENCE = "presence"
     ROSTER = "roster"
     RECORD = "record"
+    EPOCH = "epoch"
     LOG_OPEN = "log.open"
     LOG_DATA = "log.data"
     LOG_CLOSE = "log.close"
@@ -84,6 +85,7 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.PRESENCE: _facts(False, "waiting"),
     Kind.ROSTER: _facts(False, ""),  # one step: head, statements, sums, marks or wanted
     Kind.RECORD: _facts(False, ""),  # one step of the exchange: root, sums, entries, wanted or records
+    Kind.EPOCH: _facts(True, "epochs"),  # said again at each meeting until it is taken, and not kept in the outbox
     Kind.LOG_OPEN: _facts(False, "spawn stream offset follow"),
     Kind.LOG_DATA: _facts(False, "stream n chunks end"),
     Kind.LOG_CLOSE: _facts(False, "stream"),

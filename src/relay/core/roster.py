@@ -154,7 +154,8 @@ def pack_statement(statement: Statement) -> bytes:
     )
 
 
-def _is_workspace(value: object) -> bool:
+def is_workspace_id(value: object) -> bool:
+    """Whether this is a workspace's id: 26 letters and digits."""
     return type(value) is str and len(value) == WORKSPACE_ID_CHARS and value.isascii() and value.isalnum()
 
 
@@ -177,7 +178,7 @@ def _fits(parts: Any) -> bool:
         and parts[0] == VERSION
         and type(parts[1]) is str
         and parts[1] in StatementKind._value2member_map_
-        and _is_workspace(parts[2])
+        and is_workspace_id(parts[2])
         and is_bytes(32)(parts[3])
         and is_count(parts[4])
         and 0 < parts[4] <= MAX_STATEMENTS

@@ -11,7 +11,7 @@ import argparse
 import runpy
 import sys
 
-from relay.broker import rooms, websocket
+from relay.broker import epoch_dial, websocket
 from relay.broker.carrier import Carrier
 from relay.core.errors import Unreachable
 
@@ -25,12 +25,12 @@ def main() -> None:
     at = sys.argv.index("--")
     only = parser.parse_args(sys.argv[1:at]).only
 
-    async def dial(address: str, *rest: object) -> Carrier:
+    async def dial(address: str, *rest: object, **which: object) -> Carrier:
         if address not in only:
             raise Unreachable("no network leads there", why=f"{address} is behind a NAT")
-        return await _dial(address, *rest)  # type: ignore[arg-type]
+        return await _dial(address, *rest, **which)  # type: ignore[arg-type]
 
-    rooms.dial = dial  # type: ignore[assignment, attr-defined]
+    epoch_dial.dial = dial  # type: ignore[assignment, attr-defined]
     sys.argv = ["relay.daemon", *sys.argv[at + 1 :]]
     runpy.run_module("relay.daemon", run_name="__main__")
 

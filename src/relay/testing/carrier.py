@@ -198,6 +198,7 @@ class MemoryCarrier:
         self.peer_public = peer_public
         self.dialled = dialled
         self.address = "memory"
+        self.is_former = False
         self._connection = connection
         self._out, self._in = connection.pipes if dialled else connection.pipes[::-1]
 

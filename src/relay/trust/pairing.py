@@ -14,6 +14,7 @@ from nacl.exceptions import CryptoError
 
 from relay.core import ids
 from relay.core.envelope import SEAL_OVERHEAD
+from relay.core.epochs import KEY_BYTES
 from relay.core.errors import Code, PeerFault, Refused
 from relay.core.ids import BrokerId
 from relay.core.pairing import (
@@ -33,10 +34,11 @@ from relay.core.pairing import (
 )
 from relay.core.roster import Member, Roster, Statement, fold
 from relay.core.wire import pack, unpack
+from relay.trust.epochs import verify_rotation
 from relay.trust.identity import Identity, check_public_key, check_sealing_key
 from relay.trust.roster import verify_statement
 from relay.trust.signing import BLOCK_OVERHEAD, check_block, signed_block, split_block
-from relay.trust.workspace import KEY_BYTES, Workspace, workspace_of
+from relay.trust.workspace import Workspace, workspace_of
 
 _REQUEST_DOMAIN = b"relay-join-request/1"
 _ANSWER_DOMAIN = b"relay-join-answer/1"
@@ -211,6 +213,8 @@ def open_answer(identity: Identity, link: InviteLink | Invited, raw: bytes, invi
     if answer.invite != link.id or answer.joiner != identity.id:
         raise _fault("it answers somebody else")
     workspace = workspace_of(answer.workspace, _open_key(identity, answer.sealed_key))
+    if workspace.rotation:
+        verify_rotation(workspace, workspace.rotation)
     statements = tuple(verify_statement(workspace, statement) for statement in answer.statements)
     roster = fold(workspace.root_public, statements)
     _check_membership(identity, inviter, roster)

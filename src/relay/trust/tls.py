@@ -18,12 +18,13 @@ from enum import Enum
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import SubjectKeyIdentifier
 
 from relay.core import ids
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
 from relay.trust.identity import Identity, check_public_key
-from relay.trust.workspace import Workspace, ca_certificate, leaf_certificate
+from relay.trust.workspace import Workspace, ca_certificate, ca_key, leaf_certificate
 
 LINK_PROTOCOL = "relay/1"
 PAIRING_PROTOCOL = "relay-pair/1"
@@ -73,8 +74,30 @@ def _trust_workspace(context: ssl.SSLContext, workspace: Workspace) -> None:
     context.load_verify_locations(cadata=ca_certificate(workspace).public_bytes(Encoding.DER))
 
 
+def server_name(workspace: Workspace) -> str:
+    """The TLS name by which a dialler says which epoch it comes with: made of the authority's key, which is public."""
+    public = ca_key(workspace).public_key()
+    return f"e{SubjectKeyIdentifier.from_public_key(public).digest.hex()}.relay.invalid"
+
+
 def link_server_context(workspace: Workspace, identity: Identity) -> ssl.SSLContext:
-    """The listener's context, for links and for pairing; each connection goes through `admit_connection`."""
+    """The listener's context, for links and for pairing; each connection goes through `admit_connection`.
+
+    Who names a former epoch that is held is answered in that one, by another context: `tls.context` is then not this.
+    """
+    context = _server_context(workspace, identity)
+    former = {server_name(each): _server_context(each, identity) for each in map(workspace.at, workspace.former)}
+
+    def choose(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if name in former:
+            tls.context = former[name]
+
+    if former:
+        context.sni_callback = choose
+    return context
+
+
+def _server_context(workspace: Workspace, identity: Identity) -> ssl.SSLContext:
     context = _context(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_OPTIONAL

@@ -11,7 +11,7 @@ import base64
 import datetime
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from relay.core import ids
 from relay.core.envelope import authenticated
+from relay.core.epochs import FIRST_EPOCH, KEY_BYTES, MAX_BLOCK, MAX_EPOCHS
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import is_bytes, is_count
 from relay.core.ids import BrokerId
@@ -31,9 +32,7 @@ from relay.trust.identity import Identity, check_public_key
 from relay.trust.keyfile import bad_key_file, key_field, load_key_document, replace_private
 
 FILE_VERSION = 1
-KEY_BYTES = 32
 NONCE_BYTES = 16
-FIRST_EPOCH = 1
 _ID_DOMAIN = b"relay-workspace/1"
 _SERIAL_DOMAIN = b"relay-serial/1"
 # Clocks of members may be years off, and are judged in hellos: no certificate is ever early or late.
@@ -48,6 +47,21 @@ def workspace_id(root_public: bytes, nonce: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """One epoch as a member holds it.
+
+    Attributes:
+        epoch: its number, from 1.
+        key: the workspace key of it, 32 bytes; not shown.
+        rotation: the signed block by which it began; empty for the first.
+    """
+
+    epoch: int
+    key: bytes = field(repr=False)
+    rotation: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Workspace:
     """One workspace as a member holds it.
 
@@ -59,6 +73,8 @@ class Workspace:
         root: the creator's id.
         root_public: its raw Ed25519 key, 32 bytes.
         nonce: what the id was made with, 16 bytes.
+        rotation: the signed block by which the epoch began; empty for the first.
+        former: the epochs before it that are held, oldest first: members still come with them.
     """
 
     id: str
@@ -68,6 +84,17 @@ class Workspace:
     root: BrokerId
     root_public: bytes
     nonce: bytes
+    rotation: bytes = field(default=b"", repr=False)
+    former: tuple[Former, ...] = ()
+
+    @property
+    def epochs(self) -> tuple[Former, ...]:
+        """Every epoch that is held, the present one last."""
+        return (*self.former, Former(self.epoch, self.key, self.rotation))
+
+    def at(self, held: Former) -> Workspace:
+        """The workspace as it was in one of its epochs."""
+        return replace(self, epoch=held.epoch, key=held.key, rotation=held.rotation, former=())
 
     @classmethod
     def create(cls, random32: bytes, name: str, identity: Identity, nonce: bytes) -> Workspace:
@@ -83,7 +110,7 @@ class Workspace:
             "epoch": self.epoch,
             "root_public": self.root_public,
             "nonce": self.nonce,
-        }
+        } | ({"rotation": self.rotation} if self.rotation else {})
 
 
 def workspace_of(facts: dict[str, Any], key: bytes) -> Workspace:
@@ -100,7 +127,10 @@ def workspace_of(facts: dict[str, Any], key: bytes) -> Workspace:
     if facts.get("id") != workspace_id(check_public_key(root_public), made_with):
         raise PeerFault("a workspace was refused", why="its id does not belong to its creator's key")
     root = ids.broker_id(root_public)
-    return Workspace(str(facts["id"]), str(name), key, int(epoch), root, root_public, made_with)
+    rotation = facts.get("rotation", b"")
+    if type(rotation) is not bytes or len(rotation) > MAX_BLOCK:
+        raise PeerFault("a workspace was refused", why="the rotation that its epoch began by has another form")
+    return Workspace(str(facts["id"]), str(name), key, int(epoch), root, root_public, made_with, rotation)
 
 
 def save_workspace(path: Path, workspace: Workspace) -> None:
@@ -112,6 +142,10 @@ def save_workspace(path: Path, workspace: Workspace) -> None:
     texts = {name: value.hex() if isinstance(value, bytes) else value for name, value in workspace.facts().items()}
     note = "Whoever has this key can reach the brokers of this workspace. Add machines with: relay invite"
     document = {"note": note, "version": FILE_VERSION} | texts | {"key": workspace.key.hex()}
+    if workspace.former:
+        document["former"] = [
+            {"epoch": each.epoch, "key": each.key.hex(), "rotation": each.rotation.hex()} for each in workspace.former
+        ]
     replace_private(path, json.dumps(document, indent=1).encode() + b"\n", Code.BAD_KEY_FILE)
 
 
@@ -126,11 +160,35 @@ def load_workspace(path: Path) -> Workspace:
         if document.get("version") != FILE_VERSION:
             raise ValueError("it was written by another version of relay, or by hand")
         public, nonce = key_field(document, "root_public", 32), key_field(document, "nonce", NONCE_BYTES)
-        return workspace_of(document | {"root_public": public, "nonce": nonce}, key_field(document, "key", KEY_BYTES))
+        facts = document | {"root_public": public, "nonce": nonce, "rotation": _block_field(document)}
+        workspace = workspace_of(facts, key_field(document, "key", KEY_BYTES))
+        return replace(workspace, former=tuple(map(_read_former, _former_field(document))))
     except ValueError as error:
         raise bad_key_file(path, str(error)) from None
     except PeerFault as error:
         raise bad_key_file(path, error.why) from None
+
+
+def _block_field(document: dict[str, Any]) -> bytes:
+    text = document.get("rotation", "")
+    try:
+        return bytes.fromhex(text)
+    except (TypeError, ValueError):
+        raise ValueError("its field 'rotation' is wrong") from None
+
+
+def _former_field(document: dict[str, Any]) -> list[dict[str, Any]]:
+    found = document.get("former", [])
+    if not isinstance(found, list) or len(found) > MAX_EPOCHS or not all(isinstance(each, dict) for each in found):
+        raise ValueError("its field 'former' is wrong")
+    return found
+
+
+def _read_former(entry: dict[str, Any]) -> Former:
+    epoch = entry.get("epoch")
+    if not is_count(epoch) or not epoch:
+        raise ValueError("its field 'former' is wrong")
+    return Former(int(epoch), key_field(entry, "key", KEY_BYTES), _block_field(entry))
 
 
 def ca_key(workspace: Workspace) -> Ed25519PrivateKey:

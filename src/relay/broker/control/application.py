@@ -287,7 +287,7 @@ def application(broker: Broker) -> Starlette:
         *QueueControl(broker, control.shown).routes,
         *EndingControl(broker, control.shown).routes,
         *TrialControl(broker).routes,
-        *RosterControl(broker.roster_orders).routes,
+        *RosterControl(broker.belonging).routes,
     ]
     made = Starlette(
         routes=[

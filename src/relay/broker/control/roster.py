@@ -1,4 +1,4 @@
-"""The routes of the roster: who belongs to the workspace."""
+"""The routes of the workspace: who belongs to it, and its epochs."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ from relay.broker.orders import check_operation
 from relay.core.errors import Misuse
 
 if TYPE_CHECKING:
-    from relay.broker.roster_orders import RosterOrders
+    from relay.broker.belonging import Belonging
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class RosterControl:
-    """The endpoints over one broker's roster."""
+    """The endpoints over one broker's roster and epochs."""
 
-    def __init__(self, orders: RosterOrders) -> None:
-        self._orders = orders
+    def __init__(self, belonging: Belonging) -> None:
+        self._orders = belonging.orders
+        self._rotation = belonging.rotation
 
     @property
     def routes(self) -> list[tuple[str, str, Endpoint]]:
         """Method, path and endpoint of each."""
-        return [("GET", "roster", self.roster), ("POST", "brokers/{ref}/evict", self.evict)]
+        return [
+            ("GET", "roster", self.roster),
+            ("POST", "brokers/{ref}/evict", self.evict),
+            ("GET", "workspace", self.workspace),
+            ("POST", "workspace/rotate", self.rotate),
+        ]
 
     async def roster(self, request: Request) -> Response:
         """`relay brokers --roster`."""
@@ -41,3 +47,11 @@ class RosterControl:
         if not isinstance(reason, str):
             raise Misuse("the reason is no text", hint="relay broker evict NAME --reason TEXT")
         return json_answer(await self._orders.evict(request.path_params["ref"], reason))
+
+    async def workspace(self, request: Request) -> Response:
+        """`relay workspace show`."""
+        return json_answer(self._rotation.show())
+
+    async def rotate(self, request: Request) -> Response:
+        """`relay workspace rotate`."""
+        return json_answer(await self._rotation.rotate(check_operation(await body_of(request))))

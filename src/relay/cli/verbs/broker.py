@@ -161,4 +161,6 @@ def evict(invocation: Invocation, *, name: str, reason: str) -> int:
     speech.say(f"{called} is put out of the workspace, and its grant here is gone")
     speech.note("every machine that hears of it closes its links to it and stops what it runs for it; one that sleeps")
     speech.note(f"does so when it wakes. To let it in again: {invocation.home.command('invite')}")
+    rotate = invocation.home.command("workspace rotate")
+    speech.note(f"it still has the workspace's key, which alone opens nothing; to change that as well: {rotate}")
     return 0
