@@ -33,7 +33,8 @@ from relay.store.journal import Entry, Journal
 from relay.trust.grants import freeze
 
 CLONED_HINT = (
-    "on the copy: relay down; if its intake was stopped, on the machine that stays: relay identity keep;"
+    "on the copy: relay down; relay identity new makes it a broker of its own;"
+    " if its intake was stopped, on the machine that stays: relay identity keep;"
     " then here: relay trust allow {name}"
 )
 _log = logging.getLogger(__name__)

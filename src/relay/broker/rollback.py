@@ -78,5 +78,8 @@ class Rollback:
         """The line of `relay doctor`."""
         restored = f"a peer has seen another start {self.seen}: an older copy was restored"
         detail = restored if self.seen else "up to date"
-        hint = "relay identity keep, if this machine is the real one; else restore the newer copy"
+        hint = (
+            "relay identity keep, if this machine is the real one; if it is a copy of one that goes on: relay down;"
+            " relay identity new; else restore the newer copy"
+        )
         return check("intake", not self.seen, detail, hint)

@@ -98,7 +98,7 @@ def _declare_config(root: typer.Typer) -> None:
 
 
 def _declare_identity(root: typer.Typer) -> None:
-    identity = group("identity", "Show this broker's identity, or say that this machine is the real one.", root)
+    identity = group("identity", "This broker's identity: shown, kept safe, brought back, or changed.", root)
 
     @verb(identity, "identity show", "identity:show", SECTION, ("relay identity show", "relay identity show --json"))
     def show() -> None:
@@ -107,3 +107,17 @@ def _declare_identity(root: typer.Typer) -> None:
     @verb(identity, "identity keep", "identity:keep", SECTION, ("relay identity keep",))
     def keep() -> None:
         """Take work in again after this machine's files were restored from an older copy: this one is the real one."""
+
+    @verb(identity, "identity export", "identity:export", SECTION, ("relay identity export ~/relay-keys.json",))
+    def export(file: Annotated[str, typer.Argument(metavar="FILE", help="A file that is not there yet.")]) -> None:
+        """Write this broker's keys into a file under a passphrase, for the day its disk is lost. It asks for that."""
+
+    @verb(identity, "identity import", "identity:take_back", SECTION, ("relay identity import ~/relay-keys.json",))
+    def take_back(file: Annotated[str, typer.Argument(metavar="FILE", help="What identity export wrote.")]) -> None:
+        """Put exported keys into a home that has none: this machine takes that broker's place."""
+
+    @verb(identity, "identity new", "identity:new", SECTION, ("relay identity new", "relay identity new --name vps-2"))
+    def new(
+        name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What this broker is called.")] = None,
+    ) -> None:
+        """Become another broker: after this machine was copied from one that goes on, or its key was stolen."""

@@ -120,6 +120,12 @@ TABLE: dict[str, Entry] = {
     'config list': {'target': 'relay.cli.verbs.config:listing', 'words': [], 'options': {}, 'values': {}},
     'identity show': {'target': 'relay.cli.verbs.identity:show', 'words': [], 'options': {}, 'values': {}},
     'identity keep': {'target': 'relay.cli.verbs.identity:keep', 'words': [], 'options': {}, 'values': {}},
+    'identity export': {'target': 'relay.cli.verbs.identity:export', 'words': [('file', True, False)], 'options': {},
+        'values': {'file': None}},
+    'identity import': {'target': 'relay.cli.verbs.identity:take_back', 'words': [('file', True, False)], 'options':
+        {}, 'values': {'file': None}},
+    'identity new': {'target': 'relay.cli.verbs.identity:new', 'words': [], 'options': {'--name': ('name', 'text',
+        None)}, 'values': {'name': None}},
     'service install': {'target': 'relay.cli.verbs.service:install', 'words': [], 'options': {'--print': ('show',
         'flag', True)}, 'values': {'show': False}},
     'service uninstall': {'target': 'relay.cli.verbs.service:uninstall', 'words': [], 'options': {}, 'values': {}},

@@ -75,7 +75,7 @@ def found(home: HomeFiles, name: str, now: int) -> Workspace:
             f"{home.path} is set up already",
             code=Code.ALREADY_SET_UP,
             why="it has a workspace",
-            hint="relay up",
+            hint="relay up" if Path(home.identity_key).exists() else "relay identity new",
         )
     identity = own_identity(home)
     workspace = Workspace.create(os.urandom(32), f"{name}{WORKSPACE_SUFFIX}"[:64], identity, os.urandom(NONCE_BYTES))

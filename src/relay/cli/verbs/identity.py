@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from relay.api import config, routes
 from relay.api.client import Client, not_set_up
-from relay.cli import naming, speech
+from relay.cli import naming, passphrase, speech
 from relay.core import ids
+from relay.trust import exported, renewing
 from relay.trust.identity import load_identity
 
 if TYPE_CHECKING:
@@ -40,4 +41,53 @@ def keep(invocation: Invocation) -> int:
         speech.note("brokers that saw the older copy have frozen its grant: on each, relay trust allow NAME")
     else:
         speech.say("nothing was stopped: no broker has seen a later start of this one")
+    return 0
+
+
+def export(invocation: Invocation, *, file: str) -> int:
+    """Write the keys into a file under a passphrase."""
+    home = invocation.home
+    if not home.is_set_up:
+        raise not_set_up(home)
+    to = Path(file).expanduser().absolute()
+    broker = exported.export(home, to, passphrase.asked(twice=True)).id
+    if invocation.json:
+        speech.document({"id": broker, "file": str(to)})
+        return 0
+    speech.say(f"the keys of {broker[:8]} are in {to}")
+    speech.note("keep it and the passphrase apart; to use it on a machine that takes this one's place:")
+    speech.note(f"relay identity import {file}")
+    return 0
+
+
+def take_back(invocation: Invocation, *, file: str) -> int:
+    """Put exported keys into this home."""
+    home = invocation.home
+    broker = exported.take_back(home, Path(file).expanduser().absolute(), passphrase.asked(twice=False)).id
+    if invocation.json:
+        speech.document({"id": broker, "home": home.path})
+        return 0
+    speech.say(f"this machine is {broker[:8]} again; no other may go on with these keys")
+    speech.note(f"next:  {home.command('up --detach')}")
+    speech.note(f"then, where doctor says that its store is older:  {home.command('identity keep')}")
+    return 0
+
+
+def new(invocation: Invocation, *, name: str | None) -> int:
+    """Become another broker."""
+    home = invocation.home
+    called = naming.chosen(name or config.load(home).name)
+    former, workspace, folder = renewing.renew(home, called, naming.now())
+    broker = load_identity(Path(home.identity_key)).id
+    founded = naming.founded(home, broker, called, workspace)
+    if invocation.json:
+        speech.document({**founded, "former": former, "moved_to": str(folder)})
+        return 0
+    speech.say(f"this machine is a new broker: {broker[:8]}, with a workspace of its own and no grants")
+    speech.note(f"what the former one left is in {folder}; remove it once nothing of it is missed")
+    if former is not None:
+        evict = f"relay broker evict {former[:8]}"
+        speech.note(f"unless another machine goes on as {former[:8]}, on one that signs the roster: {evict}")
+    join = home.command("join CODE HOST:PORT")
+    speech.note(f"to come back into a workspace: relay invite there, and here {join}")
     return 0

@@ -1,0 +1,37 @@
+"""A passphrase, typed unseen at a terminal, or the first line of standard input; never a word of the command."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+
+from relay.core.errors import Misuse
+
+
+def asked(*, twice: bool) -> str:
+    """What was typed.
+
+    Args:
+        twice: for a new one.
+
+    Raises:
+        Misuse: nothing was typed, or two different ones.
+    """
+    if not sys.stdin.isatty():
+        typed = sys.stdin.readline().rstrip("\n")
+    else:
+        typed = _typed("passphrase: ")
+        if twice and typed != _typed("again: "):
+            raise Misuse("the passphrases differ", why="both times it has to be the same", hint="try again")
+    if not typed:
+        raise Misuse(
+            "there is no passphrase", why="none was typed", hint="type it at a terminal, or give it on standard input"
+        )
+    return typed
+
+
+def _typed(prompt: str) -> str:
+    try:
+        return getpass.getpass(prompt, sys.stderr)
+    except EOFError:
+        return ""
