@@ -26,3 +26,17 @@ def test_what_an_evicted_member_has_in_the_queue_ends_though_its_broker_was_down
     assert found["state"] == "cancelled" and "put out of the workspace" in found["reason"]
     vps.relay("queue", "resume")
     assert not (vps.work / "ran").exists()
+
+
+def test_what_was_never_sent_to_who_is_put_out_ends(mesh: Mesh) -> None:
+    """Its envelopes go with the eviction, so that no word on it could ever come."""
+    laptop, vps = mesh.pair("laptop", "vps")
+    vps.stop()
+    wait_until(lambda: laptop.status()["links"] == 0, 15, "the link to be over")
+    order = ("spawn", "later", "shell", "true", "--broker", "vps", "--cwd", "/tmp")
+    spawn = str(relay_json(laptop, *order)["id"])
+    relay_json(laptop, "broker", "evict", "vps")
+    wait_until(lambda: relay_json(laptop, "show", spawn)["state"] != "queued", 10, "it to end")
+    found = relay_json(laptop, "show", spawn)
+    assert found["state"] == "cancelled" and "put out" in found["reason"]
+    assert relay_json(laptop, "outbox")["outgoing"] == []

@@ -11,6 +11,9 @@ from relay.broker.roster_orders import RosterOrders
 from relay.broker.rotation import Rotation
 from relay.core.errors import LocalFault
 from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.store import outbox
+from relay.store.journal import Entry
 
 if TYPE_CHECKING:
     from relay.broker.rooms import Rooms
@@ -53,6 +56,13 @@ class Belonging:
             self._start_anew,
         )
         rooms.mesh.on_former = self.rotation.meet
+        rooms.membership.on_gone = self._withdraw_all
+
+    def _withdraw_all(self, entry: Entry, broker: BrokerId) -> None:
+        """End what was to be sent to a member that is put out; what may have been sent, only its own word ends."""
+        for line in outbox.BY_RECIPIENT.all(entry.tx, recipient=broker):
+            if line.kind == Kind.SPAWN and line.spawn is not None:
+                self._rooms.requests.withdraw(entry, line.spawn, "its broker being put out of the workspace")
 
     def _start_anew(self) -> None:
         self._rooms.again = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ def skewed(skew_ms: int) -> str:
     return f"its clock is {amount} {'ahead of' if skew_ms > 0 else 'behind'} this machine's"
 
 
+def _keep_all(entry: Entry, peer: BrokerId) -> None:
+    """Nothing ends with what is dropped."""
+
+
 def _drop(entry: Entry, peer: BrokerId) -> None:
     outbox.drop_for(entry.tx, peer)
     held.drop_for(entry.tx, peer)
@@ -68,6 +73,9 @@ class Membership:
         clocks: told of the time of each peer.
         behind: told of a later start of this broker that a peer has seen (0 for none but the hellos'), after each
             hello: its store may be an older copy.
+
+    Attributes:
+        on_gone: called in the transaction that drops what is kept for a member that was put out, before it does.
     """
 
     def __init__(
@@ -93,6 +101,7 @@ class Membership:
         self._attendance = attendance
         self._clocks = clocks
         self._behind = behind
+        self.on_gone: Callable[[Entry, BrokerId], None] = _keep_all
         self._clones: dict[BrokerId, tuple[int, bytes]] = {}
         self._work: set[asyncio.Task[None]] = set()
         self._look: asyncio.TimerHandle | None = None
@@ -248,10 +257,14 @@ class Membership:
 
     async def _follow(self, gone: set[BrokerId]) -> None:
         for peer in gone:
-            await self._journal.commit(lambda entry, peer=peer: _drop(entry, peer))  # type: ignore[misc]
+            await self._journal.commit(partial(self._let_go, peer))
         if gone:
             self._mesh.put_out()
         await self._keeper.write_out()
+
+    def _let_go(self, peer: BrokerId, entry: Entry) -> None:
+        self.on_gone(entry, peer)
+        _drop(entry, peer)
 
     async def close(self) -> None:
         """Finish what is under way."""
