@@ -107,6 +107,7 @@ def _refusals(laptop: Node, mini: Node) -> None:
         (mini, "vps", "not_a_signer", "on laptop: relay broker evict"),
         (mini, "mini", "not_a_signer", "on laptop: relay broker evict"),
         (laptop, "laptop", "usage", "relay broker evict BROKER"),
+        (mini, "laptop", "usage", "relay broker evict BROKER"),
         (laptop, "nobody", "unknown_broker", "relay brokers"),
     ]
     for node, name, code, hint in cases:

@@ -25,12 +25,16 @@ from relay.core.envelope import (
     signing_input,
     unpack_envelope,
 )
+from relay.core.epochs import checked_epochs, commitment
 from relay.core.hello import AuditHead, Binding, Hello, Role, pack_hello
 from relay.core.pairing import InviteLink, format_link, parse_link, proof_of
+from relay.core.wire import pack, unpack
+from relay.trust.epochs import content_of, merged, rotated, verify_rotation
 from relay.trust.hello import sign_hello, verify_hello
 from relay.trust.pairing import make_request, open_request
 from relay.trust.roster import evict, read_roster, verify_statement
 from relay.trust.sealing import PeerKeys, open_body, verify
+from relay.trust.tls import server_name
 
 from .seeds import HOME, LAPTOP, NOW, ROOT, VPS, folded, founded
 
@@ -180,3 +184,27 @@ def test_invite() -> None:
     )
     assert parse_link(stored["link"]) == link
     assert open_request(bytes.fromhex(stored["request"])) == request
+
+
+def test_epoch_vector() -> None:
+    second = rotated(HOME, ROOT, b"\x21" * 32, 2, NOW)
+    third = rotated(second, ROOT, b"\x22" * 32, 3, NOW + 1)
+    built: dict[str, Any] = {
+        "root": keys(ROOT),
+        "workspace": {"id": HOME.id, "nonce": HOME.nonce.hex()},
+        "epochs": [
+            {
+                "number": each.epoch,
+                "key": each.key.hex(),
+                "commitment": commitment(each.key).hex(),
+                "server_name": server_name(third.at(each)),
+                "rotation": each.rotation.hex(),
+                "hash": verify_rotation(HOME, each.rotation).rank[1].hex() if each.rotation else "",
+            }
+            for each in third.epochs
+        ],
+        "content": pack(content_of(third)).hex(),
+    }
+    stored = golden("epoch", built)
+    offered = checked_epochs(unpack(bytes.fromhex(stored["content"]), 8_192)["epochs"])
+    assert merged(HOME, offered) == third

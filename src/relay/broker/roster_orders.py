@@ -79,18 +79,18 @@ class RosterOrders:
 
     def _require_may_evict(self, broker: BrokerId) -> None:
         name, root = self._members.name(broker), self._workspace.root
+        if broker == root:
+            raise Misuse(
+                f"{name} cannot be put out",
+                why="it created the workspace, and the roster hangs on its signature",
+                hint="relay broker evict BROKER",
+            )
         if self._identity.id != root:
             raise Refused(
                 "this broker may not put anybody out",
                 code=Code.NOT_A_SIGNER,
                 why="only a signer of the roster may: the broker that created the workspace",
                 hint=f"on {self._members.name(root)}: relay broker evict {broker[:8]}",
-            )
-        if broker == root:
-            raise Misuse(
-                f"{name} cannot be put out by itself",
-                why="it created the workspace, and the roster hangs on its signature",
-                hint="relay broker evict BROKER",
             )
 
     # showing
