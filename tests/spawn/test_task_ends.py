@@ -98,6 +98,18 @@ async def test_a_missing_folder_to_run_in(yard: Yard) -> None:
     assert end.error is not None and end.error.kind == "bad_cwd" and end.exit_code is None
 
 
+async def test_a_folder_reached_through_a_link_is_not_entered(yard: Yard, tmp_path: Path) -> None:
+    """What was judged is a real path: a link on the way was put there since."""
+    (tmp_path / "real" / "below").mkdir(parents=True)
+    for link, to in (("last", "real"), ("middle", "real")):
+        (tmp_path / link).symlink_to(tmp_path / to)
+    assert (await yard.run("touch here", cwd=tmp_path / "real" / "below")).exit_code == 0
+    for place in (tmp_path / "last", tmp_path / "middle" / "below"):
+        end = await yard.run("touch there", cwd=place)
+        assert end.error is not None and end.error.kind == "bad_cwd" and end.exit_code is None
+    assert os.listdir(tmp_path / "real") == ["below"] and os.listdir(tmp_path / "real" / "below") == ["here"]
+
+
 async def test_the_timeout_needs_no_broker_to_act(yard: Yard) -> None:
     end = await yard.run("sleep 30 & sleep 30", timeout_s=0.2)
     assert end.timed_out and not end.stopped and end.signal == signal.SIGINT

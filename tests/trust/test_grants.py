@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.core.allowlist import NO_RATE
 from relay.core.errors import Code, LocalFault, Misuse
 from relay.core.grants import Change, Grant, profile
+from relay.core.hours import rate_from_text
 from relay.trust.grantfile import parse
 from relay.trust.grants import HEADER, allow, freeze, load, revoke
 
@@ -62,6 +64,17 @@ def test_a_second_allow_extends_and_keeps_comments(path: Path) -> None:
     assert "2027-01-15T08:00:00Z" in text
     assert allow(path, LAPTOP.id, "", Change(expires=0)).expires is None
     assert 'name = "laptop"' in path.read_text()
+
+
+def test_rate_and_hours_are_written_read_and_removed_and_a_comment_beside_them_is_kept(path: Path) -> None:
+    change = Change(verbs=("spawn",), rate=rate_from_text("20/1h"), hours=("mon-fri 08:00-18:00",))
+    given = allow(path, LAPTOP.id, "laptop", change)
+    assert (given.rate, given.hours) == (change.rate, change.hours)
+    write(path, path.read_text().replace("18:00\"]\n", "18:00\", # lunch too\n]\n"))
+    assert allow(path, LAPTOP.id, "laptop", Change(verbs=("view",))).hours == change.hours
+    assert "# lunch too" in path.read_text()
+    bare = allow(path, LAPTOP.id, "laptop", Change(rate=NO_RATE, hours=()))
+    assert (bare.rate, bare.hours) == (None, ()) and "lunch" not in path.read_text()
 
 
 def test_verbs_are_read_in_their_own_order_however_they_were_typed(path: Path) -> None:
@@ -127,6 +140,10 @@ HEAD = f"# one\n\n[brokers.{LAPTOP.id}]\nname = 'laptop'\n"
         (HEAD + "ask = 'yes'\n", 5, "true or false"),
         (HEAD + "expires = 2027-01-01T00:00:00\n", 5, "zone"),
         (HEAD + "expires = 5\n", 5, "zone"),
+        (HEAD + "\nrate = '20'\n", 6, "no rate"),
+        (HEAD + "rate = 20\n", 5, "20/1h"),
+        (HEAD + "hours = ['08:00-18:00', 'noon']\n", 5, "no span"),
+        (HEAD + "hours = '08:00-18:00'\n", 5, "list"),
         (HEAD + f"[brokers.{VPS.id}]\nmode = 'full'\nask = 1\n", 7, "true or false"),
         (HEAD + "[brokers.laptop]\nmode = 'full'\n", 5, "no broker id"),
         (HEAD + f"[brokers.'{VPS.id.upper()}']\n[brokers.{VPS.id}]\n", 6, "already"),

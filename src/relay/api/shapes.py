@@ -311,6 +311,8 @@ class GrantShown(TypedDict):
     max_parallel: int
     ask: bool
     expires: str | None
+    rate: str | None
+    hours: list[str]
 
 
 class LogLine(TypedDict):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.members import Members
 from relay.core.errors import Code, LocalFault, Misuse, Refused, RelayError
-from relay.core.grants import Asked, Denied, Grant, Verdict, Waiting, judge, judge_chain
+from relay.core.grants import Asked, Denied, Grant, Granted, Verdict, Waiting, judge, judge_chain
 from relay.core.ids import BrokerId
 from relay.core.questions import request_hash
 from relay.core.spawning import FRESH_DIRECTORY, MODES
@@ -16,6 +18,7 @@ from relay.spawn.admission import Admission
 from relay.spawn.agents.registry import Agents
 from relay.spawn.requests import request_of
 from relay.store import questions
+from relay.store.attempts import STARTED_BEFORE
 from relay.store.journal import Entry
 from relay.store.spawn_rows import IN_HAND_FROM, SpawnRow
 from relay.trust.grants import load
@@ -80,6 +83,12 @@ def resolved(wanted: str) -> str | None:
     return os.path.realpath(path) if os.path.isabs(path) else None
 
 
+def minute_of_week(now: int) -> int:
+    """The minute of the week on this machine's clock, from Monday 00:00; `now` in milliseconds since 1970."""
+    local = time.localtime(now / 1000)
+    return local.tm_wday * 1440 + local.tm_hour * 60 + local.tm_min
+
+
 class Gate:
     """Judges what comes in, and has each judgement written down.
 
@@ -114,19 +123,24 @@ class Gate:
         return admission
 
     def _judged(self, entry: Entry, row: SpawnRow) -> Admission:
-        waiting, held = self._granted(entry, row)
+        verdict = self._granted(entry, row)
         self._agents.get(row.agent).command(request_of(row), 1)
         directory = self._directory(row)
-        held = held and not questions.is_approved(entry.tx, row.id, request_hash(row.origin, request_of(row)))
-        return Admission(directory, row.cwd == FRESH_DIRECTORY, waiting=waiting, held=held)
+        held = verdict.hold and not questions.is_approved(
+            entry.tx, row.id, request_hash(row.origin, request_of(row))
+        )
+        fresh = row.cwd == FRESH_DIRECTORY
+        if isinstance(verdict, Waiting):
+            return Admission(directory, fresh, waiting=verdict.why, held=held, until=verdict.until)
+        return Admission(directory, fresh, held=held)
 
-    def _granted(self, entry: Entry, row: SpawnRow) -> tuple[str, bool]:
+    def _granted(self, entry: Entry, row: SpawnRow) -> Granted | Waiting:
         if row.origin == self._members.own and not row.chain:
-            return "", False
+            return Granted()
         verdict = self._verdict(entry, row)
         if isinstance(verdict, Denied):
             raise self._refused(verdict, row.agent)
-        return (verdict.why if isinstance(verdict, Waiting) else ""), verdict.hold
+        return verdict
 
     def _refused(self, denied: Denied, agent: str) -> Refused:
         why, hint = denied.why, self._where(denied.hint)
@@ -145,9 +159,25 @@ class Gate:
             mode=row.mode,
             depth=len(row.chain),
             running=IN_HAND_FROM.one(entry.tx, target=self._members.own, origin=row.origin) or 0,
+            minute=minute_of_week(entry.now),
         )
-        chain = [self._labelled(each) for each in row.chain]
-        return judge_chain(self._labelled(row.origin), chain, asked, entry.now)
+        requester = self._labelled(row.origin)
+        asked = replace(asked, next_start=self._next_start(entry, row, requester[1]))
+        return judge_chain(requester, [self._labelled(each) for each in row.chain], asked, entry.now)
+
+    def _next_start(self, entry: Entry, row: SpawnRow, grant: Grant | None) -> int | None:
+        """When the rate of its origin's grant lets another task start; None for now."""
+        if grant is None or grant.rate is None:
+            return None
+        period = grant.rate.seconds * 1000
+        of_late = STARTED_BEFORE.one(
+            entry.tx,
+            target=self._members.own,
+            origin=row.origin,
+            since=entry.now - period,
+            skip=grant.rate.most - 1,
+        )
+        return None if of_late is None else of_late + period
 
     def _labelled(self, broker: BrokerId) -> tuple[str, Grant | None]:
         name = self._members.name(broker)
@@ -162,7 +192,8 @@ class Gate:
 
     def _directory(self, row: SpawnRow) -> str:
         if row.cwd == FRESH_DIRECTORY:
-            return str(self._worktrees / row.id)
+            # the real one, for the shim follows no link on its way there
+            return os.path.join(os.path.realpath(self._worktrees), row.id)
         path = resolved(row.cwd) if row.cwd else None
         if path is None:
             raise Misuse(
@@ -238,7 +269,7 @@ class Gate:
             LocalFault: `bad_trust_file`.
         """
         label, grant = self._labelled(origin)
-        verdict = judge(grant, Asked(verb=verb, own=own), now, label)
+        verdict = judge(grant, Asked(verb=verb, own=own, minute=minute_of_week(now)), now, label)
         if isinstance(verdict, Denied):
             raise Refused(verdict.message, code=verdict.code, why=verdict.why, hint=self._where(verdict.hint))
 

@@ -11,7 +11,9 @@ from relay.api import durations
 from relay.api.durations import rfc3339
 from relay.cli import members, speech
 from relay.cli.clean import clean
-from relay.core.allowlist import NEVER, Change, Grant, combined, profile
+from relay.core.allowlist import NEVER, NO_RATE, Change, Grant, combined, profile
+from relay.core.errors import Misuse
+from relay.core.hours import rate_from_text
 from relay.core.ids import grouped
 from relay.core.spawning import FRESH_DIRECTORY
 from relay.trust import grants
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from relay.api.home import Home
     from relay.api.roster import Member
     from relay.api.shapes import GrantShown
+    from relay.core.hours import Rate
 
 
 def directories(texts: Sequence[str]) -> tuple[str, ...]:
@@ -43,6 +46,25 @@ def expiry(text: str | None) -> int | None:
     if text is None:
         return None
     return NEVER if text == "never" else int((time.time() + durations.parse(text)) * 1000)
+
+
+def rate(text: str | None) -> Rate | None:
+    """The rate of a `--rate`; `none` takes one away.
+
+    Raises:
+        Misuse: it is no rate.
+    """
+    try:
+        return None if text is None else (NO_RATE if text == NO_RATE.text else rate_from_text(text))
+    except ValueError as error:
+        raise Misuse("that cannot be granted", why=str(error), hint="relay trust allow --help") from None
+
+
+def hours(texts: Sequence[str]) -> tuple[str, ...] | None:
+    """The hours of `--hours`; `any` takes them away, none given leaves them."""
+    if not texts:
+        return None
+    return () if list(texts) == ["any"] else tuple(texts)
 
 
 def with_profile(name: str | None, change: Change) -> Change:
@@ -68,6 +90,8 @@ def shape(home: Home, grant: Grant) -> GrantShown:
         "max_parallel": grant.max_parallel,
         "ask": grant.ask,
         "expires": rfc3339(grant.expires) if grant.expires is not None else None,
+        "rate": grant.rate.text if grant.rate else None,
+        "hours": list(grant.hours),
     }
 
 
@@ -78,5 +102,8 @@ def say(home: Home, grant: Grant) -> None:
     speech.say(f"  agents   {', '.join(grant.agents) or 'none'}")
     speech.say(f"  folders  {', '.join(map(clean, grant.dirs)) or 'none'}")
     speech.say(f"  mode     {grant.mode}, {grant.max_parallel} at once" + (", each held for you" if grant.ask else ""))
+    if grant.rate or grant.hours:
+        rated = [f"{grant.rate.text} may start"] if grant.rate else []
+        speech.say(f"  when     {'; '.join([*rated, *grant.hours])}")
     speech.say(f"  until    {rfc3339(grant.expires) if grant.expires is not None else 'you revoke it'}")
     speech.say(f"  id       {grouped(grant.broker)}")

@@ -146,8 +146,9 @@ TABLE: dict[str, Entry] = {
         {'--profile': ('profile', 'text', None), '--verb': ('verbs', 'texts', None), '--agent': ('agents', 'texts',
         None), '--dir': ('dirs', 'texts', None), '--mode': ('mode', 'text', None), '--max-parallel': ('max_parallel',
         'number', None), '--ask': ('ask', 'flag', True), '--no-ask': ('ask', 'flag', False), '--expires': ('expires',
-        'text', None)}, 'values': {'brokers': [], 'profile': None, 'verbs': [], 'agents': [], 'dirs': [], 'mode':
-        None, 'max_parallel': None, 'ask': None, 'expires': None}},
+        'text', None), '--rate': ('rate', 'text', None), '--hours': ('hours', 'texts', None)}, 'values': {'brokers':
+        [], 'profile': None, 'verbs': [], 'agents': [], 'dirs': [], 'mode': None, 'max_parallel': None, 'ask': None,
+        'expires': None, 'rate': None, 'hours': []}},
     'trust revoke': {'target': 'relay.cli.verbs.trust_revoke:run', 'words': [('broker', True, False)], 'options': {},
         'values': {'broker': None}},
     'trust list': {'target': 'relay.cli.verbs.trust_list:run', 'words': [], 'options': {}, 'values': {}},

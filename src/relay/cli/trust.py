@@ -36,6 +36,7 @@ def _declare_changes(trust: typer.Typer) -> None:
         (
             "relay trust allow laptop --profile runner --dir ~/projects",
             "relay trust allow laptop --agent shell --dir new --expires 30d",
+            "relay trust allow laptop --rate 20/1h --hours 'mon-fri 08:00-18:00'",
         ),
     )
     def allow(
@@ -53,6 +54,13 @@ def _declare_changes(trust: typer.Typer) -> None:
         ] = None,
         expires: Annotated[
             str | None, typer.Option("--expires", metavar="T", help="After how long it ends, such as 30d; or `never`.")
+        ] = None,
+        rate: Annotated[
+            str | None, typer.Option("--rate", metavar="N/T", help="How many may start in a time, as 20/1h; or `none`.")
+        ] = None,
+        hours: Annotated[
+            list[str] | None,
+            _many("--hours", "H", "When tasks may start, as `mon-fri 08:00-18:00`, in place of before; or `any`"),
         ] = None,
     ) -> None:
         """Let other brokers act on this machine. Adds to what they may do already."""

@@ -9,6 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from relay.core.errors import Misuse
+from relay.core.hours import Rate
 from relay.core.ids import BrokerId
 from relay.core.spawning import FRESH_DIRECTORY
 
@@ -17,6 +18,7 @@ ANY_AGENT = "*"
 DEFAULT_MODE = "edit"
 DEFAULT_PARALLEL = 4
 NEVER = 0
+NO_RATE = Rate(0, 0, "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,9 @@ class Grant:
         ask: hold each request for a person.
         expires: milliseconds since 1970; None for never.
         frozen: a clone of that machine was seen; nothing is allowed until it is allowed again.
+        rate: how many of its tasks may start in a time; more wait. None for any.
+        hours: when its tasks may start, spans of the week in local time (`core/hours.py`); outside they wait, and it
+            may only look and stop. Empty for always.
     """
 
     broker: BrokerId
@@ -44,6 +49,8 @@ class Grant:
     ask: bool = False
     expires: int | None = None
     frozen: bool = False
+    rate: Rate | None = None
+    hours: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,8 @@ class Change:
         verbs, agents, dirs: added to those there are.
         mode, max_parallel, ask: set.
         expires: milliseconds since 1970; `NEVER` (0) removes the date.
+        rate: set; `NO_RATE` removes it.
+        hours: set, in place of those there are; empty removes them.
     """
 
     verbs: tuple[str, ...] = ()
@@ -63,6 +72,8 @@ class Change:
     max_parallel: int | None = None
     ask: bool | None = None
     expires: int | None = None
+    rate: Rate | None = None
+    hours: tuple[str, ...] | None = None
 
 
 PROFILES: dict[str, Change] = {
@@ -82,6 +93,8 @@ def combined(first: Change, second: Change) -> Change:
         max_parallel=first.max_parallel if second.max_parallel is None else second.max_parallel,
         ask=first.ask if second.ask is None else second.ask,
         expires=first.expires if second.expires is None else second.expires,
+        rate=second.rate or first.rate,
+        hours=first.hours if second.hours is None else second.hours,
     )
 
 
@@ -121,4 +134,6 @@ def extended(grant: Grant, change: Change) -> Grant:
         ask=grant.ask if change.ask is None else change.ask,
         expires=expires,
         frozen=False,
+        rate=grant.rate if change.rate is None else (None if change.rate == NO_RATE else change.rate),
+        hours=grant.hours if change.hours is None else change.hours,
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from relay.core.allowlist import ANY_AGENT, DEFAULT_MODE, PROFILES, VERBS, Change, Grant, combined, extended, profile
 from relay.core.errors import Code
+from relay.core.hours import minutes_until_open
 from relay.core.ids import BrokerId
 from relay.core.spawning import FRESH_DIRECTORY, MODES
 
@@ -40,7 +41,9 @@ __all__ = [
 BY_NAME_ONLY = frozenset({"shell", "exec"})  # they take commands, so that "*" never covers them
 OF_OWN_SPAWNS = frozenset({"view", "send", "stop"})  # implied by `spawn`, for the spawns one asked for
 STARTING = frozenset({"spawn", "handoff"})
+AT_ANY_HOUR = STARTING | {"view", "stop"}  # what starts waits for its hour; to look and to stop harms nobody
 DEFAULT_DEPTH = 1
+MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Asked:
         depth: how many spawns stand between a person and this one: the length of the chain.
         running: how many that origin has in hand here.
         own: for other verbs: whether the spawn concerned was asked for by the same origin.
+        minute: of the week on this machine's clock, from Monday 00:00; None where hours are not looked at.
+        next_start: when the grant's rate lets the next one start, milliseconds since 1970; None for now.
     """
 
     verb: str = "spawn"
@@ -66,6 +71,8 @@ class Asked:
     depth: int = 0
     running: int = 0
     own: bool = False
+    minute: int | None = None
+    next_start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +84,14 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """It may be done when others have ended; `why` is for people. `hold` as in `Granted`."""
+    """It may be done later; `why` is for people. `hold` as in `Granted`.
+
+    `until` is when to look again, milliseconds since 1970; None where the end of another is what it waits for.
+    """
 
     why: str
     hold: bool = False
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +224,31 @@ def _first_lack(lacks: Sequence[_Lack], label: str) -> Denied | None:
     return Denied(first.code, f"{label} {first.message}", first.why, _allow(label, lacks))
 
 
-def _allowed(grant: Grant, asked: Asked) -> Granted | Waiting:
-    if asked.verb in STARTING and asked.running >= grant.max_parallel:
+def _closed_for(grant: Grant, asked: Asked) -> int:
+    """Minutes until the grant's hours begin; 0 within them."""
+    return 0 if asked.minute is None else minutes_until_open(grant.hours, asked.minute)
+
+
+def _out_of_hours(grant: Grant, asked: Asked, label: str) -> Denied | None:
+    if asked.verb in AT_ANY_HOUR or not _closed_for(grant, asked):
+        return None
+    why = f"its grant allows the hours {', '.join(grant.hours)}"
+    hint = _allow(label, (), "--hours", "any")
+    return Denied(Code.OUT_OF_HOURS, f"{label} may not {asked.verb} here at this hour", why, hint)
+
+
+def _allowed(grant: Grant, asked: Asked, now: int) -> Granted | Waiting:
+    if asked.verb not in STARTING:
+        return Granted()
+    if asked.running >= grant.max_parallel:
         why = f"{asked.running} of its tasks are in hand here; its grant allows {grant.max_parallel} at once"
         return Waiting(why, hold=grant.ask)
-    return Granted(hold=grant.ask and asked.verb in STARTING)
+    if closed := _closed_for(grant, asked):
+        why = f"its grant lets tasks start at {', '.join(grant.hours)}, local time"
+        return Waiting(why, grant.ask, now - now % MINUTE_MS + closed * MINUTE_MS)
+    if grant.rate is not None and asked.next_start is not None and asked.next_start > now:
+        return Waiting(f"its grant lets {grant.rate.text} start", grant.ask, asked.next_start)
+    return Granted(hold=grant.ask)
 
 
 def judge(grant: Grant | None, asked: Asked, now: int, label: str, max_depth: int = DEFAULT_DEPTH) -> Verdict:
@@ -236,7 +267,7 @@ def judge(grant: Grant | None, asked: Asked, now: int, label: str, max_depth: in
     unusable = _unusable(grant, lacks, now, label) or _too_deep(asked, max_depth)
     lacking = [lack for lack in lacks if lack.code in (Code.NO_VERB, Code.NO_AGENT)]
     denied = unusable or (_first_lack(lacks, label) if lacking else _nowhere(asked) or _first_lack(lacks, label))
-    return denied or _allowed(grant, asked)
+    return denied or _out_of_hours(grant, asked, label) or _allowed(grant, asked, now)
 
 
 def judge_chain(
@@ -256,12 +287,14 @@ def judge_chain(
         max_depth: the longest chain of spawns allowed.
 
     Returns:
-        The first denial; else the requester's verdict, held when anybody's grant says `ask`.
+        The first denial; else the first that has to wait; held when anybody's grant says `ask`.
     """
     verdict = judge(requester[1], asked, now, requester[0], max_depth)
-    others = [judge(grant, dataclasses.replace(asked, running=0), now, label, max_depth) for label, grant in chain]
+    uncounted = dataclasses.replace(asked, running=0, next_start=None)
+    others = [judge(grant, uncounted, now, label, max_depth) for label, grant in chain]
     for each in (verdict, *others):
         if isinstance(each, Denied):
             return each
+    waiting = next((each for each in (verdict, *others) if isinstance(each, Waiting)), None)
     held = any(not isinstance(each, Denied) and each.hold for each in (verdict, *others))
-    return dataclasses.replace(verdict, hold=held) if not isinstance(verdict, Denied) else verdict
+    return Granted(held) if waiting is None else dataclasses.replace(waiting, hold=held)

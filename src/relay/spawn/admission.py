@@ -21,6 +21,7 @@ class Admission:
         refusal: why it may not start, or None.
         waiting: why it has to wait, or empty.
         held: it needs a person's yes first.
+        until: when to look again while it waits, milliseconds since 1970; None for whenever another has ended.
     """
 
     directory: str = ""
@@ -28,6 +29,7 @@ class Admission:
     refusal: RelayError | None = None
     waiting: str = ""
     held: bool = False
+    until: int | None = None
 
 
 Judge: TypeAlias = Callable[[Entry, SpawnRow], Admission]

@@ -84,6 +84,8 @@ class WaitingRoom:
             return self.refuse(entry, row, admission.refusal)
         if admission.held:
             return self._asking.hold(entry, row)
+        if admission.until is not None:
+            self.wake_at(entry, admission.until)
         why = self.queue.obstacle(entry, row) or admission.waiting
         if why:
             return self.wait(entry, row, why)

@@ -52,6 +52,15 @@ FENCED_OF_LATE: Query[int] = Query(
 )
 
 
+# when the last but `skip` began of those that began since then for an origin: while it is that fresh, so many more are
+STARTED_BEFORE: Query[int] = Query(
+    "SELECT a.prepared FROM attempts AS a JOIN spawns AS s ON s.id = a.spawn WHERE a.prepared > :since"
+    " AND a.state <> 'fenced' AND s.target = :target AND s.origin = :origin"
+    " ORDER BY a.prepared DESC LIMIT 1 OFFSET :skip",
+    first_column,
+)
+
+
 def prepare(tx: Tx, spawn: str, n: int, folder: str, now: int) -> None:
     """Record an attempt before its shim is asked for.
 

@@ -13,6 +13,7 @@ from typing import Any
 from relay.core import ids
 from relay.core.allowlist import ANY_AGENT, VERBS, Grant
 from relay.core.errors import Code, LocalFault, Misuse
+from relay.core.hours import Rate, rate_from_text, spans_of
 from relay.core.ids import BrokerId
 from relay.core.spawning import FRESH_DIRECTORY, MODES
 from relay.core.toml_faults import line_of_fault, why_of_fault
@@ -146,6 +147,19 @@ def _label(value: Any) -> str:
     return value
 
 
+def _rate(value: Any) -> Rate:
+    if not isinstance(value, str):
+        raise ValueError('it must be a text such as "20/1h"')
+    return rate_from_text(value)
+
+
+def _hours(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError('a span is a text such as "mon-fri 08:00-18:00"')
+    spans_of(value)
+    return value
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _label,
     "verbs": _verbs,
@@ -156,6 +170,8 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "ask": _flag,
     "expires": _expiry,
     "frozen": _flag,
+    "rate": _rate,
+    "hours": _list_of(_hours),
 }
 
 

@@ -19,7 +19,7 @@ import tomlkit
 from tomlkit.items import AbstractTable, Array
 
 from relay.core import ids
-from relay.core.allowlist import Change, Grant, extended
+from relay.core.allowlist import NO_RATE, Change, Grant, extended
 from relay.core.errors import Code, LocalFault, Misuse
 from relay.core.ids import BrokerId
 from relay.trust.grantfile import BROKERS, LISTS, parse, plain_directory
@@ -37,6 +37,8 @@ HEADER = """\
 # mode = "edit"       how far an agent may go without asking: plan, edit or full
 # max_parallel = 4    how many tasks at once; more wait
 # ask = false         true: hold each request for a person
+# rate = "20/1h"      how many tasks may start in a time; more wait
+# hours = ["mon-fri 08:00-18:00"]   when tasks may start, local time; others wait, and it may only look and stop
 # expires = 2027-01-01T00:00:00Z
 # frozen = true       written by relay when it saw a clone of that machine; relay trust allow ID clears it
 """
@@ -123,14 +125,24 @@ def _write_grant(table: AbstractTable, grant: Grant, label: str) -> None:
         table.pop("expires", None)
     else:
         table["expires"] = _moment(grant.expires)
+    _set_or_remove(table, "rate", None if grant.rate is None else grant.rate.text)
+    if list(table.get("hours") or ()) != list(grant.hours):  # as it stands it may have comments
+        _set_or_remove(table, "hours", list(grant.hours))
     table.pop("frozen", None)
+
+
+def _set_or_remove(table: AbstractTable, name: str, value: Any) -> None:
+    if value:
+        table[name] = value
+    else:
+        table.pop(name, None)
 
 
 def checked_change(change: Change) -> Change:
     """The change itself, when trust.toml can hold it.
 
     Raises:
-        Misuse: an unknown verb or mode, or a directory that is not absolute.
+        Misuse: an unknown verb or mode, a directory that is not absolute, hours that are none.
     """
     sample = ids.broker_id(bytes(32))
     try:
@@ -148,6 +160,8 @@ def checked_change(change: Change) -> Change:
 def _plain(change: Change) -> dict[str, Any]:
     plain: dict[str, Any] = {name: list(getattr(change, name)) for name in LISTS}
     singles = {name: getattr(change, name) for name in ("mode", "max_parallel", "ask")}
+    singles["rate"] = None if change.rate in (None, NO_RATE) else change.rate.text
+    singles["hours"] = None if change.hours is None else list(change.hours)
     return plain | {name: value for name, value in singles.items() if value is not None}
 
 

@@ -28,6 +28,8 @@ def run(
     max_parallel: int | None,
     ask: bool | None,
     expires: str | None,
+    rate: str | None,
+    hours: list[str],
 ) -> int:
     """Write a grant for each of these brokers."""
     home = invocation.home
@@ -41,6 +43,8 @@ def run(
         max_parallel=max_parallel,
         ask=ask,
         expires=granting.expiry(expires),
+        rate=granting.rate(rate),
+        hours=granting.hours(hours),
     )
     change = granting.with_profile(profile, typed)
     meant = [members.meant(home, text) for text in brokers]

@@ -1,23 +1,27 @@
-"""`relay trust test`."""
+"""`relay trust test`: what would happen, and what each field of the grant says to it."""
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relay.api.durations import rfc3339
 from relay.cli import members, speech
 from relay.cli.clean import clean
 from relay.core.allowlist import DEFAULT_MODE, VERBS
 from relay.core.errors import Misuse
-from relay.core.grants import STARTING, Asked, Denied, judge
+from relay.core.grants import STARTING, Asked, Denied, Waiting, judge
 from relay.core.spawning import FRESH_DIRECTORY, MODES
+from relay.core.weighing import weigh
 from relay.trust import grants
 
 if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
     from relay.core.grants import Verdict
+    from relay.core.weighing import Finding
 
 NO = 1
 
@@ -33,11 +37,14 @@ def run(
     grant = grants.load(Path(home.trust)).get(member.id)
     name = member.name or member.id
     asked = _asked(verb_, agent, directory, mode or DEFAULT_MODE, grant)
-    verdict = judge(grant, asked, time.time_ns() // 1_000_000, name)
+    now = time.time_ns() // 1_000_000
+    verdict = judge(grant, asked, now, name)
+    fields = weigh(grant, asked, now, name, rfc3339) if grant else []
     if invocation.json:
-        speech.document(_shape(verdict))
+        speech.document(_shape(verdict) | {"directory": asked.directory, "fields": [asdict(each) for each in fields]})
     else:
         _say(verdict, name, asked)
+        _say_fields(fields, asked)
     return NO if isinstance(verdict, Denied) else 0
 
 
@@ -50,18 +57,22 @@ def _require_known(text: str, known: tuple[str, ...], what: str) -> None:
 
 def _asked(verb: str, agent: str | None, directory: str | None, mode: str, grant: Any) -> Asked:
     """What is not said is taken from the grant itself, so that only what is said is tested."""
+    local = time.localtime()
+    minute = local.tm_wday * 1440 + local.tm_hour * 60 + local.tm_min
     if verb not in STARTING:
-        return Asked(verb=verb)
+        return Asked(verb=verb, minute=minute)
     first_agent = next((each for each in grant.agents if each != "*"), "claude") if grant else "claude"
     wanted = directory or next(iter(grant.dirs if grant else ()), FRESH_DIRECTORY)
     real = None if wanted == FRESH_DIRECTORY else os.path.realpath(os.path.expanduser(wanted))
-    return Asked(verb=verb, agent=agent or first_agent, directory=real, wanted_cwd=wanted, mode=mode)
+    chosen = agent or first_agent
+    return Asked(verb=verb, agent=chosen, directory=real, wanted_cwd=wanted, mode=mode, minute=minute)
 
 
 def _shape(verdict: Verdict) -> dict[str, Any]:
     if isinstance(verdict, Denied):
-        return {"allowed": False, "held": False, "error": {**_error(verdict)}}
-    return {"allowed": True, "held": verdict.hold, "error": None}
+        return {"allowed": False, "held": False, "waits": None, "error": {**_error(verdict)}}
+    waits = verdict.why if isinstance(verdict, Waiting) else None
+    return {"allowed": True, "held": verdict.hold, "waits": waits, "error": None}
 
 
 def _error(verdict: Denied) -> dict[str, str]:
@@ -75,4 +86,15 @@ def _say(verdict: Verdict, name: str, asked: Asked) -> None:
         return
     where = f" with {asked.agent} in {asked.wanted_cwd}, mode {asked.mode}" if asked.agent else ""
     held = "; each is held until a person says yes" if verdict.hold else ""
-    speech.say(clean(f"yes: {name} may {asked.verb} here{where}{held}"))
+    waits = f"; it waits: {verdict.why}" if isinstance(verdict, Waiting) else ""
+    speech.say(clean(f"yes: {name} may {asked.verb} here{where}{held}{waits}"))
+
+
+def _say_fields(fields: list[Finding], asked: Asked) -> None:
+    if asked.directory is not None and asked.directory != asked.wanted_cwd:
+        speech.say(clean(f"  {asked.wanted_cwd} is {asked.directory} here"))
+    if asked.directory is not None and not os.path.isdir(asked.directory):
+        speech.say(clean(f"  there is no folder {asked.directory} yet: a spawn in it would be refused"))
+    for each in fields:
+        why = f"  ({each.why})" if each.why else ""
+        speech.say(clean(f"  {each.verdict:5}  {each.field:12}  {each.granted}{why}"))

@@ -147,7 +147,7 @@ def _become(
         if spec.terminal:
             terminal.control(0)
         stage = _AT_CWD
-        os.chdir(spec.cwd)
+        enter(spec.cwd)
         stage = _AT_EXEC
         # Last: the shim makes its promise while all of the above is done.
         if os.read(wait, 1):
@@ -158,6 +158,23 @@ def _become(
         os.write(fail, report_of(fault, stage))
     finally:
         os._exit(_CANNOT_EXEC)
+
+
+def enter(directory: str) -> None:
+    """Change to the directory that was judged: a real path, so that a link on the way was put there since.
+
+    Raises:
+        OSError: a part of it is not there, or is no directory of its own.
+    """
+    look = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
+    here = os.open("/", look)
+    for part in directory.split("/"):
+        if part:
+            below = os.open(part, look, dir_fd=here)
+            os.close(here)
+            here = below
+    os.fchdir(here)
+    os.close(here)
 
 
 def _settle(shim: int, stdio: tuple[int, int, int]) -> None:

@@ -1,0 +1,89 @@
+"""A grant's rate, hours and directory on real brokers; what `relay trust test` says; a broken file, live."""
+
+from __future__ import annotations
+
+import time
+
+from relay.testing import processes
+from tests.e2e.scene import Scene, fresh, relay, relay_json
+
+WITHIN = 15.0
+
+
+def _state(two: Scene, spawn: str) -> str:
+    return str(relay_json(two.laptop, "show", spawn)["state"])
+
+
+def _ended(two: Scene, spawn: str) -> None:
+    processes.wait_until(lambda: _state(two, spawn) == "completed", WITHIN, f"the end of {spawn}")
+
+
+def test_beyond_the_rate_a_spawn_waits_and_starts_by_itself(two: Scene) -> None:
+    two.grant("--agent", "shell", "--rate", "1/3s")
+    first = relay_json(two.laptop, *two.words("shell", "true"), "--wait")
+    second = relay_json(two.laptop, *two.words("shell", "true"), "--wait")
+    assert second["state"] == "completed"
+    apart = [time.mktime(time.strptime(each["started"][:19], "%Y-%m-%dT%H:%M:%S")) for each in (first, second)]
+    assert apart[1] - apart[0] >= 2, (first["started"], second["started"])
+
+
+def test_out_of_hours_a_spawn_waits_and_goes_when_the_hours_are_given(two: Scene) -> None:
+    far = (time.localtime().tm_wday + 3) % 7
+    day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[far]
+    two.grant("--agent", "shell", "--hours", f"{day} 03:00-04:00")
+    spawn = relay_json(two.laptop, *two.words("shell", "true"))["id"]
+    processes.wait_until(lambda: _state(two, spawn) == "waiting", WITHIN, "its waiting")
+    assert f"{day} 03:00-04:00" in relay_json(two.vps, "show", spawn)["reason"]
+    told = relay_json(two.vps, "trust", "test", two.laptop.id, "--agent", "shell", "--dir", str(two.vps.work))
+    assert told["allowed"] and day in told["waits"]
+    relay_json(two.vps, "trust", "allow", two.laptop.id, "--hours", "any")
+    _ended(two, spawn)
+
+
+def test_a_directory_that_became_a_link_while_it_waited_is_not_entered(two: Scene) -> None:
+    two.grant("--agent", "shell", "--rate", "1/3s")
+    place, outside = two.vps.work / fresh("dir"), two.vps.scratch / fresh("outside")
+    place.mkdir()
+    outside.mkdir()
+    relay_json(two.laptop, *two.words("shell", "true"), "--wait")
+    spawn = relay_json(two.laptop, *two.words("shell", "touch here", cwd=place))["id"]
+    processes.wait_until(lambda: _state(two, spawn) == "waiting", WITHIN, "its waiting")
+    place.rmdir()
+    place.symlink_to(outside)
+    processes.wait_until(lambda: _state(two, spawn) == "rejected", WITHIN, "its refusal")
+    assert relay_json(two.laptop, "show", spawn)["error"]["code"] == "foreign_directory"
+    assert not [*outside.iterdir()]
+
+
+def test_trust_test_says_what_each_field_says_and_where_a_link_leads(two: Scene) -> None:
+    two.grant("--agent", "*", "--ask")
+    link = two.vps.work / fresh("link")
+    link.symlink_to("/etc")
+    words = ("trust", "test", two.laptop.id, "--agent", "shell", "--dir", str(link), "--mode", "full")
+    told = relay_json(two.vps, *words, status=1)
+    said = {each["field"]: each["verdict"] for each in told["fields"]}
+    assert told["directory"] == "/etc" and not told["allowed"]
+    assert {key: said[key] for key in ("verbs", "agents", "dirs", "mode", "ask", "hours")} == {
+        "verbs": "yes",
+        "agents": "no",
+        "dirs": "no",
+        "mode": "no",
+        "ask": "held",
+        "hours": "yes",
+    }
+    printed = relay(two.vps, *words).stdout.decode()
+    assert f"{link} is /etc here" in printed and "granted by name only" in printed
+
+
+def test_a_file_broken_while_the_broker_runs_denies_everybody_and_one_mended_allows_again(two: Scene) -> None:
+    two.grant("--agent", "shell")
+    trust = two.vps.home / "trust.toml"
+    whole = trust.read_text()
+    trust.write_text(whole + "\nrate = 'often'\n")
+    refused = relay_json(two.laptop, *two.words("shell", "true"), "--wait", status=125)
+    assert refused["error"]["code"] == "bad_trust_file"
+    line = len(whole.splitlines()) + 2
+    told = relay(two.vps, "trust", "test", two.laptop.id)
+    assert told.returncode != 0 and f"line {line}".encode() in told.stderr
+    trust.write_text(whole)
+    assert relay_json(two.laptop, *two.words("shell", "true"), "--wait")["state"] == "completed"
