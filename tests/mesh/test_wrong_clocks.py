@@ -10,8 +10,10 @@ import pytest
 from relay.broker.clocks import Clocks
 from relay.broker.receipts import Receipts
 from relay.broker.requests import Requests
+from relay.broker.tasks import Tasks
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.spawn.attempting import Attempting
 from relay.spawn.supervisor import Supervisor
 from relay.store import inbox
 from relay.store.journal import Journal
@@ -144,7 +146,8 @@ async def test_a_spawn_that_may_have_run_is_not_ended_by_nack_expired(
 
 
 def _hears_of_spawns(node: BenchNode) -> Requests:
-    requests = Requests(node.members, node.journal, cast("Supervisor", None), node.outbox)
+    tasks = Tasks(node.place.identity, node.members, node.store, cast("Attempting", None))
+    requests = Requests(node.members, node.journal, cast("Supervisor", None), node.outbox, tasks)
     node.inbox._hears |= Receipts(node.mesh, node.journal, requests).hears
     return requests
 

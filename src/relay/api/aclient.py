@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from relay.api import http1
 from relay.api.client import broke_off, document, no_broker, too_slow, trusted_socket
+from relay.api.task_token import token_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -102,7 +103,7 @@ class AsyncClient:
             RelayError: the error the broker answered, or that it went away.
         """
         async with self._borrowed(None) as connection:
-            response, pieces = await connection.begin(_bytes_of(call))
+            response, pieces = await connection.begin(_bytes_of(call, token_for(self.home.path)))
             if response.status >= 400:
                 document(response.status, await _rest(connection, response, pieces), self.home)
             cutter = http1.Lines()
@@ -118,7 +119,7 @@ class AsyncClient:
             kept = self._idle.pop() if self._idle else None
             try:
                 async with self._borrowed(kept) as connection:
-                    response, pieces = await connection.begin(_bytes_of(call))
+                    response, pieces = await connection.begin(_bytes_of(call, token_for(self.home.path)))
                     body = await _rest(connection, response, pieces)
                     self._keep(connection, response)
                 return response.status, body
@@ -154,9 +155,9 @@ class _Stale(Exception):
     """A kept connection had been closed by the broker before it said anything."""
 
 
-def _bytes_of(call: Call[Answer]) -> bytes:
+def _bytes_of(call: Call[Answer], token: str | None) -> bytes:
     body = None if call.body is None else json.dumps(call.body).encode()
-    return http1.request(call.method, call.path, body)
+    return http1.request(call.method, call.path, body, token)
 
 
 async def _rest(connection: _Connection, response: http1.Response, pieces: list[bytes]) -> bytes:

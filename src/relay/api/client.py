@@ -8,6 +8,7 @@ import json
 import os
 
 from relay.api import http1
+from relay.api.task_token import token_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Client:
 
     def _begin(self, call: Call[Answer]) -> tuple[http1.Response, list[bytes]]:
         body = None if call.body is None else json.dumps(call.body).encode()
-        data = http1.request(call.method, call.path, body)
+        data = http1.request(call.method, call.path, body, token_for(self.home.path))
         try:
             return self._exchange(data, call.patience_s)
         except _Stale:

@@ -7,6 +7,7 @@ import struct
 
 from relay.api import http1
 from relay.api.client import CONNECT_S, READ_BYTES, broke_off, document, no_broker, trusted_socket
+from relay.api.task_token import token_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ LENGTH = struct.Struct("!I")
 """What stands before each piece of a forwarded connection; an empty one is the end of a direction."""
 
 
-def head(path: str) -> bytes:
-    """What such a request begins with; its body follows in chunks."""
-    text = f"POST /api/v1/{path} HTTP/1.1\r\nHost: relay\r\nTransfer-Encoding: chunked\r\n\r\n"
+def head(path: str, token: str | None = None) -> bytes:
+    """What such a request begins with, and the token of the task that asks; its body follows in chunks."""
+    shown = "" if token is None else f"Relay-Token: {token}\r\n"
+    text = f"POST /api/v1/{path} HTTP/1.1\r\nHost: relay\r\n{shown}Transfer-Encoding: chunked\r\n\r\n"
     return text.encode("ascii")
 
 
@@ -47,7 +49,7 @@ class Duplex:
         self._early: list[bytes] = []
         self._socket = _connected(home)
         try:
-            self._socket.sendall(head(path) + chunk(first))
+            self._socket.sendall(head(path, token_for(home.path)) + chunk(first))
             while not self._response.status or (self._response.status >= 400 and not self._response.done):
                 self._early += self._heard()
         except OSError as fault:

@@ -9,6 +9,8 @@ import os
 import stat
 import sys
 
+from relay.api.task_token import home_of_task
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,13 +20,13 @@ MAX_SOCKET_PATH = 100
 
 
 def default_folder() -> str:
-    """`RELAY_HOME`, else the platform's folder for a user's data (what `platformdirs` says, without its 19 ms)."""
+    """`RELAY_HOME`; in a task the home of its broker; else the platform's folder for a user's data."""
     given = os.environ.get("RELAY_HOME")
-    return os.path.abspath(os.path.expanduser(given)) if given else platform_folder()
+    return os.path.abspath(os.path.expanduser(given)) if given else home_of_task() or platform_folder()
 
 
 def platform_folder() -> str:
-    """The platform's folder for a user's data."""
+    """The platform's folder for a user's data: what `platformdirs` says, without its 19 ms."""
     if sys.platform.startswith("linux"):
         data = os.environ.get("XDG_DATA_HOME", "").strip() or os.path.expanduser("~/.local/share")
         return os.path.join(data, "relay")

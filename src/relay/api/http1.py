@@ -21,9 +21,11 @@ def quoted(text: str) -> str:
     return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode())
 
 
-def request(method: str, path: str, body: bytes | None) -> bytes:
-    """The bytes of a request with a JSON body or none."""
+def request(method: str, path: str, body: bytes | None, token: str | None = None) -> bytes:
+    """The bytes of a request with a JSON body or none, and the token of the task that asks."""
     head = f"{method} {path} HTTP/1.1\r\nHost: relay\r\n"
+    if token is not None:
+        head += f"Relay-Token: {token}\r\n"
     if body is None:
         return (head + "\r\n").encode("ascii")
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -31,6 +31,7 @@ from relay.broker.requests import Requests
 from relay.broker.results import Results
 from relay.broker.scheduling import Scheduling
 from relay.broker.steering import Steering
+from relay.broker.tasks import Caller, Tasks
 from relay.broker.trials import Trials
 from relay.broker.views import Views, audit_lines
 from relay.broker.words import rfc3339
@@ -82,6 +83,7 @@ class Broker:
     views: Views
     envelopes: Envelopes
     requests: Requests
+    tasks: Tasks
     steering: Steering
     scheduling: Scheduling
     predecessors: Predecessors
@@ -168,15 +170,16 @@ class Broker:
 
     # spawns
 
-    async def ordered(self, body: dict[str, Any]) -> Order:
-        """The order in a client's JSON, what it comes after found.
+    async def ordered(self, body: dict[str, Any], caller: Caller | None = None) -> Order:
+        """The order in a client's JSON, what it comes after found; with its chain where a task asks.
 
         Raises:
             Misuse: a field is missing or wrong.
         """
         broker = body.get("broker")
         target = self.members.resolve(broker) if isinstance(broker, str) else self.members.own
-        return self.requests.read(await self.predecessors.resolved(body, target))
+        order = self.requests.read(await self.predecessors.resolved(body, target))
+        return await self.tasks.ordered(order, caller)
 
     # the mesh
 

@@ -42,6 +42,7 @@ class Dispatch:
         early: does with a spawn what was asked before it came.
         run_of: makes the row of a schedule's run that is heard of for the first time.
         collected: takes on the files that a word lists.
+        prove: keeps the proof of a request's chain of origin, or raises.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Dispatch:
         early: Callable[[Entry, SpawnRow], SpawnRow] = lambda entry, row: row,
         run_of: Callable[[Entry, Snapshot, object], SpawnRow | None] = lambda entry, snapshot, run: None,
         collected: Callable[[Entry, SpawnRow, Snapshot], None] = lambda entry, row, snapshot: None,
+        prove: Callable[[Entry, Opened, SpawnRequest], None] = lambda entry, each, request: None,
     ) -> None:
+        self._prove = prove
         self._may_expire = may_expire
         self._early = early
         self._run_of = run_of
@@ -92,6 +95,12 @@ class Dispatch:
             row = self._insert(entry, request, each, may_share_name=False)
         except Misuse as error:
             row = self._insert(entry, request, each, may_share_name=True)
+            self._auditor.write(entry, refusal(origin, "spawn", error, request.id))
+            self._supervisor.refuse(entry, row, error)
+            return
+        try:
+            self._prove(entry, each, request)
+        except RelayError as error:
             self._auditor.write(entry, refusal(origin, "spawn", error, request.id))
             self._supervisor.refuse(entry, row, error)
             return

@@ -9,6 +9,7 @@ from relay.broker.asked_before import earlier_spawn
 from relay.broker.members import Members
 from relay.broker.orders import Order, read_order
 from relay.broker.outbox import Outbox
+from relay.broker.tasks import Caller, Tasks
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, Misuse, RelayError
 from relay.core.ids import SHORT_CHARS, BrokerId, is_spawn_id
@@ -34,9 +35,13 @@ class Requests:
         journal: where they become durable.
         supervisor: for what runs here.
         outbox: for what may be taken back.
+        tasks: for what tasks ask for.
     """
 
-    def __init__(self, members: Members, journal: Journal, supervisor: Supervisor, outbox: Outbox) -> None:
+    def __init__(
+        self, members: Members, journal: Journal, supervisor: Supervisor, outbox: Outbox, tasks: Tasks
+    ) -> None:
+        self._tasks = tasks
         self._members = members
         self._journal = journal
         self._supervisor = supervisor
@@ -50,19 +55,26 @@ class Requests:
         """
         return read_order(body, self._members, self._journal.clock())
 
-    async def spawn(self, order: Order) -> SpawnRow:
+    async def spawn(self, order: Order, caller: Caller | None = None) -> SpawnRow:
         """Accept an order; when this returns it is on disk.
+
+        Args:
+            order: what is asked for.
+            caller: the task that asks; None for a person.
 
         Raises:
             Misuse: its name is in use, or its operation id was used for something else.
+            Refused: the task is over, or has caused enough.
             LocalFault: the store or the outbox is full.
         """
-        return await self._journal.commit(lambda entry: self._accept(entry, order))
+        return await self._journal.commit(lambda entry: self._accept(entry, order, caller))
 
-    def _accept(self, entry: Entry, order: Order) -> SpawnRow:
+    def _accept(self, entry: Entry, order: Order, caller: Caller | None) -> SpawnRow:
         earlier = earlier_spawn(entry.tx, order)
         if earlier is not None:
             return earlier
+        if caller is not None:
+            self._tasks.caused(entry, order, caller)
         local = order.target == self._members.own
         row = spawns.insert(
             entry.tx,
@@ -86,7 +98,8 @@ class Requests:
     def _post(self, entry: Entry, request: SpawnRequest, row: SpawnRow) -> None:
         # one that is not to start for long waits there, and not in its envelope
         ttl = min(request.expires - request.created, LONGEST_TTL)
-        if not entry.post(Letter(row.target, Kind.SPAWN, request.to_content(), row.operation, ttl, row.id)):
+        content = self._tasks.content(entry, request)
+        if not entry.post(Letter(row.target, Kind.SPAWN, content, row.operation, ttl, row.id)):
             raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
 
     def change_unsent(self, entry: Entry, row: SpawnRow, change: Callable[[], None]) -> bool:
@@ -187,8 +200,9 @@ class Requests:
 
         def decide(entry: Entry) -> None:
             for row in FOR_OTHERS.all(entry.tx, own=self._members.own):
-                if not may_spawn(row.origin):
-                    self._supervisor.stop(entry, row, self._why_ended(row.origin))
+                without = [each for each in (row.origin, *row.chain) if each != self._members.own and not may_spawn(each)]
+                if without:
+                    self._supervisor.stop(entry, row, self._why_ended(without[0]))
             for schedule in schedules.LIVE_HERE.all(entry.tx, target=self._members.own):
                 if schedule.origin != self._members.own and not may_spawn(schedule.origin):
                     unschedule(entry, schedule)

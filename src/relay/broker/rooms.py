@@ -45,6 +45,7 @@ from relay.broker.rights import Rights
 from relay.broker.rollback import Rollback
 from relay.broker.roster import RosterKeeper
 from relay.broker.taking_in import Keys, take_in
+from relay.broker.tasks import Tasks
 from relay.broker.views import Views
 from relay.core.hello import Incarnation
 from relay.core.ids import BrokerId
@@ -160,11 +161,13 @@ class Rooms:
         self.ledger = Ledger(identity)
         self.reserve = Reserve(Path(self.home.reserve))
         self.asking = Asking(identity.id, self.ledger, self.config.watchdog, self.members.name)
+        attempting = Attempting(Path(self.home.attempts), self._launcher, self._watcher)
+        self.tasks = Tasks(identity, self.members, self.store, attempting)
         self.supervisor = Supervisor(
             identity.id,
             self.journal,
             self.ledger,
-            Attempting(Path(self.home.attempts), self._launcher, self._watcher),
+            attempting,
             self.agents,
             self.gate.judge,
             self.limits(),
@@ -185,7 +188,7 @@ class Rooms:
     def _serving_rooms(self, identity: Identity) -> None:
         attendance, there, said = self.letters.attendance, self.letters.waiting, self.discovery.said
         self.views = Views(self.members, self.mesh, self.store, self.grants, attendance, self._trouble, there, said)
-        self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox)
+        self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox, self.tasks)
         self.queueing = Queueing(self)
         self.membership = Membership(
             self.members,
@@ -234,6 +237,7 @@ class Rooms:
             self.queueing.taking.early,
             self.queueing.scheduling.took_place,
             self.results.files.told,
+            self.tasks.prove,
         )
         refused = self.queueing.trials.refused
         answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers, refused)
@@ -268,6 +272,7 @@ class Rooms:
             views=self.views,
             envelopes=self.letters.envelopes(self.requests),
             requests=self.requests,
+            tasks=self.tasks,
             steering=self.queueing.steering,
             scheduling=self.queueing.scheduling,
             predecessors=self.queueing.predecessors,

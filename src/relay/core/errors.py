@@ -83,6 +83,9 @@ class Code(StrEnum):
     GRANT_EXPIRED = "grant_expired"
     GRANT_FROZEN = "grant_frozen"
     OUT_OF_HOURS = "out_of_hours"
+    UNPROVED_CHAIN = "unproved_chain"
+    TASK_SCOPE = "task_scope"
+    TASK_OVER = "task_over"
     TOO_MANY = "too_many"
     TOO_DEEP = "too_deep"
     UNKNOWN_AGENT = "unknown_agent"
@@ -193,7 +196,8 @@ _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout".split(), "Unreachable"),
     **dict.fromkeys(
         "no_grant no_verb no_agent no_directory foreign_directory mode_beyond_grant grant_expired grant_frozen"
-        " out_of_hours too_many too_deep unknown_agent missing_binary not_executable expired invite_refused"
+        " out_of_hours unproved_chain task_scope task_over"
+        " too_many too_deep unknown_agent missing_binary not_executable expired invite_refused"
         " not_a_signer"
         " workspace_populated intake_stopped rate_limited unsure not_offered denied answered own_request"
         " request_changed".split(),

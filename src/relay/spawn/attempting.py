@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from relay.core.errors import Code, LocalFault, RelayError
 from relay.core.wishes import NONE, Wishes
+from relay.spawn import token
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchSpec
@@ -75,6 +77,8 @@ class Attempting:
         self._launcher = launcher
         self._watcher = watcher
         self._spares = Spares(root)
+        self.shims: dict[int, str] = {}
+        """The attempt of each shim that is watched, by the shim's pid."""
 
     async def open(self) -> None:
         """Sort out the folders that an earlier run left; before any attempt is resumed."""
@@ -104,16 +108,39 @@ class Attempting:
         if (by := stopping()) is not None:
             await asyncio.to_thread(attempt.request_stop, by)
         try:
+            token.write(attempt.folder)
+        except OSError as fault:
+            return Unlaunchable(_no_folder(fault))
+        try:
             shim = await self._launcher.launch(self._spec(plan, attempt))
         except LaunchFenced:
             return Fenced()
         except RelayError as fault:
             return Unlaunchable(fault)
-        return _plain(await attempt.observe(self._watcher, heard, shim=shim))
+        with self._known(shim, plan.folder):
+            return _plain(await attempt.observe(self._watcher, heard, shim=shim))
 
     async def resume(self, name: str, heard: Heard) -> End:
         """Follow an attempt that an earlier run of the broker began, whatever became of it."""
-        return _plain(await self.folder(name).observe(self._watcher, heard))
+        attempt = self.folder(name)
+        with self._known(_shim_of(attempt), name):
+            return _plain(await attempt.observe(self._watcher, heard))
+
+    @contextlib.contextmanager
+    def _known(self, shim: int, name: str) -> Iterator[None]:
+        self.shims[shim] = name
+        try:
+            yield
+        finally:
+            del self.shims[shim]
+
+    def is_token(self, name: str, secret: str) -> bool:
+        """Whether this is the secret of the attempt of that name."""
+        return token.fits(self._root / name, secret)
+
+    def forget_token(self, name: str) -> None:
+        """The attempt is over: its token opens nothing any more."""
+        token.remove(self._root / name)
 
     async def _prepared(self, plan: Plan) -> Attempt:
         if not plan.fresh and self._spares.take(plan.folder):
@@ -130,7 +157,7 @@ class Attempting:
         return LaunchSpec(
             folder=attempt.folder,
             argv=command.argv,
-            env=plan.environment | command.environment,
+            env=plan.environment | command.environment | token.environment(attempt.folder),
             cwd=plan.directory,
             stdin=None if command.stdin is None else command.stdin.encode("utf-8", "replace"),
             timeout_s=plan.timeout_s,
@@ -142,6 +169,15 @@ class Attempting:
             door=plan.wishes.stdin,
             terminal=FIRST_SIZE if plan.wishes.tty else None,
         )
+
+
+def _shim_of(attempt: Attempt) -> int:
+    """The pid of an attempt's shim; 0, which is nobody's, where none has promised to run it."""
+    try:
+        intent = attempt.read().intent
+    except FileNotFoundError:
+        return 0
+    return 0 if intent is None else intent.shim
 
 
 def _plain(end: Exited | Vanished) -> End:

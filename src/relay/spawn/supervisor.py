@@ -232,6 +232,7 @@ class Supervisor:
             self.room.look_through(entry)
 
         await self._commit_for_sure(decide)
+        self._attempting.forget_token(folder_name(row.id, row.attempt))
         self._stopping.pop(row.id, None)
         self.growth.grew(row.id)
 

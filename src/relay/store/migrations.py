@@ -17,6 +17,7 @@ from relay.store.faults import BACKUPS
 from relay.store.query import Tx
 from relay.store.schema import VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6
 from relay.store.schema_ends import VERSION_10
+from relay.store.schema_provenance import VERSION_11
 from relay.store.schema_results import VERSION_8
 from relay.store.schema_running import VERSION_7
 from relay.store.schema_views import VERSION_9
@@ -32,6 +33,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_8,
     VERSION_9,
     VERSION_10,
+    VERSION_11,
 )
 KEPT_COPIES = 3
 

@@ -138,8 +138,8 @@ EXPIRED_HERE = _query(
 )
 HELD = _query("WHERE live = 1 AND target = :target AND state = 'held' ORDER BY n")
 IN_HAND = _query(f"WHERE live = 1 AND target = :target AND {_IN_HAND} ORDER BY n")
-# asked for elsewhere, to run here, and not ended
-FOR_OTHERS = _query("WHERE live = 1 AND target = :own AND origin <> :own ORDER BY n")
+# asked for elsewhere, or caused by what was, to run here, and not ended
+FOR_OTHERS = _query("WHERE live = 1 AND target = :own AND (origin <> :own OR chain <> '[]') ORDER BY n")
 # asked for here, to be started elsewhere, and not known to have ended
 ELSEWHERE = _query("WHERE live = 1 AND origin = :origin AND target <> :origin ORDER BY n")
 # never taken by any hop: what this origin may still end by itself once it expired

@@ -48,9 +48,13 @@ class Control:
     Args:
         path: the broker's socket.
         timeout: seconds without an answer after which a call fails with OSError.
+
+    Attributes:
+        token: shown with each request, as a task shows its own; None for none.
     """
 
     def __init__(self, path: Path, timeout: float = 40.0) -> None:
+        self.token: str | None = None
         self._connection = _SocketConnection(path, timeout)
         self._kept = False
 
@@ -83,6 +87,7 @@ class Control:
 
     def _exchange(self, method: str, route: str, payload: str | None) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"} if payload else {}
+        headers |= {} if self.token is None else {"Relay-Token": self.token}
         try:
             self._connection.request(method, f"/api/v1/{route}", payload, headers)
             answer = self._connection.getresponse()

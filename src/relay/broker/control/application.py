@@ -24,6 +24,7 @@ from relay.broker.control.persons import PersonsControl
 from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.control.results import ResultControl, log_lines
 from relay.broker.control.roster import RosterControl
+from relay.broker.control.tasks import TaskScope, caller_of
 from relay.broker.control.trials import TrialControl
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
@@ -36,6 +37,8 @@ from relay.store.outbox import KEEPER
 from relay.store.spawn_rows import BY_ID, SpawnRow
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from relay.broker.broker import Broker
 
 SPAWNS = "/api/v1/spawns/"
@@ -157,10 +160,11 @@ class Control:
     async def spawn(self, request: Request) -> Response:
         body = await _body(request)
         seconds = _seconds_to_wait(body)
-        order = await self._broker.ordered(body)
+        caller = caller_of(request)
+        order = await self._broker.ordered(body, caller)
         # watched before it is accepted, so that no end of it can be missed
         with self._broker.hub.watching(order.request.id) as watch:
-            row = await self._broker.requests.spawn(order)
+            row = await self._broker.requests.spawn(order, caller)
             if seconds and row.id == order.request.id and row.state not in DECISIVE:
                 row = await watch.next(seconds) or await self._now(row)
         if seconds and row.id != order.request.id:
@@ -253,8 +257,12 @@ def _event_line(event: Event) -> bytes:
     return _line(event.data | {"seq": event.seq, "at": rfc3339(event.at), "kind": event.kind})
 
 
-def application(broker: Broker) -> Starlette:
-    """The control API of a broker."""
+def application(broker: Broker) -> ASGIApp:
+    """The control API of a broker, for persons and for its tasks."""
+    return TaskScope(_everything(broker), broker.tasks, broker.requests, _error)
+
+
+def _everything(broker: Broker) -> Starlette:
     control = Control(broker)
     routes: list[tuple[str, str, Endpoint]] = [
         ("GET", "status", control.status),

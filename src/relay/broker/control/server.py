@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from relay.broker.control.tasks import PROCESSES
 from relay.core.errors import Code, LocalFault
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 BACKLOG = 256
 STOP_S = 2
 STREAMS_S = 0.5
 """How long a stop waits for answers; what is open then is a stream, whose reader goes on at the next start."""
 _UCRED = struct.Struct("3i")
+MOST_ANCESTORS = 256
+_LOCAL_PEERPID = 0x002
 _LOCAL_PEERCRED = 0x001  # macOS: struct xucred, whose second 32-bit word is the uid
 
 
@@ -35,6 +38,27 @@ def peer_uid(connection: socket.socket) -> int:
     return int(uid)
 
 
+def peer_pid(connection: socket.socket) -> int:
+    """The process that connected; 0 where the system does not say."""
+    if sys.platform == "darwin":
+        return int.from_bytes(connection.getsockopt(0, _LOCAL_PEERPID, 4), sys.byteorder)
+    pid, _, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return int(pid)
+
+
+def lineage(pid: int) -> frozenset[int]:
+    """A process and its ancestors, as far as the system tells (Linux)."""
+    found: set[int] = set()
+    while pid > 1 and pid not in found and len(found) < MOST_ANCESTORS:
+        found.add(pid)
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as stat:
+                pid = int(stat.read(4096).rpartition(b")")[2].split()[1])
+        except OSError:
+            break
+    return frozenset(found)
+
+
 class _OwnUserOnly(HttpToolsProtocol):
     """HTTP for this user's programs, and nobody else's."""
 
@@ -43,6 +67,16 @@ class _OwnUserOnly(HttpToolsProtocol):
             transport.abort()
             return
         super().connection_made(transport)
+        # now: who connects and leaves the connection to a child was there at this moment
+        self.app = _told(self.app, lineage(peer_pid(transport.get_extra_info("socket"))))
+
+
+def _told(application: ASGIApp, processes: frozenset[int]) -> ASGIApp:
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[PROCESSES] = processes
+        await application(scope, receive, send)
+
+    return told
 
 
 @contextlib.contextmanager
@@ -104,7 +138,7 @@ class ControlServer:
         path: the socket's.
     """
 
-    def __init__(self, application: Starlette, path: str) -> None:
+    def __init__(self, application: ASGIApp, path: str) -> None:
         self._path = path
         self._socket = bind(path)
         config = uvicorn.Config(

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relay.broker.control.answers import body_of, json_answer
+from relay.broker.control.tasks import caller_of
 from relay.core.errors import Code, Misuse
 
 if TYPE_CHECKING:
@@ -38,5 +39,5 @@ class TrialControl:
         every = body.get("every")
         if every is not None and not isinstance(every, str):
             raise Misuse("how often?", code=Code.BAD_TIME, hint="--every 6h   or   --every '30 2 * * *'")
-        order = await self._broker.ordered(body)
+        order = await self._broker.ordered(body, caller_of(request))
         return json_answer(await self._broker.trials.of(order, None if every is None else " ".join(every.split())))

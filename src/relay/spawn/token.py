@@ -1,0 +1,47 @@
+"""The token of an attempt: a file of its folder, 0600, by which its task shows the broker whose task it is.
+
+It opens nothing that the task's user could not open; it takes away: what asks with it is no person (`broker/tasks.py`).
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from relay.api.task_token import FILE, VARIABLE
+
+BYTES = 24
+
+
+def write(folder: Path) -> None:
+    """Make an attempt's token, before its task is started.
+
+    Raises:
+        OSError: the folder takes no file.
+    """
+    file = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(file, secrets.token_urlsafe(BYTES).encode())
+    finally:
+        os.close(file)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Where the task finds it."""
+    return {VARIABLE: str(folder / FILE)}
+
+
+def fits(folder: Path, secret: str) -> bool:
+    """Whether this is the token of that attempt."""
+    try:
+        kept = (folder / FILE).read_bytes()
+    except OSError:
+        return False
+    return len(kept) > BYTES and hmac.compare_digest(kept, secret.encode("utf-8", "replace"))
+
+
+def remove(folder: Path) -> None:
+    """The attempt is over."""
+    (folder / FILE).unlink(missing_ok=True)

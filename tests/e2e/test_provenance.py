@@ -1,0 +1,156 @@
+"""Spawns that spawns ask for, on three real brokers: c asks a, a task on a asks b. Trust does not pass through a."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.testing import processes
+from relay.testing.control import ControlError
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+from tests.e2e.scene import fresh, relay_json
+
+WITHIN = 20.0
+RELAY = f"{sys.executable} -m relay"
+MANY = 16
+
+
+class Three:
+    """`c` may spawn on `a`; who else may do what, each test says."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+        self.a, self.b = mesh.pair("a", "b")
+        self.c = mesh.join(self.a, "c")
+
+    def heal(self) -> None:
+        """Nobody may do anything but c on a."""
+        for node in (self.a, self.b, self.c):
+            (node.home / "trust.toml").unlink(missing_ok=True)
+        self.mesh.grant(on=self.a, to=self.c)
+
+    def inside(self, script: str, *, by: Node | None = None) -> tuple[dict[str, Any], str]:
+        """Run a script on a, asked for by c or by another; the spawn's document and what the script printed."""
+        asking = by or self.c
+        words = ("spawn", fresh(), "shell", script, "--broker", "a", "--cwd", str(self.a.work), "--timeout", "90s")
+        found = relay_json(asking, *words, "--wait", status=None)
+        return found, asking.relay("logs", found["id"]).stdout
+
+
+@pytest.fixture(scope="module")
+def _three() -> Iterator[Three]:
+    with Mesh.scratch("relay-prov-") as mesh:
+        yield Three(mesh)
+
+
+@pytest.fixture
+def three(_three: Three) -> Three:
+    _three.heal()
+    return _three
+
+
+def child(where: Node, script: str = "true", name: str = "-") -> str:
+    return f"{RELAY} --json spawn {name} shell '{script}' --broker {where.id} --cwd {where.work} --wait"
+
+
+def documents(printed: str) -> list[Any]:
+    """The JSON documents that a script's commands printed one after the other."""
+    found, decoder, at = [], json.JSONDecoder(), 0
+    while at < len(printed):
+        document, at = decoder.raw_decode(printed, at)
+        found.append(document)
+        at += len(printed[at:]) - len(printed[at:].lstrip())
+    return found
+
+
+def test_c_through_a_to_b_is_refused_until_b_trusts_c_as_well(three: Three) -> None:
+    three.mesh.grant(on=three.b, to=three.a)
+    mark = three.b.work / fresh("mark")
+    _, printed = three.inside(child(three.b, f"touch {mark}"))
+    [refused] = documents(printed)
+    assert (refused["state"], refused["error"]["code"]) == ("rejected", "no_grant")
+    assert "c may do nothing here" in refused["error"]["message"] and not mark.exists()
+    three.mesh.grant(on=three.b, to=three.c)
+    _, printed = three.inside(child(three.b, f"touch {mark}"))
+    [done] = documents(printed)
+    assert done["state"] == "completed" and mark.exists()
+    assert relay_json(three.b, "show", done["id"])["chain"] == [three.c.id]
+
+
+def test_hiding_the_token_makes_no_task_a_person(three: Three) -> None:
+    three.mesh.grant(on=three.b, to=three.a)
+    command = child(three.b)
+    hidden = f"env -u RELAY_TOKEN -u RELAY_ATTEMPT -u RELAY_SPAWN RELAY_HOME={three.a.home}"
+    for script in (
+        f"{hidden} {command}",
+        f"{hidden} setsid sh -c \"{command.replace(chr(39), chr(92) + chr(34))}\"",
+        f"RELAY_TOKEN=/nowhere/attempts/x/token RELAY_HOME={three.a.home} {command}",
+    ):
+        _, printed = three.inside(script)
+        [refused] = documents(printed)
+        assert refused["error"]["code"] == "no_grant", script
+
+
+def test_a_task_on_its_own_machine_carries_the_chain_and_goes_one_deep(three: Three) -> None:
+    inner = f"{RELAY} --json spawn - shell true --cwd {three.a.work} --wait"
+    script = three.a.work / fresh("script")
+    script.write_text(inner)
+    nested = f"{RELAY} --json spawn - shell 'sh {script}' --cwd {three.a.work} --wait"
+    _, printed = three.inside(nested)
+    [done] = documents(printed)
+    assert relay_json(three.a, "show", done["id"])["chain"] == [three.c.id]
+    [deep] = documents(three.a.relay("logs", done["id"]).stdout)
+    assert deep["error"]["code"] == "too_deep"
+
+
+def test_what_only_a_person_may_ask_for_is_refused_to_a_task(three: Three) -> None:
+    other = relay_json(three.a, "spawn", fresh(), "shell", "sleep 60", "--cwd", str(three.a.work))["id"]
+    asked = ("invite --link", f"stop {other}", f"retry {other}", "queue pause", "down", "broker rename b x")
+    _, printed = three.inside("; ".join(f"{RELAY} --json {words}" for words in asked))
+    assert [each["error"]["code"] for each in documents(printed)] == ["task_scope"] * len(asked), printed
+    own = f"{RELAY} --json spawn own shell 'sleep 60' --cwd {three.a.work}; {RELAY} --json stop own"
+    _, printed = three.inside(own)
+    assert [each["error"] for each in documents(printed)] == [None, None]
+    processes.wait_until(lambda: relay_json(three.a, "show", "own")["state"] == "cancelled", WITHIN, "its stop")
+    relay_json(three.a, "stop", other)
+
+
+def test_fan_out_is_bounded_and_one_operation_counts_once(three: Three) -> None:
+    one = f"{RELAY} --json spawn - shell true --cwd {three.a.work}"
+    key = "--idempotency-key $RELAY_SPAWN"
+    script = f"for n in $(seq {MANY + 2}); do {one} {key}-$n; done; {one} {key}-1"
+    _, printed = three.inside(script)
+    codes = [each["error"]["code"] if set(each) == {"error"} else "" for each in documents(printed)]
+    assert codes == [""] * MANY + ["too_many"] * 2 + [""]
+
+
+def test_the_token_dies_with_its_attempt_and_is_in_no_argv_or_environment(three: Three) -> None:
+    kept = three.a.work / fresh("kept")
+    script = f"cp $RELAY_TOKEN {kept}; stat -c %a $RELAY_TOKEN; env; echo $RELAY_TOKEN >{kept}.path"
+    found, printed = three.inside(script)
+    secret, path = kept.read_text(), Path(Path(f"{kept}.path").read_text().strip())
+    assert found["state"] == "completed" and len(secret) >= 32
+    assert printed.splitlines()[0] == "600" and secret not in printed
+    assert not path.exists()
+    name = path.parent.name
+    for token in (f"{name}.{secret}", f"{name}.", "x", f"../../{name}.{secret}", f"{name}-1.{secret}"):
+        with three.a.control() as control, pytest.raises(ControlError) as refused:
+            control.token = token
+            control.spawn("true", cwd=str(three.a.work))
+        assert refused.value.code == "task_over", token
+
+
+def test_revoking_c_ends_what_its_tasks_caused(three: Three) -> None:
+    three.mesh.grant(on=three.b, to=three.a)
+    three.mesh.grant(on=three.b, to=three.c)
+    _, printed = three.inside(child(three.b, "sleep 80").removesuffix(" --wait"))
+    [begun] = documents(printed)
+    processes.wait_until(lambda: relay_json(three.b, "show", begun["id"])["state"] == "running", WITHIN, "its start")
+    three.b.relay("trust", "revoke", three.c.id)
+    processes.wait_until(lambda: relay_json(three.b, "show", begun["id"])["state"] == "cancelled", 5.0, "its end")
