@@ -28,6 +28,7 @@ from relay.store.blobs import Blob, Need, NeedState, Reference
 from relay.store.engine import Store
 from relay.store.journal import Entry, Journal, Letter
 from relay.testing.bench_node import until
+from relay.trust.identity import Identity
 from tests.blobs.test_hearing import opened
 
 HERE, THERE = BrokerId("a" * 56), BrokerId("b" * 56)
@@ -92,7 +93,7 @@ async def room(folder: Path, own: BrokerId, path: Between) -> AsyncIterator[Blob
     members = {each: Member(each, bytes(32), bytes(32), name, 0) for each, name in NAMES.items()}
     known = Members(own, NAMES[own], Roster(HERE, members, {}, 1, bytes(32), False))
     async with await Store.open(folder / "relay.db") as store:
-        auditor = Auditor(store)
+        auditor = Auditor(store, Identity.create(bytes(32), bytes(32)))
         await auditor.open()
         gate = Gate(known, Grants(folder / "trust.toml"), Agents(folder / "agents.toml"), auditor, folder / "worktrees")
         terms = Terms(folder / "blobs", 2**30, 10**9)

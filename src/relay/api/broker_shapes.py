@@ -37,6 +37,7 @@ class Broker(TypedDict):
     held_for_it: NotRequired[int]
     outbox_for_us: NotRequired[int | None]
     trouble: NotRequired[str | None]
+    audit_cut: NotRequired[str | None]
     grants: BrokerGrants
     capabilities: list[str]
     agents: list[str]
@@ -88,6 +89,7 @@ class BrokerShown(TypedDict):
     clock_skew_ms: int | None
     incarnation: int | None
     frozen: bool | None
+    audit_cut: NotRequired[str | None]
     outbox: int
     outbox_at: NotRequired[list[AtHolder]]
     held_for_it: NotRequired[int]

@@ -250,6 +250,11 @@ def audit(limit: int | None = None) -> Call[list[audit_shapes.AuditEntry]]:
     return Call("audit" + query(limit=limit))
 
 
+def audit_lines(since: int | None, follow: bool) -> Call[audit_shapes.AuditEntry]:
+    """The entries after a number, one a line; `follow` goes on with those to come, and begins there without one."""
+    return Call("audit/lines" + query(since=since, follow=follow), patience_s=FOLLOWED_S if follow else None)
+
+
 def audit_verify() -> Call[audit_shapes.AuditVerdict]:
     """Whether the audit log's chain holds."""
     return Call("audit/verify", patience_s=ANSWER_S)

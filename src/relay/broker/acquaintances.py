@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from relay.broker.admitting import Admitting
+from relay.broker.audit_heads import Heads
 from relay.broker.dialler import Dialler
 from relay.broker.discovery import Discovery
 from relay.broker.gate import Grants
@@ -41,6 +42,7 @@ class Acquaintances:
         keeper: writes roster.json, by which commands without a broker find names.
         dialler: what the last dial of a member met.
         there: what others said of what waits there, and of what this broker may do there.
+        heads: the ends of the members' audit logs.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Acquaintances:
         keeper: RosterKeeper,
         dialler: Dialler,
         there: Waiting,
+        heads: Heads,
     ) -> None:
+        self._heads = heads
         self._members = members
         self._mesh = mesh
         self._discovery = discovery
@@ -107,6 +111,7 @@ class Acquaintances:
             "clock_skew_ms": peer.clock_skew_ms if peer else None,
             "incarnation": peer.incarnation or None if peer else None,
             "frozen": self._is_frozen(broker),
+            "audit_cut": rfc3339(cut.cut) if (cut := self._heads.cut_elsewhere.get(broker)) else None,
         }
 
     def _link(self, broker: BrokerId) -> dict[str, Any] | None:
@@ -219,6 +224,7 @@ class Acquaintances:
         def decide(entry: Entry) -> Peer | None:
             before = peers.BY_ID.one(entry.tx, id=broker)
             records.forget(entry.tx, broker)
+            self._heads.forget(entry, broker)
             nothing: dict[str, Any] = {"addresses": (), "last_seen": None, "clock_skew_ms": None}
             peers.change(entry.tx, broker, **nothing, grants_to_us=None, agents=(), version="")
             entry.event("broker.presence", {"broker": broker})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from relay.core.errors import RelayError
-from relay.core.hello import AuditHead
+from relay.broker.audit_heads import Heads
+from relay.core.errors import Code, RelayError
+from relay.core.hello import AuditHead, Hello
 from relay.store import audit
 from relay.store.engine import Store
 from relay.store.journal import Entry
 from relay.trust.audit import EMPTY, AuditEntry, entry_hash, verify_chain
+from relay.trust.identity import Identity
 
 ALLOWED, REFUSED = "allowed", "refused"
 
@@ -44,16 +46,24 @@ class Auditor:
 
     Args:
         store: whose log it is.
+        identity: signs its end.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, identity: Identity) -> None:
         self._store = store
+        self.heads = Heads(identity, store)
         self.head: AuditHead = EMPTY
 
     async def open(self) -> None:
         """Read the end of the log."""
         found = await self._store.one(audit.HEAD)
         self.head = AuditHead(found.seq, found.hash) if found else EMPTY
+        await self.heads.open()
+
+    def greeted(self, entry: Entry, hello: Hello) -> None:
+        """Take in what a peer's hello says of its log and of this one; a cut that it shows is written down."""
+        for sentence in self.heads.heard(entry, hello):
+            self.write(entry, Decision(hello.id, "audit", REFUSED, str(Code.AUDIT_CUT), sentence))
 
     def write(self, entry: Entry, decision: Decision) -> None:
         """Append a decision in this transaction."""

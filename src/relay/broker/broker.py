@@ -33,14 +33,14 @@ from relay.broker.scheduling import Scheduling
 from relay.broker.steering import Steering
 from relay.broker.tasks import Caller, Tasks
 from relay.broker.trials import Trials
-from relay.broker.views import Views, audit_lines
+from relay.broker.views import Views
 from relay.broker.words import rfc3339
 from relay.core.errors import LocalFault
 from relay.core.states import IN_HAND, NEEDS_A_PERSON, NOT_STARTED, State
 from relay.spawn.agents.registry import Agents
 from relay.spawn.queue import PAUSED, pause_from
 from relay.spawn.supervisor import Supervisor
-from relay.store import audit, events, held, meta, outbox
+from relay.store import events, held, meta, outbox
 from relay.store.engine import Store
 from relay.store.events import Event
 from relay.store.journal import Entry, Journal
@@ -166,7 +166,11 @@ class Broker:
     async def brokers(self) -> list[dict[str, Any]]:
         """`relay brokers`."""
         own = {"version": self.facts.version, "agents": self.agents.installed(), "addresses": list(self.facts.listen())}
-        return await self.views.brokers(own)
+        cut = self.auditor.heads.cut_elsewhere
+        return [
+            each | {"audit_cut": rfc3339(cut[each["id"]].cut) if each["id"] in cut else None}
+            for each in await self.views.brokers(own)
+        ]
 
     # spawns
 
@@ -219,11 +223,3 @@ class Broker:
         async for event in self.hub.stream(since, follow):
             yield event
 
-    async def audit(self, limit: int) -> list[dict[str, Any]]:
-        """`relay audit show`."""
-        return audit_lines(await self.store.all(audit.NEWEST, limit=limit), self.members)
-
-    async def verify_audit(self) -> dict[str, Any]:
-        """`relay audit verify`."""
-        entries, head, bad = await self.auditor.verify()
-        return {"ok": bad is None, "entries": entries, "head": head.hash.hex(), "bad_seq": bad}

@@ -48,4 +48,5 @@ def acquaintances_of(rooms: Rooms) -> Acquaintances:
         rooms.keeper,
         rooms.dialler,
         rooms.letters.waiting,
+        rooms.auditor.heads,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from relay.broker.members import Members
 from relay.core import ids
@@ -52,6 +53,7 @@ class Greeter:
         addresses: where this broker listens, as it tells others.
         always_on: whether it offers to hold for others.
         clock: milliseconds since 1970.
+        of_audit: what else is told to a peer of both audit logs, as fields of a hello.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class Greeter:
         addresses: Callable[[], tuple[str, ...]],
         always_on: bool,
         clock: Callable[[], int],
+        of_audit: Callable[[BrokerId, AuditHead], dict[str, Any]] = lambda peer, head: {},
     ) -> None:
+        self._of_audit = of_audit
         self._identity = identity
         self._incarnation = replace(incarnation, proof=sign_start(identity, incarnation))
         self._members = members
@@ -87,7 +91,8 @@ class Greeter:
 
     def hello(self, peer_public: bytes, dialled: bool) -> bytes:
         """This broker's signed hello for one connection."""
-        seen = self._seen.get(ids.broker_id(peer_public))
+        peer, head = ids.broker_id(peer_public), self._audit_head()
+        seen = self._seen.get(peer)
         hello = Hello(
             versions=self.versions,
             public=self._identity.public,
@@ -96,7 +101,7 @@ class Greeter:
             incarnation=self._incarnation.counter,
             nonce=self._incarnation.nonce,
             roster_head=self._members.roster.head,
-            audit_head=self._audit_head(),
+            audit_head=head,
             binding=self.binding(peer_public, dialled).digest,
             seen_of_you=seen.counter if seen else 0,
             addresses=self._addresses(),
@@ -104,6 +109,7 @@ class Greeter:
             seen_nonce_of_you=seen.nonce if seen else None,
             start=self._incarnation.proof,
             seen_start_of_you=seen.proof if seen and seen.proof else None,
+            **self._of_audit(peer, head),
         )
         return sign_hello(self._identity, hello)
 

@@ -168,7 +168,15 @@ class Membership:
         return [
             check("clocks", not told, "; ".join(told) or "within 5 min of the linked brokers'", hint),
             check("identities", not clones, seen_twice, CLONED_HINT.format(name=clones[0] if clones else "")),
+            self._audit_logs(),
         ]
+
+    def _audit_logs(self) -> dict[str, Any]:
+        heads = self._auditor.heads
+        lost = [(self._members.name(peer), seq) for peer, seq, ok in heads.held if not ok]
+        told = [f"this one lacks entry {seq}, which {name} holds signed" for name, seq in lost]
+        told += [f"that of {self._members.name(peer)} was cut" for peer in heads.cut_elsewhere]
+        return check("audit logs", not told, "; ".join(told) or "as the linked brokers saw them", "relay audit verify")
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -200,6 +208,7 @@ class Membership:
             worked = (link.carrier.address,) if link.carrier.dialled else ()
             changes["addresses"] = tuple(dict.fromkeys((*worked, *addresses)))[:MAX_ADDRESSES]
         peers.change(entry.tx, greeted.peer, **changes)
+        self._auditor.greeted(entry, hello)
         entry.event("broker.link", {"broker": greeted.peer, "link": "direct"})
         entry.event("broker.presence", {"broker": greeted.peer, "presence": Presence.ONLINE})
 

@@ -106,7 +106,7 @@ class Rooms:
         incarnation = fresh_incarnation(counter)
         identity = self.keys.identity
         self.members = Members(identity.id, self.config.name or "this-machine", roster)
-        self.auditor = Auditor(self.store)
+        self.auditor = Auditor(self.store, identity)
         await self.auditor.open()
         self.hub = Hub(self.store)
         self._mesh_rooms(identity, incarnation)
@@ -124,6 +124,7 @@ class Rooms:
             addresses=lambda: told(self._listening),
             always_on=self.config.always_on,
             clock=wall_ms,
+            of_audit=self.auditor.heads.told,
         )
         self.postbox: SealingPostbox = SealingPostbox(
             identity, self.members, incarnation.counter, lambda peer: self.mesh.has_way(peer)

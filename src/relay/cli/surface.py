@@ -157,7 +157,10 @@ TABLE: dict[str, Entry] = {
         '--mode': ('mode', 'text', None)}, 'values': {'broker': None, 'verb_': 'spawn', 'agent': None, 'directory':
         None, 'mode': None}},
     'audit show': {'target': 'relay.cli.verbs.audit:show', 'words': [], 'options': {'--limit': ('limit', 'number',
-        None)}, 'values': {'limit': None}},
+        None), '-f': ('follow', 'flag', True), '--follow': ('follow', 'flag', True)}, 'values': {'limit': None,
+        'follow': False}},
+    'audit export': {'target': 'relay.cli.verbs.audit:export', 'words': [], 'options': {'--since': ('since', 'number',
+        None)}, 'values': {'since': None}},
     'audit verify': {'target': 'relay.cli.verbs.audit:verify', 'words': [], 'options': {}, 'values': {}},
     'queue': {'target': 'relay.cli.verbs.queue:run', 'words': [], 'options': {'--status': ('status', 'texts', None),
         '-s': ('status', 'texts', None)}, 'values': {'status': []}},

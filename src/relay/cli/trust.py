@@ -93,12 +93,28 @@ def _declare_looking(trust: typer.Typer) -> None:
 
 
 def _declare_audit(audit: typer.Typer) -> None:
-    @verb(audit, "audit show", "audit:show", SECTION, ("relay audit show", "relay audit show --limit 20 --json"))
+    @verb(
+        audit,
+        "audit show",
+        "audit:show",
+        SECTION,
+        ("relay audit show", "relay audit show --limit 20 --json", "relay audit show -f"),
+    )
     def show(
         limit: Annotated[int | None, typer.Option("--limit", min=0, metavar="N", help="Only the last N.")] = None,
+        follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with each new one, until Ctrl-C.")] = False,
     ) -> None:
         """Show the latest decisions on this machine, allowed and refused."""
 
+    @verb(audit, "audit export", "audit:export", SECTION, ("relay audit export", "relay audit export --since 1200"))
+    def export(
+        since: Annotated[int | None, typer.Option("--since", min=0, metavar="SEQ", help="Only those after this one.")] = None,
+    ) -> None:
+        """Print every decision, oldest first, one JSON object a line."""
+
     @verb(audit, "audit verify", "audit:verify", SECTION, ("relay audit verify",))
     def verify() -> None:
-        """Check that nothing in the audit log was changed or cut. Exit status 1 where something was."""
+        """Check that nothing in the audit log was changed or cut, and that it has what other brokers saw of it.
+
+        Exit status 1 where something is missing.
+        """

@@ -118,6 +118,7 @@ class Code(StrEnum):
     POISON = "poison"
     PROTOCOL_VERSION = "protocol_version"
     BAD_BLOB = "bad_blob"
+    AUDIT_CUT = "audit_cut"
     # how a task ended
     EXIT_NONZERO = "exit_nonzero"
     KILLED_BY_SIGNAL = "killed_by_signal"

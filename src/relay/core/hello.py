@@ -95,6 +95,11 @@ class Hello:
         seen_nonce_of_you: the nonce of that highest incarnation (16 bytes); None from a broker that does not say.
         start: the sender's signature over its incarnation, 64 bytes, by which others can prove that they saw it.
         seen_start_of_you: the receiver's own such signature over what was seen of it.
+        audit_proof: the sender's signature over `audit_head`, 64 bytes, by which others can prove that they saw it.
+        seen_audit_of_you: the highest end of the receiver's log that the sender holds: number, hash, the receiver's
+            signature.
+        audit_at: number and hash of the sender's entry at the place that the receiver last told to hold; zeros for the
+            hash where it has none.
     """
 
     versions: tuple[int, ...]
@@ -112,6 +117,9 @@ class Hello:
     seen_nonce_of_you: bytes | None = None
     start: bytes | None = None
     seen_start_of_you: bytes | None = None
+    audit_proof: bytes | None = None
+    seen_audit_of_you: tuple[int, bytes, bytes] | None = None
+    audit_at: tuple[int, bytes] | None = None
 
     @property
     def own_start(self) -> Incarnation:
@@ -211,6 +219,10 @@ def _is_head(value: object) -> bool:
     return type(value) is list and len(value) == 2 and is_count(value[0]) and is_bytes(HASH_BYTES)(value[1])
 
 
+def _is_proved_head(value: object) -> bool:
+    return type(value) is list and len(value) == 3 and _is_head(value[:2]) and is_bytes(PROOF_BYTES)(value[2])
+
+
 _CHECKS: dict[str, Callable[[object], bool]] = {
     "versions": _are_versions,
     "public": is_bytes(ids.PUBLIC_KEY_BYTES),
@@ -230,7 +242,11 @@ _OPTIONAL: dict[str, Callable[[object], bool]] = {
     "seen_nonce_of_you": is_bytes(NONCE_BYTES),
     "start": is_bytes(PROOF_BYTES),
     "seen_start_of_you": is_bytes(PROOF_BYTES),
+    "audit_proof": is_bytes(PROOF_BYTES),
+    "seen_audit_of_you": _is_proved_head,
+    "audit_at": _is_head,
 }
+_LISTS = ("versions", "addresses", "seen_audit_of_you", "audit_at")
 
 
 def pack_hello(hello: Hello) -> bytes:
@@ -264,5 +280,5 @@ def unpack_hello(data: bytes) -> Hello:
     """
     content = _checked(data)
     known = {name: content[name] for name in (*_CHECKS, *_OPTIONAL) if name in content}
-    known |= {"versions": tuple(content["versions"]), "addresses": tuple(content["addresses"])}
+    known |= {name: tuple(known[name]) for name in _LISTS if name in known}
     return Hello(**known | {"role": Role(content["role"]), "audit_head": AuditHead(*content["audit_head"])})

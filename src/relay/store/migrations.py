@@ -16,6 +16,7 @@ from relay.core.errors import Code, LocalFault
 from relay.store.faults import BACKUPS
 from relay.store.query import Tx
 from relay.store.schema import VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6
+from relay.store.schema_audit import VERSION_12
 from relay.store.schema_ends import VERSION_10
 from relay.store.schema_provenance import VERSION_11
 from relay.store.schema_results import VERSION_8
@@ -34,6 +35,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_9,
     VERSION_10,
     VERSION_11,
+    VERSION_12,
 )
 KEPT_COPIES = 3
 

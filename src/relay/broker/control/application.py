@@ -16,6 +16,7 @@ from relay.broker.control.answers import body_of as _body
 from relay.broker.control.answers import json_answer as _json
 from relay.broker.control.answers import line as _line
 from relay.broker.control.answers import stream as _stream
+from relay.broker.control.auditing import AuditControl
 from relay.broker.control.blobs import BlobControl
 from relay.broker.control.ending import EndingControl
 from relay.broker.control.live import LiveControl
@@ -246,12 +247,6 @@ class Control:
         found = self._broker.events(since, follow)
         return await _stream((_event_line(event) async for event in found), at_once=follow)
 
-    async def audit(self, request: Request) -> Response:
-        return _json(await self._broker.audit(_count(request, "limit", 100) or 100))
-
-    async def audit_verify(self, request: Request) -> Response:
-        return _json(await self._broker.verify_audit())
-
 
 def _event_line(event: Event) -> bytes:
     return _line(event.data | {"seq": event.seq, "at": rfc3339(event.at), "kind": event.kind})
@@ -286,9 +281,8 @@ def _everything(broker: Broker) -> Starlette:
         ("POST", "joins", control.joins),
         ("POST", "grants/changed", control.grants_changed),
         ("GET", "events", control.events),
-        ("GET", "audit", control.audit),
-        ("GET", "audit/verify", control.audit_verify),
         *LookingControl(broker).routes,
+        *AuditControl(broker).routes,
         *BlobControl(broker.blobs.orders).routes,
         *ResultControl(broker).routes,
         *PersonsControl(broker.persons).routes,

@@ -42,6 +42,7 @@ def _who(found: BrokerShown) -> list[tuple[str, str]]:
         ("machine", "this one" if found["self"] else ""),
         ("version", found["version"] or ""),
         ("starts", str(found["incarnation"] or "")),
+        ("audit log", "cut or changed: relay audit verify" if found.get("audit_cut") else ""),
         ("frozen", "yes: a second machine showed its identity; relay trust allow thaws it" if found["frozen"] else ""),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from relay.api import roster_routes, routes
 from relay.api.durations import spoken
 from relay.cli import ages, speech, table
+from relay.cli.clean import clean
 from relay.cli.standing_words import granted_there, waiting
 
 TYPE_CHECKING = False
@@ -31,6 +32,9 @@ def run(invocation: Invocation, *, roster: bool) -> int:
         return 0
     names = {each["id"]: each["name"] for each in found}
     table.show(HEADINGS, [_row(each, names) for each in found], "the workspace has no members")
+    for each in found:
+        if each.get("audit_cut"):
+            speech.note(clean(f"the audit log of {each['name']} was cut or changed: relay audit verify"))
     if len(found) == 1:
         speech.note(f"bring in another machine: {invocation.home.command('invite --link')}")
     return 0
