@@ -33,6 +33,7 @@ from relay.broker.taking_in import load_keys
 from relay.broker.upgrade import REPLACED, Upgrade
 from relay.core.errors import Code, LocalFault, RelayError
 from relay.spawn.launcher import Launcher
+from relay.spawn.shim.kernel import forbid_dumps
 from relay.spawn.watch import Watcher
 
 LOG_BYTES, LOG_FILES = 4 * 1024 * 1024, 3
@@ -145,6 +146,7 @@ async def _session(
     upgrade: Upgrade | None,
 ) -> bool:
     """Run until told to stop; whether to start anew, because the workspace changed."""
+    forbid_dumps()  # from here on there are keys in memory
     running = Running(home, config, load_keys(home), __version__, launcher, watcher)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

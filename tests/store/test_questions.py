@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from relay.core.questions import Asked
 from relay.core.states import State
+from relay.spawn.asking import HOUR_MS, MOST_ASKED, Asking
+from relay.spawn.ledger import Ledger
 from relay.store import answers, questions, spawns
 from relay.store.answers import Answered
+from relay.store.journal import Entry, Postbox
 from relay.store.query import Tx
 from relay.store.questions import BY_NAME, BY_REQUEST, LAST_CLOSED, OPEN, OPEN_OF, UNFED, WITH_UNFED, Question
+from relay.store.spawn_rows import SpawnRow
 
 from .specimens import HERE, THERE, insert, spawn_id, word
 
@@ -65,6 +69,27 @@ def test_an_approval_is_of_one_hash(tx: Tx) -> None:
     questions.close(tx, spawn_id(2), 9, questions.APPROVED, HERE)
     assert questions.is_approved(tx, spawn_id(1), "a" * 64)
     assert not questions.is_approved(tx, spawn_id(1), "b" * 64)
+
+
+def test_who_takes_back_what_is_held_and_asks_anew_is_counted_by_the_hour(tx: Tx) -> None:
+    asking = Asking(HERE, cast("Ledger", None), None, str)
+    row = insert(tx, 1, origin=THERE, target=HERE, state=State.CANCELLED)
+    insert(tx, 2, origin=HERE, target=HERE, state=State.CANCELLED)
+    now = 10 * HOUR_MS
+
+    def refused(at: int, asker: SpawnRow = row) -> str | None:
+        error = asking.too_many(Entry(tx, at, cast("Postbox", None)), asker)
+        return None if error is None else str(error.code)
+
+    for number in range(MOST_ASKED - 1):
+        questions.ask(tx, question(100 + number, kind=Asked.HELD, asked=now - number))
+    questions.ask(tx, question(8, kind=Asked.PERMISSION, asked=now))
+    questions.ask(tx, question(9, 2, kind=Asked.HELD, asked=now))
+    assert refused(now) is None
+    questions.ask(tx, question(10, kind=Asked.HELD, asked=now))
+    assert refused(now) == "rate_limited"
+    assert refused(now, dataclasses.replace(row, origin=HERE)) is None
+    assert refused(now + HOUR_MS) is None
 
 
 def test_what_is_typed_is_numbered_and_forgotten_once_it_was_fed(tx: Tx) -> None:

@@ -27,6 +27,7 @@ from relay.store.questions import Question
 from relay.store.spawn_rows import SpawnRow
 
 MOST_HELD = 20  # of one origin: what a person can be expected to read
+MOST_ASKED, HOUR_MS = 100, 3_600_000  # and within an hour: taking a request back and asking anew is a flood as well
 MOST_OPEN = 64  # of one attempt
 MAX_INPUT = 48 * 1024
 MAX_NAME = 128
@@ -91,7 +92,11 @@ class Asking:
     def too_many(self, entry: Entry, row: SpawnRow) -> Refused | None:
         """Why no further spawn of this one's origin may be held, or None."""
         held = questions.HELD_FROM.one(entry.tx, target=self._own, origin=row.origin) or 0
-        return _too_many_held(self._name(self._own), held) if held >= MOST_HELD else None
+        if held >= MOST_HELD:
+            return _too_many_held(self._name(self._own), held)
+        since = entry.now - HOUR_MS
+        asked = questions.ASKED_BY.one(entry.tx, target=self._own, origin=row.origin, since=since) or 0
+        return _asked_too_often(self._name(self._own)) if asked >= MOST_ASKED else None
 
     def _held(self, entry: Entry, row: SpawnRow) -> tuple[Question, str]:
         where = f" in {row.cwd}" if row.cwd else ""
@@ -256,6 +261,15 @@ def _spelled(seconds: float) -> str:
     if seconds >= 120:
         return f"{seconds / 60:.0f} min"
     return f"{seconds:g} s"
+
+
+def _asked_too_often(here: str) -> Refused:
+    return Refused(
+        "a person is asked too often",
+        code=Code.RATE_LIMITED,
+        why=f"this broker's requests were held on {here} {MOST_ASKED} times within an hour, and no more may be",
+        hint=f"wait a little; or have {here} allow it without --ask",
+    )
 
 
 def _too_many_held(here: str, held: int) -> Refused:

@@ -149,7 +149,8 @@ class Attempting:
 
     def _prepare(self, plan: Plan) -> Attempt:
         if plan.fresh:
-            plan.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            plan.directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # `parents` would take the umask's
+            plan.directory.mkdir(exist_ok=True, mode=0o700)
         return Attempt.prepare(self._root, plan.folder)
 
     def _spec(self, plan: Plan, attempt: Attempt) -> LaunchSpec:

@@ -72,6 +72,11 @@ HELD_FROM: Query[int] = Query(
     "SELECT count(*) FROM spawns WHERE live = 1 AND target = :target AND state = 'held' AND origin = :origin",
     first_column,
 )
+ASKED_BY: Query[int] = Query(
+    "SELECT count(*) FROM questions AS q JOIN spawns AS s ON s.id = q.spawn"
+    " WHERE q.kind = 'held' AND q.asked > :since AND s.target = :target AND s.origin = :origin",
+    first_column,
+)
 _APPROVED: Query[int] = Query(
     "SELECT 1 FROM questions WHERE spawn = :spawn AND kind = 'held' AND closed_as = 'approve' AND hash = :hash",
     first_column,

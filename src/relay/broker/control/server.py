@@ -63,10 +63,10 @@ class _OwnUserOnly(HttpToolsProtocol):
     """HTTP for this user's programs, and nobody else's."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)  # first: the end of a connection takes back what this has set up
         if peer_uid(transport.get_extra_info("socket")) not in (os.getuid(), 0):
             transport.abort()
             return
-        super().connection_made(transport)
         # now: who connects and leaves the connection to a child was there at this moment
         self.app = _told(self.app, lineage(peer_pid(transport.get_extra_info("socket"))))
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relay.api import config, roster, routes
+from relay.api import config, modes, roster, routes
 from relay.cli import progress, speech
 from relay.cli.clean import clean
 from relay.cli.hints import for_home
@@ -34,7 +34,7 @@ def run(invocation: Invocation) -> int:
     home = invocation.home
     checks = [_python(), _set_up(home)]
     if _can_be_looked_into(home):
-        own = [*map(_key, (home.identity_key, home.workspace_key)), *_files(home)]
+        own = [*map(_key, (home.identity_key, home.workspace_key)), _modes(home), *_files(home)]
         said = _broker(invocation)
         names = {each["name"] for each in said}
         checks += [*(each for each in own if each["name"] not in names), *said, *_service(home)]
@@ -85,6 +85,11 @@ def _key(path: str) -> Check:
         return _check(name, False, f"{path} is missing", "restore it from a backup")
     mode = stat.S_IMODE(os.stat(path).st_mode)
     return _check(name, not mode & 0o077, f"{mode:o}", f"chmod 600 {path}")
+
+
+def _modes(home: Home) -> Check:
+    detail, hint = modes.told(home.path)
+    return _check("files", not hint, detail, hint)
 
 
 def _files(home: Home) -> list[Check]:
