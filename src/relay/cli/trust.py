@@ -108,7 +108,9 @@ def _declare_audit(audit: typer.Typer) -> None:
 
     @verb(audit, "audit export", "audit:export", SECTION, ("relay audit export", "relay audit export --since 1200"))
     def export(
-        since: Annotated[int | None, typer.Option("--since", min=0, metavar="SEQ", help="Only those after this one.")] = None,
+        since: Annotated[
+            int | None, typer.Option("--since", min=0, metavar="SEQ", help="Only those after this one.")
+        ] = None,
     ) -> None:
         """Print every decision, oldest first, one JSON object a line."""
 
