@@ -28,7 +28,7 @@ def _number(request: Request, name: str) -> int | None:
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise Misuse(f"{name} is no number")
+        raise Misuse(f"{name} is no number", hint="relay audit show --help")
     return int(text)
 
 
