@@ -200,9 +200,10 @@ class Requests:
 
         def decide(entry: Entry) -> None:
             for row in FOR_OTHERS.all(entry.tx, own=self._members.own):
-                without = [each for each in (row.origin, *row.chain) if each != self._members.own and not may_spawn(each)]
-                if without:
-                    self._supervisor.stop(entry, row, self._why_ended(without[0]))
+                others = (each for each in (row.origin, *row.chain) if each != self._members.own)
+                without = next((each for each in others if not may_spawn(each)), None)
+                if without is not None:
+                    self._supervisor.stop(entry, row, self._why_ended(without))
             for schedule in schedules.LIVE_HERE.all(entry.tx, target=self._members.own):
                 if schedule.origin != self._members.own and not may_spawn(schedule.origin):
                     unschedule(entry, schedule)
