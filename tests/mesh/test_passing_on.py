@@ -7,7 +7,7 @@ import pytest
 from relay.core.errors import PeerFault
 from relay.core.kinds import Kind
 from relay.core.link import RECEIVE_WINDOW
-from relay.testing.bench_node import drained, wall_ms
+from relay.testing.bench_node import drained, until, wall_ms
 from tests.mesh.conftest import Three, sealed_for
 
 
@@ -54,3 +54,13 @@ async def test_a_live_kind_of_a_later_version_is_dropped_and_ends_no_link(
     middle.mesh.pass_on(one.id, [live])
     assert link._sending._live.bytes == 0
     assert middle.mesh.link(other.id) is link
+
+
+@pytest.mark.parametrize("minutes", [2, 40 * 24 * 60])
+async def test_what_is_live_passes_one_in_the_middle_whose_clock_is_ahead(three: Three, minutes: int) -> None:
+    one, middle, other = three
+    heard: list[bytes] = []
+    other.inbox._hears[Kind.LOG_DATA] = lambda each: heard.append(each.header.id)
+    middle.ahead_ms = minutes * 60_000
+    assert one.mesh.say(other.id, Kind.LOG_DATA, _BIG)
+    await until(lambda: heard, within=5, what="the piece")

@@ -276,6 +276,8 @@ class Mesh:
     def pass_on(self, peer: BrokerId, envelopes: Sequence[bytes]) -> None:
         """Hand a peer's envelopes for others on, over their own links or not at all.
 
+        Whether one has come too late is its recipient's to say: this clock may be wrong.
+
         Raises:
             PeerFault: one of them is malformed, or not the peer's own.
         """
@@ -286,7 +288,7 @@ class Mesh:
             if KINDS[Kind(header.kind)].holdable:
                 raise PeerFault("an envelope was not handed on", why="its kind is one that is kept")
             link = self.link(header.recipient)
-            if link is not None and header.expires > self._clock():
+            if link is not None:
                 link.pass_on(raw)
 
     def answered(self, peer: BrokerId, answers: Sequence[tuple[bytes, str]]) -> None:

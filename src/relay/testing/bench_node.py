@@ -98,6 +98,8 @@ class BenchNode:
         act: what every durable kind does here.
 
     Attributes:
+        ahead_ms: by how much its clock is wrong.
+        is_believed: whether it may call anything expired by its clock.
         ups: how often a link came up.
         escaped: what links raised; nothing may be in it, whatever peers do.
     """
@@ -107,8 +109,14 @@ class BenchNode:
         self.act = act
         self.id = place.identity.id
         self.members = Members(self.id, "bench", place.roster)
+        self.ahead_ms = 0
+        self.is_believed = True
         self.ups = 0
         self.escaped: list[BaseException] = []
+
+    def clock(self) -> int:
+        """What its clock shows, milliseconds since 1970."""
+        return wall_ms() + self.ahead_ms
 
     async def open(self) -> None:
         """Open the store and the links."""
@@ -122,15 +130,15 @@ class BenchNode:
             audit_head=lambda: _NO_AUDIT,
             addresses=lambda: (),
             always_on=self.place.always_on,
-            clock=wall_ms,
+            clock=self.clock,
         )
         self.postbox = SealingPostbox(identity, members, incarnation.counter, lambda peer: self.mesh.has_way(peer))
-        self.journal = Journal(self.store, self.postbox, wall_ms)
-        self.mesh = Mesh(greeter, self.postbox, wall_ms)
-        self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, wall_ms)
+        self.journal = Journal(self.store, self.postbox, self.clock)
+        self.mesh = Mesh(greeter, self.postbox, self.clock)
+        self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, self.clock)
         mesh, always_on = self.mesh, self.place.always_on
-        self.custody = Custody(self.store, members, always_on, mesh.is_linked, mesh.wake, wall_ms)
-        self.handing = Handing(self.store, self.outbox, mesh.router, mesh.is_linked, mesh.reaches, wall_ms)
+        self.custody = Custody(self.store, members, always_on, mesh.is_linked, mesh.wake, self.clock)
+        self.handing = Handing(self.store, self.outbox, mesh.router, mesh.is_linked, mesh.reaches, self.clock)
         self.inbox = self._inbox()
         await self.inbox.poison.open()
         await self._link_up()
@@ -141,7 +149,7 @@ class BenchNode:
         reissue = Reissue(self.postbox, self.mesh.let_go)
         hears |= Receipts(self.mesh, self.journal, cast("Requests", _NoSpawns()), reissue).hears
         say = self.mesh.say
-        return Inbox(self.place.identity, self.members, self.journal, say, acts, hears, lambda: True)
+        return Inbox(self.place.identity, self.members, self.journal, say, acts, hears, lambda: self.is_believed)
 
     def _acts(self, entry: Entry, each: Opened) -> None:
         self.act(entry, each)
