@@ -10,14 +10,17 @@ import pytest
 from relay.broker import custody, handing
 from relay.core import routing
 from relay.core.delivery import Outgoing
+from relay.core.envelope import MAX_LIFE_MS
 from relay.core.errors import PeerFault
 from relay.core.kinds import Kind
 from relay.store import held, outbox
 from relay.store.held import HeldLine, Quota
 from relay.store.journal import Letter
-from relay.testing.bench_node import BenchNode, bench_mesh, drained, linked, until
+from relay.testing.bench_node import BenchNode, bench_mesh, drained, linked, until, wall_ms
 from relay.testing.carrier import MemoryNetwork
 from tests.mesh.conftest import RAW, Three, sealed_for
+
+DAY = 86_400_000
 
 
 async def kept_by(node: BenchNode) -> list[HeldLine]:
@@ -306,15 +309,48 @@ async def test_a_holder_remembers_nothing_of_the_absent(three: Three) -> None:
     assert middle.custody.window(other.id)._queued_bytes == 0
 
 
-async def test_one_that_has_expired_is_kept_so_that_its_recipient_can_say_so(three: Three) -> None:
+@pytest.mark.parametrize(
+    ("life", "holder_ahead", "code"),
+    [(-1_000, 0, "expired"), (-40 * DAY, 0, "expired"), (-40 * DAY, 40 * DAY, "expired"), (40 * DAY, 0, "expires_late")],
+)
+async def test_what_has_no_right_time_is_kept_so_that_its_recipient_can_say_so(
+    three: Three, life: int, holder_ahead: int, code: str
+) -> None:
+    """It was made by a clock that was wrong, or its origin slept: only the recipient's signed word ends it."""
     one, middle, other = three
     await other.close()
-    letter = Letter(other.id, Kind.STOP, {"spawn": ""}, "late", -1_000)
+    middle.ahead_ms = holder_ahead
+    letter = Letter(other.id, Kind.STOP, {"spawn": ""}, "late", life)
     await one.journal.commit(lambda entry: entry.post(letter))
-    await until(lambda: _count(middle, 1))
+    await until(lambda: _count(middle, 1), within=5, what="custody")
     await other.open()
     await until(lambda: _is_dead(one), what="the recipient's word that it came too late")
+    (line,) = await one.rows()
+    assert line.reason.startswith(code + ":")
     assert await other.acted() == []
+
+
+@pytest.mark.parametrize("ahead", [40, -40])
+async def test_a_holder_whose_clock_is_wrong_keeps_what_is_in_time(three: Three, ahead: int) -> None:
+    one, middle, other = three
+    await other.close()
+    middle.ahead_ms = ahead * DAY
+    await one.post(other.id, "punctual")
+    await until(lambda: _count(middle, 1), within=5, what="custody")
+    await other.open()
+    await drained(one)
+    assert await other.acted() == ["punctual"]
+
+
+async def test_a_holder_keeps_nothing_for_ever_and_what_has_expired_for_its_time(three: Three) -> None:
+    one, middle, other = three
+    await other.close()
+    for operation, life in (("past", -90 * DAY), ("future", 9_000 * DAY)):
+        letter = Letter(other.id, Kind.STOP, {"spawn": ""}, operation, life)
+        await one.journal.commit(lambda entry, letter=letter: entry.post(letter))
+    await until(lambda: _count(middle, 2), within=5, what="custody")
+    assert await middle.store.write(lambda tx: held.expire(tx, wall_ms() - DAY)) == 0
+    assert await middle.store.write(lambda tx: held.expire(tx, wall_ms() + MAX_LIFE_MS)) == 2
 
 
 async def _is_dead(node: BenchNode) -> bool:

@@ -1,7 +1,8 @@
 """Custody: keeping envelopes for others until their recipients have them.
 
 Only a member's own envelopes for another member are kept, verified first, within a quota for each origin. They are
-handed to their recipient alone. A holder reads nothing: what it keeps is sealed.
+handed to their recipient alone. A holder reads nothing: what it keeps is sealed. It refuses nothing for its time
+either: what comes too late, or expires too late, only its recipient can say, so that its signed word ends it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from relay.broker.host import Load
 from relay.broker.members import Members
 from relay.core.delivery import MAX_QUEUED, MAX_QUEUED_BYTES, Outgoing, Window
-from relay.core.envelope import EXPIRES_LATE, MAX_LIFE_MS, Envelope, unpack_envelope
+from relay.core.envelope import MAX_LIFE_MS, Envelope, unpack_envelope
 from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
@@ -27,7 +28,6 @@ PAGE_ROWS = MAX_QUEUED // 2
 PAGE_BYTES = MAX_QUEUED_BYTES // 2
 NOT_WILLING = "it is not always on and has no link to that broker"
 NO_MEMBER = "it knows no such member"
-EXPIRED = "it has expired long ago"
 NOT_YOURS = "it is not your own envelope for somebody else"
 
 Answer = tuple[bytes, str]
@@ -43,6 +43,7 @@ class Custody:
         is_linked: whether a link to a broker is up.
         wake: called when a recipient's link has something to send.
         clock: milliseconds since 1970.
+        may_expire: whether this clock is believed.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Custody:
         is_linked: Callable[[BrokerId], bool],
         wake: Callable[[BrokerId], None],
         clock: Callable[[], int],
+        may_expire: Callable[[], bool],
     ) -> None:
         self._store = store
         self._members = members
@@ -60,6 +62,7 @@ class Custody:
         self._is_linked = is_linked
         self._wake = wake
         self._clock = clock
+        self._may_expire = may_expire
         self._windows: dict[BrokerId, Window] = {}
         self._origins: set[BrokerId] = set()
 
@@ -109,21 +112,25 @@ class Custody:
 
     def _why_not(self, envelope: Envelope) -> str:
         header = envelope.header
-        now = self._clock()
         if header.recipient in (self._members.own, header.origin) or self._members.keys(header.recipient) is None:
             return NO_MEMBER
         if header.kind not in Kind._value2member_map_ or not KINDS[Kind(header.kind)].holdable:
             return NOT_YOURS
-        # one that has expired is handed over all the same: only its recipient can say so
-        if header.expires <= now - MAX_LIFE_MS:
-            return EXPIRED
-        if header.expires > now + MAX_LIFE_MS:
-            return EXPIRES_LATE
         return "" if self._always_on or self._is_linked(header.recipient) else NOT_WILLING
 
     def _keep_all(self, tx: Tx, envelopes: Iterable[Envelope], kept: list[tuple[Envelope, Kept, int]]) -> None:
         now = self._clock()
-        kept[:] = [(each, *held.keep(tx, _parcel(each, now), _quota(each))) for each in envelopes]
+        kept[:] = [(each, *held.keep(tx, self._parcel(each, now), _quota(each))) for each in envelopes]
+
+    def _parcel(self, envelope: Envelope, now: int) -> Parcel:
+        header = envelope.header
+        # it decides when this is forgotten: what has expired has its time here too, and nothing is kept for ever
+        worth = max(header.expires, now)
+        if self._may_expire():
+            worth = min(worth, now + MAX_LIFE_MS)
+        return Parcel(
+            header.id, header.origin, header.recipient, header.kind, envelope.digest, envelope.raw, now, worth
+        )
 
     def _offer(self, kept: Iterable[tuple[Envelope, Kept, int]]) -> None:
         for each, _, n in kept:
@@ -170,13 +177,6 @@ def _quota(envelope: Envelope) -> Quota:
     # whoever has filled its quota can still receipt: or what is kept for it would be handed over again and again
     more = 1 if KINDS[Kind(envelope.header.kind)].durable else 2
     return Quota(QUOTA.envelopes * more, QUOTA.bytes * more, QUOTA.total_bytes)
-
-
-def _parcel(envelope: Envelope, now: int) -> Parcel:
-    header = envelope.header
-    return Parcel(
-        header.id, header.origin, header.recipient, header.kind, envelope.digest, envelope.raw, now, header.expires
-    )
 
 
 @dataclass(frozen=True, slots=True)

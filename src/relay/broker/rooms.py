@@ -135,14 +135,15 @@ class Rooms:
             self.greeter, postbox, wall_ms, lambda peer: self.discovery.book.linked_to(peer), self._believed
         )
         self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, wall_ms)
+        self.clocks = Clocks(self.mesh.is_linked, wall_ms)
+        always_on, may_expire = self.config.always_on, self.clocks.may_expire
         self.custody = Custody(
-            self.store, self.members, self.config.always_on, self.mesh.is_linked, self.mesh.wake, wall_ms
+            self.store, self.members, always_on, self.mesh.is_linked, self.mesh.wake, wall_ms, may_expire
         )
         self.handing = Handing(
             self.store, self.outbox, self.mesh.router, self.mesh.is_linked, self.mesh.reaches, wall_ms
         )
         self.keeper = RosterKeeper(self.keys.workspace, self.members, self.journal, self.home)
-        self.clocks = Clocks(self.mesh.is_linked, wall_ms)
         self.discovery = discovery_of(self, incarnation.counter, self._version)
         dialled = EpochDial(self.keys.workspace, identity)
         self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)

@@ -27,7 +27,8 @@ class Parcel:
         id: the envelope's, 16 bytes.
         digest: SHA-256 of its bytes.
         envelope: its bytes.
-        since, expires: milliseconds.
+        since: when it was taken to be kept, milliseconds.
+        expires: until when it is worth keeping, milliseconds by the clock of who keeps it.
     """
 
     id: bytes
@@ -130,7 +131,7 @@ def forget(tx: Tx, peer: BrokerId, envelopes: Iterable[bytes]) -> None:
 
 
 def expire(tx: Tx, now: int) -> int:
-    """Forget what its recipient would not take any more; how many rows."""
+    """Forget what was worth keeping until then, milliseconds; how many rows."""
     return tx.execute("DELETE FROM held WHERE expires <= ?", (now,)).rowcount
 
 

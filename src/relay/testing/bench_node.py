@@ -137,7 +137,9 @@ class BenchNode:
         self.mesh = Mesh(greeter, self.postbox, self.clock)
         self.outbox = Outbox(self.store, self.mesh.wake, self.mesh.router.way, self.clock)
         mesh, always_on = self.mesh, self.place.always_on
-        self.custody = Custody(self.store, members, always_on, mesh.is_linked, mesh.wake, self.clock)
+        self.custody = Custody(
+            self.store, members, always_on, mesh.is_linked, mesh.wake, self.clock, lambda: self.is_believed
+        )
         self.handing = Handing(self.store, self.outbox, mesh.router, mesh.is_linked, mesh.reaches, self.clock)
         self.inbox = self._inbox()
         await self.inbox.poison.open()
