@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+
+import pytest
 
 from relay.broker import reissue
+from relay.broker.inbox import Opened
 from relay.broker.reissue import STOPS_BEFORE_MS, WORDS_BEFORE_MS, Reissue
 from relay.core.envelope import MAX_LIFE_MS
 from relay.core.errors import Code
-from relay.core.kinds import Kind
+from relay.core.kinds import KINDS, Kind
 from relay.core.states import State
+from relay.spawn.ledger import SNAPSHOT_TTL
 from relay.store import outbox, words
 from relay.store.journal import Entry, Letter
 from relay.store.outbox import OutboxLine, OutboxState
-from relay.testing.bench_node import BenchNode, drained, until
+from relay.testing.bench_node import BenchNode, drained, until, wall_ms
 from relay.testing.carrier import MemoryNetwork
-from tests.mesh.conftest import Pair
-
-if TYPE_CHECKING:
-    import pytest
+from tests.mesh.conftest import RAW, Pair
 
 DAY = 86_400_000
 WORD = words.SignedWord("abcdefghijklmnop", 1, 2, State.COMPLETED, 0, bytes(64), b"signed")
 OPERATION = f"word/{WORD.spawn}/{WORD.attempt}/{WORD.seq}"
 
 
-async def _say(one: BenchNode, other: BenchNode, ttl: int) -> None:
+async def _say(one: BenchNode, other: BenchNode, ttl: int, **more: object) -> None:
     def decide(entry: Entry) -> None:
         words.keep(entry.tx, WORD)
-        content = {"snapshot": WORD.bytes, "signature": WORD.signature}
+        content = {"snapshot": WORD.bytes, "signature": WORD.signature, **more}
         entry.post(Letter(other.id, Kind.SNAPSHOT, content, OPERATION, ttl, WORD.spawn))
 
     await one.journal.commit(decide)
@@ -39,8 +40,72 @@ async def _line(one: BenchNode) -> OutboxLine:
     return line
 
 
+@pytest.fixture
+def recipient_is_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To an older version of Relay a snapshot has its time."""
+    monkeypatch.setitem(KINDS, Kind.SNAPSHOT, replace(KINDS[Kind.SNAPSHOT], timeless=False))
+
+
+@pytest.mark.parametrize("life", [-90 * DAY, -1_000, MAX_LIFE_MS + 90 * DAY])
+async def test_a_word_is_taken_whatever_its_time_and_acts_once(pair: Pair, network: MemoryNetwork, life: int) -> None:
+    """What it says is signed, and ordered by itself: played again it is receipted, and says nothing new."""
+    one, other = pair
+    one.inbox._hears[Kind.NACK] = _fails
+    network.partition(one.id, other.id)
+    network.cut(one.id, other.id)
+    await _say(one, other, life)
+    (raw,) = await one.store.all(RAW)
+    network.heal(one.id, other.id)
+    await drained(one)
+    assert await other.acted() == [OPERATION]
+    await other.inbox.take([raw], one.id)
+    assert await other.acted() == [OPERATION]
+    kept = await other.store.write(lambda tx: tx.execute("SELECT max(expires) FROM seen").fetchone()[0])
+    assert kept <= wall_ms() + MAX_LIFE_MS
+
+
+def _fails(each: Opened) -> None:
+    raise AssertionError(each.body.content)
+
+
+async def test_a_late_word_on_a_run_that_may_have_been_forgotten_does_not_bring_it_back(pair: Pair) -> None:
+    one, other = pair
+    await _say(one, other, -1_000, run={"schedule": ""})
+    await until(lambda: _is_marked(one))
+    assert await other.acted() == []
+
+
+async def test_receipts_of_one_whose_clock_is_behind_count(pair: Pair) -> None:
+    one, other = pair
+    other.ahead_ms, other.is_believed = -40 * DAY, False
+    await one.post(other.id, "operation")
+    await drained(one, within=5)
+
+
+async def test_one_that_is_refused_again_and_again_rests_ever_longer(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, recipient_is_older: None
+) -> None:
+    """Its recipient's clock or this one's may stay wrong for days."""
+    one, other = pair
+    minute = 0
+    monkeypatch.setattr(reissue, "monotonic_ms", lambda: minute * 60_000)
+    one.ahead_ms = -40 * DAY
+    await _say(one, other, SNAPSHOT_TTL)
+    await until(lambda: _is_marked(one), what="the first refusal")
+    sealed = []
+    for minute in range(1, 70):
+        if await one.journal.commit(one.reissue.due):
+            sealed.append(minute)
+            await until(lambda: _is_marked(one), what="a refusal")
+    assert sealed == [1, 3, 7, 15, 31, 63]
+    one.ahead_ms = 0
+    one.reissue.clock_was_set()
+    assert await one.journal.commit(one.reissue.due) == 1
+    await drained(one)
+
+
 async def test_what_is_refused_as_expired_is_sealed_again_and_taken(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, recipient_is_older: None
 ) -> None:
     monkeypatch.setattr(reissue, "CALM_MS", 0)
     one, other = pair
@@ -50,7 +115,7 @@ async def test_what_is_refused_as_expired_is_sealed_again_and_taken(
 
 
 async def test_what_is_refused_as_expiring_too_late_is_sealed_again_and_taken(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, recipient_is_older: None
 ) -> None:
     """It was sealed while this machine's clock was ahead."""
     monkeypatch.setattr(reissue, "CALM_MS", 0)
@@ -71,7 +136,7 @@ async def test_what_expires_too_late_is_sealed_again_before_it_is_refused(pair: 
     assert await one.journal.commit(Reissue(one.postbox).due) == 0
 
 
-async def test_two_wrong_clocks_do_not_race(pair: Pair) -> None:
+async def test_two_wrong_clocks_do_not_race(pair: Pair, recipient_is_older: None) -> None:
     """What was sealed a moment ago and is refused as expired waits for the next tidying; it is no dead letter."""
     one, other = pair
     await _say(one, other, -1_000)

@@ -77,11 +77,13 @@ class Dispatch:
     # at the target
 
     def has_taken(self, entry: Entry, each: Opened) -> bool | None:
-        """Whether the spawn that an envelope asks for is here; None where that may have been forgotten."""
+        """Whether the spawn that an envelope asks for, or tells of, is here; None where it may have been forgotten."""
         if each.kind is Kind.SPAWN:
             row = BY_ID.one(entry.tx, id=str(each.body.content["spawn"]))
             if row is not None and row.origin == each.header.origin and row.target == self._members.own:
                 return True
+        if each.kind is Kind.SNAPSHOT and _is_known(entry, each):
+            return True
         # a store that was an older copy of itself has forgotten what came after the copy was made
         return None if meta.get(entry.tx, rollback.KEY) is not None else False
 
@@ -202,3 +204,8 @@ class Dispatch:
             code = str((snapshot.error or {}).get("code", ""))[:64]
             detail = f"{row.id} {row.name} was refused there: {snapshot.reason[:300]}"
             self._auditor.write(entry, Decision(row.target, "spawn", REFUSED, code, detail))
+
+
+def _is_known(entry: Entry, each: Opened) -> bool:
+    data = each.body.content["snapshot"]
+    return type(data) is bytes and BY_ID.one(entry.tx, id=snapshot_from_bytes(data).spawn) is not None

@@ -3,6 +3,9 @@
 An envelope that is refused for a reason that will not pass (form, signature, kind, expiry) is answered with
 a signed NACK and leaves nothing; one that is kept out by a failing store, or cannot be told from what was forgotten, is
 answered with a notice, and comes again.
+
+Receipts and snapshots are taken whatever their time (`KindFacts.timeless`): one that is played again closes what is
+closed, or says what a later (attempt, seq) has overtaken.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ Answer = Callable[..., object]
 Ration = Callable[[Opened], Awaitable[RelayError | None]]
 """Why an envelope is over its origin's ration, or None."""
 HasTaken = Callable[[Entry, Opened], bool | None]
-"""Whether what a late envelope asks for was taken in before; None where that may have been forgotten."""
+"""Whether what an envelope asks for, or is a word on, was taken in before; None where that may have been forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Inbox:
         hears: by other kind.
         may_expire: whether this clock is believed, so that anything may be called expired.
         ration: refuses, before anything is stored, what is over its origin's ration.
-        has_taken: asked of what comes too late.
+        has_taken: asked of what comes too late, and of words on runs of schedules.
     """
 
     def __init__(
@@ -149,7 +152,8 @@ class Inbox:
 
     def _is_over(self, each: Opened) -> bool:
         # what is not durable is not remembered: an old one that comes again must not count
-        return each.header.expires + LIVE_SKEW_MS <= self._journal.clock() and self._may_expire()
+        over = each.header.expires + LIVE_SKEW_MS <= self._journal.clock()
+        return over and not KINDS[each.kind].timeless and self._may_expire()
 
     def _hear(self, each: Opened, giver: BrokerId) -> None:
         try:
@@ -294,20 +298,27 @@ class Inbox:
         return verdict
 
     def _acted(self, entry: Entry, each: Opened) -> _Verdict:
-        header = each.header
-        taken = inbox.take(entry.tx, header.origin, header.id, each.envelope.digest, header.expires)
+        header, is_timeless = each.header, self._is_timeless(entry, each)
+        expires = min(header.expires, entry.now + MAX_LIFE_MS) if is_timeless else header.expires
+        taken = inbox.take(entry.tx, header.origin, header.id, each.envelope.digest, expires)
         if taken is Taken.AGAIN:
             return _Verdict(receipt=True)
         if taken is Taken.FORGED:
             raise PeerFault("an envelope was refused", code=Code.REPLAYED, why="its id was used with other bytes")
-        if taken is Taken.STALE or (header.expires <= entry.now and self._may_expire()):
-            return self._came_late(entry, each, taken)
-        if header.expires > entry.now + MAX_LIFE_MS and self._may_expire():
-            raise PeerFault("an envelope was refused", code=Code.EXPIRES_LATE, why=EXPIRES_LATE)
+        if not is_timeless:
+            if taken is Taken.STALE or (header.expires <= entry.now and self._may_expire()):
+                return self._came_late(entry, each, taken)
+            if header.expires > entry.now + MAX_LIFE_MS and self._may_expire():
+                raise PeerFault("an envelope was refused", code=Code.EXPIRES_LATE, why=EXPIRES_LATE)
         self.poison.taken(entry, header)
-        if inbox.first_effect(entry.tx, header.origin, f"{each.kind}/{each.body.operation}", header.expires):
+        if inbox.first_effect(entry.tx, header.origin, f"{each.kind}/{each.body.operation}", expires):
             self._acts[each.kind](entry, each)
         return _Verdict(receipt=True)
+
+    def _is_timeless(self, entry: Entry, each: Opened) -> bool:
+        # a word on a run of a schedule makes the run known here: an old one must not bring back what was forgotten
+        makes_known = "run" in each.body.content and self._has_taken(entry, each) is not True
+        return KINDS[each.kind].timeless and not makes_known
 
     def _came_late(self, entry: Entry, each: Opened, taken: Taken) -> _Verdict:
         before = self._has_taken(entry, each)

@@ -1,14 +1,18 @@
 """A result outlives any sleep: this broker's words are sealed again before they expire, until they are receipted.
 
 An envelope lives 30 days; what it says is a signed snapshot, which does not expire. A week before its end it is
-sealed again under the same operation, so that whichever copy arrives acts once.
+sealed again under the same operation, so that whichever copy arrives acts once. The same where its recipient refuses
+it for its key or its time: at once, then after ever longer pauses, since a clock may stay wrong for days.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from relay.api.durations import spoken
+from relay.broker.link import monotonic_ms
 from relay.broker.postbox import SealingPostbox
 from relay.core.envelope import MAX_LIFE_MS
 from relay.core.errors import Code
@@ -24,9 +28,23 @@ from relay.store.spawn_rows import BY_ID
 WORDS_BEFORE_MS = 7 * 86_400_000
 STOPS_BEFORE_MS = 3_600_000
 STEP = 200
-CALM_MS = 60_000  # one that was sealed less than this ago waits for the next tidying, or two wrong clocks would race
+CALM_MS = 60_000  # one that was sealed less than this ago waits, or two wrong clocks would race
+LONGEST_PAUSE_MS = 3_600_000
+MOST_PAUSED = 10_000
 MENDED_BY_SEALING = frozenset({Code.EXPIRED, Code.EXPIRES_LATE, Code.UNKNOWN_KEY})
 _KINDS = frozenset({Kind.SNAPSHOT, Kind.STOP})
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """After a refusal: how long, and until when by the clock of links; milliseconds."""
+
+    length: int
+    until: int
+
+
+def _key(line: OutboxLine) -> tuple[BrokerId, str]:
+    return line.recipient, line.operation
 
 
 def sealed_at(envelope: bytes) -> int:
@@ -47,6 +65,7 @@ class Reissue:
     ) -> None:
         self._postbox = postbox
         self._let_go = let_go
+        self._pauses: dict[tuple[BrokerId, str], _Pause] = {}
 
     def due(self, entry: Entry) -> int:
         """Seal again what expires soon, has, or does so too late; how many. Repeat until it is less than `STEP`."""
@@ -55,21 +74,39 @@ class Reissue:
             words=entry.now + WORDS_BEFORE_MS,
             stops=entry.now + STOPS_BEFORE_MS,
             late=entry.now + MAX_LIFE_MS,
-            limit=STEP,
+            limit=STEP + len(self._pauses),
         )
-        for line in found:
+        ready = [line for line in found if not self._rests(line)][:STEP]
+        for line in ready:
             self.again(entry, line)
-        return len(found)
+        return len(ready)
 
     def refused(self, entry: Entry, line: OutboxLine, code: Code) -> bool:
         """Mend what its recipient refused because of its key or its expiry; False where that is no remedy."""
         if line.kind not in _KINDS or code not in MENDED_BY_SEALING or self._content(entry, line) is None:
             return False
-        if entry.now - sealed_at(line.id) < CALM_MS:
-            outbox.seal_soon(entry.tx, line.id, entry.now, f"refused as {code}; it is sealed again within a minute")
+        if 0 <= entry.now - sealed_at(line.id) < CALM_MS:
+            self._rest(entry, line, code)
         else:
             self.again(entry, line)
         return True
+
+    def _rest(self, entry: Entry, line: OutboxLine, code: Code) -> None:
+        before = self._pauses.pop(_key(line), None)
+        length = CALM_MS if before is None else min(2 * before.length, LONGEST_PAUSE_MS)
+        if len(self._pauses) >= MOST_PAUSED:
+            del self._pauses[next(iter(self._pauses))]
+        self._pauses[_key(line)] = _Pause(length, monotonic_ms() + length)
+        reason = f"refused as {code}; it is sealed again within {spoken(length / 1000)}"
+        outbox.seal_soon(entry.tx, line.id, entry.now, reason)
+
+    def _rests(self, line: OutboxLine) -> bool:
+        pause = self._pauses.get(_key(line))
+        return pause is not None and monotonic_ms() < pause.until
+
+    def clock_was_set(self) -> None:
+        """What was refused for its time may be taken now: it is sealed again at the next tidying."""
+        self._pauses.clear()
 
     def again(self, entry: Entry, line: OutboxLine) -> bool:
         """Seal one row again and send it; False, and the row is gone, where nobody wants it any more."""

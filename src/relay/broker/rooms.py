@@ -312,6 +312,7 @@ class Rooms:
         """The machine slept, its clock was set, or its network changed: every link is checked, everybody dialled."""
         for link in self.mesh.up:
             link.check_now()
+        self.letters.reissue.clock_was_set()
         self.dialler.poke()
         self.discovery.woke()
         self.supervisor.room.alarm.look()

@@ -54,16 +54,20 @@ class KindFacts:
         keys: the keys its body must have.
         holdable: though not durable here, kept by a holder where there is no direct link.
         critical: keys its body may have, and which a receiver that does not know them must refuse.
+        timeless: what it says stays true, and says the same when it is said again: it is taken whenever it comes.
     """
 
     durable: bool
     keys: frozenset[str]
     holdable: bool = False
     critical: frozenset[str] = frozenset()
+    timeless: bool = False
 
 
-def _facts(durable: bool, keys: str, *, holdable: bool = False, critical: str = "") -> KindFacts:
-    return KindFacts(durable, frozenset(keys.split()), durable or holdable, frozenset(critical.split()))
+def _facts(
+    durable: bool, keys: str, *, holdable: bool = False, critical: str = "", timeless: bool = False
+) -> KindFacts:
+    return KindFacts(durable, frozenset(keys.split()), durable or holdable, frozenset(critical.split()), timeless)
 
 
 KINDS: dict[Kind, KindFacts] = {
@@ -72,14 +76,14 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.STEER: _facts(True, "spawn verb"),
     Kind.STEERED: _facts(True, "spawn operation error"),
     Kind.SCHEDULE: _facts(True, "schedule every request"),
-    Kind.SNAPSHOT: _facts(True, "snapshot signature"),
+    Kind.SNAPSHOT: _facts(True, "snapshot signature", timeless=True),
     Kind.ANSWER: _facts(True, "spawn request verb text hash person"),
     Kind.ANSWERED: _facts(True, "answer accepted said error"),
     Kind.REVIEW_ASK: _facts(False, "stream"),
     Kind.REVIEW_LIST: _facts(False, "stream n items end"),
     Kind.TRIAL_ASK: _facts(False, "stream question"),
     Kind.TRIAL_WORD: _facts(False, "stream word signature"),
-    Kind.RECEIPT: _facts(False, "ids", holdable=True),
+    Kind.RECEIPT: _facts(False, "ids", holdable=True, timeless=True),
     Kind.NACK: _facts(False, "id code why", holdable=True),
     Kind.NOTICE: _facts(False, "ids code"),
     Kind.PRESENCE: _facts(False, "waiting"),

@@ -148,8 +148,8 @@ class BenchNode:
     def _inbox(self) -> Inbox:
         acts: dict[Kind, Act] = {kind: self._acts for kind, facts in KINDS.items() if facts.durable}
         hears: dict[Kind, Hear] = {kind: lambda each: None for kind, facts in KINDS.items() if not facts.durable}
-        reissue = Reissue(self.postbox, self.mesh.let_go)
-        hears |= Receipts(self.mesh, self.journal, cast("Requests", _NoSpawns()), reissue).hears
+        self.reissue = Reissue(self.postbox, self.mesh.let_go)
+        hears |= Receipts(self.mesh, self.journal, cast("Requests", _NoSpawns()), self.reissue).hears
         say = self.mesh.say
         return Inbox(self.place.identity, self.members, self.journal, say, acts, hears, lambda: self.is_believed)
 
