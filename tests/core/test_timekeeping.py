@@ -17,11 +17,16 @@ FINE, OFF = Greeting(NOW, 1_000), Greeting(NOW, 40 * DAY)
         (NOW, None, [], True),
         (NOW + MOST_AT_ONCE_MS, NOW, [], True),
         (NOW + MOST_AT_ONCE_MS + 1, NOW, [], False),
-        (NOW - 400 * DAY, NOW, [], True),
+        (NOW - MOST_AT_ONCE_MS, NOW, [], True),
+        (NOW - MOST_AT_ONCE_MS - 1, NOW, [], False),
+        (NOW - 400 * DAY, NOW, [Greeting(NOW - 400 * DAY, 0)], True),
         (NOW, NOW - 400 * DAY, [FINE, OFF], True),
         (NOW, NOW, [OFF], False),
         # it has been set since that peer agreed
         (NOW + 40 * DAY, NOW, [FINE], False),
+        (NOW - 40 * DAY, NOW, [FINE], False),
+        (NOW - 40 * DAY, NOW - 40 * DAY, [FINE.after(-40 * DAY)], False),
+        (NOW, NOW, [OFF.after(40 * DAY)], True),
     ],
 )
 def test_when_a_clock_is_believed(now: int, agreed: int | None, linked: list[Greeting], believed: bool) -> None:

@@ -311,7 +311,12 @@ async def test_a_holder_remembers_nothing_of_the_absent(three: Three) -> None:
 
 @pytest.mark.parametrize(
     ("life", "holder_ahead", "code"),
-    [(-1_000, 0, "expired"), (-40 * DAY, 0, "expired"), (-40 * DAY, 40 * DAY, "expired"), (40 * DAY, 0, "expires_late")],
+    [
+        (-1_000, 0, "expired"),
+        (-40 * DAY, 0, "expired"),
+        (-40 * DAY, 40 * DAY, "expired"),
+        (40 * DAY, 0, "expires_late"),
+    ],
 )
 async def test_what_has_no_right_time_is_kept_so_that_its_recipient_can_say_so(
     three: Three, life: int, holder_ahead: int, code: str

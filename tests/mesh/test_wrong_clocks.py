@@ -159,9 +159,46 @@ async def _is_dead(node: BenchNode) -> bool:
 async def test_a_jump_alone_is_known_over_restarts(tmp_path: Path) -> None:
     now = wall_ms()
     async with bench_pair(tmp_path, MemoryNetwork()) as (node, _):
-        for ahead, believed in ((0, True), (40 * DAY, False), (41 * DAY, False), (DAY, True)):
+        steps = ((0, ""), (40 * DAY, "later"), (41 * DAY, "later"), (DAY, ""), (-40 * DAY, "earlier"))
+        for ahead, jumped in steps:
+            believed = not jumped
             journal = Journal(node.store, node.postbox, lambda ahead=ahead: now + ahead)  # type: ignore[misc]
             clocks = Clocks(lambda peer: False, journal.clock, lambda: 0)
             await clocks.open(node.store)
-            assert clocks.may_expire() is believed and clocks.jumped_alone is not believed
-            assert await journal.commit(clocks.note) == now + (ahead if believed else 0)
+            assert clocks.may_expire() is believed and clocks.jumped_alone == jumped
+            # by none of them is more forgotten than by the last one that was believed
+            assert await journal.commit(clocks.note) == now + (ahead if believed else min(ahead, 0))
+
+
+@pytest.mark.parametrize("jump", [40 * DAY, -40 * DAY, -DAY])
+async def test_a_clock_that_is_set_under_a_live_link_is_believed_no_longer_and_when_it_is_right_again(
+    tmp_path: Path, jump: int
+) -> None:
+    """What the peer said was of the clock as it was."""
+    now = {"wall": wall_ms(), "elapsed": 0}
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        clocks = Clocks(lambda peer: True, lambda: now["wall"], lambda: now["elapsed"])
+        await clocks.open(one.store)
+        clocks.greeted(other.id, now["wall"])
+        for each in ("wall", "elapsed"):
+            now[each] += 20 * DAY  # it slept, or the link is old
+        assert clocks.may_expire()
+        now["wall"] += jump
+        assert not clocks.may_expire() and clocks.are_contradicted
+        assert clocks.linked()[other.id].skew == -jump
+        journal = Journal(one.store, one.postbox, lambda: now["wall"])
+        assert await journal.commit(clocks.note) is None
+        now["wall"] -= jump
+        assert clocks.may_expire()
+
+
+async def test_what_is_in_time_is_taken_by_one_whose_clock_was_set_back_under_the_link(tmp_path: Path) -> None:
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        await linked(one, other)
+        clocks = Clocks(other.mesh.is_linked, other.clock)
+        clocks.greeted(one.id, wall_ms())
+        other.inbox._may_expire = clocks.may_expire
+        other.ahead_ms = -40 * DAY
+        await one.post(other.id, "punctual")
+        await drained(one)
+        assert await other.acted() == ["punctual"] and await one.rows() == []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
-from relay.broker.link import monotonic_ms
 from relay.core.ids import BrokerId
 from relay.core.timekeeping import Greeting, agreed_now, contradicted, is_believed
 from relay.store import meta
@@ -12,6 +12,13 @@ from relay.store.engine import Store
 from relay.store.journal import Entry
 
 AGREED = "clock.agreed"
+# that it slept is no jump of a clock; where there is none of that name (macOS), the monotonic one goes on asleep
+_GOES_ON_ASLEEP: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def elapsed_ms() -> int:
+    """Milliseconds that only grow, asleep too, and that nobody sets."""
+    return time.clock_gettime_ns(_GOES_ON_ASLEEP) // 1_000_000
 
 
 class Clocks:
@@ -20,37 +27,40 @@ class Clocks:
     Args:
         is_linked: whether there is a link to a peer now.
         clock: this machine's, milliseconds since 1970.
-        monotonic: milliseconds that only grow.
+        elapsed: milliseconds that only grow, asleep too.
     """
 
     def __init__(
         self,
         is_linked: Callable[[BrokerId], bool],
         clock: Callable[[], int],
-        monotonic: Callable[[], int] = monotonic_ms,
+        elapsed: Callable[[], int] = elapsed_ms,
     ) -> None:
         self._is_linked = is_linked
         self._clock = clock
-        self._monotonic = monotonic
-        self._greetings: dict[BrokerId, Greeting] = {}
+        self._elapsed = elapsed
+        self._greetings: dict[BrokerId, tuple[Greeting, int]] = {}
         self._agreed: int | None = None
-        self._noted = monotonic()
+        self._noted = elapsed()
 
     async def open(self, store: Store) -> None:
         """Read the time that an earlier run believed last."""
         known = await store.one(meta.VALUE, key=AGREED)
         self._agreed = None if known is None else int(known)
-        self._noted = self._monotonic()
+        self._noted = self._elapsed()
 
     def greeted(self, peer: BrokerId, theirs: int) -> int:
         """A peer's hello told its time (milliseconds); its clock minus this machine's."""
         now = self._clock()
-        self._greetings[peer] = Greeting(now, theirs - now)
+        self._greetings[peer] = Greeting(now, theirs - now), self._elapsed()
         return theirs - now
 
     def linked(self) -> dict[BrokerId, Greeting]:
-        """What the peers that are linked now said."""
-        return {peer: each for peer, each in self._greetings.items() if self._is_linked(peer)}
+        """What the peers that are linked now said, as it stands next to this clock as it is now."""
+        return {peer: self._now(*each) for peer, each in self._greetings.items() if self._is_linked(peer)}
+
+    def _now(self, greeting: Greeting, came: int) -> Greeting:
+        return greeting.after(self._clock() - greeting.at - (self._elapsed() - came))
 
     @property
     def are_contradicted(self) -> bool:
@@ -58,9 +68,14 @@ class Clocks:
         return contradicted(self.linked().values())
 
     @property
-    def jumped_alone(self) -> bool:
-        """Whether this clock has moved further than is believed, and no linked peer has said that it is right."""
-        return not self.are_contradicted and not self.may_expire()
+    def jumped_alone(self) -> str:
+        """`later` or `earlier`, where this clock moved further than is believed and no linked peer says that it is right.
+
+        Empty where it did not.
+        """
+        if self._agreed is None or self.are_contradicted or self.may_expire():
+            return ""
+        return "later" if self._clock() > self._agreed else "earlier"
 
     def may_expire(self) -> bool:
         """Whether anything may be called expired."""
@@ -72,14 +87,14 @@ class Clocks:
         Returns:
             Up to when what is over may be forgotten, milliseconds; None where nothing may be.
         """
-        mono, before = self._monotonic(), meta.get(entry.tx, AGREED)
+        elapsed, before = self._elapsed(), meta.get(entry.tx, AGREED)
         known = None if before is None else int(before)
-        agreed = agreed_now(entry.now, known, mono - self._noted, self.linked().values())
+        agreed = agreed_now(entry.now, known, elapsed - self._noted, self.linked().values())
         if agreed is None:
             return None
         meta.put(entry.tx, AGREED, str(agreed))
-        entry.then(lambda: self._note(agreed, mono))
+        entry.then(lambda: self._note(agreed, elapsed))
         return min(agreed, entry.now)
 
-    def _note(self, agreed: int, mono: int) -> None:
-        self._agreed, self._noted = agreed, mono
+    def _note(self, agreed: int, elapsed: int) -> None:
+        self._agreed, self._noted = agreed, elapsed

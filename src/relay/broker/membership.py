@@ -159,7 +159,7 @@ class Membership:
         told = [f"{self._members.name(peer)}: {skewed(skew)}" for peer, skew in off.items()]
         jumped = self._clocks.jumped_alone
         if jumped:
-            told.append("this machine's clock is more than 7 d later than when it was last believed")
+            told.append(f"this machine's clock is more than 7 d {jumped} than when it was last believed")
         if jumped or self._clocks.are_contradicted:
             told.append("nothing is called expired, and nothing is purged")
         hint = "set the clock of the machine that is wrong: timedatectl set-ntp true"

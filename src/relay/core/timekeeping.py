@@ -1,8 +1,9 @@
 """Whether this machine's wall clock may be believed: by linked peers, else by how far it has moved since it was.
 
-A machine that boots with a dead clock, or whose clock is set wrong, must not forget what it has taken in. *Agreed* is
-the last wall time that was believed; without a peer's word it moves with the clock by `MOST_AT_ONCE_MS` at most, and
-beyond that only as fast as this broker runs.
+A machine that boots with a dead clock, or whose clock is set wrong, must not forget what it has taken in, nor refuse
+what comes. *Agreed* is the last wall time that was believed; without a peer's word it moves with the clock by
+`MOST_AT_ONCE_MS` at most, either way, and beyond that only as fast as time passes. A peer's word was about the clock as
+it was then: where that has been set since, the word says how wrong it is now.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ class Greeting:
 
     at: int
     skew: int
+
+    def after(self, jump: int) -> Greeting:
+        """What it says now, where this machine's clock was set by so many milliseconds since: the peer's was not."""
+        return Greeting(self.at, self.skew - jump)
 
     @property
     def agrees(self) -> bool:
@@ -49,7 +54,7 @@ def is_believed(now: int, agreed: int | None, linked: Iterable[Greeting]) -> boo
     greetings = list(linked)
     if contradicted(greetings):
         return False
-    return agreed is None or now - agreed <= MOST_AT_ONCE_MS or _is_witnessed(now, greetings)
+    return agreed is None or abs(now - agreed) <= MOST_AT_ONCE_MS or _is_witnessed(now, greetings)
 
 
 def _is_witnessed(now: int, linked: Iterable[Greeting]) -> bool:
@@ -63,7 +68,7 @@ def agreed_now(now: int, agreed: int | None, passed: int, linked: Iterable[Greet
     Args:
         now: what the wall clock shows, milliseconds.
         agreed: what was believed last, or None.
-        passed: for how long this broker has run since then, by a clock that nobody sets.
+        passed: how long ago that was, by a clock that nobody sets.
         linked: of the peers that are linked now.
 
     Returns:
