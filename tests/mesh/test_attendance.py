@@ -51,6 +51,16 @@ def test_a_link_or_forgetting_ends_it() -> None:
     assert attendance.left(PEER) is None
 
 
+def test_a_goodbye_by_a_clock_that_was_ahead_hides_nobody() -> None:
+    clock = Clock()
+    attendance = attendance_of(clock)
+    clock.now = NOW + 40 * 86_400_000
+    attendance.changed(PEER, str(Presence.DOWN))
+    assert attendance.left(PEER) == clock.now
+    clock.now = NOW
+    assert attendance.left(PEER) is None
+
+
 def test_it_outlives_a_restart() -> None:
     attendance = attendance_of(Clock())
     for farewell, left in ((str(Presence.DOWN), NOW), (str(Presence.GONE), None), ("", None)):

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from relay.broker import custody, handing
+from relay.broker.envelope_waits import EnvelopeWaits
+from relay.broker.notices import Notices
+from relay.broker.presence import Attendance
 from relay.core import routing
 from relay.core.delivery import Outgoing
 from relay.core.envelope import MAX_LIFE_MS
@@ -106,6 +109,27 @@ async def test_what_two_holders_keep_is_handed_over_once_more_one_holder_s_at_a_
         assert [line.holder for line in await one.rows()] == [None, second.id]
         await one.handing.look()
         assert [line.holder for line in await one.rows()] == [None, None]
+
+
+async def test_what_was_handed_over_by_a_clock_that_was_ahead_is_handed_over_again_at_once(three: Three) -> None:
+    """Its moment is still to come by the clock that is right: nobody waits for it."""
+    one, middle, other = three
+    await other.close()
+    await one.post(other.id, "operation")
+    await until(lambda: _all_held(one, middle), what="the origin knows")
+    (line,) = await one.rows()
+    await one.store.write(lambda tx: outbox.held_by(tx, middle.id, [line.id], wall_ms() + 40 * DAY))
+    attendance = Attendance(one.clock, one.mesh.is_linked, one.mesh.reached_by, lambda peer: None)
+    notices = Notices(one.members, one.journal)
+    waits = EnvelopeWaits(one.members, one.mesh, one.dialler, attendance, notices, one.clock)
+    (line,) = await one.rows()
+    assert waits.own(line)[0] == 0.0
+    await one.handing.look()
+    await until(lambda: _is_held_by_now(one), what="it to be handed over again")
+
+
+async def _is_held_by_now(node: BenchNode) -> bool:
+    return all(line.held_at is not None and line.held_at <= wall_ms() for line in await node.rows())
 
 
 async def test_a_direct_link_takes_over_what_a_holder_keeps(three: Three, network: MemoryNetwork) -> None:
@@ -347,12 +371,15 @@ async def test_a_holder_whose_clock_is_wrong_keeps_what_is_in_time(three: Three,
     assert await other.acted() == ["punctual"]
 
 
+async def _post(node: BenchNode, letter: Letter) -> None:
+    await node.journal.commit(lambda entry: entry.post(letter))
+
+
 async def test_a_holder_keeps_nothing_for_ever_and_what_has_expired_for_its_time(three: Three) -> None:
     one, middle, other = three
     await other.close()
     for operation, life in (("past", -90 * DAY), ("future", 9_000 * DAY)):
-        letter = Letter(other.id, Kind.STOP, {"spawn": ""}, operation, life)
-        await one.journal.commit(lambda entry, letter=letter: entry.post(letter))
+        await _post(one, Letter(other.id, Kind.STOP, {"spawn": ""}, operation, life))
     await until(lambda: _count(middle, 2), within=5, what="custody")
     assert await middle.store.write(lambda tx: held.expire(tx, wall_ms() - DAY)) == 0
     assert await middle.store.write(lambda tx: held.expire(tx, wall_ms() + MAX_LIFE_MS)) == 2

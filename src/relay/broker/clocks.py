@@ -69,7 +69,7 @@ class Clocks:
 
     @property
     def jumped_alone(self) -> str:
-        """`later` or `earlier`, where this clock moved further than is believed and no linked peer says that it is right.
+        """`later` or `earlier`, where this clock moved further than is believed, and nobody says that it is right.
 
         Empty where it did not.
         """

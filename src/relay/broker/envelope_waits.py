@@ -92,7 +92,8 @@ class EnvelopeWaits:
 
     def _handed(self, line: OutboxLine, name: str, dial: float | None) -> Wait:
         now, at = self._clock(), line.held_at or line.created
-        again = max(at + hand_over_again(line.handed) - now, 0) / 1000
+        # a moment to come is a clock's that was set back: `Handing` does not wait for it
+        again = 0.0 if at > now else max(at + hand_over_again(line.handed) - now, 0) / 1000
         holder = f"{self._members.name(line.holder)} keeps it" if line.holder else "it is kept"
         reason = f"{holder} for {name} (since {ago(now - at)}); no receipt yet"
         if line.holder is not None and self._mesh.reaches(line.holder, line.recipient):

@@ -137,9 +137,11 @@ class Attendance:
     def left(self, peer: BrokerId) -> int | None:
         """When it said goodbye (milliseconds); None where it did not, or is linked again.
 
-        A link that broke without a word says nothing of other links of the same peer: this is None then.
+        A link that broke without a word says nothing of other links of the same peer: this is None then. So it is where
+        this clock has been set back since: what was heard after the goodbye cannot be told by it.
         """
-        return self._seen.get(peer, Seen()).left
+        left = self._seen.get(peer, Seen()).left
+        return None if left is None or left > self._clock() else left
 
     def of(self, peer: BrokerId) -> Presence | None:
         """Whether a peer is there; None for unknown."""
