@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from typing import Any
 
@@ -10,7 +11,7 @@ from relay.testing import clocked
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
-from tests.e2e.scene import TERMINAL, Scene, relay, relay_json
+from tests.e2e.scene import TERMINAL, Scene, relay, relay_json, started
 
 DAY = 86_400
 
@@ -157,3 +158,65 @@ def test_what_was_asked_for_by_a_clock_that_was_ahead_is_refused_with_the_reason
     assert "clock was ahead" in ended["reason"] and "32 days" in ended["error"]["why"]
     assert "again" in ended["error"]["hint"]
     assert relay_json(two.vps, "ps", "--all") == []
+
+
+def _with_holder(mesh: Mesh) -> tuple[Node, Node, Node]:
+    """laptop may spawn on mini, and both reach only vps, which is always on; laptop and mini are stopped."""
+    vps = mesh.add("vps")
+    vps.relay("config", "set", "always_on", "true")
+    vps.stop()
+    vps.start()
+    laptop, mini = mesh.join(vps, "laptop"), mesh.join(vps, "mini")
+    mesh.grant(on=mini, to=laptop)
+    for node in (laptop, mini):
+        node.stop()
+        node.launcher = (sys.executable, "-m", "relay.testing.apart", "--only", vps.address, "--")
+    return laptop, vps, mini
+
+
+def _asked(laptop: Node, mini: Node, script: str) -> str:
+    return str(laptop.relay_json("spawn", "-", "shell", script, "--broker", "mini", "--cwd", str(mini.work))["id"])
+
+
+def _ends(laptop: Node, spawn: str) -> str:
+    wait_until(lambda: laptop.relay_json("show", spawn)["state"] in TERMINAL, 30, "its end")
+    return str(laptop.relay_json("show", spawn)["state"])
+
+
+def test_what_goes_through_a_holder_whose_clock_is_ahead_arrives_as_it_is_said(mesh: Mesh) -> None:
+    laptop, vps, mini = _with_holder(mesh)
+    vps.stop()
+    _ahead(40, vps)
+    for node in (vps, laptop, mini):
+        node.start()
+    wait_until(lambda: vps.status()["links"] == 2, 20, "both links")
+    lines = "for i in 1 2 3; do echo line$i; sleep 0.5; done"
+    spawn = _asked(laptop, mini, f"{lines}; while [ ! -e go ]; do sleep 0.1; done")
+    with started(laptop, "logs", spawn, "-f") as following:
+        assert following.stdout is not None
+        assert [following.stdout.readline() for _ in range(3)] == [b"line1\n", b"line2\n", b"line3\n"]
+        (mini.work / "go").touch()
+        assert following.wait(20) == 0
+    assert _ends(laptop, spawn) == "completed"
+
+
+def test_what_was_asked_for_by_a_clock_that_was_behind_ends_by_the_word_of_its_target(mesh: Mesh) -> None:
+    """The two are never awake together; the holder hands over what has expired long ago."""
+    laptop, vps, mini = _with_holder(mesh)
+    right = laptop.launcher
+    _ahead(-40, laptop)
+    laptop.start()
+    spawn = _asked(laptop, mini, "echo ran > ran")
+    wait_until(lambda: vps.relay_json("outbox")["held_for_others"], 20, "custody")
+    laptop.stop()
+    laptop.launcher = right
+    mini.start()
+    wait_until(lambda: _kinds_held(vps) == {"nack"}, 20, "the word of its target")
+    mini.stop()
+    laptop.start()
+    assert _ends(laptop, spawn) == "expired"
+    assert not (mini.work / "ran").exists()
+
+
+def _kinds_held(vps: Node) -> set[str]:
+    return {str(line["kind"]) for line in vps.relay_json("outbox")["held_for_others"]}
