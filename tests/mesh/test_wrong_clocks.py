@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -116,6 +117,7 @@ async def test_what_comes_too_late_for_the_first_time_is_told_so(
         await one.post(other.id, "late")
         kind, content = await tongue.first()
         assert (kind, content["code"], content["never_taken"]) == (Kind.NACK, "expired", True)
+        assert re.fullmatch(r"it has expired; its recipient's clock shows 20\d\d-.*", content["why"])
         assert await other.acted() == []
 
 

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from relay.api.durations import rfc3339
 from relay.broker.members import Members
 from relay.broker.poison import Poison, trouble_of_ours
 from relay.core import ids
@@ -309,7 +310,7 @@ class Inbox:
             if taken is Taken.STALE or (header.expires <= entry.now and self._may_expire()):
                 return self._came_late(entry, each, taken)
             if header.expires > entry.now + MAX_LIFE_MS and self._may_expire():
-                raise PeerFault("an envelope was refused", code=Code.EXPIRES_LATE, why=EXPIRES_LATE)
+                raise PeerFault("an envelope was refused", code=Code.EXPIRES_LATE, why=f"{EXPIRES_LATE}{_by_clock(entry.now)}")
         self.poison.taken(entry, header)
         if inbox.first_effect(entry.tx, header.origin, f"{each.kind}/{each.body.operation}", expires):
             self._acts[each.kind](entry, each)
@@ -328,7 +329,7 @@ class Inbox:
             return _Verdict(receipt=False, put_off=Code.UNSURE)
         certain = before is False and taken is Taken.FRESH
         fault = _NeverTaken if certain else PeerFault
-        raise fault("an envelope was refused", code=Code.EXPIRED, why="it has expired")
+        raise fault("an envelope was refused", code=Code.EXPIRED, why=f"it has expired{_by_clock(entry.now)}")
 
     def _failed(self, entry: Entry, header: Header, error: Exception) -> _Verdict:
         if isinstance(error, Pointless):
@@ -336,3 +337,8 @@ class Inbox:
         if isinstance(error, RelayError):
             return _Verdict(receipt=False, nack=error)
         return _Verdict(receipt=False, nack=self.poison.failed(entry, header, error))
+
+
+def _by_clock(now: int) -> str:
+    # two clocks differ where nothing was slow: whoever reads it can see which one is wrong
+    return f"; its recipient's clock shows {rfc3339(now)}"
