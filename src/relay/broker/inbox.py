@@ -310,7 +310,8 @@ class Inbox:
             if taken is Taken.STALE or (header.expires <= entry.now and self._may_expire()):
                 return self._came_late(entry, each, taken)
             if header.expires > entry.now + MAX_LIFE_MS and self._may_expire():
-                raise PeerFault("an envelope was refused", code=Code.EXPIRES_LATE, why=f"{EXPIRES_LATE}{_by_clock(entry.now)}")
+                why = f"{EXPIRES_LATE}{_by_clock(entry.now)}"
+                raise PeerFault("an envelope was refused", code=Code.EXPIRES_LATE, why=why)
         self.poison.taken(entry, header)
         if inbox.first_effect(entry.tx, header.origin, f"{each.kind}/{each.body.operation}", expires):
             self._acts[each.kind](entry, each)
