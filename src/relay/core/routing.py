@@ -50,9 +50,11 @@ def choose(
     if not willing:
         return None
 
-    def rank(each: Neighbour) -> tuple[int, bool, bool, bool, int, BrokerId]:
+    def rank(each: Neighbour) -> tuple[int, bool, bool, bool, bool, int, BrokerId]:
         vain = tried.index(each.id) + 1 if each.id in tried else 0
-        return vain, not each.reaches, not each.holds, each.id != present, each.rtt or 0, each.id
+        # a round trip that nobody measured is no short one
+        unmeasured = each.rtt is None
+        return vain, not each.reaches, not each.holds, each.id != present, unmeasured, each.rtt or 0, each.id
 
     return min(willing, key=rank).id
 
