@@ -38,7 +38,7 @@ ODD = st.recursive(
 def opened(kind: Kind, content: dict[str, Any], origin: BrokerId = PEER) -> Opened:
     """As the inbox would hand it over."""
     header = Header(kind, bytes(16), origin, BrokerId("a" * 56), bytes(8), 1, 0, 1)
-    return Opened(Envelope(header, b"", b"", b"", b""), kind, Body("op", content))
+    return Opened(Envelope(header, b"", b"", b"", b""), kind, Body("op", content), origin)
 
 
 def contents(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:

@@ -23,11 +23,11 @@ async def test_an_unknown_kind_is_given_up_with_true_words(pair: Pair, monkeypat
     keys = KINDS[Kind.STOP]
     understood = other.inbox._understood
 
-    def older(envelope: Any, body: Any) -> Any:
+    def older(*opened: Any) -> Any:
         """A broker of a version that had no `stop` yet."""
         with monkeypatch.context() as patch:
             patch.delitem(Kind._value2member_map_, "stop")
-            return understood(envelope, body)
+            return understood(*opened)
 
     monkeypatch.setattr(other.inbox, "_understood", older)
     await one.post(other.id, "operation")

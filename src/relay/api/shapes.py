@@ -318,7 +318,8 @@ class GrantShown(TypedDict):
 class LogLine(TypedDict):
     """A piece of output; `raw` (base64) only where the bytes are not UTF-8, `missing` (bytes) only for a gap.
 
-    With `as_of` it is the word that what follows is the end of the output as it was told here at that moment.
+    With `as_of` it is the word that what follows is the end of the output as it was told here at that moment; `reason`
+    is why the output itself cannot be read.
     """
 
     at: str
@@ -327,6 +328,7 @@ class LogLine(TypedDict):
     raw: NotRequired[str]
     missing: NotRequired[int | None]
     as_of: NotRequired[str]
+    reason: NotRequired[str]
     next: int
 
 

@@ -108,6 +108,7 @@ class Running(Rooms):
         if up:
             self.belonging.rotation.linked(link.peer)
         self.discovery.link_changed(link, up)
+        self.log_server.link_changed()
         self.log_client.link_changed()
         self.live.link_changed()
         self.queueing.trials.link_changed()

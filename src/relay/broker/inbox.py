@@ -34,11 +34,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A verified envelope with its body."""
+    """A verified envelope with its body.
+
+    Attributes:
+        giver: the linked broker that handed it over: its origin, or one in between.
+    """
 
     envelope: Envelope
     kind: Kind
     body: Body
+    giver: BrokerId
 
     @property
     def header(self) -> Header:
@@ -220,7 +225,7 @@ class Inbox:
             done.append(header)
             return None
         try:
-            return self._understood(envelope, open_body(self._identity, envelope))
+            return self._understood(envelope, open_body(self._identity, envelope), giver)
         except PeerFault as fault:
             # signed by its origin: a fault of the origin's, not of whoever handed it over
             self._refuse(header, fault)
@@ -238,7 +243,7 @@ class Inbox:
             )
         verify(envelope, keys.public)
 
-    def _understood(self, envelope: Envelope, body: Body) -> Opened:
+    def _understood(self, envelope: Envelope, body: Body, giver: BrokerId) -> Opened:
         name = envelope.header.kind
         if name not in Kind._value2member_map_:
             why = f"this broker does not know the kind {name!r}: it runs an older version of Relay than its sender"
@@ -248,7 +253,7 @@ class Inbox:
             raise PeerFault("an envelope was refused", why=f"{kind} without {sorted(missing)[0]}")
         if unknown := set(body.critical) - KINDS[kind].keys - KINDS[kind].critical:
             raise PeerFault("an envelope was refused", why=f"{kind} with an unknown critical key {min(unknown)[:40]}")
-        return Opened(envelope, kind, body)
+        return Opened(envelope, kind, body, giver)
 
     def _refuse(self, header: Header, error: RelayError) -> None:
         if header.kind in (Kind.NACK, Kind.NOTICE, Kind.RECEIPT):

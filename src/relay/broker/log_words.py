@@ -1,13 +1,32 @@
-"""The words of a transcript that cannot be read."""
+"""The words of a transcript that cannot be read, or is waited for."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from relay.core.errors import Code, LocalFault, Refused, Unreachable, from_json
 from relay.store.spawn_rows import SpawnRow
 
 MAX_STREAMS = 64
+REQUEST = "a log request"
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """A follower gets nothing because the other machine is not heard, and goes on waiting.
+
+    Attributes:
+        text: a line for people.
+        offset: where the follower stands in the log.
+    """
+
+    text: str
+    offset: int
+
+
+OUT_OF_REACH = "its machine is out of reach now; what is new comes when it is back"
+NOTHING_COMES = "nothing has come from its machine for {:.0f} s; waiting, and asking again"
 
 
 def own_fault() -> LocalFault:
@@ -32,6 +51,15 @@ def unreachable(row: SpawnRow) -> Unreachable:
     return Unreachable(
         "its log cannot be read now",
         why="the broker that runs it is not connected",
+        hint=f"relay logs {row.id} -f waits for it",
+    )
+
+
+def silent(row: SpawnRow) -> Unreachable:
+    """There is a way to its target, and no answer."""
+    return Unreachable(
+        "its machine gave no answer",
+        why="the broker that runs it was asked for the log, over every way there is, and said nothing",
         hint=f"relay logs {row.id} -f waits for it",
     )
 

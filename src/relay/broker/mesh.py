@@ -133,10 +133,24 @@ class Mesh:
         """Whether something for that peer can leave now, over its own link or a holder's. Safe from any thread."""
         return self.router.way(peer) is not None
 
-    def way_link(self, peer: BrokerId) -> Link | None:
-        """The link that what is for that peer goes over: its own, or a holder's."""
-        way = self.router.way(peer)
+    def way_link(self, peer: BrokerId, present: Link | None = None) -> Link | None:
+        """The link that what is live for that peer goes over: its own, or a holder's.
+
+        Args:
+            present: the one it goes over now; kept where no other is better.
+        """
+        way = self.router.live_way(peer, None if present is None else present.peer)
         return None if way is None else self.link(way)
+
+    def stands(self, link: Link) -> bool:
+        """Whether that link is up, and no other has taken its place."""
+        return self.link(link.peer) is link
+
+    def fell_silent(self, peer: BrokerId, link: Link) -> None:
+        """What is live for that peer was not answered over this link: the next takes another, where there is one."""
+        if link.peer != peer:
+            self.router.avoid_live(peer, link.peer)
+        link.ask()
 
     def say(
         self, recipient: BrokerId, kind: Kind, content: dict[str, Any], giver: BrokerId | None = None
@@ -159,8 +173,13 @@ class Mesh:
 
     def _said(self, recipient: BrokerId, kind: Kind, content: dict[str, Any], giver: BrokerId | None) -> bytes | None:
         link = self.link(recipient) or (None if giver is None else self.link(giver)) or self.way_link(recipient)
-        if link is None:
-            return None
+        return None if link is None else self._said_over(link, recipient, kind, content)
+
+    def say_over(self, link: Link, recipient: BrokerId, kind: Kind, content: dict[str, Any]) -> bool:
+        """As `say`, over this link and no other; False where it has ended."""
+        return self._said_over(link, recipient, kind, content) is not None
+
+    def _said_over(self, link: Link, recipient: BrokerId, kind: Kind, content: dict[str, Any]) -> bytes | None:
         direct, holdable = link.peer == recipient, KINDS[kind].holdable
         ttl = HELD_TTL if holdable and not direct else LIVE_TTL
         raw = self._postbox.seal_live(recipient, kind, content, self._clock(), ttl)

@@ -30,7 +30,9 @@ from relay.broker.hub import Hub
 from relay.broker.inbox import Inbox
 from relay.broker.link import TWO_MACHINES
 from relay.broker.live_rooms import LiveRooms
-from relay.broker.logs import LocalLogs, LogClient, LogServer
+from relay.broker.log_reading import LogClient
+from relay.broker.log_serving import LogServer, log_hears
+from relay.broker.logs import LocalLogs
 from relay.broker.members import Members
 from relay.broker.membership import Membership
 from relay.broker.mesh import Mesh
@@ -243,7 +245,7 @@ class Rooms:
         )
         refused = self.queueing.trials.refused
         answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers, refused)
-        hears = answered | self.membership.hears | self.log_server.hears | self.log_client.hears
+        hears = answered | self.membership.hears | log_hears(self.log_server, self.log_client)
         hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears | self.queueing.hears
         hears |= self.results.tails.hears
         acts = dispatch.acts | self.belonging.rotation.acts | self.blobs.acts | self.persons.acts | self.queueing.acts

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.broker.attempt_logs import moved
 from relay.broker.log_pieces import last_of, not_before
-from relay.broker.logs import LocalLogs, LogClient
+from relay.broker.log_reading import LogClient
+from relay.broker.log_words import Waits
+from relay.broker.logs import LocalLogs
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.spawning import MAX_TAIL
@@ -30,13 +32,15 @@ class AsOf:
     Attributes:
         at_ms: as of when, milliseconds on the target's clock.
         missing: how many bytes of the log stand before it; None where that is not known.
+        reason: why the output itself cannot be read now.
     """
 
     at_ms: int
     missing: int | None
+    reason: str = "its machine is out of reach"
 
 
-Found = list[Chunk] | AsOf
+Found = list[Chunk] | AsOf | Waits
 
 
 class Transcripts:
@@ -80,7 +84,7 @@ class Transcripts:
             RelayError: it cannot be read now, and nothing of it was sent here.
         """
         async for found in self._read(row, offset, tail, follow, since):
-            if since is not None and not isinstance(found, AsOf):
+            if since is not None and isinstance(found, list):
                 found = not_before(found, since)
                 since = None if found else since
             if found:
@@ -114,11 +118,12 @@ class Transcripts:
                 async for found in pieces:
                     begun = True
                     yield found
-        except RelayError:
+        except RelayError as error:
             kept = None if begun else await self._kept(row)
             if kept is None:
                 raise
-            yield kept[0]
+            # a machine that is there and says no, or says nothing, is not out of reach
+            yield replace(kept[0], reason=error.message) if self._is_in_reach(row.target) else kept[0]
             yield last_of(kept[1], tail)
 
     async def _kept(self, row: SpawnRow) -> tuple[AsOf, list[Chunk]] | None:

@@ -71,18 +71,18 @@ def _say_gap(line: LogLine) -> None:
     sys.stdout.flush()
     missing = line.get("missing", 0)
     if "as_of" in line:
-        speech.note(_as_of(line["as_of"], missing))
+        speech.note(_as_of(line["as_of"], missing, line.get("reason", "its machine is out of reach")))
     else:
         speech.note(f"[{spoken(missing or 0)} of its output are no longer kept: log_limit on that machine]")
 
 
-def _as_of(moment: str, missing: int | None) -> str:
+def _as_of(moment: str, missing: int | None, reason: str) -> str:
     from relay.cli import ages
 
     before = "how much stands before it is not known" if missing is None else f"{spoken(missing)} before it are there"
     told = "the end of its output" if missing != 0 else "its output"
     rest = "" if missing == 0 else f"; {before}"
-    return f"[its machine is out of reach: {told} as of {moment}, {ages.since(moment)} ago, as it was sent here{rest}]"
+    return f"[{clean(reason)}: {told} as of {moment}, {ages.since(moment)} ago, as it was sent here{rest}]"
 
 
 def _as_it_is(stream: str, data: bytes) -> bytes:

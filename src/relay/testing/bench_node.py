@@ -102,6 +102,8 @@ class BenchNode:
         is_believed: whether it may call anything expired by its clock.
         ups: how often a link came up.
         escaped: what links raised; nothing may be in it, whatever peers do.
+        hears: what it does with kinds that are not durable; nothing where none is given.
+        on_link: told of each link that came or went.
     """
 
     def __init__(self, place: Place, act: Act = note) -> None:
@@ -113,6 +115,8 @@ class BenchNode:
         self.is_believed = True
         self.ups = 0
         self.escaped: list[BaseException] = []
+        self.hears: dict[Kind, Hear] = {}
+        self.on_link: Callable[[], None] = lambda: None
 
     def clock(self) -> int:
         """What its clock shows, milliseconds since 1970."""
@@ -147,7 +151,7 @@ class BenchNode:
 
     def _inbox(self) -> Inbox:
         acts: dict[Kind, Act] = {kind: self._acts for kind, facts in KINDS.items() if facts.durable}
-        hears: dict[Kind, Hear] = {kind: lambda each: None for kind, facts in KINDS.items() if not facts.durable}
+        hears: dict[Kind, Hear] = {kind: self._hear for kind, facts in KINDS.items() if not facts.durable}
         self.reissue = Reissue(self.postbox, self.mesh.let_go)
         hears |= Receipts(self.mesh, self.journal, cast("Requests", _NoSpawns()), self.reissue).hears
         say = self.mesh.say
@@ -155,6 +159,10 @@ class BenchNode:
 
     def _acts(self, entry: Entry, each: Opened) -> None:
         self.act(entry, each)
+
+    def _hear(self, each: Opened) -> None:
+        if each.kind in self.hears:
+            self.hears[each.kind](each)
 
     async def _link_up(self) -> None:
         ground, identity = self.place.ground, self.place.identity
@@ -183,6 +191,7 @@ class BenchNode:
     def _link_changed(self, link: Link, up: bool) -> None:
         self.ups += up
         self.dialler.poke(link.peer)
+        self.on_link()
 
     async def close(self) -> None:
         """End every link and close the store."""

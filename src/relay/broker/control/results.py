@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from relay.broker.attempt_logs import NOTE
 from relay.broker.blobs.orders import absolute
 from relay.broker.control.answers import body_of, line, stream
+from relay.broker.log_words import Waits
 from relay.broker.orders import check_operation
 from relay.broker.transcripts import AsOf, Found
 from relay.broker.words import rfc3339
@@ -55,13 +58,20 @@ async def _lines(found: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
 async def log_lines(pieces: AsyncIterator[Found]) -> AsyncIterator[bytes]:
     """A transcript as lines of JSON."""
     async for found in pieces:
-        yield _as_of(found) if isinstance(found, AsOf) else b"".join(map(_log_line, found))
+        if isinstance(found, AsOf):
+            yield _as_of(found)
+        elif isinstance(found, Waits):
+            now = time.time_ns() // 1_000_000
+            yield _log_line(Chunk(found.offset, found.offset, NOTE, now, f"{found.text}\n".encode()))
+        else:
+            yield b"".join(map(_log_line, found))
 
 
 def _as_of(told: AsOf) -> bytes:
     at = rfc3339(told.at_ms)
     # next: nothing of the log was shown yet, should the reader have to ask again
-    return line({"at": at, "stream": "gap", "data": "", "next": 0, "missing": told.missing, "as_of": at})
+    document = {"at": at, "stream": "gap", "data": "", "next": 0, "missing": told.missing, "as_of": at}
+    return line(document | {"reason": told.reason})
 
 
 def _log_line(chunk: Chunk) -> bytes:

@@ -1,0 +1,214 @@
+"""Transcripts of other brokers: read by offset over any number of broken streams, nothing missed and nothing twice.
+
+A reader opens a stream with a random id of its own, over the way that there is then. What is silent for too long, or
+whose way is no more, is opened again where it stands, by another way where there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+from relay.broker import log_pieces
+from relay.broker.inbox import Hear, Opened
+from relay.broker.link import Link
+from relay.broker.log_words import NOTHING_COMES, OUT_OF_REACH, REQUEST, Waits, raise_error, silent, unreachable
+from relay.broker.mesh import Mesh
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.states import TERMINAL, State
+from relay.core.streams import STREAM_BYTES, stream_of
+from relay.spawn.supervisor import Supervisor
+from relay.spawn.transcript import Chunk
+from relay.store.engine import Store
+from relay.store.spawn_rows import BY_ID, SpawnRow
+
+MAX_WAITING = 64
+WORD_S = 8.0
+"""After what silence a follower is told that it waits: more than one of the server's words is missing then."""
+SILENCE_S = 15.0
+
+
+class _Reading:
+    """One open stream of this reader."""
+
+    def __init__(self, target: BrokerId, link: Link) -> None:
+        self.target = target
+        self.link = link
+        self.expected = 0
+        self.pieces: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(MAX_WAITING)
+        self.broken = False
+        self.heard = False
+        self.waits = False
+
+    def end(self) -> None:
+        """It can go on no more."""
+        self.broken = True
+        while self.pieces.full():
+            self.pieces.get_nowait()
+        self.pieces.put_nowait(None)
+
+
+class LogClient:
+    """Reads transcripts of other brokers.
+
+    Args:
+        mesh: where they come from.
+        store: to know when a spawn has ended.
+        supervisor: tells when there is a new word on one.
+    """
+
+    def __init__(self, mesh: Mesh, store: Store, supervisor: Supervisor) -> None:
+        self._mesh = mesh
+        self._store = store
+        self._supervisor = supervisor
+        self._readings: dict[bytes, _Reading] = {}
+        self._waiting: set[asyncio.Event] = set()
+
+    @property
+    def hears(self) -> dict[Kind, Hear]:
+        """By kind."""
+        return {Kind.LOG_DATA: self._data, Kind.LOG_CLOSE: self._closed}
+
+    def link_changed(self) -> None:
+        """A link came or went: streams over it are broken off, and opened again."""
+        for waiting in self._waiting:
+            waiting.set()
+        for reading in self._readings.values():
+            # whatever other way there is: its other end may be a broker that was started anew, and knows nothing of it;
+            # and what was asked for on a way that led nowhere meanwhile is asked for again on the better one
+            way = self._mesh.way_link(reading.target, reading.link)
+            if not self._mesh.stands(reading.link) or way is not reading.link:
+                reading.end()
+
+    def _data(self, each: Opened) -> None:
+        content = each.body.content
+        stream = stream_of(content, REQUEST)
+        reading = self._readings.get(stream)
+        if reading is None:
+            if not content["end"]:
+                self._answer_unknown(each, stream)
+            return
+        if reading.target != each.header.origin or reading.broken:
+            return
+        if content["n"] != reading.expected or reading.pieces.full():
+            # a piece was dropped, or this reader is too slow: open again where it stands
+            reading.end()
+            return
+        reading.heard = True
+        reading.expected += 1
+        reading.pieces.put_nowait(content)
+
+    def _answer_unknown(self, each: Opened, stream: bytes) -> None:
+        """Whose reader is gone: the close was lost, or this broker was started anew."""
+        link = self._mesh.link(each.giver)
+        if link is not None:
+            self._mesh.say_over(link, each.header.origin, Kind.LOG_CLOSE, {"stream": stream})
+
+    def _closed(self, each: Opened) -> None:
+        """The way that the other end had is no more, and it has another."""
+        reading = self._readings.get(stream_of(each.body.content, REQUEST))
+        if reading is not None and reading.target == each.header.origin and not reading.broken:
+            if each.giver != reading.link.peer:
+                self._mesh.fell_silent(reading.target, reading.link)
+            reading.end()
+
+    async def read(
+        self, row: SpawnRow, offset: int = 0, tail: int | None = None, follow: bool = False, since: int | None = None
+    ) -> AsyncIterator[list[Chunk] | Waits]:
+        """Pieces of a transcript that is elsewhere; as `LocalLogs.read`, over any number of broken links.
+
+        A follower is told once when it begins to wait for the other machine.
+
+        Raises:
+            Unreachable: there is no link, and nobody to wait for one.
+            RelayError: the target refused.
+        """
+        ended = begun = told = False
+        tried: set[Link] = set()
+        while not ended:
+            if not await self._there(row, follow, WORD_S if begun and not told else None):
+                told = True
+                yield Waits(OUT_OF_REACH, offset)
+                continue
+            link = self._mesh.way_link(row.target)
+            if link is None or (link in tried and not follow):
+                raise silent(row) if link in tried else unreachable(row)
+            tried = {link} if follow else tried | {link}
+            async for content in self._stream(link, row, offset, tail, follow, since):
+                if content is None:
+                    if follow and not told:
+                        told = True
+                        yield Waits(NOTHING_COMES.format(WORD_S), offset)
+                    continue
+                raise_error(content)
+                begun, told, tried = True, False, set()
+                found = log_pieces.chunks_of(content)
+                if found:
+                    offset, tail = found[-1].next_offset, None
+                    yield found
+                ended = bool(content["end"])
+
+    async def _there(self, row: SpawnRow, follow: bool, within: float | None) -> bool:
+        """Wait until the target is linked and has the spawn; a request for its log must not overtake it.
+
+        Returns:
+            False where the seconds were over before.
+        """
+        changed = self._supervisor.growth.follow(row.id)
+        self._waiting.add(changed)
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    changed.clear()
+                    now = await self._store.one(BY_ID, id=row.id)
+                    if now is None or not self._must_wait(now, follow):
+                        return True
+                    await changed.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(changed)
+            self._supervisor.growth.forget(row.id, changed)
+
+    def _must_wait(self, row: SpawnRow, follow: bool) -> bool:
+        linked = self._mesh.has_way(row.target)
+        if not linked and (not follow or row.state in TERMINAL):
+            raise unreachable(row)
+        return not linked or (row.state is State.QUEUED and follow)
+
+    async def _next(self, reading: _Reading) -> dict[str, Any] | None:
+        """The next piece; None where the stream is broken off, or where it is silent as yet (`waits`)."""
+        # over a holder nobody says that the other end went: after a while the stream is opened again where it stands
+        seconds = SILENCE_S - WORD_S if reading.waits else WORD_S
+        try:
+            async with asyncio.timeout(None if reading.link.peer == reading.target else seconds):
+                content = await reading.pieces.get()
+        except TimeoutError:
+            if reading.waits:
+                self._mesh.fell_silent(reading.target, reading.link)
+            reading.broken, reading.waits = reading.waits, True
+            return None
+        reading.waits = False
+        return content
+
+    async def _stream(
+        self, link: Link, row: SpawnRow, offset: int, tail: int | None, follow: bool, since: int | None
+    ) -> AsyncIterator[dict[str, Any] | None]:
+        """What comes on one stream, to its end or its break; None where it is silent."""
+        stream = os.urandom(STREAM_BYTES)
+        reading = self._readings[stream] = _Reading(row.target, link)
+        ask = {"spawn": row.id, "stream": stream, "offset": offset, "follow": follow, "tail": tail, "since": since}
+        self._mesh.say_over(link, row.target, Kind.LOG_OPEN, ask)
+        try:
+            while (content := await self._next(reading)) is not None or not reading.broken:
+                yield content
+                if content is not None and content["end"]:
+                    return
+        finally:
+            del self._readings[stream]
+            way = link if self._mesh.stands(link) else self._mesh.way_link(row.target)
+            if way is not None:
+                self._mesh.say_over(way, row.target, Kind.LOG_CLOSE, {"stream": stream})
