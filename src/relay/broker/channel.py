@@ -44,13 +44,22 @@ class Channel:
         session: the id that the other side gave it; empty until that side has answered.
         say: carries what is said to the peer.
         over: told when the channel has ended, with its stream.
+        silent: told where it breaks because the other side was not heard.
     """
 
-    def __init__(self, stream: bytes, session: bytes, say: Say, over: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        stream: bytes,
+        session: bytes,
+        say: Say,
+        over: Callable[[bytes], None],
+        silent: Callable[[], None] = lambda: None,
+    ) -> None:
         self.stream = stream
         self.session = session
         self._say = say
         self._over = over
+        self._silent = silent
         self._news = asyncio.Event()
         self._incoming: deque[Message] = deque()
         self._sent = self._acked = self._heard = self._taken = self._told = 0
@@ -180,6 +189,7 @@ class Channel:
     def _look(self) -> None:
         now = self._loop.time()
         if now - self._listened > SILENCE_S:
+            self._silent()
             self.broke("the other broker is silent")
             return
         if self.session and now - self._spoke >= ALIVE_S * 0.9:

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from relay.broker.channel import Channel, Conversation, Message
 from relay.broker.inbox import Hear, Opened
@@ -19,6 +20,8 @@ from relay.core.kinds import Kind
 from relay.core.streams import STREAM_BYTES, stream_of
 
 MAX_STREAMS = 256
+ASK_AGAIN_S = 3.0
+"""How long an opening goes unanswered before it is said again: it may have been dropped in between."""
 _MESSAGE = "a message"
 _log = logging.getLogger(__name__)
 
@@ -54,7 +57,8 @@ class Channels:
         self._serve = serve
         self._ours: dict[bytes, tuple[BrokerId, Channel]] = {}
         self._theirs: dict[tuple[BrokerId, bytes], Channel] = {}
-        self._over: dict[Channel, Link | None] = {}  # the link that each was opened over
+        self._over: dict[Channel, Link] = {}  # the link that each was opened over
+        self._starts: dict[Channel, int] = {}  # the incarnation of who opened it
         self._tasks: dict[tuple[BrokerId, bytes], asyncio.Task[None]] = {}
 
     @property
@@ -72,19 +76,42 @@ class Channels:
             Unreachable: there is no way to it, or it is silent.
             RelayError: it refused.
         """
-        stream = os.urandom(STREAM_BYTES)
-        channel = Channel(stream, b"", self._sayer(peer), self._forget_ours)
-        self._ours[stream] = peer, channel
-        self._over[channel] = self._mesh.way_link(peer)
-        if not self._mesh.say(peer, self._family.open, {"spawn": spawn, "stream": stream, "ask": ask}):
-            channel.close()
+        link = self._mesh.way_link(peer)
+        if link is None:
             raise away()
-        await channel.opened()
+        stream = os.urandom(STREAM_BYTES)
+        silent = partial(self._mesh.fell_silent, peer, link)
+        channel = Channel(stream, b"", self._sayer(peer, link), self._forget_ours, silent)
+        self._ours[stream] = peer, channel
+        self._over[channel] = link
+        asking = asyncio.get_running_loop().create_task(
+            self._ask(link, peer, {"spawn": spawn, "stream": stream, "ask": ask})
+        )
+        try:
+            await channel.opened()
+        except BaseException:
+            channel.close()
+            raise
+        finally:
+            asking.cancel()
         return channel
 
-    def _sayer(self, peer: BrokerId) -> Callable[[str, Message], bool]:
+    async def _ask(self, link: Link, peer: BrokerId, request: Message) -> None:
+        """Ask until it is answered; the other side takes the same stream once."""
+        while True:
+            self._mesh.say_over(link, peer, self._family.open, request)
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    def _sayer(self, peer: BrokerId, link: Link) -> Callable[[str, Message], bool]:
         kinds = {"data": self._family.data, "close": self._family.close}
-        return lambda what, content: self._mesh.say(peer, kinds[what], content)
+
+        def say(what: str, content: Message) -> bool:
+            # in order means over one way; that it ended, the other side is told by whatever way there is
+            if what == "close" and not self._mesh.stands(link):
+                return self._mesh.say(peer, kinds[what], content)
+            return self._mesh.say_over(link, peer, kinds[what], content)
+
+        return say
 
     def _forget_ours(self, stream: bytes) -> None:
         if (ours := self._ours.pop(stream, None)) is not None:
@@ -97,15 +124,23 @@ class Channels:
         key = (origin, stream_of(content, _MESSAGE))
         if type(content["spawn"]) is not str or type(content["ask"]) is not dict:
             raise PeerFault("a request was refused", why="it has another form")
-        if key in self._theirs:
+        self._end_former(origin, each.header.incarnation)
+        link = self._mesh.link(each.giver)
+        if key in self._theirs or link is None:
             return
-        channel = Channel(key[1], os.urandom(STREAM_BYTES), self._sayer(origin), lambda _: self._ended(key))
+        channel = Channel(key[1], os.urandom(STREAM_BYTES), self._sayer(origin, link), lambda _: self._ended(key))
         if sum(peer == origin for peer, _ in self._theirs) >= MAX_STREAMS:
             channel.close(_too_many())
             return
         self._theirs[key] = channel
-        self._over[channel] = self._mesh.way_link(origin)
+        self._over[channel], self._starts[channel] = link, each.header.incarnation
         self._tasks[key] = asyncio.get_running_loop().create_task(self._served(key, channel, content))
+
+    def _end_former(self, origin: BrokerId, incarnation: int) -> None:
+        """A broker that was started anew has forgotten what it had opened before."""
+        for (peer, _), channel in list(self._theirs.items()):
+            if peer == origin and self._starts[channel] < incarnation:
+                channel.broke("the broker that opened it was started anew")
 
     async def _served(self, key: tuple[BrokerId, bytes], channel: Channel, content: Message) -> None:
         error: RelayError | None = None
@@ -124,6 +159,7 @@ class Channels:
         # what serves it learns so from `receive`, after what came before the end
         if (theirs := self._theirs.pop(key, None)) is not None:
             self._over.pop(theirs, None)
+            self._starts.pop(theirs, None)
 
     # both
 
@@ -136,8 +172,8 @@ class Channels:
         channel, content = self._channel(each), each.body.content
         if channel is not None:
             channel.data(content)
-        elif content["message"] is not None:
-            # an end that its other end has forgotten: a broker that was restarted
+        else:
+            # an end that its other end has forgotten: a broker that was restarted, or a close that was lost
             answer = {"stream": content["stream"], "session": content["session"], "n": 0, "error": _unknown().to_json()}
             self._mesh.say(each.header.origin, self._family.close, answer)
 
@@ -154,9 +190,9 @@ class Channels:
         """
         ends = [*self._ours.values(), *((peer, channel) for (peer, _), channel in self._theirs.items())]
         for peer, channel in ends:
-            over = self._over.get(channel)
-            better = not channel.session and over is not self._mesh.way_link(peer)
-            if over is None or over.ended.is_set() or better or not self._mesh.has_way(peer):
+            over = self._over[channel]
+            better = not channel.session and over is not self._mesh.way_link(peer, over)
+            if not self._mesh.stands(over) or better:
                 channel.broke("the link to the other broker, or to the one in between, has ended")
 
     def close(self) -> None:
