@@ -81,6 +81,14 @@ def test_one_drives_and_any_number_look(scene: Scene) -> None:
         first.type(b"mine\r")
         for each in (first, viewer):
             assert b"not mine" not in each.until(b"got mine")
+        with terminal(scene.vps, "attach", spawn) as visitor:
+            visitor.until(b"got mine")
+            first.until(b"@vps drives now")
+            visitor.type(DETACH)
+            assert visitor.exit() == 130
+        first.until(b"you drive again")
+        first.type(b"back\r")
+        first.until(b"got back")
         with terminal(scene.vps, "attach", spawn) as second:
             second.until(b"got mine")
             first.until(b"@vps drives now")

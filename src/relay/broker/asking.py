@@ -18,7 +18,7 @@ class Asked:
     Attributes:
         source: 16 bytes that name who types, over all its connections.
         drive: it wants to type.
-        again: it was attached before and goes on; it does not take the driver's seat from another.
+        again: it was attached before and goes on; it does not take the driver's seat from another, but from itself.
         offset: of the log, where it goes on; None for a first time.
         who: a person, for the others to read.
         size: rows and columns of its terminal, or None.

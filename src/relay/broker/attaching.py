@@ -5,8 +5,9 @@
                          ├─ until the task or the other side ends
     in, end, size ───────┘
 
-Any number may look; one drives. Who asks to drive takes over from who did, who is told by whom. What is typed carries a
-source and a number down to the shim, so that what is sent again after a broken connection is typed once.
+Any number may look; one drives (`seats`). Who asks to drive takes over from who did, who is told by whom, and drives
+again when that one leaves. What is typed carries a source and a number down to the shim, so that what is sent again
+after a broken connection is typed once.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from relay.broker.attempt_logs import NOTE
 from relay.broker.channel import WINDOW, Conversation, Message
 from relay.broker.logs import LocalLogs
 from relay.broker.rights import Rights
+from relay.broker.seats import Seats
 from relay.core.errors import PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.log_places import attempt_of, offset_of, start_of
 from relay.core.states import IN_HAND, TERMINAL
-from relay.spawn import door, transcript
+from relay.spawn import door
 from relay.spawn.supervisor import Supervisor
-from relay.spawn.transcript import Chunk
 from relay.store.spawn_rows import SpawnRow
 
 RECALLED = 16 * 1024
@@ -56,7 +57,7 @@ class AttachServer:
         self._supervisor = supervisor
         self._logs = logs
         self._name = name
-        self._drivers: dict[str, _Attachment] = {}
+        self.seats = Seats()
 
     async def serve(self, channel: Conversation, origin: BrokerId, spawn: str, ask: Message) -> None:
         """Serve one viewer until the task has ended, or the viewer leaves.
@@ -67,26 +68,11 @@ class AttachServer:
         asked = Asked.read(ask)
         row = await self._rights.row(spawn)
         attachment = _Attachment(self, channel, origin, row, asked)
-        await attachment.admitted()
-        await attachment.run()
-
-    # who drives
-
-    def drive(self, attachment: _Attachment) -> None:
-        """Let one drive; the one before is told."""
-        before = self._drivers.get(attachment.row.id)
-        self._drivers[attachment.row.id] = attachment
-        if before is not None and before is not attachment:
-            before.replaced_by(attachment.title)
-
-    def driver(self, spawn: str) -> _Attachment | None:
-        """Who drives a spawn."""
-        return self._drivers.get(spawn)
-
-    def leave(self, attachment: _Attachment) -> None:
-        """One is gone."""
-        if self._drivers.get(attachment.row.id) is attachment:
-            del self._drivers[attachment.row.id]
+        try:
+            await attachment.admitted()
+            await attachment.run()
+        finally:
+            self.seats.leave(spawn, attachment, is_over=attachment.is_over)
 
     # what an attachment needs
 
@@ -129,9 +115,10 @@ class _Attachment:
         self, server: AttachServer, channel: Conversation, origin: BrokerId, row: SpawnRow, asked: Asked
     ) -> None:
         self.row = row
+        self.is_over = False  # the task is
         self._server = server
         self._channel = channel
-        self._origin = origin
+        self.origin = origin
         self._asked = asked
         self._drives = False
         self._task: door.Door | None = None
@@ -147,23 +134,24 @@ class _Attachment:
         return self.row.wishes.tty or self.row.wishes.stdin
 
     @property
+    def _wants_to_type(self) -> bool:
+        return self._asked.drive and self._takes_input
+
+    @property
     def _verb(self) -> str:
         return ATTACH if self.row.wishes.tty else SEND
 
     async def admitted(self) -> None:
         """Check what it asked for, and answer."""
         rights, detail = self._server.rights, f"{self.row.id} {self.row.name}"
-        await rights.ask(self._origin, VIEW, self.row, detail)
-        if self._asked.drive and self._takes_input:
-            await rights.ask(self._origin, self._verb, self.row, detail)
-            other = self._server.driver(self.row.id)
-            self._drives = not (self._asked.again and other is not None)
-            if self._drives:
-                self._server.drive(self)
+        await rights.ask(self.origin, VIEW, self.row, detail)
+        if self._wants_to_type:
+            await rights.ask(self.origin, self._verb, self.row, detail)
+            self._drives = self._server.seats.come(self.row.id, self)
         await self._channel.send(self._hello())
 
     def _hello(self) -> Message:
-        driver = self._server.driver(self.row.id)
+        driver = self._server.seats.driver(self.row.id)
         return {
             "k": "hello",
             "terminal": self.row.wishes.tty,
@@ -182,7 +170,6 @@ class _Attachment:
             for each in done:
                 each.result()
         finally:
-            self._server.leave(self)
             for task in (*tasks, *self._told):
                 task.cancel()
             await asyncio.gather(*tasks, *self._told, return_exceptions=True)
@@ -200,12 +187,13 @@ class _Attachment:
             row = self.row = await self._server.begun(self.row.id)
             async with self._typing_into(row):
                 place, over = await self._follow(row, place)
+        self.is_over = True
 
     async def _follow(self, row: SpawnRow, place: int | None) -> tuple[int, bool]:
         """Show one attempt; where the next one begins, and whether there is none."""
         log = self._server.log_of(row)
         if place is None:
-            place = start_of(row.attempt) + await asyncio.to_thread(_recalled, log)
+            place = start_of(row.attempt) + await asyncio.to_thread(log_pieces.recalled, log, RECALLED)
         if self._takes_input and row.state not in TERMINAL and attempt_of(place) == row.attempt:
             with contextlib.suppress(door.DoorShut):
                 place = await self._watch(log, place)
@@ -233,7 +221,7 @@ class _Attachment:
         return start + at
 
     async def _catch_up(self, log: Path, start: int, at: int) -> int:
-        async for found in _read(log, at):
+        while found := await asyncio.to_thread(log_pieces.read, log, at):
             for chunk in found:
                 await self._out(chunk.data, start + chunk.next_offset, chunk.stream)
                 at = chunk.next_offset
@@ -256,7 +244,7 @@ class _Attachment:
     async def _typing_into(self, row: SpawnRow) -> AsyncIterator[None]:
         """Let what is typed reach an attempt while the block runs."""
         async with contextlib.AsyncExitStack() as stack:
-            if self._drives:
+            if self._wants_to_type:  # also who waits for the driver to leave
                 with contextlib.suppress(door.DoorShut):
                     self._task = await stack.enter_async_context(door.opened(self._server.log_of(row).parent))
                     await self._resize(self._size)
@@ -300,7 +288,7 @@ class _Attachment:
     async def _typed(self, kind: str, n: int, data: bytes) -> bool:
         if self._task is None or not self._drives:
             return False
-        self._server.rights.check(self._origin, self._verb, self.row)
+        self._server.rights.check(self.origin, self._verb, self.row)
         try:
             if kind == "end":
                 await self._task.end(n, self._asked.source)
@@ -310,10 +298,41 @@ class _Attachment:
             return False
         return True
 
+    # its seat
+
+    @property
+    def source(self) -> bytes:
+        """Who it is, over all its connections."""
+        return self._asked.source
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it was attached before."""
+        return self._asked.again
+
+    def may_drive(self) -> bool:
+        """Whether it may type, as it is granted now."""
+        return self._server.rights.may(self.origin, self._verb, self.row)
+
     def replaced_by(self, title: str) -> None:
         """Another drives now."""
         self._drives = False
         self._do(self._channel.send({"k": "driver", "driver": title}))
+
+    def given_back(self) -> None:
+        """It drives again: who did has left."""
+        self._drives = True
+        self._do(self._take_seat())
+
+    async def _take_seat(self) -> None:
+        await self._channel.send({"k": "driver", "driver": self.title, "drives": True})
+        with contextlib.suppress(door.DoorShut):
+            await self._resize(self._size)
+
+    def superseded(self) -> None:
+        """The same one is attached over another connection."""
+        self._drives = False
+        self._channel.close()
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_unless_it_ended(work))
@@ -324,20 +343,3 @@ class _Attachment:
 async def _unless_it_ended(work: Coroutine[Any, Any, None]) -> None:
     with contextlib.suppress(RelayError):
         await work
-
-
-def _recalled(log: Path) -> int:
-    """Where the last of what was shown begins."""
-    seen, at = 0, 0
-    with contextlib.suppress(FileNotFoundError):
-        for chunk in transcript.backwards(log):
-            at, seen = chunk.offset, seen + len(chunk.data)
-            if seen >= RECALLED:
-                break
-    return at
-
-
-async def _read(log: Path, at: int) -> AsyncIterator[list[Chunk]]:
-    while found := await asyncio.to_thread(log_pieces.read, log, at):
-        yield found
-        at = found[-1].next_offset

@@ -59,6 +59,19 @@ def last_of(found: list[Chunk], lines: int | None) -> list[Chunk]:
     return found
 
 
+def recalled(log: Path, size: int) -> int:
+    """Where the last so many bytes of output begin, whole chunks of them."""
+    seen, at = 0, 0
+    try:
+        for chunk in transcript.backwards(log):
+            at, seen = chunk.offset, seen + len(chunk.data)
+            if seen >= size:
+                break
+    except FileNotFoundError:
+        return 0
+    return at
+
+
 def first_since(log: Path, at_ms: int) -> int:
     """An offset before all that was written at or after a moment, and not far before it: found by halving.
 

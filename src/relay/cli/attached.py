@@ -181,13 +181,20 @@ class Attached:
             if not message["taken"]:
                 self._say("what you type goes nowhere: another drives, or the task takes no input any more")
         elif kind == "driver":
-            self._say(f"{message['driver']} drives now; attach again to take it back")
+            self._seated(message)
         elif kind == "hello":
             self._greeted(message)
         elif "error" in message:
             from relay.core.errors import from_json
 
             raise from_json(message["error"])
+
+    def _seated(self, message: Message) -> None:
+        if message.get("drives"):
+            self._say("you drive again: who drove has left")
+            self._told = ""
+        else:
+            self._say(f"{message['driver']} drives now; attach again to take it back, or wait until they leave")
 
     def _acknowledged(self, n: int) -> None:
         for each in [each for each in self._unacknowledged if each <= n]:
