@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -49,17 +50,20 @@ async def body_of(request: Request) -> dict[str, Any]:
     return document
 
 
-async def stream(lines: AsyncIterator[bytes], at_once: bool = False) -> Response:
+async def stream(
+    lines: AsyncIterator[bytes], at_once: bool = False, reader: Request | None = None
+) -> Response:
     """A stream of lines. The first is fetched before the answer begins, so that an early error is still an error.
 
     Args:
         lines: each with its line end.
         at_once: begin the answer before the first: there may be none for hours, and the client waits for a beginning.
+        reader: whose request it answers: where that client leaves before the first line, nothing is fetched any more.
     """
     if at_once:
         return StreamingResponse(_safely(lines), media_type="application/x-ndjson")
     try:
-        first = await anext(lines)
+        first = await (anext(lines) if reader is None else _unless_gone(lines, reader))
     except StopAsyncIteration:
         return Response(b"", media_type="application/x-ndjson")
 
@@ -69,6 +73,25 @@ async def stream(lines: AsyncIterator[bytes], at_once: bool = False) -> Response
             yield each
 
     return StreamingResponse(rest(), media_type="application/x-ndjson")
+
+
+async def _unless_gone(lines: AsyncIterator[bytes], reader: Request) -> bytes:
+    """The first line; StopAsyncIteration where there is none, or nobody is there any more to read it."""
+    first, gone = asyncio.ensure_future(anext(lines)), asyncio.ensure_future(_gone(reader))
+    try:
+        await asyncio.wait((first, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not first.done():
+            raise StopAsyncIteration
+        return first.result()
+    finally:
+        first.cancel()
+        gone.cancel()
+        await asyncio.gather(first, gone, return_exceptions=True)
+
+
+async def _gone(reader: Request) -> None:
+    while (await reader.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _safely(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -205,7 +205,8 @@ class Control:
         row = await self._found(request)
         offset, tail = _count(request, "offset", 0) or 0, _count(request, "tail", None)
         follow, since = _flag(request, "follow"), _count(request, "since", None)
-        return await _stream(log_lines(self._broker.results.transcripts.read(row, offset, tail, follow, since)))
+        lines = log_lines(self._broker.results.transcripts.read(row, offset, tail, follow, since))
+        return await _stream(lines, reader=request)
 
     # the mesh
 
