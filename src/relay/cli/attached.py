@@ -1,7 +1,7 @@
 """One attached task: shows what comes, sends what is typed, and goes on by itself after a broken connection.
 
 What is typed is numbered under a source of this run's own, kept until it is acknowledged, and sent again after a break:
-the task's shim takes each number once.
+the task's shim takes each number once. What a person typed is sent again after a short break only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from relay.api import http1
 from relay.api.duplex import Duplex
 from relay.cli import progress, speech
+from relay.cli.typed_ahead import KEPT_S, TypedAhead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Attached:
         self._show = show
         self._source = base64.b64encode(os.urandom(16)).decode("ascii")
         self._unacknowledged: dict[int, Message] = {}
+        self._ahead = TypedAhead()
         self._n = 0
         self._offset: int | None = None
         self._hello: Message = {}
@@ -114,7 +116,9 @@ class Attached:
         if not isinstance(fault, Unreachable) or not self._hello:
             raise fault
         self._hang_up()
-        self._say(f"the connection broke off; it goes on by itself when it can ({_leaving(self._screen, self._key)})")
+        if self._ahead.broke(time.monotonic()):
+            leaving = _leaving(self._screen, self._key)
+            self._say(f"the connection broke off; it goes on by itself when it can ({leaving})")
 
     def _try_again(self) -> None:
         from relay.core.errors import RelayError
@@ -145,6 +149,7 @@ class Attached:
         if 0 in ready and self._typed() == LEFT:
             return LEFT
         if line is None:
+            self._give_up_what_is_old()
             if not ready:
                 self._try_again()
             return None
@@ -156,7 +161,8 @@ class Attached:
 
     def _reads_keys(self) -> bool:
         if self._line is None:
-            return self._screen.is_raw  # for the key that leaves
+            # for the key that leaves, and so that what is typed now is not sent much later
+            return self._screen.is_raw or (self._typing and self._screen.is_terminal)
         return (self._typing or self._screen.is_raw) and len(self._unacknowledged) < MOST_UNACKNOWLEDGED
 
     def _patience(self) -> float | None:
@@ -206,12 +212,24 @@ class Attached:
         if first:
             self._greet(hello)
         else:
-            self._say("attached again")
+            self._give_up_what_is_old()
+            late = self._ahead.drops
+            other = hello["driver"] if self._typing and not hello["drives"] else None
+            self._say("attached again" + (f"; {other} drives now" if other else ""))
             self._told = ""
+            if late:
+                self._screen.forget_typed()
         for message in self._unacknowledged.values():
             self._send(message)
+        self._queue({"k": "in"}, self._ahead.mended())
 
     # what is typed
+
+    def _give_up_what_is_old(self) -> None:
+        """Of a person: a key that arrives much later does what nobody means any more. A program's words wait."""
+        if self._screen.is_terminal and self._typing and self._ahead.gives_up(time.monotonic()):
+            self._unacknowledged.clear()
+            self._say(f"for {KEPT_S:.0f} s it could not be reached: what you type is dropped until it can")
 
     def _send(self, message: Message) -> None:
         from relay.core.errors import RelayError
@@ -227,14 +245,25 @@ class Attached:
         if not data:
             return self._no_more()
         if self._screen.is_raw and self._key in data:
-            if self._typing:
+            if self._typing and self._line is not None:
                 self._queue({"k": "in"}, data[: data.index(self._key)])
             return self._leave()
-        if self._typing:
+        if self._typing and self._line is None:
+            self._type_ahead(data)
+        elif self._typing:
             self._queue({"k": "in"}, data)
         return LEFT if not self._typing and INTERRUPT in data else None
 
+    def _type_ahead(self, data: bytes) -> None:
+        self._give_up_what_is_old()
+        told_before = self._ahead.drops
+        if not self._ahead.add(data, time.monotonic()) and not told_before:
+            self._say("too much was typed while it is broken off: the rest is dropped until it is attached again")
+
     def _no_more(self) -> str | None:
+        if self._line is None and self._screen.is_terminal and self._ahead.drops:
+            return None  # what came before it was dropped: this is no end of that
+        self._queue({"k": "in"}, self._ahead.take())
         self._typing = False
         if self._screen.is_terminal or self._n:
             self._queue({"k": "end"}, None)

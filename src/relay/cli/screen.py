@@ -61,6 +61,12 @@ class Screen:
         """Whether keys are passed on as they are."""
         return self._before is not None
 
+    def forget_typed(self) -> None:
+        """Drop what was typed and not read yet."""
+        if self.is_terminal:
+            with contextlib.suppress(termios.error):
+                termios.tcflush(0, termios.TCIFLUSH)
+
     def show(self, data: bytes) -> None:
         """Write a task's output."""
         on, off = data.rfind(ALTERNATE_ON), data.rfind(ALTERNATE_OFF)
