@@ -59,10 +59,10 @@ class Between:
             self.news.clear()
             await self.news.wait()
 
-    def say(self, origin: BrokerId) -> Callable[[BrokerId, Kind, dict[str, Any]], bool]:
+    def say(self, origin: BrokerId) -> Callable[..., bool]:
         """How that broker sends."""
 
-        def say(recipient: BrokerId, kind: Kind, content: dict[str, Any]) -> bool:
+        def say(recipient: BrokerId, kind: Kind, content: dict[str, Any], giver: BrokerId | None = None) -> bool:
             if not self.is_there or recipient not in self.hears:
                 return False
             self.chunks += kind is Kind.BLOB_CHUNK

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,8 @@ async def server(tmp_path: Path) -> AsyncIterator[tuple[BlobServer, list[dict[st
         await library.open()
         said: list[dict[str, Any]] = []
 
-        def say(peer: BrokerId, kind: Kind, content: dict[str, Any]) -> bool:
-            said.append(content)
+        def say(peer: BrokerId, kind: Kind, content: dict[str, Any], giver: BrokerId) -> bool:
+            said.append(content | {"by": giver})
             return True
 
         made = BlobServer(library, store, say, lambda: 1)
@@ -126,3 +127,12 @@ def test_a_piece_that_was_asked_for_is_taken_once() -> None:
     assert [piece.item for piece in download.take()] == [0]
 
 
+async def test_it_is_answered_by_the_way_it_came(server: tuple[BlobServer, list[dict[str, Any]]]) -> None:
+    """Another one in between may hand nothing on."""
+    made, said = server
+    between = BrokerId("c" * 56)
+    wanted = {"blob": bytes(32), "stream": bytes(16), "n": 0, "items": []}
+    for session in (b"", b"s" * 16):
+        made.hears[Kind.BLOB_WANT](replace(opened(Kind.BLOB_WANT, wanted | {"session": session}), giver=between))
+    await asyncio.gather(*made._work)
+    assert [each["by"] for each in said] == [between, between]

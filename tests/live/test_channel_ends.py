@@ -104,3 +104,13 @@ async def test_the_next_one_takes_another_way_than_one_that_was_silent(
         except RelayError as error:
             pytest.fail(f"not by the honest one: {error}")
         assert served.open == 1 and not channel.has_ended
+
+
+async def test_a_pull_that_is_silent_has_the_next_pieces_come_by_another(tmp_path: Path) -> None:
+    async with through(tmp_path, MemoryNetwork(), 2) as (asker, _, _, target):
+        before = asker.mesh.way_link(target.id)
+        asker.mesh.probe(target.id)
+        after = asker.mesh.way_link(target.id)
+        assert before is not None and after is not None and after.peer != before.peer
+        asker.mesh.probe(target.id)
+        assert asker.mesh.way_link(target.id) is before  # who was silent longest ago

@@ -188,10 +188,10 @@ class Mesh:
         return raw
 
     def probe(self, peer: BrokerId) -> None:
-        """Something that is not durable was not answered: ask whether the link that leads to a peer lives."""
+        """Something that is not durable was not answered: as `fell_silent`, over the link that leads to a peer now."""
         link = self.way_link(peer)
         if link is not None:
-            link.ask()
+            self.fell_silent(peer, link)
 
     async def carry(self, carrier: Carrier) -> None:
         """Run a link over a fresh connection until it ends."""

@@ -274,6 +274,7 @@ class Downloads:
         download.news.clear()
         _raise(download.refusal)
         if not download.session:
+            self._probe(source.peer)
             raise _Later(f"{self._members.name(source.peer)} does not answer")
 
     def _ask(self, download: Download, items: list[int]) -> bool:

@@ -29,7 +29,8 @@ from relay.store import blobs
 from relay.store.blobs import Blob, Need, NeedState
 from relay.store.engine import Store
 
-Say = Callable[[BrokerId, Kind, dict[str, Any]], bool]
+Say = Callable[..., bool]
+"""`Mesh.say`."""
 MAX_ITEMS = 32
 MAX_QUEUED = 64
 MAX_SESSIONS = 8  # of one peer
@@ -45,6 +46,7 @@ class _Session:
     blob: Blob
     until: int
     file: BlobFile
+    giver: BrokerId
     id: bytes = field(default_factory=lambda: os.urandom(STREAM_BYTES))
     queue: deque[Place] = field(default_factory=deque)
     asked: int = 0
@@ -59,7 +61,7 @@ class BlobServer:
     Args:
         library: where they are.
         store: to know to whom they were offered.
-        say: sends what is not durable; False where there is no path now.
+        say: sends what is not durable, by the broker that handed over what it answers; False where there is no path.
         clock: milliseconds since 1970.
     """
 
@@ -92,14 +94,14 @@ class BlobServer:
             return
         if not session:
             if (peer, stream) not in self._sessions and len(self._work) < MAX_OPENING:
-                self._spawn(self._open(peer, stream, blob))
+                self._spawn(self._open(peer, stream, blob, each.giver))
             return
         known = self._sessions.get((peer, stream))
         if known is None or known.id != session or known.blob.hash != blob:
             # after a restart of this broker: the puller opens again
-            self._say(peer, Kind.BLOB_HAVE, {"stream": stream, "session": b""})
+            self._say(peer, Kind.BLOB_HAVE, {"stream": stream, "session": b""}, each.giver)
         elif n > known.asked:
-            known.asked = n
+            known.asked, known.giver = n, each.giver
             self._ask(known, content["items"])
 
     def _ask(self, session: _Session, items: object) -> None:
@@ -121,11 +123,11 @@ class BlobServer:
 
     # opening
 
-    async def _open(self, peer: BrokerId, stream: bytes, address: bytes) -> None:
+    async def _open(self, peer: BrokerId, stream: bytes, address: bytes, giver: BrokerId) -> None:
         try:
-            session = await self._allowed(peer, stream, address)
+            session = await self._allowed(peer, stream, address, giver)
         except RelayError as error:
-            self._refuse(peer, stream, error)
+            self._refuse(peer, stream, error, giver)
             return
         if (peer, stream) in self._sessions:
             await self._library.run(session.file.close)
@@ -133,9 +135,9 @@ class BlobServer:
         self._make_room(peer)
         self._library.hold(address, 1)
         self._sessions[peer, stream] = session
-        self._say(peer, Kind.BLOB_HAVE, {"stream": stream, "session": session.id, "size": session.blob.size})
+        self._say(peer, Kind.BLOB_HAVE, {"stream": stream, "session": session.id, "size": session.blob.size}, giver)
 
-    async def _allowed(self, peer: BrokerId, stream: bytes, address: bytes) -> _Session:
+    async def _allowed(self, peer: BrokerId, stream: bytes, address: bytes, giver: BrokerId) -> _Session:
         """A session for a peer that has an offer of the blob; who only knows its address learns nothing."""
         offer = await self._store.one(blobs.ONE, hash=address, need=str(Need.OFFER), peer=peer)
         blob = await self._store.one(blobs.BY_HASH, hash=address)
@@ -143,15 +145,15 @@ class BlobServer:
         if offer is None or blob is None or not open_now or not blob.whole:
             raise _not_offered(address)
         file = await self._library.run(BlobFile.open, self._library.folder, address, blob.size)
-        return _Session(peer, stream, blob, offer.until, file)
+        return _Session(peer, stream, blob, offer.until, file, giver)
 
     def _make_room(self, peer: BrokerId) -> None:
         of_peer = [each for each in self._sessions.values() if each.peer == peer]
         if len(of_peer) >= MAX_SESSIONS:
             self._close(min(of_peer, key=lambda each: each.used))
 
-    def _refuse(self, peer: BrokerId, stream: bytes, error: RelayError) -> None:
-        self._say(peer, Kind.BLOB_HAVE, {"stream": stream, "session": b"", "error": error.to_json()})
+    def _refuse(self, peer: BrokerId, stream: bytes, error: RelayError, giver: BrokerId) -> None:
+        self._say(peer, Kind.BLOB_HAVE, {"stream": stream, "session": b"", "error": error.to_json()}, giver)
 
     # serving
 
@@ -161,7 +163,7 @@ class BlobServer:
                 pass
         except RelayError as error:
             _log.error("a blob cannot be served: %s %s", error.message, error.why)
-            self._refuse(session.peer, session.stream, error)
+            self._refuse(session.peer, session.stream, error, session.giver)
             self._close(session)
         finally:
             session.task = None
@@ -171,7 +173,7 @@ class BlobServer:
             raise _not_offered(session.blob.hash)
         data = await self._library.run(session.file.read, place)
         content = {"stream": session.stream, "item": list(place), "data": data}
-        if not self._say(session.peer, Kind.BLOB_CHUNK, content):
+        if not self._say(session.peer, Kind.BLOB_CHUNK, content, session.giver):
             session.queue.clear()  # no path now; what it misses it asks for again
             return False
         session.reached = max(session.reached, session.file.shape.item(place) + 1)
