@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Generic, TypeVar
 
-    from relay.api import audit_shapes, blob_shapes, broker_shapes, outbox_shapes, shapes, view_shapes
+    from relay.api import audit_shapes, blob_shapes, broker_shapes, outbox_shapes, pairing_shapes, shapes, view_shapes
 
     Answer = TypeVar("Answer")
 
@@ -260,19 +260,19 @@ def audit_verify() -> Call[audit_shapes.AuditVerdict]:
     return Call("audit/verify", patience_s=ANSWER_S)
 
 
-def invite(ttl_s: float | None = None, operation: str | None = None) -> Call[shapes.Invite]:
+def invite(ttl_s: float | None = None, operation: str | None = None) -> Call[pairing_shapes.Invite]:
     """A one-time link for a new member."""
     return Call("invites", operation_body(operation, ttl_s=ttl_s))
 
 
-def invite_code(ttl_s: float | None = None, operation: str | None = None) -> Call[shapes.InviteCode]:
+def invite_code(ttl_s: float | None = None, operation: str | None = None) -> Call[pairing_shapes.InviteCode]:
     """A one-time code for a new member."""
     return Call("invites", operation_body(operation, ttl_s=ttl_s, code=True))
 
 
 def join(
     invite: str, name: str | None = None, operation: str | None = None, address: str | None = None
-) -> Call[shapes.Founded]:
+) -> Call[pairing_shapes.Founded]:
     """Take this broker into the workspace that a link, or a code with its address, invites to."""
     return Call("joins", operation_body(operation, link=invite, name=name, address=address), patience_s=ANSWER_S)
 

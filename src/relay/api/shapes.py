@@ -274,32 +274,6 @@ class Status(TypedDict):
     store: StoreState
 
 
-class Founded(TypedDict):
-    """What `init` and `join` made."""
-
-    broker: Named
-    workspace: Workspace
-    home: NotRequired[str]
-    compare: NotRequired[str]
-
-
-class Invite(TypedDict):
-    """A one-time way in."""
-
-    link: str
-    expires: str
-
-
-class InviteCode(TypedDict):
-    """A one-time way in that can be read out; `invite` is what events call it."""
-
-    code: str
-    address: str
-    addresses: list[str]
-    invite: str
-    expires: str
-
-
 class GrantShown(TypedDict):
     """One grant of `trust list`."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from relay.api.home import Home
-    from relay.api.shapes import Founded
+    from relay.api.pairing_shapes import Founded
     from relay.trust.workspace import Workspace
 
 WITHOUT_NAME = "broker"

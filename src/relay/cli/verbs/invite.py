@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from relay.api.client import Client
-    from relay.api.shapes import InviteCode
+    from relay.api.pairing_shapes import InviteCode
     from relay.cli.invocation import Invocation
 
 

@@ -16,7 +16,7 @@ from relay.trust import joining
 
 if TYPE_CHECKING:
     from relay.api.home import Home
-    from relay.api.shapes import Founded
+    from relay.api.pairing_shapes import Founded
     from relay.cli.invocation import Invocation
     from relay.core.allowlist import Grant
 
