@@ -60,7 +60,8 @@ class LogEnd:
         """As at a start of the broker."""
         node, tasks = self.node, cast("Supervisor", self.tasks)
         folder = node.place.folder
-        gate = Gate(node.members, Grants(folder / "trust.toml"), cast("Agents", None), Auditor(node.store), folder)
+        auditor = Auditor(node.store, node.place.identity)
+        gate = Gate(node.members, Grants(folder / "trust.toml"), cast("Agents", None), auditor, folder)
         self.local = LocalLogs(node.store, tasks)
         self.server = LogServer(self.local, node.store, gate, node.mesh, wall_ms)
         self.client = LogClient(node.mesh, node.store, tasks)
