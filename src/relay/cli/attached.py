@@ -78,6 +78,7 @@ class Attached:
         self._hello: Message = {}
         self._typing = drive
         self._line: Duplex | None = None
+        self._is_greeted = False  # over this line: what was typed before goes before what is typed now
         self._lines = http1.Lines()
         self._told = ""
 
@@ -106,6 +107,7 @@ class Attached:
         self._line = Duplex(self._home, f"spawns/{http1.quoted(self._spawn)}/attach", json.dumps(ask).encode() + b"\n")
 
     def _hang_up(self) -> None:
+        self._is_greeted = False
         if self._line is not None:
             self._line.close()
             self._line = None
@@ -160,7 +162,7 @@ class Attached:
             return None
 
     def _reads_keys(self) -> bool:
-        if self._line is None:
+        if not self._is_greeted:
             # for the key that leaves, and so that what is typed now is not sent much later
             return self._screen.is_raw or (self._typing and self._screen.is_terminal)
         return (self._typing or self._screen.is_raw) and len(self._unacknowledged) < MOST_UNACKNOWLEDGED
@@ -207,7 +209,7 @@ class Attached:
             del self._unacknowledged[each]
 
     def _greeted(self, hello: Message) -> None:
-        first, self._hello = not self._hello, hello
+        first, self._hello, self._is_greeted = not self._hello, hello, True
         self._typing = self._drive and hello["input"]
         if first:
             self._greet(hello)
@@ -245,10 +247,10 @@ class Attached:
         if not data:
             return self._no_more()
         if self._screen.is_raw and self._key in data:
-            if self._typing and self._line is not None:
+            if self._typing and self._is_greeted:
                 self._queue({"k": "in"}, data[: data.index(self._key)])
             return self._leave()
-        if self._typing and self._line is None:
+        if self._typing and not self._is_greeted:
             self._type_ahead(data)
         elif self._typing:
             self._queue({"k": "in"}, data)
@@ -261,7 +263,7 @@ class Attached:
             self._say("too much was typed while it is broken off: the rest is dropped until it is attached again")
 
     def _no_more(self) -> str | None:
-        if self._line is None and self._screen.is_terminal and self._ahead.drops:
+        if not self._is_greeted and self._screen.is_terminal and self._ahead.drops:
             return None  # what came before it was dropped: this is no end of that
         self._queue({"k": "in"}, self._ahead.take())
         self._typing = False

@@ -1,0 +1,49 @@
+"""What was typed before a break is typed before what is typed after it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from relay.api.duplex import Duplex
+from relay.api.home import Home
+from relay.cli.attached import Attached
+from relay.cli.screen import Screen
+
+if TYPE_CHECKING:
+    import pytest
+
+HELLO = {"k": "hello", "terminal": True, "input": True, "drives": True, "driver": "me", "state": "running"}
+
+
+class Sent:
+    """Notes what is said on a line."""
+
+    def __init__(self) -> None:
+        self.data: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        message = json.loads(data)
+        self.data.append(base64.b64decode(message["data"]))
+
+    def close(self) -> None:
+        pass
+
+
+def test_keys_between_the_new_line_and_its_greeting_come_after_those_of_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = [b"one ", b"two "]
+    monkeypatch.setattr("relay.cli.attached.os.read", lambda fd, size: keys.pop(0))
+    lines: list[Any] = [Sent(), Sent()]
+    nothing: Any = lambda message: None  # noqa: E731
+    person = Attached(Home("/nowhere"), "s", True, Screen(), 0, 29, "me", nothing, nothing)
+    person._line = cast("Duplex", lines[0])
+    person._take(dict(HELLO))
+    person._typed()
+    person._hang_up()
+    person._line = cast("Duplex", lines[1])
+    person._typed()
+    person._take(dict(HELLO))
+    assert [b"".join(line.data) for line in lines] == [b"one ", b"one two "]
