@@ -68,7 +68,7 @@ class Tasks:
         Raises:
             Refused: `task_over`: the attempt has ended, or the token is none.
         """
-        inside = {name for pid, name in self._attempting.shims.items() if pid in processes}
+        inside = {name for name, pid in self._attempting.shims.items() if pid and pid in processes}
         name = next(iter(inside), None)
         if token is not None:
             shown, _, secret = token.partition(".")

@@ -77,7 +77,7 @@ class Attempting:
         self._launcher = launcher
         self._watcher = watcher
         self._spares = Spares(root)
-        self.shims: dict[int, str] = {}
+        self.shims: dict[str, int] = {}
         """The attempt of each shim that is watched, by the shim's pid."""
 
     async def open(self) -> None:
@@ -128,11 +128,11 @@ class Attempting:
 
     @contextlib.contextmanager
     def _known(self, shim: int, name: str) -> Iterator[None]:
-        self.shims[shim] = name
+        self.shims[name] = shim
         try:
             yield
         finally:
-            del self.shims[shim]
+            del self.shims[name]
 
     def is_token(self, name: str, secret: str) -> bool:
         """Whether this is the secret of the attempt of that name."""
