@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +89,17 @@ def _main(folder: Path) -> dict[str, Any]:
         node = mesh.add("solo")
         go, filler = Path("/dev/shm") / f"relay-go-{os.getpid()}", folder / "filler"
         with node.control() as control:
-            script = f"while [ ! -e {go} ]; do sleep 0.05; done; head -c 9000000 /dev/zero; exit 3"
+            script = f"while [ ! -e {go} ]; do sleep 0.05; done; head -c 9000000 /dev/zero; : > {go}.said; exit 3"
             running = control.spawn("/bin/sh", "-c", script, cwd=str(node.work))
         answers = _until_refused(node, filler)
         told = _command(node, filler)
         went_on = node.running
         go.touch()
-        time.sleep(0.5)
+        said = go.with_name(f"{go.name}.said")
+        wait_until(said.exists, 20, "the task to have said it all, though nothing of it can be kept")
         again = _restarted(node, filler)
         go.unlink()
+        said.unlink()
         ended = _ended(node, running["id"])
         after = wait_until(lambda: _ask(node) != "disk_full", 20, "work to be taken again")
         return {

@@ -121,8 +121,11 @@ def test_follow_and_export_give_each_entry_once_as_lines(two: Scene) -> None:
 
 
 def test_follow_goes_on_over_a_restart(two: Scene) -> None:
-    with started(two.vps, "audit", "show", "-f", "--limit", "0") as following:
+    relay_json(two.laptop, *two.words("shell", "true"), "--wait", status=125)
+    with started(two.vps, "audit", "show", "-f", "--limit", "1") as following:
         assert following.stdout is not None
+        # the last one there is: from here on it follows
+        assert b"no_grant" in following.stdout.readline()
         relay_json(two.laptop, *two.words("shell", "true"), "--wait", status=125)
         assert b"no_grant" in following.stdout.readline()
         two.vps.restart()
