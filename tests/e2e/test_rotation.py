@@ -1,6 +1,6 @@
 """A workspace's key changes under brokers that are awake, asleep, killed or put out: real processes, one mesh.
 
-The tests go in the order in which they stand: each begins with what the one before has left.
+Each test goes on from whatever epoch it finds; the last one puts a member out.
 """
 
 from __future__ import annotations
@@ -74,18 +74,20 @@ def test_a_sleeper_that_missed_three_epochs_comes_back_without_a_new_invitation(
     laptop, vps, mini = _nodes(mesh)
     error = error_of(relay(vps, "--json", "workspace", "rotate"))
     assert (error["code"], error["hint"]) == ("not_a_signer", "on laptop: relay workspace rotate")
+    begun = _epoch(laptop)
+    first, second, third = range(begun + 1, begun + 4)
     vps.stop()
-    for epoch in (2, 3, 4):
+    for epoch in (first, second, third):
         done = relay_json(laptop, "workspace", "rotate")
         assert done["workspace"]["epoch"] == epoch
         assert {each["name"] for each in done["waiting_for"]} == {"vps", "mini"}
         _await(epoch, laptop, mini)
     shown = relay_json(laptop, "workspace", "show")
     assert [each["name"] for each in shown["not_seen_in_it"]] == ["vps"]
-    assert (shown["epoch"], shown["by"]["name"], shown["former"]) == (4, "laptop", [1, 2, 3])
-    assert _held(vps).epoch == 1
+    assert (shown["epoch"], shown["by"]["name"], shown["former"][-3:]) == (third, "laptop", [begun, first, second])
+    assert _held(vps).epoch == begun
     vps.start()
-    _await(4, laptop, vps, mini)
+    _await(third, laptop, vps, mini)
     assert _held(vps).epochs == _held(laptop).epochs
     assert _key_file(vps).stat().st_mode & 0o777 == 0o600
     wait_until(lambda: relay_json(laptop, "workspace", "show")["not_seen_in_it"] == [], 10, "vps to be seen")
@@ -96,13 +98,14 @@ def test_a_sleeper_that_missed_three_epochs_comes_back_without_a_new_invitation(
 def test_a_listener_that_slept_is_dialled_with_the_epoch_that_it_holds(mesh: Mesh) -> None:
     """Whoever has no address of the others has to be fetched back by them."""
     laptop, vps, mini = _nodes(mesh)
+    following = _epoch(laptop) + 1
     vps.pause()
     try:
         relay_json(laptop, "workspace", "rotate")
-        _await(5, laptop, mini)
+        _await(following, laptop, mini)
     finally:
         vps.resume()
-    _await(5, laptop, vps, mini)
+    _await(following, laptop, vps, mini)
 
 
 def test_a_crash_after_the_key_was_written_and_before_anything_else_loses_nothing(mesh: Mesh) -> None:
@@ -111,7 +114,7 @@ def test_a_crash_after_the_key_was_written_and_before_anything_else_loses_nothin
     identity, held = load_identity(laptop.home / "identity.key"), _held(laptop)
     save_workspace(_key_file(laptop), rotated(held, identity, os.urandom(32), 3, time.time_ns() // 1_000_000))
     laptop.start()
-    _await(6, laptop, vps, mini)
+    _await(held.epoch + 1, laptop, vps, mini)
 
 
 @pytest.mark.parametrize("whom", ["laptop", "vps"])
@@ -129,6 +132,10 @@ def test_a_kill_while_an_epoch_is_being_taken_leaves_one_or_the_other(mesh: Mesh
 
 
 def test_of_two_rotations_at_once_the_same_one_wins_everywhere(mesh: Mesh) -> None:
+    _rotate_twice_at_once(mesh)
+
+
+def _rotate_twice_at_once(mesh: Mesh) -> None:
     laptop, vps, mini = _nodes(mesh)
     identity, held = load_identity(laptop.home / "identity.key"), _held(laptop)
     made = [rotated(held, identity, os.urandom(32), 3, time.time_ns() // 1_000_000) for _ in range(2)]
@@ -146,10 +153,12 @@ def test_of_two_rotations_at_once_the_same_one_wins_everywhere(mesh: Mesh) -> No
 def test_an_old_key_opens_nothing_but_the_present_epoch(mesh: Mesh) -> None:
     """A member with a grant, its own identity and a former key: no spawn, no receipt, no roster; the epoch alone."""
     laptop, vps, mini = _nodes(mesh)
+    while _epoch(laptop) < 4 or len(_held(mini).former) < _epoch(laptop):
+        _rotate_twice_at_once(mesh)
     mini.stop()
     attacker = Attacker(mini, laptop)
     present = attacker.workspace.epoch
-    assert len(attacker.workspace.former) == 9, 'eight epochs before it, and one that lost'
+    assert len(attacker.workspace.former) >= present >= 4, "every epoch before it, and one that lost"
 
     def ask() -> str:
         """Ask for a spawn that the grant allows, and read what is said until the connection ends; its id."""

@@ -18,6 +18,7 @@ from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.code_invites import CodeInvites
 from relay.broker.members import Members
 from relay.broker.roster import RosterKeeper
+from relay.broker.signer import require_signer
 from relay.broker.websocket import place_of
 from relay.core import ids
 from relay.core.addresses import usable_addresses
@@ -127,13 +128,7 @@ class Admitting:
         return {"code": code, "address": addresses[0], "addresses": list(addresses), "invite": name, "expires": expires}
 
     def _require_may_admit(self, addresses: tuple[str, ...]) -> None:
-        if self._identity.id != self._workspace.root:
-            raise Refused(
-                "this broker may not invite",
-                code=Code.NOT_A_SIGNER,
-                why="only the broker that created the workspace admits others",
-                hint=f"on {self._members.name(self._workspace.root)}: relay invite --link",
-            )
+        require_signer(self._identity, self._workspace, self._members, "invite", "relay invite --link")
         if not addresses:
             raise LocalFault(
                 "there is no address to put into the link",

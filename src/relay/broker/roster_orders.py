@@ -7,9 +7,10 @@ from typing import Any
 from relay.broker.auditor import Auditor, Decision
 from relay.broker.members import Members
 from relay.broker.roster import RosterKeeper
+from relay.broker.signer import require_signer
 from relay.broker.words import rfc3339
 from relay.core import ids
-from relay.core.errors import Code, Misuse, Refused
+from relay.core.errors import Misuse
 from relay.core.ids import BrokerId
 from relay.core.roster import MAX_REASON, Statement, StatementKind, counted
 from relay.store.journal import Entry, Journal
@@ -85,13 +86,8 @@ class RosterOrders:
                 why="it created the workspace, and the roster hangs on its signature",
                 hint="relay broker evict BROKER",
             )
-        if self._identity.id != root:
-            raise Refused(
-                "this broker may not put anybody out",
-                code=Code.NOT_A_SIGNER,
-                why="only a signer of the roster may: the broker that created the workspace",
-                hint=f"on {self._members.name(root)}: relay broker evict {broker[:8]}",
-            )
+        command = f"relay broker evict {broker[:8]}"
+        require_signer(self._identity, self._workspace, self._members, "put anybody out", command)
 
     # showing
 

@@ -21,10 +21,10 @@ from relay.broker.link import Link
 from relay.broker.members import Members
 from relay.broker.postbox import SealingPostbox
 from relay.broker.roster import RosterKeeper
+from relay.broker.signer import require_signer
 from relay.broker.words import rfc3339
 from relay.core import ids
 from relay.core.epochs import checked_epochs
-from relay.core.errors import Code, Refused
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.store import meta, operations
@@ -102,7 +102,8 @@ class Rotation:
             Refused: this broker signs no roster.
             LocalFault: the key file or the store cannot be written.
         """
-        self._require_signer()
+        what, command = "change the workspace's key", "relay workspace rotate"
+        require_signer(self._identity, self._workspace, self._members, what, command)
         async with self._keeper.signing:
             known: dict[str, Any] | None = await self._journal.store.one(operations.ANSWER, op=operation)
             if known is None:
@@ -125,16 +126,6 @@ class Rotation:
 
         await self._journal.commit(decide)
         return answer
-
-    def _require_signer(self) -> None:
-        root = self._workspace.root
-        if self._identity.id != root:
-            raise Refused(
-                "this broker may not change the workspace's key",
-                code=Code.NOT_A_SIGNER,
-                why="only a signer of the roster may: the broker that created the workspace",
-                hint=f"on {self._members.name(root)}: relay workspace rotate",
-            )
 
     # giving it
 
