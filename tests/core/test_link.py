@@ -13,6 +13,7 @@ from relay.core.link import (
     HELLO_TIMEOUT,
     IDLE_PING,
     MAX_IN_HAND,
+    PING_STEP,
     RECEIVE_WINDOW,
     Close,
     Granted,
@@ -33,6 +34,11 @@ def up(at: int = T) -> LinkMachine:
     assert machine.receive(HelloFrame(b"hello"), at) == [Greet(b"hello")]
     machine.accept(at)
     return machine
+
+
+def asked_at(quiet_since: int) -> int:
+    """When a link is asked that nothing was heard over since: at a whole step, with others."""
+    return -(-(quiet_since + IDLE_PING) // PING_STEP) * PING_STEP
 
 
 # the hello
@@ -104,11 +110,18 @@ def test_a_closed_link_hears_nothing(frame: Frame) -> None:
 
 def test_an_idle_link_is_found_dead_within_60_s() -> None:
     machine = up()
-    assert machine.next_deadline() == T + IDLE_PING
-    assert machine.tick(T + IDLE_PING) == [Send(Ping(1))]
-    assert machine.next_deadline() == T + IDLE_PING + ANSWER_WITHIN
-    assert machine.tick(T + IDLE_PING + ANSWER_WITHIN) == [Close("no answer to a ping within 6 s")]
-    assert IDLE_PING + ANSWER_WITHIN <= 60_000
+    due = asked_at(T)
+    assert machine.next_deadline() == due
+    assert machine.tick(due) == [Send(Ping(1))]
+    assert machine.next_deadline() == due + ANSWER_WITHIN
+    assert machine.tick(due + ANSWER_WITHIN) == [Close("no answer to a ping within 6 s")]
+    assert IDLE_PING + PING_STEP + ANSWER_WITHIN <= 60_000
+
+
+def test_idle_links_are_asked_together() -> None:
+    """Each alone would wake the process: a thousand links that came up one after another are asked at few moments."""
+    moments = {up(T + 7 * each).next_deadline() for each in range(1_000)}
+    assert len(moments) <= 7_000 // PING_STEP + 1
 
 
 def test_of_two_that_are_silent_together_one_asks() -> None:
@@ -153,7 +166,7 @@ def test_a_link_with_something_unanswered_is_found_dead_within_10_s() -> None:
 def test_what_needs_no_receipt_makes_no_hurry() -> None:
     machine = up()
     machine.sent(100, T, awaits_receipt=False)
-    assert machine.next_deadline() == T + IDLE_PING
+    assert machine.next_deadline() == asked_at(T)
 
 
 def test_what_is_answered_makes_no_hurry_either() -> None:
@@ -163,13 +176,13 @@ def test_what_is_answered_makes_no_hurry_either() -> None:
     machine.answered(False, T + 1_000)
     assert machine.next_deadline() == T + 1_000 + BUSY_PING
     machine.answered(True, T + 1_500)
-    assert machine.next_deadline() == T + IDLE_PING
+    assert machine.next_deadline() == asked_at(T)
 
 
 def test_whatever_is_heard_puts_the_ping_of_an_idle_link_off() -> None:
     machine = up()
     machine.receive(Credit(1), T + 2_000)
-    assert machine.next_deadline() == T + 2_000 + IDLE_PING
+    assert machine.next_deadline() == asked_at(T + 2_000)
 
 
 def test_an_answer_that_was_not_asked_for_keeps_no_link_alive() -> None:
@@ -206,7 +219,7 @@ def test_a_ping_is_answered() -> None:
     assert machine.receive(Pong(2), T + 5) == [], "another number answers nothing"
     assert machine.receive(Pong(1), T + 30) == [RoundTrip(30)]
     assert machine.receive(Pong(1), T + 31) == []
-    assert machine.next_deadline() == T + 31 + IDLE_PING
+    assert machine.next_deadline() == asked_at(T + 31)
     assert machine.ping_now(T + 40) == [Send(Ping(2))]
 
 
@@ -245,7 +258,7 @@ def test_a_check_that_is_answered_is_over() -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9_000), st.sampled_from(["sent", "answered", "heard", "tick"]))))
 def test_silence_is_always_found_in_time(history: list[tuple[int, str]]) -> None:
-    """Whatever happened before: from the last word of the other side on, it takes at most 36 s, busy 9 s and a tick."""
+    """Whatever happened before: from the last word of the other side on, it takes at most 60 s, busy 9 s and a tick."""
     machine, now = up(), T
     for passed, what in history:
         now += passed
@@ -264,7 +277,7 @@ def test_silence_is_always_found_in_time(history: list[tuple[int, str]]) -> None
         assert deadline is not None
         now = max(now, deadline)
         machine.tick(now)
-    assert now - silent_from <= IDLE_PING + ANSWER_WITHIN
+    assert now - silent_from <= IDLE_PING + PING_STEP + ANSWER_WITHIN
 
 
 # credit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from relay.core.ids import BrokerId
 from relay.core.timekeeping import Greeting, agreed_now, contradicted, is_believed
@@ -57,15 +57,21 @@ class Clocks:
 
     def linked(self) -> dict[BrokerId, Greeting]:
         """What the peers that are linked now said, as it stands next to this clock as it is now."""
-        return {peer: self._now(*each) for peer, each in self._greetings.items() if self._is_linked(peer)}
+        return dict(self._linked())
 
-    def _now(self, greeting: Greeting, came: int) -> Greeting:
-        return greeting.after(self._clock() - greeting.at - (self._elapsed() - came))
+    def _linked(self) -> Iterator[tuple[BrokerId, Greeting]]:
+        ahead = self._clock() - self._elapsed()
+        for peer, (greeting, came) in self._greetings.items():
+            if self._is_linked(peer):
+                yield peer, greeting.after(ahead - (greeting.at - came))
+
+    def _words(self) -> Iterator[Greeting]:
+        return (greeting for _, greeting in self._linked())
 
     @property
     def are_contradicted(self) -> bool:
         """Whether every linked peer has another time."""
-        return contradicted(self.linked().values())
+        return contradicted(self._words())
 
     @property
     def jumped_alone(self) -> str:
@@ -79,7 +85,7 @@ class Clocks:
 
     def may_expire(self) -> bool:
         """Whether anything may be called expired."""
-        return is_believed(self._clock(), self._agreed, self.linked().values())
+        return is_believed(self._clock(), self._agreed, self._words())
 
     def note(self, entry: Entry) -> int | None:
         """Keep the time that is believed now.

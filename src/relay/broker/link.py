@@ -60,6 +60,7 @@ class Link:
 
     def __init__(self, carrier: Carrier, greeter: Greeter, host: Host) -> None:
         self.carrier = carrier
+        self.peer: BrokerId = ids.broker_id(carrier.peer_public)  # who is at the other end, by its TLS key
         self.machine = LinkMachine(monotonic_ms(), leads=carrier.dialled)
         self.rtt_ms: int | None = None
         self.greeted: Greeted | None = None
@@ -82,11 +83,6 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
         self._stop = asyncio.Event()
         self._goodbye: asyncio.Task[None] | None = None
-
-    @property
-    def peer(self) -> BrokerId:
-        """Who is at the other end, by its TLS key."""
-        return ids.broker_id(self.carrier.peer_public)
 
     @property
     def claim(self) -> Claim:

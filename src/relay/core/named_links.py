@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from relay.core import ids
 from relay.core.ids import BrokerId
@@ -30,9 +31,14 @@ def chosen_links(owner: BrokerId, linked: Collection[BrokerId], always_on: Itera
     """
     if len(linked) <= MAX_LINKED:
         return tuple(sorted(linked))
+    return _chosen(owner, frozenset(linked), frozenset(always_on))
+
+
+# asked for again and again while nothing changes; a simulated workspace asks for many owners
+@lru_cache(64)
+def _chosen(owner: BrokerId, linked: frozenset[BrokerId], hubs: frozenset[BrokerId]) -> tuple[BrokerId, ...]:
     start = hashlib.sha256(_DOMAIN + ids.to_digest(owner))
     ranked = sorted(linked, key=lambda peer: _rank(start, peer))
-    hubs = set(always_on)
     first = [peer for peer in ranked if peer in hubs][:ALWAYS_ON_PLACES]
     taken = set(first)
     rest = sorted((peer for peer in ranked if peer not in taken), key=hubs.__contains__)

@@ -39,8 +39,12 @@ class Greeting:
 
 def contradicted(linked: Iterable[Greeting]) -> bool:
     """Whether there are linked peers, and all of them have another time."""
-    greetings = list(linked)
-    return bool(greetings) and not any(each.agrees for each in greetings)
+    is_linked = False
+    for each in linked:
+        if each.agrees:
+            return False
+        is_linked = True
+    return is_linked
 
 
 def is_believed(now: int, agreed: int | None, linked: Iterable[Greeting]) -> bool:
@@ -49,12 +53,11 @@ def is_believed(now: int, agreed: int | None, linked: Iterable[Greeting]) -> boo
     Args:
         now: what it shows, milliseconds.
         agreed: the last time that was believed; None where none ever was.
-        linked: of the peers that are linked now.
+        linked: of the peers that are linked now; read no further than the first whose word decides.
     """
-    greetings = list(linked)
-    if contradicted(greetings):
-        return False
-    return agreed is None or abs(now - agreed) <= MOST_AT_ONCE_MS or _is_witnessed(now, greetings)
+    if agreed is None or abs(now - agreed) <= MOST_AT_ONCE_MS:
+        return not contradicted(linked)
+    return _is_witnessed(now, linked)
 
 
 def _is_witnessed(now: int, linked: Iterable[Greeting]) -> bool:
