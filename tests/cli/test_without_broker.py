@@ -96,6 +96,14 @@ def test_config_verbs(relay: Relay) -> None:
     assert relay("config", "get", "nothing").returncode == 2
 
 
+def test_no_address_is_the_usual_ones_and_that_is_said(relay: Relay) -> None:
+    relay("init")
+    done = relay("config", "set", "listen", "")
+    assert done.returncode == 0
+    assert "listens on loopback" in done.stderr
+
+
+
 def test_a_wrong_config_is_named_with_its_line(relay: Relay, home: Home) -> None:
     relay("init")
     Path(home.config).write_text("\n\nmax_parallel = 0\n")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import cast
+
 import pytest
 
-from relay.core.errors import PeerFault
+from relay.broker import reviewing, trials
+from relay.broker.trial_serving import TrialServer
+from relay.core.errors import PeerFault, Unreachable
 from relay.core.kinds import Kind
 from relay.core.link import RECEIVE_WINDOW
-from relay.testing.bench_node import drained, until, wall_ms
+from relay.core.trials import Question
+from relay.testing.bench_node import BenchNode, bench_mesh, drained, until, wall_ms
+from relay.testing.carrier import MemoryNetwork
+from tests.fuzz.specimens import REQUEST
 from tests.mesh.conftest import Three, sealed_for
 
 
@@ -64,3 +72,37 @@ async def test_what_is_live_passes_one_in_the_middle_whose_clock_is_ahead(three:
     middle.ahead_ms = minutes * 60_000
     assert one.mesh.say(other.id, Kind.LOG_DATA, _BIG)
     await until(lambda: heard, within=5, what="the piece")
+
+
+@pytest.mark.parametrize("kind", [Kind.TRIAL_ASK, Kind.REVIEW_ASK])
+async def test_what_one_in_the_middle_swallows_is_asked_for_over_another(
+    tmp_path: Path, network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """A dry run and a look for questions: the next one takes the other way."""
+    monkeypatch.setattr(trials, "WITHIN_S", 0.5)
+    monkeypatch.setattr(reviewing, "WITHIN_S", 0.5)
+    async with bench_mesh(tmp_path, 4, network, holders=[1, 2], apart=[(0, 3)]) as (one, first, second, other):
+        await until(lambda: len(first.mesh.up) == 3 == len(second.mesh.up))
+        await until(lambda: len(one.mesh.up) == 2)
+        asked: list[Kind] = []
+        other.hears[kind] = lambda each: asked.append(each.kind)
+        way = one.mesh.way_link(other.id)
+        assert way is not None
+        swallowing = first if way.peer == first.id else second
+        monkeypatch.setattr(swallowing.mesh, "pass_on", lambda peer, envelopes: None)
+        await ask(one, other, kind)
+        assert not asked
+        await ask(one, other, kind)
+        assert asked == [kind]
+
+
+async def ask(one: BenchNode, other: BenchNode, kind: Kind) -> None:
+    """Ask that node something live; nobody answers."""
+    if kind is Kind.TRIAL_ASK:
+        room = trials.Trials(one.members, one.journal, one.mesh, cast("TrialServer", None), cast("trials.Known", None))
+        with pytest.raises(Unreachable):
+            await room._ask(Question(REQUEST), other.id)
+    else:
+        server = cast("reviewing.ReviewServer", None)
+        review = reviewing.Review(one.members, one.store, one.mesh, server, lambda peer: "away")
+        assert await review._look(other.id) is None

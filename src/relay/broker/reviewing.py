@@ -191,6 +191,7 @@ class Review:
                 self._mesh.say(target, Kind.REVIEW_ASK, {"stream": stream})
                 return look.items if await look.done else None
         except TimeoutError:
+            self._mesh.probe(target)
             return None
         finally:
             del self._looks[stream]

@@ -77,7 +77,7 @@ class Rollback:
     def finding(self) -> dict[str, Any]:
         """The line of `relay doctor`."""
         restored = f"a peer has seen another start {self.seen}: an older copy was restored"
-        detail = restored if self.seen else "up to date"
+        detail = restored if self.seen else "not stopped: no peer has seen a later start of this broker"
         hint = (
             "relay identity keep, if this machine is the real one; if it is a copy of one that goes on: relay down;"
             " relay identity new; else restore the newer copy"

@@ -177,6 +177,7 @@ class Trials:
             async with asyncio.timeout(WITHIN_S):
                 return await asked.word
         except TimeoutError:
+            self._mesh.probe(target)  # asked again, it goes another way where there is one
             raise self._silent(target) from None
         finally:
             del self._open[stream]

@@ -55,6 +55,8 @@ def change(invocation: Invocation, *, key: str, value: list[str]) -> int:
         speech.document({key: new})
     else:
         speech.say(f"{key} = {shown(key, new)}")
+        if key == "listen" and not new:
+            speech.note("without an address it listens on loopback and, where there is one, on the Tailscale address")
         _say_when_it_holds(invocation, key)
         _say_whose(invocation, key)
     return 0
