@@ -95,7 +95,7 @@ WRONG = [
     ["spawn"],
     ["spawn", "name"],
     ["wait"],
-    ["join"],
+    ["join", "CODE", "vps:7411", "more"],
     ["config", "set", "key"],
     ["--bogus", "ps"],
     ["logs", "a", "b"],

@@ -163,5 +163,18 @@ def test_join_refuses_what_is_no_link(relay: Relay, home: Home) -> None:
     assert relay("join", "nonsense", "--profile", "runner").returncode == 2
 
 
-def test_version(relay: Relay) -> None:
-    assert relay("version").stdout == relay("--version").stdout == "relay 0.1.0\n"
+@pytest.mark.parametrize(
+    ("typed", "why"),
+    [
+        ("", "nothing came"),
+        ("\n", "nothing came"),
+        ("relay://nonsense", "an invite link starts with relay://join/"),
+        ("7-crater-lantern-velvet", "relay join CODE HOST:PORT"),
+        ("relay join a b c", "that is not an invite link"),
+    ],
+)
+def test_what_is_pasted_for_a_link_is_looked_at(relay: Relay, typed: str, why: str) -> None:
+    for words in (("join",), ("join", "-")):
+        done = relay(*words, typed=typed)
+        assert done.returncode == 2
+        assert why in done.stderr

@@ -63,6 +63,12 @@ def test_a_machine_joins_by_a_code_and_both_screens_show_the_same_words(
     mesh.await_link(vps, laptop)
 
 
+@pytest.mark.parametrize("line", ["{} {}", "  relay join {} {}\n", "relay join '{}' {}"])
+def test_a_code_is_pasted_instead(mesh: Mesh, vps: Node, line: str) -> None:
+    laptop = mesh.add("laptop", started=False)
+    laptop.relay("join", typed=line.format(*_invite(vps)))
+
+
 def test_membership_alone_gives_no_right(mesh: Mesh, vps: Node) -> None:
     laptop = mesh.add("laptop")
     laptop.relay("join", *_invite(vps))

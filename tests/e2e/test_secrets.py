@@ -97,6 +97,8 @@ def test_no_key_is_in_any_argv_environment_log_error_or_audit_entry(mesh: Mesh) 
         invited = relay_json(vps, "invite")
         say(laptop, "join", invited["code"], invited["address"])
         mesh.await_link(vps, laptop)
+        link = relay_json(vps, "invite", "--link")["link"]
+        mesh.add("mini", started=False).relay("join", typed=link)
         mesh.grant(on=vps, to=laptop)
         task = "env; cat /proc/self/cmdline; cat $RELAY_TOKEN >token-was; sleep 0.3"
         spawn = relay_json(laptop, "spawn", "x", "shell", task, "--broker", "vps", "--cwd", str(vps.work), "--wait")
@@ -110,6 +112,7 @@ def test_no_key_is_in_any_argv_environment_log_error_or_audit_entry(mesh: Mesh) 
         vps.restart()
         mesh.await_link(vps, laptop)
     secrets = {name: secret for node in (vps, laptop) for name, secret in keys_of(node).items()}
+    secrets["link"] = link.removeprefix("relay://join/").encode()
     secrets["token"] = (vps.work / "token-was").read_bytes()
     (vps.work / "token-was").unlink()
     texts = {"seen": b"\0".join(watched.seen), **printed, **dict(written(mesh.folder))}

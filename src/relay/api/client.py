@@ -238,7 +238,7 @@ def not_set_up(home: Home) -> RelayError:
         "relay is not set up here",
         code=Code.NOT_SET_UP,
         why=f"there is no broker in {home.path}",
-        hint=f"{home.command('init')}   or, to enter a workspace: {home.command('join LINK')}",
+        hint=f"{home.command('init')}   or, to enter a workspace: {home.command('join')}",
     )
 
 

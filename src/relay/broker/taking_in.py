@@ -72,5 +72,5 @@ def _not_on_roster(home: Home) -> LocalFault:
         "this broker is not on the roster of its workspace",
         code=Code.NOT_SET_UP,
         why=f"{home.roster} does not admit it: a join was cut off, or the file was replaced",
-        hint=home.command("join LINK") + ", with the same link or a new one",
+        hint=home.command("join") + ", with the same link or a new one",
     )

@@ -47,7 +47,7 @@ def play(mesh: Mesh, step: Step, tell: Tell) -> None:
     with Client(mesh.laptop) as laptop:
         link = step("2. laptop: relay invite --link", lambda: laptop.ask(routes.invite(600.0)))["link"]
         tell(f"  {link[:48]}...")
-        tell("  listens on " + step("3. vps: relay join LINK && relay up --detach", lambda: mesh.join_vps(link)))
+        tell("  listens on " + step("3. vps: relay join && relay up --detach", lambda: mesh.join_vps(link)))
         step("4. the two find each other", lambda: _until_linked(laptop))
         refused = step("5. laptop: relay spawn hello shell ... --broker vps", lambda: _ended(laptop, mesh, "too-early"))
         _tell_refusal(refused, tell)

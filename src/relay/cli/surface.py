@@ -33,7 +33,7 @@ TABLE: dict[str, Entry] = {
     'version': {'target': 'relay.cli.verbs.version:run', 'words': [], 'options': {}, 'values': {}},
     'invite': {'target': 'relay.cli.verbs.invite:run', 'words': [], 'options': {'--link': ('link', 'flag', True),
         '--ttl': ('ttl', 'text', None)}, 'values': {'link': False, 'ttl': None}},
-    'join': {'target': 'relay.cli.verbs.join:run', 'words': [('invite', True, False), ('address', False, False)],
+    'join': {'target': 'relay.cli.verbs.join:run', 'words': [('invite', False, False), ('address', False, False)],
         'options': {'--name': ('name', 'text', None), '--allow': ('allow', 'text', None), '--profile': ('profile',
         'text', None), '--dir': ('dirs', 'texts', None)}, 'values': {'invite': None, 'address': None, 'name': None,
         'allow': None, 'profile': None, 'dirs': []}},

@@ -29,13 +29,16 @@ def declare(root: typer.Typer) -> None:
         "join:run",
         SECTION,
         (
+            "relay join",
             "relay join 7-crater-lantern-velvet vps:7411",
-            "relay join 'relay://...'",
-            "relay join 'relay://...' --name vps --allow laptop --profile runner --dir ~/projects",
+            "relay join --name vps --allow laptop --profile runner --dir ~/projects",
         ),
     )
     def join(
-        invite: Annotated[str, typer.Argument(metavar="CODE|LINK", help="What `relay invite` printed there.")],
+        invite: Annotated[
+            str | None,
+            typer.Argument(metavar="CODE|LINK", help="What `relay invite` printed there; without it, it is asked for."),
+        ] = None,
         address: Annotated[
             str | None, typer.Argument(metavar="HOST:PORT", help="With a code: where that machine listens.")
         ] = None,
@@ -50,7 +53,11 @@ def declare(root: typer.Typer) -> None:
             list[str] | None, typer.Option("--dir", metavar="D", help="For --allow: a folder here; may be repeated.")
         ] = None,
     ) -> None:
-        """Enter the workspace of another machine, typed on the machine that enters; sets it up where needed."""
+        """Enter the workspace of another machine, typed on the machine that enters; sets it up where needed.
+
+        A link is a secret until it is used, and the words of a command can be read by others on the same machine:
+        without one it is asked for, or read from the standard input.
+        """
 
     @verb(root, "brokers", "brokers:run", SECTION, ("relay brokers", "relay brokers --roster", "relay brokers --json"))
     def brokers(

@@ -96,7 +96,7 @@ class Mesh:
         """A further broker, admitted to the inviter's workspace and linked to it."""
         node = self.add(name)
         link = inviter.relay_json("invite", "--link")["link"]
-        node.relay("join", link)
+        node.relay("join", typed=link)
         self.await_link(inviter, node)
         return node
 

@@ -96,8 +96,16 @@ class Node:
 
     # the command
 
-    def relay(self, *words: str, check: bool = True, timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
+    def relay(
+        self, *words: str, check: bool = True, timeout: float = 30.0, typed: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run `relay WORDS` for this home.
+
+        Args:
+            words: the command's.
+            check: whether it has to succeed.
+            timeout: seconds.
+            typed: what stands on its standard input.
 
         Raises:
             CommandFailed: with `check`, for an exit status that is not 0.
@@ -106,7 +114,7 @@ class Node:
             [sys.executable, "-m", "relay", *words],
             env=self.environment(),
             cwd=self.scratch,
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=timeout,

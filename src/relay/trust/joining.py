@@ -69,7 +69,7 @@ async def join(
     """
     if not looks_like_code(text):
         if address is not None:
-            raise Misuse("a link needs no address", why="it has them", hint="relay join LINK")
+            raise Misuse("a link needs no address", why="it has them", hint="relay join")
         return await join_by_link(home, text, name, addresses)
     if address is None:
         raise Misuse(
@@ -162,7 +162,7 @@ def _require_empty(home: HomeFiles, inviter: BrokerId) -> None:
         "this machine is in a workspace with other brokers already",
         code=Code.WORKSPACE_POPULATED,
         why=f"it has {len(roster.members)} members; joining another one would cut them off",
-        hint="use another home for the other workspace: relay --home DIR join LINK",
+        hint="use another home for the other workspace: relay --home DIR join",
     )
 
 

@@ -24,7 +24,7 @@ UNRUN = frozenset({"rejected", "expired"})
 FIRST_STEPS = (
     ("demo", "see it work in seconds, on this machine alone"),
     ("init", "set up this machine, then: {up}"),
-    ("join LINK", "or enter the workspace of another machine"),
+    ("join", "or enter the workspace of another machine"),
     ("--help", "all verbs"),
 )
 

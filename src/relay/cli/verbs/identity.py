@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from relay.api import config, routes
 from relay.api.client import Client, not_set_up
-from relay.cli import naming, passphrase, speech
+from relay.cli import naming, speech, unseen
 from relay.core import ids
 from relay.trust import exported, renewing
 from relay.trust.identity import load_identity
@@ -50,7 +50,7 @@ def export(invocation: Invocation, *, file: str) -> int:
     if not home.is_set_up:
         raise not_set_up(home)
     to = Path(file).expanduser().absolute()
-    broker = exported.export(home, to, passphrase.asked(twice=True)).id
+    broker = exported.export(home, to, unseen.asked(twice=True)).id
     if invocation.json:
         speech.document({"id": broker, "file": str(to)})
         return 0
@@ -63,7 +63,7 @@ def export(invocation: Invocation, *, file: str) -> int:
 def take_back(invocation: Invocation, *, file: str) -> int:
     """Put exported keys into this home."""
     home = invocation.home
-    broker = exported.take_back(home, Path(file).expanduser().absolute(), passphrase.asked(twice=False)).id
+    broker = exported.take_back(home, Path(file).expanduser().absolute(), unseen.asked(twice=False)).id
     if invocation.json:
         speech.document({"id": broker, "home": home.path})
         return 0

@@ -32,8 +32,8 @@ def _by_link(invocation: Invocation, ttl_s: float | None) -> int:
         speech.document(made)
         return 0
     speech.say(made["link"])
-    speech.note(f"It works once, for {ages.ahead(made['expires'])}. Type on the machine that is to join:")
-    speech.note(f"  relay join '{made['link']}'")
+    speech.note(f"It works once, for {ages.ahead(made['expires'])}. On the machine that is to join, paste it to:")
+    speech.note("  relay join")
     _say_what_it_gives()
     return 0
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relay.api import config, routes
 from relay.api.client import Client
-from relay.cli import granting, members, naming, progress, speech
+from relay.cli import granting, members, naming, progress, speech, unseen
 from relay.cli.clean import clean
 from relay.core.allowlist import Change
 from relay.core.errors import Code, Misuse, RelayError, Unreachable
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from relay.core.allowlist import Grant
 
 DEFAULT_PROFILE = "runner"
+ASK = "relay join, then paste what relay invite printed on the other machine"
 BACK_S, BACK_PAUSE_S = 10.0, 0.02
 
 
 def run(
     invocation: Invocation,
     *,
-    invite: str,
+    invite: str | None,
     address: str | None,
     name: str | None,
     allow: str | None,
@@ -36,8 +37,10 @@ def run(
 ) -> int:
     """Enter a workspace; with --allow also let one of its members act here."""
     if allow is None and (profile or dirs):
-        raise Misuse("--profile and --dir belong to --allow", hint="relay join LINK --allow BROKER --profile runner")
+        raise Misuse("--profile and --dir belong to --allow", hint="relay join --allow BROKER --profile runner")
     change = granting.with_profile(profile or DEFAULT_PROFILE, Change(dirs=granting.directories(dirs)))
+    if invite is None or invite == "-":
+        invite, address = _asked_for(address)
     home = invocation.home
     with progress.Shown("entering the workspace", quiet=invocation.json):
         document = _joined(home, invite, address, name)
@@ -47,6 +50,18 @@ def run(
     else:
         _say(invocation, document, grant)
     return 0
+
+
+def _asked_for(address: str | None) -> tuple[str, str | None]:
+    """What was pasted, or came by the standard input: a link, or a code and, where it is not known yet, its address."""
+    words = unseen.line("link or code (it is not shown): ").split()
+    if words[:2] == ["relay", "join"]:
+        words = words[2:]  # the whole line was copied
+    if not words:
+        raise Misuse("there is no link and no code", why="nothing came", hint=ASK)
+    if address is None and len(words) > 1 and ":" in words[-1]:
+        address = words.pop()
+    return " ".join(words).strip("'\""), address
 
 
 def _joined(home: Home, invite: str, address: str | None, name: str | None) -> Founded:

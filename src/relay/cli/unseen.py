@@ -1,4 +1,4 @@
-"""A passphrase, typed unseen at a terminal, or the first line of standard input; never a word of the command."""
+"""A secret, typed unseen at a terminal, or the first line of standard input; never a word of the command."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import getpass
 import sys
 
 from relay.core.errors import Misuse
+
+MAX_LINE = 4096
+
+
+def line(prompt: str) -> str:
+    """One line: what was typed at the terminal, or came first on standard input, at most 4 KiB; empty where nothing.
+
+    Args:
+        prompt: what is asked for.
+    """
+    return _typed(prompt) if sys.stdin.isatty() else sys.stdin.readline(MAX_LINE)
 
 
 def asked(*, twice: bool) -> str:
