@@ -183,8 +183,18 @@ async def test_how_long_an_answer_takes_tells_nothing_nor_does_a_number_without_
 
 
 async def test_of_fifty_at_once_with_the_code_one_joins(vps: Node) -> None:
+    await _redeem_at_once(vps, 50)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+async def test_of_a_thousand_at_once_with_the_code_one_joins(vps: Node) -> None:
+    await _redeem_at_once(vps, 1_000)
+
+
+async def _redeem_at_once(vps: Node, count: int) -> None:
     code, address = await asyncio.to_thread(_invite, vps)
-    runs = [_exchange(_identity(10 + n), codes.parse_code(code), address) for n in range(50)]
+    runs = [_exchange(_identity(10 + n), codes.parse_code(code), address) for n in range(count)]
     verdicts = await asyncio.gather(*runs, return_exceptions=True)
     assert sum(isinstance(each, tuple) and each[1] == "joined" for each in verdicts) == 1
     members = await asyncio.to_thread(relay_json, vps, "brokers")

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from relay.api.durations import spoken
 from relay.broker import code_invites
+from relay.broker.asked_before import require_first_invite
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.code_invites import CodeInvites
 from relay.broker.members import Members
@@ -104,6 +105,7 @@ class Admitting:
         link = InviteLink(self._identity.id, os.urandom(SECRET_BYTES), self._workspace.name, expires, addresses)
 
         def decide(entry: Entry) -> None:
+            require_first_invite(entry.tx, operation)
             row = row_of(link)
             invites.insert(entry.tx, Invite(row.id.hex(), row.verifier, "member", expires, created=entry.now))
             operations.remember(entry.tx, operation, entry.now, {"invite": row.id.hex()})

@@ -40,6 +40,21 @@ def earlier_schedule(tx: Tx, order: Order) -> Schedule | None:
     return found
 
 
+def require_first_invite(tx: Tx, operation: str) -> None:
+    """Go on only where this operation has made nothing yet: what an invite was is kept nowhere, and not shown again.
+
+    Raises:
+        Misuse: `conflict`.
+    """
+    if operations.ANSWER.one(tx, op=operation) is not None:
+        raise Misuse(
+            "this idempotency key was used already",
+            code=Code.CONFLICT,
+            why="an invite is shown once; one that nobody saw ends by itself",
+            hint="relay invite, for another one",
+        )
+
+
 def _conflict() -> Misuse:
     return Misuse(
         "this operation id was used for something else",

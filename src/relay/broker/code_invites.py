@@ -11,6 +11,7 @@ import json
 import os
 from functools import partial
 
+from relay.broker.asked_before import require_first_invite
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.core import codes
 from relay.core.codes import Agreed, Offer, Opening
@@ -61,6 +62,7 @@ class CodeInvites:
         random = os.urandom(codes.RANDOM_BYTES)
 
         def decide(entry: Entry) -> tuple[str, str, int]:
+            require_first_invite(entry.tx, operation)
             self._require_calm(entry.tx, entry.now)
             expires = entry.now + ttl_ms
             code = codes.make_code(_free_number(entry.tx), random)

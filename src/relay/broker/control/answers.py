@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MAX_BODY = 2 * 1024 * 1024
+LARGEST = 2**63  # what the store holds; the products of it by a thousand are finite
+MAX_DIGITS = 18
 # the hint where only a client of another making can have asked so
 OTHER_VERSION = "relay version and relay status say whether the command and the broker are of one version"
 
@@ -25,11 +27,24 @@ def json_answer(document: Any, status: int = 200) -> Response:
     return Response(data, status, media_type="application/json")
 
 
+def _counted(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise Misuse("a number of the request is too large", why=f"it has {len(text)} digits", hint=OTHER_VERSION)
+    return int(text)
+
+
+def _measured(text: str) -> float:
+    value = float(text)
+    if not -LARGEST < value < LARGEST:
+        raise Misuse("a number of the request is too large", why=f"{text[:40]} is more than 2^63", hint=OTHER_VERSION)
+    return value
+
+
 async def body_of(request: Request) -> dict[str, Any]:
     """The JSON object of a request.
 
     Raises:
-        Misuse: it is too long, or none.
+        Misuse: it is too long, or none, or holds a number that nothing here is counted in.
     """
     data = b""
     async for piece in request.stream():
@@ -42,7 +57,7 @@ async def body_of(request: Request) -> dict[str, Any]:
                 hint="put the task into a file over there, and name that in it",
             )
     try:
-        document = json.loads(data or b"{}")
+        document = json.loads(data or b"{}", parse_int=_counted, parse_float=_measured)
     except (ValueError, RecursionError):
         raise Misuse("the request is not JSON", hint=OTHER_VERSION) from None
     if not isinstance(document, dict):

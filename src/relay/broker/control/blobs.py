@@ -61,7 +61,7 @@ class BlobControl:
 
 def _ref(body: dict[str, Any]) -> str:
     ref = body.get("blob")
-    if not isinstance(ref, str):
+    if not isinstance(ref, str) or not ref.isascii():
         raise Misuse("which blob?", hint="relay blob list")
     return ref
 
