@@ -330,7 +330,6 @@ class SimBroker:
         new = [each for each in statements if each.previous + each.subject.encode() not in self.disk.tables.statements]
         if not new:
             return
-
         def decide(entry: SimEntry) -> None:
             for each in new:
                 entry.tables.statements[each.previous + each.subject.encode()] = each
