@@ -132,7 +132,7 @@ def test_roster() -> None:
 
 
 def test_roster_of_several_signers() -> None:
-    """ROOT promotes LAPTOP, which admits VPS and is demoted; what it signs after that is in the list, and counts not."""
+    """ROOT promotes LAPTOP, which admits VPS and is demoted; what it signs after that counts not."""
     made = founded()
 
     def say(sign: Any, identity: Any, *words: Any) -> None:
