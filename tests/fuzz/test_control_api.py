@@ -50,6 +50,8 @@ _POSTS: dict[str, dict[str, Any]] = {
     "brokers/nobody/rename": {"name": "x"},
     "brokers/nobody/forget": {},
     "brokers/nobody/evict": {"reason": "why"},
+    "brokers/nobody/promote": {},
+    "brokers/nobody/demote": {},
     "outbox/retry": {"id": "00" * 16, "all": False, "broker": None},
     "outbox/drop": {"id": "00" * 16, "all": False, "broker": None},
     "invites": {"ttl_s": 60.0, "code": True},
