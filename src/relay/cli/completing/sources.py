@@ -41,8 +41,6 @@ BY_VERB = {
     ("broker ping", "name"): "broker",
     ("broker rename", "name"): "broker",
     ("broker forget", "name"): "broker",
-    ("broker promote", "name"): "broker",
-    ("broker demote", "name"): "broker",
     ("broker evict", "name"): "broker",
     ("resolve", "words"): "spawn",
     ("ps", "name"): "spawn",
