@@ -50,7 +50,8 @@ def admit_all(home: Home, count: int) -> None:
         statement = admit(root, workspace, roster, member_of(member(number), f"member-{number}", now), now)
         raws.append(statement.raw)
         # not folded anew for each: that is quadratic, and this chain is known to be straight
-        roster = dataclasses.replace(roster, seq=roster.seq + 1, tip=statement.hash)
+        seat = dataclasses.replace(roster.seats[0], seq=roster.seq + 1, tip=statement.hash)
+        roster = dataclasses.replace(roster, seats=(seat,))
     write_roster(home, raws, {})
 
 

@@ -21,7 +21,8 @@ from relay.core.errors import Code, PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
 from relay.core.pulling import WINDOW
-from relay.core.roster import Member, Roster
+from relay.core.roster import Roster, Seat
+from relay.core.statements import Member
 from relay.spawn.agents.registry import Agents
 from relay.store import blobs
 from relay.store.blobs import Blob, Need, NeedState, Reference
@@ -91,7 +92,7 @@ class _NoPost:
 async def room(folder: Path, own: BrokerId, path: Between) -> AsyncIterator[Blobs]:
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     members = {each: Member(each, bytes(32), bytes(32), name, 0) for each, name in NAMES.items()}
-    known = Members(own, NAMES[own], Roster(HERE, members, {}, 1, bytes(32), False))
+    known = Members(own, NAMES[own], Roster(HERE, members, {}, (Seat(HERE),)))
     async with await Store.open(folder / "relay.db") as store:
         auditor = Auditor(store, Identity.create(bytes(32), bytes(32)))
         await auditor.open()

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 
 from relay.core import ids
 from relay.core.errors import PeerFault
-from relay.core.roster import (
+from relay.core.roster import Roster, fold
+from relay.core.statements import (
     FIRST_PREVIOUS,
     MAX_STATEMENTS,
     Member,
-    Roster,
     Statement,
     StatementKind,
-    fold,
     pack_statement,
     unpack_statement,
 )
@@ -149,15 +148,6 @@ def test_a_second_admission_renews_the_record() -> None:
     chain.admit(ONE, "old")
     chain.admit(ONE, "new")
     assert fold(ROOT, chain.made).members[broker(ONE)].name == "new"
-
-
-@pytest.mark.parametrize("kind", [StatementKind.PROMOTE, StatementKind.DEMOTE])
-def test_reserved_kinds_are_links_without_effect(kind: StatementKind) -> None:
-    chain = rooted()
-    chain.say(kind, ONE)
-    chain.admit(ONE)
-    roster = fold(ROOT, chain.made)
-    assert roster.seq == 3 and names(roster) == {broker(ROOT), broker(ONE)}
 
 
 PARTS: list[Any] = unpack(rooted().made[0].content, 1024)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from relay.core import epochs, hello, ids, invites, pairing, record_book, records, roster, statement_book
+from relay.core import epochs, hello, ids, invites, pairing, record_book, records, statement_book, statements
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import AuditHead, Hello, Role
 from relay.core.invites import InviteLink
 from relay.core.pairing import Answer, JoinRequest, PeerRecord
 from relay.core.records import Record
-from relay.core.roster import Member, Statement, StatementKind
+from relay.core.statements import Member, Statement, StatementKind
 from relay.core.wire import pack, unpack
 from relay.trust.records import verify_record
 from relay.trust.sealing import PeerKeys
@@ -18,7 +18,7 @@ from tests.fuzz.specimens import ORIGIN, RECIPIENT, Form
 
 _PUBLIC = bytes(range(32))
 _SUBJECT = ids.broker_id(_PUBLIC)
-_WORKSPACE = "a" * roster.WORKSPACE_ID_CHARS
+_WORKSPACE = "a" * statements.WORKSPACE_ID_CHARS
 _NOW = 1_800_000_000_000
 _ADDRESSES = ("127.0.0.1:7411", "[::1]:7411", "vps.example.net:7411")
 
@@ -54,7 +54,7 @@ _ANSWER = Answer(
     joiner=_SUBJECT,
     workspace={"id": _WORKSPACE, "name": "home", "epoch": 1},
     sealed_key=bytes(80),
-    statements=(roster.pack_statement(_ADMIT), roster.pack_statement(_EVICT)),
+    statements=(statements.pack_statement(_ADMIT), statements.pack_statement(_EVICT)),
     records=(PeerRecord(RECIPIENT, _ADDRESSES),),
 )
 _RECORD = Record(
@@ -99,8 +99,8 @@ def forms() -> list[Form]:
     """Every form of this room, with its decoder."""
     return [
         Form("hello", hello.pack_hello(_HELLO), hello.unpack_hello),
-        Form("admission", roster.pack_statement(_ADMIT), roster.unpack_statement),
-        Form("eviction", roster.pack_statement(_EVICT), roster.unpack_statement),
+        Form("admission", statements.pack_statement(_ADMIT), statements.unpack_statement),
+        Form("eviction", statements.pack_statement(_EVICT), statements.unpack_statement),
         Form("join request", pairing.pack_request(_REQUEST), pairing.unpack_request),
         Form("join answer", pairing.pack_answer(_ANSWER), pairing.unpack_answer),
         Form("record", records.pack_record(_RECORD), records.unpack_record),

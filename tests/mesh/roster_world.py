@@ -14,17 +14,9 @@ from relay.core import ids
 from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
-from relay.core.roster import (
-    FIRST_PREVIOUS,
-    Member,
-    Roster,
-    Statement,
-    StatementKind,
-    fold,
-    pack_statement,
-    unpack_statement,
-)
+from relay.core.roster import Roster, fold
 from relay.core.statement_book import StatementBook
+from relay.core.statements import FIRST_PREVIOUS, Member, Statement, StatementKind, pack_statement, unpack_statement
 from relay.core.wire import pack, unpack
 from tests.mesh.gossip_world import ENVELOPE, Counts, public_of
 

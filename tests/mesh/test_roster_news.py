@@ -11,7 +11,8 @@ import pytest
 from relay.api.home import Home
 from relay.broker.members import Members
 from relay.broker.roster import RosterKeeper
-from relay.core.roster import Statement, fold
+from relay.core.roster import fold
+from relay.core.statements import Statement
 from relay.store.engine import Store
 from relay.store.journal import Journal
 from relay.testing.bench_node import identities, wall_ms
@@ -60,18 +61,18 @@ async def test_what_is_new_is_news_once(ground: Ground) -> None:
 
 
 async def test_what_was_kept_is_held_after_a_restart(ground: Ground) -> None:
-    await ground.keeper.heard([*ground.raws[:2], *ground.raws[3:]])
+    await ground.keeper.heard(ground.raws[:-1])
     again = ground.another_keeper()
     assert len(again.book) == 0
     await again.load()
     assert again.book.sums == ground.keeper.book.sums and len(again.book) == MEMBERS - 1
-    assert again.has_gap
 
 
 async def test_a_gap_is_noticed_and_closed(ground: Ground) -> None:
     keeper, raws = ground.keeper, ground.raws
     assert await keeper.heard(raws[:2]) and not keeper.has_gap
-    assert await keeper.heard(raws[3:]) and keeper.has_gap
+    # what follows the missing one is left out, and comes again with it
+    assert not await keeper.heard(raws[3:]) and keeper.has_gap
     assert len(ground.members.roster.members) == 2
     assert await keeper.heard(raws) and not keeper.has_gap
     assert len(ground.members.roster.members) == MEMBERS

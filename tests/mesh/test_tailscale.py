@@ -19,7 +19,7 @@ from relay.broker.places import Places, Source
 from relay.broker.tailnet import TailnetPlaces
 from relay.broker.tailscale import MAX_PEERS, Tailnet, read_status
 from relay.core.ids import BrokerId
-from relay.core.roster import Member
+from relay.core.statements import Member
 
 OWN = {
     "ID": "nSelf1CNTRL",

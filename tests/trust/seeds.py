@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from relay.core.roster import Member, Roster, Statement, fold
+from relay.core.roster import Roster, fold
+from relay.core.statements import Member, Statement
 from relay.trust.identity import Identity
 from relay.trust.roster import admit, member_of
 from relay.trust.workspace import Workspace

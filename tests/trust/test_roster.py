@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused
-from relay.core.roster import Member, Statement, pack_statement
+from relay.core.statements import Member, Statement, pack_statement
 from relay.trust.roster import admit, evict, read_roster, verify_statement
 from relay.trust.signing import signed_block
 

@@ -32,11 +32,11 @@ from relay.core.wire import pack, unpack
 from relay.trust.epochs import content_of, merged, rotated, verify_rotation
 from relay.trust.hello import sign_hello, verify_hello
 from relay.trust.pairing import make_request, open_request
-from relay.trust.roster import evict, read_roster, verify_statement
+from relay.trust.roster import admit, demote, evict, promote, read_roster, verify_statement
 from relay.trust.sealing import PeerKeys, open_body, verify
 from relay.trust.tls import server_name
 
-from .seeds import HOME, LAPTOP, NOW, ROOT, VPS, folded, founded
+from .seeds import HOME, LAPTOP, NOW, ROOT, STRANGER, VPS, folded, founded, member
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 EPHEMERAL_SECRET = b"\x77" * 32
@@ -129,6 +129,37 @@ def test_roster() -> None:
     raws = [bytes.fromhex(item["raw"]) for item in stored["statements"]]
     assert read_roster(HOME, raws) == roster
     assert [verify_statement(HOME, raw).hash.hex() for raw in raws] == [item["hash"] for item in stored["statements"]]
+
+
+def test_roster_of_several_signers() -> None:
+    """ROOT promotes LAPTOP, which admits VPS and is demoted; what it signs after that counts not."""
+    made = founded()
+
+    def say(sign: Any, identity: Any, *words: Any) -> None:
+        made.append(sign(identity, HOME, folded(*made), *words))
+
+    say(promote, ROOT, LAPTOP.id, NOW + 2)
+    say(admit, LAPTOP, member(VPS, "vps"), NOW + 3)
+    late = admit(LAPTOP, HOME, folded(*made), member(STRANGER, "late"), NOW + 4)
+    say(demote, ROOT, LAPTOP.id, NOW + 5, "sold")
+    made.append(late)
+    roster = folded(*made)
+    stored = golden(
+        "roster-signers",
+        {
+            "root": keys(ROOT),
+            "workspace": HOME.facts() | {"root_public": ROOT.public.hex(), "nonce": HOME.nonce.hex()},
+            "statements": [
+                {"kind": str(each.kind), "signer": each.signer, "hash": each.hash.hex(), "raw": each.raw.hex()}
+                for each in made
+            ],
+            "members": sorted(roster.members),
+            "signers": roster.signers,
+            "head": roster.head.hex(),
+        },
+    )
+    assert read_roster(HOME, [bytes.fromhex(each["raw"]) for each in stored["statements"]]) == roster
+    assert set(roster.members) == {ROOT.id, LAPTOP.id, VPS.id} and roster.signers == [ROOT.id]
 
 
 def test_hello() -> None:

@@ -19,6 +19,16 @@ def broker_evict(ref: str, reason: str = "", operation: str | None = None) -> Ca
     return Call(f"brokers/{broker_in_path(ref)}/evict", operation_body(operation, reason=reason))
 
 
+def broker_promote(ref: str, operation: str | None = None) -> Call[roster_shapes.BrokerPromoted]:
+    """Make a member a signer of the roster."""
+    return Call(f"brokers/{broker_in_path(ref)}/promote", operation_body(operation))
+
+
+def broker_demote(ref: str, reason: str = "", operation: str | None = None) -> Call[roster_shapes.BrokerEvicted]:
+    """End a member's right to sign the roster."""
+    return Call(f"brokers/{broker_in_path(ref)}/demote", operation_body(operation, reason=reason))
+
+
 def workspace() -> Call[roster_shapes.WorkspaceShown]:
     """The workspace and its epochs; no key."""
     return Call("workspace")

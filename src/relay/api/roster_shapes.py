@@ -23,19 +23,40 @@ class Evicted(Named):
     reason: str
 
 
+class Promoted(TypedDict):
+    """When, and by whom."""
+
+    at: str
+    by: Named
+
+
+class Signer(Named):
+    """One that signs; `promoted` is null for the workspace's creator, `forked` says that nothing more of it counts."""
+
+    promoted: Promoted | None
+    forked: bool
+
+
 class RosterShown(TypedDict):
     """What the signed statements add up to; `head` is what hellos compare."""
 
     root: Named
-    signers: list[Named]
+    signers: list[Signer]
     head: str
     forked: bool
     members: list[Admitted]
     evicted: list[Evicted]
 
 
+class BrokerPromoted(TypedDict):
+    """Who signs from now on."""
+
+    broker: Named
+    at: str
+
+
 class BrokerEvicted(TypedDict):
-    """Who was put out, and when."""
+    """Who was put out, or signs no more, and when."""
 
     broker: Named
     at: str

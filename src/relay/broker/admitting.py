@@ -37,7 +37,7 @@ from relay.core.pairing import (
     judge_invite,
     row_of,
 )
-from relay.core.roster import Member
+from relay.core.statements import Member
 from relay.store import invites, operations, peers, statements
 from relay.store.invites import Invite
 from relay.store.journal import Entry, Journal
@@ -130,7 +130,7 @@ class Admitting:
         return {"code": code, "address": addresses[0], "addresses": list(addresses), "invite": name, "expires": expires}
 
     def _require_may_admit(self, addresses: tuple[str, ...]) -> None:
-        require_signer(self._identity, self._workspace, self._members, "invite", "relay invite --link")
+        require_signer(self._members, "invite", "relay invite --link")
         if not addresses:
             raise LocalFault(
                 "there is no address to put into the link",
@@ -142,7 +142,7 @@ class Admitting:
     @property
     def may_admit(self) -> bool:
         """Whether this broker signs the roster."""
-        return self._identity.id == self._workspace.root
+        return self._members.roster.signs(self._identity.id)
 
     async def rename(self, broker: ids.BrokerId, name: str) -> None:
         """Admit a member anew under another name: so every machine calls it.
@@ -152,24 +152,15 @@ class Admitting:
             LocalFault: the roster cannot be extended.
         """
         async with self._keeper.signing:
-            if not self.may_admit:
-                raise self._not_a_signer("may not change this name", f"relay broker rename {broker[:8]} {name}")
+            require_signer(self._members, "change this name", f"relay broker rename {broker[:8]} {name}")
             member = self._members.roster.members[broker]
             if member.name != name:
                 await self._journal.commit(lambda entry: self._admit_anew(entry, replace(member, name=name)))
 
     def _admit_anew(self, entry: Entry, member: Member) -> None:
         statement = admit(self._identity, self._workspace, self._members.roster, member, entry.now)
-        self._keeper.add(entry, [statement])
+        self._keeper.add_own(entry, statement)
         self._auditor.write(entry, Decision("local", "rename", detail=f"{ids.grouped(member.id)} is {member.name}"))
-
-    def _not_a_signer(self, what: str, command: str) -> Refused:
-        return Refused(
-            f"this broker {what}",
-            code=Code.NOT_A_SIGNER,
-            why="only the broker that created the workspace signs names and admissions",
-            hint=f"on {self._members.name(self._workspace.root)}: {command}",
-        )
 
     async def pair(self, connection: ServerConnection) -> None:
         """Answer one joiner and hang up."""
@@ -241,7 +232,7 @@ class Admitting:
             return _welcome(verdict.answer, by_code)
         member = self._labelled(member_from(request, entry.now))
         statement = admit(self._identity, self._workspace, self._members.roster, member, entry.now)
-        self._keeper.add(entry, [statement])
+        self._keeper.add_own(entry, statement)
         place = Peer(member.id, member.public, member.sealing_public, member.name, reachable)
         peers.upsert(entry.tx, place)
         raws = [each.bytes for each in statements.ALL.all(entry.tx)]

@@ -8,7 +8,8 @@ from relay.core import ids
 from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.naming import meant, passes_for
-from relay.core.roster import Member, Roster
+from relay.core.roster import Roster
+from relay.core.statements import Member
 from relay.trust.sealing import PeerKeys
 
 

@@ -7,17 +7,19 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from relay.broker.members import Members
-from relay.core.errors import PeerFault
+from relay.core.errors import Code, PeerFault, Refused
 from relay.core.ids import BrokerId
 from relay.core.pairing import PeerRecord
-from relay.core.roster import Roster, Statement, StatementKind, fold
+from relay.core.roster import Roster, fold
+from relay.core.roster_intake import NO_LEVEL, Taken, take
 from relay.core.statement_book import StatementBook
+from relay.core.statements import Statement, StatementKind
 from relay.store import peers, statements
 from relay.store.journal import Entry, Journal
 from relay.store.peers import Peer
 from relay.store.statements import StatementRow
 from relay.trust.founding import HomeFiles, write_roster
-from relay.trust.roster import verify_statement
+from relay.trust.roster import keys_of, verify_statements
 from relay.trust.workspace import Workspace
 
 _log = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ class RosterKeeper:
 
     Attributes:
         book: every statement that is kept.
-        has_gap: statements are here that follow one that is not.
+        has_gap: the last that was heard had statements that follow one that is not here.
         signing: held by whoever signs a statement here: two that follow one roster would fork its chain.
     """
 
@@ -46,6 +48,8 @@ class RosterKeeper:
         self._on_change: list[Callable[[Roster, Roster], None]] = []
         self._news: list[bytes] = []
         self._put_out: set[BrokerId] = set()
+        self._verified: dict[bytes, Statement] = {}
+        self._keys: dict[BrokerId, bytes] = {}
         self.signing = asyncio.Lock()
         self.book = StatementBook()
         self.has_gap = False
@@ -53,12 +57,23 @@ class RosterKeeper:
     async def load(self) -> None:
         """Take in what was kept over a restart."""
         rows = await self._journal.store.all(statements.ALL)
-        self._file(rows)
-        self.has_gap = _has_gap(rows, self._members.roster)
+        taken = take(self._workspace.root_public, [], self._read(rows))
+        self._keys |= keys_of(taken.added)
+        self._file(rows, taken)
 
-    def _file(self, rows: Iterable[StatementRow]) -> None:
+    def _file(self, rows: Iterable[StatementRow], taken: Taken) -> None:
         for row in rows:
-            self.book.put(row.hash, row.seq, row.bytes)
+            self.book.put(row.hash, row.seq, row.bytes, taken.levels.get(row.hash, NO_LEVEL))
+
+    def _read(self, rows: Sequence[StatementRow]) -> list[Statement]:
+        """What rows of the store say; each is verified once."""
+        known = [self._verified[row.bytes] for row in rows if row.bytes in self._verified]
+        if len(known) == len(rows):
+            return known
+        new = (row.bytes for row in rows if row.bytes not in self._verified)
+        read, _ = verify_statements(self._workspace, new, keys_of(known), _pass_over)
+        self._verified |= {each.raw: each for each in read}
+        return [*known, *read]
 
     def connect(self, on_change: Callable[[Roster, Roster], None]) -> None:
         """Say who hears of a changed roster: with the one before and the one after."""
@@ -68,29 +83,51 @@ class RosterKeeper:
         """Every statement's bytes."""
         return [row.bytes for row in await self._journal.store.all(statements.ALL)]
 
-    def add(self, entry: Entry, new: Iterable[Statement]) -> bool:
-        """Keep statements in this transaction; the members follow after the commit. Whether any was new."""
-        added = [statement for statement in new if statements.add(entry.tx, _row(statement))]
-        if added:
-            rows = statements.ALL.all(entry.tx)
-            after = fold(self._workspace.root_public, (verify_statement(self._workspace, row.bytes) for row in rows))
-            self._keep_peers(entry, after)
-            has_gap = _has_gap(rows, after)
-            put_out = {each.subject for each in added if each.kind is StatementKind.EVICT}
-            entry.then(lambda: self._use(after, list(map(_row, added)), put_out, has_gap))
-        return bool(added)
+    def add(self, entry: Entry, new: Iterable[Statement]) -> Taken:
+        """Keep statements in this transaction; the members follow after the commit.
+
+        Returns:
+            What came of them: not all have to be kept.
+        """
+        taken = take(self._workspace.root_public, self._read(statements.ALL.all(entry.tx)), new)
+        rows = [_row(statement) for statement in taken.added]
+        if rows:
+            for row in rows:
+                statements.add(entry.tx, row)
+            self._keep_peers(entry, taken.roster)
+            entry.then(lambda: self._use(taken, rows))
+        return taken
+
+    def add_own(self, entry: Entry, made: Statement) -> None:
+        """Keep a statement that was signed here, in this transaction.
+
+        Raises:
+            Refused: it would not count: this broker's right to sign has just been taken back.
+        """
+        counted = self.add(entry, [made]).counted
+        if made not in counted:
+            raise Refused(
+                "the roster has just changed",
+                code=Code.NOT_A_SIGNER,
+                why="what this broker has signed does not count by what it has heard meanwhile",
+                hint="relay brokers --roster; then the same command again",
+            )
 
     def _keep_peers(self, entry: Entry, roster: Roster) -> None:
         for member in roster.members.values():
             if peers.BY_ID.one(entry.tx, id=member.id) is None:
                 peers.upsert(entry.tx, Peer(member.id, member.public, member.sealing_public, member.name))
 
-    def _use(self, after: Roster, news: list[StatementRow], put_out: set[BrokerId], has_gap: bool) -> None:
-        before = self._members.roster
-        self._file(news)
-        self._news += [row.bytes for row in news]
-        self._put_out |= put_out
-        self.has_gap = has_gap
+    def _use(self, taken: Taken, rows: list[StatementRow]) -> None:
+        before, after = self._members.roster, taken.roster
+        self._verified |= {each.raw: each for each in taken.added}
+        self._keys |= keys_of(taken.added)
+        self._file(rows, taken)
+        self._news += [row.bytes for row in rows]
+        new, evict = {row.bytes for row in rows}, StatementKind.EVICT
+        self._put_out |= {each.subject for each in taken.counted if each.kind is evict and each.raw in new}
+        # whoever is gone because its admission counts no more loses its grant as well
+        self._put_out |= set(before.members) - set(after.members)
         self._members.replace(after)
         for told in self._on_change:
             told(before, after)
@@ -98,11 +135,21 @@ class RosterKeeper:
     async def heard(self, raws: Iterable[bytes]) -> bool:
         """Take in statements that a peer sent; whether any was new.
 
+        Those whose signer is not known here are passed over: what promotes it comes first, where it is sent in order.
+
         Raises:
-            PeerFault: one is not the root's word.
+            PeerFault: one is forged, or no statement of this workspace.
         """
-        new = [verify_statement(self._workspace, raw) for raw in raws if not self.book.has(raw)]
-        return bool(new) and await self._journal.commit(lambda entry: self.add(entry, new))
+        unheard = [raw for raw in raws if not self.book.has(raw)]
+        new, unknown = verify_statements(self._workspace, unheard, self._keys)
+        if unknown:
+            _log.warning("%d roster statements are passed over: nothing here promotes who signed them", len(unknown))
+        self.has_gap = bool(unknown)
+        if not new:
+            return False
+        taken = await self._journal.commit(lambda entry: self.add(entry, new))
+        self.has_gap = self.has_gap or taken.is_missing
+        return bool(taken.added)
 
     def take_news(self) -> list[bytes]:
         """What was kept since this was last asked; nobody else is told of it again."""
@@ -133,16 +180,11 @@ def _row(statement: Statement) -> StatementRow:
     return StatementRow(statement.hash, statement.signer, statement.seq, statement.raw)
 
 
-def _has_gap(rows: Sequence[StatementRow], roster: Roster) -> bool:
-    return len(rows) > roster.seq and not roster.forked
+def _pass_over(fault: PeerFault) -> None:
+    _log.warning("a stored roster statement is passed over: %s", fault.why)
 
 
 def read_fold(workspace: Workspace, rows: Iterable[StatementRow]) -> Roster:
     """The fold of stored statements; those of another workspace are passed over."""
-    found = []
-    for row in rows:
-        try:
-            found.append(verify_statement(workspace, row.bytes))
-        except PeerFault as fault:
-            _log.warning("a stored roster statement is passed over: %s", fault.why)
+    found, _ = verify_statements(workspace, (row.bytes for row in rows), on_fault=_pass_over)
     return fold(workspace.root_public, found)

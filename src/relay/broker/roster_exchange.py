@@ -69,6 +69,7 @@ class _Fetch:
         since: when it last brought something on, monotonic milliseconds.
         lacking: marks of what is still to come; None until it has said what it holds.
         brought: what it gave that was new, not yet told to others.
+        answered: of how many marks, the first ones asked for, the statements have come.
     """
 
     peer: BrokerId
@@ -76,6 +77,7 @@ class _Fetch:
     since: int
     lacking: list[bytes] | None = None
     brought: dict[bytes, None] = field(default_factory=dict)
+    answered: int = 0
 
 
 class RosterExchange:
@@ -174,6 +176,7 @@ class RosterExchange:
         if fetch is not None and is_answer:
             fetch.since = self._monotonic()
             fetch.brought |= dict.fromkeys(fresh)
+            fetch.answered = len(raws)
             if not fresh:
                 self._go_on(fetch)
                 return
@@ -224,7 +227,8 @@ class RosterExchange:
 
     def _go_on(self, fetch: _Fetch) -> None:
         before = fetch.lacking or []
-        fetch.lacking = self._around.book.lacking(before)
+        # what has come is not asked for again, whether it was kept or not
+        fetch.lacking, fetch.answered = self._around.book.lacking(before[fetch.answered :]), 0
         if len(fetch.lacking) < len(before):
             self._want(fetch)
         else:
@@ -241,8 +245,9 @@ class RosterExchange:
         fetch, self._fetch = self._fetch, None
         if fetch is None:
             return
-        if fetch.brought:
-            self._tell(list(filter(self._around.book.has, fetch.brought)))
+        kept = list(filter(self._around.book.has, fetch.brought))
+        if kept:
+            self._tell(kept)
             if fetch.peer in self._stated:
                 # it may have heard of more meanwhile, or have held more than one answer names
                 self._to_ask.setdefault(fetch.peer, 0)

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from relay.broker.link import Link
 from relay.broker.members import Members
 from relay.broker.postbox import SealingPostbox
 from relay.broker.roster import RosterKeeper
-from relay.broker.signer import require_signer
+from relay.broker.signer import require_root
 from relay.broker.words import rfc3339
 from relay.core import ids
 from relay.core.epochs import checked_epochs
@@ -31,6 +32,7 @@ from relay.store import meta, operations
 from relay.store.journal import Entry, Journal
 from relay.trust.epochs import content_of, merged, rotated, seq_of, verify_rotation
 from relay.trust.identity import Identity
+from relay.trust.roster import evict
 from relay.trust.tls import server_name
 from relay.trust.workspace import Workspace, save_workspace
 
@@ -103,13 +105,27 @@ class Rotation:
             LocalFault: the key file or the store cannot be written.
         """
         what, command = "change the workspace's key", "relay workspace rotate"
-        require_signer(self._identity, self._workspace, self._members, what, command)
+        require_root(self._members, what, command)
         async with self._keeper.signing:
             known: dict[str, Any] | None = await self._journal.store.one(operations.ANSWER, op=operation)
             if known is None:
+                await self._take_over_evictions()
                 known = await self._begin(operation)
         self._start_anew()
         return known
+
+    async def _take_over_evictions(self) -> None:
+        """Put out once more, by the root's own word, whom other signers have put out.
+
+        A rotation says how many of the root's statements one has to know to give its key to others: so that number
+        says of everybody that is left out.
+        """
+        for broker in list(self._members.roster.evicted):
+            roster = self._members.roster
+            if roster.rulings[broker].get(0, b"-") in roster.evicted[broker]:
+                continue
+            made = evict(self._identity, self._workspace, roster, broker, self._journal.clock(), "a new epoch begins")
+            await self._journal.commit(partial(self._keeper.add_own, made=made))
 
     async def _begin(self, operation: str) -> dict[str, Any]:
         now, roster = self._journal.clock(), self._members.roster
@@ -179,6 +195,7 @@ class Rotation:
         space = self._workspace
         word = verify_rotation(space, space.rotation) if space.rotation else None
         others = [each.id for each in self._members.others]
+        signers = self._members.roster.signers
         behind = [each for each in others if each not in self._has] if space.epoch > 1 else []
         return {
             "id": space.id,
@@ -187,8 +204,8 @@ class Rotation:
             "since": rfc3339(word.at) if word else None,
             "by": self._members.label(word.signer) if word else None,
             "root": self._members.label(space.root),
-            "signers": [self._members.label(space.root)],
-            "may_sign": self._identity.id == space.root,
+            "signers": [self._members.label(each) for each in signers],
+            "may_sign": self._identity.id in signers,
             "members": 1 + len(others),
             "former": [each.epoch for each in space.former],
             "not_seen_in_it": [self._members.label(each) for each in behind],

@@ -11,7 +11,7 @@ from relay.broker.places import Places, Source
 from relay.broker.tailscale import Tailnet
 from relay.core.hello import is_address
 from relay.core.ids import BrokerId
-from relay.core.roster import Member
+from relay.core.statements import Member
 
 AGAIN_S = 10.0
 LIFE_MS = 15 * 60_000

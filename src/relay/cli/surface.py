@@ -138,6 +138,10 @@ TABLE: dict[str, Entry] = {
         ('count', 'number', None)}, 'values': {'name': None, 'count': 3}},
     'broker forget': {'target': 'relay.cli.verbs.broker:forget', 'words': [('name', True, False)], 'options': {},
         'values': {'name': None}},
+    'broker promote': {'target': 'relay.cli.verbs.broker:promote', 'words': [('name', True, False)], 'options': {},
+        'values': {'name': None}},
+    'broker demote': {'target': 'relay.cli.verbs.broker:demote', 'words': [('name', True, False)], 'options':
+        {'--reason': ('reason', 'text', None)}, 'values': {'name': None, 'reason': ''}},
     'broker evict': {'target': 'relay.cli.verbs.broker:evict', 'words': [('name', True, False)], 'options':
         {'--reason': ('reason', 'text', None)}, 'values': {'name': None, 'reason': ''}},
     'workspace show': {'target': 'relay.cli.verbs.workspace:show', 'words': [], 'options': {}, 'values': {}},

@@ -94,6 +94,25 @@ def _one_broker(broker: typer.Typer) -> None:
     def forget(name: Named) -> None:
         """Delete what this machine knows of another: addresses, record, last seen. It stays a member."""
 
+    @verb(broker, "broker promote", "broker:promote", SECTION, ("relay broker promote vps",))
+    def promote(name: Named) -> None:
+        """Make a machine a signer of the roster: it may invite, admit, put out and promote."""
+
+    @verb(
+        broker,
+        "broker demote",
+        "broker:demote",
+        SECTION,
+        ("relay broker demote vps", 'relay broker demote vps --reason "it is to be sold"'),
+    )
+    def demote(
+        name: Named,
+        reason: Annotated[
+            str, typer.Option("--reason", metavar="TEXT", help="Why, for people; all members see it.")
+        ] = "",
+    ) -> None:
+        """End a machine's right to sign the roster; it stays a member, and what it has signed so far stays."""
+
     @verb(
         broker,
         "broker evict",

@@ -18,7 +18,7 @@ from relay.core.envelope import authenticated
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import HASH_BYTES, is_bytes, is_count
 from relay.core.ids import BrokerId
-from relay.core.roster import is_workspace_id
+from relay.core.statements import is_workspace_id
 from relay.core.wire import pack, unpack
 
 VERSION = 1

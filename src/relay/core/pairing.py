@@ -32,7 +32,8 @@ from relay.core.errors import Code, PeerFault, Refused
 from relay.core.hello import NONCE_BYTES, are_addresses, is_bytes
 from relay.core.ids import BrokerId
 from relay.core.invites import INVITE_ID_BYTES, InviteLink, InviteRow, format_link, parse_link, row_of
-from relay.core.roster import MAX_MEMBERS, MAX_STATEMENT, MAX_STATEMENTS
+from relay.core.roster import MAX_MEMBERS
+from relay.core.statements import MAX_STATEMENT, MAX_STATEMENTS
 from relay.core.wire import pack, unpack
 
 __all__ = [

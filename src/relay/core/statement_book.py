@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import HASH_BYTES, is_bytes
-from relay.core.roster import MAX_STATEMENTS
+from relay.core.statements import MAX_STATEMENTS
 
 BLOCK = 64
 MAX_BLOCKS = MAX_STATEMENTS // BLOCK
@@ -32,10 +32,11 @@ _EMPTY = bytes(SUM_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """A statement that is held: its place in its signer's chain, and its bytes as received."""
+    """A statement that is held: its place in its chain, its bytes as received, how many sign above its signer."""
 
     seq: int
     raw: bytes
+    level: int
 
 
 class StatementBook:
@@ -57,16 +58,17 @@ class StatementBook:
         """Whether a statement with these bytes is held."""
         return raw in self._raws
 
-    def put(self, hash_: bytes, seq: int, raw: bytes) -> None:
+    def put(self, hash_: bytes, seq: int, raw: bytes, level: int = 0) -> None:
         """Hold a statement.
 
         Args:
             hash_: `Statement.hash`.
             seq: its place, from 1.
             raw: its bytes as received.
+            level: how many signers stand above its own: what it rests on is told before it.
         """
         mark, at = hash_[:MARK_BYTES], (seq - 1) // BLOCK
-        self._filed[mark] = Filed(seq, raw)
+        self._filed[mark] = Filed(seq, raw, level)
         self._raws.add(raw)
         while len(self._blocks) <= at:
             self._blocks.append(set())
@@ -80,13 +82,18 @@ class StatementBook:
         return b"".join(self._sums)
 
     def marks_beside(self, theirs: bytes) -> list[bytes]:
-        """The marks of what is held in the blocks that differ from another book's, by its `sums`; first places first.
+        """The marks of what is held in the blocks that differ from another book's, by its `sums`.
 
-        Where they are too many for one envelope, those of the last places: whoever takes these in asks again.
+        What is signed nearer the root comes first, and of that the first places: nothing comes before what it rests on.
+        Where they are too many for one envelope, the last of them: whoever takes these in asks again.
         """
         differing = (at for at, ours in enumerate(self._sums) if theirs[at * SUM_BYTES : (at + 1) * SUM_BYTES] != ours)
         found = [mark for at in differing for mark in self._blocks[at]]
-        return sorted(found, key=lambda mark: (self._filed[mark].seq, mark))[-MAX_MARKS:]
+        return sorted(found, key=self._order)[-MAX_MARKS:]
+
+    def _order(self, mark: bytes) -> tuple[int, int, bytes]:
+        filed = self._filed[mark]
+        return filed.level, filed.seq, mark
 
     def lacking(self, marks: Iterable[bytes]) -> list[bytes]:
         """Those of the marks that stand for nothing held here."""

@@ -37,7 +37,8 @@ from relay.broker.requests import Requests
 from relay.core.hello import AuditHead
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
-from relay.core.roster import Roster, Statement, fold
+from relay.core.roster import Roster, fold
+from relay.core.statements import Statement
 from relay.store import events, meta, outbox
 from relay.store.engine import Store
 from relay.store.journal import Entry, Journal, Letter

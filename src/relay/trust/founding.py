@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from relay.core.errors import Code, LocalFault, Misuse, PeerFault
+from relay.core.errors import Code, LocalFault, Misuse
 from relay.core.ids import BrokerId
-from relay.core.roster import Roster, Statement, fold
+from relay.core.roster import Roster, fold
+from relay.core.statements import Statement
 from relay.trust.identity import Identity, load_identity, save_identity
 from relay.trust.keyfile import replace_private
-from relay.trust.roster import admit, member_of, verify_statement
+from relay.trust.roster import admit, member_of, verify_statements
 from relay.trust.workspace import NONCE_BYTES, Workspace, load_workspace, save_workspace
 
 MAX_ROSTER_FILE = 64 * 1024 * 1024
@@ -160,11 +160,7 @@ def verified_statements(home: HomeFiles, workspace: Workspace) -> list[Statement
     Raises:
         LocalFault: the file is broken.
     """
-    found: list[Statement] = []
-    for raw in read_statements(home):
-        with contextlib.suppress(PeerFault):
-            found.append(verify_statement(workspace, raw))
-    return found
+    return verify_statements(workspace, read_statements(home), on_fault=lambda fault: None)[0]
 
 
 def present_roster(home: HomeFiles) -> Roster | None:

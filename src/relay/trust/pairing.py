@@ -32,11 +32,12 @@ from relay.core.pairing import (
     unpack_answer,
     unpack_request,
 )
-from relay.core.roster import Member, Roster, Statement, fold
+from relay.core.roster import Roster, fold
+from relay.core.statements import Member, Statement
 from relay.core.wire import pack, unpack
 from relay.trust.epochs import verify_rotation
 from relay.trust.identity import Identity, check_public_key, check_sealing_key
-from relay.trust.roster import verify_statement
+from relay.trust.roster import verify_statements
 from relay.trust.signing import BLOCK_OVERHEAD, check_block, signed_block, split_block
 from relay.trust.workspace import Workspace, workspace_of
 
@@ -215,7 +216,7 @@ def open_answer(identity: Identity, link: InviteLink | Invited, raw: bytes, invi
     workspace = workspace_of(answer.workspace, _open_key(identity, answer.sealed_key))
     if workspace.rotation:
         verify_rotation(workspace, workspace.rotation)
-    statements = tuple(verify_statement(workspace, statement) for statement in answer.statements)
+    statements = tuple(verify_statements(workspace, answer.statements)[0])
     roster = fold(workspace.root_public, statements)
     _check_membership(identity, inviter, roster)
     return Welcome(workspace, statements, roster, answer.records)

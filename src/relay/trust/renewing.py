@@ -65,7 +65,7 @@ def _former(home: HomeFiles) -> BrokerId | None:
     if roster is not None and load_workspace(space).root == identity.id and len(roster.members) > 1:
         raise Misuse(
             "this machine cannot leave its identity behind",
-            why=f"it created the workspace of {len(roster.members)} members, who follow its signature alone",
+            why=f"it created the workspace of {len(roster.members)} members, whose roster hangs on its signature",
             hint="relay --home DIR init, to begin another workspace; then invite them there",
         )
     return identity.id

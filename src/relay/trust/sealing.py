@@ -26,7 +26,7 @@ from relay.core.envelope import (
 )
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
-from relay.core.roster import Member
+from relay.core.statements import Member
 from relay.trust.identity import Identity, key_id_of
 from relay.trust.signing import is_signed
 

@@ -27,7 +27,7 @@ from relay.core.epochs import FIRST_EPOCH, KEY_BYTES, MAX_BLOCK, MAX_EPOCHS
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import is_bytes, is_count
 from relay.core.ids import BrokerId
-from relay.core.roster import WORKSPACE_ID_CHARS
+from relay.core.statements import WORKSPACE_ID_CHARS
 from relay.trust.identity import Identity, check_public_key
 from relay.trust.keyfile import bad_key_file, key_field, load_key_document, replace_private
 

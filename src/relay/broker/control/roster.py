@@ -30,6 +30,8 @@ class RosterControl:
         """Method, path and endpoint of each."""
         return [
             ("GET", "roster", self.roster),
+            ("POST", "brokers/{ref}/promote", self.promote),
+            ("POST", "brokers/{ref}/demote", self.demote),
             ("POST", "brokers/{ref}/evict", self.evict),
             ("GET", "workspace", self.workspace),
             ("POST", "workspace/rotate", self.rotate),
@@ -41,12 +43,18 @@ class RosterControl:
 
     async def evict(self, request: Request) -> Response:
         """`relay broker evict`."""
-        body = await body_of(request)
-        check_operation(body)
-        reason = body.get("reason", "")
-        if not isinstance(reason, str):
-            raise Misuse("the reason is no text", hint="relay broker evict NAME --reason TEXT")
+        reason = await _reason(request, "evict")
         return json_answer(await self._orders.evict(request.path_params["ref"], reason))
+
+    async def demote(self, request: Request) -> Response:
+        """`relay broker demote`."""
+        reason = await _reason(request, "demote")
+        return json_answer(await self._orders.demote(request.path_params["ref"], reason))
+
+    async def promote(self, request: Request) -> Response:
+        """`relay broker promote`."""
+        check_operation(await body_of(request))
+        return json_answer(await self._orders.promote(request.path_params["ref"]))
 
     async def workspace(self, request: Request) -> Response:
         """`relay workspace show`."""
@@ -55,3 +63,12 @@ class RosterControl:
     async def rotate(self, request: Request) -> Response:
         """`relay workspace rotate`."""
         return json_answer(await self._rotation.rotate(check_operation(await body_of(request))))
+
+
+async def _reason(request: Request, verb: str) -> str:
+    body = await body_of(request)
+    check_operation(body)
+    reason = body.get("reason", "")
+    if not isinstance(reason, str):
+        raise Misuse("the reason is no text", hint=f"relay broker {verb} NAME --reason TEXT")
+    return reason

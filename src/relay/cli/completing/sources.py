@@ -41,6 +41,8 @@ BY_VERB = {
     ("broker ping", "name"): "broker",
     ("broker rename", "name"): "broker",
     ("broker forget", "name"): "broker",
+    ("broker promote", "name"): "broker",
+    ("broker demote", "name"): "broker",
     ("broker evict", "name"): "broker",
     ("resolve", "words"): "spawn",
     ("ps", "name"): "spawn",

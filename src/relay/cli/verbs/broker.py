@@ -165,3 +165,28 @@ def evict(invocation: Invocation, *, name: str, reason: str) -> int:
     rotate = invocation.home.command("workspace rotate")
     speech.note(f"it still has the workspace's key, which alone opens nothing; to change that as well: {rotate}")
     return 0
+
+
+def promote(invocation: Invocation, *, name: str) -> int:
+    """Make a member a signer of the roster."""
+    found = invocation.client().ask(roster_routes.broker_promote(name))
+    if invocation.json:
+        speech.document(found)
+        return 0
+    called = clean(found["broker"]["name"])
+    speech.say(f"{called} signs the roster from now on: it may invite, admit, put out and promote")
+    speech.note(f"grants stay each machine's own. To end it: {invocation.home.command(f'broker demote {called}')}")
+    return 0
+
+
+def demote(invocation: Invocation, *, name: str, reason: str) -> int:
+    """End a member's right to sign the roster."""
+    found = invocation.client().ask(roster_routes.broker_demote(name, reason))
+    if invocation.json:
+        speech.document(found)
+        return 0
+    called = clean(found["broker"]["name"])
+    speech.say(f"{called} signs the roster no more; it stays a member, and what it signed up to now stays")
+    speech.note("what it has signed that has not come here yet counts nowhere; whom it promoted goes on to sign:")
+    speech.note(f"{invocation.home.command('brokers --roster')} shows who does")
+    return 0

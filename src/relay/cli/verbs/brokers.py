@@ -11,7 +11,7 @@ from relay.cli.standing_words import granted_there, waiting
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.broker_shapes import Broker
-    from relay.api.roster_shapes import Admitted, Evicted
+    from relay.api.roster_shapes import Admitted, Evicted, Signer
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("NAME", "ID", "PRESENCE", "LINK", "WAITING", "MAY HERE", "WE MAY THERE")
@@ -45,18 +45,28 @@ def _roster(invocation: Invocation) -> int:
     if invocation.json:
         speech.document(found)
         return 0
-    table.show(ROSTER_HEADINGS, [_member(each) for each in found["members"]], "the roster is empty")
+    by = {each["id"]: _by(each) for each in found["signers"]}
+    table.show(ROSTER_HEADINGS, [_member(each, by) for each in found["members"]], "the roster is empty")
     if found["evicted"]:
         speech.say("")
         table.show(EVICTED_HEADINGS, [_evicted(each) for each in found["evicted"]], "")
     if found["forked"]:
         speech.note("two statements follow the same one: a signer was cloned or restored; nothing after them counts")
+    for each in found["signers"]:
+        if each["forked"] and each["promoted"]:
+            called = clean(each["name"])
+            speech.note(f"two statements of {called} follow the same one, and none after them counts; for it to sign")
+            speech.note(f"again: {invocation.home.command(f'broker demote {called}')}, then broker promote {called}")
     return 0
 
 
-def _member(each: Admitted) -> list[str]:
+def _by(each: Signer) -> str:
+    return f"by {each['promoted']['by']['name']}" if each["promoted"] else "as its creator"
+
+
+def _member(each: Admitted, signs: dict[str, str]) -> list[str]:
     by = "itself, as its creator" if each["admitted_by"]["id"] == each["id"] else each["admitted_by"]["name"]
-    return [each["name"], each["id"][:8], "yes" if each["signer"] else "", f"{ages.since(each['admitted'])} ago", by]
+    return [each["name"], each["id"][:8], signs.get(each["id"], ""), f"{ages.since(each['admitted'])} ago", by]
 
 
 def _evicted(each: Evicted) -> list[str]:

@@ -9,7 +9,8 @@ from relay.core.backoff import Backoff
 from relay.core.delivery import Outgoing
 from relay.core.errors import PeerFault
 from relay.core.link import replaces
-from relay.core.roster import Roster, Statement
+from relay.core.roster import Roster
+from relay.core.statements import Statement
 from relay.core.states import State
 from relay.testing.simulator.disk import FAILED, Copy, Disk, Mail, Row, Tables, Then
 from relay.testing.simulator.link import SimLink
@@ -329,7 +330,6 @@ class SimBroker:
         new = [each for each in statements if each.previous + each.subject.encode() not in self.disk.tables.statements]
         if not new:
             return
-
         def decide(entry: SimEntry) -> None:
             for each in new:
                 entry.tables.statements[each.previous + each.subject.encode()] = each

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.core.roster import Statement
 from relay.core.spawning import Snapshot
+from relay.core.statements import Statement
 from relay.core.states import State
 from relay.testing.simulator.timeline import Timeline
 

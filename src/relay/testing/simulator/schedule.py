@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from relay.core import ids
-from relay.core.roster import FIRST_PREVIOUS, Member, Statement, StatementKind, pack_statement, unpack_statement
+from relay.core.statements import FIRST_PREVIOUS, Member, Statement, StatementKind, pack_statement, unpack_statement
 from relay.testing.simulator.broker import SimBroker
 from relay.testing.simulator.hostile import hostile
 from relay.testing.simulator.network import Network, Roughness

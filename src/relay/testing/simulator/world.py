@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from relay.core.delivery import Outgoing
 from relay.core.errors import Code, PeerFault
-from relay.core.roster import Roster, Statement, fold
+from relay.core.roster import Roster, fold
+from relay.core.statements import Statement
 from relay.testing.simulator.disk import Mail, Tables
 from relay.testing.simulator.network import Network
 from relay.testing.simulator.oracle import Oracle
