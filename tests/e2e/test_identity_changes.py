@@ -23,9 +23,10 @@ def _typed(node: Node, *words: str, phrase: str = PHRASE) -> Any:
     return json.loads(done.stdout)
 
 
-def _intake(node: Node) -> bool:
+def _intake(node: Node) -> bool | None:
+    """Whether it takes anything in; None where it starts anew just now, and does not say."""
     checks = relay_json(node, "doctor", status=None)
-    return bool(next(each for each in checks if each["name"] == "intake")["ok"])
+    return next((bool(each["ok"]) for each in checks if each["name"] == "intake"), None)
 
 
 def _export(node: Node, file: Path) -> None:
@@ -64,10 +65,10 @@ def test_a_broker_comes_back_from_its_export_after_its_disk_was_lost(mesh: Mesh)
     two.vps.start()
     two.linked()
     # its store is empty, which its peer knows: nothing is taken in until its owner says so
-    wait_until(lambda: not _intake(two.vps), 15, "it to find out")
+    wait_until(lambda: _intake(two.vps) is False, 15, "it to find out")
     relay_json(two.vps, "identity", "keep")
     two.linked()
-    wait_until(lambda: _intake(two.vps), 15, "it to take in again")
+    wait_until(lambda: _intake(two.vps) is True, 15, "it to take in again")
     relay_json(two.laptop, "trust", "allow", two.vps.id, "--agent", "shell", "--dir", str(two.laptop.work))
     two.grant()
     assert two.shell("true", status=0)["state"] == "completed"
