@@ -124,8 +124,8 @@ class SimOutbox:
                 row.holder, row.held_at, row.handed = holder, now, row.handed + 1
 
         if kept:
-            self._broker.disk.submit(note)
-            self._look_later()
+            # once it is noted: a look before that would find nothing, and be the last
+            self._broker.disk.submit(note, lambda _: self._look_later())
 
     def _refill(self, recipient: int) -> Callable[[Then], None]:
         def read_page() -> list[Outgoing]:
