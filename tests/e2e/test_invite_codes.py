@@ -15,6 +15,7 @@ from relay.core.codes import InviteCode, Offer
 from relay.core.errors import PeerFault, Refused
 from relay.core.hello import NONCE_BYTES
 from relay.testing.clocked import launcher
+from relay.testing.control import ControlError
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
@@ -67,6 +68,34 @@ def test_a_machine_joins_by_a_code_and_both_screens_show_the_same_words(
 def test_a_code_is_pasted_instead(mesh: Mesh, vps: Node, line: str) -> None:
     laptop = mesh.add("laptop", started=False)
     laptop.relay("join", typed=line.format(*_invite(vps)))
+
+
+@pytest.mark.parametrize("by_code", [True, False])
+def test_no_second_invite_is_made_under_one_key(vps: Node, by_code: bool) -> None:
+    with vps.control() as control:
+        control.post("invites", {"operation": "once", "code": by_code})
+        with pytest.raises(ControlError) as caught:
+            control.post("invites", {"operation": "once", "code": by_code})
+    assert caught.value.code == "conflict"
+    assert caught.value.document["hint"] == "relay invite, for another one"
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "code"),
+    [
+        ("invites", {"ttl_s": 1e308}, "usage"),
+        ("invites", {"ttl_s": 2**60}, "usage"),
+        ("invites", {"ttl_s": 2**53}, "bad_duration"),
+        ("invites", {"ttl_s": True}, "bad_duration"),
+        ("blobs/remove", {"blob": "\ud800"}, "usage"),
+    ],
+)
+def test_what_cannot_be_counted_or_written_is_refused(
+    vps: Node, route: str, body: dict[str, Any], code: str
+) -> None:
+    with vps.control() as control, pytest.raises(ControlError) as caught:
+        control.post(route, body)
+    assert caught.value.code == code
 
 
 def test_membership_alone_gives_no_right(mesh: Mesh, vps: Node) -> None:

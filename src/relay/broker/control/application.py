@@ -224,7 +224,7 @@ class Control:
     async def invites(self, request: Request) -> Response:
         body = await _body(request)
         ttl = body.get("ttl_s")
-        # beyond a year it is refused with how long it may be; beyond what a number holds it cannot even be counted
+        # what is too long for an invite is refused with the most it may be; this is what cannot be counted at all
         if ttl is not None and (type(ttl) not in (int, float) or not 0 < ttl < 2**53):
             raise Misuse(
                 "the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0, in seconds", hint="--ttl 1h"
