@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from relay.api.home import Home
-from tests.cli.conftest import Relay
+from tests.cli.conftest import COMMAND, Relay
 
 
 def test_bare_relay_names_the_home_in_each_of_its_next_commands(relay: Relay, tmp_path: Path) -> None:
@@ -178,3 +179,10 @@ def test_what_is_pasted_for_a_link_is_looked_at(relay: Relay, typed: str, why: s
         done = relay(*words, typed=typed)
         assert done.returncode == 2
         assert why in done.stderr
+
+
+def test_a_link_is_asked_for_where_there_is_no_standard_input(environment: dict[str, str]) -> None:
+    words = ["sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "join"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert "nothing came" in done.stderr

@@ -16,6 +16,8 @@ def line(prompt: str) -> str:
     Args:
         prompt: what is asked for.
     """
+    if sys.stdin is None:  # it was closed by who started the command
+        return ""
     return _typed(prompt) if sys.stdin.isatty() else sys.stdin.readline(MAX_LINE)
 
 
@@ -28,11 +30,9 @@ def asked(*, twice: bool) -> str:
     Raises:
         Misuse: nothing was typed, or two different ones.
     """
-    if not sys.stdin.isatty():
-        typed = sys.stdin.readline().rstrip("\n")
-    else:
-        typed = _typed("passphrase: ")
-        if twice and typed != _typed("again: "):
+    typed = line("passphrase: ").rstrip("\n")
+    if twice and sys.stdin is not None and sys.stdin.isatty():
+        if typed != _typed("again: "):
             raise Misuse("the passphrases differ", why="both times it has to be the same", hint="try again")
     if not typed:
         raise Misuse(
