@@ -59,7 +59,7 @@ def test_the_result_says_that_there_is_more_output_than_it_has(granted: Scene) -
     assert done.returncode == 0 and done.stdout == PRINTED[-16_000:]
     assert b"only the end of its output is kept with its result" in done.stderr
     # what took no time is not told; on a busy machine waiting and starting take some
-    phases = re.search(rb"^phases: (?:queued \S+ s, )?(?:started in \S+ s, )?ran (\d+\.\d) s$", done.stderr, re.MULTILINE)
+    phases = re.search(rb"(?m)^phases: (?:queued \S+ s, )?(?:started in \S+ s, )?ran (\d+\.\d) s$", done.stderr)
     assert phases is not None and float(phases[1]) >= 0.2
     assert relay_json(granted.laptop, "result", spawn)["result"]["output_before_bytes"] > len(PRINTED) - 17_000
 
