@@ -105,9 +105,12 @@ def test_a_tail_that_was_cut_and_grown_longer_again_shows_too(pair: Scene) -> No
 
 
 def test_follow_and_export_give_each_entry_once_as_lines(two: Scene) -> None:
+    relay_json(two.laptop, *two.words("shell", "true"), "--wait", status=125)
     before = relay_json(two.vps, "audit", "verify")["entries"]
-    with started(two.vps, "--json", "audit", "show", "--follow", "--limit", "0") as following:
+    with started(two.vps, "--json", "audit", "show", "--follow", "--limit", "1") as following:
         assert following.stdout is not None
+        # the last one there is: from here on it follows
+        assert json.loads(following.stdout.readline())["seq"] == before
         for _ in range(3):
             relay_json(two.laptop, *two.words("shell", "true"), "--wait", status=125)
         followed = [json.loads(following.stdout.readline()) for _ in range(3)]
