@@ -16,6 +16,7 @@ from relay.cli.surface import TABLE
 from relay.core.errors import Code, Misuse
 
 compiling.commands()  # declares them
+HELPS = compiling.helps()
 EXAMPLES = [line for key in TABLE for line in declaring.EXAMPLES[key]]
 
 
@@ -23,7 +24,7 @@ def test_the_generated_files_are_fresh() -> None:
     """Else: python -m relay.cli.compile"""
     assert (compiling.HERE / "surface.py").read_text() == compiling.surface()
     written = {path.name: path.read_text() for path in (compiling.HERE / "help").iterdir()}
-    assert written == compiling.helps()
+    assert written == HELPS
 
 
 @pytest.mark.parametrize("verb", TABLE)
@@ -38,7 +39,7 @@ def test_a_verb_s_function_takes_what_the_table_gives(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", TABLE)
 def test_every_verb_has_help_with_examples(verb: str) -> None:
-    text = compiling.helps()[f"{verb.replace(' ', '-')}.txt"]
+    text = HELPS[f"{verb.replace(' ', '-')}.txt"]
     assert "\nExamples:\n  relay " in text
     assert all(len(line) <= 100 for line in text.splitlines())
     assert all(flag in text for flag in TABLE[verb]["options"])
@@ -46,7 +47,7 @@ def test_every_verb_has_help_with_examples(verb: str) -> None:
 
 @pytest.mark.parametrize("name", sorted({verb.split()[0] for verb in TABLE if " " in verb}))
 def test_every_group_shows_an_example_of_each_of_its_verbs(name: str) -> None:
-    text = compiling.helps()[f"{name}.txt"]
+    text = HELPS[f"{name}.txt"]
     inner = [verb for verb in TABLE if verb.startswith(f"{name} ")]
     examples = text.partition("\nExamples:")[2]
     assert all(f"\n  relay {verb}" in examples for verb in inner) or name in TABLE

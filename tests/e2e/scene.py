@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from relay.testing import processes
+from relay.testing import command, processes
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 
@@ -39,16 +39,7 @@ def relay(node: Node, *words: str | bytes, typed: bytes | None = None, timeout: 
         timeout: seconds after which it hangs.
         settings: additions to the environment.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "relay", *words],
-        env=node.environment() | settings,
-        cwd=node.scratch,
-        input=typed,
-        stdin=subprocess.DEVNULL if typed is None else None,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
+    done = command.run(words, node.environment() | settings, node.scratch, typed=typed, timeout=timeout)
     assert b"Traceback" not in done.stderr + done.stdout, done.stderr.decode()
     return done
 

@@ -16,14 +16,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from relay.testing import stem
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.trust.identity import load_identity
 from relay.trust.workspace import load_workspace
 from tests.e2e.scene import relay_json
 
-PLAIN = (sys.executable, "-u", "-m", "relay.daemon")
-"""A broker of its own, not forked from another process: what it was started with is what is seen of it."""
 WITHIN = 20.0
 
 
@@ -88,10 +87,10 @@ def test_no_key_is_in_any_argv_environment_log_error_or_audit_entry(mesh: Mesh) 
         printed[" ".join((node.name, *words))[:120]] = (done.stdout + done.stderr).encode()
         return done.stdout
 
-    with watched.going():
+    # nothing is forked from another process: what it was started with is what is seen of it
+    with watched.going(), stem.aside():
         vps, laptop = mesh.add("vps", started=False), mesh.add("laptop", started=False)
         for node in (vps, laptop):
-            node.launcher = PLAIN
             node.configure('log_level = "debug"')
             node.start()
         invited = relay_json(vps, "invite")
@@ -119,7 +118,7 @@ def test_no_key_is_in_any_argv_environment_log_error_or_audit_entry(mesh: Mesh) 
     kept = (vps.home / "identity.key").read_bytes() + (vps.home / "workspace.key").read_bytes()
     in_files = [name for name, secret in secrets.items() if any(form in kept for form in forms(secret))]
     assert {"vps seed", "vps workspace", "laptop workspace"} <= {*in_files}, "the forms are not those of the key files"
-    assert b"relay.daemon" in texts["seen"] and b"RELAY_TOKEN=" in texts["seen"]
+    assert all(part in texts["seen"] for part in (b"relay.daemon", b"-m\0relay\0join\0", b"RELAY_TOKEN="))
     found = [
         (name, where)
         for name, secret in secrets.items()

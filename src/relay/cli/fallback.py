@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from typer.main import get_command
@@ -11,6 +12,12 @@ from relay.cli.declaring import UsageFault
 from relay.cli.parsing import Parsed
 from relay.cli.surface import TABLE
 from relay.core.errors import Misuse
+
+
+@functools.cache
+def command() -> Any:
+    """The whole command as typer has it; made once: that takes longer than all else."""
+    return get_command(app.build())
 
 
 def parse_slowly(words: list[str]) -> Parsed:
@@ -23,9 +30,8 @@ def parse_slowly(words: list[str]) -> Parsed:
         return Parsed("version", {"json": False, "home": None})
     if words and words[0] == "help":
         return _of_verb(words[1:])
-    command: Any = get_command(app.build())
     try:
-        parsed = command.main(list(words), prog_name="relay", standalone_mode=False)
+        parsed = command().main(list(words), prog_name="relay", standalone_mode=False)
     except UsageFault as fault:
         raise _misuse(fault, words) from fault
     if isinstance(parsed, Parsed):

@@ -18,7 +18,8 @@ from typing import Any
 
 import psutil
 
-from relay.testing import control, processes, stem
+from relay.testing import command, control, processes, stem
+from relay.testing.netns.namespaces import inside
 
 START_WITHIN = 20.0
 STOP_WITHIN = 15.0
@@ -46,6 +47,7 @@ class Node:
         name: the broker's name.
         port: where it listens on loopback.
         launcher: the words in front of `--home DIR`; `relay.testing.crashing` puts itself there.
+        namespace: the name of the network namespace that it runs in; empty for this process's.
         starts: how often the process was started.
     """
 
@@ -53,6 +55,7 @@ class Node:
     name: str
     port: int
     launcher: tuple[str, ...] = DAEMON
+    namespace: str = ""
     starts: int = 0
     process: subprocess.Popen[bytes] | stem.Forked | None = None
     _id: str = field(default="")
@@ -91,8 +94,7 @@ class Node:
 
     def environment(self) -> dict[str, str]:
         """The environment of the broker and of commands: the path, this home, and nothing of the caller's."""
-        kept = {key: os.environ[key] for key in ("PATH", "LANG", "PYTHONPATH") if key in os.environ}
-        return kept | {"HOME": str(self.scratch), "RELAY_HOME": str(self.home), "NO_COLOR": "1"}
+        return stem.environment() | {"HOME": str(self.scratch), "RELAY_HOME": str(self.home), "NO_COLOR": "1"}
 
     # the command
 
@@ -110,16 +112,8 @@ class Node:
         Raises:
             CommandFailed: with `check`, for an exit status that is not 0.
         """
-        done = subprocess.run(
-            [sys.executable, "-m", "relay", *words],
-            env=self.environment(),
-            cwd=self.scratch,
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        ran = command.run(words, self.environment(), self.scratch, typed=typed.encode(), timeout=timeout)
+        done = subprocess.CompletedProcess(ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
         if check and done.returncode:
             raise CommandFailed(done)
         return done
@@ -179,11 +173,11 @@ class Node:
         with self.printed.open("ab") as log:
             rest = ["--home", str(self.home), "--ready-fd", str(ready)]
             if (module := stem.words_of(self.launcher)) is not None:
-                forked = stem.shared().fork([*module, *rest], self.environment(), self.scratch, log.fileno(), ready)
-                self.process = forked
+                self.process = self._forked([*module, *rest], log.fileno(), ready)
                 return
+            words = inside(self.namespace, *self.launcher) if self.namespace else self.launcher
             self.process = subprocess.Popen(
-                [*self.launcher, *rest],
+                [*words, *rest],
                 env=self.environment(),
                 cwd=self.scratch,
                 stdin=subprocess.DEVNULL,
@@ -191,6 +185,11 @@ class Node:
                 stderr=log,
                 pass_fds=(ready,),
             )
+
+    def _forked(self, words: list[str], log: int, ready: int) -> stem.Forked:
+        with open(os.devnull, "rb") as null:
+            given = {0: null.fileno(), 1: log, 2: log, ready: ready}
+            return stem.shared().fork(words, self.environment(), self.scratch, given, self.namespace)
 
     def _await_ready(self, read: int) -> None:
         deadline = time.monotonic() + START_WITHIN

@@ -1,24 +1,18 @@
-"""A process that has imported the program once, from which the brokers of tests are forked.
+"""A process that has imported the program once, from which the brokers and commands of tests are forked.
 
-Most of a broker's start is the import of its modules: 1.0 of 1.1 s of processor time, measured. A forked broker is a
-process of its own, with its own descriptors, environment, folder and signals; it runs the same `__main__`. What it does
-not do is `exec`: whatever is to show that (an upgrade, `relay up`, a namespace, the benchmarks) starts it that way.
+Most of a broker's start is the import of its modules, 1.0 of 1.1 s of processor time, and 45 of 60 ms of a command's.
+What is forked is a process of its own, with its own descriptors, environment, folder and signals; it runs the same
+`__main__`. What it does not do is `exec`: whatever is to show that (an upgrade, `relay up`, `tests/cli`, the
+benchmarks) starts it that way, or in `stem.aside()`.
 
-    python -m relay.testing.stem SOCKET
-
-One request a packet, with descriptors beside it; one answer. The stem ends with the other end of its socket, and its
-brokers end with it: who is interrupted leaves none behind.
+This is the side of the tests; the stem itself is `relay.testing.stem_process`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import gc
-import importlib
 import json
 import os
-import runpy
 import select
 import signal
 import socket
@@ -26,28 +20,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# what a broker that runs has imported; not its `__main__`, which runs in each of them
-IMPORTED = (
-    "relay.broker.assembly",
-    "uvicorn.lifespan.off",
-    "uvicorn.loops.asyncio",
-    "uvicorn.protocols.http.httptools_impl",
-)
-MAX_REQUEST = 256 * 1024
+MAX_ANSWER = 4096
 POLL_S = 0.02
 _IN_USE = False
 
 
-# in the tests' own process
-
-
 @dataclass(slots=True, eq=False)
 class Forked:
-    """A broker that the stem has forked, with what the tests use of `subprocess.Popen`."""
+    """A process that the stem has forked, with what the tests use of `subprocess.Popen`."""
 
     pid: int
     stem: Stem
@@ -73,7 +58,7 @@ class Forked:
             while (status := self.poll()) is None:
                 left = POLL_S if deadline is None else deadline - time.monotonic()
                 if left <= 0:
-                    raise subprocess.TimeoutExpired(f"the broker {self.pid}", timeout or 0)
+                    raise subprocess.TimeoutExpired(f"the process {self.pid}", timeout or 0)
                 select.select(ends, [], [], min(left, POLL_S) if not ends else left)
         return status
 
@@ -92,7 +77,7 @@ class Forked:
 
 
 @contextlib.contextmanager
-def _watched(pid: int) -> Any:
+def _watched(pid: int) -> Iterator[list[int]]:
     """A descriptor that can be read once the process has ended; none where the system has no such thing."""
     try:
         descriptor = os.pidfd_open(pid)
@@ -121,24 +106,37 @@ class Stem:
         """
         with self.lock:
             socket.send_fds(self.end, [json.dumps(request).encode()], descriptors)
-            raw = self.end.recv(MAX_REQUEST)
+            raw = self.end.recv(MAX_ANSWER)
         if not raw:
             raise EOFError("the process that brokers are forked from has ended")
         answer: dict[str, Any] = json.loads(raw)
         return answer
 
-    def fork(self, words: list[str], environment: dict[str, str], folder: Path, log: int, ready: int) -> Forked:
-        """Fork a broker.
+    def fork(
+        self,
+        words: Sequence[str],
+        environment: dict[str, str],
+        folder: Path,
+        descriptors: dict[int, int],
+        namespace: str = "",
+    ) -> Forked:
+        """Fork a process.
 
         Args:
             words: the module, and its arguments.
             environment: all of it.
             folder: where it runs.
-            log: the descriptor for what it prints.
-            ready: a descriptor that it has under the same number.
+            descriptors: by the number that it is to have under: what it has of this process's.
+            namespace: the name of the network namespace that it is in; empty for this process's.
         """
-        request = {"words": words, "environment": environment, "folder": str(folder), "ready": ready}
-        return Forked(self.ask(request, (log, ready))["pid"], self)
+        request = {
+            "words": list(words),
+            "environment": environment,
+            "folder": str(folder),
+            "numbers": list(descriptors),
+            "namespace": namespace,
+        }
+        return Forked(self.ask(request, tuple(descriptors.values()))["pid"], self)
 
 
 _STEMS: dict[int, Stem] = {}
@@ -146,9 +144,30 @@ _MAKING = threading.Lock()
 
 
 def use() -> None:
-    """From now on this process's nodes are forked."""
+    """From now on this process's nodes, and the commands they are driven by, are forked."""
     global _IN_USE
     _IN_USE = hasattr(socket, "SOCK_SEQPACKET") and sys.platform == "linux"
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """In this block all is executed: for a test of what others see of a process."""
+    global _IN_USE
+    before, _IN_USE = _IN_USE, False
+    try:
+        yield
+    finally:
+        _IN_USE = before
+
+
+def environment() -> dict[str, str]:
+    """What brokers and commands have of this process's environment: the path, the language, and nothing else."""
+    return {key: os.environ[key] for key in ("PATH", "LANG", "PYTHONPATH") if key in os.environ}
+
+
+def is_in_use() -> bool:
+    """Whether this process's nodes and commands are forked."""
+    return _IN_USE
 
 
 def words_of(launcher: tuple[str, ...]) -> list[str] | None:
@@ -169,84 +188,6 @@ def shared() -> Stem:
 def _made() -> Stem:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        words = [sys.executable, "-m", "relay.testing.stem", str(theirs.fileno())]
-        return Stem(subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),)), ours)
-
-
-# in the stem
-
-
-def _serve(end: socket.socket) -> list[str]:
-    """Answer until the other end is closed; in a forked broker: its words."""
-    running: dict[int, int | None] = {}
-    while True:
-        raw, descriptors, _, _ = socket.recv_fds(end, MAX_REQUEST, 2)
-        if not raw:
-            _end(pid for pid, status in running.items() if status is None)
-            sys.exit(0)
-        request = json.loads(raw)
-        if "poll" in request:
-            answer: dict[str, Any] = {"status": _polled(running, request["poll"])}
-        else:
-            pid = os.fork()
-            if pid == 0:
-                end.close()
-                return _become(request, *descriptors)
-            running[pid] = None
-            answer = {"pid": pid}
-        for descriptor in descriptors:
-            os.close(descriptor)
-        end.send(json.dumps(answer).encode())
-
-
-def _polled(running: dict[int, int | None], pid: int) -> int | None:
-    if running[pid] is None:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        running[pid] = os.waitstatus_to_exitcode(status) if ended else None
-    return running[pid]
-
-
-def _end(pids: Any) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-            os.kill(pid, signal.SIGTERM)
-
-
-def _become(request: dict[str, Any], log: int, ready: int) -> list[str]:
-    """The rest of a start that `subprocess.Popen` would make."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    os.chdir(request["folder"])
-    wanted = request["ready"]
-    # out of the way first: what came may have the number that is wanted
-    null, log, ready = (_moved(each, wanted + 1) for each in (os.open(os.devnull, os.O_RDONLY), log, ready))
-    for source, target in ((null, 0), (log, 1), (log, 2), (ready, wanted)):
-        os.dup2(source, target)
-    for descriptor in (null, log, ready):
-        os.close(descriptor)
-    words: list[str] = request["words"]
-    return words
-
-
-def _moved(descriptor: int, above: int) -> int:
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above)
-    os.close(descriptor)
-    return moved
-
-
-def main() -> None:
-    """Import, then fork until the tests are over."""
-    for name in IMPORTED:
-        importlib.import_module(name)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever starts it is interrupted too, and its end is seen
-    gc.collect()
-    gc.freeze()
-    words = _serve(socket.socket(fileno=int(sys.argv[1])))
-    sys.argv = words
-    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    main()
+        words = [sys.executable, "-m", "relay.testing.stem_process", str(theirs.fileno())]
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=environment())
+        return Stem(process, ours)

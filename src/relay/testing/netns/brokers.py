@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from relay.testing.mesh import Mesh
 from relay.testing.netns.internet import Internet
-from relay.testing.node import DAEMON, Node
+from relay.testing.node import Node
 
 PORT = 7411
 
@@ -34,7 +34,7 @@ class InternetMesh(Mesh):
 
     def add(self, name: str, *, started: bool = True) -> Node:
         """A broker in the site of its name, with an identity and a workspace of its own."""
-        node = SiteNode(self.folder, name, PORT, self.internet.sites[name].inside(*DAEMON))
+        node = SiteNode(self.folder, name, PORT, namespace=self.internet.sites[name].namespace)
         node.init()
         self.nodes[name] = node
         # what brokers find of each other here is the test's business alone
