@@ -17,6 +17,7 @@ from relay.testing.node import Node
 
 SECRET = "plaintext-" + secrets.token_hex(8)
 WITHIN = 20.0
+ALL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ def _listens(node: Node, port: int) -> None:
 def _wakes(node: Node, other: Node) -> None:
     node.start()
     processes.wait_until(lambda: node.status()["links"] > 0, WITHIN, f"a link of {node.name} to {other.name}")
+    # who joined while it was away comes over that link
+    processes.wait_until(lambda: len(node.relay_json("brokers")) == ALL, WITHIN, f"{node.name} to know of all")
 
 
 def _holds(folder: Path, text: str) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from relay.api.home import Home
+from relay.testing import command
 from tests.api.canned_broker import CannedBroker, serving
 from tests.service.stand_ins import StandIns
 
@@ -54,14 +54,8 @@ def relay(user: Path, tmp_path: Path) -> Relay:
             "SHELL": str(shell) if shell.exists() else system.shell(LOGIN),
             "XDG_RUNTIME_DIR": str(tmp_path / "run"),
         }
-        return subprocess.run(
-            [sys.executable, "-m", "relay", *words],
-            capture_output=True,
-            text=True,
-            env=environment | variables,
-            cwd=tmp_path,
-            timeout=50,
-        )
+        done = command.run(words, environment | variables, tmp_path, typed=b"", timeout=50)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
 
