@@ -81,6 +81,11 @@ def _listens(node: Node, port: int) -> None:
     node.relay("config", "set", "listen", f"127.0.0.1:{port}")
 
 
+def _apart(three: Three) -> None:
+    for node in (three.laptop, three.mini):
+        node.launcher = (sys.executable, "-m", "relay.testing.apart", "--only", three.vps.address, "--")
+
+
 def _wakes(node: Node, other: Node) -> None:
     node.start()
     processes.wait_until(lambda: node.status()["links"] > 0, WITHIN, f"a link of {node.name} to {other.name}")
@@ -160,8 +165,8 @@ def test_no_screen_shows_what_the_system_calls_a_refused_connection(three: Three
 
 def test_both_awake_but_out_of_each_others_reach(three: Three) -> None:
     """Work, a stop, and a log that is followed live, all through the middle."""
+    _apart(three)
     for node in (three.laptop, three.mini):
-        node.launcher = (sys.executable, "-m", "relay.testing.apart", "--only", three.vps.address, "--")
         _wakes(node, three.vps)
     asked = three.ask("echo begun; while [ ! -e go ]; do sleep 0.05; done; echo done")
     three.until(lambda: three.laptop.relay_json("show", asked["id"])["state"] == "running", "the start")
@@ -180,6 +185,19 @@ def _is_reached(three: Three) -> bool:
     seen = {each["name"]: each for each in three.laptop.relay_json("brokers")}
     mini = seen["mini"]
     return (mini["link"], mini["via"], mini["online"]) == ("relayed", three.vps.id, True)
+
+
+def test_what_a_holder_took_and_does_not_hand_on_is_said(three: Three) -> None:
+    three.vps.stop()
+    three.vps.launcher = (sys.executable, "-m", "relay.testing.lying", "--manner", "drops", "--")
+    three.vps.start()
+    _apart(three)
+    _wakes(three.laptop, three.vps)
+    three.ask("true")
+    three.until(lambda: "vps keeps it for mini" in three.outgoing(three.laptop)[0]["reason"], "its word")
+    _wakes(three.mini, three.vps)
+    told = "vps took it, and has mini in reach: if no receipt comes within 30 s, it is handed over again"
+    three.until(lambda: three.outgoing(three.laptop)[0]["reason"] == told, "the reason why it waits")
 
 
 @pytest.mark.parametrize("manner", ["drops", "bends", "replays", "reads"])
