@@ -123,7 +123,7 @@ class Stem:
         """Fork a process.
 
         Args:
-            words: the module, and its arguments.
+            words: the module, or the path of a file of Python, and its arguments.
             environment: all of it.
             folder: where it runs.
             descriptors: by the number that it is to have under: what it has of this process's.
@@ -171,9 +171,13 @@ def is_in_use() -> bool:
 
 
 def words_of(launcher: tuple[str, ...]) -> list[str] | None:
-    """The module and arguments of a launcher that a stem can act out; None where it has to be executed."""
-    is_module = _IN_USE and launcher[:2] == (sys.executable, "-m")
-    return list(launcher[2:]) if is_module else None
+    """The module or file of a launcher that a stem can act out, with its arguments; None where it has to be executed."""
+    if not _IN_USE or launcher[0] != sys.executable:
+        return None
+    rest = list(launcher[2:] if launcher[1] == "-P" else launcher[1:])
+    if rest[0] == "-m":
+        return rest[1:]
+    return rest if rest[0].endswith(".py") else None
 
 
 def shared() -> Stem:

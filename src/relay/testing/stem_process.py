@@ -125,7 +125,10 @@ def main() -> None:
     words = _serve(socket.socket(fileno=int(sys.argv[1])))
     sys.argv = words
     try:
-        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        if words[0].endswith(".py"):
+            runpy.run_path(words[0], run_name="__main__")
+        else:
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if words[0] == "relay" and isinstance(end.code, int):
             _leave(end.code)
