@@ -171,7 +171,7 @@ def is_in_use() -> bool:
 
 
 def words_of(launcher: tuple[str, ...]) -> list[str] | None:
-    """The module or file of a launcher that a stem can act out, with its arguments; None where it has to be executed."""
+    """The module or file of a launcher that a stem can act out, and its arguments; None where it has to be executed."""
     if not _IN_USE or launcher[0] != sys.executable:
         return None
     rest = list(launcher[2:] if launcher[1] == "-P" else launcher[1:])
