@@ -69,7 +69,7 @@ class User:
     def starts_work(self, name: str = "work") -> int:
         """A task that goes on until it is told to end; its pid."""
         files = self.machine.user / name
-        begin = f"echo $$ > {files}.pid; echo start >> {files}.starts"
+        begin = f"echo start >> {files}.starts; echo $$ > {files}.pid"  # the pid last: that is what is waited for
         text = f"{begin}; while ! [ -e {files}.end ]; do sleep 0.1; done; exit 7"
         self.types("spawn", name, "shell", text, "--cwd", "new")
         pid = Path(f"{files}.pid")
