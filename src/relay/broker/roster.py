@@ -50,6 +50,8 @@ class RosterKeeper:
         self._put_out: set[BrokerId] = set()
         self._verified: dict[bytes, Statement] = {}
         self._keys: dict[BrokerId, bytes] = {}
+        # the newest fold, with what it is of: right for that whatever becomes of the transaction
+        self._folded: Taken | None = None
         self.signing = asyncio.Lock()
         self.book = StatementBook()
         self.has_gap = False
@@ -57,7 +59,7 @@ class RosterKeeper:
     async def load(self) -> None:
         """Take in what was kept over a restart."""
         rows = await self._journal.store.all(statements.ALL)
-        taken = take(self._workspace.root_public, [], self._read(rows))
+        taken = self._folded = take(self._workspace.root_public, [], self._read(rows))
         self._keys |= keys_of(taken.added)
         self._file(rows, taken)
 
@@ -83,13 +85,18 @@ class RosterKeeper:
         """Every statement's bytes."""
         return [row.bytes for row in await self._journal.store.all(statements.ALL)]
 
+    async def held(self) -> list[Statement]:
+        """Every statement."""
+        return self._read(await self._journal.store.all(statements.ALL))
+
     def add(self, entry: Entry, new: Iterable[Statement]) -> Taken:
         """Keep statements in this transaction; the members follow after the commit.
 
         Returns:
             What came of them: not all have to be kept.
         """
-        taken = take(self._workspace.root_public, self._read(statements.ALL.all(entry.tx)), new)
+        held = self._read(statements.ALL.all(entry.tx))
+        taken = self._folded = take(self._workspace.root_public, held, new, self._folded)
         rows = [_row(statement) for statement in taken.added]
         if rows:
             for row in rows:
@@ -114,8 +121,9 @@ class RosterKeeper:
             )
 
     def _keep_peers(self, entry: Entry, roster: Roster) -> None:
+        known = set(peers.IDS.all(entry.tx))
         for member in roster.members.values():
-            if peers.BY_ID.one(entry.tx, id=member.id) is None:
+            if member.id not in known:
                 peers.upsert(entry.tx, Peer(member.id, member.public, member.sealing_public, member.name))
 
     def _use(self, taken: Taken, rows: list[StatementRow]) -> None:

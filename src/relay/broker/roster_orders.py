@@ -18,7 +18,7 @@ from relay.core.roster import Roster, Seat, read
 from relay.core.statements import MAX_REASON, Statement, StatementKind
 from relay.store.journal import Entry, Journal
 from relay.trust.identity import Identity
-from relay.trust.roster import demote, evict, promote, verify_statements
+from relay.trust.roster import demote, evict, promote
 from relay.trust.workspace import Workspace
 
 Ruling = Callable[[Identity, Workspace, Roster, BrokerId, int, str], Statement]
@@ -141,8 +141,7 @@ class RosterOrders:
 
     async def show(self) -> dict[str, Any]:
         """Who belongs, who let them in and when; who signs; who was put out, by whom and why."""
-        read_, _ = verify_statements(self._workspace, await self._keeper.raws(), on_fault=lambda fault: None)
-        roster, counted = read(self._workspace.root_public, read_)
+        roster, counted = read(self._workspace.root_public, await self._keeper.held())
         by_hash = {each.hash: each for each in counted}
         came, named = _course(counted)
 

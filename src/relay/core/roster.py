@@ -217,6 +217,8 @@ class _Course:
 
     def holding(self) -> list[bytes]:
         """The last evict of each chain that no admission undoes."""
+        if not self.evicts:
+            return []  # so with most, and all are gone through at each word
         undone: dict[int, int] = {}
         for _, _, admission in self.admissions:
             for at, seq in (self.rulings[each] for each in admission.cited if each in self.rulings):
@@ -228,13 +230,19 @@ class _Course:
 
         Its sealing key is the first one's: a signer further down cannot put its own in the place of that.
         """
+        if len(self.admissions) == 1:
+            ((at, found, admission),) = self.admissions
+            assert admission.member is not None
+            return at, found, admission.member
         replaced = {each for _, _, admission in self.admissions for each in admission.cited}
         last = {at: (found, admission) for at, found, admission in self.admissions}
         at = min(at for at, (found, _) in last.items() if found not in replaced)
-        found, admission = last[at]
-        first = self.admissions[0][2].member
-        assert admission.member is not None and first is not None
-        return at, found, replace(admission.member, sealing_public=first.sealing_public)
+        (found, admission), first = last[at], self.admissions[0][2].member
+        member = admission.member
+        assert member is not None and first is not None
+        if member.sealing_public != first.sealing_public:
+            member = replace(member, sealing_public=first.sealing_public)
+        return at, found, member
 
 
 def _courses(root: BrokerId, lines: list[_Line]) -> dict[BrokerId, _Course]:

@@ -6,7 +6,7 @@ and how many chains there are by the fold. What is left out changes no fold: it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from relay.core.ids import BrokerId
@@ -26,6 +26,7 @@ class Taken:
         is_missing: one of those left out follows a statement that is not here.
         roster: the fold with them.
         counted: what counts of all.
+        kept: the hashes of all that were kept, with them.
     """
 
     added: list[Statement] = field(default_factory=list)
@@ -33,6 +34,7 @@ class Taken:
     is_missing: bool = False
     roster: Roster = field(init=False)
     counted: list[Statement] = field(init=False)
+    kept: Set[bytes] = field(init=False)
 
 
 class _Stem:
@@ -75,20 +77,25 @@ class _Stem:
             self._walk()
 
 
-def take(root_public: bytes, held: Iterable[Statement], offered: Iterable[Statement]) -> Taken:
+def take(
+    root_public: bytes, held: Iterable[Statement], offered: Iterable[Statement], before: Taken | None = None
+) -> Taken:
     """Choose from what was offered what is to be kept.
 
     Args:
         root_public: the creator's raw Ed25519 key, 32 bytes.
         held: verified statements that are kept already.
         offered: verified ones that may be new, in any order.
+        before: what came of taking these before, so that they are not folded once more.
     """
     kept = {statement.hash: statement for statement in held}
     pending = {each: statement for statement in offered if (each := statement.hash) not in kept}
     taken = Taken()
     chains = Chains(kept.values())
+    folded = (before.roster, before.counted) if before is not None and before.kept == kept.keys() else None
     while True:
-        taken.roster, taken.counted = read(root_public, kept.values())
+        taken.roster, taken.counted = folded or read(root_public, kept.values())
+        folded = None
         stems: dict[BrokerId, list[_Stem]] = {}
         for seat in taken.roster.seats:
             stems.setdefault(seat.signer, []).append(_Stem(seat, chains))
@@ -99,6 +106,7 @@ def take(root_public: bytes, held: Iterable[Statement], offered: Iterable[Statem
             break
     if taken.added:
         taken.roster, taken.counted = read(root_public, kept.values())
+    taken.kept = kept.keys()
     taken.is_missing = any(stem.lacks(each) for each in pending.values() for stem in stems.get(each.signer, ()))
     return taken
 

@@ -93,6 +93,7 @@ class Statement:
         cuts: for these, where the subject signs: up to where its chains are honoured.
         content: the signed bytes.
         raw: content and signature as received.
+        hash: SHA-256 (32 bytes) of the signed content; what the next statement names as `previous`.
     """
 
     kind: StatementKind
@@ -108,11 +109,11 @@ class Statement:
     cuts: tuple[Cut, ...] = ()
     content: bytes = b""
     raw: bytes = field(default=b"", compare=False)
+    # made once: each statement that comes is laid beside all that are kept
+    hash: bytes = field(init=False, compare=False, repr=False)
 
-    @property
-    def hash(self) -> bytes:
-        """SHA-256 (32 bytes) of the signed content; what the next statement names as `previous`."""
-        return hashlib.sha256(authenticated(_DOMAIN, self.content)).digest()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", hashlib.sha256(authenticated(_DOMAIN, self.content)).digest())
 
     @property
     def cited(self) -> list[bytes]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.core.ids import BrokerId
-from relay.store.query import Query, Tx, columns, insertion, mapper, to_json
+from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ _CHANGES = ", ".join(f"{key} = excluded.{key}" for key in _FIELDS if key != "id"
 _UPSERT = f"{insertion('peers', _FIELDS)} ON CONFLICT (id) DO UPDATE SET {_CHANGES}"
 
 ALL: Query[Peer] = Query(f"{_SELECT} ORDER BY name, id", _row)
+IDS: Query[BrokerId] = Query("SELECT id FROM peers", first_column)
 BY_ID: Query[Peer] = Query(f"{_SELECT} WHERE id = :id", _row)
 BY_NAME: Query[Peer] = Query(f"{_SELECT} WHERE name = :name ORDER BY id", _row)
 BY_PREFIX: Query[Peer] = Query(f"{_SELECT} WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id", _row)
