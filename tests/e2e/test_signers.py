@@ -160,6 +160,39 @@ def test_who_was_demoted_and_signs_all_the_same_has_no_effect_elsewhere(mesh: Me
     assert _members(laptop) == _members(vps) == {"laptop", "vps"}
 
 
+def _revoked(node: Node) -> list[str]:
+    return [each["detail"] for each in audit(node) if each["kind"] == "revoke"]
+
+
+def test_who_evicts_a_signer_it_does_not_stand_above_takes_nothing_from_it(mesh: Mesh) -> None:
+    laptop, vps = _promoted(mesh)
+    mini = mesh.join(laptop, "mini")
+    relay_json(laptop, "broker", "promote", "mini")
+    _agree(laptop, vps, mini)
+    mesh.grant(on=mini, to=laptop)
+    mesh.grant(on=laptop, to=mini)
+    vps.stop()
+    identity, workspace, roster = _keys(vps)
+    (seat,) = (each for each in roster.seats if each.signer == identity.id)
+    previous = seat.tip
+    for seq, whom in enumerate((laptop, mini), seat.seq + 1):
+        kind, subject = StatementKind.EVICT, BrokerId(whom.id)
+        content = pack_statement(Statement(kind, workspace.id, identity.id, seq, previous, _now(), subject, reason="x"))
+        made = unpack_statement(content, signed_block(identity, b"relay-statement/1", content))
+        _slip_in(vps, made)
+        previous = made.hash
+    vps.start()
+    _agree(laptop, vps, mini)
+    # whom a later word puts out does lose its grant: by then the former words have been followed
+    mesh.grant(on=mini, to=vps)
+    relay_json(laptop, "broker", "evict", "vps")
+    wait_until(lambda: _revoked(mini) != [], WITHIN_S, "the grant of vps to go")
+    for node, granted in ((mini, laptop), (laptop, mini)):
+        assert [each["broker"]["id"] for each in relay_json(node, "trust", "list")] == [granted.id]
+        assert all(vps.id[:7] in each for each in _revoked(node))
+    assert _members(mini) == _members(laptop) == {"laptop", "mini"}
+
+
 def test_a_member_that_is_no_signer_forges_in_vain(mesh: Mesh) -> None:
     laptop, vps = mesh.pair("laptop", "vps")
     vps.stop()

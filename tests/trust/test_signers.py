@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Iterable
 
@@ -11,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core.errors import Code, Misuse, Refused, RelayError
+from relay.core.ids import BrokerId
 from relay.core.roster import MAX_PROMOTED_STATEMENTS, Roster, Seat, fold, read
-from relay.core.roster_intake import take
+from relay.core.roster_intake import put_out, take
 from relay.core.statements import Cut, Statement, StatementKind, pack_statement, unpack_statement
 from relay.trust.identity import Identity
 from relay.trust.roster import UnknownSigner, admit, demote, evict, promote, verify_statement, verify_statements
@@ -256,6 +258,39 @@ def test_a_fork_ends_the_chain_of_that_signer_alone() -> None:
     assert {MINI.id, DESK.id} < set(one.roster.members)
 
 
+def test_a_grant_ends_with_an_evict_that_was_undone_and_with_none_that_does_not_hold() -> None:
+    side = begun(LAPTOP, VPS)
+    side.promote(ROOT, LAPTOP)
+    asleep = list(side.known.values())
+
+    def gone(heard: Side) -> set[BrokerId]:
+        return put_out(take(ROOT.public, asleep, heard.known.values()))
+
+    assert gone(side) == set()
+    (back, promoted) = parted(side)
+    back.evict(LAPTOP, VPS)
+    assert gone(back) == {VPS.id}
+    # who slept through both words hears of an evict that no longer holds
+    back.admit(ROOT, VPS)
+    assert gone(back) == {VPS.id}
+    back.promote(ROOT, VPS)
+    assert gone(back) == {VPS.id}
+    # of one that has never held nothing follows, nor where its signer itself has undone it
+    promoted.promote(ROOT, VPS)
+    seat = promoted.roster.seats[1]
+    said = Statement(StatementKind.EVICT, HOME.id, LAPTOP.id, seat.seq + 1, seat.tip, NOW, VPS.id, reason="x")
+    evicted = promoted.keep(bent(said, LAPTOP))
+    assert VPS.id in promoted.roster.members and gone(promoted) == set()
+    again = Statement(
+        StatementKind.ADMIT, HOME.id, LAPTOP.id, evicted.seq + 1, evicted.hash, NOW, VPS.id, member(VPS), evicted.hash
+    )
+    promoted.keep(bent(again, LAPTOP))
+    assert gone(promoted) == set()
+    # until the right to sign is gone that kept it from holding
+    promoted.demote(ROOT, VPS)
+    assert gone(promoted) == {VPS.id}
+
+
 # what is kept
 
 
@@ -307,10 +342,16 @@ def test_a_promoted_chain_is_bounded() -> None:
 
 # anything at all, in any order
 
-# few act on few, so that they meet
-STEP = st.tuples(st.integers(0, 3), st.sampled_from(["admit", "evict", "promote", "demote"]), st.integers(1, 4))
+# few act on few, so that they meet; and often several on one, who do not hear of one another
+VERBS = ["admit", "evict", "promote", "demote"]
+STEP = st.tuples(st.integers(0, 3), st.sampled_from(VERBS), st.integers(1, 4))
 HEAR = st.tuples(st.integers(0, 3), st.just("hear"), st.integers(0, 3))
 BEND = st.tuples(st.integers(1, 5), st.sampled_from(["bend", "fork"]), st.integers(0, 5))
+ACT = st.tuples(st.integers(0, 2), st.sampled_from([*VERBS, "signs"]))
+PLOT = st.tuples(st.lists(ACT, min_size=3, max_size=6), st.integers(2, 4)).map(
+    lambda plot: [(who, verb, plot[1]) for who, verb in plot[0]]
+)
+STEPS = st.lists((STEP | STEP | STEP | HEAR | BEND).map(lambda step: [step]) | PLOT, min_size=5, max_size=20)
 
 
 def act(sides: list[Side], step: tuple[int, str, int], rng: random.Random) -> None:
@@ -318,6 +359,9 @@ def act(sides: list[Side], step: tuple[int, str, int], rng: random.Random) -> No
     side, signer, subject = sides[who], EVERYBODY[who], EVERYBODY[whom]
     if verb == "hear":
         side.hear(sides[whom])
+    elif verb == "signs":  # by what this side knows
+        sides[whom].hear(side)
+        act(sides, (whom, "admit", 5), rng)
     elif verb in ("bend", "fork"):
         known = sorted(side.known.values(), key=lambda each: each.hash)
         after = rng.choice(known)
@@ -402,13 +446,13 @@ def settled(whole: Iterable[Statement], rng: random.Random) -> Roster:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(STEP | STEP | STEP | HEAR | BEND, min_size=10, max_size=40), st.randoms(use_true_random=False))
-def test_every_broker_comes_to_the_same_roster(steps: list[tuple[int, str, int]], rng: random.Random) -> None:
+@given(STEPS, st.randoms(use_true_random=False))
+def test_every_broker_comes_to_the_same_roster(plots: list[list[tuple[int, str, int]]], rng: random.Random) -> None:
     first = begun(LAPTOP, VPS, MINI)
     first.promote(ROOT, LAPTOP)
     first.promote(ROOT, VPS)
     sides = parted(first, 6)
-    for step in steps:
+    for step in itertools.chain(*plots):
         act(sides, step, rng)
         who = sides[step[0]].known.values()
         check(*read(ROOT.public, who), who)

@@ -11,9 +11,9 @@ from relay.core.errors import Code, PeerFault, Refused
 from relay.core.ids import BrokerId
 from relay.core.pairing import PeerRecord
 from relay.core.roster import Roster, fold
-from relay.core.roster_intake import NO_LEVEL, Taken, take
+from relay.core.roster_intake import NO_LEVEL, Taken, put_out, take
 from relay.core.statement_book import StatementBook
-from relay.core.statements import Statement, StatementKind
+from relay.core.statements import Statement
 from relay.store import peers, statements
 from relay.store.journal import Entry, Journal
 from relay.store.peers import Peer
@@ -132,8 +132,7 @@ class RosterKeeper:
         self._keys |= keys_of(taken.added)
         self._file(rows, taken)
         self._news += [row.bytes for row in rows]
-        new, evict = {row.bytes for row in rows}, StatementKind.EVICT
-        self._put_out |= {each.subject for each in taken.counted if each.kind is evict and each.raw in new}
+        self._put_out |= put_out(taken)
         # whoever is gone because its admission counts no more loses its grant as well
         self._put_out |= set(before.members) - set(after.members)
         self._members.replace(after)

@@ -124,3 +124,28 @@ def _taken_by(
             taken.added.append(statement)
             taken.levels[found] = len(stem.seat.above)
     return added
+
+
+def put_out(taken: Taken) -> set[BrokerId]:
+    """Whom new evicts have put out, some of them only for a time: all that they were granted is over.
+
+    Not whom an evict names that does not hold because its signer does not stand above the one it names, unless another
+    signer than that one and those below it took it for one that did, and has undone it.
+    """
+    new = {each.hash for each in taken.added if each.kind is StatementKind.EVICT}
+    if not new:
+        return set()
+    roster, seats = taken.roster, taken.roster.seats
+    under = [at for at, seat in enumerate(seats) for _ in range(seat.seq)]  # as `read` gives them: seat by seat
+    undone: dict[bytes, list[int]] = {}
+    for at, each in zip(under, taken.counted, strict=True):
+        for cited in each.cited:
+            undone.setdefault(cited, []).append(at)
+    found: set[BrokerId] = set()
+    for at, each in zip(under, taken.counted, strict=True):
+        if each.hash not in new or each.subject == roster.root:
+            continue
+        rules = all(at in seats[seat].above for seat in roster.seats_of(each.subject))
+        if rules or any(not roster.is_below(by, at) for by in undone.get(each.hash, ())):
+            found.add(each.subject)
+    return found
