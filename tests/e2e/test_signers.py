@@ -256,3 +256,28 @@ def test_an_evicted_signer_signs_no_more_and_comes_back_without_that_right(mesh:
     wait_until(lambda: _links(laptop) == {"vps", "mini"}, 20, "all to be linked")
     _agree(laptop, vps, mini)
     assert _signers(vps) == ["laptop"] and _members(vps) == {"laptop", "vps", "mini"}
+
+
+def test_a_signer_that_takes_another_identity_says_who_still_signs_until_it_is_put_out(mesh: Mesh) -> None:
+    laptop, vps = _promoted(mesh)
+    vps.stop()
+    former = vps.id
+    identity, workspace, roster = _keys(vps)  # what a thief of the former keys has
+    left = relay_json(vps, "identity", "new")["left"]
+    assert left == {"id": former, "signed": True, "signers": ["laptop"]}
+    # its former seat stands until somebody above ends it: another machine may go on with it
+    assert _signers(laptop) == ["laptop", "vps"]
+    relay_json(laptop, "broker", "evict", former[:8])
+    assert _signers(laptop) == ["laptop"] and _members(laptop) == {"laptop"}
+    vps.start()
+    relay_json(vps, "join", relay_json(laptop, "invite", "--link")["link"])
+    wait_until(lambda: laptop.status()["links"] == 1, 20, "it to be linked under its other identity")
+    vps.stop()
+    _slip_in(vps, admit(identity, workspace, roster, member_of(STRANGER, "stranger", _now()), _now()))
+    vps.start()
+    wait_until(lambda: laptop.status()["links"] == 1, 20, "it to be linked again")
+    _agree(laptop, vps)
+    assert len(_members(laptop)) == len(_members(vps)) == 2 and "stranger" not in _members(vps)
+    vps.stop()
+    said = relay(vps, "identity", "new").stderr.decode()
+    assert "signs the roster" not in said and "on laptop: relay broker evict" in said, said

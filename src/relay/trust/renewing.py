@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from relay.core import ids
@@ -23,7 +24,22 @@ _MOVED = ("roster.json", "trust.toml", "seen.json", "attempts", "blobs", "backup
 _STORE = "relay.db*"
 
 
-def renew(home: HomeFiles, name: str, now: int) -> tuple[BrokerId | None, Workspace, Path]:
+@dataclass(frozen=True, slots=True)
+class Former:
+    """Whom a machine was before.
+
+    Attributes:
+        id: its former id.
+        signed: whether that signs the roster of the workspace that it leaves.
+        signers: what the others are called that sign it, the creator first.
+    """
+
+    id: BrokerId
+    signed: bool = False
+    signers: tuple[str, ...] = ()
+
+
+def renew(home: HomeFiles, name: str, now: int) -> tuple[Former | None, Workspace, Path]:
     """Make a new identity and a workspace of its own; config.toml, agents.toml and what agents worked on stay.
 
     Args:
@@ -32,7 +48,7 @@ def renew(home: HomeFiles, name: str, now: int) -> tuple[BrokerId | None, Worksp
         now: milliseconds since 1970.
 
     Returns:
-        The former id (None where an earlier try had moved it), the new workspace, and where the former files are.
+        The former broker (None where an earlier try had moved it), the new workspace, and where the former files are.
 
     Raises:
         Misuse: it created a workspace with other members, or tasks still run here.
@@ -41,7 +57,7 @@ def renew(home: HomeFiles, name: str, now: int) -> tuple[BrokerId | None, Worksp
     former = _former(home)
     with _alone(home):
         _require_nothing_runs(home)
-        folder = Path(home.path) / FOLDER / f"{ids.short(former) if former else 'unknown'}-{now}"
+        folder = Path(home.path) / FOLDER / f"{ids.short(former.id) if former else 'unknown'}-{now}"
         try:
             _move(Path(home.path), folder)
         except OSError as error:
@@ -54,7 +70,7 @@ def renew(home: HomeFiles, name: str, now: int) -> tuple[BrokerId | None, Worksp
         return former, found(home, name, now), folder
 
 
-def _former(home: HomeFiles) -> BrokerId | None:
+def _former(home: HomeFiles) -> Former | None:
     key, space = Path(home.identity_key), Path(home.workspace_key)
     if not key.exists():
         if not space.exists():
@@ -68,7 +84,10 @@ def _former(home: HomeFiles) -> BrokerId | None:
             why=f"it created the workspace of {len(roster.members)} members, whose roster hangs on its signature",
             hint="relay --home DIR init, to begin another workspace; then invite them there",
         )
-    return identity.id
+    if roster is None:
+        return Former(identity.id)
+    others = (roster.members.get(each) for each in roster.signers if each != identity.id)
+    return Former(identity.id, roster.signs(identity.id), tuple(each.name for each in others if each is not None))
 
 
 @contextlib.contextmanager

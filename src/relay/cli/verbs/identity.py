@@ -81,13 +81,21 @@ def new(invocation: Invocation, *, name: str | None) -> int:
     broker = load_identity(Path(home.identity_key)).id
     founded = naming.founded(home, broker, called, workspace)
     if invocation.json:
-        speech.document({**founded, "former": former, "moved_to": str(folder)})
+        left = None if former is None else {"id": former.id, "signed": former.signed, "signers": list(former.signers)}
+        was = None if former is None else former.id
+        speech.document({**founded, "former": was, "left": left, "moved_to": str(folder)})
         return 0
     speech.say(f"this machine is a new broker: {broker[:8]}, with a workspace of its own and no grants")
     speech.note(f"what the former one left is in {folder}; remove it once nothing of it is missed")
     if former is not None:
-        evict = f"relay broker evict {former[:8]}"
-        speech.note(f"unless another machine goes on as {former[:8]}, on one that signs the roster: {evict}")
+        _say_evict(former)
     join = home.command("join CODE HOST:PORT")
     speech.note(f"to come back into a workspace: relay invite there, and here {join}")
     return 0
+
+
+def _say_evict(former: renewing.Former) -> None:
+    where = " or ".join(former.signers) or "one that signs the roster"
+    if former.signed:
+        speech.note(f"{former.id[:8]} signs the roster: until it is put out, whoever has the keys in there still signs it")
+    speech.note(f"unless another machine goes on as {former.id[:8]}, on {where}: relay broker evict {former.id[:8]}")
