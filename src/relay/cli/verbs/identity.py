@@ -97,5 +97,5 @@ def new(invocation: Invocation, *, name: str | None) -> int:
 def _say_evict(former: renewing.Former) -> None:
     where = " or ".join(former.signers) or "one that signs the roster"
     if former.signed:
-        speech.note(f"{former.id[:8]} signs the roster: until it is put out, whoever has the keys in there still signs it")
+        speech.note(f"{former.id[:8]} signs the roster: until it is put out, whoever has those keys still does")
     speech.note(f"unless another machine goes on as {former.id[:8]}, on {where}: relay broker evict {former.id[:8]}")
