@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 from relay.testing.mesh import Mesh
+from relay.testing.node import Node
 from relay.testing.processes import wait_until
 from tests.e2e.evicting import put_out
-from tests.e2e.scene import relay_json
+from tests.e2e.scene import LONGEST, relay_json, tasks_alive
 
 
 def test_what_an_evicted_member_has_in_the_queue_ends_though_its_broker_was_down_meanwhile(mesh: Mesh) -> None:
@@ -40,3 +44,73 @@ def test_what_was_never_sent_to_who_is_put_out_ends(mesh: Mesh) -> None:
     found = relay_json(laptop, "show", spawn)
     assert found["state"] == "cancelled" and "put out" in found["reason"]
     assert relay_json(laptop, "outbox")["outgoing"] == []
+
+
+def test_who_was_put_out_is_told_so_and_not_that_the_others_are_asleep(mesh: Mesh) -> None:
+    laptop, vps = mesh.pair("laptop", "vps")
+    relay_json(laptop, "broker", "evict", "vps")
+
+    def told() -> bool:
+        (hub,) = (each for each in relay_json(vps, "brokers") if each["name"] == "laptop")
+        return "no member of this workspace" in (hub["trouble"] or "")
+
+    wait_until(told, 10, "vps to hear that it is out")
+    wait_until(lambda: "is not on the roster" in laptop.log(), 20, "it to knock in vain")
+    spawn = relay_json(vps, "spawn", "later", "shell", "true", "--broker", "laptop", "--cwd", "/tmp")
+    assert spawn["ack"].startswith("Queued: laptop says that this broker is no member of the workspace (last seen ")
+    assert spawn["ack"].endswith("; nothing goes there until this one is invited again.")
+    assert "asleep" not in spawn["reason"] + str(relay_json(vps, "outbox")["outgoing"])
+    check = next(each for each in relay_json(vps, "doctor", status=1) if each["name"] == "link to laptop")
+    assert check["hint"] == "on laptop: relay brokers --roster; relay invite", check
+    relay_json(vps, "join", relay_json(laptop, "invite", "--link")["link"])
+    wait_until(lambda: laptop.status()["links"] == 1 == vps.status()["links"], 20, "it to be linked again")
+    assert not told()
+
+
+def _apart(node: Node, hub: Node) -> None:
+    """It reaches the hub alone from now on."""
+    node.stop()
+    node.launcher = (sys.executable, "-m", "relay.testing.apart", "--only", hub.address, "--")
+    node.start()
+
+
+def test_who_is_reached_through_a_holder_alone_loses_its_tasks_within_5_s_and_hears_of_it(mesh: Mesh) -> None:
+    hub = mesh.add("hub", started=False)
+    hub.configure("always_on = true")
+    hub.start()
+    laptop, vps = mesh.join(hub, "laptop"), mesh.join(hub, "vps")
+    for node in (laptop, vps):
+        _apart(node, hub)
+    mesh.await_link(laptop, vps)
+    order = ("--broker", "vps", "--cwd", str(vps.work), "--timeout", LONGEST)
+
+    def begin() -> str:
+        mesh.grant(on=vps, to=laptop)
+        spawn = str(relay_json(laptop, "spawn", "-", "shell", "sleep 80", *order)["id"])
+        wait_until(lambda: relay_json(laptop, "show", spawn)["state"] == "running", 20, "it to run")
+        assert {each["link"] for each in relay_json(vps, "brokers") if each["name"] == "laptop"} <= {"relayed", None}
+        return spawn
+
+    running = begin()
+    relay_json(vps, "queue", "pause")
+    waiting = str(relay_json(laptop, "spawn", "-", "shell", "touch ran", *order)["id"])
+    wait_until(lambda: relay_json(laptop, "show", waiting)["state"] == "waiting", 20, "the other to wait")
+    begun = time.monotonic()
+    relay_json(vps, "trust", "revoke", "laptop")
+    wait_until(lambda: not tasks_alive(running), 5, "its task to end", every=0.05)
+    for spawn in (running, waiting):
+        wait_until(lambda spawn=spawn: relay_json(laptop, "show", spawn)["state"] == "cancelled", 5, "laptop to hear")  # type: ignore[misc]
+        assert "its grant being revoked" in relay_json(laptop, "show", spawn)["reason"]
+    assert time.monotonic() - begun < 5
+    relay_json(vps, "queue", "resume")
+    refused = relay_json(laptop, "spawn", "-", "shell", "true", *order, "--wait", status=125)
+    assert refused["error"]["code"] == "no_grant"
+    # put out, by a word that reaches vps over the hub
+    running = begin()
+    relay_json(hub, "broker", "evict", "laptop")
+    wait_until(lambda: not tasks_alive(running), 5, "its task to end", every=0.05)
+    wait_until(lambda: relay_json(vps, "show", running)["state"] == "cancelled", 5, "that to be written down")
+    assert relay_json(vps, "trust", "list") == [] and not (vps.work / "ran").exists()
+    # nobody may tell it the end; it does not make one up
+    wait_until(lambda: laptop.status()["links"] == 0, 5, "its link to be closed")
+    assert relay_json(laptop, "show", running)["state"] == "running"

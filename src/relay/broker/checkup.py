@@ -131,4 +131,5 @@ class Checkup:
         unknown = "no address of it is known, or it was not tried yet"
         # a dial that got through has no trouble of its own, so that what ended its link counts
         trouble = self._dialler.troubles.get(peer) or self._mesh.turned_down.get(peer, unknown)
-        return check(f"link to {name}", linked, "up" if linked else trouble, f"on {name}: relay status")
+        see = "relay brokers --roster; relay invite" if self._attendance.shuts_out(peer) else "relay status"
+        return check(f"link to {name}", linked, "up" if linked else trouble, f"on {name}: {see}")

@@ -52,7 +52,7 @@ class Correspondence:
         self._journal = journal
         self._mesh = mesh
         self._dialler = dialler
-        self.attendance = Attendance(journal.clock, mesh.is_linked, mesh.reached_by, spoke)
+        self.attendance = Attendance(journal.clock, mesh.is_linked, mesh.reached_by, spoke, self._turned_down)
         self.notices = Notices(members, journal)
         self.waiting = Waiting(journal.store, mesh, grants.verbs_of, journal.clock)
         self.reissue = Reissue(postbox, mesh.let_go)
@@ -81,6 +81,9 @@ class Correspondence:
         if not up:
             self.notices.over(link.peer)
 
+    def _turned_down(self, peer: BrokerId) -> str:
+        return self._mesh.turned_down.get(peer, "")
+
     def trouble(self, peer: BrokerId) -> str:
         """What stands between this broker and a peer, in words; empty for nothing."""
-        return self.notices.of(peer) or self._mesh.turned_down.get(peer, "")
+        return self.notices.of(peer) or self._turned_down(peer)

@@ -41,6 +41,7 @@ from relay.core.link import (
 CLOSE_WITHIN = 2.0
 REPLACED = "replaced"
 TWO_MACHINES = "two machines show this identity"
+NO_MEMBER = "no member of this workspace"
 _log = logging.getLogger(__name__)
 
 
@@ -214,10 +215,11 @@ class Link:
         try:
             self.greeted = self._greeter.judge(hello, self.carrier.peer_public, self.carrier.dialled)
         except PeerFault as fault:
-            if fault.code is not Code.PROTOCOL_VERSION:
+            if fault.code not in (Code.PROTOCOL_VERSION, Code.NOT_A_MEMBER):
                 raise
-            _log.warning("no link to %s: %s", ids.short(self.peer), fault.why)
-            self.close(fault.why)
+            _log.warning("no link to %s: %s: %s", ids.short(self.peer), fault.message, fault.why)
+            # said, so that it tells its people why, and not that this machine is asleep
+            self.close(NO_MEMBER if fault.code is Code.NOT_A_MEMBER else fault.why)
             return
         if not self._host.settle(self):
             self.close(TWO_MACHINES if self.is_clone else REPLACED)

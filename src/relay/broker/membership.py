@@ -16,7 +16,7 @@ from relay.broker.clocks import Clocks
 from relay.broker.dialler import Dialler
 from relay.broker.greeting import Greeted
 from relay.broker.inbox import Hear, Opened
-from relay.broker.link import Link, monotonic_ms
+from relay.broker.link import NO_MEMBER, Link, monotonic_ms
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence, farewell_of, was_turned_away
@@ -258,7 +258,7 @@ class Membership:
     def _roster_changed(self, before: Roster, after: Roster) -> None:
         gone = set(before.members) - set(after.members)
         for peer in gone:
-            self._mesh.drop(peer, "evicted")
+            self._mesh.drop(peer, NO_MEMBER)
             self._exchange.forget(peer)
         self._dialler.use(member.id for member in self._members.others)
         self._exchange.changed(self._keeper.take_news())

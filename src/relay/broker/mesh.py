@@ -12,7 +12,7 @@ from relay.broker.custody import Custody
 from relay.broker.former_links import FormerHost
 from relay.broker.greeting import Greeter
 from relay.broker.host import Load
-from relay.broker.link import REPLACED, TWO_MACHINES, Link, monotonic_ms
+from relay.broker.link import NO_MEMBER, REPLACED, TWO_MACHINES, Link, monotonic_ms
 from relay.broker.outbox import Outbox
 from relay.broker.postbox import HELD_TTL, LIVE_TTL, SealingPostbox
 from relay.broker.routing import Router
@@ -215,7 +215,7 @@ class Mesh:
             self._lost(link.peer)
             self._outbox.reroute()
             _log.info("link to %s ended: %s", ids.short(link.peer), link.reason)
-            if TWO_MACHINES in link.reason:
+            if link.reason.endswith((TWO_MACHINES, NO_MEMBER)):
                 self.turned_down[link.peer] = link.reason
             self._on_change(link, False)
         elif link.greeted is None and link.reason and len(self.turned_down) < MAX_NOTED:

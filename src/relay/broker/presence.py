@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from relay.broker.link import TWO_MACHINES, Link
+from relay.broker.link import NO_MEMBER, TWO_MACHINES, Link
 from relay.broker.words import ago
 from relay.core.backoff import CALM
 from relay.core.ids import BrokerId
@@ -44,7 +44,7 @@ def farewell_of(reason: str) -> str:
     """
     if reason.startswith(SAID):
         return str(_GOODBYES.get(reason.removeprefix(SAID), ""))
-    own = ("down", "starts anew", "replaced", "refused", "evicted", TWO_MACHINES)
+    own = ("down", "starts anew", "replaced", "refused", NO_MEMBER, TWO_MACHINES)
     return "" if reason.startswith(own) else str(Presence.GONE)
 
 
@@ -83,6 +83,7 @@ class Attendance:
         is_linked: whether a peer is linked now.
         reached_by: the linked broker by which one is in reach that is not linked itself; None for none.
         spoke: when a peer last said something of itself, milliseconds on its own clock; None for never.
+        turned_down: why there was no link the last time, in words; empty where that is not known.
     """
 
     def __init__(
@@ -91,11 +92,13 @@ class Attendance:
         is_linked: Callable[[BrokerId], bool],
         reached_by: Callable[[BrokerId], BrokerId | None],
         spoke: Callable[[BrokerId], int | None],
+        turned_down: Callable[[BrokerId], str] = lambda peer: "",
     ) -> None:
         self._clock = clock
         self._is_linked = is_linked
         self._reached_by = reached_by
         self._spoke = spoke
+        self._turned_down = turned_down
         self._seen: dict[BrokerId, Seen] = {}
 
     def remember(self, peer: Peer) -> None:
@@ -150,6 +153,10 @@ class Attendance:
         farewell = self._seen.get(peer, Seen()).farewell
         return Presence(farewell) if farewell else None
 
+    def shuts_out(self, peer: BrokerId) -> bool:
+        """Whether a peer has said that this broker is no member of its workspace (any more)."""
+        return self._turned_down(peer) == SAID + NO_MEMBER
+
     def absence(self, peer: BrokerId, name: str) -> str:
         """Why something waits for a peer that is not linked: asleep is who is known to be away."""
         last, presence = self.last(peer), self.of(peer)
@@ -158,6 +165,8 @@ class Attendance:
         if presence is Presence.ONLINE:
             return f"{name} is not linked with this broker yet"
         seen = f"last seen {ago(self._clock() - last)}"
+        if self.shuts_out(peer):
+            return f"{name} says that this broker is no member of the workspace ({seen})"
         if presence is None:
             return f"{name} is out of reach ({seen})"
         return f"{name} is asleep ({seen}{_HOW[presence]})"

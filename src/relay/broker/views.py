@@ -118,6 +118,8 @@ class Views:
 
     def _refusal(self, target: BrokerId) -> str:
         """Who in between would not keep what is for that broker, and why; empty where it is linked, or none refused."""
+        if self._attendance.shuts_out(target):
+            return "nothing goes there until this one is invited again"
         refused = None if self._mesh.is_linked(target) else self._mesh.refusal(target)
         if refused is None:
             return ""
