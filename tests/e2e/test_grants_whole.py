@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from relay.testing import processes
-from tests.e2e.scene import Scene, fresh, relay, relay_json
+from tests.e2e.scene import Scene, fresh, relay, relay_json, tasks_alive
 
 WITHIN = 15.0
 
@@ -62,7 +62,9 @@ def test_trust_test_says_what_each_field_says_and_where_a_link_leads(two: Scene)
     words = ("trust", "test", two.laptop.id, "--agent", "shell", "--dir", str(link), "--mode", "full")
     told = relay_json(two.vps, *words, status=1)
     said = {each["field"]: each["verdict"] for each in told["fields"]}
-    assert told["directory"] == "/etc" and not told["allowed"]
+    assert told["directory"] == "/etc" and not told["allowed"] and told["directory_exists"]
+    missing = ("trust", "test", two.laptop.id, "--dir", str(two.vps.work / "missing"))
+    assert relay_json(two.vps, *missing, status=None)["directory_exists"] is False
     assert {key: said[key] for key in ("verbs", "agents", "dirs", "mode", "ask", "hours")} == {
         "verbs": "yes",
         "agents": "no",
@@ -82,8 +84,29 @@ def test_a_file_broken_while_the_broker_runs_denies_everybody_and_one_mended_all
     trust.write_text(whole + "\nrate = 'often'\n")
     refused = relay_json(two.laptop, *two.words("shell", "true"), "--wait", status=125)
     assert refused["error"]["code"] == "bad_trust_file"
+    # what stands in the file, and where it is, is its owner's affair
+    assert "often" not in str(refused) and str(two.vps.home) not in str(refused["error"])
+    assert refused["error"]["hint"] == "on vps: relay trust list"
     line = len(whole.splitlines()) + 2
     told = relay(two.vps, "trust", "test", two.laptop.id)
     assert told.returncode != 0 and f"line {line}".encode() in told.stderr
     trust.write_text(whole)
     assert relay_json(two.laptop, *two.words("shell", "true"), "--wait")["state"] == "completed"
+
+
+def test_a_grant_taken_out_of_the_file_by_hand_ends_what_it_allowed(two: Scene) -> None:
+    two.grant("--agent", "shell")
+    trust = two.vps.home / "trust.toml"
+    whole = trust.read_text()
+    running = two.begin("sleep 80")
+    two.until(running, "running")
+    # a file that is broken for a moment, or read by others, ends nothing
+    trust.write_text(whole + "\nrate = 'often'\n")
+    refused = relay_json(two.laptop, *two.words("shell", "true"), "--wait", status=125)
+    assert refused["error"]["code"] == "bad_trust_file" and tasks_alive(running)
+    trust.write_text(whole)
+    assert relay_json(two.laptop, *two.words("shell", "true"), "--wait")["state"] == "completed"
+    assert tasks_alive(running)
+    trust.write_text(whole.partition("[brokers")[0])
+    processes.wait_until(lambda: not tasks_alive(running), 5, "its task to end", every=0.05)
+    assert two.until(running, "cancelled")["reason"].endswith("its grant being revoked")

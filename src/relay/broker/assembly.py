@@ -82,6 +82,7 @@ class Running(Rooms):
                 self.rationing,
                 self.results.durations.write_down,
             ),
+            self.belonging.look,
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relay.broker.putting_out import PuttingOut
 from relay.broker.roster_orders import RosterOrders
 from relay.broker.rotation import Rotation
+from relay.core.allowlist import Grant
 from relay.core.errors import LocalFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -44,6 +46,7 @@ class Belonging:
             rooms.members, rooms.keeper, trust_file, rooms.journal, rooms.auditor, self._end_what_is_not_granted
         )
         self._granted: set[BrokerId] = set()
+        self._seen: dict[BrokerId, Grant] = {}
         self.rotation = Rotation(
             keys.identity,
             keys.workspace,
@@ -71,6 +74,7 @@ class Belonging:
     async def open(self) -> None:
         """Know who has a grant now, and finish what an earlier run did not come to."""
         self._granted = self._with_grant()
+        self._seen = self._thawed()
         await self.rotation.open()
         await self._putting_out.open()
 
@@ -86,9 +90,29 @@ class Belonging:
         Whoever is a member still may link again at once; what went over the old link is over.
         """
         before, self._granted = self._granted, self._with_grant()
+        self._seen = self._thawed()
         await self._end_what_is_not_granted()
         for broker in before - self._granted:
             self._rooms.mesh.drop(broker, REVOKED)
+
+    async def look(self) -> None:
+        """Notice what a person has written into trust.toml without a word of it: what is not granted any more ends.
+
+        A grant that was frozen ends nothing: of two machines of one identity the right one may have asked for it.
+        """
+        before, self._seen = self._seen, self._thawed()
+        if self._seen == before:
+            return
+        await self._end_what_is_not_granted()
+        await self._rooms.supervisor.start_waiting()
+        await self._rooms.journal.commit(lambda entry: entry.event("grant.changed", {}))
+
+    def _thawed(self) -> dict[BrokerId, Grant]:
+        try:
+            found = self._rooms.grants.all()
+        except LocalFault:
+            return self._seen  # nothing is ended for a file that is broken
+        return {broker: replace(grant, frozen=False) for broker, grant in found.items()}
 
     async def _end_what_is_not_granted(self) -> None:
         rooms = self._rooms

@@ -185,7 +185,19 @@ class Gate:
             return name, Grant(broker, ("spawn",), ("*", "shell", "exec"), ("/", FRESH_DIRECTORY), "full", 1 << 20)
         # who was put out of the workspace may act here no more, whatever trust.toml still says; what had come, or
         # waits in the queue, is judged by this as well
-        return name, None if self._members.keys(broker) is None else self._grants.all().get(broker)
+        return name, None if self._members.keys(broker) is None else self._all().get(broker)
+
+    def _all(self) -> dict[BrokerId, Grant]:
+        """Every grant; where they cannot be read, whoever asks is not told what stands in the file, nor where it is."""
+        try:
+            return self._grants.all()
+        except LocalFault as fault:
+            raise Refused(
+                "trust.toml cannot be used there, so every remote request is denied",
+                code=fault.code,
+                why="it is broken, or open to others",
+                hint=self._where("relay trust list"),
+            ) from None
 
     def _where(self, command: str) -> str:
         return f"on {self._members.own_name}: {command}" if command.startswith("relay ") else command
@@ -240,7 +252,7 @@ class Gate:
         """How far that broker's agents may go here unasked; `plan` where it has no grant.
 
         Raises:
-            LocalFault: `bad_trust_file`.
+            Refused: `bad_trust_file`.
         """
         _, grant = self._labelled(broker)
         return MODES[0] if grant is None else grant.mode
@@ -265,8 +277,7 @@ class Gate:
             now: milliseconds since 1970.
 
         Raises:
-            Refused: it may not.
-            LocalFault: `bad_trust_file`.
+            Refused: it may not, or `bad_trust_file`.
         """
         label, grant = self._labelled(origin)
         verdict = judge(grant, Asked(verb=verb, own=own, minute=minute_of_week(now)), now, label)

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """Looks at the clocks every second, and tidies once a minute.
+    """Looks at the clocks and at trust.toml every second, and tidies once a minute.
 
     Args:
         journal: what is tidied.
@@ -36,6 +36,7 @@ class Housekeeping:
         woke: called when the machine slept or the clock jumped.
         clocks: whether anything may be called expired, and what may be forgotten.
         tidying: seals again, and forgets what is over.
+        look: looks whether a person has changed anything here.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Housekeeping:
         woke: Callable[[], None],
         clocks: Clocks,
         tidying: Tidying,
+        look: Callable[[], Awaitable[None]],
     ) -> None:
         self._journal = journal
         self._requests = requests
@@ -57,6 +59,7 @@ class Housekeeping:
         self._woke = woke
         self._clocks = clocks
         self._tidying = tidying
+        self._look = look
 
     async def run(self) -> None:
         """For ever."""
@@ -70,6 +73,7 @@ class Housekeeping:
             if abs(time.time() - wall - passed) > LATE_S or passed > LOOK_EVERY_S + LATE_S:
                 _log.info("the machine slept, or its clock was set: every link is checked")
                 self._woke()
+            await self._guarded(self._look())
             if time.monotonic() - looked >= handing.EVERY_S:
                 looked = time.monotonic()
                 await self._guarded(self._handing.look())

@@ -41,7 +41,8 @@ def run(
     verdict = judge(grant, asked, now, name)
     fields = weigh(grant, asked, now, name, rfc3339) if grant else []
     if invocation.json:
-        speech.document(_shape(verdict) | {"directory": asked.directory, "fields": [asdict(each) for each in fields]})
+        there = {"directory": asked.directory, "directory_exists": _exists(asked)}
+        speech.document(_shape(verdict) | there | {"fields": [asdict(each) for each in fields]})
     else:
         _say(verdict, name, asked)
         _say_fields(fields, asked)
@@ -66,6 +67,11 @@ def _asked(verb: str, agent: str | None, directory: str | None, mode: str, grant
     real = None if wanted == FRESH_DIRECTORY else os.path.realpath(os.path.expanduser(wanted))
     chosen = agent or first_agent
     return Asked(verb=verb, agent=chosen, directory=real, wanted_cwd=wanted, mode=mode, minute=minute)
+
+
+def _exists(asked: Asked) -> bool | None:
+    """Whether its folder is there; None where it is a fresh one, or where the verb starts nothing."""
+    return None if asked.directory is None else os.path.isdir(asked.directory)
 
 
 def _shape(verdict: Verdict) -> dict[str, Any]:
@@ -93,7 +99,7 @@ def _say(verdict: Verdict, name: str, asked: Asked) -> None:
 def _say_fields(fields: list[Finding], asked: Asked) -> None:
     if asked.directory is not None and asked.directory != asked.wanted_cwd:
         speech.say(clean(f"  {asked.wanted_cwd} is {asked.directory} here"))
-    if asked.directory is not None and not os.path.isdir(asked.directory):
+    if _exists(asked) is False:
         speech.say(clean(f"  there is no folder {asked.directory} yet: a spawn in it would be refused"))
     for each in fields:
         why = f"  ({each.why})" if each.why else ""
