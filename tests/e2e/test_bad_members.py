@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import socket
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -95,3 +98,36 @@ def _offer(claimer: Claimer) -> bytes:
 def _ended(opened: socket.socket) -> None:
     """All of it was dealt with: the broker reads on to the end, and closes."""
     finish(opened)
+
+
+def _rows(victim: Node) -> Counter[str]:
+    """How much of what grows with each envelope is kept."""
+    with contextlib.closing(sqlite3.connect(f"file:{victim.home}/relay.db?mode=ro", uri=True)) as store:
+        tables = ("seen", "effects", "audit", "outbox", "refusals")
+        return Counter({name: store.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables})
+
+
+def test_words_that_mean_nothing_here_and_openings_without_a_grant_fill_no_store(claimer: Claimer) -> None:
+    spawn = relay_json(claimer.victim, "spawn", "-", "shell", "sleep 60", "--cwd", "/tmp", "--timeout", "60s")["id"]
+    error = None
+    kinds: list[tuple[Kind, Callable[[], dict[str, object]]]] = [
+        (Kind.STEERED, lambda: {"spawn": spawn, "operation": os.urandom(8).hex(), "error": error}),
+        (Kind.BLOB_ANSWER, lambda: {"blob": os.urandom(32), "state": "whole"}),
+        (Kind.ATTACH_OPEN, lambda: {"spawn": spawn, "stream": os.urandom(16), "ask": _ASK}),
+        (Kind.FORWARD_OPEN, lambda: {"spawn": spawn, "stream": os.urandom(16), "ask": {"port": claimer.victim.port}}),
+    ]
+    before = _rows(claimer.victim)
+    for kind, content in kinds:
+        with claimer.link() as opened:
+            wait_until(lambda: _links(claimer.victim) == 1, 10, "the member's link")
+            for _ in range(20):
+                letters = (claimer.envelope(kind, Body(os.urandom(8).hex(), content())) for _ in range(20))
+                opened.sendall(websocket_frame(pack_frame(Batch(tuple(letters)))))
+            _ended(opened)
+        wait_until(lambda: _links(claimer.victim) == 0, 10, "the end of its link")
+    # 400 of each: what a person's slips make is written down one by one, the rest as a number
+    assert (_rows(claimer.victim) - before).total() < 110, _rows(claimer.victim) - before
+    relay_json(claimer.victim, "stop", spawn)
+
+
+_ASK = {"source": bytes(16), "drive": True, "again": False, "offset": None, "who": "x", "rows": 24, "columns": 80}

@@ -54,16 +54,28 @@ class Rationing:
         may = self._may.get(each.kind)
         if may is None or may(origin) or await self._was_taken(each):
             return None
-        bucket = self._buckets.setdefault(origin, Bucket(AT_ONCE, PER_SECOND))
-        if self._unanswered.get(origin, 0) < MOST_UNANSWERED and bucket.take(monotonic_ms()):
+        if self._unanswered.get(origin, 0) < MOST_UNANSWERED and self._has_left(origin):
             return None
-        self._refused[origin] = self._refused.get(origin, 0) + 1
+        self._count(origin)
         return Refused(
             "too many requests without a grant",
             code=Code.RATE_LIMITED,
             why=f"a broker without a grant may ask {AT_ONCE} times at once, then once in {1 / PER_SECOND:.0f} s",
             hint="on that machine: relay trust allow BROKER",
         )
+
+    def may_be_written(self, origin: BrokerId) -> bool:
+        """Whether a refusal of what is live is written down by itself; else it is counted with the others."""
+        if self._has_left(origin):
+            return True
+        self._count(origin)
+        return False
+
+    def _has_left(self, origin: BrokerId) -> bool:
+        return self._buckets.setdefault(origin, Bucket(AT_ONCE, PER_SECOND)).take(monotonic_ms())
+
+    def _count(self, origin: BrokerId) -> None:
+        self._refused[origin] = self._refused.get(origin, 0) + 1
 
     async def _was_taken(self, each: Opened) -> bool:
         with contextlib.suppress(LocalFault):  # a store that cannot be read now takes nothing in either

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.gate import Gate
 from relay.core.errors import RelayError, Unreachable
@@ -20,14 +22,24 @@ class Rights:
         gate: who may do what.
         auditor: the audit log.
         journal: commits to it.
+        ration: whether a refusal to that broker is still written down by itself.
     """
 
-    def __init__(self, own: BrokerId, store: Store, gate: Gate, auditor: Auditor, journal: Journal) -> None:
+    def __init__(
+        self,
+        own: BrokerId,
+        store: Store,
+        gate: Gate,
+        auditor: Auditor,
+        journal: Journal,
+        ration: Callable[[BrokerId], bool],
+    ) -> None:
         self._own = own
         self._store = store
         self._gate = gate
         self._auditor = auditor
         self._journal = journal
+        self._ration = ration
 
     async def row(self, spawn: str) -> SpawnRow:
         """A spawn that runs, or is to run, here.
@@ -70,7 +82,8 @@ class Rights:
         try:
             self.check(origin, verb, row)
         except RelayError as error:
-            await self._write(refusal(origin, verb, error, detail))
+            if self._ration(origin):
+                await self._write(refusal(origin, verb, error, detail))
             raise
         if origin != self._own:
             await self._write(Decision(origin, verb, detail=detail))

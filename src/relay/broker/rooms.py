@@ -209,7 +209,8 @@ class Rooms:
         self.local_logs = LocalLogs(self.store, self.supervisor)
         self.log_server = LogServer(self.local_logs, self.store, self.gate, self.mesh, wall_ms)
         self.log_client = LogClient(self.mesh, self.store, self.supervisor)
-        rights = Rights(self.members.own, self.store, self.gate, self.auditor, self.journal)
+        written = self.rationing.may_be_written
+        rights = Rights(self.members.own, self.store, self.gate, self.auditor, self.journal, written)
         self.live = LiveRooms(self.members, self.mesh, self.supervisor, self.local_logs, rights, self.hub)
         self.admitting = Admitting(
             identity,

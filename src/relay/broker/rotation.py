@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.broker.auditor import Auditor, Decision
-from relay.broker.inbox import Act, Opened
+from relay.broker.inbox import Act, Opened, Pointless
 from relay.broker.link import Link
 from relay.broker.members import Members
 from relay.broker.postbox import SealingPostbox
@@ -164,7 +164,7 @@ class Rotation:
         present = self._workspace
         after = merged(present, checked_epochs(each.body.content["epochs"]))
         if after == present:
-            return
+            raise Pointless
         # before the commit, and so before the receipt: what was receipted is on disk
         save_workspace(self._key_file, after)
         self._workspace = after

@@ -61,7 +61,7 @@ class Scheduling:
             return self._here.accept(entry, made)
         next_after(every, made.created, entry.now)  # a person is told of a slip at once
         schedules.add(entry.tx, made)
-        steers.ask(entry.tx, Steer(order.operation, made.id, "schedule", {}, entry.now, None))
+        steers.ask(entry.tx, Steer(order.operation, made.id, "schedule", {"target": made.target}, entry.now, None))
         body = {"schedule": made.id, "every": every, "request": made.request}
         if not entry.post(Letter(made.target, Kind.SCHEDULE, body, order.operation, TTL, made.id)):
             raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")

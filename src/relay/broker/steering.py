@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from relay.broker.inbox import Act, Opened
+from relay.broker.inbox import Act, Opened, Pointless
 from relay.broker.members import Members
 from relay.broker.orders import Order
 from relay.broker.requests import Requests
@@ -205,7 +205,8 @@ class Steering:
                     steers.ask(entry.tx, steer)
                     steers.answer(entry.tx, operation, None)
                     return
-            steers.ask(entry.tx, Steer(operation, spawn, verb, content | {"by": by[:100]}, entry.now, None))
+            asked = content | {"by": by[:100], "target": target}
+            steers.ask(entry.tx, Steer(operation, spawn, verb, asked, entry.now, None))
             if verb == "retry":
                 spawns.clear_stop(entry.tx, spawn)
             body = content | {"spawn": spawn, "verb": verb, "by": by[:100]}
@@ -223,8 +224,9 @@ class Steering:
             raise PeerFault("an answer was refused", why="it has another form")
         known = steers.BY_OPERATION.one(entry.tx, operation=operation)
         row = None if known is None or not known.spawn else BY_ID.one(entry.tx, id=known.spawn)
-        if known is None or (row is not None and row.target != each.header.origin):
-            return
+        asked_of = row.target if row is not None else known.content.get("target") if known is not None else None
+        if known is None or asked_of not in (None, each.header.origin):
+            raise Pointless
         if known.verb in ("schedule", UNSCHEDULE):
             self._scheduling.answered(entry, known, error, each.header.origin, content.get("next"))
         if not steers.answer(entry.tx, operation, error):

@@ -9,7 +9,7 @@ from relay.broker.auditor import REFUSED, Auditor, Decision, refusal
 from relay.broker.blobs import faults
 from relay.broker.blobs.library import Library
 from relay.broker.gate import Gate
-from relay.broker.inbox import Act, Opened
+from relay.broker.inbox import Act, Opened, Pointless
 from relay.broker.members import Members
 from relay.core.blobs import is_address, is_blob_name, is_size
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError, from_json
@@ -99,7 +99,9 @@ class Offers:
         if word is None or not is_address(content["blob"]):
             raise PeerFault("an answer to an offer was refused", why="it has another form")
         known = blobs.ONE.one(entry.tx, hash=content["blob"], need=str(Need.OFFER), peer=peer)
-        if known is None or known.state is not NeedState.OPEN:
+        if known is None:
+            raise Pointless
+        if known.state is not NeedState.OPEN:
             return
         self._ended(entry, known, word, None if word is NeedState.DELIVERED else _told(content.get("error")))
 
