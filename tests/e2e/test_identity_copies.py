@@ -104,6 +104,7 @@ def test_two_machines_with_one_identity_are_kept_calm_and_shown(own: Scene) -> N
     assert _check(own.vps, "intake")["ok"]
     frozen = [entry for entry in audit(own.laptop) if entry["code"] == "grant_frozen"]
     assert len(frozen) == 1, "one decision, however often it knocks"
+    assert [each["frozen"] for each in relay_json(own.laptop, "trust", "list")] == [True]
     # the way out: the copy is stopped, the grant given again
     clone.stop()
     relay_json(own.laptop, "trust", "allow", own.vps.id, "--agent", "shell", "--dir", str(own.laptop.work))

@@ -287,6 +287,7 @@ class GrantShown(TypedDict):
     expires: str | None
     rate: str | None
     hours: list[str]
+    frozen: bool
 
 
 class LogLine(TypedDict):

@@ -92,6 +92,7 @@ def shape(home: Home, grant: Grant) -> GrantShown:
         "expires": rfc3339(grant.expires) if grant.expires is not None else None,
         "rate": grant.rate.text if grant.rate else None,
         "hours": list(grant.hours),
+        "frozen": grant.frozen,
     }
 
 

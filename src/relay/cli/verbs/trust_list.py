@@ -24,13 +24,12 @@ def run(invocation: Invocation) -> int:
     if invocation.json:
         speech.document(shown)
         return 0
-    frozen = {grant.broker for grant in known.values() if grant.frozen}
-    table.show(HEADINGS, [_row(each, each["broker"]["id"] in frozen) for each in shown], NOBODY)
+    table.show(HEADINGS, [_row(each) for each in shown], NOBODY)
     return 0
 
 
-def _row(grant: GrantShown, frozen: bool) -> list[str]:
-    until = "FROZEN" if frozen else (grant["expires"] or "-")[:10]
+def _row(grant: GrantShown) -> list[str]:
+    until = "FROZEN" if grant["frozen"] else (grant["expires"] or "-")[:10]
     mode = grant["mode"] + (", asks" if grant["ask"] else "")
     lists = [", ".join(each) or "-" for each in (grant["verbs"], grant["agents"], grant["dirs"])]
     return [grant["broker"]["name"], grant["broker"]["id"][:8], mode, str(grant["max_parallel"]), until, *lists]
