@@ -121,6 +121,16 @@ def test_what_only_a_person_may_ask_for_is_refused_to_a_task(three: Three) -> No
     relay_json(three.a, "stop", other)
 
 
+def test_a_task_that_is_refused_a_change_of_grants_has_changed_none(three: Three) -> None:
+    before = (three.a.home / "trust.toml").read_text()
+    asked = (f"trust allow {three.c.id} --agent claude --dir /", f"trust revoke {three.c.id}")
+    said = "; ".join(f"{RELAY} --json {words}" for words in asked)
+    for script in (said, f"export RELAY_HOME={three.a.home}; unset RELAY_TOKEN; {said}"):
+        _, printed = three.inside(script)
+        assert [each["error"]["code"] for each in documents(printed)] == ["task_scope"] * 2, printed
+        assert (three.a.home / "trust.toml").read_text() == before
+
+
 def test_fan_out_is_bounded_and_one_operation_counts_once(three: Three) -> None:
     one = f"{RELAY} --json spawn - shell true --cwd {three.a.work}"
     key = "--idempotency-key $RELAY_SPAWN"

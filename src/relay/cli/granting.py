@@ -73,7 +73,12 @@ def with_profile(name: str | None, change: Change) -> Change:
 
 
 def give(home: Home, member: Member, change: Change) -> Grant:
-    """Write the grant and tell a running broker of it."""
+    """Write the grant and tell a running broker of it.
+
+    Raises:
+        Refused: `task_scope`: a task asks.
+    """
+    members.require_person(home)
     grant = grants.allow(Path(home.trust), member.id, member.name, change)
     members.tell_of_grants(home)
     return grant

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from relay.api import roster, routes
 from relay.api.client import Client
 from relay.api.roster import Member
+from relay.api.task_token import token_for
 from relay.core import ids
-from relay.core.errors import Code, Misuse, RelayError
+from relay.core.errors import Code, Misuse, Refused, RelayError
 
 if TYPE_CHECKING:
     from relay.api.home import Home
@@ -35,6 +36,22 @@ def meant(home: Home, text: str) -> Member:
 def label(home: Home, broker: ids.BrokerId) -> str:
     """What a member is called on this machine; empty where the id is no member's."""
     return next((member.called for member in roster.members(home) if member.id == broker), "")
+
+
+def require_person(home: Home) -> None:
+    """Go on only outside of tasks, before anything is written: a task is told no, and then nothing may have changed.
+
+    Raises:
+        Refused: `task_scope`: this runs inside a task of this home's broker. One that hides it is known to the broker,
+            where that runs, by its process.
+    """
+    if not tell_of_grants(home) and token_for(home.path) is not None:
+        raise Refused(
+            "a task may not ask for that",
+            code=Code.TASK_SCOPE,
+            why="it would change what this machine allows",
+            hint="do it yourself, outside of the task",
+        )
 
 
 def tell_of_grants(home: Home) -> bool:

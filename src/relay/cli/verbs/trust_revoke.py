@@ -17,6 +17,7 @@ def run(invocation: Invocation, *, broker: str) -> int:
     """Take all rights from a broker."""
     home = invocation.home
     member = members.meant(home, broker)
+    members.require_person(home)
     had = grants.revoke(Path(home.trust), member.id)
     running = members.tell_of_grants(home) if had else False
     if invocation.json:
