@@ -178,8 +178,10 @@ class Trial:
         for node in self.nodes:
             problems = asyncio.run(_integrity(node))
             self.violations += [f"{node.name}'s store: {problem}" for problem in problems]
-            if "Traceback (most recent call last)" in node.log():
-                self.violations.append(f"{node.name} wrote a traceback:\n{node.log_tail()}")
+            _, found, after = (log := node.log()).partition("Traceback (most recent call last)")
+            if found:
+                at = len(log) - len(after)
+                self.violations.append(f"{node.name} wrote a traceback:\n{log[max(0, at - 1_000) : at + 3_000]}")
 
 
 def _row(control: Control, spawn: str) -> dict[str, Any]:
