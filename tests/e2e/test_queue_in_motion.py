@@ -1,0 +1,64 @@
+"""What a queue that moves tells the origins of what waits in it, between two real brokers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from relay.testing import processes
+from relay.testing.mesh import Mesh
+from tests.e2e.scene import Scene
+
+MANY = 40
+
+
+@pytest.fixture(scope="module")
+def one_slot() -> Iterator[Scene]:
+    """One slot on vps, for everybody."""
+    with Mesh.scratch("relay-motion-") as mesh:
+        laptop, vps = mesh.pair("laptop", "vps")
+        vps.stop()
+        vps.configure("max_parallel = 1")
+        scene = Scene(mesh, laptop, vps)
+        scene.heal()
+        scene.grant()
+        yield scene
+
+
+def _begun(scene: Scene, script: str) -> str:
+    place = {"broker": "vps", "cwd": str(scene.vps.work)}
+    with scene.laptop.control() as control:
+        order = {"name": "-", "agent": "exec", "task": "", "argv": ["/bin/sh", "-c", script], **place}
+        return str(control.post("spawns", order)["id"])
+
+
+def _told_to_wait(scene: Scene, spawn: str) -> bool:
+    """Whether the origin has the target's word that it waits."""
+    return any(step["state"] == "waiting" for step in scene.show(spawn, scene.laptop)["timeline"])
+
+
+def _is_told_to_wait(scene: Scene, spawn: str, seconds: float) -> None:
+    processes.wait_until(lambda: _told_to_wait(scene, spawn), seconds, f"the origin to be told that {spawn} waits")
+
+
+def test_what_gets_its_turn_in_a_queue_that_moves_is_not_told_to_wait(one_slot: Scene) -> None:
+    spawns = [_begun(one_slot, "true") for _ in range(MANY)]
+    for spawn in spawns:
+        one_slot.until(spawn, "completed")
+    told = [spawn for spawn in spawns if _told_to_wait(one_slot, spawn)]
+    assert len(told) < MANY // 2, f"{len(told)} of {MANY} cost a word more"
+
+
+def test_what_waits_in_a_queue_that_rests_is_told_at_once_and_in_one_that_moves_in_time(one_slot: Scene) -> None:
+    holding = _begun(one_slot, "sleep 80")
+    one_slot.until(holding, "running")
+    waiting = _begun(one_slot, "true")
+    _is_told_to_wait(one_slot, waiting, 2)
+    with one_slot.laptop.control() as control:
+        control.post(f"spawns/{holding}/stop", {})
+    one_slot.until(waiting, "completed")
+    moving = [_begun(one_slot, "sleep 0.1") for _ in range(MANY)]
+    _is_told_to_wait(one_slot, moving[-1], 10)
+    for spawn in moving:
+        one_slot.until(spawn, "completed")
