@@ -23,6 +23,7 @@ from relay.store.query import Tx, to_json
 from relay.store.spawn_rows import SpawnRow
 from relay.store.spawns import require
 
+FIRST_PAGE = 4  # this is asked at each end, and mostly one slot is free
 PAGE = 50
 _NUMBERS = re.compile(r"[0-9]+")
 PAUSED = "queue.paused"
@@ -113,9 +114,9 @@ class Queue:
         if paused_queue(entry.tx) is not None:
             return
         agents, origins = set[str](), set[BrokerId]()
-        place, occupancy = queueing.FIRST_PLACE, self.occupancy(entry.tx)
+        place, occupancy, limit = queueing.FIRST_PLACE, self.occupancy(entry.tx), FIRST_PAGE
         while not occupancy.is_full:
-            page = self._page(entry, place, agents, origins)
+            page = self._page(entry, place, agents, origins, limit)
             for head in page:
                 if occupancy.is_full:
                     return
@@ -128,12 +129,12 @@ class Queue:
                     origins.add(head.origin)
                 else:
                     occupancy = self.occupancy(entry.tx)
-            if len(page) < PAGE:
+            if len(page) < limit:
                 return
-            place = page[-1].place
+            place, limit = page[-1].place, PAGE
 
     def _page(
-        self, entry: Entry, place: tuple[int, int], agents: set[str], origins: set[BrokerId]
+        self, entry: Entry, place: tuple[int, int], agents: set[str], origins: set[BrokerId], limit: int
     ) -> list[queueing.Head]:
         return queueing.STARTABLE.all(
             entry.tx,
@@ -143,7 +144,7 @@ class Queue:
             n=place[1],
             agents=to_json(sorted(agents)),
             origins=to_json(sorted(origins)),
-            limit=PAGE,
+            limit=limit,
         )
 
     def pause(self, entry: Entry, by: str) -> None:
