@@ -184,8 +184,10 @@ def test_the_grant_is_judged_again_before_another_attempt(queue: Scene) -> None:
     spawn = queue.begin("exit 6", "--retries", "3")
     queue.until(spawn, "waiting")
     (queue.vps.home / "trust.toml").unlink()  # as an editor would, and nobody tells the broker
-    refused = queue.until(spawn, "rejected")
-    assert (refused["error"]["code"], refused["attempt"]) == ("no_grant", 1)
+    # the next attempt is refused, or the broker has seen it before that and has ended what was asked for
+    ended = queue.until(spawn, "rejected", "cancelled")
+    assert ended["attempt"] == 1
+    assert "its grant being revoked" in ended["reason"] or ended["error"]["code"] == "no_grant"
 
 
 def test_retry_by_hand_is_another_attempt_of_the_same_spawn(queue: Scene) -> None:
