@@ -80,7 +80,7 @@ def test_what_a_restored_store_may_have_run_is_not_run_again_after_it_was_kept(
     mesh: Mesh, replayed: tuple[Node, Node, Node]
 ) -> None:
     """The person says that this machine goes on; what was taken in after the copy was made is played again in full."""
-    laptop, hold, vps = replayed
+    laptop, _, vps = replayed
     mark, copy = vps.work / "ran", mesh.folder / "copy"
     order = ("shell", f"echo once >> {mark}", "--broker", "vps", "--cwd", str(vps.work))
     vps.stop()

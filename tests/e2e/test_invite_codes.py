@@ -215,7 +215,7 @@ def _identity(seed: int) -> Identity:
 
 
 async def test_exchanges_that_began_before_the_first_wrong_one_was_judged_count_too(vps: Node) -> None:
-    """Nine codes are open; eight wrong guesses at once, and then a right one: each exchange has waited for the others."""
+    """Nine codes are open; eight wrong guesses at once, then a right one: each exchange has waited for the others."""
     made = [await asyncio.to_thread(_invite, vps) for _ in range(9)]
     opened = [codes.parse_code(code) for code, _ in made]
     begun, all_begun, judged = 0, asyncio.Event(), asyncio.Event()

@@ -131,10 +131,15 @@ def test_a_task_that_is_refused_a_change_of_grants_has_changed_none(three: Three
         assert (three.a.home / "trust.toml").read_text() == before
 
 
+def _is_running(three: Three, spawn: str) -> bool:
+    return bool(relay_json(three.c, "show", spawn)["state"] == "running")
+
+
 @pytest.mark.parametrize("is_up", [True, False])
 def test_a_task_neither_changes_settings_nor_takes_the_keys(three: Three, is_up: bool) -> None:
     """While no broker runs, a task that hides what it is passes for its account, whose files these are."""
-    before, out, go = (three.a.home / "config.toml").read_text(), three.a.work / fresh("out"), three.a.work / fresh("go")
+    before = (three.a.home / "config.toml").read_text()
+    out, go = three.a.work / fresh("out"), three.a.work / fresh("go")
     keys = three.a.work / fresh("keys")
     asked = ("config set max_parallel 9", f"identity export {keys}", f"identity import {keys}", "identity new")
     said = "; ".join(f"echo a-long-passphrase | {RELAY} --json {words} >>{out}" for words in asked)
@@ -145,8 +150,7 @@ def test_a_task_neither_changes_settings_nor_takes_the_keys(three: Three, is_up:
         order = ("shell", f"{waits}{script}; touch {out}.done", "--broker", "a", "--cwd", str(three.a.work))
         spawn = relay_json(three.c, "spawn", fresh(), *order, "--timeout", "90s")["id"]
         if not is_up:
-            running = lambda: relay_json(three.c, "show", spawn)["state"] == "running"  # noqa: B023, E731
-            processes.wait_until(running, WITHIN, "its start")
+            processes.wait_until(lambda: _is_running(three, spawn), WITHIN, "its start")  # noqa: B023
             three.a.kill()
             go.touch()
         done = Path(f"{out}.done")

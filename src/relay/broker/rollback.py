@@ -2,7 +2,8 @@
 
 What was taken in and done after the copy was made is forgotten here, so that a replay of it would act again. The
 owner has to say which machine is the real one: `relay identity keep`. From then on what was made before this was found
-out, and is not known here, is put off as `unsure` until its time is over: it may have acted. What was made later has not.
+out, and is not known here, is put off as `unsure` until its time is over: it may have acted. What was made later
+has not.
 """
 
 from __future__ import annotations
