@@ -137,3 +137,15 @@ def test_follow_goes_on_over_a_restart(two: Scene) -> None:
         assert b"no_grant" in following.stdout.readline()
         following.send_signal(2)
         assert following.wait(10) in (0, 130), subprocess.list2cmdline(following.args)  # type: ignore[arg-type]
+
+
+def test_a_tail_that_is_cut_while_the_broker_runs_shows_at_once(pair: Scene) -> None:
+    """By what the broker remembers of its own log; grown longer again, it shows at the next link."""
+    vps = pair.vps
+    assert relay_json(vps, "audit", "verify")["ok"]
+    with sqlite3.connect(vps.home / "relay.db", timeout=10) as store:
+        (last,) = store.execute("SELECT max(seq) FROM audit").fetchone()
+        store.execute("DELETE FROM audit WHERE seq > ?", (last - 2,))
+    store.close()
+    verdict = relay_json(vps, "audit", "verify", status=1)
+    assert (verdict["ok"], verdict["bad_seq"]) == (False, last - 1)

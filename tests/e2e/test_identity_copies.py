@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from typing import Any
 
 import pytest
@@ -60,6 +61,48 @@ def test_a_store_restored_by_one_start_takes_nothing_in_until_it_is_kept(own: Sc
     assert own.until(spawn, *TERMINAL, within=30)["state"] == "completed"
     assert mark.read_text() == "once\n"
     assert _check(own.vps, "intake")["ok"]
+
+
+@pytest.fixture
+def replayed(mesh: Mesh) -> tuple[Node, Node, Node]:
+    """`laptop`, `hold` and `vps`; hold keeps what laptop sends, and hands all it ever saw out at each new link."""
+    hold = mesh.add("hold")
+    hold.stop()
+    hold.launcher = (sys.executable, "-m", "relay.testing.lying", "--manner", "replays", "--")
+    hold.configure("always_on = true")
+    hold.start()
+    laptop, vps = mesh.join(hold, "laptop"), mesh.join(hold, "vps")
+    mesh.grant(on=vps, to=laptop)
+    return laptop, hold, vps
+
+
+def test_what_a_restored_store_may_have_run_is_not_run_again_after_it_was_kept(
+    mesh: Mesh, replayed: tuple[Node, Node, Node]
+) -> None:
+    """The person says that this machine goes on; what was taken in after the copy was made is played again in full."""
+    laptop, _, vps = replayed
+    mark, copy = vps.work / "ran", mesh.folder / "copy"
+    order = ("shell", f"echo once >> {mark}", "--broker", "vps", "--cwd", str(vps.work))
+    vps.stop()
+    shutil.copytree(vps.home, copy, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+    spawn = relay_json(laptop, "spawn", "first", *order)["id"]
+    wait_until(lambda: "hold keeps it" in str(relay_json(laptop, "outbox")), 20, "the holder to have it")
+    laptop.stop()
+    vps.start()
+    wait_until(mark.exists, 20, "its run")
+    vps.stop()
+    shutil.rmtree(vps.home)
+    copy.rename(vps.home)
+    vps.start()
+    wait_until(lambda: not _check(vps, "intake")["ok"], 20, "it to find out")
+    assert relay_json(vps, "identity", "keep") == {"was_stopped": True}
+    mesh.await_link(vps)
+    laptop.start()
+    mesh.await_link(laptop, vps)
+    # all of it has come once more by now: what is asked for later has come after it, and is done
+    done = relay_json(laptop, "spawn", "second", *order, "--wait")
+    assert done["state"] == "completed" and mark.read_text() == "once\n" * 2
+    assert spawn not in [each["id"] for each in relay_json(vps, "ps", "--all")]
 
 
 def test_an_ordinary_restart_stops_nothing(own: Scene) -> None:

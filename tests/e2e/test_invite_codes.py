@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +175,21 @@ def test_five_wrong_codes_within_an_hour_stop_all_codes_and_no_links(mesh: Mesh,
 # what is not done by our own command
 
 
-async def _exchange(identity: Identity, code: InviteCode, address: str) -> tuple[float, str]:
-    """One joiner's whole run; seconds from its proof to the verdict, and the verdict."""
+async def _at_once() -> None:
+    """Nothing is waited for."""
+
+
+async def _exchange(
+    identity: Identity, code: InviteCode, address: str, meanwhile: Callable[[], Awaitable[None]] = _at_once
+) -> tuple[float, str]:
+    """One joiner's whole run; seconds from its proof to the verdict, and the verdict.
+
+    Args:
+        identity: the joiner's.
+        code: what it types.
+        address: where.
+        meanwhile: awaited between the inviter's half and the proof.
+    """
     async with joining._dialled(address) as connection:
         guest = code_exchange.Guest(identity, code)
         public = peer_public_key(joining._tls(connection))
@@ -185,6 +199,7 @@ async def _exchange(identity: Identity, code: InviteCode, address: str) -> tuple
         agreed = guest.finish(inviter, offer, start)
         invite = Invited(codes.code_id(code.number, inviter, identity.public), agreed.verifier, inviter)
         _, raw = make_request(identity, invite, "guesser", (), bytes(NONCE_BYTES))
+        await meanwhile()
         began = time.monotonic()
         answer = await joining._asked(connection, raw)
         took = time.monotonic() - began
@@ -197,6 +212,34 @@ async def _exchange(identity: Identity, code: InviteCode, address: str) -> tuple
 
 def _identity(seed: int) -> Identity:
     return Identity.create(seed.to_bytes(32, "big"), (seed + 1_000_000).to_bytes(32, "big"))
+
+
+async def test_exchanges_that_began_before_the_first_wrong_one_was_judged_count_too(vps: Node) -> None:
+    """Nine codes are open; eight wrong guesses at once, then a right one: each exchange has waited for the others."""
+    made = [await asyncio.to_thread(_invite, vps) for _ in range(9)]
+    opened = [codes.parse_code(code) for code, _ in made]
+    begun, all_begun, judged = 0, asyncio.Event(), asyncio.Event()
+
+    async def together() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == len(opened):
+            all_begun.set()
+        await all_begun.wait()
+
+    async def last() -> None:
+        await together()
+        await judged.wait()
+
+    address = made[0][1]
+    right = asyncio.create_task(_exchange(_identity(50), opened[8], address, last))
+    guesses = [InviteCode(code.number, ("castle",) * 3) for code in opened[:8]]
+    runs = [_exchange(_identity(20 + n), guess, address, together) for n, guess in enumerate(guesses)]
+    said = [verdict for _, verdict in await asyncio.gather(*runs)]
+    judged.set()
+    assert sorted(said) == ["codes are not taken there for now"] * 3 + ["the invite was refused"] * 5
+    assert (await right)[1] == "codes are not taken there for now"
+    assert len(await asyncio.to_thread(_heard, vps, "is burnt")) == 5
 
 
 async def test_how_long_an_answer_takes_tells_nothing_nor_does_a_number_without_a_code(vps: Node) -> None:

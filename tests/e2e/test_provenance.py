@@ -131,6 +131,37 @@ def test_a_task_that_is_refused_a_change_of_grants_has_changed_none(three: Three
         assert (three.a.home / "trust.toml").read_text() == before
 
 
+def _is_running(three: Three, spawn: str) -> bool:
+    return bool(relay_json(three.c, "show", spawn)["state"] == "running")
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_task_neither_changes_settings_nor_takes_the_keys(three: Three, is_up: bool) -> None:
+    """While no broker runs, a task that hides what it is passes for its account, whose files these are."""
+    before = (three.a.home / "config.toml").read_text()
+    out, go = three.a.work / fresh("out"), three.a.work / fresh("go")
+    keys = three.a.work / fresh("keys")
+    asked = ("config set max_parallel 9", f"identity export {keys}", f"identity import {keys}", "identity new")
+    said = "; ".join(f"echo a-long-passphrase | {RELAY} --json {words} >>{out}" for words in asked)
+    hidden = f"RELAY_HOME={three.a.home}; export RELAY_HOME; unset RELAY_TOKEN RELAY_ATTEMPT RELAY_SPAWN; "
+    for script in (said, hidden + said) if is_up else (said,):
+        out.unlink(missing_ok=True)
+        waits = "" if is_up else f"while ! test -e {go}; do sleep 0.05; done; "
+        order = ("shell", f"{waits}{script}; touch {out}.done", "--broker", "a", "--cwd", str(three.a.work))
+        spawn = relay_json(three.c, "spawn", fresh(), *order, "--timeout", "90s")["id"]
+        if not is_up:
+            processes.wait_until(lambda: _is_running(three, spawn), WITHIN, "its start")  # noqa: B023
+            three.a.kill()
+            go.touch()
+        done = Path(f"{out}.done")
+        processes.wait_until(done.exists, WITHIN, "its end")
+        done.unlink()
+        if not is_up:
+            three.a.start()
+        assert [each["error"]["code"] for each in documents(out.read_text())] == ["task_scope"] * len(asked)
+        assert (three.a.home / "config.toml").read_text() == before and not keys.exists()
+
+
 def test_fan_out_is_bounded_and_one_operation_counts_once(three: Three) -> None:
     one = f"{RELAY} --json spawn - shell true --cwd {three.a.work}"
     key = "--idempotency-key $RELAY_SPAWN"

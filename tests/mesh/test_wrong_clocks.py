@@ -12,12 +12,14 @@ from relay.broker.clocks import Clocks
 from relay.broker.receipts import Receipts
 from relay.broker.requests import Requests
 from relay.broker.tasks import Tasks
+from relay.core.envelope import MAX_LIFE_MS
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.spawn.attempting import Attempting
 from relay.spawn.supervisor import Supervisor
 from relay.store import inbox
 from relay.store.journal import Journal
+from relay.store.query import Tx
 from relay.testing import bench_node
 from relay.testing.bench_node import BenchNode, bench_pair, drained, linked, until, wall_ms
 from relay.testing.carrier import MemoryNetwork
@@ -87,6 +89,27 @@ async def test_what_may_have_been_forgotten_waits_and_never_acts_twice(tmp_path:
         assert (kind, content["code"]) == (Kind.NOTICE, "unsure")
         assert await other.acted() == ["once"]
         assert [str(line.state) for line in await one.rows()] == ["pending"]
+
+
+async def test_what_a_restored_store_may_have_had_waits_and_what_is_made_later_acts(tmp_path: Path) -> None:
+    """Its rows were lost with the copy: no expiry was purged, and no id."""
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        tongue = await _act_unheard(one, other)
+
+        def restored(tx: Tx) -> None:
+            tx.execute("DELETE FROM seen")
+            tx.execute("DELETE FROM effects")
+            inbox.doubt(tx, wall_ms(), MAX_LIFE_MS)
+
+        await other.store.write(restored)
+        one.mesh.drop(other.id, "cut")
+        kind, content = await tongue.first()
+        assert (kind, content["code"]) == (Kind.NOTICE, "unsure")
+        made = wall_ms()
+        await until(lambda: wall_ms() > made, what="a later millisecond")
+        await one.post(other.id, "later")
+        await until(lambda: len(tongue.said) > 1 and tongue.said[-1][0] is Kind.RECEIPT, what="its receipt")
+        assert await other.acted() == ["once", "later"]
 
 
 @pytest.mark.parametrize("is_kept", [True, False])

@@ -214,6 +214,7 @@ class Admitting:
 
     def _invite_of(self, entry: Entry, request: JoinRequest, by_code: ByCode | None) -> tuple[str, InviteRow | None]:
         if by_code is not None:
+            self._codes.require_calm(entry)
             return self._codes.row(entry.tx, *by_code)
         kept = invites.BY_ID.one(entry.tx, id=request.invite.hex())
         return request.invite.hex(), None if kept is None else invites.as_row(kept, request.invite, kept.verifier)

@@ -86,6 +86,16 @@ class Auditor:
     async def verify(self) -> tuple[int, AuditHead, int | None]:
         """Check the whole chain: how many entries, its head, and the first number that does not fit (or None)."""
 
+        written = self.head  # before the rows: what is added meanwhile is among them
         rows = await self._store.all(audit.SINCE, seq=0, limit=-1)
         bad = await asyncio.to_thread(verify_chain, [(row.seq, row.entry, row.hash) for row in rows])
+        if bad is None:
+            bad = _first_lost(written, {row.seq: row.hash for row in rows})
         return len(rows), AuditHead(rows[-1].seq, rows[-1].hash) if rows else EMPTY, bad
+
+
+def _first_lost(written: AuditHead, hashes: dict[int, bytes]) -> int | None:
+    """The first number that does not fit where the log lost, as it ran, what this broker wrote last; None where not."""
+    if not written.seq or hashes.get(written.seq) == written.hash:
+        return None
+    return min(written.seq, len(hashes) + 1)

@@ -110,10 +110,19 @@ class CodeInvites:
         called = codes.code_id(opening.number, self._identity.id, opening.public)
         return name, invites.as_row(kept, called, agreed.verifier)
 
+    def require_calm(self, entry: Entry) -> None:
+        """Judge an exchange only within the hour's failures: many may have begun before the first of them was judged.
+
+        Raises:
+            Refused: too many wrong codes came within the hour.
+        """
+        if _are_too_many(meta.get(entry.tx, _FAILURES), entry.now):
+            raise worded("rate")
+
     def note_failure(self, entry: Entry, opening: Opening, request: JoinRequest, agreed: Agreed) -> None:
         """The joiner was refused: where it guessed wrong, the code is burnt, and the failure counts."""
         name, row = self.row(entry.tx, opening, agreed)
-        if row is None or is_proved(row, request):
+        if row is None or is_proved(row, request) or _are_too_many(meta.get(entry.tx, _FAILURES), entry.now):
             return
         if not invites.burn(entry.tx, name):
             return

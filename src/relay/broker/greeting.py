@@ -54,6 +54,10 @@ class Greeter:
         always_on: whether it offers to hold for others.
         clock: milliseconds since 1970.
         of_audit: what else is told to a peer of both audit logs, as fields of a hello.
+
+    Attributes:
+        seen_of_us: the highest later start of this broker that a peer proved; 0 for none.
+        on_behind: called as soon as one is proved.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Greeter:
         self._clock = clock
         self._seen: dict[BrokerId, Incarnation] = {}
         self.seen_of_us = 0
+        self.on_behind: Callable[[], None] = lambda: None
         self.versions = PROTOCOL_VERSIONS
 
     def remember(self, peer: BrokerId, seen: Incarnation) -> None:
@@ -134,6 +139,7 @@ class Greeter:
         # believed with this broker's own signature only: or any member could stop its intake by a number
         if is_behind(self._incarnation, hello.seen) and is_start_of(self._identity.public, hello.seen):
             self.seen_of_us = max(self.seen_of_us, hello.seen_of_you)
+            self.on_behind()  # now: what stands behind this hello may be read before anything is awaited
         return Greeted(hello.id, hello, judgement)
 
     def _require_common_version(self, hello: Hello) -> None:

@@ -24,7 +24,8 @@ MAX_WORK = 200
 _WORDS: dict[str, str] = {
     Code.INTAKE_STOPPED: "{name} takes nothing in: its store is an older copy; on {name}: relay identity keep",
     Code.DISK_FULL: "{name} takes nothing in now: its disk is full; it goes on by itself when there is room",
-    Code.UNSURE: "{name} cannot tell whether it has had this before: its clock was wrong once, and it forgot early",
+    Code.UNSURE: "{name} cannot tell whether it has had this before: its store is an older copy, or forgot early by a"
+    " wrong clock",
 }
 _OTHER = "{name} takes nothing in now: its store cannot be written; on {name}: relay doctor"
 

@@ -227,7 +227,7 @@ class Rooms:
         self.persons = Persons(self)
         self.inbox = self._inbox(identity)
         self.inbox.on_word = self.letters.attendance.heard
-        self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox)
+        self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox, self.greeter)
         self.broker = self._broker(identity)
 
     def _inbox(self, identity: Identity) -> Inbox:

@@ -38,6 +38,16 @@ def label(home: Home, broker: ids.BrokerId) -> str:
     return next((member.called for member in roster.members(home) if member.id == broker), "")
 
 
+def _tells_persons(home: Home) -> bool:
+    """Whether a broker has answered, which tells tasks from persons; one that is out of reach cannot."""
+    try:
+        return tell_of_grants(home)
+    except RelayError as fault:
+        if fault.code in (Code.TASK_SCOPE, Code.TASK_OVER):
+            raise
+        return False
+
+
 def require_person(home: Home) -> None:
     """Go on only outside of tasks, before anything is written: a task is told no, and then nothing may have changed.
 
@@ -45,11 +55,11 @@ def require_person(home: Home) -> None:
         Refused: `task_scope`: this runs inside a task of this home's broker. One that hides it is known to the broker,
             where that runs, by its process.
     """
-    if not tell_of_grants(home) and token_for(home.path) is not None:
+    if not _tells_persons(home) and token_for(home.path) is not None:
         raise Refused(
             "a task may not ask for that",
             code=Code.TASK_SCOPE,
-            why="it would change what this machine allows",
+            why="it is part of a task, and would change this machine's own files or take its keys",
             hint="do it yourself, outside of the task",
         )
 

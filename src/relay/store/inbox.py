@@ -3,7 +3,8 @@
 Replay (design §5): a row is kept past its envelope's expiry plus skew. Purging keeps the highest purged expiry,
 the *mark*, and each origin's highest purged id. A new envelope that expires at or before the mark, and has no later id
 than what was purged of its origin, may be a purged one. Ids begin with the time they were made: whatever clock an early
-purge went by, what is asked for after it is told from what it forgot.
+purge went by, what is asked for after it is told from what it forgot. A store that was an older copy of itself has
+lost rows without a purge: `doubt` sets the same marks for all that was made until then.
 """
 
 from __future__ import annotations
@@ -116,6 +117,19 @@ def purge(tx: Tx, before: int, limit: int = PURGE_STEP) -> int:
         key = _HIGHEST + origin
         meta.put(tx, key, max(meta.get(tx, key) or "", last.hex()))
     return _forget(tx, "seen", "origin, id", before, limit) + _forget(tx, "effects", "origin, operation", before, limit)
+
+
+def doubt(tx: Tx, until: int, longest: int) -> None:
+    """Count what was made up to a moment as what may have been taken in, where no row says that it was.
+
+    Args:
+        until: milliseconds; ids begin with the time they were made.
+        longest: how long an envelope may live at most, milliseconds.
+    """
+    _begin_notes(tx, until)
+    floor = until.to_bytes(6, "big") + _ABOVE_ALL[6:]
+    meta.put(tx, FLOOR, max(meta.get(tx, FLOOR) or "", floor.hex()))
+    meta.raise_number(tx, MARK, until + longest)
 
 
 def _begin_notes(tx: Tx, before: int) -> None:

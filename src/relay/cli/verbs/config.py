@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from relay.api import config, routes, settings, sizes
 from relay.api.durations import typed
-from relay.cli import speech, stopping
+from relay.cli import members, speech, stopping
 from relay.cli.clean import clean
 from relay.core.errors import Code, Misuse, RelayError
 
@@ -50,6 +50,7 @@ def change(invocation: Invocation, *, key: str, value: list[str]) -> int:
         from relay.api.client import not_set_up
 
         raise not_set_up(invocation.home)
+    members.require_person(invocation.home)
     new = settings.set_value(invocation.home, key, value)
     if invocation.json:
         speech.document({key: new})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from relay.api import config, routes
 from relay.api.client import Client, not_set_up
-from relay.cli import naming, speech, unseen
+from relay.cli import members, naming, speech, unseen
 from relay.core import ids
 from relay.trust import exported, renewing
 from relay.trust.identity import load_identity
@@ -49,6 +49,7 @@ def export(invocation: Invocation, *, file: str) -> int:
     home = invocation.home
     if not home.is_set_up:
         raise not_set_up(home)
+    members.require_person(home)
     to = Path(file).expanduser().absolute()
     broker = exported.export(home, to, unseen.asked(twice=True)).id
     if invocation.json:
@@ -63,6 +64,7 @@ def export(invocation: Invocation, *, file: str) -> int:
 def take_back(invocation: Invocation, *, file: str) -> int:
     """Put exported keys into this home."""
     home = invocation.home
+    members.require_person(home)
     broker = exported.take_back(home, Path(file).expanduser().absolute(), unseen.asked(twice=False)).id
     if invocation.json:
         speech.document({"id": broker, "home": home.path})
@@ -76,6 +78,7 @@ def take_back(invocation: Invocation, *, file: str) -> int:
 def new(invocation: Invocation, *, name: str | None) -> int:
     """Become another broker."""
     home = invocation.home
+    members.require_person(home)
     called = naming.chosen(name or config.load(home).name)
     former, workspace, folder = renewing.renew(home, called, naming.now())
     broker = load_identity(Path(home.identity_key)).id

@@ -101,6 +101,7 @@ def _until_back(home: Home, workspace: str) -> None:
 
 def without_broker(home: Home, invite: str, address: str | None, name: str | None) -> Founded:
     """Join by writing the home's files; the next `up` takes them in."""
+    members.require_person(home)
     settings = config.load(home)
     called = naming.chosen(name or settings.name)
     # a port that is taken when the broker starts is not known yet; its record will say it
