@@ -400,9 +400,9 @@ def check(root: Roster, counted: list[Statement], held: Iterable[Statement]) -> 
         # only those above put out who signs
         if any(each.hash == root.evicted[who][at : at + 32] for who in root.evicted for at in range(0, 256, 32)):
             assert all(at in root.seats[seat].above for seat in root.seats_of(each.subject))
-        # and of a chain that is forked nothing counts beyond
-        place = each.signer, each.previous
-        assert len({other.hash for other in held if (other.signer, other.previous) == place}) == 1
+        # and of a chain that is forked nothing counts beyond; who promotes itself goes on after that in two chains
+        place = each.signer, each.seq, each.previous
+        assert len({other.hash for other in held if (other.signer, other.seq, other.previous) == place}) == 1
 
 
 def _check_ruling(
