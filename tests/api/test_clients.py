@@ -53,6 +53,25 @@ def test_an_abandoned_stream_does_not_spoil_the_next_call(home: Home, broker: Ca
         assert client.ask(routes.show("build"))["state"] == "completed"
 
 
+@pytest.mark.parametrize("step", ["_send", "_receive", "_fed", "_patience"])
+def test_who_is_interrupted_at_any_step_can_go_on_asking(home: Home, broker: CannedBroker, step: str) -> None:
+    """Ctrl-C comes when it comes: what was begun then must not be taken for the answer to the next call."""
+    broker.log_hangs = True
+
+    class Interrupted(Client):
+        def _interrupt(self, *words: object) -> object:
+            setattr(self, step, getattr(super(), step))
+            getattr(self, step)(*words)
+            raise KeyboardInterrupt
+
+    with Interrupted(home) as client:
+        client.ask(routes.status())
+        setattr(client, step, client._interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            list(client.lines(routes.log("build", follow=True)))
+        assert client.ask(routes.show("build"))["state"] == "completed"
+
+
 def test_an_error_on_a_stream_is_raised(home: Home, broker: CannedBroker) -> None:
     with Client(home) as client, pytest.raises(Misuse):
         list(client.lines(Call[object]("spawns/nobody")))

@@ -59,9 +59,13 @@ class Client:
         Raises:
             RelayError: the error the broker answered, or why there is no answer.
         """
-        response, pieces = self._begin(call)
-        while not response.done:
-            pieces += self._more(response)
+        try:
+            response, pieces = self._begin(call)
+            while not response.done:
+                pieces += self._more(response)
+        except BaseException:
+            self.close()  # interrupted on the way to an answer: the rest of it must not meet the next call
+            raise
         self._finish(response)
         answer: Answer = document(response.status, b"".join(pieces), self.home)  # type: ignore[assignment]
         return answer
@@ -72,12 +76,12 @@ class Client:
         Raises:
             RelayError: the error the broker answered, or that it went away.
         """
-        response, pieces = self._begin(call)
-        if response.status >= 400:
-            self._refuse(response, pieces)
-        self._patience(None)
         cutter = http1.Lines()
         try:
+            response, pieces = self._begin(call)
+            if response.status >= 400:
+                self._refuse(response, pieces)
+            self._patience(None)
             while True:
                 for piece in pieces:
                     yield from map(json.loads, cutter.feed(piece))
@@ -144,9 +148,6 @@ class Client:
         except TimeoutError as fault:
             self.close()
             raise too_slow(self.home) from fault
-        except BaseException:
-            self.close()  # interrupted in the middle of an answer: the rest of it must not meet the next call
-            raise
 
     def _more(self, response: http1.Response) -> list[bytes]:
         try:
