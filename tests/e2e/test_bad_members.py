@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from relay.core import ids
 from relay.core.envelope import Body
 from relay.core.frames import Batch, pack_frame
 from relay.core.hello import MAX_HELLO, unpack_hello
@@ -112,6 +113,7 @@ def test_words_that_mean_nothing_here_and_openings_without_a_grant_fill_no_store
     error = None
     kinds: list[tuple[Kind, Callable[[], dict[str, object]]]] = [
         (Kind.STEERED, lambda: {"spawn": spawn, "operation": os.urandom(8).hex(), "error": error}),
+        (Kind.STEER, lambda: {"spawn": _some_spawn(), "verb": "pause"}),
         (Kind.BLOB_ANSWER, lambda: {"blob": os.urandom(32), "state": "whole"}),
         (Kind.ATTACH_OPEN, lambda: {"spawn": spawn, "stream": os.urandom(16), "ask": _ASK}),
         (Kind.FORWARD_OPEN, lambda: {"spawn": spawn, "stream": os.urandom(16), "ask": {"port": claimer.victim.port}}),
@@ -128,6 +130,34 @@ def test_words_that_mean_nothing_here_and_openings_without_a_grant_fill_no_store
     # 400 of each: what a person's slips make is written down one by one, the rest as a number
     assert (_rows(claimer.victim) - before).total() < 110, _rows(claimer.victim) - before
     relay_json(claimer.victim, "stop", spawn)
+
+
+def _some_spawn() -> str:
+    return ids.spawn_id(os.urandom(10))
+
+
+def test_what_came_before_its_spawn_and_cannot_be_kept_is_refused(claimer: Claimer) -> None:
+    """A member that may start things, and asks with what JSON cannot spell, with much, and without end."""
+    claimer.victim.relay("trust", "allow", claimer.identity.id, "--profile", "full", "--dir", "/tmp", "--agent", "exec")
+    wishes: list[dict[str, object]] = [
+        *({"spawn": _some_spawn(), "verb": "pause", "change": odd} for odd in (b"bytes", {7: 1}, float("nan"))),
+        *({"spawn": _some_spawn(), "verb": "edit", "change": {"task": "x" * 200_000}} for _ in range(10)),
+    ]
+    with claimer.link() as opened:
+        wait_until(lambda: _links(claimer.victim) == 1, 10, "the member's link")
+        for wish in wishes:
+            letter = claimer.envelope(Kind.STEER, Body(os.urandom(8).hex(), wish))
+            opened.sendall(websocket_frame(pack_frame(Batch((letter,)))))
+        _ended(opened)
+    wait_until(lambda: _links(claimer.victim) == 0, 10, "the end of its link")
+    claimer.victim.relay("trust", "revoke", claimer.identity.id)
+    refused = claimer.victim.log()
+    assert refused.count("it holds what cannot be kept") >= 2
+    assert "too many wait for their spawns" in refused
+    with contextlib.closing(sqlite3.connect(f"file:{claimer.victim.home}/relay.db?mode=ro", uri=True)) as store:
+        kept = store.execute("SELECT count(*), sum(length(content)) FROM early_steers").fetchone()
+    assert 0 < kept[0] <= 5 and kept[1] <= 1024 * 1024, "a mebibyte of them at most"
+    assert "Traceback" not in refused
 
 
 _ASK = {"source": bytes(16), "drive": True, "again": False, "offset": None, "who": "x", "rows": 24, "columns": 80}

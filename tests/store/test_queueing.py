@@ -104,6 +104,12 @@ def test_what_came_early_is_taken_once_in_order_and_not_without_end(tx: Tx) -> N
     assert steers.take_early(tx, OTHER, "a" * 16) == []
 
 
+def test_what_came_early_is_not_kept_beyond_its_size(tx: Tx) -> None:
+    half = Early("op", {"task": "x" * (steers.MOST_EARLY_LETTERS // 2)})
+    kept = [steers.keep_early(tx, who, "a" * 16, half, 5) for who in (OTHER, OTHER, OWN)]
+    assert kept == [True, False, True]
+
+
 def schedule(letter: str, **values: Any) -> Schedule:
     plain: dict[str, Any] = {"every": "1h", "state": "active", "created": 0, "since": 0, "next": 50, "last": None}
     plain |= {"last_spawn": None, "runs": 0, "skipped": 0, "ttl": 1, "error": None, "request": {}}

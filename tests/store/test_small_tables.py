@@ -175,6 +175,12 @@ def test_tombstones_are_of_one_origin(tx: Tx) -> None:
     assert (words.purge_tombstones(tx, 10), words.purge_tombstones(tx, 11)) == (0, 1)
 
 
+def test_no_origin_buries_without_end(tx: Tx) -> None:
+    kept = [words.bury(tx, HERE, f"s{n}", 10) for n in range(words.MOST_TOMBSTONES + 1)]
+    assert kept.count(False) == 1 and not kept[-1]
+    assert words.bury(tx, HERE, "s0", 20) and words.bury(tx, THERE, "s", 10)
+
+
 def test_events_resume_and_say_when_they_cannot(tx: Tx) -> None:
     assert events.HIGHEST.one(tx) == 0
     assert not events.was_purged(tx, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from relay.core import ids
 from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId
 from relay.core.questions import Asked, is_request
-from relay.core.spawning import MAX_ARGV, MAX_CHAIN, MAX_MOMENT, MODES, is_broker_id
+from relay.core.spawning import MAX_ARGV, MAX_CHAIN, MAX_MOMENT, MODES, is_broker_id, is_json
 from relay.core.wire import pack
 from relay.store.spawn_rows import SpawnRow
 
@@ -123,14 +122,6 @@ def _brokers(value: object) -> bool:
     return type(value) is list and len(value) <= MAX_CHAIN and all(map(is_broker_id, value))
 
 
-def _is_json(value: object) -> bool:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
 _CHECKS: dict[str, Callable[[object], bool]] = {
     "spawn": ids.is_spawn_id,
     "name": ids.is_name,
@@ -145,7 +136,7 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "kind": lambda value: type(value) is str and value in Asked._value2member_map_,
     "text": _text(4096),
     "tool": _optional(_text(256)),
-    "input": _is_json,
+    "input": is_json,
     "hash": _text(64),
     "asked": _moment,
     "expires": _optional(_moment),

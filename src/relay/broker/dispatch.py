@@ -152,9 +152,11 @@ class Dispatch:
 
     def _bury(self, entry: Entry, origin: BrokerId, spawn: str) -> None:
         """It will never start here; its origin is told, because its request may never come to be answered."""
-        if not words.is_buried(entry.tx, origin, spawn):
+        is_new = not words.is_buried(entry.tx, origin, spawn)
+        if not words.bury(entry.tx, origin, spawn, entry.now + TOMBSTONE_MS):
+            raise PeerFault("a stop was refused", code=Code.RATE_LIMITED, why="too many came before their spawns")
+        if is_new:
             self._ledger.tell_buried(entry, origin, spawn, STOPPED_BEFORE)
-        words.bury(entry.tx, origin, spawn, entry.now + TOMBSTONE_MS)
 
     # at the origin
 

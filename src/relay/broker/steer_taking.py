@@ -13,6 +13,7 @@ from relay.core import ids
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.spawning import is_json
 from relay.core.states import TERMINAL
 from relay.spawn.marks import Marks
 from relay.spawn.waiting_room import WaitingRoom
@@ -90,12 +91,19 @@ class SteerTaking:
             raise PeerFault("a request was refused", why="it names no spawn, or asks for what is not known here")
         row = BY_ID.one(entry.tx, id=spawn)
         if row is None and verb != "retry":
-            kept = steers.keep_early(entry.tx, origin, spawn, Early(each.body.operation, content), each.header.expires)
-            if not kept:
-                raise PeerFault("a request was refused", code=Code.RATE_LIMITED, why="too many wait for their spawns")
+            self._keep(entry, origin, spawn, each)
             return
         self._answer(entry, origin, each.body.operation, content, row)
         self._room.look_through(entry)
+
+    def _keep(self, entry: Entry, origin: BrokerId, spawn: str, each: Opened) -> None:
+        """Keep it until its spawn comes; of who may ask for nothing here, none will."""
+        self._gate.require(origin, "stop", True, entry.now)
+        if not is_json(each.body.content):
+            raise PeerFault("a request was refused", why="it holds what cannot be kept")
+        early = Early(each.body.operation, each.body.content)
+        if not steers.keep_early(entry.tx, origin, spawn, early, each.header.expires):
+            raise PeerFault("a request was refused", code=Code.RATE_LIMITED, why="too many wait for their spawns")
 
     def _answer(
         self, entry: Entry, origin: BrokerId, operation: str, content: dict[str, Any], row: SpawnRow | None

@@ -175,7 +175,7 @@ def _document(*texts: str) -> Callable[[object], bool]:
     # people and scripts read it: what JSON cannot spell, or a number where a text belongs, stays outside
     return lambda value: (
         type(value) is dict
-        and _is_json(value)
+        and is_json(value)
         and all(type(value.get(key)) is str for key in texts)
         and all(type(value.get(key)) in (str, type(None)) for key in _MAYBE_TEXTS)
         and type(value.get("usage", {})) is dict
@@ -183,11 +183,12 @@ def _document(*texts: str) -> Callable[[object], bool]:
     )
 
 
-def _is_json(value: object) -> bool:
+def is_json(value: object) -> bool:
+    """Whether JSON can spell it, and would read the same again."""
     if type(value) is dict:
-        return all(type(key) is str for key in value) and all(map(_is_json, value.values()))
+        return all(type(key) is str for key in value) and all(map(is_json, value.values()))
     if type(value) is list:
-        return all(map(_is_json, value))
+        return all(map(is_json, value))
     if type(value) is float:
         return math.isfinite(value)
     return value is None or type(value) in (bool, int, str)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.core.ids import BrokerId
-from relay.store.query import Query, Tx, first_column, mapper, to_json
+from relay.store.query import Query, Tx, mapper, to_json
 
-MOST_EARLY = 1_000  # of one origin
+MOST_EARLY, MOST_EARLY_LETTERS = 1_000, 1024 * 1024  # of one origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,10 @@ _EARLY: Query[Early] = Query(
     "SELECT operation, content FROM early_steers WHERE origin = :origin AND spawn = :spawn ORDER BY n",
     mapper(Early, content=json.loads),
 )
-_EARLY_COUNT: Query[int] = Query("SELECT count(*) FROM early_steers WHERE origin = :origin", first_column)
+_EARLY_SIZE: Query[tuple[int, int]] = Query(
+    "SELECT count(*), coalesce(sum(length(content)), 0) FROM early_steers WHERE origin = :origin",
+    lambda row: (row[0], row[1]),
+)
 
 
 def keep_early(tx: Tx, origin: BrokerId, spawn: str, early: Early, expires: int) -> bool:
@@ -83,10 +86,12 @@ def keep_early(tx: Tx, origin: BrokerId, spawn: str, early: Early, expires: int)
     Args:
         expires: until when (milliseconds) the spawn may still come.
     """
-    if (_EARLY_COUNT.one(tx, origin=origin) or 0) >= MOST_EARLY:
+    content = to_json(early.content) or ""
+    count, letters = _EARLY_SIZE.one(tx, origin=origin) or (0, 0)
+    if count >= MOST_EARLY or letters + len(content) > MOST_EARLY_LETTERS:
         return False
     sql = "INSERT INTO early_steers (origin, spawn, operation, content, expires) VALUES (?, ?, ?, ?, ?)"
-    tx.execute(sql, (origin, spawn, early.operation, to_json(early.content), expires))
+    tx.execute(sql, (origin, spawn, early.operation, content, expires))
     return True
 
 

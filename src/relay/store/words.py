@@ -14,6 +14,7 @@ from relay.core.states import State
 from relay.store.query import Query, Row, Tx, columns, first_column, mapper
 
 MOST_FOLDED = 64
+MOST_TOMBSTONES = 10_000  # of one origin
 FOLDED_REASON = 200  # letters of a reason that outlive their word
 
 
@@ -79,6 +80,7 @@ NEWEST: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY atte
 # what earlier words said (attempt, seq, state, at, reason), oldest first, when they themselves are forgotten
 FOLDED: Query[list[Folded]] = Query("SELECT steps FROM timelines WHERE spawn = :spawn", _folded)
 EXACTLY: Query[SignedWord] = Query(f"{_SELECT} WHERE spawn = :spawn AND attempt = :attempt AND seq = :seq", _row)
+_TOMBSTONES: Query[int] = Query("SELECT count(*) FROM tombstones WHERE origin = :origin", first_column)
 _TOMBSTONE: Query[int] = Query("SELECT 1 FROM tombstones WHERE origin = :origin AND spawn = :spawn", first_column)
 
 
@@ -120,15 +122,18 @@ def _fold(word: SignedWord) -> Folded:
     return (word.attempt, word.seq, word.state, word.at, reason_of(word)[:FOLDED_REASON])
 
 
-def bury(tx: Tx, origin: BrokerId, spawn: str, expires: int) -> None:
-    """Remember a cancel that came before its spawn.
+def bury(tx: Tx, origin: BrokerId, spawn: str, expires: int) -> bool:
+    """Remember a cancel that came before its spawn; False where its origin has too many.
 
     Args:
         origin: whose spawn; only its own spawn will be stopped by this.
         expires: until when (milliseconds) the spawn may still come.
     """
+    if (_TOMBSTONES.one(tx, origin=origin) or 0) >= MOST_TOMBSTONES and not is_buried(tx, origin, spawn):
+        return False
     sql = "INSERT INTO tombstones VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET expires = max(expires, excluded.expires)"
     tx.execute(sql, (origin, spawn, expires))
+    return True
 
 
 def is_buried(tx: Tx, origin: BrokerId, spawn: str) -> bool:
