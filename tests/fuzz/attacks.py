@@ -9,15 +9,17 @@ from contextlib import suppress
 from functools import cache
 from itertools import islice
 
+from relay.core import ids
 from relay.core.envelope import Body
 from relay.core.frames import Batch, Bye, Credit, Frame, HelloFrame, Ping, Pong, pack_frame
+from relay.core.kinds import KINDS, Kind
 from relay.core.wire import pack, unpack
 from relay.trust.identity import Identity
 from relay.trust.tls import PAIRING_PROTOCOL, link_client_context, pairing_client_context
 from relay.trust.workspace import Workspace
 from tests.fuzz.attacker import UPGRADE, Attacker, client_hello, finish, websocket_frame
 from tests.fuzz.mutation import mutants
-from tests.fuzz.specimens import QUESTION, REQUEST, TRIAL_WORD
+from tests.fuzz.specimens import QUESTION, REQUEST, SNAPSHOT, TRIAL_WORD
 from tests.fuzz.specimens_of_trust import forms as forms_of_trust
 
 Attack = Callable[[Attacker, random.Random], None]
@@ -161,6 +163,68 @@ def senseless_bodies(attacker: Attacker, rng: random.Random) -> None:
     with attacker.link() as link:
         with suppress(OSError):
             link.sendall(websocket_frame(pack_frame(Batch(letters))))
+        finish(link)
+
+
+def _odd(rng: random.Random, attacker: Attacker, depth: int = 0) -> object:
+    """A value of any form."""
+    if depth < 3 and rng.random() < 0.2:
+        inner = [_odd(rng, attacker, depth + 1) for _ in range(rng.randrange(4))]
+        return inner if rng.random() < 0.5 else {rng.choice(_KEYS): each for each in inner}
+    words = ("", "a", "x" * 5000, "\x00\u202e", "pause", "done", attacker.identity.id, attacker.target, "a" * 16)
+    numbers = (True, 0, 1, -1, 2**63 - 1, 2**53, 0.5, float("nan"), float("inf"))
+    return rng.choice((None, *words, *numbers, b"", rng.randbytes(16), rng.randbytes(32), rng.randbytes(64)))
+
+
+def _fitting(key: str, rng: random.Random, attacker: Attacker) -> object:
+    """What this key might want; of any form where nothing is known of it."""
+    odd = _odd(rng, attacker)
+    known: dict[str, tuple[object, ...]] = {
+        "spawn": (ids.spawn_id(rng.randbytes(10)), "a" * 16),
+        "schedule": (ids.spawn_id(rng.randbytes(10)),),
+        "verb": ("pause", "resume", "edit", "retry", "gone", "unschedule", "pause_queue", "approve", "deny", "answer"),
+        "change": ({"priority": odd}, {"task": odd}, {"labels": {"a": odd}}, {"name": odd, "after": odd}),
+        "request": (unpack(pack(REQUEST.to_content()), 65_536) | {rng.choice(_KEYS): odd}, rng.randbytes(16)),
+        "ask": ({"port": odd}, {"source": bytes(16), "drive": odd, "again": odd, "offset": odd, "who": "x"}),
+        "message": ({"text": odd}, rng.randbytes(20)),
+        "chunks": ([[odd, odd]], [{"n": 0, "data": odd}], [rng.randbytes(16)]),
+        "ids": ([rng.randbytes(16)], [odd]),
+        "items": ([odd], [{"spawn": "a" * 16, "name": odd}], [rng.randbytes(32)], [[0, rng.randbytes(32)]]),
+        "snapshot": (SNAPSHOT.to_bytes(), rng.randbytes(64)),
+        "question": (QUESTION.to_bytes(),),
+        "word": (TRIAL_WORD.to_bytes(),),
+        "signature": (bytes(64),),
+        "epochs": ([odd], [{"n": odd}], {1: odd}),
+        "error": (None, {"code": odd, "error": odd, "why": odd}),
+        "every": ("1s", "1h", "0 * * * *"),
+        "state": ("whole", "refused", "wanted", "delivered"),
+        "tail": ({"attempt": 1, "end": odd, "pieces": odd}, [1, 5, [[0, 3, 1, 4, b"abc"]]]),
+        **dict.fromkeys(("stream", "session", "id", "source"), (rng.randbytes(16), rng.randbytes(16), bytes(16))),
+        **dict.fromkeys(("blob", "item", "hash"), (rng.randbytes(32), rng.randbytes(32).hex())),
+        **dict.fromkeys(("n", "ack", "offset", "size", "expires", "rows", "columns"), (0, 1, 7, 2**40, -1)),
+        **dict.fromkeys(("end", "follow", "accepted", "waiting"), (True, False)),
+        **dict.fromkeys(("name", "agent", "by", "person", "said", "text", "code", "why"), ("exec", "shell", "x")),
+    }
+    return rng.choice(known[key]) if key in known and rng.random() < 0.9 else odd
+
+
+_KEYS = sorted(
+    set().union(*(facts.keys | facts.critical for facts in KINDS.values()))
+    | {"run", "tail", "by", "after", "change", "operation"}
+)
+
+
+def odd_bodies(attacker: Attacker, rng: random.Random) -> None:
+    """Well sealed and signed: every kind there is, with all the keys that it needs and values of any form."""
+    letters = []
+    for _ in range(rng.randint(1, 3)):
+        kind = rng.choice(list(Kind))
+        extra = rng.sample(_KEYS, rng.randrange(4))
+        content = {key: _fitting(key, rng, attacker) for key in (*sorted(KINDS[kind].keys), *extra)}
+        letters.append(attacker.envelope(kind, Body(f"odd-{next(_NUMBERS)}", content)))
+    with attacker.link() as link:
+        with suppress(OSError):
+            link.sendall(websocket_frame(pack_frame(Batch(tuple(letters)))))
         finish(link)
 
 

@@ -42,7 +42,9 @@ def _one(attack: Attack, attacker: Attacker, seed: int) -> str:
     return ""
 
 
-def _run(drawn: Sequence[Attack], attacker: Attacker, seed: int, within: float) -> tuple[Counter[str], list[str]]:
+def _run(
+    drawn: Sequence[Attack], attacker: Attacker, seed: int, within: float, threads: int = _THREADS
+) -> tuple[Counter[str], list[str]]:
     """How many of each attack were made within the time, and which of them went wrong."""
     end = time.monotonic() + within
     made: Counter[str] = Counter()
@@ -54,7 +56,7 @@ def _run(drawn: Sequence[Attack], attacker: Attacker, seed: int, within: float) 
         made[attack.__name__] += 1
         return _one(attack, attacker, seed + number)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         wrong = [fault for fault in pool.map(once, enumerate(drawn), chunksize=1) if fault]
     return made, wrong
 
@@ -68,13 +70,15 @@ def pair() -> Iterator[tuple[Node, Node]]:
         yield victim, member
 
 
-def _bombard(victim: Node, member: Node, drawn: Sequence[Attack], seed: int, within: float) -> Counter[str]:
+def _bombard(
+    victim: Node, member: Node, drawn: Sequence[Attack], seed: int, within: float, threads: int = _THREADS
+) -> Counter[str]:
     assert victim.process is not None
     broker = psutil.Process(victim.process.pid)
     attacker = Attacker(member, victim)
-    _run(drawn[:200], attacker, seed - 10**6, within)  # caches are filled before memory is looked at
+    _run(drawn[:200], attacker, seed - 10**6, within, threads)  # caches are filled before memory is looked at
     memory = broker.memory_info().rss
-    made, wrong = _run(drawn, attacker, seed, within)
+    made, wrong = _run(drawn, attacker, seed, within, threads)
     assert not wrong, f"seed {seed}: {len(wrong)} attacks, first {wrong[:3]}\n{victim.log_tail()}"
     _expect_unharmed(victim, broker, memory, seed)
     return made
@@ -120,10 +124,20 @@ def test_senseless_letters_of_a_member(pair: tuple[Node, Node]) -> None:
     """Well-signed letters that make no sense, from a member without a grant: nothing runs."""
     victim, member = pair
     seed = _seed()
-    _bombard(victim, member, [attacks.senseless_bodies] * 300, seed, _SUITE_SECONDS)
+    _bombard(victim, member, [attacks.senseless_bodies, attacks.odd_bodies] * 200, seed, _SUITE_SECONDS)
     # a stop that came before its spawn cancels it
     assert {spawn["state"] for spawn in _spawns(victim)} <= {"rejected", "cancelled", "expired"}, f"seed {seed}"
     assert not any(spawn["started"] for spawn in _spawns(victim)), f"seed {seed}"
+
+
+@pytest.mark.timeout(60)
+def test_odd_letters_of_a_member_with_every_right(pair: tuple[Node, Node]) -> None:
+    """Who may do everything says it in forms that nobody expects: no harm to the broker."""
+    victim, member = pair
+    seed = _seed()
+    victim.relay("trust", "allow", member.id, "--profile", "full", "--dir", str(victim.work), "--agent", "exec")
+    # one after another: two at once would be two machines with one identity, and have no rights
+    _bombard(victim, member, [attacks.odd_bodies] * 300, seed, _SUITE_SECONDS, threads=1)
 
 
 @pytest.mark.chaos

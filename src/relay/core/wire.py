@@ -75,7 +75,7 @@ def unpack(data: bytes, limit: int) -> Any:
     except PeerFault:
         raise
     except Exception as error:  # msgpack raises a family of its own plus ValueError, UnicodeDecodeError, RecursionError
-        raise _fault(type(error).__name__) from None
+        raise _fault(f"it is no msgpack that ends where it should ({type(error).__name__})") from None
     _check_shape(value, MAX_DEPTH)
     return value
 
