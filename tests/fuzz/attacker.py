@@ -65,6 +65,9 @@ class Attacker:
     Args:
         member: a node of the same workspace, stopped.
         victim: the broker under attack.
+
+    Attributes:
+        known_spawns: ids of spawns that the victim has.
     """
 
     def __init__(self, member: Node, victim: Node) -> None:
@@ -75,6 +78,7 @@ class Attacker:
         self._context = link_client_context(self.workspace, self.identity)
         self._starts = itertools.count(int(time.time()))
         self._name: str | None = None
+        self.known_spawns: tuple[str, ...] = ()
 
     def come_with(self, held: Former) -> None:
         """Connect from now on with the key of an epoch that the member holds."""

@@ -180,7 +180,7 @@ def _fitting(key: str, rng: random.Random, attacker: Attacker) -> object:
     """What this key might want; of any form where nothing is known of it."""
     odd = _odd(rng, attacker)
     known: dict[str, tuple[object, ...]] = {
-        "spawn": (ids.spawn_id(rng.randbytes(10)), "a" * 16),
+        "spawn": attacker.known_spawns or (ids.spawn_id(rng.randbytes(10)),),
         "schedule": (ids.spawn_id(rng.randbytes(10)),),
         "verb": ("pause", "resume", "edit", "retry", "gone", "unschedule", "pause_queue", "approve", "deny", "answer"),
         "change": ({"priority": odd}, {"task": odd}, {"labels": {"a": odd}}, {"name": odd, "after": odd}),

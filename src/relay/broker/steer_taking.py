@@ -84,6 +84,8 @@ class SteerTaking:
     def _steer(self, entry: Entry, each: Opened) -> None:
         content, origin = each.body.content, each.header.origin
         spawn, verb = content["spawn"], content["verb"]
+        if type(verb) is not str or not is_json(content):
+            raise PeerFault("a request was refused", why="it has another form")
         if verb in QUEUE_VERBS or (verb == UNSCHEDULE and ids.is_spawn_id(spawn)):
             self._answer(entry, origin, each.body.operation, content, None)
             return
@@ -99,8 +101,6 @@ class SteerTaking:
     def _keep(self, entry: Entry, origin: BrokerId, spawn: str, each: Opened) -> None:
         """Keep it until its spawn comes; of who may ask for nothing here, none will."""
         self._gate.require(origin, "stop", True, entry.now)
-        if not is_json(each.body.content):
-            raise PeerFault("a request was refused", why="it holds what cannot be kept")
         early = Early(each.body.operation, each.body.content)
         if not steers.keep_early(entry.tx, origin, spawn, early, each.header.expires):
             raise PeerFault("a request was refused", code=Code.RATE_LIMITED, why="too many wait for their spawns")
