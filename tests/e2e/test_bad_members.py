@@ -139,15 +139,13 @@ def _some_spawn() -> str:
 def test_what_came_before_its_spawn_and_cannot_be_kept_is_refused(claimer: Claimer) -> None:
     """A member that may start things, and asks with what JSON cannot spell, with much, and without end."""
     claimer.victim.relay("trust", "allow", claimer.identity.id, "--profile", "full", "--dir", "/tmp", "--agent", "exec")
-    wishes: list[dict[str, object]] = [
-        {"spawn": _some_spawn(), "verb": {"pause": 1}},
-        *({"spawn": _some_spawn(), "verb": "pause", "change": odd} for odd in (b"bytes", float("nan"))),
-        *({"spawn": _some_spawn(), "verb": "edit", "change": {"task": "x" * 200_000}} for _ in range(10)),
-    ]
+    odd: list[dict[str, object]] = [{"verb": {"pause": 1}}, {"verb": "pause", "change": b"x"}]
+    odd.append({"verb": "pause", "change": float("nan")})
+    much: list[dict[str, object]] = [{"verb": "edit", "change": {"task": "x" * 200_000}}] * 10
     with claimer.link() as opened:
         wait_until(lambda: _links(claimer.victim) == 1, 10, "the member's link")
-        for wish in wishes:
-            letter = claimer.envelope(Kind.STEER, Body(os.urandom(8).hex(), wish))
+        for wish in (*odd, *much):
+            letter = claimer.envelope(Kind.STEER, Body(os.urandom(8).hex(), {"spawn": _some_spawn()} | wish))
             opened.sendall(websocket_frame(pack_frame(Batch((letter,)))))
         _ended(opened)
     wait_until(lambda: _links(claimer.victim) == 0, 10, "the end of its link")

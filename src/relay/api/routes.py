@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Generic, TypeVar
 
-    from relay.api import audit_shapes, blob_shapes, broker_shapes, outbox_shapes, pairing_shapes, shapes, view_shapes
+    from relay.api import (
+        agent_shapes,
+        audit_shapes,
+        blob_shapes,
+        broker_shapes,
+        outbox_shapes,
+        pairing_shapes,
+        shapes,
+        view_shapes,
+    )
 
     Answer = TypeVar("Answer")
 
@@ -89,6 +98,11 @@ def ref_in_path(text: str) -> str:
 def status(patience_s: float | None = None) -> Call[shapes.Status]:
     """How this broker is."""
     return Call("status", patience_s=patience_s)
+
+
+def agents(broker: str | None = None) -> Call[list[agent_shapes.BrokerAgents]]:
+    """What each broker can run, or the one of this name; each looks at its programs, which may take 20 s."""
+    return Call("agents" + query(broker=broker), patience_s=ANSWER_S)
 
 
 def settings() -> Call[dict[str, object]]:

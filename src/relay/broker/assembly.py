@@ -128,7 +128,7 @@ class Running(Rooms):
         self.hub.close()
         self.log_server.close()
         self.persons.close()
-        self.queueing.trials.close()
+        self.queueing.close()
         self.letters.waiting.close()
         await self.live.close()
         await self.control.close()

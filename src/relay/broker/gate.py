@@ -265,6 +265,10 @@ class Gate:
             return False
         return True
 
+    def may_look(self, origin: BrokerId, now: int) -> bool:
+        """Whether a broker may know what can be run here: it may spawn, or view; `now` in milliseconds."""
+        return "spawn" in self._grants.verbs_of(origin) or self.may_view(origin, now)
+
     # other verbs
 
     def require(self, origin: BrokerId, verb: str, own: bool, now: int) -> None:

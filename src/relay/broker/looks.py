@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from relay.broker.inbox import Opened
 from relay.broker.mesh import Mesh
+from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.streams import STREAM_BYTES, stream_of
@@ -107,6 +108,7 @@ class _Look(Generic[T]):
 
     def __init__(self, target: BrokerId) -> None:
         self.target = target
+        self.envelope: bytes | None = None
         self.items: list[T] = []
         self.n = 0
         self.done: asyncio.Future[Seen[T] | None] = asyncio.get_running_loop().create_future()
@@ -145,13 +147,19 @@ class Looks(Generic[T]):
         look = self._open[stream] = _Look(target)
         try:
             async with asyncio.timeout(self._within_s):
-                self._mesh.say(target, self._ask, {"stream": stream})
-                return await look.done
+                look.envelope = self._mesh.ask(target, self._ask, {"stream": stream})
+                return None if look.envelope is None else await look.done
         except TimeoutError:
             self._mesh.probe(target)  # asked again, it goes another way where there is one
             return None
         finally:
             del self._open[stream]
+
+    def refused(self, peer: BrokerId, envelope: bytes, error: PeerFault) -> None:
+        """That broker will not have an envelope; nothing where that was no look of ours."""
+        for look in self._open.values():
+            if look.target == peer and look.envelope == envelope:
+                look.end(Seen([], _not_understood(error)))
 
     def heard(self, each: Opened) -> None:
         """A piece of an answer came."""
@@ -166,3 +174,7 @@ class Looks(Generic[T]):
         look.items += [self._read(item, origin) for item in content["items"]]
         if content["end"]:
             look.end(Seen(look.items, str(content.get("refusal", ""))[:MAX_REFUSAL]))
+
+
+def _not_understood(error: PeerFault) -> str:
+    return "it runs an older relay, which cannot say" if error.code is Code.UNKNOWN_KIND else error.why or error.message

@@ -244,7 +244,7 @@ class Rooms:
             self.results.files.told,
             self.tasks.prove,
         )
-        refused = self.queueing.trials.refused
+        refused = self.queueing.refused
         answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers, refused)
         hears = answered | self.membership.hears | log_hears(self.log_server, self.log_client)
         hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears | self.queueing.hears
@@ -278,11 +278,7 @@ class Rooms:
             envelopes=self.letters.envelopes(self.requests),
             requests=self.requests,
             tasks=self.tasks,
-            steering=self.queueing.steering,
-            scheduling=self.queueing.scheduling,
-            predecessors=self.queueing.predecessors,
-            reasons=self.queueing.reasons,
-            trials=self.queueing.trials,
+            queueing=self.queueing,
             supervisor=self.supervisor,
             agents=self.agents,
             grants=self.grants,

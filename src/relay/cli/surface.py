@@ -192,4 +192,9 @@ TABLE: dict[str, Entry] = {
     'blob list': {'target': 'relay.cli.verbs.blob:listing', 'words': [], 'options': {}, 'values': {}},
     'blob remove': {'target': 'relay.cli.verbs.blob:remove', 'words': [('blob', True, False)], 'options': {},
         'values': {'blob': None}},
+    'agents': {'target': 'relay.cli.verbs.agents:run', 'words': [], 'options': {'--broker': ('broker', 'text', None),
+        '-b': ('broker', 'text', None)}, 'values': {'broker': None}},
+    'agents test': {'target': 'relay.cli.verbs.agents:test', 'words': [('agent', False, False)], 'options':
+        {'--broker': ('broker', 'text', None), '-b': ('broker', 'text', None), '--timeout': ('timeout', 'text',
+        None)}, 'values': {'agent': None, 'broker': None, 'timeout': None}},
 }

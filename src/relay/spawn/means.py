@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from relay.core.agent_facts import AgentFacts
 from relay.core.errors import Code, Refused, RelayError
 from relay.core.spawning import SpawnRequest
 from relay.spawn.agents.probing import Found, Sight, found
@@ -42,14 +43,18 @@ class Means:
             directory: where it would run.
         """
         found = await (self._program(request, directory) if request.agent == "exec" else self._known(request.agent))
-        return {
-            "name": request.agent,
-            "path": None if found.path is None else _clean(found.path),
-            "version": found.version,
-            "logged_in": found.logged_in,
-            "log_in": found.log_in[:256],
-            "note": found.note[:500],
-        }
+        content = _facts(request.agent, found).to_content()
+        del content["tested"]
+        return content
+
+    async def all(self) -> list[AgentFacts]:
+        """Every agent that is known here, as a task that starts now would find it, by name."""
+        names = self._agents.names()
+        looks = await asyncio.gather(*(self._known(name) for name in names), return_exceptions=True)
+        return [
+            _facts(name, look) if isinstance(look, Found) else AgentFacts(name, None, note=str(look)[:500])
+            for name, look in zip(names, looks, strict=True)
+        ]
 
     async def _program(self, request: SpawnRequest, directory: str) -> Found:
         path = self.environment.get("PATH", os.defpath)
@@ -86,6 +91,11 @@ class Means:
         """Whether this machine can be kept from sleeping."""
         possible = awake.can_hold(self.environment.get("PATH", os.defpath))
         return {"asked": request.wishes.keep_awake, "possible": possible, "why": "" if possible else awake.NO_PROGRAM}
+
+
+def _facts(name: str, found: Found) -> AgentFacts:
+    path = None if found.path is None else _clean(found.path)
+    return AgentFacts(name, path, found.version, found.logged_in, found.log_in[:256], found.note[:500])
 
 
 def program_in(name: str, path: str, directory: str) -> str | None:

@@ -175,7 +175,7 @@ class Control:
     async def shown(self, row: SpawnRow) -> dict[str, Any]:
         """One spawn as clients see it."""
         keeper = await self._broker.store.one(KEEPER, spawn=row.id) if row.state is State.QUEUED else None
-        shown = self._broker.views.spawn(row, keeper, (await self._broker.reasons.of([row])).get(row.id, ""))
+        shown = self._broker.views.spawn(row, keeper, (await self._broker.queueing.reasons.of([row])).get(row.id, ""))
         return shown | {"result": await self._broker.results.files.shown(row)} if row.result else shown
 
     async def show(self, request: Request) -> Response:
