@@ -22,7 +22,8 @@ from relay.store.journal import Entry, Letter
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.store.steers import Early
 
-VERBS = frozenset({"pause", "resume", "edit", "retry"})
+VERBS = frozenset({"pause", "resume", "edit", "retry", "continue"})
+AFTER_ITS_END = frozenset({"retry", "continue"})
 QUEUE_VERBS = frozenset({"pause_queue", "resume_queue"})
 UNSCHEDULE = "unschedule"
 GONE = "gone"  # a predecessor ended at its origin and never will come
@@ -92,7 +93,7 @@ class SteerTaking:
         if not ids.is_spawn_id(spawn) or verb not in VERBS | {GONE}:
             raise PeerFault("a request was refused", why="it names no spawn, or asks for what is not known here")
         row = BY_ID.one(entry.tx, id=spawn)
-        if row is None and verb != "retry":
+        if row is None and verb not in AFTER_ITS_END:
             self._keep(entry, origin, spawn, each)
             return
         self._answer(entry, origin, each.body.operation, content, row)

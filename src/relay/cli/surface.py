@@ -94,6 +94,10 @@ TABLE: dict[str, Entry] = {
         {'spawn': None}},
     'retry': {'target': 'relay.cli.verbs.retry:run', 'words': [('spawn', True, False)], 'options': {}, 'values':
         {'spawn': None}},
+    'continue': {'target': 'relay.cli.verbs.go_on:run', 'words': [('spawn', True, False), ('text', True, False)],
+        'options': {'--wait': ('wait', 'flag', True), '-w': ('wait', 'flag', True), '--follow': ('follow', 'flag',
+        True), '-f': ('follow', 'flag', True)}, 'values': {'spawn': None, 'text': None, 'wait': False, 'follow':
+        False}},
     'edit': {'target': 'relay.cli.verbs.edit:run', 'words': [('spawn', True, False), ('words', False, True)],
         'options': {'--cwd': ('cwd', 'text', None), '-C': ('cwd', 'text', None), '--mode': ('mode', 'text', None),
         '--model': ('model', 'text', None), '--timeout': ('timeout', 'text', None), '--label': ('label', 'texts',

@@ -42,6 +42,7 @@ class Code(StrEnum):
     BAD_TIME = "bad_time"
     ALREADY_STARTED = "already_started"
     NOT_ENDED = "not_ended"
+    NO_SESSION = "no_session"
     UNKNOWN_SCHEDULE = "unknown_schedule"
     # LocalFault
     NOT_SET_UP = "not_set_up"
@@ -191,7 +192,7 @@ _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys(
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
         " name_in_use conflict unknown_blob bad_file unknown_request"
-        " bad_after bad_time already_started not_ended unknown_schedule".split(),
+        " bad_after bad_time already_started not_ended no_session unknown_schedule".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout".split(), "Unreachable"),

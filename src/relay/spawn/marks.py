@@ -1,4 +1,4 @@
-"""What a person does with a spawn of this machine beside stopping it: pause, resume, edit, retry; marks, not states.
+"""What a person does with a spawn of this machine beside stopping it: marks, not states; and another attempt.
 
 All of it happens inside one transaction, with the grant checked again where it may lead to a start.
 """
@@ -6,6 +6,7 @@ All of it happens inside one transaction, with the grant checked again where it 
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from relay.core.errors import Code, Misuse, PeerFault
@@ -25,6 +26,8 @@ from relay.store.spawn_rows import SpawnRow
 
 CHANGED = frozenset({"task", "argv", "cwd", "mode", "model", "timeout_s", "labels", "expires", "wishes"})
 LONGEST_TTL = 30 * 86_400_000
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")  # nothing that a program could take for an option
+KEPT_TASK = 1_000  # letters of an earlier task
 WISHED = frozenset({"priority", "retries", "not_before", "after"})
 
 
@@ -105,6 +108,8 @@ class Marks:
             return self.resume(entry, row)
         if verb == "edit":
             return self.edit(entry, row, content.get("change"))
+        if verb == "continue":
+            return self.go_on(entry, row, content.get("task"), by)
         return self.retry(entry, row, by)
 
     def pause(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
@@ -160,10 +165,27 @@ class Marks:
         Raises:
             Misuse: `not_ended`, or `name_in_use`: a newer spawn has its name.
         """
+        return self._again(entry, row, by, f"{by} asked for it again", {})
+
+    def go_on(self, entry: Entry, row: SpawnRow, task: object, by: str) -> SpawnRow:
+        """Have the agent of a spawn that has ended go on in its session, with another task: another attempt.
+
+        Raises:
+            Misuse: `not_ended`, `name_in_use`, or `no_session`: its agent named none.
+        """
+        if row.state not in TERMINAL:
+            raise not_ended(row)
+        session = session_of(row)
+        queueing.edit(entry.tx, changed(row, {"task": task}))
+        kept = {queueing.SESSION_KEY: session, "task": row.task[:KEPT_TASK]}
+        return self._again(entry, row, by, f"{by} had it go on", kept)
+
+    def _again(self, entry: Entry, row: SpawnRow, by: str, reason: str, kept: dict[str, str]) -> SpawnRow:
+        """Another attempt of what has ended; `kept` goes to what is remembered of the one before."""
         if row.state not in TERMINAL:
             raise not_ended(row)
         spawns.require_free_name(entry.tx, row.name, row.target)
-        how = queueing.outcome_of_row(row)
+        how = queueing.outcome_of_row(row) | kept
         queueing.keep_try(entry.tx, row.id, row.attempt, by or "somebody", how)
         spawns.clear_stop(entry.tx, row.id)
         queueing.resume(entry.tx, row.id)
@@ -171,7 +193,7 @@ class Marks:
         queueing.prolong(entry.tx, row.id, max(row.expires, entry.now + min(row.expires - row.created, LONGEST_TTL)))
         tried = {"n": row.attempt, "asked": (by or "somebody")[:100], "outcome": how}
         fresh = spawns.require(entry.tx, row.id)
-        again = self._ledger.step(entry, fresh, Step(State.WAITING, f"{by} asked for it again", tried=tried))
+        again = self._ledger.step(entry, fresh, Step(State.WAITING, reason, tried=tried))
         if again.wishes.after:
             again = self._room.succession.arrived(entry, again)
         return again if again.state in TERMINAL else self._anew(entry, again)
@@ -184,6 +206,23 @@ class Marks:
     def _anew(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         now = spawns.require(entry.tx, row.id)
         return self._room.consider(entry, now) if now.state is State.WAITING else now
+
+
+def session_of(row: SpawnRow) -> str:
+    """The agent's session in which a spawn can go on.
+
+    Raises:
+        Misuse: `no_session`.
+    """
+    session = (row.result or {}).get("session")
+    if isinstance(session, str) and _SESSION.match(session):
+        return session
+    raise Misuse(
+        f"{row.name} has no session to go on in",
+        code=Code.NO_SESSION,
+        why=f"its agent, {row.agent}, named none" if row.attempt else "it never ran",
+        hint=f"relay retry {row.id}   runs it anew",
+    )
 
 
 def not_ended(row: SpawnRow) -> Misuse:

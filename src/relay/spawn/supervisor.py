@@ -35,7 +35,7 @@ from relay.spawn.reading import LogReading
 from relay.spawn.requests import request_of
 from relay.spawn.retries import next_attempt
 from relay.spawn.waiting_room import WaitingRoom
-from relay.store import attempts, spawns
+from relay.store import attempts, queueing, spawns
 from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
 from relay.store.spawn_rows import BY_ID, IN_HAND, SpawnRow
@@ -158,8 +158,9 @@ class Supervisor:
             return
 
     async def _attempt(self, row: SpawnRow, admission: Admission) -> None:
+        resumed = await self._journal.store.one(queueing.SESSION, spawn=row.id) if row.attempt > 1 else None
         try:
-            plan, reading = self._plan(row, admission)
+            plan, reading = self._plan(row, admission, resumed)
         except RelayError as fault:
             await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
             return
@@ -168,9 +169,9 @@ class Supervisor:
         heard.over()
         await self._ended(row, end, reading)
 
-    def _plan(self, row: SpawnRow, admission: Admission) -> tuple[Plan, LogReading]:
+    def _plan(self, row: SpawnRow, admission: Admission, resumed: str | None) -> tuple[Plan, LogReading]:
         agent = self._agents.get(row.agent)
-        command = agent.command(request_of(row), row.attempt)
+        command = agent.command(request_of(row), row.attempt, resumed)
         name = folder_name(row.id, row.attempt)
         plan = Plan(
             folder=name,
@@ -196,8 +197,8 @@ class Supervisor:
                 outcome = outcome_of(row.id, record, finding, text, self._timeout(row), by)
                 await self._finish_run(row, outcome, reading, text, dataclasses.asdict(record))
             case Vanished(_, survivors):
-                text = await asyncio.to_thread(reading.tail)
-                outcome = lost(row.id, text, self._journal.clock(), survivors)
+                finding, text = await reading.conclude(0)
+                outcome = lost(row.id, text, self._journal.clock(), survivors, finding.session)
                 await self._finish_run(row, outcome, reading, text, None)
             case Fenced():
                 await self._requeue(row)

@@ -196,6 +196,15 @@ RETRIES_USED: Query[int] = Query(
 )
 
 
+SESSION_KEY = "session"
+"""In an outcome: the agent's session in which the attempts after it go on."""
+SESSION: Query[str] = Query(
+    f"SELECT json_extract(outcome, '$.{SESSION_KEY}') FROM tries WHERE spawn = :spawn"
+    f" AND json_extract(outcome, '$.{SESSION_KEY}') IS NOT NULL ORDER BY n DESC LIMIT 1",
+    first_column,
+)
+
+
 def keep_try(tx: Tx, spawn: str, n: int, asked: str, outcome: dict[str, Any]) -> None:
     """Keep how an attempt ended, before the next one takes its place in the row."""
     tx.execute("INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?)", (spawn, n, asked, to_json(outcome)))

@@ -71,7 +71,7 @@ class Asker:
     def probe(self) -> Probe | None:
         return None
 
-    def command(self, request: SpawnRequest, attempt: int) -> Command:
+    def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
         return Command((sys.executable, "-c", _SCRIPT, request.task))
 
     def reader(self) -> Reader:

@@ -47,7 +47,7 @@ MAX_WAIT_S = 300.0
 STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
 CODES: dict[Code, int] = {Code.UNKNOWN_SPAWN: 404, Code.UNKNOWN_BROKER: 404, Code.CONFLICT: 409, Code.NAME_IN_USE: 409}
 CODES |= {Code.UNKNOWN_ENVELOPE: 404, Code.UNKNOWN_REQUEST: 404, Code.UNKNOWN_SCHEDULE: 404}
-CODES |= dict.fromkeys((Code.ALREADY_STARTED, Code.NOT_ENDED, Code.ANSWERED), 409)
+CODES |= dict.fromkeys((Code.ALREADY_STARTED, Code.NOT_ENDED, Code.NO_SESSION, Code.ANSWERED), 409)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 

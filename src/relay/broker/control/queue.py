@@ -43,6 +43,7 @@ class QueueControl:
         return [
             *(("POST", f"spawns/{{ref}}/{verb}", self._marking(verb)) for verb in ("pause", "resume", "retry")),
             ("POST", "spawns/{ref}/edit", self.edit),
+            ("POST", "spawns/{ref}/continue", self.go_on),
             ("POST", "queue/pause", self._resting("pause_queue")),
             ("POST", "queue/resume", self._resting("resume_queue")),
             ("GET", "schedules", self.schedules),
@@ -63,6 +64,14 @@ class QueueControl:
         body = await self._broker.queueing.predecessors.resolved(body, row.target)
         change = read_change(body, row, self._broker.journal.clock())
         return await self._steer(request, body, "edit", {"change": change})
+
+    async def go_on(self, request: Request) -> Response:
+        """`relay continue`."""
+        body = await body_of(request)
+        task = body.get("task")
+        if not isinstance(task, str) or not task.strip():
+            raise Misuse("go on with what?", code=Code.BAD_TASK, hint='relay continue ID "now fix the tests"')
+        return await self._steer(request, body, "continue", {"task": task})
 
     async def _steer(self, request: Request, body: dict[str, Any], verb: str, content: dict[str, Any]) -> Response:
         operation, by = check_operation(body), _by(body)

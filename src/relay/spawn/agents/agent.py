@@ -96,8 +96,13 @@ class Agent(Protocol):
     def probe(self) -> Probe | None:
         """How to examine its program; None where every machine has it, or each request names its own."""
 
-    def command(self, request: SpawnRequest, attempt: int) -> Command:
+    def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
         """What to run for this request.
+
+        Args:
+            request: what is asked for.
+            attempt: which try, from 1.
+            resume: the session of an earlier attempt to go on in; None for a new one.
 
         Raises:
             Misuse: the task, mode or model is nothing this agent can take.
@@ -122,6 +127,17 @@ class PlainReader:
             why=f"the task ended with exit code {exit_code}",
             hint="relay logs {id}",
         )
+
+
+def refuse_resuming(agent: str, session: str | None) -> None:
+    """For an agent that has no sessions.
+
+    Raises:
+        Misuse: it was to go on in one.
+    """
+    if session is not None:
+        why = f"{agent} has no sessions"
+        raise Misuse("it cannot go on where it was", code=Code.NO_SESSION, why=why, hint="relay retry {id}")
 
 
 def checked_model(model: str) -> str:

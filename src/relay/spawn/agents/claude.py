@@ -30,11 +30,12 @@ class Claude:
         login, since = ("auth", "status"), (2, 1, 41)
         return Probe("claude", ("--version",), login, since, _logged_in, log_in="claude auth login")
 
-    def command(self, request: SpawnRequest, attempt: int) -> Command:
+    def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
         if not request.task.strip():
             raise Misuse("the task is empty", code=Code.BAD_TASK, hint='relay spawn NAME claude "Fix the tests"')
         argv = ["claude", "-p", "--output-format", "stream-json", "--verbose"]
-        argv += ["--session-id", session_for(request.id, attempt), "--permission-mode", _PERMISSION[request.mode]]
+        session = ("--resume", resume) if resume else ("--session-id", session_for(request.id, attempt))
+        argv += [*session, "--permission-mode", _PERMISSION[request.mode]]
         if request.model:
             argv += ["--model", checked_model(request.model)]
         return Command(tuple(argv), stdin=request.task)

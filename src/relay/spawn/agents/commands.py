@@ -6,7 +6,7 @@ import signal
 
 from relay.core.errors import Code, Misuse
 from relay.core.spawning import SpawnRequest
-from relay.spawn.agents.agent import Command, PlainReader, Probe, Reader
+from relay.spawn.agents.agent import Command, PlainReader, Probe, Reader, refuse_resuming
 
 
 class Shell:
@@ -17,7 +17,8 @@ class Shell:
     def probe(self) -> Probe | None:
         return None
 
-    def command(self, request: SpawnRequest, attempt: int) -> Command:
+    def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
+        refuse_resuming(self.name, resume)
         if not request.task.strip():
             raise Misuse("the task is empty", code=Code.BAD_TASK, hint='relay spawn NAME shell "make test"')
         return Command(("/bin/sh", "-c", request.task), stop_signal=signal.SIGTERM)
@@ -34,7 +35,8 @@ class Exec:
     def probe(self) -> Probe | None:
         return None
 
-    def command(self, request: SpawnRequest, attempt: int) -> Command:
+    def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
+        refuse_resuming(self.name, resume)
         if not request.argv or not request.argv[0]:
             raise Misuse(
                 "the agent exec was given no words to run",

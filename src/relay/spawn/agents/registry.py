@@ -26,7 +26,7 @@ from relay.core.errors import Code, LocalFault, Misuse, Refused
 from relay.core.spawning import SpawnRequest
 from relay.core.states import State
 from relay.core.toml_faults import line_of_fault, why_of_fault
-from relay.spawn.agents.agent import Agent, Command, Finding, PlainReader, Probe, Reader, checked_model
+from relay.spawn.agents.agent import Agent, Command, Finding, PlainReader, Probe, Reader, checked_model, refuse_resuming
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.commands import Exec, Shell
 from relay.spawn.environment import task_environment
@@ -51,7 +51,8 @@ class Template:
     def probe(self) -> Probe | None:
         return Probe(self.words[0], environment=self.environment)
 
-    def command(self, request: SpawnRequest, attempt: int) -> Command:
+    def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
+        refuse_resuming(self.name, resume)
         by_argument = any("{task}" in word for word in self.words)
         if by_argument:
             self._check_task(request.task)
