@@ -133,7 +133,7 @@ class Running(Rooms):
         await self.live.close()
         await self.control.close()
         await self.results.tails.close()
-        await self.supervisor.collecting.close()
+        await self.supervisor.remains.close()
         await self.blobs.close()
         await self.discovery.close()
         self.dialler.rest()

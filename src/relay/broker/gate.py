@@ -10,8 +10,9 @@ from pathlib import Path
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.members import Members
 from relay.core.errors import Code, LocalFault, Misuse, Refused, RelayError
-from relay.core.grants import Asked, Denied, Grant, Granted, Verdict, Waiting, judge, judge_chain
+from relay.core.grants import FOUR_CHOICES, Asked, Denied, Grant, Granted, Verdict, Waiting, judge, judge_chain
 from relay.core.ids import BrokerId
+from relay.core.place_rights import lack_of_place
 from relay.core.questions import request_hash
 from relay.core.spawning import FRESH_DIRECTORY, MODES
 from relay.spawn.admission import Admission
@@ -129,7 +130,7 @@ class Gate:
         held = verdict.hold and not questions.is_approved(
             entry.tx, row.id, request_hash(row.origin, request_of(row))
         )
-        fresh = row.cwd == FRESH_DIRECTORY
+        fresh = row.cwd == FRESH_DIRECTORY and row.wishes.place is None
         if isinstance(verdict, Waiting):
             return Admission(directory, fresh, waiting=verdict.why, held=held, until=verdict.until)
         return Admission(directory, fresh, held=held)
@@ -140,7 +141,20 @@ class Gate:
         verdict = self._verdict(entry, row)
         if isinstance(verdict, Denied):
             raise self._refused(verdict, row.agent)
+        self._require_place(row)
         return verdict
+
+    def _require_place(self, row: SpawnRow) -> None:
+        place = row.wishes.place
+        if place is None:
+            return
+        for each in (row.origin, *row.chain):
+            label, grant = self._labelled(each)
+            if grant is None or each == self._members.own:
+                continue
+            denied = lack_of_place(grant, place, label, os.path.realpath)
+            if denied is not None:
+                raise self._refused(denied, row.agent)
 
     def _refused(self, denied: Denied, agent: str) -> Refused:
         why, hint = denied.why, self._where(denied.hint)
@@ -205,14 +219,19 @@ class Gate:
     def _directory(self, row: SpawnRow) -> str:
         if row.cwd == FRESH_DIRECTORY:
             # the real one, for the shim follows no link on its way there
-            return os.path.join(os.path.realpath(self._worktrees), row.id)
+            sub = row.wishes.place.sub if row.wishes.place is not None else ""
+            return os.path.join(os.path.realpath(self._worktrees), row.id, sub).rstrip("/")
+        if row.wishes.place is not None:
+            hint = "relay edit --cwd new, or spawn it anew with either of them"
+            why = "it brings its place along, and names a directory besides"
+            raise Misuse("where should it run?", code=Code.NO_DIRECTORY, why=why, hint=hint)
         path = resolved(row.cwd) if row.cwd else None
         if path is None:
             raise Misuse(
                 "where should it run?",
                 code=Code.NO_DIRECTORY,
                 why="no absolute directory was given, and a place is never guessed",
-                hint="add --cwd DIR (a directory on that machine) or --cwd new (a fresh folder)",
+                hint=FOUR_CHOICES,
             )
         if os.path.exists(path) and not os.path.isdir(path):
             raise Refused(

@@ -42,6 +42,7 @@ class Requests:
         self, members: Members, journal: Journal, supervisor: Supervisor, outbox: Outbox, tasks: Tasks
     ) -> None:
         self._tasks = tasks
+        self.on_accepted: Callable[[Entry, SpawnRow], None] = lambda entry, row: None
         self._members = members
         self._journal = journal
         self._supervisor = supervisor
@@ -67,9 +68,10 @@ class Requests:
             Refused: the task is over, or has caused enough.
             LocalFault: the store or the outbox is full.
         """
-        return await self._journal.commit(lambda entry: self._accept(entry, order, caller))
+        return await self._journal.commit(lambda entry: self.accept(entry, order, caller))
 
-    def _accept(self, entry: Entry, order: Order, caller: Caller | None) -> SpawnRow:
+    def accept(self, entry: Entry, order: Order, caller: Caller | None) -> SpawnRow:
+        """As `spawn`, inside a transaction."""
         earlier = earlier_spawn(entry.tx, order)
         if earlier is not None:
             return earlier
@@ -86,7 +88,9 @@ class Requests:
             since=entry.now,
         )
         operations.remember(entry.tx, order.operation, entry.now, {"spawn": row.id})
-        return self._supervisor.admit(entry, row) if local else self._send(entry, order, row)
+        row = self._supervisor.admit(entry, row) if local else self._send(entry, order, row)
+        self.on_accepted(entry, row)
+        return row
 
     def _send(self, entry: Entry, order: Order, row: SpawnRow) -> SpawnRow:
         if order.request.wishes.after:

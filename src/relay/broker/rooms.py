@@ -54,12 +54,12 @@ from relay.core.ids import BrokerId
 from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.attempting import Attempting
-from relay.spawn.collecting import Collecting
 from relay.spawn.environment import task_environment
 from relay.spawn.growth import Growth
 from relay.spawn.launcher import Launcher
 from relay.spawn.ledger import Ledger
 from relay.spawn.limits import Limits
+from relay.spawn.remains import Remains
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.watch import Watcher
 from relay.store import peers
@@ -178,7 +178,7 @@ class Rooms:
             Growth(),
             self.reserve,
             self.asking,
-            Collecting(),
+            Remains.at(Path(self.home.worktrees)),
             self.clocks.may_expire,
             self.gate.may_view,
         )
@@ -241,7 +241,7 @@ class Rooms:
             may_expire,
             self.queueing.taking.early,
             self.queueing.scheduling.took_place,
-            self.results.files.told,
+            self.results.heard,
             self.tasks.prove,
         )
         refused = self.queueing.refused

@@ -48,6 +48,7 @@ def order(
     every: str | None = None,
     retries: int | None = None,
     collect: Sequence[str] = (),
+    place: dict[str, Any] | None = None,
 ) -> SpawnOrder:
     """The body of the request.
 
@@ -64,6 +65,7 @@ def order(
         "broker": broker,
         "cwd": _place(cwd, broker),
         "caller_cwd": None if cwd else _here(),
+        **({"place": place} if place is not None else {}),
         "mode": _checked_mode(mode),
         "model": model,
         "timeout_s": _seconds(timeout),

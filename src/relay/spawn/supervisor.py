@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ from relay.spawn.agents.registry import Agents, UnknownReader
 from relay.spawn.asking import Asking
 from relay.spawn.attempt import Exited, Started, Vanished
 from relay.spawn.attempting import Attempting, End, Fenced, Plan, Unlaunchable
-from relay.spawn.collecting import Collecting, without_files
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
 from relay.spawn.limits import Limits
 from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, with_more_before
 from relay.spawn.reading import LogReading
+from relay.spawn.remains import Remains
 from relay.spawn.requests import request_of
 from relay.spawn.retries import next_attempt
 from relay.spawn.waiting_room import WaitingRoom
@@ -64,7 +65,7 @@ class Supervisor:
         growth: told when a transcript grows.
         reserve: given up when an end cannot be written for want of room.
         asking: puts questions to persons.
-        collecting: keeps what attempts made.
+        remains: brings back what attempts made and changed.
         may_expire: whether this clock is believed, so that anything may be called expired.
         may_view: whether a broker may know of the spawns of others here.
     """
@@ -81,7 +82,7 @@ class Supervisor:
         growth: Growth,
         reserve: Reserve,
         asking: Asking,
-        collecting: Collecting,
+        remains: Remains,
         may_expire: Callable[[], bool] = lambda: True,
         may_view: Callable[[BrokerId, int], bool] = lambda origin, now: False,
     ) -> None:
@@ -96,12 +97,13 @@ class Supervisor:
         self.growth = growth
         self._reserve = reserve
         self._asking = asking
-        self.collecting = collecting
+        self.remains = remains
         self.on_output: Callable[[SpawnRow], None] = lambda row: None
         self.on_over: Callable[[SpawnRow], None] = lambda row: None
         self.room = WaitingRoom(
             own, journal, ledger, judge, limits, asking, may_expire, may_view, self._start, self._soon
         )
+        self.room.missing = remains.workshop.missing
         self._telling = self.room.telling
 
     # inside a transaction
@@ -179,6 +181,7 @@ class Supervisor:
             environment=self._limits.environment({}, row.id),
             directory=Path(admission.directory),
             fresh=admission.fresh,
+            make=partial(self.remains.workshop.make, row) if row.wishes.place else None,
             timeout_s=self._timeout(row),
             log_limit=self._limits.log_limit,
             wishes=wishes_of(agent, row.wishes),
@@ -212,7 +215,7 @@ class Supervisor:
         tail = await reading.ending(text, row.attempt, self._journal.clock())
         if tail is not None:
             outcome = with_more_before(outcome, tail)
-        await self._finish(row, await self.collecting.collected(row, outcome), record, tail)
+        await self._finish(row, await self.remains.of(row, outcome), record, tail)
 
     async def _finish(
         self, row: SpawnRow, outcome: Outcome, record: dict[str, Any] | None, tail: Tail | None = None
@@ -223,11 +226,10 @@ class Supervisor:
                 return
             attempts.ended(entry.tx, row.id, row.attempt, entry.now, record)
             another = next_attempt(entry, now, outcome)
+            self.remains.settle(entry, now, outcome, is_last=another is None)
             if another is None:
                 self._ledger.step(entry, now, ending(outcome, tail))
-                self.collecting.settle(entry, now, outcome)
             else:
-                self.collecting.settle(entry, now, without_files(outcome))
                 self.room.step_to_wait(entry, now, another[0])
                 self.room.wake_at(entry, another[1])
             self.room.look_through(entry)

@@ -26,6 +26,7 @@ from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.control.results import ResultControl, log_lines
 from relay.broker.control.roster import RosterControl
 from relay.broker.control.tasks import TaskScope, caller_of
+from relay.broker.control.trees import TreeControl
 from relay.broker.control.trials import TrialControl
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
@@ -165,7 +166,7 @@ class Control:
         order = await self._broker.ordered(body, caller)
         # watched before it is accepted, so that no end of it can be missed
         with self._broker.hub.watching(order.request.id) as watch:
-            row = await self._broker.requests.spawn(order, caller)
+            row = await self._broker.results.trees.spawn(self._broker.requests, order, caller)
             if seconds and row.id == order.request.id and row.state not in DECISIVE:
                 row = await watch.next(seconds) or await self._now(row)
         if seconds and row.id != order.request.id:
@@ -291,6 +292,7 @@ def _everything(broker: Broker) -> Starlette:
         *QueueControl(broker, control.shown).routes,
         *EndingControl(broker, control.shown).routes,
         *TrialControl(broker).routes,
+        *TreeControl(broker).routes,
         *RosterControl(broker.belonging).routes,
     ]
     made = Starlette(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.api import routes
-from relay.cli import ordering, speech, staying
+from relay.cli import ordering, places, speech, staying
 from relay.cli.clean import clean
 from relay.cli.spawn_lines import has_ended, ref, title
 from relay.cli.verbs import schedule
@@ -24,9 +24,18 @@ def run(
     """Ask for a spawn; with --wait or --follow stay until it has ended; with --dry-run ask what would become of it."""
     if ordering.reads_stdin(words):
         speech.note("reading the task from the keyboard; end it with Ctrl-D")
-    order = ordering.order(words=words, **request)
-    if dry_run:
-        return _try(invocation, order, wait or follow)
+    asked = {name: request.pop(name) for name in ("repo", "here", "push", "push_to")}
+    if request["idempotency_key"] is None:
+        request["idempotency_key"] = routes.new_operation()
+    asked |= {name: request[name] for name in ("cwd", "broker", "every")}
+    with places.place(invocation.home, request["idempotency_key"], **asked, keep=not dry_run) as place:
+        order = ordering.order(words=words, place=place, **request)
+        if dry_run:
+            return _try(invocation, order, wait or follow)
+        return _ask(invocation, order, wait, follow)
+
+
+def _ask(invocation: Invocation, order: SpawnOrder, wait: bool, follow: bool) -> int:
     client = invocation.client()
     if order["every"] is not None:
         return schedule.make(invocation, order, waits=wait or follow)
