@@ -57,6 +57,7 @@ class Running(Rooms):
             await asyncio.to_thread(self.reserve.hold)
             await self.keeper.write_out()
             await self.blobs.open()  # before any attempt is taken up: what it made may have to be kept
+            await self.supervisor.remains.open()
             await self.supervisor.recover()
             await self.belonging.open()
             await self.persons.open()

@@ -170,8 +170,9 @@ TABLE: dict[str, Entry] = {
     'trust list': {'target': 'relay.cli.verbs.trust_list:run', 'words': [], 'options': {}, 'values': {}},
     'trust test': {'target': 'relay.cli.verbs.trust_test:run', 'words': [('broker', True, False)], 'options':
         {'--verb': ('verb_', 'text', None), '--agent': ('agent', 'text', None), '--dir': ('directory', 'text', None),
-        '--mode': ('mode', 'text', None)}, 'values': {'broker': None, 'verb_': 'spawn', 'agent': None, 'directory':
-        None, 'mode': None}},
+        '--mode': ('mode', 'text', None), '--repo': ('repo', 'text', None), '--push': ('push', 'flag', True)},
+        'values': {'broker': None, 'verb_': 'spawn', 'agent': None, 'directory': None, 'mode': None, 'repo': None,
+        'push': False}},
     'audit show': {'target': 'relay.cli.verbs.audit:show', 'words': [], 'options': {'--limit': ('limit', 'number',
         None), '-f': ('follow', 'flag', True), '--follow': ('follow', 'flag', True)}, 'values': {'limit': None,
         'follow': False}},

@@ -20,6 +20,7 @@ from relay.core.errors import Code, LocalFault
 QUICK_S, LONG_S = 120.0, 3_600.0
 LOOK_EVERY_S = 0.1
 LAST_WORDS = 600
+MARK = "RELAY_GIT"
 _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -64,6 +65,18 @@ class Stopped(Exception):
     """It was to be stopped, and was."""
 
 
+class Leash(threading.Event):
+    """What git is held by: set, it is stopped; by its mark it is found when whoever held it was killed.
+
+    Args:
+        mark: stands in git's environment, and in that of what it starts, as RELAY_GIT; empty for none.
+    """
+
+    def __init__(self, mark: str = "") -> None:
+        super().__init__()
+        self.mark = mark
+
+
 @dataclass(frozen=True, slots=True)
 class Git:
     """How git is run.
@@ -85,7 +98,7 @@ class Git:
     index: Path | None = None
     protocols: tuple[str, ...] = ()
     own_settings: bool = False
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: Leash = field(default_factory=Leash)
     who: tuple[str, ...] = ()
 
     def with_index(self, index: Path) -> Git:
@@ -108,6 +121,8 @@ class Git:
         }
         if not self.own_settings:
             made |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
+        if self.stop.mark:
+            made[MARK] = self.stop.mark
         made |= dict(zip(_IDENTITY, self.who, strict=False))
         if not self.who:
             made |= {name: "relay" if "NAME" in name else "relay@localhost" for name in _IDENTITY if "DATE" not in name}

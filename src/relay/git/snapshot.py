@@ -73,10 +73,15 @@ def snapshot(folder: Path, own_home: Path, key: str, into: Path, *, keep: bool =
     """
     ground = trees.ground(folder, own_home)
     taking = _Taking(ground, into)
-    made = taking.of_git(key, keep) if ground.is_git else taking.of_folder(key)
-    if made.size > MAX_BUNDLE:
-        why = f"packed it has {made.size >> 20} MiB, and {MAX_BUNDLE >> 20} MiB may go"
-        raise refused("this tree is too big to send", why, "name in .gitignore what need not go, or use --repo URL")
+    try:
+        made = taking.of_git(key, keep) if ground.is_git else taking.of_folder(key)
+        if made.size > MAX_BUNDLE:
+            why = f"packed it has {made.size >> 20} MiB, and {MAX_BUNDLE >> 20} MiB may go"
+            raise refused("this tree is too big to send", why, "name in .gitignore what need not go, or use --repo URL")
+    except BaseException:
+        if ground.is_git:
+            forget(ground.top, key)
+        raise
     return made
 
 
@@ -241,6 +246,8 @@ class _Taking:
         trees.require_sizes(self._ground.top, fresh, is_plain=True)
         _add(git, fresh)
         trees.require_links_inside(git, trees.entries(git, "ls-files", "-s", "-z"))
+        if empty := trees.empty_folders(self._ground.top):
+            self._ground.notes.append(f"empty folders do not go along: {shown(empty)}")
         return git.text("write-tree")
 
 

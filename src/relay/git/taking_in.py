@@ -42,7 +42,7 @@ def take_in(git: Git, bundle: Path, ref: str, commit: str, kept_as: str) -> None
         Stopped: it was to be stopped.
     """
     try:
-        git.run("bundle", "verify", "-q", str(bundle), seconds=LONG_S)
+        git.run("bundle", "verify", str(bundle), seconds=LONG_S)
         # by itself git would follow the tags in it as well
         words = ("fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
         replace(git, protocols=("file",)).run(*words, "--", str(bundle), f"+{ref}:{kept_as}", seconds=LONG_S)

@@ -176,6 +176,15 @@ def require_sizes(top: Path, paths: Iterable[str], is_plain: bool = False) -> No
         raise refused("there are too many files to send", f"{count}, and {MAX_FILES} may go at once", hint)
 
 
+def empty_folders(top: Path) -> list[str]:
+    """The folders below a plain one that have nothing in them, which git does not keep."""
+    found = []
+    for at, folders, names in os.walk(top):
+        if not folders and not names and Path(at) != top:
+            found.append(str(Path(at).relative_to(top)))
+    return found
+
+
 def require_clean_submodules(top: Path, links: Iterable[str], notes: list[str]) -> None:
     """Refuse submodules with changes of their own, which look as if they had none; note the others.
 

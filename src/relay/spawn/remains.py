@@ -32,6 +32,10 @@ class Remains:
         """With places below this folder."""
         return cls(Collecting(), Workshop(worktrees))
 
+    async def open(self) -> None:
+        """Clear up after a broker that was killed; before any attempt is taken up."""
+        await self.workshop.open()
+
     async def of(self, row: SpawnRow, outcome: Outcome) -> Outcome:
         """The outcome with all that is to come back, and with what is to be said of what is not.
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from relay.core.sources import is_commit
 from relay.core.withheld import is_withheld
 from relay.core.workplaces import MAX_BUNDLE, MAX_DIFFSTAT, MAX_FILE
-from relay.git.command import LONG_S, Git
+from relay.git.command import LONG_S, Git, Leash
 from relay.git.snapshot import plain_git
 from relay.git.tree import shown
 from relay.spawn.worktrees.place import Began, Place
@@ -44,7 +43,7 @@ class Brought:
     notes: list[str] = field(default_factory=list)
 
 
-def bring_back(place: Place, began: Began, message: str, into: Path, stop: threading.Event) -> Brought:
+def bring_back(place: Place, began: Began, message: str, into: Path, stop: Leash) -> Brought:
     """Make commits and a bundle of what changed in a place. Blocks.
 
     Args:
@@ -74,6 +73,8 @@ def bring_back(place: Place, began: Began, message: str, into: Path, stop: threa
         made.notes.append(f"its changes are too big to come back, and stay on that machine in {place.tree}")
         bundle.unlink()
     else:
+        # its objects are kept beside the tree as well: the next attempt may remove its own repository
+        bare.run("bundle", "unbundle", str(bundle), seconds=LONG_S)
         made.bundle = bundle
     place.moved_on(began, made.tip, head)
     return made
@@ -95,17 +96,33 @@ def cut(text: str) -> str:
 
 def _head(place: Place, bare: Git, began: Began, notes: list[str]) -> str:
     """The task's last commit, where it descends from where the task began."""
-    own = place.tree / ".git"
-    found = None
-    if not own.is_symlink() and own.is_dir():
-        found = Git(place.tree, git_dir=own, stop=bare.stop).says("rev-parse", "-q", "--verify", "HEAD^{commit}")
+    own = _own(place, bare.stop)
+    found = None if own is None else own.says("rev-parse", "-q", "--verify", "HEAD^{commit}")
     if is_commit(found) and bare.says("merge-base", "--is-ancestor", began.base, str(found)) is not None:
         return str(found)
     notes.append("its own commits do not descend from where it began, or are gone: its files come back as one commit")
     return began.tip
 
 
-def _tree(place: Place, began: Began, head: str, made: Brought, into: Path, stop: threading.Event) -> str:
+def _own(place: Place, stop: Leash) -> Git | None:
+    """Git in the task's own repository, to look at its HEAD and its index; None where it is none any more."""
+    own = place.tree / ".git"
+    return None if own.is_symlink() or not own.is_dir() else Git(place.tree, git_dir=own, stop=stop)
+
+
+def _added(place: Place, listed: set[str], stop: Leash) -> list[str]:
+    """What the task added to its index though it is ignored."""
+    own = _own(place, stop)
+    found = (own.says("ls-files", "-z") if own is not None else None) or ""
+    names = [os.fsdecode(each) for each in found.encode("utf-8", "surrogateescape").split(b"\0") if each]
+    return [each for each in names if each not in listed and _is_file(place.tree / each)]
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.lexists(path) and not (path.is_dir() and not path.is_symlink())
+
+
+def _tree(place: Place, began: Began, head: str, made: Brought, into: Path, stop: Leash) -> str:
     if began.is_folder:
         git = plain_git(place.beside, place.tree)
     else:
@@ -114,6 +131,8 @@ def _tree(place: Place, began: Began, head: str, made: Brought, into: Path, stop
     git.run("read-tree", head)
     listing = ("ls-files", "-o", "-z", "--exclude-standard", *_excluded(place, began))
     found = git.paths(*listing)
+    if not began.is_folder:
+        found += _added(place, {*found, *git.paths("ls-files", "-z")}, stop)
     fresh = [each for each in found if not each.endswith("/") and not is_withheld(each)]
     nested, secret = [each for each in found if each.endswith("/")], [each for each in found if is_withheld(each)]
     big = {each for each in fresh if _is_big(place.tree / each)}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from pathlib import Path
 
 from relay.core.errors import Code, LocalFault
 from relay.core.workplaces import SentTree, Workplace
-from relay.git.command import LONG_S, Git
+from relay.git.command import LONG_S, Git, Leash
 from relay.git.snapshot import plain_git
 from relay.git.taking_in import borrow, new_bare, require_tree, take_in
 from relay.spawn.worktrees.mirror import Mirrors
@@ -30,7 +29,7 @@ class Checkout:
         self._mirrors = mirrors
 
     def make(
-        self, place: Place, wish: Workplace, branch: str, bundle: Path | None, stop: threading.Event
+        self, place: Place, wish: Workplace, branch: str, bundle: Path | None, stop: Leash
     ) -> None:
         """Make a place, or leave the one that is whole. Blocks.
 
@@ -67,7 +66,7 @@ class Checkout:
             place.remove()
             raise
 
-    def _fetched(self, place: Place, wish: Workplace, stop: threading.Event) -> Began:
+    def _fetched(self, place: Place, wish: Workplace, stop: Leash) -> Began:
         assert wish.repo is not None
         mirror, commit = self._mirrors.fetched(wish.repo, wish.ref, stop)
         git = new_bare(place.beside)
@@ -81,7 +80,7 @@ class Checkout:
         return lent if began.is_folder else [*lent, place.tree / ".git" / "objects"]
 
 
-def _sent(place: Place, tree: SentTree, bundle: Path | None, stop: threading.Event) -> Began:
+def _sent(place: Place, tree: SentTree, bundle: Path | None, stop: Leash) -> Began:
     assert bundle is not None
     new_bare(place.beside)
     git = Git(place.beside, git_dir=place.beside, stop=stop)
@@ -92,7 +91,7 @@ def _sent(place: Place, tree: SentTree, bundle: Path | None, stop: threading.Eve
 
 
 def _clone(
-    source: Path, making: Path, branch: str, commit: str, url: str | None, stop: threading.Event
+    source: Path, making: Path, branch: str, commit: str, url: str | None, stop: Leash
 ) -> None:
     """A repository of its own, with the objects of another on the same disk, at a commit on a branch of its own."""
     making.mkdir(mode=0o700)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from relay.core.errors import Code, LocalFault, RelayError
 from relay.core.sources import is_commit, read_source
-from relay.git.command import LONG_S, Failed, Git
+from relay.git.command import LONG_S, Failed, Git, Leash
 from relay.git.taking_in import new_bare
 from relay.spawn.worktrees.place import MIRRORS, remove_tree
 
@@ -36,7 +36,7 @@ class Mirrors:
         """Where the mirror of that name is."""
         return self._root / name
 
-    def fetched(self, url: str, ref: str | None, stop: threading.Event) -> tuple[str, str]:
+    def fetched(self, url: str, ref: str | None, stop: Leash) -> tuple[str, str]:
         """Bring the mirror of a repository up to date. Blocks.
 
         Args:
@@ -62,7 +62,7 @@ class Mirrors:
             os.utime(self.path(name))
             return name, self._meant(git, source.url, ref)
 
-    def _opened(self, name: str, protocol: str, stop: threading.Event) -> Git:
+    def _opened(self, name: str, protocol: str, stop: Leash) -> Git:
         path = self.path(name)
         git = Git(path, git_dir=path, protocols=(protocol,), own_settings=True, stop=stop)
         if not path.is_dir() or git.says("rev-parse", "--git-dir") is None:

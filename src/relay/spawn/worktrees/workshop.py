@@ -12,8 +12,8 @@ import asyncio
 import dataclasses
 import os
 import shutil
+import signal
 import tempfile
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,8 +22,10 @@ from typing import Any, Protocol, TypeVar
 from relay.core.errors import RelayError
 from relay.core.sources import read_source
 from relay.core.workplaces import KEY, Change, Workplace, branch_of, change_of
-from relay.git.command import LONG_S, Git, Stopped
+from relay.git.command import LONG_S, MARK, Git, Leash, Stopped
 from relay.spawn.outcome import Outcome
+from relay.spawn.shim import processes
+from relay.spawn.shim.tree import signal_all
 from relay.spawn.worktrees.bringing_back import TIP, Brought, bring_back
 from relay.spawn.worktrees.checkout import Checkout
 from relay.spawn.worktrees.mirror import Mirrors
@@ -77,7 +79,7 @@ class Workshop:
         self._checkout = Checkout(Mirrors(self.root))
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="relay-git")
         self._freight: Freight | None = None
-        self._stops: set[threading.Event] = set()
+        self._stops: set[Leash] = set()
         self._closed = False
 
     def connect(self, freight: Freight) -> None:
@@ -106,7 +108,7 @@ class Workshop:
         wish, place = row.wishes.place, self.place(row.id)
         if wish is None or place.is_whole:
             return
-        stop = threading.Event()
+        stop = Leash(str(self.root))
         with self._scratch() as scratch:
             bundle = Path(scratch) / "tree.bundle" if wish.tree is not None else None
             if bundle is not None:
@@ -132,7 +134,7 @@ class Workshop:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(prefix=".scratch-", dir=self.root, ignore_cleanup_errors=True)
 
-    async def _run(self, stop: threading.Event, work: Callable[..., T], *args: Any) -> T:
+    async def _run(self, stop: Leash, work: Callable[..., T], *args: Any) -> T:
         if self._closed:
             raise asyncio.CancelledError  # the next start takes it up
         self._stops.add(stop)
@@ -153,7 +155,7 @@ class Workshop:
         wish = row.wishes.place
         if wish is None or outcome.result is None or not self.place(row.id).is_whole:
             return outcome
-        stop = threading.Event()
+        stop = Leash(str(self.root))
         try:
             with self._scratch() as scratch:
                 brought = await self._run(stop, self._brought, row, Path(scratch), stop)
@@ -170,13 +172,13 @@ class Workshop:
         result = outcome.result | told | {"notes": [each[:1000] for each in notes[:MOST_NOTES]]}
         return dataclasses.replace(outcome, result=result)
 
-    def _brought(self, row: SpawnRow, scratch: Path, stop: threading.Event) -> Brought:
+    def _brought(self, row: SpawnRow, scratch: Path, stop: Leash) -> Brought:
         place = self.place(row.id)
         message = f"What {row.agent} left uncommitted\n\n{row.name}, attempt {row.attempt}\nRelay-Spawn: {row.id}\n"
         return bring_back(place, place.began(), message, scratch, stop)
 
     async def _told(
-        self, row: SpawnRow, wish: Workplace, brought: Brought, stop: threading.Event
+        self, row: SpawnRow, wish: Workplace, brought: Brought, stop: Leash
     ) -> dict[str, Any]:
         told: dict[str, Any] = {"notes": brought.notes}
         if brought.tip == brought.base:
@@ -197,7 +199,7 @@ class Workshop:
                 brought.notes.append(f"it was not pushed to {pushed['remote']}: {pushed['why']}")
         return told
 
-    def _pushed(self, row: SpawnRow, url: str, branch: str, stop: threading.Event) -> dict[str, Any]:
+    def _pushed(self, row: SpawnRow, url: str, branch: str, stop: Leash) -> dict[str, Any]:
         beside = self.place(row.id).beside
         source = read_source(url)
         git = Git(beside, git_dir=beside, protocols=(source.protocol,), own_settings=True, stop=stop)
@@ -226,8 +228,16 @@ class Workshop:
             stop.set()
         await asyncio.to_thread(self._pool.shutdown)
 
-    def clear_scratch(self) -> None:
-        """Remove what a crash left of work in between. Blocks."""
+    async def open(self) -> None:
+        """End what a broker that was killed left running, and remove what it left half done."""
+        await asyncio.to_thread(self._clear)
+
+    def _clear(self) -> None:
+        if not self.root.is_dir():
+            return
+        table = processes.table()
+        left = processes.carriers(table, f"{MARK}={self.root}".encode())
+        signal_all([table[pid] for pid in left | processes.descendants(table, left)], signal.SIGKILL)
         for path in self.root.glob(".scratch-*"):
             shutil.rmtree(path, ignore_errors=True)
 
