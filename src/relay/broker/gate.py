@@ -309,4 +309,6 @@ class Gate:
 
 
 def _detail(row: SpawnRow) -> str:
-    return f"{row.id} {row.name} {row.agent} in {row.cwd or '(no directory)'} mode {row.mode}"[:500]
+    place = row.wishes.place
+    where = row.cwd or "(no directory)" if place is None else f"a worktree of {place.repo or 'a tree that was sent'}"
+    return f"{row.id} {row.name} {row.agent} in {where} mode {row.mode}"[:500]

@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from relay.api.home import Home
     from relay.core.errors import Misuse
 
-KEY_LETTERS = 20
+KEY_BYTES = 10
 
 
 @contextlib.contextmanager
 def place(
     home: Home,
-    operation: str,
     *,
     repo: str | None,
     here: bool,
@@ -37,7 +36,6 @@ def place(
 
     Args:
         home: the broker's.
-        operation: of the request; a tree is kept by a name that is made of it.
         repo, here, push, push_to, cwd, broker, every: as typed.
         keep: the tree is sent, and remembered in the user's repository; else it is only looked at.
 
@@ -49,7 +47,7 @@ def place(
     if repo is not None:
         yield _repository(repo, broker) | _pushed(push, push_to)
     elif here:
-        with _tree(home, operation, keep) as made:
+        with _tree(home, keep) as made:
             yield made | _pushed(push, push_to)
     else:
         yield None
@@ -103,15 +101,14 @@ def _pushed(push: bool, push_to: str | None) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _tree(home: Home, operation: str, keep: bool) -> Iterator[dict[str, Any]]:
-    import hashlib
+def _tree(home: Home, keep: bool) -> Iterator[dict[str, Any]]:
     import tempfile
     from pathlib import Path
 
     from relay.core.errors import Misuse, Refused
     from relay.git.snapshot import forget, snapshot, told
 
-    key = hashlib.sha256(operation.encode()).hexdigest()[:KEY_LETTERS]
+    key = os.urandom(KEY_BYTES).hex()  # not of the operation: what is sent again under it may be another tree by now
     with tempfile.TemporaryDirectory(prefix=".here-", dir=home.folder, ignore_cleanup_errors=True) as into:
         made = snapshot(Path.cwd(), Path(home.folder), key, Path(into), keep=keep)
         for each in told(made):

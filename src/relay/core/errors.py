@@ -198,7 +198,8 @@ _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys(
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
         " name_in_use conflict unknown_blob bad_file unknown_request"
-        " bad_after bad_time already_started not_ended no_session unknown_schedule".split(),
+        " bad_after bad_time already_started not_ended no_session unknown_schedule"
+        " bad_source bad_tree no_change".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout".split(), "Unreachable"),

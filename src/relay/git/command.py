@@ -153,7 +153,8 @@ class Git:
         """
         status, out, err = self._ran(words, given, seconds, to)
         if status != 0:
-            raise Failed(f"git {words[0]} failed", why=last_words(err) or f"it ended with status {status}")
+            why = last_words(err) or f"it ended with status {status}"
+            raise Failed(f"git {words[0]} failed", why=why, hint=f"try it by hand: git -C {self.folder} status")
         return out
 
     def text(self, *words: str, seconds: float = QUICK_S) -> str:
@@ -184,7 +185,8 @@ class Git:
                 start_new_session=True,
             )
         except OSError as fault:
-            raise Failed(f"git {words[0]} could not be started", why=str(fault)) from None
+            hint = "is it installed as it should be? git --version"
+            raise Failed(f"git {words[0]} could not be started", why=str(fault), hint=hint) from None
         try:
             out, err = self._followed(process, given, seconds, words[0])
         finally:
@@ -203,7 +205,8 @@ class Git:
             if self.stop.is_set():
                 raise Stopped
             if waited >= seconds:
-                raise Failed(f"git {verb} took too long", why=f"it was ended after {seconds:.0f} s")
+                why, hint = f"it was ended after {seconds:.0f} s", "look whether the disk and the network are well"
+                raise Failed(f"git {verb} took too long", why=why, hint=hint)
 
 
 def _program() -> str:

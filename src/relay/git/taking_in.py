@@ -23,7 +23,8 @@ def borrow(git_dir: Path, *objects: Path) -> None:
     """Let a repository see the objects of others."""
     lines = [os.fsencode(each) for each in objects]
     if any(b"\n" in line for line in lines):
-        raise Failed("its place cannot be used", why="a folder's name on the way to it has a line's end in it")
+        why = "a folder's name on the way to it has a line's end in it"
+        raise Failed("its place cannot be used", why=why, hint="rename that folder")
     (git_dir / "objects" / "info" / "alternates").write_bytes(b"".join(line + b"\n" for line in lines))
 
 

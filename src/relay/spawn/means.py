@@ -11,6 +11,7 @@ from typing import Any
 from relay.core.agent_facts import AgentFacts
 from relay.core.errors import Code, Refused, RelayError
 from relay.core.spawning import SpawnRequest
+from relay.git.command import is_installed
 from relay.spawn.agents.probing import Found, Sight, found
 from relay.spawn.agents.registry import Agents
 from relay.spawn.limits import Limits
@@ -115,6 +116,9 @@ def why_it_would_fail(facts: Mapping[str, Any], request: SpawnRequest) -> RelayE
             code=Code.MISSING_BINARY,
             hint="install it there, or add its folder to PATH where that broker is started",
         )
+    if request.wishes.place is not None and not is_installed():
+        why, hint = "it brings a repository or a tree along", "install git there, and start that broker anew"
+        return Refused("git is not installed there", code=Code.NO_GIT, why=why, hint=hint)
     if limits["asked"] and not limits["possible"]:
         return Refused(
             "its limits cannot be kept there",

@@ -25,10 +25,8 @@ def run(
     if ordering.reads_stdin(words):
         speech.note("reading the task from the keyboard; end it with Ctrl-D")
     asked = {name: request.pop(name) for name in ("repo", "here", "push", "push_to")}
-    if request["idempotency_key"] is None:
-        request["idempotency_key"] = routes.new_operation()
     asked |= {name: request[name] for name in ("cwd", "broker", "every")}
-    with places.place(invocation.home, request["idempotency_key"], **asked, keep=not dry_run) as place:
+    with places.place(invocation.home, **asked, keep=not dry_run) as place:
         order = ordering.order(words=words, place=place, **request)
         if dry_run:
             return _try(invocation, order, wait or follow)
