@@ -315,3 +315,36 @@ def _is_fetched(two: Scene, tree: Path, spawn: str) -> bool:
 def _cleaned(two: Scene, *words: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(relay(two.vps, two.mesh.folder, "clean", "--json", *words).stdout)
     return document
+
+
+def test_nothing_is_kept_of_a_tree_once_its_spawn_has_ended_or_never_began(two: Scene, tree: Path) -> None:
+    here, there = _blobs(two.laptop), _blobs(two.vps)
+    ended = _spawn(two, tree, "echo n > n", "--here")["id"]
+    processes.wait_until(lambda: _is_fetched(two, tree, ended), 10, "the change to be fetched")
+    two.vps.relay("queue", "pause")
+    words = ("spawn", fresh(), "shell", "true", "--broker", "vps", "--here", "--json")
+    waiting = json.loads(relay(two.laptop, tree, *words).stdout)["id"]
+    two.until(waiting, "waiting")
+    processes.wait_until(lambda: set(_blobs(two.vps)) - set(there), 10, "the tree to come")
+    relay(two.laptop, tree, "stop", waiting)
+    two.until(waiting, "cancelled")
+    two.vps.relay("queue", "resume")
+    processes.wait_until(lambda: not set(_blobs(two.vps)) - set(there), 10, "vps to let go of all of it")
+    processes.wait_until(lambda: len(set(_blobs(two.laptop)) - set(here)) == 1, 10, "laptop to keep the change alone")
+
+
+def _blobs(node: Node) -> list[str]:
+    """The hashes of what lies on a node."""
+    with node.control() as control:
+        found = control.get("blobs")
+    return [each["hash"] for each in found if each["done"]]
+
+
+def test_this_machine_s_own_tree_in_a_worktree_of_its_own(two: Scene, tree: Path) -> None:
+    before = listing(tree)
+    words = ("spawn", fresh(), "shell", "echo n > n; cat b", "--here", "--wait", "--json")
+    found = json.loads(relay(two.laptop, tree, *words).stdout)
+    assert found["result"]["output_tail"] == "dirty\n" and found["cwd"].startswith(str(two.laptop.home / "worktrees"))
+    assert listing(tree) == before
+    assert json.loads(relay(two.laptop, tree, "pull", found["id"], "--json").stdout)["how"] == "applied"
+    assert (tree / "n").read_text() == "n\n"

@@ -102,6 +102,7 @@ class Trees:
             return
         tree = tree_of(row)
         blobs.withdraw(entry.tx, operation_of(row.id, Cargo.TREE))
+        entry.then(self._room.look_for_the_unneeded)
         try:
             change = change_of(snapshot.result)
         except PeerFault as fault:
@@ -203,6 +204,10 @@ class Trees:
             blob = Blob(change.address, change.size, True, 0, entry.now)
             self._room.offers.allow(entry, blob, row.origin, CHANGE_NAME, OFFERED_MS, operation)
         blobs.unpin(entry.tx, label_of(row.id, Cargo.TREE), kept)
+        if tree is not None and not is_local:
+            need = blobs.ONE.one(entry.tx, hash=tree.address, need=str(Need.DOWNLOAD), peer=row.origin)
+            if need is not None and need.operation == operation:
+                blobs.release(entry.tx, tree.address, Need.DOWNLOAD, row.origin)
         entry.then(self._room.look_for_the_unneeded)
 
     async def is_delivered(self, row: SpawnRow, change: Change) -> bool:

@@ -57,7 +57,7 @@ class Remains:
             self._busy.discard(task)
 
     def settle(self, entry: Entry, row: SpawnRow, outcome: Outcome, is_last: bool) -> None:
-        """In the transaction of an attempt's end: what is kept for it from now on is what its outcome lists.
+        """In the transaction of an attempt's end: the files kept for it from now on are those that its outcome lists.
 
         Args:
             entry: the transaction.
@@ -66,8 +66,6 @@ class Remains:
             is_last: whether no other attempt follows; else nobody asks for what it left.
         """
         self.collecting.settle(entry, row, outcome if is_last else without_files(outcome))
-        if is_last:
-            self.workshop.settle(entry, row, outcome)
 
     async def close(self) -> None:
         """Begin nothing more; what is under way is left for the next start."""

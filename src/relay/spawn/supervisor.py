@@ -104,6 +104,7 @@ class Supervisor:
             own, journal, ledger, judge, limits, asking, may_expire, may_view, self._start, self._soon
         )
         self.room.missing = remains.workshop.missing
+        ledger.on_end.append(remains.workshop.ended)
         self._telling = self.room.telling
 
     # inside a transaction

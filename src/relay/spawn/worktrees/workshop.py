@@ -210,10 +210,10 @@ class Workshop:
             return told | {"done": False, "why": _of(fault)[:600]}
         return told
 
-    def settle(self, entry: Entry, row: SpawnRow, outcome: Outcome) -> None:
-        """In the transaction of an attempt's end: what is kept for it from now on is what its outcome tells of."""
+    def ended(self, entry: Entry, row: SpawnRow) -> None:
+        """In the transaction of an end, whether it ran or not: what is kept for it is what its end tells of."""
         if row.wishes.place is not None and self._freight is not None:
-            self._freight.hand_over(entry, row, change_of(outcome.result))
+            self._freight.hand_over(entry, row, change_of(row.result))
 
     # cleaning and closing
 
