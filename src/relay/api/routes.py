@@ -45,6 +45,7 @@ else:
 PREFIX = "/api/v1/"
 ANSWER_S = 60.0
 FOLLOWED_S = 30 * 86_400.0  # an answer begins with its first line, and what is followed may be silent for long
+TREE_S = 900.0  # a tree that goes along is read and hashed before the answer: at most 1 GiB
 QUICK_S = 10.0  # for what a broker knows without asking anybody
 MOST_LETTERS = 300  # of a name: a path has room for no more than some thousand
 MOST_LISTED = 1_000  # spawns in one answer
@@ -179,7 +180,8 @@ def away(seq: int | None, since: int) -> Call[view_shapes.Away]:
 
 def spawn(request: shapes.SpawnOrder) -> Call[shapes.Spawn]:
     """Run something; answered as soon as the request is durable, or with `wait_s` when it has ended."""
-    return Call("spawns", operation_body(None) | dict(request), patience_s=request.get("wait_s", 0) + ANSWER_S)
+    patience_s = TREE_S if "file" in request.get("place", {}) else ANSWER_S
+    return Call("spawns", operation_body(None) | dict(request), patience_s=request.get("wait_s", 0) + patience_s)
 
 
 def show(ref: str) -> Call[view_shapes.Shown]:

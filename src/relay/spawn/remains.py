@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from relay.spawn.collecting import Collecting, without_files
+from relay.spawn.ledger import Ledger
 from relay.spawn.outcome import Outcome
+from relay.spawn.waiting_room import WaitingRoom
 from relay.spawn.worktrees.workshop import Workshop
 from relay.store.journal import Entry
 from relay.store.spawn_rows import SpawnRow
@@ -31,6 +33,11 @@ class Remains:
     def at(cls, worktrees: Path) -> Self:
         """With places below this folder."""
         return cls(Collecting(), Workshop(worktrees))
+
+    def take_part(self, room: WaitingRoom, ledger: Ledger) -> None:
+        """Let nothing start whose tree is not here, and be told of every end."""
+        room.missing = self.workshop.missing
+        ledger.on_end.append(self.workshop.ended)
 
     async def open(self) -> None:
         """Clear up after a broker that was killed; before any attempt is taken up."""

@@ -103,8 +103,7 @@ class Supervisor:
         self.room = WaitingRoom(
             own, journal, ledger, judge, limits, asking, may_expire, may_view, self._start, self._soon
         )
-        self.room.missing = remains.workshop.missing
-        ledger.on_end.append(remains.workshop.ended)
+        remains.take_part(self.room, ledger)
         self._telling = self.room.telling
 
     # inside a transaction

@@ -30,18 +30,14 @@ def run(
         order = ordering.order(words=words, place=place, **request)
         if dry_run:
             return _try(invocation, order, wait or follow)
-        return _ask(invocation, order, wait, follow)
-
-
-def _ask(invocation: Invocation, order: SpawnOrder, wait: bool, follow: bool) -> int:
-    client = invocation.client()
-    if order["every"] is not None:
-        return schedule.make(invocation, order, waits=wait or follow)
-    try:
-        spawn = client.ask(routes.spawn(order))
-    except KeyboardInterrupt:
-        speech.note(f"\nit may have been accepted: {invocation.home.command('ps')}")
-        return INTERRUPTED
+        client = invocation.client()
+        if order["every"] is not None:
+            return schedule.make(invocation, order, waits=wait or follow)
+        try:
+            spawn = client.ask(routes.spawn(order))
+        except KeyboardInterrupt:
+            speech.note(f"\nit may have been accepted: {invocation.home.command('ps')}")
+            return INTERRUPTED
     if wait or follow:
         return staying.stay(invocation, client, spawn, follow)
     return _acknowledge(invocation, spawn)
