@@ -15,6 +15,7 @@ import pytest
 from relay.core.errors import Code, LocalFault, RelayError
 from relay.core.workplaces import Workplace
 from relay.git import command
+from relay.git import tree as trees
 from relay.git.command import Failed, Git, Leash, Stopped
 from relay.git.snapshot import Snapshot
 from tests.trees.ground import KEY, Far, git, repository
@@ -107,6 +108,18 @@ def test_what_is_not_what_was_told_is_refused(
     repo: Path, far: Far, change: Callable[[Snapshot], Snapshot]
 ) -> None:
     assert _refused(far, change(far.sent(repo))).code is Code.BAD_BLOB
+
+
+def test_a_tree_that_is_small_only_as_long_as_it_is_packed_is_refused(
+    repo: Path, far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repo / "zeros").write_bytes(bytes(1 << 20))
+    made = far.sent(repo)
+    assert made.size < 10_000
+    monkeypatch.setattr(trees, "MAX_LAID_OUT", 1 << 20)
+    assert "too big" in _refused(far, made).message
+    with pytest.raises(RelayError, match="too big to send"):
+        far.sent(repo)
 
 
 def test_a_bundle_that_needs_more_is_refused(repo: Path, far: Far) -> None:

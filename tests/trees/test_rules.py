@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.cli.verbs.diff import harmless
 from relay.core.allowlist import Grant
 from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.grants import Denied
@@ -146,6 +147,12 @@ def test_a_link_leads_out_where_its_path_does(at: list[str], target: list[str]) 
         elif name not in ("", "."):
             parts.append(name)
     assert links_out("/".join(at), text) == (lowest < 0)
+
+
+def test_a_diff_steers_no_terminal() -> None:
+    assert harmless("\x1b[32m+a\x1b[m\n") == "\x1b[32m+a\x1b[m"
+    shown = harmless("+\x1b]0;title\x07\x1b[2J\r\x9b1m\u202ex\n-\x1b[31;1H")
+    assert "\x1b" not in shown and "\x07" not in shown and "\r" not in shown and "\u202e" not in shown
 
 
 # the wish

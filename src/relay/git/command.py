@@ -46,6 +46,8 @@ _SETTINGS = (
     "gc.auto=0",
     "maintenance.auto=false",
     "commit.gpgSign=false",
+    "push.gpgSign=false",
+    "push.followTags=false",
     "advice.detachedHead=false",
     "init.defaultBranch=main",
 )

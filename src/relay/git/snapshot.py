@@ -113,6 +113,7 @@ class _Taking:
         """As `snapshot`."""
         ground, git = self._ground, self._ground.git
         tree, staged = self.working_tree(), self._staged_tree()
+        trees.require_total(git, tree)
         base = self._commit(ground.head, staged, "What was staged")
         base = self._commit(base, tree, "What was not staged, and not tracked")
         assert base is not None
@@ -227,6 +228,7 @@ class _Taking:
         """As `snapshot`."""
         tree = self.folder_tree()
         git = self._folder_git()
+        trees.require_total(git, tree)
         commit = git.text("commit-tree", "-m", "The folder as it was", tree)
         bundle = self._bundle(git, key, commit)
         size, notes = bundle.stat().st_size, self._ground.notes

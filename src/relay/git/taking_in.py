@@ -58,11 +58,13 @@ def require_tree(git: Git, commit: str, tree: str, is_folder: bool) -> None:
     """Hold a commit against the tree that its origin told.
 
     Raises:
-        PeerFault: it is another, or one that leads out of its folder.
+        PeerFault: it is another.
+        Misuse: `bad_tree`: it is too big, or leads out of its folder.
     """
     found = git.text("rev-parse", f"{commit}^{{tree}}")
     if found != tree:
         raise _refused(f"its tree is {found[:12]}, and {tree[:12]} was told")
+    trees.require_total(git, tree)
     if is_folder:
         trees.require_links_inside(git, trees.entries(git, "ls-tree", "-r", "-z", commit))
 

@@ -15,6 +15,7 @@ from relay.core.workplaces import MAX_FILE
 from relay.git.command import Failed, Git
 
 MAX_FILES = 200_000
+MAX_LAID_OUT = 4 << 30
 SHOWN = 5
 GITLINK, LINK = "160000", "120000"
 NO_COMMIT = "0" * 40
@@ -174,6 +175,21 @@ def require_sizes(top: Path, paths: Iterable[str], is_plain: bool = False) -> No
         raise refused("there are files too big to send", f"more than {MAX_FILE >> 20} MiB: {shown(big)}", hint)
     if count > MAX_FILES:
         raise refused("there are too many files to send", f"{count}, and {MAX_FILES} may go at once", hint)
+
+
+def require_total(git: Git, tree: str) -> None:
+    """Refuse a tree that is too big once it is laid out, however small it is packed.
+
+    Raises:
+        Misuse: `bad_tree`.
+    """
+    total = 0
+    for line in git.paths("ls-tree", "-r", "-l", "-z", tree):
+        size = line.partition("\t")[0].split()[3]
+        total += int(size) if size.isdigit() else 0
+    if total > MAX_LAID_OUT:
+        why = f"its files have {total >> 20} MiB together, and {MAX_LAID_OUT >> 20} MiB may go"
+        raise refused("this tree is too big to send", why, "name in .gitignore what need not go, or use --repo URL")
 
 
 def empty_folders(top: Path) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 from relay.cli import returns, speech
 from relay.cli.clean import clean_lines
 
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -32,11 +34,15 @@ def run(invocation: Invocation, *, spawn: str, stat: bool) -> int:
         told["diffstat"] = found["result"].get("diffstat") if found["result"] else None
         speech.document(told | {"diff": None if stat else text.decode("utf-8", "replace")})
     elif sys.stdout.isatty():
-        # what another machine wrote must not steer the terminal; the colours are git's own
-        for line in text.decode("utf-8", "replace").split("\n"):
-            speech.say("\x1b".join(clean_lines(part) for part in line.split("\x1b")) if colour else clean_lines(line))
+        speech.say(harmless(text.decode("utf-8", "replace")))
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(text)
         sys.stdout.buffer.flush()
     return 0
+
+
+def harmless(text: str) -> str:
+    """What another machine wrote must not steer the terminal: of all that could, colours alone are let through."""
+    parts = _COLOUR.split(text)
+    return "".join(part if at % 2 else clean_lines(part) for at, part in enumerate(parts)).rstrip("\n")
