@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import subprocess
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,23 +135,32 @@ def test_brokers_that_are_killed_in_between_lose_and_repeat_nothing(two: Scene, 
     assert diff.returncode == 0 and diff.stdout.count(b"+run") == 1, said(diff)
 
 
-def test_a_half_made_place_is_made_anew_after_a_crash(two: Scene, tree: Path, far_repo: Path) -> None:
-    """The target is killed while it fetches; the next start begins again, and the task runs once."""
-    slow = two.mesh.folder / fresh("slow")
-    bin_folder = two.mesh.folder / fresh("bin")
-    bin_folder.mkdir()
-    ran = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
-    (bin_folder / "git").write_text(
+@contextlib.contextmanager
+def _slow_fetches(two: Scene) -> Iterator[Path]:
+    """vps with a git whose fetches wait for the file `NAME.go`; each writes its pid into the file NAME."""
+    slow, programs = two.mesh.folder / fresh("slow"), two.mesh.folder / fresh("bin")
+    programs.mkdir()
+    real = shutil.which("git")
+    (programs / "git").write_text(
         f'#!/bin/sh\ncase "$*" in *" fetch "*) echo $$ >> {slow}; [ -e {slow}.go ] || exec sleep 30;; esac\n'
-        f'exec {ran} "$@"\n'
+        f'exec {real} "$@"\n'
     )
-    (bin_folder / "git").chmod(0o755)
-    path = f"{bin_folder}:{two.vps.environment()['PATH']}"
+    (programs / "git").chmod(0o755)
     two.vps.kill()
-    two.vps.launcher = ("/usr/bin/env", f"PATH={path}", *DAEMON)
+    two.vps.launcher = ("/usr/bin/env", f"PATH={programs}:{two.vps.environment()['PATH']}", *DAEMON)
     try:
         two.vps.start()
         two.linked()
+        yield slow
+    finally:
+        two.vps.kill()
+        two.vps.launcher = DAEMON
+        two.vps.start()
+
+
+def test_a_half_made_place_is_made_anew_after_a_crash(two: Scene, tree: Path, far_repo: Path) -> None:
+    """The target is killed while it fetches; the next start begins again, and the task runs once."""
+    with _slow_fetches(two) as slow:
         words = ("--broker", "vps", "--repo", str(far_repo), "--json")
         done = relay(two.laptop, tree, "spawn", fresh(), "shell", "echo run; cat a", *words)
         spawn = json.loads(done.stdout)["id"]
@@ -162,10 +172,16 @@ def test_a_half_made_place_is_made_anew_after_a_crash(two: Scene, tree: Path, fa
         assert two.show(spawn)["result"]["output_tail"] == "run\na\n"
         first = int(slow.read_text().split()[0])
         assert not is_alive(first), "what the killed broker had begun was ended"
-    finally:
-        two.vps.kill()
-        two.vps.launcher = DAEMON
-        two.vps.start()
+
+
+def test_a_stop_ends_the_making_of_a_place(two: Scene, tree: Path, far_repo: Path) -> None:
+    with _slow_fetches(two) as slow:
+        words = ("--broker", "vps", "--repo", str(far_repo), "--json")
+        spawn = json.loads(relay(two.laptop, tree, "spawn", fresh(), "shell", "touch ran", *words).stdout)["id"]
+        processes.wait_until(slow.exists, 20, "the fetch to begin")
+        assert relay(two.laptop, tree, "stop", spawn).returncode == 0
+        two.until(spawn, "cancelled", within=5.0)
+        assert not is_alive(int(slow.read_text().split()[0])) and not _place(two, spawn).exists()
 
 
 def test_a_spawn_that_is_stopped_while_its_place_is_made(two: Scene, tree: Path) -> None:
