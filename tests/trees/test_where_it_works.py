@@ -146,12 +146,19 @@ def _slow_fetches(two: Scene) -> Iterator[Path]:
         f'exec {real} "$@"\n'
     )
     (programs / "git").chmod(0o755)
+    with _path(two, f"{programs}:{two.vps.environment()['PATH']}"):
+        yield slow
+
+
+@contextlib.contextmanager
+def _path(two: Scene, path: str) -> Iterator[None]:
+    """vps with another PATH, for a block."""
     two.vps.kill()
-    two.vps.launcher = ("/usr/bin/env", f"PATH={programs}:{two.vps.environment()['PATH']}", *DAEMON)
+    two.vps.launcher = ("/usr/bin/env", f"PATH={path}", *DAEMON)
     try:
         two.vps.start()
         two.linked()
-        yield slow
+        yield
     finally:
         two.vps.kill()
         two.vps.launcher = DAEMON
@@ -193,6 +200,16 @@ def test_a_spawn_that_is_stopped_while_its_place_is_made(two: Scene, tree: Path)
     two.vps.start()
     two.until(spawn, "cancelled")
     assert not _place(two, spawn).exists()
+
+
+def test_without_git_on_the_target_a_dry_run_and_the_spawn_say_so(two: Scene, tree: Path) -> None:
+    with _path(two, str(two.mesh.folder / "nothing")):
+        words = ("spawn", fresh(), "shell", "true", "--broker", "vps", "--here", "--json")
+        trial = json.loads(relay(two.laptop, tree, *words, "--dry-run").stdout)
+        assert (trial["verdict"], trial["error"]["code"]) == ("fail", "no_git")
+        found = _spawn(two, tree, "true", "--here", status=1)
+        assert found["state"] == "failed" and found["error"]["code"] == "no_git"
+        assert "install git" in found["error"]["hint"]
 
 
 # repositories
