@@ -151,6 +151,7 @@ class Rooms:
         self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
         self.keeper.connect(self.discovery.roster_changed)
         self.grants = Grants(Path(self.home.trust))
+        self.grants.has_passed = self.clocks.has_passed
         self.letters = Correspondence(
             self.members, self.journal, self.mesh, self.dialler, postbox, self.grants, self.discovery.spoke
         )
