@@ -101,6 +101,7 @@ class Belonging:
         by that one. A grant that was frozen ends nothing: of two machines of one identity the right one may have asked
         for it. The first look is about what happened while this broker was down.
         """
+        await self._rooms.membership.freeze_what_could_not_be()
         before, self._seen = self._seen, self._thawed()
         if self._seen == before:
             return

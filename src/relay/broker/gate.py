@@ -22,7 +22,9 @@ from relay.store import questions
 from relay.store.attempts import STARTED_BEFORE
 from relay.store.journal import Entry
 from relay.store.spawn_rows import IN_HAND_FROM, SpawnRow
-from relay.trust.grants import load
+from relay.trust.grants import freeze, load
+
+_UNREAD = (0,)
 
 
 class Grants:
@@ -33,12 +35,14 @@ class Grants:
 
     Attributes:
         has_passed: whether a moment (milliseconds) is over, for grants that end by themselves.
+        to_freeze: whose grants count as frozen until the file, which could not be written, says it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.has_passed: Callable[[int], bool] = lambda moment: moment <= time.time() * 1000
-        self._stamp: tuple[int, ...] | None = (0,)
+        self._stamp: tuple[int, ...] | None = _UNREAD
+        self.to_freeze: set[BrokerId] = set()
         self._grants: dict[BrokerId, Grant] = {}
         self._fault: LocalFault | None = None
 
@@ -79,10 +83,29 @@ class Grants:
     def _read(self, stamp: tuple[int, ...] | None) -> None:
         self._grants, self._fault = {}, None
         try:
-            self._grants = load(self._path)
+            found = load(self._path)
+            self._grants = {
+                each: replace(grant, frozen=grant.frozen or each in self.to_freeze) for each, grant in found.items()
+            }
         except LocalFault as fault:
             self._fault = fault
         self._stamp = stamp
+
+    def freeze(self, broker: BrokerId) -> bool:
+        """Suspend a broker's grant until it is allowed again; whether it had one that was not frozen.
+
+        Raises:
+            LocalFault: the file is broken or cannot be written: what it grants that broker counts as frozen all the
+                same, and this has to be called once more.
+        """
+        try:
+            was_in_use = freeze(self._path, broker)
+        except LocalFault:
+            self.to_freeze.add(broker)
+            self._stamp = _UNREAD
+            raise
+        self.to_freeze.discard(broker)
+        return was_in_use
 
     def verbs_of(self, broker: BrokerId) -> list[str]:
         """The verbs that broker may use here; none where the file is broken."""

@@ -202,7 +202,7 @@ class Rooms:
             self.dialler,
             self.journal,
             self.auditor,
-            Path(self.home.trust),
+            self.grants,
             self.letters.attendance,
             self.clocks,
             lambda seen: self.rollback.found(max(seen, self.greeter.seen_of_us)),
