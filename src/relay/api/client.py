@@ -216,7 +216,7 @@ def _not_ours(what: str, path: str, found: os.stat_result) -> RelayError:
     return LocalFault(
         f"the {what} is not this user's alone",
         code=Code.BAD_CONFIG,
-        why=f"{path} is of uid {found.st_uid}, mode {found.st_mode & 0o7777:04o}: another user could pose as the broker",
+        why=f"{path}: uid {found.st_uid}, mode {found.st_mode & 0o7777:04o}; another user could pose as the broker",
         hint=shlex.join(["chmod", "700", path] if ours else ["ls", "-ld", path]),
     )
 

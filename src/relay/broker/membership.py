@@ -175,6 +175,8 @@ class Membership:
         heads = self._auditor.heads
         lost = [(self._members.name(peer), seq) for peer, seq, ok in heads.held if not ok]
         told = [f"this one lacks entry {seq}, which {name} holds signed" for name, seq in lost]
+        if self._auditor.lost is not None:
+            told.append(f"this one lost entry {self._auditor.lost.seq} while this broker ran")
         told += [f"that of {self._members.name(peer)} was cut" for peer in heads.cut_elsewhere]
         return check("audit logs", not told, "; ".join(told) or "as the linked brokers saw them", "relay audit verify")
 
