@@ -293,6 +293,11 @@ def join(
     return Call("joins", operation_body(operation, link=invite, name=name, address=address), patience_s=ANSWER_S)
 
 
+def as_person() -> Call[dict[str, Any]]:
+    """Ask whether this is no task; changes nothing, and is refused with `task_scope` where it is one."""
+    return Call("person", operation_body(None), patience_s=QUICK_S)
+
+
 def grants_changed(operation: str | None = None) -> Call[dict[str, Any]]:
     """Tell the broker that trust.toml was edited."""
     return Call("grants/changed", operation_body(operation))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from relay.store import questions
 from relay.store.attempts import STARTED_BEFORE
 from relay.store.journal import Entry
 from relay.store.spawn_rows import IN_HAND_FROM, SpawnRow
-from relay.trust.grants import load
+from relay.trust.grants import freeze, load
+
+_UNREAD = (0,)
 
 
 class Grants:
@@ -30,11 +33,17 @@ class Grants:
 
     Args:
         path: the file.
+
+    Attributes:
+        has_passed: whether a moment (milliseconds) is over, for grants that end by themselves.
+        to_freeze: whose grants count as frozen until the file, which could not be written, says it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, ...] | None = (0,)
+        self.has_passed: Callable[[int], bool] = lambda moment: moment <= time.time() * 1000
+        self._stamp: tuple[int, ...] | None = _UNREAD
+        self.to_freeze: set[BrokerId] = set()
         self._grants: dict[BrokerId, Grant] = {}
         self._fault: LocalFault | None = None
 
@@ -61,18 +70,48 @@ class Grants:
             raise self._fault
         return self._grants
 
+    def in_force(self) -> dict[BrokerId, Grant]:
+        """Every grant whose time is not over.
+
+        Raises:
+            LocalFault: `bad_trust_file`.
+        """
+        return {each: grant for each, grant in self.all().items() if not self._is_over(grant)}
+
+    def _is_over(self, grant: Grant) -> bool:
+        return grant.expires is not None and self.has_passed(grant.expires)
+
     def _read(self, stamp: tuple[int, ...] | None) -> None:
         self._grants, self._fault = {}, None
         try:
-            self._grants = load(self._path)
+            found = load(self._path)
+            self._grants = {
+                each: replace(grant, frozen=grant.frozen or each in self.to_freeze) for each, grant in found.items()
+            }
         except LocalFault as fault:
             self._fault = fault
         self._stamp = stamp
 
+    def freeze(self, broker: BrokerId) -> bool:
+        """Suspend a broker's grant until it is allowed again; whether it had one that was not frozen.
+
+        Raises:
+            LocalFault: the file is broken or cannot be written: what it grants that broker counts as frozen all the
+                same, and this has to be called once more.
+        """
+        try:
+            was_in_use = freeze(self._path, broker)
+        except LocalFault:
+            self.to_freeze.add(broker)
+            self._stamp = _UNREAD
+            raise
+        self.to_freeze.discard(broker)
+        return was_in_use
+
     def verbs_of(self, broker: BrokerId) -> list[str]:
         """The verbs that broker may use here; none where the file is broken."""
         try:
-            grant = self.all().get(broker)
+            grant = self.in_force().get(broker)
         except LocalFault:
             return []
         return list(grant.verbs) if grant and not grant.frozen else []
@@ -250,9 +289,26 @@ class Gate:
     def may_spawn(self, broker: BrokerId) -> bool:
         """Whether that broker may spawn here at all.
 
-        True where the file is broken: nothing is ended for that. False for who was put out of the workspace.
+        True where the file is broken: nothing is ended for that. False for who was put out of the workspace, and where
+        the grant has expired by a clock that is believed.
         """
         return self._may(broker, "spawn")
+
+    def why_ended(self, broker: BrokerId) -> str | None:
+        """What ends that broker's spawns here, for sentences; None for nothing.
+
+        Nothing is ended for a file that is broken, nor for a grant that is frozen: of two machines of one identity the
+        right one may have asked.
+        """
+        if self._members.keys(broker) is None:
+            return "its broker being put out of the workspace"
+        try:
+            grant, is_in_force = self._grants.all().get(broker), broker in self._grants.in_force()
+        except LocalFault:
+            return None
+        if grant is None or "spawn" not in grant.verbs:
+            return "its grant being revoked"
+        return None if is_in_force else "its grant having expired"
 
     def may_push(self, broker: BrokerId) -> bool:
         """Whether that broker may push blobs here; as `may_spawn`."""
@@ -262,7 +318,7 @@ class Gate:
         if self._members.keys(broker) is None:
             return False
         try:
-            grant = self._grants.all().get(broker)
+            grant = self._grants.in_force().get(broker)
         except LocalFault:
             return True
         return grant is not None and verb in grant.verbs and not grant.frozen

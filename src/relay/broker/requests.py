@@ -198,26 +198,21 @@ class Requests:
         return True
 
     async def end_what_is_not_granted(
-        self, may_spawn: Callable[[BrokerId], bool], unschedule: Callable[[Entry, Schedule], None]
+        self, why_ended: Callable[[BrokerId], str | None], unschedule: Callable[[Entry, Schedule], None]
     ) -> None:
         """End what runs, waits or is scheduled here for brokers that have no grant to spawn any more."""
 
         def decide(entry: Entry) -> None:
             for row in FOR_OTHERS.all(entry.tx, own=self._members.own):
                 others = (each for each in (row.origin, *row.chain) if each != self._members.own)
-                without = next((each for each in others if not may_spawn(each)), None)
-                if without is not None:
-                    self._supervisor.stop(entry, row, self._why_ended(without))
+                why = next(filter(None, map(why_ended, others)), None)
+                if why is not None:
+                    self._supervisor.stop(entry, row, why)
             for schedule in schedules.LIVE_HERE.all(entry.tx, target=self._members.own):
-                if schedule.origin != self._members.own and not may_spawn(schedule.origin):
+                if schedule.origin != self._members.own and why_ended(schedule.origin) is not None:
                     unschedule(entry, schedule)
 
         await self._journal.commit(decide)
-
-    def _why_ended(self, origin: BrokerId) -> str:
-        if self._members.keys(origin) is None:
-            return "its broker being put out of the workspace"
-        return "its grant being revoked"
 
     def expire(self, entry: Entry, row: SpawnRow) -> None:
         """End what was never sent before its time to live was over; leave what may have been taken."""

@@ -104,7 +104,7 @@ class Rooms:
 
     async def put_together(self) -> None:
         """Make the rooms, with what the store remembers of the peers."""
-        counter, roster = await self.store.write(lambda tx: take_in(tx, self.home, self.keys))
+        counter, roster, read = await self.store.write(lambda tx: take_in(tx, self.home, self.keys))
         incarnation = fresh_incarnation(counter)
         identity = self.keys.identity
         self.members = Members(identity.id, self.config.name or "this-machine", roster)
@@ -114,7 +114,7 @@ class Rooms:
         self._mesh_rooms(identity, incarnation)
         self._spawn_rooms(identity)
         self._serving_rooms(identity)
-        await self.keeper.load()
+        await self.keeper.load(read)
         await self._remember_peers()
 
     def _mesh_rooms(self, identity: Identity, incarnation: Incarnation) -> None:
@@ -151,6 +151,7 @@ class Rooms:
         self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
         self.keeper.connect(self.discovery.roster_changed)
         self.grants = Grants(Path(self.home.trust))
+        self.grants.has_passed = self.clocks.has_passed
         self.letters = Correspondence(
             self.members, self.journal, self.mesh, self.dialler, postbox, self.grants, self.discovery.spoke
         )
@@ -201,7 +202,7 @@ class Rooms:
             self.dialler,
             self.journal,
             self.auditor,
-            Path(self.home.trust),
+            self.grants,
             self.letters.attendance,
             self.clocks,
             lambda seen: self.rollback.found(max(seen, self.greeter.seen_of_us)),

@@ -238,6 +238,11 @@ class Control:
         address, name = (body.get(key) if isinstance(body.get(key), str) else None for key in ("address", "name"))
         return _json(await self._broker.join(str(body.get("link", "")), address, name))
 
+    async def person(self, request: Request) -> Response:
+        """Nothing is done: a task has been refused before (`control/tasks.py`)."""
+        check_operation(await _body(request))
+        return _json({"person": True})
+
     async def grants_changed(self, request: Request) -> Response:
         check_operation(await _body(request))
         return _json(await self._broker.grants_changed())
@@ -282,6 +287,7 @@ def _everything(broker: Broker) -> Starlette:
         ("POST", "outbox/drop", control.outbox_drop),
         ("POST", "invites", control.invites),
         ("POST", "joins", control.joins),
+        ("POST", "person", control.person),
         ("POST", "grants/changed", control.grants_changed),
         ("GET", "events", control.events),
         *LookingControl(broker).routes,
