@@ -13,6 +13,34 @@ SECTION = "Offer"
 
 def declare(root: typer.Typer) -> None:
     """Add the verbs."""
+    _declare_agents(root)
+    _declare_mcp(root)
+
+
+def _declare_mcp(root: typer.Typer) -> None:
+    def serve(
+        names: Annotated[
+            str | None,
+            typer.Option("--names", metavar="STYLE", help="dots, or underscore for clients that refuse dots."),
+        ] = None,
+    ) -> None:
+        """Serve the mesh to an agent as MCP tools, on standard input and output; a client of the agent starts this."""
+
+    mcp = verb_with_more(root, "mcp", "mcp:run", SECTION, ("relay mcp", "relay mcp --names underscore"), serve)
+    examples = ("relay mcp install claude", "relay mcp install codex --yes", "relay mcp install cursor --json")
+
+    @verb(mcp, "mcp install", "mcp_install:run", SECTION, examples)
+    def install(
+        client: Annotated[
+            str, typer.Argument(metavar="CLIENT", help="claude, codex, gemini, opencode or cursor.")
+        ],
+        names: Annotated[str | None, typer.Option("--names", metavar="STYLE", help="dots or underscore.")] = None,
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Write it without asking.")] = False,
+    ) -> None:
+        """Write the mesh's tools into the configuration of an agent's client: what is added is shown, and asked for."""
+
+
+def _declare_agents(root: typer.Typer) -> None:
 
     def look(
         broker: Annotated[str | None, typer.Option("--broker", "-b", metavar="B", help="Only of this machine.")] = None,
