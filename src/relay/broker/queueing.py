@@ -36,7 +36,7 @@ class Queueing:
 
     def __init__(self, rooms: Rooms) -> None:
         members, room = rooms.members, rooms.supervisor.room
-        marks = Marks(members.own, rooms.ledger, room, rooms.gate.judge, rooms.asking)
+        marks = Marks(members.own, rooms.ledger, room, rooms.gate.judge, rooms.asking, rooms.agents)
         schedules = Schedules(members.own, room, rooms.gate.judge)
         self.scheduling = Scheduling(members, rooms.store, schedules, rooms.auditor)
         self.steering = Steering(

@@ -22,8 +22,8 @@ from relay.store.journal import Entry, Letter
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.store.steers import Early
 
-VERBS = frozenset({"pause", "resume", "edit", "retry", "continue"})
-AFTER_ITS_END = frozenset({"retry", "continue"})
+VERBS = frozenset({"pause", "resume", "edit", "retry", "continue", "take"})
+AFTER_ITS_END = frozenset({"retry", "continue", "take"})
 QUEUE_VERBS = frozenset({"pause_queue", "resume_queue"})
 UNSCHEDULE = "unschedule"
 GONE = "gone"  # a predecessor ended at its origin and never will come

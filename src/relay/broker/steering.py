@@ -244,6 +244,8 @@ class Steering:
 
 def _check_here(row: SpawnRow, verb: str) -> None:
     """What this broker knows well enough to refuse by itself."""
+    if verb == "take":
+        return  # whether its agent can be taken over comes first, and its target knows
     if verb in AFTER_ITS_END and row.state not in TERMINAL:
         raise not_ended(row)
     if verb == "continue":

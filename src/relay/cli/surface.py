@@ -84,8 +84,8 @@ TABLE: dict[str, Entry] = {
         '-f': ('follow', 'flag', True), '--since': ('since', 'number', None)}, 'values': {'follow': False, 'since':
         None}},
     'attach': {'target': 'relay.cli.verbs.attach:run', 'words': [('spawn', True, False)], 'options': {'--view':
-        ('view', 'flag', True), '--detach-key': ('detach_key', 'text', None)}, 'values': {'spawn': None, 'view':
-        False, 'detach_key': None}},
+        ('view', 'flag', True), '--detach-key': ('detach_key', 'text', None), '--take': ('take', 'flag', True)},
+        'values': {'spawn': None, 'view': False, 'detach_key': None, 'take': False}},
     'forward': {'target': 'relay.cli.verbs.forward:run', 'words': [('spawn', True, False), ('port', True, False)],
         'options': {'--local': ('local', 'number', None)}, 'values': {'spawn': None, 'port': None, 'local': None}},
     'stop': {'target': 'relay.cli.verbs.stop:run', 'words': [('spawns', True, True)], 'options': {}, 'values':

@@ -15,6 +15,8 @@ from relay.core.spawning import SpawnRequest, first_bad_field, request_from_cont
 from relay.core.states import IN_HAND, TERMINAL, State
 from relay.core.wishes import first_bad_wish
 from relay.spawn.admission import Judge
+from relay.spawn.agents.agent import terminal_of
+from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.ledger import Ledger, Step
 from relay.spawn.requests import request_of
@@ -85,11 +87,13 @@ class Marks:
         room: where spawns wait.
         judge: asked whether an edited spawn may start.
         asking: has a person asked again about what was changed.
+        agents: what can be run.
     """
 
     def __init__(
-        self, own: BrokerId, ledger: Ledger, room: WaitingRoom, judge: Judge, asking: Asking
+        self, own: BrokerId, ledger: Ledger, room: WaitingRoom, judge: Judge, asking: Asking, agents: Agents
     ) -> None:
+        self._agents = agents
         self._asking = asking
         self._own = own
         self._ledger = ledger
@@ -110,6 +114,8 @@ class Marks:
             return self.edit(entry, row, content.get("change"))
         if verb == "continue":
             return self.go_on(entry, row, content.get("task"), by)
+        if verb == "take":
+            return self.take(entry, row, by)
         return self.retry(entry, row, by)
 
     def pause(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
@@ -165,7 +171,9 @@ class Marks:
         Raises:
             Misuse: `not_ended`, or `name_in_use`: a newer spawn has its name.
         """
-        return self._again(entry, row, by, f"{by} asked for it again", {})
+        onward = queueing.ONWARD.one(entry.tx, spawn=row.id)
+        kept = {} if onward is None else {queueing.SESSION_KEY: onward.session}
+        return self._again(entry, self._without_interface(entry, row, onward), by, f"{by} asked for it again", kept)
 
     def go_on(self, entry: Entry, row: SpawnRow, task: object, by: str) -> SpawnRow:
         """Have the agent of a spawn that has ended go on in its session, with another task: another attempt.
@@ -176,11 +184,34 @@ class Marks:
         if row.state not in TERMINAL:
             raise not_ended(row)
         session = session_of(row)
+        row = self._without_interface(entry, row, queueing.ONWARD.one(entry.tx, spawn=row.id))
         queueing.edit(entry.tx, changed(row, {"task": task}))
         kept = {queueing.SESSION_KEY: session, "task": row.task[:KEPT_TASK]}
         return self._again(entry, row, by, f"{by} had it go on", kept)
 
-    def _again(self, entry: Entry, row: SpawnRow, by: str, reason: str, kept: dict[str, str]) -> SpawnRow:
+    def take(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
+        """Open the agent of a spawn that has ended in its own interface, in its session: another attempt.
+
+        Raises:
+            Misuse: as `go_on`, or its agent has no such interface.
+        """
+        # first: what cannot be taken over is not to be ended for it
+        terminal_of(self._agents.get(row.agent), request_of(row), "")
+        if row.state not in TERMINAL:
+            raise not_ended(row)
+        session = session_of(row)
+        queueing.edit(entry.tx, _with_terminal(row, True))
+        kept = {queueing.SESSION_KEY: session, queueing.TERMINAL_KEY: True}
+        return self._again(entry, row, by, f"{by} takes it over", kept)
+
+    def _without_interface(self, entry: Entry, row: SpawnRow, onward: queueing.Onward | None) -> SpawnRow:
+        """A spawn that had a terminal only because somebody had taken it over has none any more."""
+        if onward is None or not onward.terminal:
+            return row
+        queueing.edit(entry.tx, _with_terminal(row, False))
+        return spawns.require(entry.tx, row.id)
+
+    def _again(self, entry: Entry, row: SpawnRow, by: str, reason: str, kept: dict[str, Any]) -> SpawnRow:
         """Another attempt of what has ended; `kept` goes to what is remembered of the one before."""
         if row.state not in TERMINAL:
             raise not_ended(row)
@@ -206,6 +237,10 @@ class Marks:
     def _anew(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         now = spawns.require(entry.tx, row.id)
         return self._room.consider(entry, now) if now.state is State.WAITING else now
+
+
+def _with_terminal(row: SpawnRow, tty: bool) -> SpawnRequest:
+    return dataclasses.replace(request_of(row), wishes=dataclasses.replace(row.wishes, tty=tty))
 
 
 def session_of(row: SpawnRow) -> str:

@@ -10,7 +10,6 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Coroutine
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,21 @@ from relay.core.states import IN_HAND as IN_HAND_STATES
 from relay.core.states import TERMINAL, State
 from relay.core.tails import Tail
 from relay.spawn.admission import Admission, Judge
-from relay.spawn.agents.agent import Reader
-from relay.spawn.agents.asking import wishes_of
-from relay.spawn.agents.registry import Agents, UnknownReader
+from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.attempt import Exited, Started, Vanished
-from relay.spawn.attempting import Attempting, End, Fenced, Plan, Unlaunchable
+from relay.spawn.attempting import Attempting, End, Fenced, Unlaunchable
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
 from relay.spawn.limits import Limits
 from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, with_more_before
+from relay.spawn.planning import Planner, folder_name
 from relay.spawn.reading import LogReading
 from relay.spawn.remains import Remains
-from relay.spawn.requests import request_of
 from relay.spawn.retries import next_attempt
 from relay.spawn.waiting_room import WaitingRoom
-from relay.store import attempts, queueing, spawns
+from relay.store import attempts, spawns
 from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
 from relay.store.spawn_rows import BY_ID, IN_HAND, SpawnRow
@@ -44,11 +41,6 @@ from relay.store.spawn_rows import BY_ID, IN_HAND, SpawnRow
 MOST_FENCED = 5
 RETRY_S = 1.0
 _log = logging.getLogger(__name__)
-
-
-def folder_name(spawn: str, attempt: int) -> str:
-    """The attempt folder's name, which is also the mark in the task's environment."""
-    return f"{spawn}-{attempt}"
 
 
 class Supervisor:
@@ -90,8 +82,7 @@ class Supervisor:
         self._journal = journal
         self._ledger = ledger
         self._attempting = attempting
-        self._agents = agents
-        self._limits = limits
+        self._planner = Planner(journal.store, agents, limits, attempting, remains.workshop.make)
         self._stopping: dict[str, str] = {}
         self._running: set[asyncio.Task[None]] = set()
         self.growth = growth
@@ -160,9 +151,8 @@ class Supervisor:
             return
 
     async def _attempt(self, row: SpawnRow, admission: Admission) -> None:
-        resumed = await self._journal.store.one(queueing.SESSION, spawn=row.id) if row.attempt > 1 else None
         try:
-            plan, reading = self._plan(row, admission, resumed)
+            plan, reading = await self._planner.plan(row, admission)
         except RelayError as fault:
             await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
             return
@@ -171,33 +161,13 @@ class Supervisor:
         heard.over()
         await self._ended(row, end, reading)
 
-    def _plan(self, row: SpawnRow, admission: Admission, resumed: str | None) -> tuple[Plan, LogReading]:
-        agent = self._agents.get(row.agent)
-        command = agent.command(request_of(row), row.attempt, resumed)
-        name = folder_name(row.id, row.attempt)
-        plan = Plan(
-            folder=name,
-            command=command,
-            environment=self._limits.environment({}, row.id),
-            directory=Path(admission.directory),
-            fresh=admission.fresh,
-            make=partial(self.remains.workshop.make, row) if row.wishes.place else None,
-            timeout_s=self._timeout(row),
-            log_limit=self._limits.log_limit,
-            wishes=wishes_of(agent, row.wishes),
-        )
-        return plan, LogReading(self._attempting.folder(name).log, agent.reader())
-
-    def _timeout(self, row: SpawnRow) -> float | None:
-        return row.timeout_s if row.timeout_s is not None else self._limits.default_timeout_s
-
     async def _ended(self, row: SpawnRow, end: End, reading: LogReading) -> None:
         self._telling.overtaken(row.id)
         self.on_over(row)
         match end:
             case Exited(record, by):
                 finding, text = await reading.conclude(record.exit_code or 0)
-                outcome = outcome_of(row.id, record, finding, text, self._timeout(row), by)
+                outcome = outcome_of(row.id, record, finding, text, self._planner.timeout(row), by)
                 await self._finish_run(row, outcome, reading, text, dataclasses.asdict(record))
             case Vanished(_, survivors):
                 finding, text = await reading.conclude(0)
@@ -291,7 +261,7 @@ class Supervisor:
 
     def log_of(self, spawn: str, attempt: int) -> Path:
         """The transcript of an attempt on this machine, there or not."""
-        return self._attempting.folder(folder_name(spawn, attempt)).log
+        return self._planner.log_of(spawn, attempt)
 
     def grew(self, row: SpawnRow) -> None:
         """There is new output."""
@@ -325,20 +295,13 @@ class Supervisor:
         await self._journal.commit(self.room.due)
 
     async def _resume(self, row: SpawnRow) -> None:
-        reading = LogReading(log := self.log_of(row.id, row.attempt), self._reader(row))
+        reading, log = await self._planner.reading(row), self.log_of(row.id, row.attempt)
         if row.stop_requested is not None:
             await self._ask_to_stop(row, "an earlier request")
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon, log))
         end = await self._attempting.resume(log.parent.name, heard)
         heard.over()
         await self._ended(row, end, reading)
-
-    def _reader(self, row: SpawnRow) -> Reader:
-        try:
-            return self._agents.get(row.agent).reader()
-        except RelayError:
-            # agents.toml was changed meanwhile: nobody can read what it says, so nobody may call it a success
-            return UnknownReader(row.agent)
 
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""

@@ -41,7 +41,7 @@ class QueueControl:
     def routes(self) -> list[tuple[str, str, Endpoint]]:
         """Method, path and endpoint of each."""
         return [
-            *(("POST", f"spawns/{{ref}}/{verb}", self._marking(verb)) for verb in ("pause", "resume", "retry")),
+            *(("POST", f"spawns/{{ref}}/{verb}", self._marking(verb)) for verb in ("pause", "resume", "retry", "take")),
             ("POST", "spawns/{ref}/edit", self.edit),
             ("POST", "spawns/{ref}/continue", self.go_on),
             ("POST", "queue/pause", self._resting("pause_queue")),

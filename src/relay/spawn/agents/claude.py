@@ -40,6 +40,11 @@ class Claude:
             argv += ["--model", checked_model(request.model)]
         return Command(tuple(argv), stdin=request.task)
 
+    def terminal(self, request: SpawnRequest, session: str) -> Command:
+        """Claude Code as a person knows it, in that session."""
+        model = ["--model", checked_model(request.model)] if request.model else []
+        return Command(("claude", "--resume", session, "--permission-mode", _PERMISSION[request.mode], *model))
+
     def reader(self) -> Reader:
         return StreamReader()
 
