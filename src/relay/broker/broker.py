@@ -13,12 +13,12 @@ from typing import Any
 from relay.api.config import RESERVED_TABLES, Config
 from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
+from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor
 from relay.broker.belonging import Belonging
 from relay.broker.blobs.room import Blobs
 from relay.broker.code_invites import DEFAULT_TTL_MS as CODE_TTL_MS
 from relay.broker.envelopes import Envelopes
-from relay.broker.gate import Grants
 from relay.broker.hub import Hub
 from relay.broker.live_rooms import LiveRooms
 from relay.broker.members import Members

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from relay.api.durations import spoken
+from relay.broker.allowed import Grants
 from relay.broker.auditor import REFUSED, Auditor, Decision
 from relay.broker.checkup import check
 from relay.broker.clocks import Clocks
 from relay.broker.dialler import Dialler
-from relay.broker.gate import Grants
 from relay.broker.greeting import Greeted
 from relay.broker.inbox import Hear, Opened
 from relay.broker.link import NO_MEMBER, Link, monotonic_ms

@@ -12,6 +12,7 @@ from relay.api.config import Config
 from relay.api.home import Home
 from relay.broker.addresses import told
 from relay.broker.admitting import Admitting
+from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor
 from relay.broker.belonging import Belonging
 from relay.broker.broker import Broker, Facts
@@ -23,7 +24,7 @@ from relay.broker.dialler import Dialler
 from relay.broker.discovery_assembly import acquaintances_of, discovery_of
 from relay.broker.dispatch import Dispatch
 from relay.broker.epoch_dial import EpochDial
-from relay.broker.gate import Gate, Grants
+from relay.broker.gate import Gate
 from relay.broker.greeting import Greeter, fresh_incarnation
 from relay.broker.handing import Handing
 from relay.broker.hub import Hub

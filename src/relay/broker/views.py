@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from relay.broker.allowed import Grants
 from relay.broker.asked_items import moment_or_none
-from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence
