@@ -110,3 +110,8 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.BLOB_HAVE: _facts(False, "stream session"),
     Kind.BLOB_CHUNK: _facts(False, "stream item data"),
 }
+
+AHEAD = frozenset({Kind.STOP, Kind.STEER, Kind.SCHEDULE})
+"""What leaves before the rest of what waits for its recipient: a spawn that was stopped or changed while its machine slept
+is to hear of it before it starts. A schedule is among them for the steer that removes it: among themselves they keep
+their order."""
