@@ -49,7 +49,7 @@ def test_never_seen_is_said_so(asleep: Scene) -> None:
 
 
 def test_what_is_asked_of_a_spawn_that_is_on_its_way_comes_before_it(asleep: Scene) -> None:
-    """Changed, paused and stopped while its machine sleeps, behind more than goes in one frame: as it stood it never runs."""
+    """Changed, paused and stopped while its machine sleeps, behind more than one frame: as it stood it never runs."""
     marks = [asleep.vps.work / fresh("mark") for _ in range(3)]
     changed, paused, stopped = (_ask(asleep, f"echo old >> {mark}")["id"] for mark in marks)
     with asleep.laptop.control() as control:
@@ -62,7 +62,7 @@ def test_what_is_asked_of_a_spawn_that_is_on_its_way_comes_before_it(asleep: Sce
     relay_json(asleep.laptop, "stop", stopped)
     asleep.laptop.kill()
     asleep.vps.start()
-    relay_json(asleep.vps, "spawn", fresh("warm"), "shell", "true", "--cwd", "new", "--wait")  # it starts things at once
+    relay_json(asleep.vps, "spawn", fresh("warm"), "shell", "true", "--cwd", "new", "--wait")
     asleep.laptop.start()
     assert asleep.until(changed, *TERMINAL, within=30)["state"] == "completed"
     assert marks[0].read_text() == "new\n"

@@ -4,8 +4,8 @@ The outbox in the store is the truth; this is the window over it. Entries leave 
 receipt, or while a holder keeps them; when a link goes, everything in flight is queued again, in order. What does
 not fit the window is read from the store later (`wants_more`).
 
-What is asked about spawns (`Outgoing.ahead`) leaves before the rest, in its own order: a spawn whose machine sleeps is to
-be what it was made meanwhile, and one that was stopped is not to start.
+What is asked about spawns (`Outgoing.ahead`) leaves before the rest, in its own order: a spawn whose machine sleeps is
+to be what it was made meanwhile, and one that was stopped is not to start.
 """
 
 from __future__ import annotations

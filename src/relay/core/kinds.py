@@ -112,6 +112,6 @@ KINDS: dict[Kind, KindFacts] = {
 }
 
 AHEAD = frozenset({Kind.STOP, Kind.STEER, Kind.SCHEDULE})
-"""What leaves before the rest of what waits for its recipient: a spawn that was stopped or changed while its machine slept
-is to hear of it before it starts. A schedule is among them for the steer that removes it: among themselves they keep
-their order."""
+"""What leaves before the rest of what waits for its recipient: a spawn that was stopped or changed while its machine
+slept is to hear of it before it starts. A schedule is among them for the steer that removes it: among themselves they
+keep their order."""

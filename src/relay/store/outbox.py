@@ -281,7 +281,8 @@ def retry(tx: Tx, envelope: bytes) -> Parcel | None:
 
     That it may have been sent stays true of it: a broker on the way may hold it still.
     """
-    found = tx.execute("SELECT kind, envelope, tries FROM outbox WHERE id = ? AND state = 'dead'", (envelope,)).fetchone()
+    sql = "SELECT kind, envelope, tries FROM outbox WHERE id = ? AND state = 'dead'"
+    found = tx.execute(sql, (envelope,)).fetchone()
     return None if found is None else Parcel(_to_the_end(tx, envelope), envelope, *found)
 
 

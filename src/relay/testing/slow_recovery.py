@@ -24,5 +24,5 @@ async def _slowly(attempting: Attempting) -> None:
 
 
 if __name__ == "__main__":
-    Attempting.open = _slowly  # type: ignore[method-assign]
+    Attempting.open = _slowly  # type: ignore[method-assign, assignment]
     runpy.run_module("relay.daemon", run_name="__main__", alter_sys=True)
