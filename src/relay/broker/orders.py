@@ -11,7 +11,15 @@ from relay.core import ids
 from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.spawning import MAX_ARGV, MAX_TASK, MODES, SpawnRequest, first_bad_field
-from relay.core.wishes import MAX_COLLECT, MAX_PRIORITY, MAX_RETRIES, Wishes, first_bad_wish, wishes_from_content
+from relay.core.wishes import (
+    MAX_COLLECT,
+    MAX_PRIORITY,
+    MAX_RETRIES,
+    MAX_TURNS,
+    Wishes,
+    first_bad_wish,
+    wishes_from_content,
+)
 from relay.spawn.marks import changed
 from relay.store.spawn_rows import SpawnRow
 
@@ -52,8 +60,13 @@ _WORDS = {
     "collect": f"it is at most {MAX_COLLECT} patterns of files below its directory, such as 'dist/*.whl'",
     "memory": "a limit of memory is at least 1 MiB, in bytes",
     "cpus": "a limit of processors is at least 0.01",
+    "max_turns": f"a limit of turns lies between 1 and {MAX_TURNS}",
+    "on_limit": "it is fail, or wait",
 }
-_WISHES = ("priority", "retries", "not_before", "collect", "tty", "stdin", "memory", "cpus", "keep_awake", "after")
+_WISHES = (
+    "priority", "retries", "not_before", "collect", "tty", "stdin", "memory", "cpus", "keep_awake", "max_turns",
+    "on_limit", "after",
+)
 
 
 def _text(body: dict[str, Any], key: str, default: str = "") -> str:

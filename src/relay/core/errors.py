@@ -43,6 +43,7 @@ class Code(StrEnum):
     ALREADY_STARTED = "already_started"
     NOT_ENDED = "not_ended"
     UNKNOWN_SCHEDULE = "unknown_schedule"
+    AGENT_CANNOT = "agent_cannot"
     # LocalFault
     NOT_SET_UP = "not_set_up"
     ALREADY_SET_UP = "already_set_up"
@@ -129,6 +130,9 @@ class Code(StrEnum):
     AGENT_NO_RESULT = "agent_no_result"
     AGENT_DENIED = "agent_denied"
     AGENT_MAX_TURNS = "agent_max_turns"
+    AGENT_NO_LOGIN = "agent_no_login"
+    AGENT_USAGE_LIMIT = "agent_usage_limit"
+    AGENT_NO_SESSION = "agent_no_session"
     PREDECESSOR_FAILED = "predecessor_failed"
 
 
@@ -191,7 +195,7 @@ _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys(
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
         " name_in_use conflict unknown_blob bad_file unknown_request"
-        " bad_after bad_time already_started not_ended unknown_schedule".split(),
+        " bad_after bad_time already_started not_ended unknown_schedule agent_cannot".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout".split(), "Unreachable"),

@@ -175,7 +175,7 @@ class Supervisor:
         plan = Plan(
             folder=name,
             command=command,
-            environment=self._limits.environment({}, row.id),
+            environment=self._limits.environment(self._agents.additions(row.agent), row.id),
             directory=Path(admission.directory),
             fresh=admission.fresh,
             timeout_s=self._timeout(row),
