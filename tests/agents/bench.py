@@ -19,7 +19,7 @@ from tests.e2e.scene import Scene, relay_json
 
 PLACE = Path(os.environ.get("AGENTS", ".agents")).resolve()
 WITHIN = 60.0
-_CODEX = """
+CODEX = """
 model = "stub-1"
 model_provider = "stub"
 check_for_update_on_startup = false
@@ -85,7 +85,7 @@ class Bench:
     def settle_codex(self, retries: int = 3) -> None:
         """The provider of codex, which may retry a stream so often."""
         (self.home / ".codex").mkdir(exist_ok=True)
-        (self.home / ".codex" / "config.toml").write_text(_CODEX.format(url=self.stub.url, retries=retries))
+        (self.home / ".codex" / "config.toml").write_text(CODEX.format(url=self.stub.url, retries=retries))
 
     def said(self, spawn: str) -> list[str]:
         """The lines of progress that vps told of a spawn."""

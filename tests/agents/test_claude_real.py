@@ -68,8 +68,8 @@ def test_the_usage_limit_of_a_subscription(bench: Bench) -> None:
     found = bench.run("claude", "x", status=1)
     assert (found["state"], found["error"]["code"]) == ("failed", "agent_usage_limit")
     spawn = bench.begin("claude", "x", "--on-limit", "wait")
-    waits = bench.scene.until(spawn, "waiting", "failed", on=bench.scene.vps, within=WITHIN)
-    wait_until(lambda: "usage limit" in str(bench.scene.show(spawn)["reason"]), WITHIN, "the origin to know")
+    wait_until(lambda: "usage limit" in str(bench.scene.show(spawn)["reason"]), WITHIN, "it to wait for the reset")
+    waits = bench.scene.show(spawn)
     assert waits["state"] == "waiting" and waits["attempt"] == 1
     relay(bench.scene.laptop, "stop", spawn)
     assert bench.scene.until(spawn, "cancelled")["error"] is None
@@ -167,11 +167,20 @@ def test_an_answer_that_breaks_off_is_asked_for_again(bench: Bench) -> None:
     assert bench.run("claude", "x", status=0)["result"]["summary"] == "Whole."
 
 
-def test_what_is_said_meanwhile_is_its_next_turn(bench: Bench) -> None:
-    bench.stub.plays(write(bench), Text("First."), Text("Second."))
+def test_words_for_a_permission_are_what_to_do_instead(bench: Bench) -> None:
+    bench.stub.plays(write(bench), Text("So be it."))
     spawn = bench.begin("claude", "Write it", "--mode", "plan")
-    request = str(asked(bench, spawn)["request"])
+    asked(bench, spawn)
+    relay(bench.scene.laptop, "send", spawn, "Paint it instead")
+    found = bench.scene.until(spawn, "completed", "failed", within=WITHIN)
+    assert found["error"]["code"] == "agent_denied" and "Paint it instead" in bench.stub.requests[-1].text
+
+
+def test_what_is_said_meanwhile_is_heard(bench: Bench) -> None:
+    bench.stub.plays(Tool("Bash", {"command": "sleep 4"}), Text("First."), Text("Second."))
+    spawn = bench.begin("claude", "Sleep", "--mode", "full")
+    bench.stub.await_requests(1, WITHIN)
     relay(bench.scene.laptop, "send", spawn, "And then paint it")
-    relay(bench.scene.laptop, "approve", spawn, "--request", request)
-    assert bench.scene.until(spawn, "completed", "failed", within=WITHIN)["state"] == "completed"
+    found = bench.scene.until(spawn, "completed", "failed", within=WITHIN)
+    assert found["state"] == "completed", found["error"]
     assert "And then paint it" in bench.stub.requests[-1].text
