@@ -73,7 +73,7 @@ def anthropic_stream(said: Said, n: int) -> bytes:
         delta = {"type": "input_json_delta", "partial_json": json.dumps(said.input)}
     stop = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
     start = {**whole, "content": [], "stop_reason": None}
-    events = [
+    events: list[dict[str, Any]] = [
         {"type": "message_start", "message": start},
         {"type": "content_block_start", "index": 0, "content_block": empty},
         {"type": "content_block_delta", "index": 0, "delta": delta},
@@ -109,7 +109,7 @@ def responses_stream(said: Said, n: int) -> bytes:
     whole = responses(said, n)
     created = {**whole, "status": "in_progress", "output": [], "usage": None}
     item = whole["output"][0]
-    events = [
+    events: list[dict[str, Any]] = [
         {"type": "response.created", "response": created},
         {"type": "response.output_item.added", "output_index": 0, "item": item},
         {"type": "response.output_item.done", "output_index": 0, "item": item},

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from relay.core.errors import Code
+from relay.core.spawning import SpawnRequest
+from relay.core.states import State
+from relay.spawn.agents import conductor
+from relay.spawn.agents.codex import Codex
 from relay.testing.processes import wait_until
 from tests.agents.bench import WITHIN, Bench
 from tests.agents.speech import Text, Tool
-from tests.agents.stub import Drop, Failure, Slow
+from tests.agents.stub import Drop, Failure, Slow, Stub
+from tests.agents.test_resume_real import environment
 from tests.e2e.scene import gone_within, relay, relay_json
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(180)]
@@ -117,10 +127,33 @@ def test_a_model_that_never_answers_ends_with_the_timeout(bench: Bench) -> None:
 
 
 def test_a_model_that_is_not_there(bench: Bench) -> None:
-    bench.settle_codex(retries=1)
+    """codex waits for a network for ever: the timeout ends it, and says what it waited for."""
     bench.stub.close()
-    found = bench.run("codex", "x", status=1)
-    assert (found["state"], found["error"]["code"]) == ("failed", "agent_error")
+    words = bench.scene.words("codex", "x")
+    words[words.index("--timeout") + 1] = "12s"
+    found = relay_json(bench.scene.laptop, *words, "--wait", status=124)
+    assert (found["state"], found["error"]["code"]) == ("timed_out", "task_timed_out")
+    assert "last: waiting for the API, try " in found["reason"] and "Connection failed" in found["reason"]
+
+
+def test_a_model_that_is_not_there_and_nobody_set_a_timeout(tmp_path: Path) -> None:
+    """The conductor gives up after so many tries; here after two of them."""
+    (tmp_path / "home").mkdir()
+    with Stub() as stub:
+        env = environment(stub, tmp_path / "home")
+    entry = Path(conductor.__file__).parent
+    shutil.copytree(entry, tmp_path / "conductor")
+    protocol = tmp_path / "conductor" / "codex.py"
+    protocol.write_text(protocol.read_text().replace("MOST_UNREACHED = 6", "MOST_UNREACHED = 2"))
+    request = SpawnRequest(id="abcdefghij234567", name="coder", agent="codex", task="x", created=1, expires=2)
+    command = Codex().command(request, 1)
+    argv = [*command.argv[:3], str(tmp_path / "conductor" / "serve.py"), "codex"]
+    said = (command.stdin or "").encode()
+    done = subprocess.run(argv, input=said, env=env, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    reader = Codex().reader()
+    reader.feed(0, done.stdout)
+    found = reader.finding(done.returncode)
+    assert (found.state, found.code) == (State.FAILED, Code.AGENT_ERROR) and "Connection failed" in found.why
 
 
 def test_what_is_said_meanwhile_is_its_next_turn(bench: Bench) -> None:

@@ -37,12 +37,12 @@ def environment(stub: Stub, home: Path) -> dict[str, str]:
     }
 
 
-def ran(agent: Agent, task: str, cwd: Path, env: dict[str, str], attempt: int = 1, resume: str | None = None) -> Finding:
+def ran(agent: Agent, task: str, cwd: Path, env: dict[str, str], n: int = 1, resume: str | None = None) -> Finding:
     """What an agent says of its end, run as the shim runs it."""
     request = SpawnRequest(
         id="abcdefghij234567", name="coder", agent=agent.name, task=task, created=1, expires=2
     )
-    command = agent.command(request, attempt, resume)
+    command = agent.command(request, n, resume)
     done = subprocess.run(
         command.argv, input=(command.stdin or "").encode(), cwd=cwd, env=env, capture_output=True, timeout=60
     )

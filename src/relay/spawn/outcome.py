@@ -93,6 +93,7 @@ def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: st
         return _start_fault(record.error)
     if record.timed_out:
         why = f"it ran longer than its timeout of {timeout_s:g} s" if timeout_s else "it ran longer than its timeout"
+        why += f"; last: {finding.waited_for}" if finding.waited_for else ""
         return _Verdict(State.TIMED_OUT, why, Code.TASK_TIMED_OUT, "give it more: --timeout 2h", finding)
     if record.oom:
         why = "memory ran out, and the kernel ended it"

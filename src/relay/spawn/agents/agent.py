@@ -63,6 +63,7 @@ class Finding:
         notes: what a person should know beside the end, such as tools that were missing.
         resets: milliseconds since 1970: when a usage limit that was reached is lifted; None where none was, or
             the agent did not say.
+        waited_for: what it was waiting for last, such as its model; empty for nothing.
     """
 
     state: State
@@ -75,6 +76,7 @@ class Finding:
     model: str | None = None
     notes: tuple[str, ...] = ()
     resets: int | None = None
+    waited_for: str = ""
 
 
 class Reader(Protocol):

@@ -113,6 +113,7 @@ class StreamReader(JsonReader):
         if kind == "result":
             self._result = event
         elif kind == "assistant":
+            self._last_retry = ""
             return _progress(event)
         elif kind == "system":
             return self._system(event)
@@ -145,6 +146,7 @@ class StreamReader(JsonReader):
 
     def verdict(self, exit_code: int) -> Finding:
         common: dict[str, Any] = {"session": self._session, "model": self._model, "notes": self._notes()}
+        common["waited_for"] = self._last_retry
         if self._result is None:
             return self.no_result(exit_code, self._last_retry, **common)
         fault = self._fault(self._result, exit_code)

@@ -92,6 +92,7 @@ class ServerReader(JsonReader):
         self._usage: dict[str, float] = {}
         self._turns = 0
         self._last_retry = ""
+        self._retries = 0
         self._questions = Questions()
         self.asked, self.withdrawn = self._questions.asked, self._questions.withdrawn
 
@@ -146,8 +147,10 @@ class ServerReader(JsonReader):
             return []
         error = table(params.get("error"))
         tried = _RETRY.search(str(error.get("message") or ""))
-        of = (tried[1], tried[2]) if tried else ("?", "?")
-        self._last_retry = faults.retrying(*of, _status_in(error) or plain(error.get("additionalDetails"), 100))
+        why = _status_in(error) or plain(error.get("additionalDetails"), 100)
+        self._retries += 1
+        attempt, most = (tried[1], tried[2]) if tried else (self._retries, protocol.MOST_UNREACHED)
+        self._last_retry = faults.retrying(attempt, most, why)
         return [self._last_retry]
 
     def _asks(self, method: str, name: str, params: dict[str, Any]) -> None:
@@ -158,6 +161,7 @@ class ServerReader(JsonReader):
     def verdict(self, exit_code: int) -> Finding:
         common: dict[str, Any] = {
             "session": self._thread,
+            "waited_for": self._last_retry,
             "model": self._model,
             "usage": self._usage | ({"turns": self._turns} if self._turns else {}),
         }
@@ -174,6 +178,8 @@ class ServerReader(JsonReader):
             if error.get("codexErrorInfo") == "usageLimitExceeded":
                 return faults.usage_limit(plain(error.get("message"), 500))
             return faults.fault_in("codex", str(error.get("message") or ""), _LOG_IN, _status_in(error))
+        if status == "interrupted" and self._last_retry:
+            return Fault(Code.AGENT_ERROR, f"its model was not reached; last: {self._last_retry}")
         if status != "completed":
             return Fault(Code.AGENT_NO_RESULT, f"the turn of codex is {plain(status, 40)}")
         if self._declined:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from .lines import Word
 
-INITIALIZE, ACCOUNT, THREAD, TURN = 1, 2, 3, 4
+INITIALIZE, ACCOUNT, THREAD, TURN, INTERRUPT = 1, 2, 3, 4, 5
+MOST_UNREACHED = 6  # it tries for ever, after 2, 6, 11, 21, 40, 80 s and so on: 160 s are what claude takes as well
 APPROVALS = ("item/commandExecution/requestApproval", "item/fileChange/requestApproval")
 PERMISSIONS = "item/permissions/requestApproval"
 QUESTION = "item/tool/requestUserInput"
 ELICITATION = "mcpServer/elicitation/request"
 UNKNOWN_METHOD = -32601
+UNREACHED = "waiting for network"
 
 
 class Conversation:
@@ -28,7 +30,7 @@ class Conversation:
         self._resume = plan.get("resume")
         self._thread: str | None = None
         self._asked: dict[str, Word] = {}
-        self._in_turn = False
+        self._unreached = 0
         self.is_over = False
 
     def opening(self) -> list[Word]:
@@ -70,7 +72,6 @@ class Conversation:
         if not self._turns or self._thread is None:
             self.is_over = True
             return []
-        self._in_turn = True
         said = {"threadId": self._thread, "input": [{"type": "text", "text": self._turns.pop(0)}]}
         return [{"id": TURN, "method": "turn/start", "params": said}]
 
@@ -82,9 +83,20 @@ class Conversation:
         if method == "serverRequest/resolved":
             self._asked.pop(str(params.get("requestId")), None)
         if method == "turn/completed" and params.get("threadId") == self._thread:
-            self._in_turn = False
             return self._next_turn()
-        return []
+        return self._patience(method, params)
+
+    def _patience(self, method: str, params: Word) -> list[Word]:
+        """Interrupt a turn whose model was out of reach for too long."""
+        if method.startswith("item/"):
+            self._unreached = 0
+        if method != "error" or UNREACHED not in str(params.get("error")):
+            return []
+        self._unreached += 1
+        if self._unreached != MOST_UNREACHED:
+            return []
+        where = {"threadId": self._thread, "turnId": params.get("turnId")}
+        return [{"id": INTERRUPT, "method": "turn/interrupt", "params": where}]
 
     def _asks(self, method: str, name: object, params: Word) -> list[Word]:
         if method in (*APPROVALS, PERMISSIONS, QUESTION, ELICITATION):
