@@ -2,6 +2,7 @@
 #
 #   make demo    two brokers on this machine, a refused and a granted spawn, its log live
 #   make test    the tests (some minutes)
+#   make test-agents   the real claude and codex against a stub of their models (needs npm; ALL=1: gemini, opencode too)
 #   make check   lint, types and the floors between the packages
 #   make chaos   the long crash and fuzz runs, with their counts
 #   make bench   the measurements, ratios first (redis-server and sshd are measured beside it where they are installed)
@@ -14,12 +15,13 @@ PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .venv-peers
 AUDIT ?= .venv-audit
+AGENTS ?= .agents
 UV ?= uv
 WORKERS ?= 4
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos bench peers audit lock setup clean
+.PHONY: demo test agents test-agents check chaos bench peers audit lock setup clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -27,6 +29,25 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(WORKERS)
+
+# The versions stand in tests/agents/npm; claude's own install script puts its program in place, the others need none.
+AGENT_SETS := main $(if $(ALL),all)
+
+agents: $(AGENT_SETS:%=$(AGENTS)/%/.ready)
+
+$(AGENTS)/%/.ready: tests/agents/npm/%/package.json tests/agents/npm/%/package-lock.json
+	@command -v npm >/dev/null || { \
+	  echo "error: npm is not installed, and the agents come by it"; \
+	  echo "try: sudo apt-get install npm, or Node 20 from its makers; make test needs neither"; exit 1; } >&2
+	@echo "setting up $(AGENTS)/$* ..." >&2
+	@mkdir -p $(AGENTS)/$* && cp tests/agents/npm/$*/package.json tests/agents/npm/$*/package-lock.json $(AGENTS)/$*/
+	@cd $(AGENTS)/$* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@for script in claude-code/install.cjs; do \
+	  f=$(AGENTS)/$*/node_modules/@anthropic-ai/$$script; test ! -e $$f || (cd $${f%/*} && node install.cjs); done
+	@touch $@
+
+test-agents: $(READY) agents
+	@AGENTS=$(abspath $(AGENTS)) $(BIN)/python -m pytest -m agents -n 2 tests/agents
 
 check: $(READY)
 	@$(BIN)/ruff check
@@ -86,4 +107,4 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(AUDIT) $(AGENTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -18,7 +18,9 @@ STREAMS = Path(__file__).parent.parent / "spawn" / "streams"
 # Takes its task by standard input, as the real one does: the stream to replay, the exit code, and what to do meanwhile.
 CLAUDE = f"""#!/bin/sh
 printf '%s\\n' "$@" > "$PWD/argv"
-read -r stream code rest
+read -r line
+set -- $(printf '%s' "$line" | sed 's/.*"content": "\\([^"]*\\)".*/\\1/')
+stream=$1 code=$2 rest=$3
 case $rest in
   slowly) trap 'echo interrupted >> "$PWD/signals"; exit 0' INT
           head -n 2 {STREAMS}/"$stream".jsonl; : > "$PWD/up"; while :; do sleep 0.05; done;;
@@ -65,7 +67,7 @@ def scene(_with_claude: Scene) -> Scene:
     [
         ("success", 0, "completed", None, 0),
         ("garbage", 0, "completed", None, 0),
-        ("api_error", 1, "failed", "agent_error", 1),
+        ("api_error", 1, "failed", "agent_no_login", 1),
         ("denied", 0, "failed", "agent_denied", 1),
         ("max_turns", 1, "failed", "agent_max_turns", 1),
         ("no_result", 0, "failed", "agent_no_result", 1),

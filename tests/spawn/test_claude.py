@@ -13,7 +13,7 @@ from relay.core.errors import Code, Misuse
 from relay.core.spawning import SpawnRequest
 from relay.core.states import State
 from relay.core.wire import pack
-from relay.spawn.agents.agent import Finding
+from relay.spawn.agents.agent import Command, Finding
 from relay.spawn.agents.claude import MAX_LINE, Claude, StreamReader, session_for
 
 STREAMS = Path(__file__).parent / "streams"
@@ -24,6 +24,13 @@ def request(**changes: Any) -> SpawnRequest:
     """A request for claude."""
     fields: dict[str, Any] = {"id": "abcdefghij234567", "name": "coder", "agent": "claude", "task": "Fix it"}
     return SpawnRequest(**fields | {"created": 1, "expires": 2} | changes)
+
+
+def plan(command: Command) -> dict[str, Any]:
+    """What the conductor of a command is told to do."""
+    assert command.stdin is not None
+    told: dict[str, Any] = json.loads(command.stdin)
+    return told
 
 
 def read(name: str, exit_code: int = 0, size: int | None = None) -> tuple[list[str], Finding]:
@@ -42,26 +49,28 @@ def read(name: str, exit_code: int = 0, size: int | None = None) -> tuple[list[s
 def test_the_task_goes_by_standard_input() -> None:
     for task in ("Fix it", "--dangerously-skip-permissions", "-c", "a\nb", "é" * 50_000):
         command = Claude().command(request(task=task), 1)
-        assert command.stdin == task and task not in command.argv
-        assert command.argv[:5] == ("claude", "-p", "--output-format", "stream-json", "--verbose")
+        assert plan(command)["task"] == task and task not in (*command.argv, *plan(command)["argv"])
+        assert plan(command)["argv"][:4] == ["claude", "-p", "--input-format", "stream-json"]
+        assert command.program == "claude"
 
 
 @pytest.mark.parametrize(("mode", "word"), [("plan", "plan"), ("edit", "acceptEdits"), ("full", "bypassPermissions")])
 def test_modes(mode: str, word: str) -> None:
-    argv = Claude().command(request(mode=mode), 1).argv
+    argv = plan(Claude().command(request(mode=mode), 1))["argv"]
     assert argv[argv.index("--permission-mode") + 1] == word
 
 
 def test_each_attempt_has_a_session_of_its_own() -> None:
     sessions = [session_for(spawn, attempt) for spawn in ("a", "b") for attempt in (1, 2)]
     assert len(set(sessions)) == 4 and all(str(uuid.UUID(each)) == each for each in sessions)
-    argv = Claude().command(request(), 3).argv
+    argv = plan(Claude().command(request(), 3))["argv"]
     assert argv[argv.index("--session-id") + 1] == session_for("abcdefghij234567", 3)
 
 
 def test_a_model_is_a_word_and_never_an_option() -> None:
-    assert Claude().command(request(model="claude-opus-4@x"), 1).argv[-2:] == ("--model", "claude-opus-4@x")
-    assert "--model" not in Claude().command(request(), 1).argv
+    argv = plan(Claude().command(request(model="claude-opus-4@x"), 1))["argv"]
+    assert argv[-2:] == ["--model", "claude-opus-4@x"]
+    assert "--model" not in plan(Claude().command(request(), 1))["argv"]
     for model in ("--evil", "-x", "a b", "a\nb", "", "x;y", "é", "a" * 129, "$(x)"):
         if model:
             with pytest.raises(Misuse) as caught:
@@ -82,7 +91,7 @@ FOUND: dict[str, tuple[int, State, Code | None]] = {
     "success": (0, State.COMPLETED, None),
     "type_not_first": (0, State.COMPLETED, None),
     "garbage": (0, State.COMPLETED, None),
-    "api_error": (1, State.FAILED, Code.AGENT_ERROR),
+    "api_error": (1, State.FAILED, Code.AGENT_NO_LOGIN),
     "denied": (0, State.FAILED, Code.AGENT_DENIED),
     "max_turns": (1, State.FAILED, Code.AGENT_MAX_TURNS),
     "no_result": (0, State.FAILED, Code.AGENT_NO_RESULT),
@@ -146,7 +155,7 @@ def test_retries_are_told_and_remembered() -> None:
 
 
 def test_an_error_says_what_the_api_said() -> None:
-    assert read("api_error", 1)[1].why == "API Error: 401 invalid x-api-key (API status 401)"
+    assert read("api_error", 1)[1].why == "API Error: 401 invalid x-api-key"
     assert read("during_execution", 1)[1].why == "the model stream broke off"
 
 

@@ -38,6 +38,9 @@ def _found(home: Home, **own: str) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in probing.examine(Agents(Path(home.agents)), seen)}
 
 
+TAKE_ANY = {"agent shell", "agent exec"}  # every machine has the one, each request names the other
+
+
 def test_path_version_and_login(home: Home, tmp_path: Path) -> None:
     _program(tmp_path, f"case $1 in --version) echo '2.1.197 (Claude Code)';; auth) echo '{LOGGED_IN}';; esac")
     found = _found(home)
@@ -47,21 +50,22 @@ def test_path_version_and_login(home: Home, tmp_path: Path) -> None:
         "detail": f"{tmp_path}/bin/claude, 2.1.197, logged in",
         "hint": "",
     }
-    assert set(found) == {"PATH", "agent claude"}
+    assert set(found) == {"PATH", *(f"agent {name}" for name in Agents(Path(home.agents)).names())} - TAKE_ANY
+    assert found["agent codex"]["ok"] and "not installed" in found["agent codex"]["detail"]
 
 
 def test_one_agent_is_looked_at_as_a_task_finds_it_now(home: Home, tmp_path: Path) -> None:
     """What a dry run tells: of the broker's own PATH, with a note where its service's tasks would find another."""
     agents, environment = Agents(Path(home.agents)), {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
     seen = probing.sight(home, environment, (), is_broker=True)
-    assert probing.found(agents.get("claude"), environment, seen) == probing.Found(None)
+    assert probing.found(agents.probe("claude"), environment, seen) == probing.Found(None)
     _program(tmp_path, f"case $1 in --version) echo '2.1.197';; auth) echo '{LOGGED_IN}';; esac")
-    found = probing.found(agents.get("claude"), environment, seen)
+    found = probing.found(agents.probe("claude"), environment, seen)
     assert (found.path, found.version, found.logged_in) == (f"{tmp_path}/bin/claude", "2.1.197", True)
     assert found.log_in.startswith("claude auth login") and found.note == ""
     other = probing.Sight({"PATH": "/nowhere"}, "the service", "the broker that runs has another PATH")
-    assert probing.found(agents.get("claude"), environment, other).note.endswith("tasks of the service find none")
-    assert probing.found(agents.get("shell"), environment, seen) == probing.Found("/bin/sh")
+    assert probing.found(agents.probe("claude"), environment, other).note.endswith("tasks of the service find none")
+    assert probing.found(agents.probe("shell"), environment, seen) == probing.Found("/bin/sh")
 
 
 @pytest.mark.parametrize("said", ["", "logged in", "[]", '{"loggedIn": "yes"}', "[" * 20_000, '{"other": 1}'])

@@ -11,7 +11,7 @@ import pytest
 from relay.core.errors import Code, LocalFault, Refused
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.commands import Exec, Shell
-from relay.spawn.agents.registry import MAX_FILE, Agents, Template, load_templates
+from relay.spawn.agents.registry import MAX_FILE, Agents, AgentsFile, Template, load_templates
 
 GOOD = """
 [agents.reviewer]
@@ -22,6 +22,9 @@ environment = { REVIEW = "strict" }
 [agents.small]
 command = ["cat"]
 """
+
+
+PRESETS = sorted("aider claude codex exec gemini goose groq llm opencode python shell".split())
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def write(file: Path, text: str) -> None:
 
 def test_templates(file: Path) -> None:
     write(file, GOOD)
-    found = load_templates(file)
+    found = load_templates(file).agents
     assert found["reviewer"] == Template(
         "reviewer", ("my-reviewer", "--model", "{model}", "--", "{task}"), signal.SIGTERM, {"REVIEW": "strict"}
     )
@@ -46,8 +49,8 @@ def test_templates(file: Path) -> None:
 
 
 def test_no_file_is_no_templates(file: Path) -> None:
-    assert load_templates(file) == {}
-    assert Agents(file).names() == ["claude", "exec", "shell"]
+    assert load_templates(file) == AgentsFile()
+    assert Agents(file).names() == PRESETS
 
 
 def _program(folder: Path, name: str) -> None:
@@ -65,7 +68,7 @@ def test_only_agents_whose_program_is_here_count_as_installed(
     monkeypatch.setenv("PATH", str(empty))
     write(file, GOOD)
     agents = Agents(file)
-    assert agents.names() == ["claude", "exec", "reviewer", "shell", "small"]
+    assert agents.names() == sorted([*PRESETS, "reviewer", "small"])
     assert agents.installed() == ["exec", "shell"]
     monkeypatch.setenv("PATH", str(stocked))  # another PATH is another answer, at once
     assert agents.installed() == ["claude", "exec", "shell"]
@@ -144,7 +147,7 @@ def test_a_change_is_seen(file: Path) -> None:
     assert caught.value.code is Code.UNKNOWN_AGENT and str(file) in caught.value.hint
     write(file, GOOD)
     assert agents.get("reviewer").name == "reviewer"
-    assert agents.names() == ["claude", "exec", "reviewer", "shell", "small"]
+    assert agents.names() == sorted([*PRESETS, "reviewer", "small"])
     file.unlink()
     with pytest.raises(Refused):
         agents.get("reviewer")
@@ -154,7 +157,7 @@ def test_a_broken_file_takes_only_what_it_defines(file: Path) -> None:
     agents = Agents(file)
     write(file, "broken [")
     assert isinstance(agents.get("shell"), Shell) and isinstance(agents.get("exec"), Exec)
-    assert agents.names() == ["claude", "exec", "shell"] and agents.fault() is not None
+    assert agents.names() == PRESETS and agents.fault() is not None
     for _ in range(2):  # it stays broken, it is not forgotten after it was told once
         with pytest.raises(LocalFault):
             agents.get("claude")

@@ -199,6 +199,8 @@ class SpawnOrder(TypedDict, total=False):
     memory: int | None
     cpus: float | None
     keep_awake: bool
+    max_turns: int
+    on_limit: str
 
 
 class SelfNamed(Named):

@@ -11,7 +11,18 @@ from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.members import Members
 from relay.core.errors import Code, LocalFault, Misuse, Refused, RelayError
-from relay.core.grants import FOUR_CHOICES, Asked, Denied, Grant, Granted, Verdict, Waiting, judge, judge_chain
+from relay.core.grants import (
+    BY_NAME_ONLY,
+    FOUR_CHOICES,
+    Asked,
+    Denied,
+    Grant,
+    Granted,
+    Verdict,
+    Waiting,
+    judge,
+    judge_chain,
+)
 from relay.core.ids import BrokerId
 from relay.core.place_rights import lack_of_place
 from relay.core.questions import request_hash
@@ -143,7 +154,7 @@ class Gate:
     def _labelled(self, broker: BrokerId) -> tuple[str, Grant | None]:
         name = self._members.name(broker)
         if broker == self._members.own:
-            return name, Grant(broker, ("spawn",), ("*", "shell", "exec"), ("/", FRESH_DIRECTORY), "full", 1 << 20)
+            return name, Grant(broker, ("spawn",), ("*", *BY_NAME_ONLY), ("/", FRESH_DIRECTORY), "full", 1 << 20)
         # who was put out of the workspace may act here no more, whatever trust.toml still says; what had come, or
         # waits in the queue, is judged by this as well
         return name, None if self._members.keys(broker) is None else self._all().get(broker)

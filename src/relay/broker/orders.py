@@ -12,7 +12,15 @@ from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.sources import read_source
 from relay.core.spawning import FRESH_DIRECTORY, MAX_ARGV, MAX_TASK, MODES, SpawnRequest, first_bad_field
-from relay.core.wishes import MAX_COLLECT, MAX_PRIORITY, MAX_RETRIES, Wishes, first_bad_wish, wishes_from_content
+from relay.core.wishes import (
+    MAX_COLLECT,
+    MAX_PRIORITY,
+    MAX_RETRIES,
+    MAX_TURNS,
+    Wishes,
+    first_bad_wish,
+    wishes_from_content,
+)
 from relay.core.workplaces import NOT_YET, ORIGIN
 from relay.spawn.marks import changed
 from relay.store.spawn_rows import SpawnRow
@@ -57,8 +65,13 @@ _WORDS = {
     "memory": "a limit of memory is at least 1 MiB, in bytes",
     "cpus": "a limit of processors is at least 0.01",
     "place": "it is a repository that can be fetched, or a tree, with a folder in it and what it is pushed to",
+    "max_turns": f"a limit of turns lies between 1 and {MAX_TURNS}",
+    "on_limit": "it is fail, or wait",
 }
-_WISHES = ("priority", "retries", "not_before", "collect", "tty", "stdin", "memory", "cpus", "keep_awake")
+_WISHES = (
+    *("priority", "retries", "not_before", "collect", "tty", "stdin", "memory", "cpus", "keep_awake"),
+    *("max_turns", "on_limit"),
+)
 _WISHES_OF_ITS_COURSE = ("after", "place")
 
 

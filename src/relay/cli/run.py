@@ -74,6 +74,12 @@ def declare(root: typer.Typer) -> None:
         keep_awake: Annotated[
             bool, typer.Option("--keep-awake", help="Keep that machine from sleeping while it runs.")
         ] = False,
+        max_turns: Annotated[
+            int | None, typer.Option("--max-turns", metavar="N", help="How often the agent may ask its model.")
+        ] = None,
+        on_limit: Annotated[
+            Text, _option("--on-limit", "WHAT", "When a usage limit is reached: fail, or wait for its reset (fail).")
+        ] = None,
         tty: Annotated[bool, typer.Option("--tty", "-t", help="Run it on a terminal: relay attach.")] = False,
         stdin: Annotated[bool, typer.Option("--stdin", help="Keep its input open: relay attach, relay send.")] = False,
         repo: Annotated[

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from relay.api.shapes import Spawn
 
 HEADINGS = ("NAME", "ID", "BROKER", "AGENT", "STATE", "TIME", "WHAT")
-TAKES_COMMANDS = ("shell", "exec")
+TAKES_COMMANDS = ("shell", "exec", "python")
 SHORT = 8
 
 

@@ -44,19 +44,20 @@ TABLE: dict[str, Entry] = {
         '--cwd': ('cwd', 'text', None), '-C': ('cwd', 'text', None), '--mode': ('mode', 'text', None), '--model':
         ('model', 'text', None), '--timeout': ('timeout', 'text', None), '--label': ('label', 'texts', None), '--ttl':
         ('ttl', 'text', None), '--memory': ('memory', 'text', None), '--cpus': ('cpus', 'text', None), '--keep-awake':
-        ('keep_awake', 'flag', True), '--tty': ('tty', 'flag', True), '-t': ('tty', 'flag', True), '--stdin':
-        ('stdin', 'flag', True), '--repo': ('repo', 'text', None), '--here': ('here', 'flag', True), '--push':
-        ('push', 'flag', True), '--push-to': ('push_to', 'text', None), '--priority': ('priority', 'number', None),
-        '--after': ('after', 'texts', None), '--after-success': ('after_success', 'texts', None), '--after-any':
-        ('after_any', 'texts', None), '--at': ('at', 'text', None), '--every': ('every', 'text', None), '--retries':
-        ('retries', 'number', None), '--collect': ('collect', 'texts', None), '--wait': ('wait', 'flag', True), '-w':
-        ('wait', 'flag', True), '--follow': ('follow', 'flag', True), '-f': ('follow', 'flag', True), '--dry-run':
-        ('dry_run', 'flag', True), '--idempotency-key': ('idempotency_key', 'text', None)}, 'values': {'name': None,
-        'agent': None, 'words': [], 'broker': None, 'cwd': None, 'mode': None, 'model': None, 'timeout': None,
-        'label': [], 'ttl': None, 'memory': None, 'cpus': None, 'keep_awake': False, 'tty': False, 'stdin': False,
-        'repo': None, 'here': False, 'push': False, 'push_to': None, 'priority': None, 'after': [], 'after_success':
-        [], 'after_any': [], 'at': None, 'every': None, 'retries': None, 'collect': [], 'wait': False, 'follow':
-        False, 'dry_run': False, 'idempotency_key': None}},
+        ('keep_awake', 'flag', True), '--max-turns': ('max_turns', 'number', None), '--on-limit': ('on_limit', 'text',
+        None), '--tty': ('tty', 'flag', True), '-t': ('tty', 'flag', True), '--stdin': ('stdin', 'flag', True),
+        '--repo': ('repo', 'text', None), '--here': ('here', 'flag', True), '--push': ('push', 'flag', True),
+        '--push-to': ('push_to', 'text', None), '--priority': ('priority', 'number', None), '--after': ('after',
+        'texts', None), '--after-success': ('after_success', 'texts', None), '--after-any': ('after_any', 'texts',
+        None), '--at': ('at', 'text', None), '--every': ('every', 'text', None), '--retries': ('retries', 'number',
+        None), '--collect': ('collect', 'texts', None), '--wait': ('wait', 'flag', True), '-w': ('wait', 'flag',
+        True), '--follow': ('follow', 'flag', True), '-f': ('follow', 'flag', True), '--dry-run': ('dry_run', 'flag',
+        True), '--idempotency-key': ('idempotency_key', 'text', None)}, 'values': {'name': None, 'agent': None,
+        'words': [], 'broker': None, 'cwd': None, 'mode': None, 'model': None, 'timeout': None, 'label': [], 'ttl':
+        None, 'memory': None, 'cpus': None, 'keep_awake': False, 'max_turns': None, 'on_limit': None, 'tty': False,
+        'stdin': False, 'repo': None, 'here': False, 'push': False, 'push_to': None, 'priority': None, 'after': [],
+        'after_success': [], 'after_any': [], 'at': None, 'every': None, 'retries': None, 'collect': [], 'wait':
+        False, 'follow': False, 'dry_run': False, 'idempotency_key': None}},
     'ps': {'target': 'relay.cli.verbs.ps:run', 'words': [], 'options': {'--all': ('everything', 'flag', True), '-a':
         ('everything', 'flag', True), '--broker': ('broker', 'text', None), '-b': ('broker', 'text', None),
         '--origin': ('origin', 'text', None), '--state': ('state', 'texts', None), '-s': ('state', 'texts', None),

@@ -79,7 +79,7 @@ class Change:
 PROFILES: dict[str, Change] = {
     "read-only": Change(verbs=("view",)),
     "runner": Change(verbs=("spawn",), agents=(ANY_AGENT,), dirs=(FRESH_DIRECTORY,), mode="edit"),
-    "full": Change(verbs=VERBS, agents=(ANY_AGENT, "shell", "exec"), dirs=(FRESH_DIRECTORY,), mode="full"),
+    "full": Change(verbs=VERBS, agents=(ANY_AGENT, "shell", "exec", "python"), dirs=(FRESH_DIRECTORY,), mode="full"),
 }
 
 

@@ -47,6 +47,7 @@ class Code(StrEnum):
     BAD_SOURCE = "bad_source"
     BAD_TREE = "bad_tree"
     NO_CHANGE = "no_change"
+    AGENT_CANNOT = "agent_cannot"
     # LocalFault
     NOT_SET_UP = "not_set_up"
     ALREADY_SET_UP = "already_set_up"
@@ -136,6 +137,9 @@ class Code(StrEnum):
     AGENT_NO_RESULT = "agent_no_result"
     AGENT_DENIED = "agent_denied"
     AGENT_MAX_TURNS = "agent_max_turns"
+    AGENT_NO_LOGIN = "agent_no_login"
+    AGENT_USAGE_LIMIT = "agent_usage_limit"
+    AGENT_NO_SESSION = "agent_no_session"
     PREDECESSOR_FAILED = "predecessor_failed"
 
 
@@ -198,7 +202,7 @@ _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys(
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
         " name_in_use conflict unknown_blob bad_file unknown_request"
-        " bad_after bad_time already_started not_ended no_session unknown_schedule"
+        " bad_after bad_time already_started not_ended no_session unknown_schedule agent_cannot"
         " bad_source bad_tree no_change".split(),
         "Misuse",
     ),

@@ -38,7 +38,7 @@ __all__ = [
     "profile",
 ]
 
-BY_NAME_ONLY = frozenset({"shell", "exec"})  # they take commands, so that "*" never covers them
+BY_NAME_ONLY = frozenset({"shell", "exec", "python"})  # they take commands, so that "*" never covers them
 OF_OWN_SPAWNS = frozenset({"view", "send", "stop"})  # implied by `spawn`, for the spawns one asked for
 STARTING = frozenset({"spawn", "handoff"})
 AT_ANY_HOUR = STARTING | {"view", "stop"}  # what starts waits for its hour; to look and to stop harms nobody

@@ -25,6 +25,8 @@ MAX_CPUS = 4_096.0
 MIN_MEMORY, MAX_MEMORY = 1 << 20, 1 << 50
 _LAST_MOMENT = 253_402_300_799_999  # the last of the year 9999: later ones no calendar can show
 
+LIMIT_FAILS, LIMIT_WAITS = "fail", "wait"
+MAX_TURNS = 10_000
 AFTER_SUCCESS, AFTER_ANY = "success", "any"
 CONDITIONS = (AFTER_SUCCESS, AFTER_ANY)
 
@@ -58,6 +60,8 @@ class Wishes:
         cpus: processors that its whole tree may use, or None.
         keep_awake: the machine is kept from sleeping while it runs.
         place: the repository or the sent tree that it works in, or None.
+        max_turns: how often the agent may ask its model, or None for as often as it likes.
+        on_limit: what a usage limit that is reached means: `fail`, or `wait` for its reset.
     """
 
     priority: int = 0
@@ -71,6 +75,8 @@ class Wishes:
     cpus: float | None = None
     keep_awake: bool = False
     place: Workplace | None = None
+    max_turns: int | None = None
+    on_limit: str = LIMIT_FAILS
 
     def to_content(self) -> dict[str, Any]:
         """What differs from the default, as plain values."""
@@ -131,6 +137,8 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "cpus": _is_share,
     "keep_awake": _is_flag,
     "place": is_place,
+    "max_turns": _whole(1, MAX_TURNS),
+    "on_limit": lambda value: value in (LIMIT_FAILS, LIMIT_WAITS),
 }
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.core.errors import Code, LocalFault, RelayError
+from relay.core.errors import Code, LocalFault, Refused, RelayError
 from relay.core.wishes import NONE, Wishes
 from relay.spawn import token
 from relay.spawn.agents.agent import Command
@@ -103,6 +104,8 @@ class Attempting:
             stopping: who asked for a stop before the folder was there to hold it, or None.
             heard: told of the start and of output.
         """
+        if (missing := _missing(plan)) is not None:
+            return Unlaunchable(missing)
         try:
             if plan.make is not None:
                 await plan.make(lambda: stopping() is not None)
@@ -191,6 +194,19 @@ def _plain(end: Exited | Vanished) -> End:
     if isinstance(end, Vanished) and end.verdict is Verdict.FENCE_AND_REQUEUE:
         return Fenced()
     return end
+
+
+def _missing(plan: Plan) -> Refused | None:
+    """Why a conductor would find no program to run; the shim says it of a command's first word."""
+    program = plan.command.program
+    path = (plan.environment | plan.command.environment).get("PATH")
+    if not program or shutil.which(program, path=path) is not None:
+        return None
+    return Refused(
+        f"{program} was not found in {path}",
+        code=Code.MISSING_BINARY,
+        hint="install it there, or add its folder to PATH where that broker is started",
+    )
 
 
 def _no_folder(fault: OSError) -> LocalFault:

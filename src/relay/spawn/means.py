@@ -70,7 +70,8 @@ class Means:
         return await asyncio.shield(look)
 
     def _look(self, name: str) -> Found:
-        return found(self._agents.get(name), self.environment, self._seen())
+        self._agents.get(name)  # there is one of that name
+        return found(self._agents.probe(name), self.environment, self._seen())
 
     @property
     def environment(self) -> Mapping[str, str]:

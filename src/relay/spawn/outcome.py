@@ -29,6 +29,7 @@ class Outcome:
         started, ended: milliseconds since 1970, as the shim saw them.
         result: what `relay result` shows.
         error: why it is no success, or None.
+        resets: milliseconds since 1970: when the usage limit that ended it is lifted, or None.
     """
 
     state: State
@@ -39,6 +40,7 @@ class Outcome:
     ended: int | None = None
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    resets: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: st
         return _start_fault(record.error)
     if record.timed_out:
         why = f"it ran longer than its timeout of {timeout_s:g} s" if timeout_s else "it ran longer than its timeout"
+        why += f"; last: {finding.waited_for}" if finding.waited_for else ""
         return _Verdict(State.TIMED_OUT, why, Code.TASK_TIMED_OUT, "give it more: --timeout 2h", finding)
     if record.oom:
         why = "memory ran out, and the kernel ended it"
@@ -114,9 +117,9 @@ def _error(verdict: _Verdict, spawn: str) -> dict[str, Any] | None:
     }
 
 
-def _notes(record: ExitRecord) -> list[str]:
+def _notes(record: ExitRecord, finding: Finding) -> list[str]:
     """What a person should know of its run beside its end."""
-    notes = []
+    notes = list(finding.notes)
     if record.log_dropped:
         notes.append(f"{record.log_dropped} bytes of its output are no longer kept: there was more than log_limit")
     if record.log_lost:
@@ -138,6 +141,7 @@ def _result(
         "output_before_bytes": 0,
         "usage": finding.usage,
         "session": finding.session,
+        "model": finding.model,
         "branch": None,
         "diffstat": None,
         "output_lost_bytes": lost_bytes,
@@ -172,8 +176,9 @@ def outcome_of(
         record.signal,
         record.started_at,
         record.ended_at,
-        _result(verdict, tail, record.log_dropped + record.log_lost, record.survivors, _notes(record)),
+        _result(verdict, tail, record.log_dropped + record.log_lost, record.survivors, _notes(record, finding)),
         _error(verdict, spawn),
+        verdict.finding.resets,
     )
 
 

@@ -89,7 +89,7 @@ class Planner:
         plan = Plan(
             folder=folder_name(row.id, row.attempt),
             command=command,
-            environment=self._limits.environment({}, row.id),
+            environment=self._limits.environment(self._agents.additions(row.agent), row.id),
             directory=Path(admission.directory),
             fresh=admission.fresh,
             make=partial(self._make, row) if row.wishes.place else None,

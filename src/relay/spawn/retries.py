@@ -5,14 +5,20 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from relay.core.errors import Code
 from relay.core.retrying import may_retry, pause_ms
 from relay.core.states import State
+from relay.core.wishes import LIMIT_WAITS
 from relay.spawn.ledger import Step
 from relay.spawn.outcome import Outcome
 from relay.spawn.queue import moment_words
 from relay.store import queueing
 from relay.store.journal import Entry
 from relay.store.spawn_rows import SpawnRow
+
+LIMIT = "limit"  # who asked for the next attempt: the wish --on-limit wait
+LOOK_AGAIN_MS = 30 * 60_000  # where the agent did not say when its limit is lifted
+SOONEST_MS = 10_000
 
 
 def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, int] | None:
@@ -26,6 +32,8 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
         outcome: how that ended.
     """
     code = str((outcome.error or {}).get("code", ""))
+    if code == Code.AGENT_USAGE_LIMIT and row.wishes.on_limit == LIMIT_WAITS and row.stop_requested is None:
+        return _after_the_limit(entry, row, outcome)
     if not row.wishes.retries or row.stop_requested is not None or not may_retry(outcome.state, code):
         return None
     used = (queueing.RETRIES_USED.one(entry.tx, spawn=row.id) or 0) + 1
@@ -37,6 +45,18 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
     queueing.not_before(entry.tx, row.id, moment)
     words = moment_words(moment, used, row.wishes.retries, entry.now)
     return Step(State.WAITING, words, tried={"n": row.attempt, "asked": "", "outcome": how}), moment
+
+
+def _after_the_limit(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, int] | None:
+    """The step to another attempt once a usage limit is lifted; it counts as none of the spawn's retries."""
+    moment = max(outcome.resets or entry.now + LOOK_AGAIN_MS, entry.now + SOONEST_MS)
+    if moment >= row.expires:
+        return None
+    how = _how_it_ended(outcome, entry.now)
+    queueing.keep_try(entry.tx, row.id, row.attempt, LIMIT, how)
+    queueing.not_before(entry.tx, row.id, moment)
+    words = f"the usage limit of its agent is reached; {moment_words(moment, 0, 0, entry.now)}"
+    return Step(State.WAITING, words, tried={"n": row.attempt, "asked": LIMIT, "outcome": how}), moment
 
 
 def _how_it_ended(outcome: Outcome, now: int) -> dict[str, Any]:

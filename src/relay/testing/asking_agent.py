@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from relay.core.questions import Asked, Reply
 from relay.core.spawning import SpawnRequest
 from relay.core.states import State
 from relay.spawn.agents import registry
-from relay.spawn.agents.agent import Command, Finding, Probe, Reader
+from relay.spawn.agents.agent import Command, Finding, Probe, Reader, SessionPlace
 from relay.spawn.agents.asking import AgentQuestion
 
 MARK = "ASK "
@@ -73,6 +74,9 @@ class Asker:
 
     def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
         return Command((sys.executable, "-c", _SCRIPT, request.task))
+
+    def session_place(self, session: str, cwd: str, environment: Mapping[str, str]) -> SessionPlace | None:
+        return None
 
     def reader(self) -> Reader:
         return AskerReader()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,12 +24,29 @@ class Command:
         stdin: text for standard input, closed after it; None for /dev/null.
         environment: additions of the agent's own.
         stop_signal: how this program wants to be asked to stop.
+        program: what has to be in the task's PATH where that is not the first word: a conductor runs it.
     """
 
     argv: tuple[str, ...]
     stdin: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     stop_signal: int = signal.SIGINT
+    program: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlace:
+    """Where an agent keeps one conversation; patterns are those of `glob`, relative to the root.
+
+    Attributes:
+        root: a folder, absolute.
+        main: matches the file that has the conversation.
+        beside: match files that go with it.
+    """
+
+    root: str
+    main: str
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,11 @@ class Finding:
         code, why, hint: why it failed and what to do; `{id}` in the hint stands for the spawn's id.
         usage: tokens, cost, turns as the agent reported them.
         session: the agent's session id, or None.
+        model: which model answered, or None.
+        notes: what a person should know beside the end, such as tools that were missing.
+        resets: milliseconds since 1970: when a usage limit that was reached is lifted; None where none was, or
+            the agent did not say.
+        waited_for: what it was waiting for last, such as its model; empty for nothing.
     """
 
     state: State
@@ -51,6 +73,10 @@ class Finding:
     hint: str = ""
     usage: dict[str, Any] = field(default_factory=dict)
     session: str | None = None
+    model: str | None = None
+    notes: tuple[str, ...] = ()
+    resets: int | None = None
+    waited_for: str = ""
 
 
 class Reader(Protocol):
@@ -102,10 +128,19 @@ class Agent(Protocol):
         Args:
             request: what is asked for.
             attempt: which try, from 1.
-            resume: the session of an earlier attempt to go on in; None for a new one.
+            resume: the session of an earlier attempt to go on in, told the task; None for a new one.
 
         Raises:
-            Misuse: the task, mode or model is nothing this agent can take.
+            Misuse: the task, mode or model is nothing this agent can take, or it cannot go on with a session.
+        """
+
+    def session_place(self, session: str, cwd: str, environment: Mapping[str, str]) -> SessionPlace | None:
+        """Where a session is kept; None where the agent keeps none, or none that can be told.
+
+        Args:
+            session: its id.
+            cwd: where the agent ran, absolute and without links.
+            environment: a task's.
         """
 
     def reader(self) -> Reader:
@@ -150,15 +185,55 @@ class PlainReader:
         )
 
 
-def refuse_resuming(agent: str, session: str | None) -> None:
-    """For an agent that has no sessions.
+def cannot(agent: str, what: str, why: str, hint: str) -> Misuse:
+    """The refusal of what an agent's program has no way to do."""
+    return Misuse(f"{agent} cannot {what}", code=Code.AGENT_CANNOT, why=why, hint=hint)
+
+
+def no_resume(agent: str, resume: str | None) -> None:
+    """Refuse to go on with a session.
 
     Raises:
-        Misuse: it was to go on in one.
+        Misuse: `agent_cannot`, where one is named.
     """
-    if session is not None:
-        why = f"{agent} has no sessions"
-        raise Misuse("it cannot go on where it was", code=Code.NO_SESSION, why=why, hint="relay retry {id}")
+    if resume is not None:
+        why = "its program keeps no session that another run could take up"
+        raise cannot(agent, "go on with a session", why, "spawn it anew, and say in the task what was done before")
+
+
+def no_turns(agent: str, request: SpawnRequest) -> None:
+    """Refuse a limit of turns.
+
+    Raises:
+        Misuse: `agent_cannot`, where one is wished for.
+    """
+    if request.wishes.max_turns is not None:
+        raise cannot(agent, "be limited in turns", "its program has no such option", "use --timeout instead")
+
+
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
+
+
+def checked_session(session: str) -> str:
+    """The session's id, if it cannot be taken for an option or a path.
+
+    Raises:
+        Misuse: it could.
+    """
+    if _SESSION.match(session):
+        return session
+    raise Misuse(f"{session[:80]!r} cannot be a session's id", code=Code.BAD_NAME, hint="relay result ID shows it")
+
+
+def required_task(agent: str, task: str) -> str:
+    """The task, if there is one.
+
+    Raises:
+        Misuse: `bad_task`: it is empty.
+    """
+    if task.strip():
+        return task
+    raise Misuse("the task is empty", code=Code.BAD_TASK, hint=f'relay spawn NAME {agent} "Fix the tests"')
 
 
 def checked_model(model: str) -> str:

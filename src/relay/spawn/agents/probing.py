@@ -83,7 +83,7 @@ def examine(agents: Agents, seen: Sight) -> list[dict[str, Any]]:
     path = seen.environment["PATH"]
     detail = f"{path}   (of {seen.of})"
     findings = [_finding("PATH", not seen.trouble, f"{detail}; {seen.trouble}" if seen.trouble else detail, seen.mend)]
-    probes = [(agent, probe) for agent in _all(agents) if (probe := agent.probe()) is not None]
+    probes = [(agent, probe) for agent in _all(agents) if (probe := agents.probe(agent.name)) is not None]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return findings + list(pool.map(lambda each: _examined(each[0], each[1], agents, seen), probes))
 
@@ -130,15 +130,14 @@ class Found:
     note: str = ""
 
 
-def found(agent: Agent, environment: Mapping[str, str], seen: Sight) -> Found:
+def found(probe: Probe | None, environment: Mapping[str, str], seen: Sight) -> Found:
     """What a task that starts now finds of one agent. Takes up to 20 s; not for an event loop.
 
     Args:
-        agent: which.
+        probe: how to examine it; None where every machine has it.
         environment: such a task's.
         seen: what tasks of the broker's service find.
     """
-    probe = agent.probe()
     if probe is None:
         return Found(SHELL)
     look = _found(probe, environment)

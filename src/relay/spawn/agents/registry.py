@@ -1,90 +1,51 @@
-"""Which agents this broker knows: the presets and what `agents.toml` adds.
+"""Which agents this broker knows: the presets, what other packages bring, and what `agents.toml` adds.
 
-    [agents.reviewer]
-    command = ["my-reviewer", "--model", "{model}", "--", "{task}"]
-    stop = "TERM"            # INT (default), TERM or KILL
-    environment = { REVIEW = "strict" }
-
-Without a `{task}` word the task goes by standard input. A word with `{model}` is left out, with the one
-before it, when no model was asked for.
+A package brings agents by the entry point group `relay.agents`: each entry is an `Agent`, or a callable that makes one.
+In `agents.toml` a section with a command is an agent (`templates.py`); one without adds to the environment of an agent
+that is known already, and `[environment]` to that of all.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import re
 import shutil
-import signal
 import time
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from relay.core import ids
-from relay.core.errors import Code, LocalFault, Misuse, Refused
-from relay.core.spawning import SpawnRequest
+from relay.core.errors import Code, LocalFault, Refused
+from relay.core.ids import is_name
 from relay.core.states import State
 from relay.core.toml_faults import line_of_fault, why_of_fault
-from relay.spawn.agents.agent import Agent, Command, Finding, PlainReader, Probe, Reader, checked_model, refuse_resuming
+from relay.spawn.agents.agent import Agent, Finding, Probe
+from relay.spawn.agents.aider import Aider
 from relay.spawn.agents.claude import Claude
-from relay.spawn.agents.commands import Exec, Shell
-from relay.spawn.environment import task_environment
+from relay.spawn.agents.codex import Codex
+from relay.spawn.agents.commands import Exec, Python, Shell
+from relay.spawn.agents.gemini import Gemini
+from relay.spawn.agents.goose import Goose
+from relay.spawn.agents.llm import Llm, groq
+from relay.spawn.agents.opencode import Opencode
+from relay.spawn.agents.templates import Template, fault, is_environment, template
+from relay.spawn.environment import is_forbidden, task_environment
 from relay.trust.keyfile import read_private
+
+__all__ = ["Agents", "AgentsFile", "Template", "UnknownReader", "load_templates"]
 
 MAX_FILE = 256 * 1024
 LOOK_AGAIN_S = 30.0  # for programs: a look is a few file lookups each
-_STOPS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
-_MARK = re.compile(r"\{(task|mode|model)\}")
-_KEYS = {"command", "stop", "environment"}
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """An agent from `agents.toml`: its words with `{task}`, `{model}` and `{mode}` put in."""
-
-    name: str
-    words: tuple[str, ...]
-    stop_signal: int = signal.SIGINT
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def probe(self) -> Probe | None:
-        return Probe(self.words[0], environment=self.environment)
-
-    def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
-        refuse_resuming(self.name, resume)
-        by_argument = any("{task}" in word for word in self.words)
-        if by_argument:
-            self._check_task(request.task)
-        return Command(
-            tuple(self._filled(request)),
-            stdin=None if by_argument else request.task,
-            environment=self.environment,
-            stop_signal=self.stop_signal,
-        )
-
-    def _check_task(self, task: str) -> None:
-        before = self.words[: next(at for at, word in enumerate(self.words) if "{task}" in word)]
-        if task.startswith("-") and "--" not in before:
-            raise Misuse(
-                "the task starts with '-'",
-                code=Code.BAD_TASK,
-                why=f"the agent {self.name} takes its task as a word, and would read this one as an option",
-                hint=f"put \"--\" before \"{{task}}\" in agents.toml, section agents.{self.name}",
-            )
-
-    def _filled(self, request: SpawnRequest) -> list[str]:
-        filled: list[str] = []
-        for word in self.words:
-            if "{model}" in word and not request.model:
-                filled = filled[:-1] if word == "{model}" and filled else filled
-                continue
-            model = checked_model(request.model) if "{model}" in word and request.model else ""
-            filled.append(_put_in(word, {"task": request.task, "mode": request.mode, "model": model}))
-        return filled
-
-    def reader(self) -> Reader:
-        return PlainReader()
+GROUP = "relay.agents"
+FIXED = ("shell", "exec", "python")
+PRESETS: tuple[Callable[[], Agent], ...] = (
+    Shell, Exec, Python, Claude, Codex, Gemini, Opencode, Aider, Goose, Llm, groq
+)
+_ADDITIONS = {"environment", "env"}
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,63 +66,93 @@ class UnknownReader:
         )
 
 
-def _is_word(value: object) -> bool:
-    return isinstance(value, str) and value != "" and "\0" not in value
+@dataclass(frozen=True, slots=True)
+class AgentsFile:
+    """What `agents.toml` says.
+
+    Attributes:
+        agents: those that it defines.
+        environment: what every agent's tasks get.
+        additions: what the tasks of an agent that is known already get beside that, by its name.
+        inherited: names of the broker's own variables that they inherit, by the agent's name.
+    """
+
+    agents: dict[str, Agent] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    additions: dict[str, dict[str, str]] = field(default_factory=dict)
+    inherited: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def _is_variable(item: tuple[str, object]) -> bool:
-    name, value = item
-    return _is_word(name) and "=" not in name and isinstance(value, str) and "\0" not in value
+def load_templates(path: Path, known: frozenset[str] = frozenset()) -> AgentsFile:
+    """What `agents.toml` says; nothing where there is no file.
 
-
-def _put_in(word: str, values: dict[str, str]) -> str:
-    # one pass: a mark that stands in the task's own text stays as it is
-    return _MARK.sub(lambda mark: values[mark[1]], word)
-
-
-def _fault(path: Path, why: str) -> LocalFault:
-    return LocalFault(f"{path.name} cannot be used", code=Code.BAD_AGENTS_FILE, why=why, hint=f"mend {path}")
-
-
-def _template(path: Path, name: str, table: Any) -> Template:
-    where = f"in section agents.{name}"
-    if not ids.is_name(name) or not isinstance(table, dict):
-        raise _fault(path, f"{where}: not a table, or not a name")
-    if unknown := set(table) - _KEYS:
-        raise _fault(path, f"{where}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(_KEYS))}")
-    command, stop, environment = table.get("command"), table.get("stop", "INT"), table.get("environment", {})
-    if not isinstance(command, list) or not command or not all(map(_is_word, command)):
-        raise _fault(path, f"{where}: command has to be a list of words")
-    if _MARK.search(command[0]):
-        raise _fault(path, f"{where}: command has to begin with a program: no request may choose it")
-    if not isinstance(stop, str) or stop not in _STOPS:
-        raise _fault(path, f"{where}: stop has to be INT, TERM or KILL")
-    if not isinstance(environment, dict) or not all(map(_is_variable, environment.items())):
-        raise _fault(path, f"{where}: environment has to be a table of texts")
-    return Template(name, tuple(command), _STOPS[stop], environment)
-
-
-def load_templates(path: Path) -> dict[str, Agent]:
-    """The agents that `agents.toml` defines; none where there is no file.
+    Args:
+        path: the file.
+        known: agents that are known without it.
 
     Raises:
         LocalFault: `bad_agents_file`, with the place.
     """
+    document = _document(path)
+    tables, environment = document.get("agents", {}), document.get("environment", {})
+    if not isinstance(tables, dict) or set(document) - {"agents", "environment"}:
+        raise fault(path, "it has to hold sections [agents.NAME], perhaps one [environment], and nothing else")
+    if not is_environment(environment):
+        raise fault(path, "section environment has to be a table of texts")
+    found = AgentsFile(environment=environment)
+    for name, table in tables.items():
+        if isinstance(table, dict) and name in known and "command" not in table:
+            found.additions[name], found.inherited[name] = _additions(path, name, table)
+        else:
+            found.agents[name] = template(path, name, table)
+    return found
+
+
+def _document(path: Path) -> dict[str, Any]:
     try:
         data = read_private(path, Code.BAD_AGENTS_FILE, forbidden=0)
     except FileNotFoundError:
         return {}
     if len(data) > MAX_FILE:
-        raise _fault(path, f"it is longer than {MAX_FILE} bytes")
-    text = data.decode("utf-8", "replace")
+        raise fault(path, f"it is longer than {MAX_FILE} bytes")
     try:
-        document = tomllib.loads(data.decode("utf-8"))
+        return tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _fault(path, f"line {line_of_fault(text, error)}: {why_of_fault(error)}") from None
-    tables = document.get("agents", {})
-    if not isinstance(tables, dict) or set(document) - {"agents"}:
-        raise _fault(path, "it has to hold sections [agents.NAME] and nothing else")
-    return {name: _template(path, name, table) for name, table in tables.items()}
+        text = data.decode("utf-8", "replace")
+        raise fault(path, f"line {line_of_fault(text, error)}: {why_of_fault(error)}") from None
+
+
+def _additions(path: Path, name: str, table: dict[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+    where = f"in section agents.{name}"
+    if unknown := set(table) - _ADDITIONS:
+        key = sorted(unknown)[0]
+        raise fault(path, f"{where}: {key!r} needs a command; without one it may have environment and env")
+    environment, inherited = table.get("environment", {}), table.get("env", [])
+    if not is_environment(environment):
+        raise fault(path, f"{where}: environment has to be a table of texts")
+    if not isinstance(inherited, list) or not all(isinstance(each, str) and each for each in inherited):
+        raise fault(path, f"{where}: env has to be a list of names of variables")
+    return environment, tuple(inherited)
+
+
+def brought() -> dict[str, Agent]:
+    """The agents of other packages; one that cannot be loaded is logged and left out."""
+    found = {}
+    for each in entry_points(group=GROUP):
+        agent = _loaded(each)
+        if agent is not None and is_name(agent.name) and agent.name not in FIXED:
+            found[agent.name] = agent
+    return found
+
+
+def _loaded(entry: EntryPoint) -> Agent | None:
+    try:
+        made = entry.load()
+        agent: Agent = made if hasattr(made, "command") and not isinstance(made, type) else made()
+        return agent if isinstance(agent.name, str) else None
+    except Exception:  # whatever another package does at its import must not keep this broker from starting
+        _log.exception("the agent %s of %s cannot be loaded", entry.name, entry.value)
+        return None
 
 
 class Agents:
@@ -176,9 +167,10 @@ class Agents:
         self._path = path
         self._allowed = allowed
         self._looked: tuple[object, float, list[str]] = (None, 0.0, [])
-        self._presets: dict[str, Agent] = {each.name: each for each in (Shell(), Exec(), Claude())}
+        presets = (make() for make in PRESETS)
+        self._presets: dict[str, Agent] = brought() | {each.name: each for each in presets}
         self._stamp: tuple[int, int] | None = (0, 0)
-        self._templates: dict[str, Agent] = {}
+        self._file = AgentsFile()
 
     def _refresh(self) -> None:
         try:
@@ -187,7 +179,7 @@ class Agents:
         except FileNotFoundError:
             stamp = None
         if stamp != self._stamp:
-            self._templates = load_templates(self._path)
+            self._file = load_templates(self._path, frozenset(self._presets))
             self._stamp = stamp
 
     def fault(self) -> LocalFault | None:
@@ -200,7 +192,7 @@ class Agents:
 
     def is_preset(self, name: str) -> bool:
         """Whether this name stands for one of relay's own agents, and `agents.toml` does not replace it."""
-        return name in self._presets and name not in self._templates
+        return name in self._presets and name not in self._file.agents
 
     def names(self) -> list[str]:
         """All names, sorted; the presets alone where `agents.toml` is broken."""
@@ -208,7 +200,7 @@ class Agents:
             self._refresh()
         except LocalFault:
             return sorted(self._presets)
-        return sorted({*self._presets, *self._templates})
+        return sorted({*self._presets, *self._file.agents})
 
     def installed(self) -> list[str]:
         """Those of the names whose program a task would find on this machine, sorted; `shell` and `exec` always.
@@ -224,14 +216,31 @@ class Agents:
         return list(found)
 
     def _is_installed(self, name: str) -> bool:
-        probe = (self._presets[name] if name in ("shell", "exec") else self._known(name)).probe()
+        probe = self.probe(name)
         if probe is None:
             return True
         environment = task_environment(os.environ, self._allowed, probe.environment, "")
         return shutil.which(probe.program, path=environment["PATH"]) is not None
 
+    def probe(self, name: str) -> Probe | None:
+        """How to examine an agent's program, in the environment that its tasks get."""
+        probe = (self._presets[name] if name in FIXED else self._known(name)).probe()
+        return None if probe is None else replace(probe, environment=self.additions(name) | probe.environment)
+
+    def additions(self, name: str) -> dict[str, str]:
+        """What tasks of an agent get beside what every task inherits; the later of these counts.
+
+        Those of the broker's variables that `env` of its section names, `[environment]`, `environment` of its section.
+        """
+        inherited = {
+            each: os.environ[each]
+            for each in self._file.inherited.get(name, ())
+            if each in os.environ and not is_forbidden(each)
+        }
+        return inherited | self._file.environment | self._file.additions.get(name, {})
+
     def _known(self, name: str) -> Agent:
-        return self._templates.get(name) or self._presets[name]
+        return self._file.agents.get(name) or self._presets[name]
 
     def get(self, name: str) -> Agent:
         """The agent of this name; a template of a preset's name replaces it, except `shell` and `exec`.
@@ -240,10 +249,10 @@ class Agents:
             Refused: `unknown_agent`.
             LocalFault: `bad_agents_file`.
         """
-        if name in ("shell", "exec"):
+        if name in FIXED:
             return self._presets[name]
         self._refresh()
-        found = self._templates.get(name) or self._presets.get(name)
+        found = self._file.agents.get(name) or self._presets.get(name)
         if found is None:
             raise Refused(
                 f"there is no agent named {name}",

@@ -1,0 +1,251 @@
+"""The agents that `agents.toml` defines.
+
+    [agents.reviewer]
+    command = ["my-reviewer", "--model", "{model}", "--", "{task}"]
+    resume = ["my-reviewer", "--session", "{session}", "--", "{task}"]
+    modes = { plan = ["--dry-run"], edit = [], full = ["--yes"] }
+    stop = "TERM"            # INT (default), TERM or KILL
+    environment = { REVIEW = "strict" }
+    stream = "jsonl"         # plain (default), jsonl, claude, codex
+    success = { type = "result", ok = true }
+    failure = ["^error:"]    # of plain: a line with one of these patterns means that it failed
+    session = "session_id"
+    summary = "text"
+    version = ["--version"]
+
+Without a `{task}` word the task goes by standard input. A word with `{model}` is left out, with the one before it, when
+no model was asked for. Where there are `modes`, a word `{mode}` becomes those of the mode that was asked for.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from relay.core import ids
+from relay.core.errors import Code, LocalFault, Misuse
+from relay.core.spawning import MODES, SpawnRequest
+from relay.spawn.agents.agent import (
+    Command,
+    PlainReader,
+    Probe,
+    Reader,
+    SessionPlace,
+    cannot,
+    checked_model,
+    checked_session,
+    no_resume,
+    no_turns,
+)
+from relay.spawn.agents.claude import StreamReader
+from relay.spawn.agents.codex_exec import ExecReader
+from relay.spawn.agents.rules import ObjectReader, Rule, TextReader
+
+STREAMS = ("plain", "jsonl", "claude", "codex")
+STOPS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
+_MARK = re.compile(r"\{(task|mode|model|session)\}")
+_MAX_PATTERN = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """An agent from `agents.toml`: its words with `{task}`, `{model}`, `{mode}` and `{session}` put in."""
+
+    name: str
+    words: tuple[str, ...]
+    stop_signal: int = signal.SIGINT
+    environment: dict[str, str] = field(default_factory=dict)
+    resume: tuple[str, ...] = ()
+    modes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stream: str = "plain"
+    rule: Rule = field(default_factory=Rule)
+    version: tuple[str, ...] = ()
+
+    def probe(self) -> Probe | None:
+        return Probe(self.words[0], self.version, environment=self.environment)
+
+    def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
+        no_turns(self.name, request)
+        if not self.resume:
+            no_resume(self.name, resume)
+        words = self.words if resume is None else self.resume
+        by_argument = any("{task}" in word for word in words)
+        if by_argument:
+            self._check_task(words, request.task)
+        return Command(
+            tuple(self._filled(words, request, "" if resume is None else checked_session(resume))),
+            stdin=None if by_argument else request.task,
+            environment=self.environment,
+            stop_signal=self.stop_signal,
+        )
+
+    def session_place(self, session: str, cwd: str, environment: Mapping[str, str]) -> SessionPlace | None:
+        return None
+
+    def _check_task(self, words: tuple[str, ...], task: str) -> None:
+        before = words[: next(at for at, word in enumerate(words) if "{task}" in word)]
+        if task.startswith("-") and "--" not in before:
+            raise Misuse(
+                "the task starts with '-'",
+                code=Code.BAD_TASK,
+                why=f"the agent {self.name} takes its task as a word, and would read this one as an option",
+                hint=f"put \"--\" before \"{{task}}\" in agents.toml, section agents.{self.name}",
+            )
+
+    def _filled(self, words: tuple[str, ...], request: SpawnRequest, session: str) -> list[str]:
+        filled: list[str] = []
+        for word in words:
+            if "{model}" in word and not request.model:
+                filled = filled[:-1] if word == "{model}" and filled else filled
+                continue
+            if word == "{mode}" and self.modes:
+                filled += self._of_mode(request.mode)
+                continue
+            model = checked_model(request.model) if "{model}" in word and request.model else ""
+            values = {"task": request.task, "mode": request.mode, "model": model, "session": session}
+            filled.append(_put_in(word, values))
+        return filled
+
+    def _of_mode(self, mode: str) -> tuple[str, ...]:
+        if mode in self.modes:
+            return self.modes[mode]
+        why = f"agents.toml gives it the modes {', '.join(sorted(self.modes))}"
+        raise cannot(self.name, f"run in mode {mode}", why, f"--mode {sorted(self.modes)[0]}")
+
+    def reader(self) -> Reader:
+        if self.stream == "claude":
+            return StreamReader(self.name, "")
+        if self.stream == "codex":
+            return ExecReader(self.name)
+        if self.stream == "jsonl":
+            return ObjectReader(self.name, self.rule)
+        return TextReader(self.name, self.rule.failure) if self.rule.failure else PlainReader()
+
+
+def _put_in(word: str, values: dict[str, str]) -> str:
+    # one pass: a mark that stands in the task's own text stays as it is
+    return _MARK.sub(lambda mark: values[mark[1]], word)
+
+
+# reading the file
+
+
+def fault(path: Path, why: str) -> LocalFault:
+    """What is wrong with the file."""
+    return LocalFault(f"{path.name} cannot be used", code=Code.BAD_AGENTS_FILE, why=why, hint=f"mend {path}")
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
+def _are_words(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_word, value))
+
+
+def _is_command(value: object) -> bool:
+    return _are_words(value) and value != []
+
+
+def is_environment(value: object) -> bool:
+    """Whether this is a table of variables that a process can have."""
+    return isinstance(value, dict) and all(map(_is_variable, value.items()))
+
+
+def _is_variable(item: tuple[str, object]) -> bool:
+    name, value = item
+    return _is_word(name) and "=" not in name and isinstance(value, str) and "\0" not in value
+
+
+def _are_modes(value: object) -> bool:
+    return isinstance(value, dict) and all(mode in MODES and _are_words(words) for mode, words in value.items())
+
+
+def _is_rule(value: object) -> bool:
+    return isinstance(value, dict) and value != {} and all(type(each) in (str, int, bool) for each in value.values())
+
+
+def _are_patterns(value: object) -> bool:
+    if not isinstance(value, list) or not all(_is_word(each) and len(each) <= _MAX_PATTERN for each in value):
+        return False
+    try:
+        return all(re.compile(each) is not None for each in value)
+    except re.error:
+        return False
+
+
+_KEYS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "command": (_is_command, "a list of words"),
+    "resume": (_is_command, "a list of words"),
+    "modes": (_are_modes, "a table of lists of words, by mode: plan, edit, full"),
+    "stop": (lambda value: isinstance(value, str) and value in STOPS, "INT, TERM or KILL"),
+    "environment": (is_environment, "a table of texts"),
+    "stream": (lambda value: isinstance(value, str) and value in STREAMS, "plain, jsonl, claude or codex"),
+    "success": (_is_rule, "a table of texts, whole numbers and booleans, by key"),
+    "failure": (_are_patterns, "a list of regular expressions"),
+    "session": (_is_word, "the key of the session's id"),
+    "summary": (_is_word, "the key of the final words"),
+    "version": (_are_words, "a list of words"),
+}
+_OF_STREAM = {"success": "jsonl", "session": "jsonl", "summary": "jsonl", "failure": "plain"}
+
+
+def template(path: Path, name: str, table: Any) -> Template:
+    """The agent that a section defines.
+
+    Args:
+        path: the file, for the words.
+        name: the agent's.
+        table: the section.
+
+    Raises:
+        LocalFault: `bad_agents_file`, with the place.
+    """
+    where = f"in section agents.{name}"
+    if not ids.is_name(name) or not isinstance(table, dict):
+        raise fault(path, f"{where}: not a table, or not a name")
+    if unknown := set(table) - set(_KEYS):
+        raise fault(path, f"{where}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(_KEYS))}")
+    for key, (fits, words) in _KEYS.items():
+        if (key in table or key == "command") and not fits(table.get(key)):
+            raise fault(path, f"{where}: {key} has to be {words}")
+    if why := _contradiction(table):
+        raise fault(path, f"{where}: {why}")
+    rule = Rule(
+        table.get("success", {}),
+        tuple(map(re.compile, table.get("failure", ()))),
+        table.get("session", ""),
+        table.get("summary", ""),
+    )
+    return Template(
+        name,
+        tuple(table["command"]),
+        STOPS[table.get("stop", "INT")],
+        table.get("environment", {}),
+        tuple(table.get("resume", ())),
+        {mode: tuple(words) for mode, words in table.get("modes", {}).items()},
+        table.get("stream", "plain"),
+        rule,
+        tuple(table.get("version", ())),
+    )
+
+
+def _contradiction(table: dict[str, Any]) -> str:
+    stream = table.get("stream", "plain")
+    for key, of in _OF_STREAM.items():
+        if key in table and stream != of:
+            return f"{key} is for stream = \"{of}\", and this one is \"{stream}\""
+    if stream == "jsonl" and "success" not in table:
+        return "stream = \"jsonl\" needs success: what its last object has to say"
+    for key in ("command", "resume"):
+        if key in table and _MARK.search(table[key][0]):
+            return f"{key} has to begin with a program: no request may choose it"
+    if "resume" in table and not any("{session}" in word for word in table["resume"]):
+        return "resume has to name {session}"
+    if any("{session}" in word for word in table["command"]):
+        return "{session} is for resume: a first run has none"
+    return ""

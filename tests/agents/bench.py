@@ -1,0 +1,127 @@
+"""Two brokers, one of which has the real programs of agents on its PATH, and a stub of the models that they ask."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.testing.mesh import Mesh
+from tests.agents.stub import Step, Stub
+from tests.e2e.scene import Scene, relay_json
+
+PLACE = Path(os.environ.get("AGENTS", ".agents")).resolve()
+WITHIN = 60.0
+CODEX = """
+model = "stub-1"
+model_provider = "stub"
+check_for_update_on_startup = false
+[analytics]
+enabled = false
+[model_providers.stub]
+name = "stub"
+base_url = "{url}/v1"
+env_key = "STUB_KEY"
+wire_api = "responses"
+request_max_retries = 1
+stream_max_retries = {retries}
+"""
+
+
+def programs() -> list[str]:
+    """The folders that have the agents' programs."""
+    return [str(each / "node_modules" / ".bin") for each in (PLACE / "main", PLACE / "all") if each.is_dir()]
+
+
+@dataclass
+class Bench:
+    """A scene, and the stub of this test.
+
+    Attributes:
+        scene: `laptop` asks, `vps` runs.
+        stub: the models.
+        home: the home folder that agents of `vps` have.
+    """
+
+    scene: Scene
+    stub: Stub
+    home: Path
+
+    def run(self, agent: str, task: str, *options: str, status: int | None = None) -> dict[str, Any]:
+        """Have vps run an agent, and wait for its end; the spawn's document."""
+        words = self.scene.words(agent, task, options=options)
+        found: dict[str, Any] = relay_json(self.scene.laptop, *words, "--wait", status=status)
+        return found
+
+    def begin(self, agent: str, task: str, *options: str) -> str:
+        """Have vps run an agent; the spawn's id."""
+        return str(relay_json(self.scene.laptop, *self.scene.words(agent, task, options=options))["id"])
+
+    def settle(self, **claude: str) -> None:
+        """Point the agents of vps at the stub; further variables are claude's."""
+        own = {
+            "ANTHROPIC_BASE_URL": self.stub.url,
+            "ANTHROPIC_API_KEY": "a-key-of-nobody",
+            "CLAUDE_CODE_MAX_RETRIES": "3",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            "IS_SANDBOX": "1",
+        } | claude
+        lines = ["[environment]", f'HOME = "{self.home}"', "[agents.claude.environment]"]
+        lines += [f"{name} = {json.dumps(value)}" for name, value in own.items() if value]
+        lines += ["[agents.codex.environment]", f'CODEX_HOME = "{self.home}/.codex"', 'STUB_KEY = "a-key-of-nobody"']
+        file = self.scene.vps.home / "agents.toml"
+        file.write_text("\n".join(lines) + "\n")
+        file.chmod(0o600)
+        self.settle_codex()
+
+    def settle_codex(self, retries: int = 3) -> None:
+        """The provider of codex, which may retry a stream so often."""
+        (self.home / ".codex").mkdir(exist_ok=True)
+        (self.home / ".codex" / "config.toml").write_text(CODEX.format(url=self.stub.url, retries=retries))
+
+    def said(self, spawn: str) -> list[str]:
+        """The lines of progress that vps told of a spawn."""
+        words = relay_events(self.scene, spawn)
+        return [str(each["text"]) for each in words]
+
+
+def relay_events(scene: Scene, spawn: str) -> list[dict[str, Any]]:
+    """What vps told of the output of a spawn."""
+    done = scene.vps.relay("events", "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    return [each for each in events if each["kind"] == "spawn.log" and each["spawn"] == spawn]
+
+
+@contextmanager
+def made(*agents: str) -> Iterator[Scene]:
+    """A pair of brokers that find the programs, with a grant for these agents."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.pathsep.join([*programs(), os.environ["PATH"]]))
+        missing = [each for each in agents if shutil.which(each) is None]
+        assert not missing, f"{', '.join(missing)} not found: make agents"
+        # not below /tmp by its usual name: codex makes no helpers there
+        with Mesh.scratch("relay-agents-") as mesh:
+            scene = Scene.made(mesh)
+            words = [word for agent in agents for word in ("--agent", agent)]
+            scene.grant(*words, "--mode", "full", "--verb", "view")
+            yield scene
+            assert "Traceback" not in scene.vps.log() + scene.laptop.log()
+
+
+@contextmanager
+def bench_on(scene: Scene, *steps: Step) -> Iterator[Bench]:
+    """A bench for one test."""
+    home = scene.mesh.folder / "home"
+    home.mkdir(exist_ok=True)
+    with Stub(*steps) as stub:
+        bench = Bench(scene, stub, home)
+        bench.settle()
+        yield bench
