@@ -18,7 +18,7 @@ case "$1 $2" in
   --version*) echo '2.1.197 (Claude Code)'; exit;;
   'auth status') cat "${0%/*}/login"; exit;;
 esac
-cat > /dev/null
+read -r line
 echo '{"type":"result","subtype":"success","is_error":false,"result":"ok","session_id":"s"}'
 """
 AGENTS = """
@@ -74,7 +74,7 @@ def test_each_machine_says_what_it_can_run_to_who_may_know(two: Scene) -> None:
     own = _of(relay_json(two.laptop, "agents"), two.laptop.name)
     assert own["truth"]["from"] == two.laptop.id and _agent(own, "shell")["installed"]
     said = relay(two.laptop, "agents", "--broker", two.vps.name)
-    assert b"2.1.197" in said.stdout and b"not installed on vps: gone" in said.stderr
+    assert b"2.1.197" in said.stdout and b"not installed on vps: " in said.stderr and b"gone" in said.stderr
 
 
 def _told(two: Scene) -> dict[str, Any]:

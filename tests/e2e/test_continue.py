@@ -20,7 +20,8 @@ while [ $# -gt 0 ]; do
   case $1 in --session-id|--resume) how=$1; session=$2; shift;; esac
   shift
 done
-read -r told
+read -r line
+told=$(printf '%s' "$line" | sed 's/.*"content": "\\([^"]*\\)".*/\\1/')
 printf '%s %s %s\\n' "$how" "$session" "$told" >> told
 case $told in
   odd*) session=--dangerous;;

@@ -25,7 +25,8 @@ if [ -z "$headless" ]; then
   stty -echo; echo "interface of $session in $PWD"; echo "interface" >> told
   while read -r line; do [ "$line" = quit ] && exit 0; echo "typed $line"; done
 fi
-read -r told
+read -r line
+told=$(printf '%s' "$line" | sed 's/.*"content": "\\([^"]*\\)".*/\\1/')
 echo "$how $session $told" >> told
 echo '{"type":"system","subtype":"init","session_id":"'"$session"'"}'
 [ "$told" = wait ] && { : > up; exec sleep 60; }
