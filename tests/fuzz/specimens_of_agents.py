@@ -22,7 +22,7 @@ from relay.spawn.agents.rules import ObjectReader, Rule, TextReader
 from tests.fuzz.specimens import Form
 
 _ASKS = {"subtype": "can_use_tool", "tool_name": "AskUserQuestion", "input": {"questions": [{"question": "Which?"}]}}
-_CLAUDE = [
+_CLAUDE: list[dict[str, Any]] = [
     {"type": "system", "subtype": "init", "session_id": "s", "mcp_servers": [{"name": "a", "status": "failed"}]},
     {"type": "system", "subtype": "api_retry", "attempt": 1, "max_retries": 2, "error_status": 429},
     {"type": "assistant", "message": {"content": [{"type": "text", "text": "\ud83d"}, {"type": "tool_use"}]}},
@@ -30,7 +30,7 @@ _CLAUDE = [
     {"type": "rate_limit_event", "rate_limit_info": {"status": "rejected", "resetsAt": 1_800_000_000}},
     {"type": "result", "subtype": "success", "usage": {"input_tokens": 1}, "permission_denials": [{"tool_name": "a"}]},
 ]
-_CODEX = [
+_CODEX: list[dict[str, Any]] = [
     {"id": 1, "result": {}},
     {"id": 2, "result": {"account": None, "requiresOpenaiAuth": False}},
     {"id": 3, "result": {"thread": {"id": "t"}, "model": "m"}},
@@ -39,25 +39,25 @@ _CODEX = [
     {"method": "item/tool/requestUserInput", "id": 0, "params": {"questions": [{"id": "q", "options": [{}]}]}},
     {"method": "turn/completed", "params": {"threadId": "t", "turn": {"status": "failed", "error": {"message": "a"}}}},
 ]
-_EXEC = [
+_EXEC: list[dict[str, Any]] = [
     {"type": "thread.started", "thread_id": "t"},
     {"type": "item.completed", "item": {"type": "agent_message", "text": "a"}},
     {"type": "turn.completed", "usage": {"input_tokens": 1}},
 ]
-_GEMINI = [
+_GEMINI: list[dict[str, Any]] = [
     {"type": "init", "session_id": "s", "model": "m"},
     {"type": "tool_use", "tool_name": "a", "tool_id": "1"},
     {"type": "tool_result", "tool_id": "1", "status": "error", "error": {"message": "denied"}},
     {"type": "message", "role": "assistant", "content": "a", "delta": True},
     {"type": "result", "status": "success", "stats": {"input_tokens": 1}},
 ]
-_OPENCODE = [
+_OPENCODE: list[dict[str, Any]] = [
     {"type": "text", "sessionID": "s", "part": {"text": "a"}},
     {"type": "tool_use", "part": {"tool": "a", "state": {"status": "error", "error": "denied"}}},
     {"type": "step_finish", "part": {"reason": "stop", "tokens": {"input": 1}}},
     {"type": "error", "error": {"name": "a", "data": {"statusCode": 401}}},
 ]
-_GOOSE = [
+_GOOSE: list[dict[str, Any]] = [
     {"type": "message", "message": {"role": "assistant", "content": [{"type": "text", "text": "a"}]}},
     {"type": "complete", "total_tokens": 1},
 ]

@@ -121,7 +121,8 @@ def test_codex_asks_and_withdraws() -> None:
 
 
 def test_codex_waits_for_its_model() -> None:
-    error = {"message": "Reconnecting... 1/5", "codexErrorInfo": {"responseStreamDisconnected": {"httpStatusCode": 503}}}
+    status = {"responseStreamDisconnected": {"httpStatusCode": 503}}
+    error = {"message": "Reconnecting... 1/5", "codexErrorInfo": status}
     words, found = read(ServerReader(), [*STARTED, called("error", error=error, willRetry=True)])
     assert words == ["waiting for the API, try 1 of 5, 503"] and found.waited_for == words[0]
 
