@@ -39,7 +39,8 @@ def request(**changes: Any) -> SpawnRequest:
 
 
 def test_the_last_object_decides(tmp_path: Path) -> None:
-    mine = agent(tmp_path, 'command = ["a"]\nstream = "jsonl"\nsuccess = { ok = true }\nsummary = "text"\nsession = "id"')
+    rule = 'stream = "jsonl"\nsuccess = { ok = true }\nsummary = "text"\nsession = "id"'
+    mine = agent(tmp_path, f'command = ["a"]\n{rule}')
     for said, state in (({"ok": True}, State.COMPLETED), ({"ok": False}, State.FAILED), ({}, State.FAILED)):
         reader = mine.reader()
         reader.feed(0, json.dumps({"id": "s1", "text": "Hm.", **said}).encode())
