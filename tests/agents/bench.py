@@ -18,6 +18,7 @@ from tests.agents.stub import Step, Stub
 from tests.e2e.scene import Scene, relay_json
 
 PLACE = Path(os.environ.get("AGENTS", ".agents")).resolve()
+BIN = "node_modules/.bin"
 WITHIN = 60.0
 CODEX = """
 model = "stub-1"
@@ -35,9 +36,26 @@ stream_max_retries = {retries}
 """
 
 
+GEMINI = {
+    "security": {"auth": {"selectedType": "gemini-api-key"}},
+    "privacy": {"usageStatisticsEnabled": False},
+    "general": {"maxAttempts": 2, "disableAutoUpdate": True},
+}
+QUIET = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
+
+
+def opencode(url: str) -> dict[str, Any]:
+    """opencode's configuration: the stub is its only provider."""
+    options = {"baseURL": f"{url}/v1", "apiKey": "a-key-of-nobody"}
+    models = {"stub-1": {"name": "stub-1", "tool_call": True}}
+    provider = {"npm": "@ai-sdk/openai-compatible", "name": "stub", "options": options, "models": models}
+    return {"autoupdate": False, "model": "stub/stub-1", "small_model": "stub/stub-1", "provider": {"stub": provider}}
+
+
 def programs() -> list[str]:
     """The folders that have the agents' programs."""
-    return [str(each / "node_modules" / ".bin") for each in (PLACE / "main", PLACE / "all") if each.is_dir()]
+    places = (PLACE / "main" / BIN, PLACE / "all" / BIN, PLACE / "all" / "node_modules" / "opencode-linux-x64" / "bin")
+    return [str(each) for each in places if each.is_dir()]
 
 
 @dataclass
@@ -77,6 +95,13 @@ class Bench:
         lines = ["[environment]", f'HOME = "{self.home}"', "[agents.claude.environment]"]
         lines += [f"{name} = {json.dumps(value)}" for name, value in own.items() if value]
         lines += ["[agents.codex.environment]", f'CODEX_HOME = "{self.home}/.codex"', 'STUB_KEY = "a-key-of-nobody"']
+        lines += ["[agents.gemini.environment]", f'GOOGLE_GEMINI_BASE_URL = "{self.stub.url}"']
+        lines += ['GEMINI_API_KEY = "a-key-of-nobody"']
+        lines += ["[agents.opencode.environment]", f'OPENCODE_CONFIG = "{self.home}/opencode.json"']
+        lines += [f'OPENCODE_DISABLE_{each} = "1"' for each in QUIET]
+        (self.home / ".gemini").mkdir(exist_ok=True)
+        (self.home / ".gemini" / "settings.json").write_text(json.dumps(GEMINI))
+        (self.home / "opencode.json").write_text(json.dumps(opencode(self.stub.url)))
         file = self.scene.vps.home / "agents.toml"
         file.write_text("\n".join(lines) + "\n")
         file.chmod(0o600)

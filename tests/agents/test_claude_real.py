@@ -75,6 +75,16 @@ def test_the_usage_limit_of_a_subscription(bench: Bench) -> None:
     assert bench.scene.until(spawn, "cancelled")["error"] is None
 
 
+def test_after_the_reset_of_a_usage_limit_it_starts_again(bench: Bench) -> None:
+    reset = {"anthropic-ratelimit-unified-status": "rejected"}
+    reset["anthropic-ratelimit-unified-reset"] = str(int(time.time()) + 14)
+    bench.settle(ANTHROPIC_API_KEY="", CLAUDE_CODE_OAUTH_TOKEN="sk-ant-oat01-of-nobody")
+    bench.stub.plays(Failure(429, "limit", reset), Text("At last."))
+    spawn = bench.begin("claude", "x", "--on-limit", "wait")
+    found = bench.scene.until(spawn, "completed", "failed", within=WITHIN)
+    assert (found["state"], found["attempt"], found["result"]["summary"]) == ("completed", 2, "At last."), found["error"]
+
+
 def test_its_limit_of_turns(bench: Bench) -> None:
     bench.stub.plays(Tool("Bash", {"command": "true"}))
     found = bench.run("claude", "x", "--max-turns", "2", "--mode", "full", status=1)

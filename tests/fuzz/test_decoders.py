@@ -10,14 +10,19 @@ import time
 import pytest
 
 from relay.core.errors import Misuse, PeerFault
-from tests.fuzz import specimens, specimens_of_speech, specimens_of_trust
+from tests.fuzz import specimens, specimens_of_agents, specimens_of_speech, specimens_of_trust
 from tests.fuzz.mutation import mutants
 from tests.fuzz.specimens import Form
 
 _SUITE_CASES = 5_000
 _CHAOS_CASES = 4_750_000  # with the port's 50,000, the control socket's 200,000 and the signed ones: 5,000,000
 _CHAOS_SECONDS = 900
-_FORMS = [*specimens.forms(), *specimens_of_trust.forms(), *specimens_of_speech.forms()]
+_FORMS = [
+    *specimens.forms(),
+    *specimens_of_trust.forms(),
+    *specimens_of_speech.forms(),
+    *specimens_of_agents.forms(),
+]
 
 
 def _seed() -> int:

@@ -28,7 +28,7 @@ class Grant:
     Attributes:
         broker: whose.
         verbs: of `VERBS`.
-        agents: names, and `*` for all but `shell` and `exec`.
+        agents: names, and `*` for all but `shell`, `exec` and `python`.
         dirs: real absolute paths, and `new` for a fresh folder.
         mode: how far an agent may go without asking: `plan`, `edit` or `full`.
         max_parallel: how many at once; more wait.

@@ -10,6 +10,7 @@ from typing import Any
 from relay.core.questions import Reply
 from relay.spawn.agents.agent import Command
 from relay.spawn.agents.asking import AgentQuestion
+from relay.spawn.agents.streams import tables
 
 _ENTRY = Path(__file__).parent / "conductor" / "serve.py"
 
@@ -74,7 +75,7 @@ def spelled_choice(questions: list[dict[str, Any]]) -> str:
     """The questions of an agent that gives choices, for people: a line each."""
     lines = []
     for each in questions:
-        labels = [str(one.get("label", "")) for one in each.get("options") or () if isinstance(one, dict)]
+        labels = [str(one.get("label", "")) for one in tables(each.get("options"))]
         choice = f" ({', '.join(labels)})" if labels else ""
         lines.append(f"{each.get('question', '')}{choice}")
     return "\n".join(lines)

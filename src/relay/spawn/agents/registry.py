@@ -243,7 +243,7 @@ class Agents:
         return self._file.agents.get(name) or self._presets[name]
 
     def get(self, name: str) -> Agent:
-        """The agent of this name; a template of a preset's name replaces it, except `shell` and `exec`.
+        """The agent of this name; a template of a preset's name replaces it, except those that take commands.
 
         Raises:
             Refused: `unknown_agent`.

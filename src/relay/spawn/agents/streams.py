@@ -8,7 +8,11 @@ from typing import Any
 from relay.core.errors import Code
 from relay.core.states import State
 from relay.spawn.agents.agent import Finding
-from relay.spawn.agents.conductor.lines import Lines
+from relay.spawn.agents.conductor.lines import Lines, tables
+
+__all__ = [
+    "LOGS", "MAX_LINE", "JsonReader", "LastWords", "numbers", "plain", "table", "tables", "text_of",
+]
 
 MAX_LINE = 8 * 1024 * 1024
 MAX_WORDS = 2_000
@@ -30,11 +34,6 @@ def text_of(value: object) -> str | None:
 def table(value: object) -> dict[str, Any]:
     """The value, if it is an object; else an empty one."""
     return value if isinstance(value, dict) else {}
-
-
-def tables(value: object) -> list[dict[str, Any]]:
-    """The objects in a list; none where it is no list."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def numbers(value: object, names: dict[str, str] | None = None) -> dict[str, float]:

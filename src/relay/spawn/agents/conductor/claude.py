@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .lines import Word
+from .lines import Word, tables
 
 QUESTION = "AskUserQuestion"
 
@@ -75,7 +75,7 @@ def _answer(request: Word, verb: str, text: str) -> Word:
 
 def _answers(questions: Any, text: str) -> dict[str, str]:
     """A text for one question; a line each for several, and the last line for those that are left."""
-    asked = [str(each.get("question")) for each in questions or () if isinstance(each, dict)]
+    asked = [str(each.get("question")) for each in tables(questions)]
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [text]
     if len(asked) <= 1:
         return dict.fromkeys(asked, text)

@@ -7,7 +7,7 @@ What a person says meanwhile is the next turn of the same thread.
 
 from __future__ import annotations
 
-from .lines import Word
+from .lines import Word, tables
 
 INITIALIZE, ACCOUNT, THREAD, TURN, INTERRUPT = 1, 2, 3, 4, 5
 MOST_UNREACHED = 6  # it tries for ever, after 2, 6, 11, 21, 40, 80 s and so on: 160 s are what claude takes as well
@@ -125,5 +125,4 @@ def _result(method: str, params: Word, verb: str, text: str) -> Word:
     if method == ELICITATION:
         return {"action": "accept" if yes else "decline", "content": {} if yes else None}
     said = [] if verb == "deny" else [text or "yes"]
-    questions = [each for each in params.get("questions") or () if isinstance(each, dict)]
-    return {"answers": {str(each.get("id")): {"answers": said} for each in questions}}
+    return {"answers": {str(each.get("id")): {"answers": said} for each in tables(params.get("questions"))}}

@@ -9,6 +9,11 @@ MAX_LINE = 16 * 1024 * 1024
 Word = dict[str, Any]
 
 
+def tables(value: object) -> list[Word]:
+    """The objects in a list; none where it is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
 class Lines:
     """Takes bytes as they come. A line that is too long, or holds no JSON object, is passed over.
 

@@ -1,0 +1,90 @@
+"""The real gemini and opencode on a broker, against a stub of their models; `make test-agents ALL=1`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.agents.bench import Bench, bench_on, made, programs
+from tests.agents.speech import Text, Tool
+from tests.agents.stub import Failure, Slow
+from tests.e2e.scene import Scene, gone_within, relay, relay_json
+
+PATH = os.pathsep.join(programs())
+BOTH = ("gemini", "opencode")
+pytestmark = [
+    pytest.mark.agents,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(not all(shutil.which(each, path=PATH) for each in BOTH), reason="make test-agents ALL=1"),
+]
+
+
+@pytest.fixture(scope="module")
+def others() -> Iterator[Scene]:
+    """A pair whose brokers find both."""
+    with made(*BOTH) as scene:
+        yield scene
+
+
+@pytest.fixture
+def bench(others: Scene) -> Iterator[Bench]:
+    """The pair, its files cleared away, and a fresh stub."""
+    for left in others.vps.work.iterdir():
+        left.unlink()
+    with bench_on(others) as made_bench:
+        yield made_bench
+
+
+def write(agent: str, bench: Bench) -> Tool:
+    """The call that writes a file in the work directory."""
+    path = str(bench.scene.vps.work / "hello.txt")
+    if agent == "gemini":
+        return Tool("write_file", {"file_path": path, "content": "hello\n"})
+    return Tool("write", {"filePath": path, "content": "hello\n"})
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_success_is_a_file_that_was_really_written(bench: Bench, agent: str) -> None:
+    bench.stub.plays(write(agent, bench), Text("I wrote it."))
+    found = bench.run(agent, "Write hello.txt", "--mode", "full")
+    assert found["state"] == "completed", (found["error"], found["result"]["output_tail"][-2000:])
+    assert (bench.scene.vps.work / "hello.txt").read_text() == "hello\n"
+    assert found["result"]["summary"] == "I wrote it." and found["result"]["session"]
+    gone_within(found["id"])
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_a_refused_key(bench: Bench, agent: str) -> None:
+    bench.stub.plays(Failure(401, "API key not valid"))
+    found = bench.run(agent, "x", status=1 if agent == "opencode" else None)
+    assert (found["state"], found["error"]["code"]) == ("failed", "agent_no_login"), found["error"]
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_a_denied_tool_is_no_success(bench: Bench, agent: str) -> None:
+    bench.stub.plays(write(agent, bench), Text("So be it."))
+    found = bench.run(agent, "Write hello.txt", "--mode", "plan")
+    assert found["state"] == "failed", found["result"]["output_tail"][-2000:]
+    assert not (bench.scene.vps.work / "hello.txt").exists()
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_a_model_that_never_answers_ends_with_the_timeout(bench: Bench, agent: str) -> None:
+    bench.stub.plays(Slow())
+    words = bench.scene.words(agent, "x")
+    words[words.index("--timeout") + 1] = "12s"
+    found = relay_json(bench.scene.laptop, *words, "--wait", status=124)
+    assert (found["state"], found["error"]["code"]) == ("timed_out", "task_timed_out")
+    gone_within(found["id"])
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_a_model_that_is_not_there(bench: Bench, agent: str) -> None:
+    bench.stub.close()
+    words = bench.scene.words(agent, "x")
+    words[words.index("--timeout") + 1] = "20s"
+    done = relay(bench.scene.laptop, "--json", *words, "--wait", timeout=60)
+    assert done.returncode != 0 and (b'"failed"' in done.stdout or b'"timed_out"' in done.stdout)
