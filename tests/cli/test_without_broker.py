@@ -186,3 +186,13 @@ def test_a_link_is_asked_for_where_there_is_no_standard_input(environment: dict[
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     assert "nothing came" in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_output_is_no_trouble(relay: Relay, tmp_path: Path, closed: str) -> None:
+    """Whoever closes what it would write to gets the exit status, and no traceback."""
+    words = f'"$@" version {closed}; echo "status $?"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", words, "sh", *COMMAND], capture_output=True, text=True, timeout=30, check=False, cwd=tmp_path
+    )
+    assert done.stdout.endswith("status 0\n") and done.stderr == ""

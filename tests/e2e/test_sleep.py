@@ -91,7 +91,8 @@ def test_a_schedule_that_was_removed_before_it_arrived_never_runs(asleep: Scene)
     mark = asleep.vps.work / fresh("mark")
     name = fresh("often")
     _ask(asleep, f"echo run >> {mark}", "--every", "1s", name=name)
-    relay_json(asleep.laptop, "schedule", "remove", name)
+    said = relay(asleep.laptop, "schedule", "remove", name).stdout.decode()
+    assert said == f"Asked of vps, which has not answered yet: {name} is removed when it hears of it.\n"
     later = _ask(asleep, "sleep 2.5")["id"]
     asleep.vps.start()
     asleep.until(later, "completed")

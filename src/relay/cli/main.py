@@ -26,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
         argv: what follows `relay`; None for this process's own.
     """
     words = sys.argv[1:] if argv is None else argv
+    if sys.stdout is None or sys.stderr is None:
+        _open_what_was_closed()
     try:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         status = _carry_out(words)
@@ -40,6 +42,16 @@ def main(argv: list[str] | None = None) -> int:
         from relay.cli.failing import report
 
         return report(fault, words)
+
+
+def _open_what_was_closed() -> None:
+    """Whoever started the command closed its output (`>&-`): what it says goes nowhere, as with every other program."""
+    while os.open(os.devnull, os.O_RDWR) < 2:
+        pass  # the lowest numbers are taken first: no socket may come to be what errors are written to
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
 
 
 def _carry_out(words: list[str]) -> int:

@@ -54,6 +54,10 @@ def remove(invocation: Invocation, *, schedule: str) -> int:
     removed = invocation.client().ask(queue_routes.remove_schedule(schedule))
     if invocation.json:
         speech.document(removed)
+    elif removed["state"] in ("asked", "active"):
+        name, broker = removed["name"], removed["broker"]["name"]
+        speech.say(clean(f"Asked of {broker}, which has not answered yet: {name} is removed when it hears of it."))
+        speech.note(f"what it says: {invocation.home.command('schedule list')}")
     else:
         speech.say(clean(f"{removed['name']} on {removed['broker']['name']} runs no more; what it began goes on."))
     return 0
