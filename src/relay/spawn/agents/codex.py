@@ -64,6 +64,13 @@ class Codex(Conducted):
         going_on = None if resume is None else checked_session(resume)
         return conducted("codex", ["codex", "app-server"], task, thread=thread, resume=going_on)
 
+    def terminal(self, request: SpawnRequest, session: str) -> Command:
+        """Codex as a person knows it, in that thread."""
+        policy = _POLICY[request.mode]
+        words = ("codex", "resume", "-s", policy["sandbox"], "-a", policy["approvalPolicy"])
+        model = ("-m", checked_model(request.model)) if request.model else ()
+        return Command((*words, *model, session))
+
     def session_place(self, session: str, cwd: str, environment: Mapping[str, str]) -> SessionPlace | None:
         root = environment.get("CODEX_HOME") or f"{environment.get('HOME', '')}/.codex"
         return SessionPlace(root, f"sessions/*/*/*/rollout-*-{session}.jsonl")

@@ -13,7 +13,16 @@ from relay.core.errors import Code
 from relay.core.spawning import MAX_SUMMARY, SpawnRequest
 from relay.core.states import State
 from relay.spawn.agents import faults
-from relay.spawn.agents.agent import Command, Finding, Probe, Reader, SessionPlace, checked_session, no_turns
+from relay.spawn.agents.agent import (
+    Command,
+    Finding,
+    Probe,
+    Reader,
+    SessionPlace,
+    checked_model,
+    checked_session,
+    no_turns,
+)
 from relay.spawn.agents.oneshot import command_for
 from relay.spawn.agents.rules import by_exit_code
 from relay.spawn.agents.streams import JsonReader, numbers, plain, table, text_of
@@ -41,6 +50,11 @@ class Gemini:
         else:
             argv += ["--resume", checked_session(resume)]
         return command_for(self.name, argv, request, "--model")
+
+    def terminal(self, request: SpawnRequest, session: str) -> Command:
+        """Gemini CLI as a person knows it, in that session."""
+        model = ("--model", checked_model(request.model)) if request.model else ()
+        return Command(("gemini", "--skip-trust", "--approval-mode", _MODES[request.mode], *model, "--resume", session))
 
     def session_place(self, session: str, cwd: str, environment: Mapping[str, str]) -> SessionPlace | None:
         root = f"{environment.get('HOME', '')}/.gemini"

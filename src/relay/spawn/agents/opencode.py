@@ -12,7 +12,7 @@ from relay.core.errors import Code
 from relay.core.spawning import MAX_SUMMARY, SpawnRequest
 from relay.core.states import State
 from relay.spawn.agents import faults
-from relay.spawn.agents.agent import Command, Finding, Probe, Reader, no_turns
+from relay.spawn.agents.agent import Command, Finding, Probe, Reader, checked_model, no_turns
 from relay.spawn.agents.faults import Fault
 from relay.spawn.agents.oneshot import Sessionless, command_for, going_on
 from relay.spawn.agents.rules import by_exit_code
@@ -35,6 +35,11 @@ class Opencode(Sessionless):
         no_turns(self.name, request)
         argv = ["opencode", "run", "--format", "json", *_MODES[request.mode], *going_on("--session", resume)]
         return command_for(self.name, argv, request, "--model")
+
+    def terminal(self, request: SpawnRequest, session: str) -> Command:
+        """OpenCode as a person knows it, in that session."""
+        model = ("--model", checked_model(request.model)) if request.model else ()
+        return Command(("opencode", *model, "--session", session))
 
     def reader(self) -> Reader:
         return OpencodeReader()
