@@ -85,6 +85,7 @@ class CannedBroker:
             Route("/api/v1/waits", self.waits),
             Route("/api/v1/events", self.events),
             Route("/api/v1/slow", self.slow),
+            Route("/api/v1/person", self.order, methods=["POST"]),
             Route("/api/v1/grants/changed", self.order, methods=["POST"]),
             Route("/api/v1/not-json", lambda _: Response("<html>", status_code=500)),
             Route("/api/v1/echo", self.echo, methods=["GET", "POST"]),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from relay.api import routes
 from relay.api.aclient import AsyncClient
 from relay.api.client import Client
+from relay.api.duplex import Duplex
 from relay.api.home import Home
 from relay.api.routes import Call
 from relay.core.errors import Code, LocalFault, Misuse, RelayError, Unreachable
@@ -181,6 +183,55 @@ def test_every_post_carries_an_operation_id(home: Home, broker: CannedBroker) ->
     operations = [body["operation"] for _, body in broker.asked]
     assert operations[1] == "mine"
     assert all(len(operation) == 32 for operation in (operations[0], operations[2]))
+
+
+def _by_the_blocking_client(home: Home) -> None:
+    with Client(home) as client:
+        client.ask(ECHO)
+
+
+def _by_the_asyncio_client(home: Home) -> None:
+    async def ask() -> None:
+        async with AsyncClient(home) as client:
+            await client.ask(ECHO)
+
+    asyncio.run(ask())
+
+
+def _by_a_duplex(home: Home) -> None:
+    Duplex(home, "echo", b"").close()
+
+
+@pytest.mark.parametrize("ask", [_by_the_blocking_client, _by_the_asyncio_client, _by_a_duplex])
+@pytest.mark.parametrize("at", ["socket", "path"])
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to others")
+def test_a_socket_that_another_user_could_have_made_is_told_nothing(
+    home: Home, broker: CannedBroker, ask: Callable[[Home], None], at: str
+) -> None:
+    os.chown(home.socket, 65534, 65534)
+    if at == "path":  # root may go into anybody's home, and finds there what is that user's
+        os.chown(home.path, 65534, 65534)
+        os.chown(home.socket, 65533, 65533)
+    with pytest.raises(LocalFault) as refused:
+        ask(home)
+    assert refused.value.code is Code.BAD_CONFIG and "could pose as the broker" in refused.value.why
+    assert broker.asked == []
+
+
+def test_a_socket_in_a_folder_that_others_may_write_to_is_told_nothing(home: Home, broker: CannedBroker) -> None:
+    os.chmod(home.path, 0o770)
+    with pytest.raises(LocalFault) as refused:
+        _by_the_blocking_client(home)
+    assert refused.value.hint == f"chmod 700 {home.path}"
+    os.chmod(home.path, 0o755)
+    _by_the_blocking_client(home)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to others")
+def test_root_talks_to_the_broker_of_the_account_whose_home_it_names(home: Home, broker: CannedBroker) -> None:
+    for path in (home.path, home.socket):
+        os.chown(path, 65534, 65534)
+    _by_the_blocking_client(home)
 
 
 def test_a_home_with_a_long_path_has_a_short_private_socket(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor
 from relay.broker.blobs.room import Blobs, Terms
-from relay.broker.gate import Gate, Grants
+from relay.broker.gate import Gate
 from relay.broker.inbox import Pointless
 from relay.broker.members import Members
 from relay.core.blobs import CHUNK

@@ -211,8 +211,8 @@ def test_a_changed_grant_is_told_to_the_broker(relay: Relay, home: Home, environ
     canned = CannedBroker()
     with serving(home, canned):
         assert relay("trust", "allow", "laptop", "--profile", "read-only").returncode == 0
-    # before it is written, to hear whether a task asks; and after
-    assert [path for path, _ in canned.asked] == ["/api/v1/grants/changed"] * 2
+    # before it is written, to hear whether a task asks, which changes nothing; and after
+    assert [path for path, _ in canned.asked] == ["/api/v1/person", "/api/v1/grants/changed"]
 
 
 def test_a_setting_of_a_broker_that_runs_says_how_it_is_taken_in(relay: Relay, broker: CannedBroker) -> None:

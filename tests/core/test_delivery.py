@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -122,6 +123,23 @@ def test_what_is_late_is_sent_again_before_the_rest() -> None:
     filled.resend(T + RESEND_AFTER)
     assert filled.next_resend() == T + 10 + RESEND_AFTER
     assert numbers(filled.take(PLENTY, T + RESEND_AFTER)) == [1, 2, 4, 5]
+
+
+def test_what_goes_ahead_leaves_before_the_rest_in_its_own_order() -> None:
+    def ahead(n: int) -> Outgoing:
+        return replace(row(n), ahead=True)
+
+    filled = window(row(1), row(2), ahead(3), row(4))
+    filled.offer(ahead(5))
+    assert numbers(filled.take(45, T)) == [3, 5, 1, 2]
+    filled.offer(ahead(6))
+    filled.link_lost()
+    assert numbers(filled.take(35, T)) == [3, 5, 6]
+    filled.offer(ahead(7))
+    filled.resend(T + RESEND_AFTER)
+    assert numbers(filled.take(PLENTY, T + RESEND_AFTER)) == [3, 5, 6, 7, 1, 2, 4]
+    filled.untake([row(1), ahead(7), row(4)])
+    assert numbers(filled.take(PLENTY, T + RESEND_AFTER)) == [7, 1, 4]
 
 
 # the window and the store

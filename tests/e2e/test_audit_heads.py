@@ -104,6 +104,21 @@ def test_a_tail_that_was_cut_and_grown_longer_again_shows_too(pair: Scene) -> No
     found_on_both_sides(laptop, vps)
 
 
+def test_a_tail_that_is_cut_and_grown_again_under_a_running_broker_shows_with_its_next_entry(pair: Scene) -> None:
+    laptop = pair.laptop
+    before = relay_json(laptop, "audit", "verify")["entries"]
+    with sqlite3.connect(laptop.home / "relay.db", timeout=10) as store:
+        store.execute("DELETE FROM audit WHERE seq > 2")
+    store.close()
+    for _ in range(before + 2):
+        laptop.relay("invite", "--link")
+    verdict = relay_json(laptop, "audit", "verify", status=1)
+    assert verdict["bad_seq"] == before < verdict["entries"]
+    assert "while this broker ran" in doctor(laptop)["detail"]
+    (found,) = (each for each in audit(laptop) if each["code"] == "audit_cut")
+    assert found["seq"] == 3 and f"it had {before} entries" in found["detail"]
+
+
 def test_follow_and_export_give_each_entry_once_as_lines(two: Scene) -> None:
     relay_json(two.laptop, *two.words("shell", "true"), "--wait", status=125)
     before = relay_json(two.vps, "audit", "verify")["entries"]

@@ -16,14 +16,15 @@ import pytest
 from relay.core import ids
 from relay.core.envelope import Body
 from relay.core.frames import Batch, pack_frame
-from relay.core.hello import MAX_HELLO, unpack_hello
+from relay.core.hello import MAX_HELLO, Incarnation, unpack_hello
 from relay.core.kinds import Kind
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
-from relay.trust.hello import sign_hello
+from relay.trust.hello import sign_hello, sign_start
+from relay.trust.identity import load_identity
 from relay.trust.signing import split_block
-from tests.e2e.scene import relay_json
+from tests.e2e.scene import audit, relay_json
 from tests.fuzz.attacker import Attacker, finish, websocket_frame
 
 
@@ -139,15 +140,13 @@ def _some_spawn() -> str:
 def test_what_came_before_its_spawn_and_cannot_be_kept_is_refused(claimer: Claimer) -> None:
     """A member that may start things, and asks with what JSON cannot spell, with much, and without end."""
     claimer.victim.relay("trust", "allow", claimer.identity.id, "--profile", "full", "--dir", "/tmp", "--agent", "exec")
-    wishes: list[dict[str, object]] = [
-        {"spawn": _some_spawn(), "verb": {"pause": 1}},
-        *({"spawn": _some_spawn(), "verb": "pause", "change": odd} for odd in (b"bytes", float("nan"))),
-        *({"spawn": _some_spawn(), "verb": "edit", "change": {"task": "x" * 200_000}} for _ in range(10)),
-    ]
+    odd: list[dict[str, object]] = [{"verb": {"pause": 1}}, {"verb": "pause", "change": b"x"}]
+    odd.append({"verb": "pause", "change": float("nan")})
+    much: list[dict[str, object]] = [{"verb": "edit", "change": {"task": "x" * 200_000}}] * 10
     with claimer.link() as opened:
         wait_until(lambda: _links(claimer.victim) == 1, 10, "the member's link")
-        for wish in wishes:
-            letter = claimer.envelope(Kind.STEER, Body(os.urandom(8).hex(), wish))
+        for wish in (*odd, *much):
+            letter = claimer.envelope(Kind.STEER, Body(os.urandom(8).hex(), {"spawn": _some_spawn()} | wish))
             opened.sendall(websocket_frame(pack_frame(Batch((letter,)))))
         _ended(opened)
     wait_until(lambda: _links(claimer.victim) == 0, 10, "the end of its link")
@@ -162,3 +161,45 @@ def test_what_came_before_its_spawn_and_cannot_be_kept_is_refused(claimer: Claim
 
 
 _ASK = {"source": bytes(16), "drive": True, "again": False, "offset": None, "who": "x", "rows": 24, "columns": 80}
+
+
+@pytest.fixture
+def lone(mesh: Mesh) -> Claimer:
+    """The same in a workspace of the test's own."""
+    victim, member = mesh.pair("laptop", "bad")
+    member.stop()
+    made = Claimer(member, victim)
+    made.claims = {}
+    return made
+
+
+def _come_as_a_second_machine(claimer: Claimer, **claims: object) -> None:
+    with claimer.link():
+        wait_until(lambda: _links(claimer.victim) == 1, 10, "the first one's link")
+        claimer.claims = {"incarnation": 1} | claims
+        with claimer.link() as second:
+            _ended(second)
+
+
+def test_a_later_start_that_is_proved_is_written_down_though_its_link_never_comes_up(lone: Claimer) -> None:
+    later = Incarnation(2**40, bytes(16))
+    proof = sign_start(load_identity(lone.victim.home / "identity.key"), later)
+    claims = {"seen_of_you": later.counter, "seen_nonce_of_you": later.nonce, "seen_start_of_you": proof}
+    _come_as_a_second_machine(lone, **claims)
+    for _ in range(2):
+        assert not lone.victim.status()["intake"]
+        checks = relay_json(lone.victim, "doctor", status=None)
+        assert not next(each for each in checks if each["name"] == "intake")["ok"]
+        lone.victim.restart()
+
+
+def test_a_copy_that_comes_while_the_trust_file_is_broken_is_frozen_in_it_once_it_is_mended(lone: Claimer) -> None:
+    trust = lone.victim.home / "trust.toml"
+    lone.victim.relay("trust", "allow", lone.identity.id, "--agent", "exec", "--dir", "/tmp")
+    whole = trust.read_text()
+    trust.write_text(whole + "\nrate = 'often'\n")
+    _come_as_a_second_machine(lone)
+    wait_until(lambda: "grant_frozen" in str(audit(lone.victim)), 10, "it to be seen")
+    trust.write_text(whole)
+    wait_until(lambda: relay_json(lone.victim, "trust", "list")[0]["frozen"], 5, "its grant to be frozen")
+    assert "frozen = true" in trust.read_text()

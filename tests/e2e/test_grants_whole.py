@@ -94,6 +94,49 @@ def test_a_file_broken_while_the_broker_runs_denies_everybody_and_one_mended_all
     assert relay_json(two.laptop, *two.words("shell", "true"), "--wait")["state"] == "completed"
 
 
+def test_a_grant_that_expires_ends_what_it_allowed_and_the_link_it_came_over(two: Scene) -> None:
+    two.grant("--agent", "shell", "--expires", "4s")
+    running = two.begin("sleep 80")
+    two.until(running, "running")
+    since = relay_json(two.vps, "broker", "show", two.laptop.id)["link"]["since"]
+    ended = two.until(running, "cancelled", within=10)
+    assert ended["reason"].endswith("its grant having expired"), ended["reason"]
+    assert not tasks_alive(running)
+    two.linked()
+    assert relay_json(two.vps, "broker", "show", two.laptop.id)["link"]["since"] > since
+    refused = relay_json(two.laptop, *two.words("shell", "true"), "--wait", status=125)
+    assert refused["error"]["code"] == "grant_expired"
+
+
+def test_a_grant_taken_away_while_the_broker_was_down_ends_what_outlived_it(two: Scene) -> None:
+    two.grant("--agent", "shell")
+    running = two.begin("sleep 80")
+    two.until(running, "running")
+    two.vps.kill()
+    assert tasks_alive(running)
+    (two.vps.home / "trust.toml").unlink()
+    two.vps.start()
+    assert two.until(running, "cancelled")["reason"].endswith("its grant being revoked")
+    assert not tasks_alive(running)
+
+
+def test_a_link_ends_with_the_verb_that_was_taken_out_of_the_file(two: Scene) -> None:
+    two.grant("--agent", "shell", "--verb", "forward")
+    since = relay_json(two.vps, "broker", "show", two.laptop.id)["link"]["since"]
+    trust = two.vps.home / "trust.toml"
+    running = two.begin("sleep 80")
+    two.until(running, "running")
+    trust.write_text(trust.read_text().replace('"forward"', '"view"'))
+
+    def is_another() -> bool:
+        link = relay_json(two.vps, "broker", "show", two.laptop.id)["link"]
+        return link is not None and bool(link["since"] > since)
+
+    processes.wait_until(is_another, 10, "another link")
+    assert tasks_alive(running)
+    relay(two.laptop, "stop", running)
+
+
 def test_a_grant_taken_out_of_the_file_by_hand_ends_what_it_allowed(two: Scene) -> None:
     two.grant("--agent", "shell")
     trust = two.vps.home / "trust.toml"

@@ -36,7 +36,9 @@ def _export(node: Node, file: Path) -> None:
     text = file.read_text()
     for name, field in (("identity.key", "seed"), ("workspace.key", "key")):
         assert json.loads((node.home / name).read_text())[field] not in text
-    assert _typed(node, "export", str(file))["error"]["code"] == "already_set_up"
+    error = _typed(node, "export", str(file))["error"]
+    assert error["code"] == "already_set_up" and error["why"], error
+    assert error["hint"].startswith("relay identity export FILE, with another name"), error
 
 
 def _refusals(spare: Node, file: Path) -> None:

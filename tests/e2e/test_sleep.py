@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from relay.testing import processes
+from relay.core.frames import MAX_BATCH
+from relay.testing import processes, slow_recovery
 from tests.e2e.scene import TERMINAL, Scene, error_of, fresh, gone_within, pid_of, relay, relay_json
 
 
@@ -45,6 +46,56 @@ def test_never_seen_is_said_so(asleep: Scene) -> None:
     assert done.returncode == 0 and done.stdout.startswith(b"Queued: vps is asleep")
     assert b"relay logs shell-" in done.stderr
     asleep.vps.start()
+
+
+def test_what_is_asked_of_a_spawn_that_is_on_its_way_comes_before_it(asleep: Scene) -> None:
+    """Changed, paused and stopped while its machine sleeps, behind more than one frame: as it stood it never runs."""
+    marks = [asleep.vps.work / fresh("mark") for _ in range(3)]
+    changed, paused, stopped = (_ask(asleep, f"echo old >> {mark}")["id"] for mark in marks)
+    with asleep.laptop.control() as control:
+        for _ in range(2 * MAX_BATCH):
+            place = {"broker": "vps", "cwd": str(asleep.vps.work)}
+            control.post("spawns", {"name": "-", "agent": "exec", "task": "", "argv": ["true"], **place})
+    relay_json(asleep.laptop, "edit", changed, f"echo first >> {marks[0]}")
+    relay_json(asleep.laptop, "edit", changed, f"echo new >> {marks[0]}")
+    relay_json(asleep.laptop, "pause", paused)
+    relay_json(asleep.laptop, "stop", stopped)
+    asleep.laptop.kill()
+    asleep.vps.start()
+    relay_json(asleep.vps, "spawn", fresh("warm"), "shell", "true", "--cwd", "new", "--wait")
+    asleep.laptop.start()
+    assert asleep.until(changed, *TERMINAL, within=30)["state"] == "completed"
+    assert marks[0].read_text() == "new\n"
+    asleep.until(stopped, "cancelled")
+    assert asleep.until(paused, "waiting")["paused"]["by"].endswith(" on laptop")
+    relay_json(asleep.laptop, "resume", paused)
+    asleep.until(paused, "completed")
+    assert [mark.exists() for mark in marks] == [True, True, False]
+
+
+def test_nothing_is_taken_in_before_what_an_earlier_run_left_is_taken_up(asleep: Scene) -> None:
+    """What came while a broker sorted out its attempts was started, and then taken for one of an earlier run."""
+    spawns = [_ask(asleep, "sleep 4; echo ran")["id"] for _ in range(3)]
+    before, honest = len(asleep.vps.log()), asleep.vps.launcher
+    asleep.vps.launcher = slow_recovery.LAUNCHER
+    try:
+        asleep.vps.start()
+        for spawn in spawns:
+            assert asleep.until(spawn, *TERMINAL)["result"]["output_tail"] == "ran\n"
+    finally:
+        asleep.vps.launcher = honest
+    assert "Traceback" not in asleep.vps.log()[before:]
+
+
+def test_a_schedule_that_was_removed_before_it_arrived_never_runs(asleep: Scene) -> None:
+    mark = asleep.vps.work / fresh("mark")
+    name = fresh("often")
+    _ask(asleep, f"echo run >> {mark}", "--every", "1s", name=name)
+    relay_json(asleep.laptop, "schedule", "remove", name)
+    later = _ask(asleep, "sleep 2.5")["id"]
+    asleep.vps.start()
+    asleep.until(later, "completed")
+    assert not mark.exists() and not relay_json(asleep.vps, "schedule", "list")
 
 
 @pytest.mark.parametrize("killed", ["laptop", "both"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import ssl
@@ -9,6 +10,7 @@ import struct
 
 import pytest
 
+from relay.broker.websocket import MAX_UNGREETED
 from relay.testing.mesh import Mesh
 from tests.e2e.scene import Scene, error_of, relay, relay_json
 
@@ -47,11 +49,11 @@ def test_garbage_on_the_port(granted: Scene, garbage: str) -> None:
     assert granted.vps.status()["links"] == 1
 
 
-def _pairing(port: int) -> ssl.SSLSocket:
+def _pairing(port: int, place: str = "127.0.0.1") -> ssl.SSLSocket:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["relay-pair/1"])
-    plain = socket.create_connection(("127.0.0.1", port), 5)
+    plain = socket.create_connection(("127.0.0.1", port), 5, source_address=(place, 0))
     connection = context.wrap_socket(plain, server_hostname="pair.relay.invalid")
     connection.sendall(
         b"GET /pair HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -92,6 +94,17 @@ def test_wrong_frames_on_the_pairing_side(granted: Scene, frame: str) -> None:
             pass
     assert granted.shell("true", status=0)["state"] == "completed"
     assert len(relay_json(granted.vps, "brokers")) == members
+
+
+def test_who_holds_pairing_connections_open_keeps_no_joiner_out(mesh: Mesh) -> None:
+    inviter, joiner = mesh.add("inviter"), mesh.add("joiner")
+    link = relay_json(inviter, "invite", "--link")["link"]
+    with contextlib.ExitStack() as held:
+        for _ in range(MAX_UNGREETED):
+            opened = held.enter_context(_pairing(inviter.port, "127.0.0.2"))
+            assert opened.recv(4096).startswith(b"HTTP/1.1 101")
+        joiner.relay("join", typed=link)
+        mesh.await_link(inviter, joiner)
 
 
 def test_many_idle_connections_hold_nobody_up(granted: Scene) -> None:

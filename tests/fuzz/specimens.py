@@ -14,6 +14,7 @@ import nacl.signing
 from relay.broker import asking, forwarding
 from relay.broker.asked_items import Item, item_from_content
 from relay.core import envelope, frames, ids, questions, spawning, trials, wire
+from relay.core.agent_facts import AgentFacts, Tested, facts_from_content
 from relay.core.envelope import Body, Envelope, Header
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest
@@ -94,6 +95,15 @@ ITEM = Item(
     task="",
     argv=("make", "test"),
     task_hash="1" * 64,
+)
+FACTS = AgentFacts(
+    "claude",
+    "/usr/bin/claude",
+    "2.1.197",
+    True,
+    "claude auth login",
+    "a note",
+    Tested("b" * 16, _NOW, State.FAILED, "it was denied"),
 )
 WAITING = dataclasses.replace(
     REQUEST, wishes=Wishes(priority=3, after=(After("a" * 16, "any"),), retries=2, not_before=_NOW + 5)
@@ -179,6 +189,10 @@ def _outcome(data: bytes) -> object:
     return questions.outcome_from_content(content) if type(content) is dict else None
 
 
+def _facts(data: bytes) -> object:
+    return facts_from_content(wire.unpack(data, envelope.MAX_BODY))
+
+
 def _item(data: bytes) -> object:
     return item_from_content(wire.unpack(data, envelope.MAX_BODY), RECIPIENT)
 
@@ -219,6 +233,7 @@ def forms() -> list[Form]:
         Form("outcome", wire.pack(OUTCOME.to_content()), _outcome),
         Form("question of a trial", QUESTION.to_bytes(), trials.question_from_bytes),
         Form("word on a trial", TRIAL_WORD.to_bytes(), trials.word_from_bytes),
+        Form("facts of an agent", wire.pack(FACTS.to_content()), _facts),
         Form("item of a review", wire.pack(ITEM.to_content()), _item),
         Form("ask to attach", wire.pack(ATTACH), _attach),
         Form("ask to forward", wire.pack({"port": 8080}), _forward),

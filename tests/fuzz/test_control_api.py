@@ -56,6 +56,7 @@ _POSTS: dict[str, dict[str, Any]] = {
     "outbox/drop": {"id": "00" * 16, "all": False, "broker": None},
     "invites": {"ttl_s": 60.0, "code": True},
     "joins": {"link": "relay://join/AAAA", "name": "x", "address": None},
+    "person": {},
     "grants/changed": {},
     "identity/keep": {},
     "blobs": {"path": "/nowhere", "broker": "nobody", "name": "x"},

@@ -53,6 +53,7 @@ def _send(attacker: Attacker, kind: str, content: dict[str, Any]) -> None:
         ("pause", {}),
         ("resume", {}),
         ("retry", {}),
+        ("continue", {"task": "touch /tmp/mine"}),
         ("edit", {"change": {"task": "touch /tmp/mine"}}),
         ("gone", {"after": "a" * 16}),
         ("pause_queue", {}),

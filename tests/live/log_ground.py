@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor
-from relay.broker.gate import Gate, Grants
+from relay.broker.gate import Gate
 from relay.broker.log_reading import LogClient
 from relay.broker.log_serving import LogServer, log_hears
 from relay.broker.log_words import Waits

@@ -121,4 +121,4 @@ async def ask(one: BenchNode, other: BenchNode, kind: Kind) -> None:
     else:
         server = cast("reviewing.ReviewServer", None)
         review = reviewing.Review(one.members, one.store, one.mesh, server, lambda peer: "away")
-        assert await review._look(other.id) is None
+        assert await review._looks.at(other.id) is None

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from relay.api.home import Home
 from relay.broker.members import Members
 from relay.broker.roster import RosterKeeper
+from relay.broker.taking_in import Keys, take_in
 from relay.core.roster import fold
 from relay.core.statements import Statement
 from relay.store.engine import Store
 from relay.store.journal import Journal
+from relay.store.query import Tx
 from relay.testing.bench_node import identities, wall_ms
+from relay.trust.founding import write_roster
 from relay.trust.roster import admit, member_of
 from relay.trust.workspace import Workspace
 
@@ -37,6 +42,7 @@ class Ground:
         self.members = Members(root.id, "root", fold(root.public, []))
         journal = Journal(store, None, wall_ms)  # type: ignore[arg-type]
         journal.connect(lambda recipient, row: None, lambda event, subject: None)
+        self.root, self.workspace, self.store = root, workspace, store
         self._kept_in = workspace, self.members, journal, Home(str(folder))
         self.keeper = self.another_keeper()
 
@@ -49,6 +55,36 @@ async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
     store = await Store.open(tmp_path / "relay.db")
     yield Ground(tmp_path, store)
     await store.close()
+
+
+def _verifications(home: Home, keys: Keys, tx: Tx) -> tuple[int, list[Statement]]:
+    """How often a start verifies a statement, on the thread of the store; and what it hands on."""
+    count = 0
+
+    def called(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call" and frame.f_code.co_name == "verify_statement"
+
+    sys.setprofile(called)
+    try:
+        _, _, read = take_in(tx, home, keys)
+    finally:
+        sys.setprofile(None)
+    return count, read
+
+
+async def test_a_start_verifies_each_statement_once(ground: Ground, tmp_path: Path) -> None:
+    home, keys = Home(str(tmp_path)), Keys(ground.root, ground.workspace)
+    write_roster(home, ground.raws[:3], {})
+    for of_file in (3, MEMBERS):  # at the second start two stand in the file alone
+        write_roster(home, ground.raws[:of_file], {})
+        count, read = await ground.store.write(lambda tx: _verifications(home, keys, tx))
+        assert count == len(read) == of_file
+    sys.setprofile(lambda *told: calls.append(told[0].f_code.co_name))
+    calls: list[str] = []
+    await ground.another_keeper().load(read)
+    sys.setprofile(None)
+    assert calls and "verify_statement" not in calls
 
 
 async def test_what_is_new_is_news_once(ground: Ground) -> None:

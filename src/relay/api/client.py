@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _socket  # `socket` adds selectors and enums, 6 ms; connect, sendall and recv are these very ones
-import errno
 import json
 import os
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 READ_BYTES = 256 * 1024
+OTHERS_WRITE = 0o022
 
 
 class _Stale(Exception):
@@ -173,10 +173,14 @@ class Client:
     def _connect(self) -> None:
         if self._socket is not None:
             return
+        try:
+            path = trusted_socket(self.home)
+        except OSError as fault:
+            raise no_broker(self.home, fault) from fault
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             connection.settimeout(CONNECT_S)
-            connection.connect(trusted_socket(self.home))
+            connection.connect(path)
         except OSError as fault:
             connection.close()
             raise no_broker(self.home, fault) from fault
@@ -184,14 +188,37 @@ class Client:
 
 
 def trusted_socket(home: Home) -> str:
-    """The path of the control socket, unless it stands where another user could have put one."""
-    path = home.socket
-    if os.path.dirname(path) != home.path:
-        from relay.api.home import is_private_folder
+    """The path of the control socket, unless another user made it, or could have.
 
-        if not is_private_folder(os.path.dirname(path)):
-            raise FileNotFoundError(errno.ENOENT, "no private folder for the socket", path)
+    Raises:
+        LocalFault: whoever answers there may be another user's program.
+        OSError: it is not there, or out of reach.
+    """
+    path = home.socket
+    folder = os.path.dirname(path)
+    there, around = os.lstat(path), os.lstat(folder)
+    trusted = {os.getuid(), 0}
+    if not os.getuid() and folder == home.path:
+        trusted = {around.st_uid}  # any account's broker listens to root, who has named this folder
+    if around.st_uid not in trusted or around.st_mode & OTHERS_WRITE:
+        raise _not_ours("folder of the control socket", folder, around)
+    if there.st_uid not in trusted:
+        raise _not_ours("control socket", path, there)
     return path
+
+
+def _not_ours(what: str, path: str, found: os.stat_result) -> RelayError:
+    import shlex
+
+    from relay.core.errors import Code, LocalFault
+
+    ours = found.st_uid == os.getuid()
+    return LocalFault(
+        f"the {what} is not this user's alone",
+        code=Code.BAD_CONFIG,
+        why=f"{path}: uid {found.st_uid}, mode {found.st_mode & 0o7777:04o}; another user could pose as the broker",
+        hint=shlex.join(["chmod", "700", path] if ours else ["ls", "-ld", path]),
+    )
 
 
 def document(status: int, body: bytes, home: Home) -> object:

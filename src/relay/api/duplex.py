@@ -118,10 +118,14 @@ class Duplex:
 
 
 def _connected(home: Home) -> _socket.socket:
+    try:
+        path = trusted_socket(home)
+    except OSError as fault:
+        raise no_broker(home, fault) from fault
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         connection.settimeout(CONNECT_S)
-        connection.connect(trusted_socket(home))
+        connection.connect(path)
     except OSError as fault:
         connection.close()
         raise no_broker(home, fault) from fault

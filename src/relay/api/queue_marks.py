@@ -31,7 +31,12 @@ class QueueState(TypedDict):
 
 
 class Tried(TypedDict):
-    """An attempt that another one followed, and why: `retry`, or who asked for it."""
+    """An attempt that another one followed, and why: `retry`, or who asked for it.
+
+    Attributes:
+        task: what it was told, where the next one was told something else.
+        session: in which the next one went on.
+    """
 
     attempt: int
     again: str
@@ -42,6 +47,8 @@ class Tried(TypedDict):
     started: str | None
     ended: str | None
     error: Fault | None
+    task: NotRequired[str]
+    session: NotRequired[str]
 
 
 class AskedOf(TypedDict):

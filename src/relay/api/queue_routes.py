@@ -24,6 +24,16 @@ def retry(ref: str, operation: str | None = None) -> Call[queue_shapes.SteeredSp
     return Call(f"spawns/{ref_in_path(ref)}/retry", operation_body(operation, requested_by=_person()))
 
 
+def go_on(ref: str, task: str, operation: str | None = None) -> Call[queue_shapes.SteeredSpawn]:
+    """Have the agent of a spawn that has ended go on in its session, with another task."""
+    return Call(f"spawns/{ref_in_path(ref)}/continue", operation_body(operation, task=task, requested_by=_person()))
+
+
+def take(ref: str, operation: str | None = None) -> Call[queue_shapes.SteeredSpawn]:
+    """Open the agent of a spawn that has ended in its own interface, in its session."""
+    return Call(f"spawns/{ref_in_path(ref)}/take", operation_body(operation, requested_by=_person()))
+
+
 def edit(ref: str, change: queue_shapes.SpawnChange, operation: str | None = None) -> Call[queue_shapes.SteeredSpawn]:
     """Change what has not started; what is not in the change stays."""
     return Call(f"spawns/{ref_in_path(ref)}/edit", operation_body(operation, requested_by=_person()) | dict(change))

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Generic, TypeVar
 
-    from relay.api import audit_shapes, blob_shapes, broker_shapes, outbox_shapes, pairing_shapes, shapes, view_shapes
+    from relay.api import (
+        agent_shapes,
+        audit_shapes,
+        blob_shapes,
+        broker_shapes,
+        outbox_shapes,
+        pairing_shapes,
+        shapes,
+        view_shapes,
+    )
 
     Answer = TypeVar("Answer")
 
@@ -36,6 +45,7 @@ else:
 PREFIX = "/api/v1/"
 ANSWER_S = 60.0
 FOLLOWED_S = 30 * 86_400.0  # an answer begins with its first line, and what is followed may be silent for long
+TREE_S = 900.0  # a tree that goes along is read and hashed before the answer: at most 1 GiB
 QUICK_S = 10.0  # for what a broker knows without asking anybody
 MOST_LETTERS = 300  # of a name: a path has room for no more than some thousand
 MOST_LISTED = 1_000  # spawns in one answer
@@ -89,6 +99,11 @@ def ref_in_path(text: str) -> str:
 def status(patience_s: float | None = None) -> Call[shapes.Status]:
     """How this broker is."""
     return Call("status", patience_s=patience_s)
+
+
+def agents(broker: str | None = None) -> Call[list[agent_shapes.BrokerAgents]]:
+    """What each broker can run, or the one of this name; each looks at its programs, which may take 20 s."""
+    return Call("agents" + query(broker=broker), patience_s=ANSWER_S)
 
 
 def settings() -> Call[dict[str, object]]:
@@ -165,7 +180,8 @@ def away(seq: int | None, since: int) -> Call[view_shapes.Away]:
 
 def spawn(request: shapes.SpawnOrder) -> Call[shapes.Spawn]:
     """Run something; answered as soon as the request is durable, or with `wait_s` when it has ended."""
-    return Call("spawns", operation_body(None) | dict(request), patience_s=request.get("wait_s", 0) + ANSWER_S)
+    patience_s = TREE_S if "file" in request.get("place", {}) else ANSWER_S
+    return Call("spawns", operation_body(None) | dict(request), patience_s=request.get("wait_s", 0) + patience_s)
 
 
 def show(ref: str) -> Call[view_shapes.Shown]:
@@ -275,6 +291,11 @@ def join(
 ) -> Call[pairing_shapes.Founded]:
     """Take this broker into the workspace that a link, or a code with its address, invites to."""
     return Call("joins", operation_body(operation, link=invite, name=name, address=address), patience_s=ANSWER_S)
+
+
+def as_person() -> Call[dict[str, Any]]:
+    """Ask whether this is no task; changes nothing, and is refused with `task_scope` where it is one."""
+    return Call("person", operation_body(None), patience_s=QUICK_S)
 
 
 def grants_changed(operation: str | None = None) -> Call[dict[str, Any]]:

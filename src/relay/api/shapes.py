@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     from relay.api.queue_marks import After, AskedOf, Paused, QueueState, Tried
+    from relay.api.tree_shapes import Change, Pushed, WorkPlace
 
 StateName = Literal[
     "queued",
@@ -86,6 +87,8 @@ class Result(TypedDict):
     session: NotRequired[str | None]
     branch: NotRequired[str | None]
     diffstat: NotRequired[str | None]
+    change: NotRequired[Change | None]
+    pushed: NotRequired[Pushed]
     output_before_bytes: NotRequired[int]
     output_lost_bytes: NotRequired[int]
     processes_left: NotRequired[int]
@@ -127,6 +130,7 @@ class Spawn(TypedDict):
     labels: dict[str, str]
     truth: SpawnTruth | None
     in_reach: NotRequired[bool]
+    place: NotRequired[WorkPlace | None]
     ack: str
     needs: Needs | None
     resolved: Resolution | None
@@ -187,6 +191,7 @@ class SpawnOrder(TypedDict, total=False):
     after_any: list[str]
     every: str | None
     retries: int | None
+    place: dict[str, Any]
     not_before: int | None
     collect: list[str] | None
     tty: bool

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from relay.api.shapes import Fault, Named, SpawnTruth
+from relay.api.tree_shapes import WorkPlace
 
 
 class TrialAgent(TypedDict):
@@ -104,6 +105,7 @@ class Trial(TypedDict):
     not_before: str | None
     after: list[Predecessor]
     collect: list[str]
+    place: NotRequired[WorkPlace | None]
     expires: str
     next: str | None
     facts: TrialFacts | None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from relay.broker.admitting import Admitting
+from relay.broker.allowed import Grants
 from relay.broker.audit_heads import Heads
 from relay.broker.dialler import Dialler
 from relay.broker.discovery import Discovery
-from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.pinging import not_linked, round_trip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from relay.api.config import split_address
 from relay.api.home import make_socket_folder
+from relay.broker.carrier import Carrier
 from relay.broker.control.application import application
 from relay.broker.control.server import ControlServer
 from relay.broker.housekeeping import Housekeeping
@@ -41,6 +42,7 @@ class Running(Rooms):
     # opening
 
     async def _open(self) -> None:
+        self._recovered = asyncio.Event()
         await self.outbox.open()
         await self.custody.open()
         self.mesh.connect(
@@ -48,7 +50,7 @@ class Running(Rooms):
         )
         self.journal.connect(self.outbox.posted, self._happened)
         self.listener = Listener(
-            link_server_context(self.keys.workspace, self.keys.identity), self.mesh.carry, self.admitting.pair
+            link_server_context(self.keys.workspace, self.keys.identity), self._welcome, self.admitting.pair
         )
         make_socket_folder(self.home)
         self.control = ControlServer(application(self.broker), self.home.socket)
@@ -57,6 +59,7 @@ class Running(Rooms):
             await asyncio.to_thread(self.reserve.hold)
             await self.keeper.write_out()
             await self.blobs.open()  # before any attempt is taken up: what it made may have to be kept
+            await self.supervisor.remains.open()
             await self.supervisor.recover()
             await self.belonging.open()
             await self.persons.open()
@@ -64,6 +67,7 @@ class Running(Rooms):
             await self.control.close()
             await self.listener.close()
             raise
+        self._recovered.set()
         await self.control.start()
         self.dialler.use(member.id for member in self.members.others)
         self.discovery.start()
@@ -90,6 +94,11 @@ class Running(Rooms):
         wanted = tuple(map(split_address, self.config.listen))
         self._places = Listening(self.listener.listen, wanted, self._listening)
         await self._places.open()
+
+    async def _welcome(self, carrier: Carrier) -> None:
+        # what came and was started before would be taken for what an earlier run of this broker left
+        await self._recovered.wait()
+        await self.mesh.carry(carrier)
 
     def woke(self) -> None:
         """As `Rooms.woke`; an address that has come meanwhile is listened on."""
@@ -128,12 +137,12 @@ class Running(Rooms):
         self.hub.close()
         self.log_server.close()
         self.persons.close()
-        self.queueing.trials.close()
+        self.queueing.close()
         self.letters.waiting.close()
         await self.live.close()
         await self.control.close()
         await self.results.tails.close()
-        await self.supervisor.collecting.close()
+        await self.supervisor.remains.close()
         await self.blobs.close()
         await self.discovery.close()
         self.dialler.rest()

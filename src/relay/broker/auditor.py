@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from relay.broker.audit_heads import Heads
 from relay.core.errors import Code, RelayError
 from relay.core.hello import AuditHead, Hello
-from relay.store import audit
+from relay.store import audit, audit_heads
 from relay.store.engine import Store
 from relay.store.journal import Entry
 from relay.trust.audit import EMPTY, AuditEntry, entry_hash, verify_chain
 from relay.trust.identity import Identity
 
+_log = logging.getLogger(__name__)
 ALLOWED, REFUSED = "allowed", "refused"
 
 
@@ -47,12 +49,18 @@ class Auditor:
     Args:
         store: whose log it is.
         identity: signs its end.
+
+    Attributes:
+        heads: the ends of the logs that brokers tell each other.
+        head: the end of this one.
+        lost: the last end that this run had written and the log then had no more; None where none was lost.
     """
 
     def __init__(self, store: Store, identity: Identity) -> None:
         self._store = store
         self.heads = Heads(identity, store)
         self.head: AuditHead = EMPTY
+        self.lost: AuditHead | None = None
 
     async def open(self) -> None:
         """Read the end of the log."""
@@ -66,8 +74,20 @@ class Auditor:
             self.write(entry, Decision(hello.id, "audit", REFUSED, str(Code.AUDIT_CUT), sentence))
 
     def write(self, entry: Entry, decision: Decision) -> None:
-        """Append a decision in this transaction."""
+        """Append a decision in this transaction; before it, where the log lost what this run had written, that."""
+        known = self.head
+        if known.seq and known != self.lost and audit_heads.HASH_AT.one(entry.tx, seq=known.seq) != known.hash:
+            self._note_lost(entry, known)
+        self._append(entry, decision)
 
+    def _note_lost(self, entry: Entry, known: AuditHead) -> None:
+        self.lost = known
+        detail = f"this audit log was cut or changed while its broker ran: it had {known.seq} entries"
+        _log.error("%s", detail)
+        head = self._append(entry, Decision("local", "audit", REFUSED, str(Code.AUDIT_CUT), detail))
+        entry.then(lambda: self._begin_again(head))
+
+    def _append(self, entry: Entry, decision: Decision) -> AuditHead:
         def make(seq: int, previous: bytes) -> tuple[bytes, bytes]:
             line = AuditEntry(
                 seq, entry.now, decision.actor, decision.action, decision.outcome, decision.code, decision.detail
@@ -78,6 +98,10 @@ class Auditor:
         head = AuditHead(new.seq, new.hash)
         entry.then(lambda: self._advance(head))
         entry.event("audit.entry", {"seq": new.seq, "action": decision.action, "outcome": decision.outcome})
+        return head
+
+    def _begin_again(self, head: AuditHead) -> None:
+        self.head = head
 
     def _advance(self, head: AuditHead) -> None:
         if head.seq > self.head.seq:
@@ -89,8 +113,9 @@ class Auditor:
         written = self.head  # before the rows: what is added meanwhile is among them
         rows = await self._store.all(audit.SINCE, seq=0, limit=-1)
         bad = await asyncio.to_thread(verify_chain, [(row.seq, row.entry, row.hash) for row in rows])
-        if bad is None:
-            bad = _first_lost(written, {row.seq: row.hash for row in rows})
+        hashes = {row.seq: row.hash for row in rows}
+        for had in (self.lost, written):
+            bad = _first_lost(had, hashes) if bad is None and had is not None else bad
         return len(rows), AuditHead(rows[-1].seq, rows[-1].hash) if rows else EMPTY, bad
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from relay.broker.rooms import Rooms
 
 ANSWER_WITHIN_S = 0.05  # what was asked for is answered by then
-REVOKED = "its grant was revoked"
+REVOKED = "its grant was revoked, or is over"
 
 
 class Belonging:
@@ -46,7 +46,7 @@ class Belonging:
             rooms.members, rooms.keeper, trust_file, rooms.journal, rooms.auditor, self._end_what_is_not_granted
         )
         self._granted: set[BrokerId] = set()
-        self._seen: dict[BrokerId, Grant] = {}
+        self._seen: dict[BrokerId, Grant] | None = None
         self.rotation = Rotation(
             keys.identity,
             keys.workspace,
@@ -74,13 +74,12 @@ class Belonging:
     async def open(self) -> None:
         """Know who has a grant now, and finish what an earlier run did not come to."""
         self._granted = self._with_grant()
-        self._seen = self._thawed()
         await self.rotation.open()
         await self._putting_out.open()
 
     def _with_grant(self) -> set[BrokerId]:
         try:
-            return set(self._rooms.grants.all())
+            return set(self._rooms.grants.in_force())
         except LocalFault:
             return self._granted  # nothing is ended for a file that is broken
 
@@ -96,27 +95,37 @@ class Belonging:
             self._rooms.mesh.drop(broker, REVOKED)
 
     async def look(self) -> None:
-        """Notice what a person has written into trust.toml without a word of it: what is not granted any more ends.
+        """Notice what a person has written into trust.toml without a word of it, and what grant has expired.
 
-        A grant that was frozen ends nothing: of two machines of one identity the right one may have asked for it.
+        What is not granted any more ends, and the link to who has lost a verb: what went over it may have been begun
+        by that one. A grant that was frozen ends nothing: of two machines of one identity the right one may have asked
+        for it. The first look is about what happened while this broker was down.
         """
+        await self._rooms.membership.freeze_what_could_not_be()
         before, self._seen = self._seen, self._thawed()
         if self._seen == before:
             return
+        self._granted = self._with_grant()
         await self._end_what_is_not_granted()
+        if before is None:
+            return
+        for broker, grant in before.items():
+            left = self._seen.get(broker)
+            if not set(grant.verbs) <= set(left.verbs if left else ()):
+                self._rooms.mesh.drop(broker, REVOKED)
         await self._rooms.supervisor.start_waiting()
         await self._rooms.journal.commit(lambda entry: entry.event("grant.changed", {}))
 
     def _thawed(self) -> dict[BrokerId, Grant]:
         try:
-            found = self._rooms.grants.all()
+            found = self._rooms.grants.in_force()
         except LocalFault:
-            return self._seen  # nothing is ended for a file that is broken
+            return self._seen or {}  # nothing is ended for a file that is broken
         return {broker: replace(grant, frozen=False) for broker, grant in found.items()}
 
     async def _end_what_is_not_granted(self) -> None:
         rooms = self._rooms
-        await rooms.requests.end_what_is_not_granted(rooms.gate.may_spawn, rooms.queueing.scheduling.revoked)
+        await rooms.requests.end_what_is_not_granted(rooms.gate.why_ended, rooms.queueing.scheduling.revoked)
         await rooms.blobs.grants_changed()
         rooms.letters.waiting.grants_changed()
 

@@ -13,26 +13,22 @@ from typing import Any
 from relay.api.config import RESERVED_TABLES, Config
 from relay.broker.acquaintances import Acquaintances
 from relay.broker.admitting import DEFAULT_TTL_MS, Admitting
+from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor
 from relay.broker.belonging import Belonging
 from relay.broker.blobs.room import Blobs
 from relay.broker.code_invites import DEFAULT_TTL_MS as CODE_TTL_MS
 from relay.broker.envelopes import Envelopes
-from relay.broker.gate import Grants
 from relay.broker.hub import Hub
 from relay.broker.live_rooms import LiveRooms
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.orders import Order
 from relay.broker.persons import Persons
-from relay.broker.predecessors import Predecessors
-from relay.broker.reasons import Reasons
+from relay.broker.queueing import Queueing
 from relay.broker.requests import Requests
 from relay.broker.results import Results
-from relay.broker.scheduling import Scheduling
-from relay.broker.steering import Steering
 from relay.broker.tasks import Caller, Tasks
-from relay.broker.trials import Trials
 from relay.broker.views import Views
 from relay.broker.words import rfc3339
 from relay.core.errors import LocalFault
@@ -84,11 +80,7 @@ class Broker:
     envelopes: Envelopes
     requests: Requests
     tasks: Tasks
-    steering: Steering
-    scheduling: Scheduling
-    predecessors: Predecessors
-    reasons: Reasons
-    trials: Trials
+    queueing: Queueing
     supervisor: Supervisor
     agents: Agents
     grants: Grants
@@ -182,7 +174,7 @@ class Broker:
         """
         broker = body.get("broker")
         target = self.members.resolve(broker) if isinstance(broker, str) else self.members.own
-        order = self.requests.read(await self.predecessors.resolved(body, target))
+        order = self.requests.read(await self.queueing.predecessors.resolved(body, target))
         return await self.tasks.ordered(order, caller)
 
     # the mesh

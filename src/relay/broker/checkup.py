@@ -10,8 +10,8 @@ from typing import Any
 
 from relay.api.config import Config
 from relay.api.home import Home
+from relay.broker.allowed import Grants
 from relay.broker.dialler import Dialler
-from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence

@@ -87,6 +87,10 @@ class Clocks:
         """Whether anything may be called expired."""
         return is_believed(self._clock(), self._agreed, self._words())
 
+    def has_passed(self, moment: int) -> bool:
+        """Whether a moment (milliseconds) is over, by a clock that is believed."""
+        return moment <= self._clock() and self.may_expire()
+
     def note(self, entry: Entry) -> int | None:
         """Keep the time that is believed now.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from relay.broker.allowed import Grants
 from relay.broker.answers import Answers
 from relay.broker.blobs.offers import Offers
 from relay.broker.dialler import Dialler
 from relay.broker.envelopes import Envelopes
-from relay.broker.gate import Grants
 from relay.broker.inbox import Hear
 from relay.broker.link import Link
 from relay.broker.members import Members

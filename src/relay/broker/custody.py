@@ -16,7 +16,7 @@ from relay.core.delivery import MAX_QUEUED, MAX_QUEUED_BYTES, Outgoing, Window
 from relay.core.envelope import MAX_LIFE_MS, Envelope, unpack_envelope
 from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId
-from relay.core.kinds import KINDS, Kind
+from relay.core.kinds import AHEAD, KINDS, Kind
 from relay.store import held
 from relay.store.engine import Store
 from relay.store.held import Kept, Parcel, Quota
@@ -137,7 +137,7 @@ class Custody:
             if n:
                 self._origins.add(each.header.origin)
                 recipient = each.header.recipient
-                self.window(recipient).offer(Outgoing(n, each.header.id, each.raw, tried=True))
+                self.window(recipient).offer(Outgoing(n, each.header.id, each.raw, True, each.header.kind in AHEAD))
                 self._wake(recipient)
 
     async def refill(self, recipient: BrokerId) -> None:
@@ -147,7 +147,7 @@ class Custody:
         page = await self._store.all(
             held.PAGE, recipient=recipient, after=window.last, limit=PAGE_ROWS, max_bytes=PAGE_BYTES
         )
-        rows = [Outgoing(row.n, row.id, row.envelope, tried=True) for row in page]
+        rows = [Outgoing(row.n, row.id, row.envelope, True, row.kind in AHEAD) for row in page]
         if window.turn == turn and self.window(recipient) is window:
             window.refill(rows, end=not rows and window.missed == missed)
 

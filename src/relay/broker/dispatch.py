@@ -14,7 +14,7 @@ from relay.core.errors import Code, Misuse, PeerFault, RelayError
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest, request_from_content, snapshot_from_bytes
-from relay.core.states import TERMINAL, State
+from relay.core.states import State
 from relay.core.tails import tail_from_content
 from relay.spawn.ledger import Ledger, Step, state_event
 from relay.spawn.supervisor import Supervisor
@@ -26,7 +26,12 @@ from relay.trust.sealing import verify_snapshot
 MOST_WORDS = 64  # of a target on one spawn: it has no end of them, and an origin has one disk
 TOMBSTONE_MS = 31 * 86_400_000
 STOPPED_BEFORE = "stopped by its origin before it came"
+Admit = Callable[[Entry, SpawnRow], SpawnRow]
 _log = logging.getLogger(__name__)
+
+
+def _at_once(entry: Entry, row: SpawnRow, admit: Admit) -> None:
+    admit(entry, row)
 
 
 class Dispatch:
@@ -39,7 +44,7 @@ class Dispatch:
         ledger: this broker's word on its spawns.
         supervisor: runs them.
         may_expire: whether this clock is believed, so that anything may be called expired.
-        early: does with a spawn what was asked before it came.
+        early: admits a spawn, and does with it what was asked before it came.
         run_of: makes the row of a schedule's run that is heard of for the first time.
         collected: takes on the files that a word lists.
         prove: keeps the proof of a request's chain of origin, or raises.
@@ -53,7 +58,7 @@ class Dispatch:
         ledger: Ledger,
         supervisor: Supervisor,
         may_expire: Callable[[], bool],
-        early: Callable[[Entry, SpawnRow], SpawnRow] = lambda entry, row: row,
+        early: Callable[[Entry, SpawnRow, Admit], None] = _at_once,
         run_of: Callable[[Entry, Snapshot, object], SpawnRow | None] = lambda entry, snapshot, run: None,
         collected: Callable[[Entry, SpawnRow, Snapshot], None] = lambda entry, row, snapshot: None,
         prove: Callable[[Entry, Opened, SpawnRequest], None] = lambda entry, each, request: None,
@@ -130,8 +135,8 @@ class Dispatch:
             self._ledger.step(entry, row, Step(State.CANCELLED, STOPPED_BEFORE))
         elif row.expires <= entry.now and self._may_expire():
             self._ledger.step(entry, row, Step(State.EXPIRED, "it came after its time to live"))
-        elif (row := self._early(entry, row)).state not in TERMINAL:
-            self._supervisor.admit(entry, row)
+        else:
+            self._early(entry, row, self._supervisor.admit)
 
     def _stop(self, entry: Entry, each: Opened) -> None:
         origin, spawn = each.header.origin, each.body.content["spawn"]

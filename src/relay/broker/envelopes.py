@@ -18,7 +18,7 @@ from relay.broker.words import rfc3339
 from relay.core.delivery import Outgoing
 from relay.core.errors import Code, Misuse, RelayError
 from relay.core.ids import BrokerId
-from relay.core.kinds import Kind
+from relay.core.kinds import AHEAD, Kind
 from relay.core.states import TERMINAL
 from relay.store import held, operations, outbox, refusals, spawns
 from relay.store.held import HeldLine
@@ -234,7 +234,7 @@ class Envelopes:
         if line.kind in (Kind.SNAPSHOT, Kind.STOP):
             self._reissue.again(entry, line)
         elif (parcel := outbox.retry(entry.tx, line.id)) is not None:
-            outgoing = Outgoing(parcel.n, parcel.id, parcel.envelope, parcel.tries > 0)
+            outgoing = Outgoing(parcel.n, parcel.id, parcel.envelope, parcel.tries > 0, parcel.kind in AHEAD)
             entry.posted.append((line.recipient, outgoing))
         self._changed(entry, line, OutboxState.PENDING)
 

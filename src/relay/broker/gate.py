@@ -7,11 +7,24 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.members import Members
 from relay.core.errors import Code, LocalFault, Misuse, Refused, RelayError
-from relay.core.grants import BY_NAME_ONLY, Asked, Denied, Grant, Granted, Verdict, Waiting, judge, judge_chain
+from relay.core.grants import (
+    BY_NAME_ONLY,
+    FOUR_CHOICES,
+    Asked,
+    Denied,
+    Grant,
+    Granted,
+    Verdict,
+    Waiting,
+    judge,
+    judge_chain,
+)
 from relay.core.ids import BrokerId
+from relay.core.place_rights import lack_of_place
 from relay.core.questions import request_hash
 from relay.core.spawning import FRESH_DIRECTORY, MODES
 from relay.spawn.admission import Admission
@@ -21,60 +34,6 @@ from relay.store import questions
 from relay.store.attempts import STARTED_BEFORE
 from relay.store.journal import Entry
 from relay.store.spawn_rows import IN_HAND_FROM, SpawnRow
-from relay.trust.grants import load
-
-
-class Grants:
-    """trust.toml, read again whenever it changes.
-
-    Args:
-        path: the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp: tuple[int, ...] | None = (0,)
-        self._grants: dict[BrokerId, Grant] = {}
-        self._fault: LocalFault | None = None
-
-    def _now(self) -> tuple[int, ...] | None:
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            return None
-        except OSError:
-            return ()
-        # with ctime: a mode that lets others write is a change too, and mtime can be set back
-        return (stat.st_ctime_ns, stat.st_mtime_ns, stat.st_size, stat.st_ino)
-
-    def all(self) -> dict[BrokerId, Grant]:
-        """Every grant.
-
-        Raises:
-            LocalFault: `bad_trust_file`: the file is refused whole.
-        """
-        stamp = self._now()
-        if stamp != self._stamp:
-            self._read(stamp)
-        if self._fault is not None:
-            raise self._fault
-        return self._grants
-
-    def _read(self, stamp: tuple[int, ...] | None) -> None:
-        self._grants, self._fault = {}, None
-        try:
-            self._grants = load(self._path)
-        except LocalFault as fault:
-            self._fault = fault
-        self._stamp = stamp
-
-    def verbs_of(self, broker: BrokerId) -> list[str]:
-        """The verbs that broker may use here; none where the file is broken."""
-        try:
-            grant = self.all().get(broker)
-        except LocalFault:
-            return []
-        return list(grant.verbs) if grant and not grant.frozen else []
 
 
 def resolved(wanted: str) -> str | None:
@@ -129,7 +88,7 @@ class Gate:
         held = verdict.hold and not questions.is_approved(
             entry.tx, row.id, request_hash(row.origin, request_of(row))
         )
-        fresh = row.cwd == FRESH_DIRECTORY
+        fresh = row.cwd == FRESH_DIRECTORY and row.wishes.place is None
         if isinstance(verdict, Waiting):
             return Admission(directory, fresh, waiting=verdict.why, held=held, until=verdict.until)
         return Admission(directory, fresh, held=held)
@@ -140,7 +99,20 @@ class Gate:
         verdict = self._verdict(entry, row)
         if isinstance(verdict, Denied):
             raise self._refused(verdict, row.agent)
+        self._require_place(row)
         return verdict
+
+    def _require_place(self, row: SpawnRow) -> None:
+        place = row.wishes.place
+        if place is None:
+            return
+        for each in (row.origin, *row.chain):
+            label, grant = self._labelled(each)
+            if grant is None or each == self._members.own:
+                continue
+            denied = lack_of_place(grant, place, label, os.path.realpath)
+            if denied is not None:
+                raise self._refused(denied, row.agent)
 
     def _refused(self, denied: Denied, agent: str) -> Refused:
         why, hint = denied.why, self._where(denied.hint)
@@ -205,14 +177,19 @@ class Gate:
     def _directory(self, row: SpawnRow) -> str:
         if row.cwd == FRESH_DIRECTORY:
             # the real one, for the shim follows no link on its way there
-            return os.path.join(os.path.realpath(self._worktrees), row.id)
+            sub = row.wishes.place.sub if row.wishes.place is not None else ""
+            return os.path.join(os.path.realpath(self._worktrees), row.id, sub).rstrip("/")
+        if row.wishes.place is not None:
+            hint = "relay edit --cwd new, or spawn it anew with either of them"
+            why = "it brings its place along, and names a directory besides"
+            raise Misuse("where should it run?", code=Code.NO_DIRECTORY, why=why, hint=hint)
         path = resolved(row.cwd) if row.cwd else None
         if path is None:
             raise Misuse(
                 "where should it run?",
                 code=Code.NO_DIRECTORY,
                 why="no absolute directory was given, and a place is never guessed",
-                hint="add --cwd DIR (a directory on that machine) or --cwd new (a fresh folder)",
+                hint=FOUR_CHOICES,
             )
         if os.path.exists(path) and not os.path.isdir(path):
             raise Refused(
@@ -231,9 +208,26 @@ class Gate:
     def may_spawn(self, broker: BrokerId) -> bool:
         """Whether that broker may spawn here at all.
 
-        True where the file is broken: nothing is ended for that. False for who was put out of the workspace.
+        True where the file is broken: nothing is ended for that. False for who was put out of the workspace, and where
+        the grant has expired by a clock that is believed.
         """
         return self._may(broker, "spawn")
+
+    def why_ended(self, broker: BrokerId) -> str | None:
+        """What ends that broker's spawns here, for sentences; None for nothing.
+
+        Nothing is ended for a file that is broken, nor for a grant that is frozen: of two machines of one identity the
+        right one may have asked.
+        """
+        if self._members.keys(broker) is None:
+            return "its broker being put out of the workspace"
+        try:
+            grant, is_in_force = self._grants.all().get(broker), broker in self._grants.in_force()
+        except LocalFault:
+            return None
+        if grant is None or "spawn" not in grant.verbs:
+            return "its grant being revoked"
+        return None if is_in_force else "its grant having expired"
 
     def may_push(self, broker: BrokerId) -> bool:
         """Whether that broker may push blobs here; as `may_spawn`."""
@@ -243,7 +237,7 @@ class Gate:
         if self._members.keys(broker) is None:
             return False
         try:
-            grant = self._grants.all().get(broker)
+            grant = self._grants.in_force().get(broker)
         except LocalFault:
             return True
         return grant is not None and verb in grant.verbs and not grant.frozen
@@ -264,6 +258,10 @@ class Gate:
         except RelayError:
             return False
         return True
+
+    def may_look(self, origin: BrokerId, now: int) -> bool:
+        """Whether a broker may know what can be run here: it may spawn, or view; `now` in milliseconds."""
+        return "spawn" in self._grants.verbs_of(origin) or self.may_view(origin, now)
 
     # other verbs
 
@@ -286,4 +284,6 @@ class Gate:
 
 
 def _detail(row: SpawnRow) -> str:
-    return f"{row.id} {row.name} {row.agent} in {row.cwd or '(no directory)'} mode {row.mode}"[:500]
+    place = row.wishes.place
+    where = row.cwd or "(no directory)" if place is None else f"a worktree of {place.repo or 'a tree that was sent'}"
+    return f"{row.id} {row.name} {row.agent} in {where} mode {row.mode}"[:500]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from relay.api.durations import spoken
+from relay.broker.allowed import Grants
 from relay.broker.auditor import REFUSED, Auditor, Decision
 from relay.broker.checkup import check
 from relay.broker.clocks import Clocks
@@ -24,14 +25,13 @@ from relay.broker.roster import RosterKeeper
 from relay.broker.roster_exchange import RosterExchange, Surroundings
 from relay.core import ids
 from relay.core.addresses import usable_addresses
-from relay.core.errors import PeerFault
+from relay.core.errors import LocalFault, PeerFault
 from relay.core.hello import MAX_ADDRESSES, Judgement
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.roster import Roster
 from relay.store import held, outbox, peers, records
 from relay.store.journal import Entry, Journal
-from relay.trust.grants import freeze
 
 CLONED_HINT = (
     "on the copy: relay down; relay identity new makes it a broker of its own;"
@@ -68,7 +68,7 @@ class Membership:
         dialler: told whom to reach.
         journal: where peers are remembered.
         auditor: the audit log.
-        trust_file: where a clone's grant is frozen.
+        grants: where a clone's grant is frozen.
         attendance: told when a peer was there.
         clocks: told of the time of each peer.
         behind: told of a later start of this broker that a peer has seen (0 for none but the hellos'), after each
@@ -86,7 +86,7 @@ class Membership:
         dialler: Dialler,
         journal: Journal,
         auditor: Auditor,
-        trust_file: Path,
+        grants: Grants,
         attendance: Attendance,
         clocks: Clocks,
         behind: Callable[[int], Awaitable[None]],
@@ -97,7 +97,7 @@ class Membership:
         self._dialler = dialler
         self._journal = journal
         self._auditor = auditor
-        self._trust_file = trust_file
+        self._grants = grants
         self._attendance = attendance
         self._clocks = clocks
         self._behind = behind
@@ -175,6 +175,8 @@ class Membership:
         heads = self._auditor.heads
         lost = [(self._members.name(peer), seq) for peer, seq, ok in heads.held if not ok]
         told = [f"this one lacks entry {seq}, which {name} holds signed" for name, seq in lost]
+        if self._auditor.lost is not None:
+            told.append(f"this one lost entry {self._auditor.lost.seq} while this broker ran")
         told += [f"that of {self._members.name(peer)} was cut" for peer in heads.cut_elsewhere]
         return check("audit logs", not told, "; ".join(told) or "as the linked brokers saw them", "relay audit verify")
 
@@ -226,12 +228,23 @@ class Membership:
         self._clones[peer] = start
         name = self._members.name(peer)
         # each time: its owner here may have allowed it again, while the second machine is still about
-        if not await asyncio.to_thread(freeze, self._trust_file, peer) and known:
-            return
+        try:
+            if not await asyncio.to_thread(self._grants.freeze, peer) and known:
+                return
+        except LocalFault as fault:
+            _log.error("the grant of %s cannot be frozen in trust.toml yet: %s", name, fault.why or fault.message)
+            if known:
+                return
         _log.error("two machines show the identity of %s: its grant here is frozen", name)
         detail = f"{name} was seen with an older or a second incarnation: its grant is frozen"
         decision = Decision(peer, "link", REFUSED, "grant_frozen", detail)
         await self._journal.commit(lambda entry: self._auditor.write(entry, decision))
+
+    async def freeze_what_could_not_be(self) -> None:
+        """Write down what trust.toml could not take when a clone was seen."""
+        for peer in tuple(self._grants.to_freeze):
+            with contextlib.suppress(LocalFault):
+                await asyncio.to_thread(self._grants.freeze, peer)
 
     # the roster
 

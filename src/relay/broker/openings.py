@@ -12,34 +12,64 @@ import gc
 import ipaddress
 import socket
 from collections import Counter
+from typing import Generic, TypeVar
+
+One = TypeVar("One")
 
 MAX_OPENING = 128
 COLLECT_EVERY = 64
+
+
+class Crowd(Generic[One]):
+    """Who is here, and from which place: beyond the limit the oldest one of whoever holds most has to go.
+
+    Args:
+        most: how many may be here at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sources: dict[One, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def came(self, one: One, host: str) -> One | None:
+        """One more is here, from this address; who has to go for it, and is here no more, or None."""
+        self._sources[one] = source_of(host)
+        if len(self._sources) <= self._most:
+            return None
+        ((greediest, _),) = Counter(self._sources.values()).most_common(1)
+        oldest = next(each for each, source in self._sources.items() if source == greediest)
+        self.left(oldest)
+        return oldest
+
+    def left(self, one: One) -> bool:
+        """It is here no more; whether it was."""
+        return self._sources.pop(one, None) is not None
 
 
 class Openings:
     """The connections that are opening now."""
 
     def __init__(self, most: int = MAX_OPENING) -> None:
-        self._most = most
-        self._sources: dict[Opening, str] = {}
+        self._crowd: Crowd[Opening] = Crowd(most)
         self._by_number: dict[int, Opening] = {}
         self._failed = 0
 
     def __len__(self) -> int:
-        return len(self._sources)
+        return len(self._crowd)
 
     def came(self, connection: Opening, host: str) -> None:
         """One more was accepted."""
-        self._sources[connection] = source_of(host)
         self._by_number[connection.fileno()] = connection
-        if len(self._sources) > self._most:
-            self._end_one()
+        oldest = self._crowd.came(connection, host)
+        if oldest is not None:
+            self._end(oldest)
 
-    def _end_one(self) -> None:
-        ((greediest, _),) = Counter(self._sources.values()).most_common(1)
-        oldest = next(each for each, source in self._sources.items() if source == greediest)
-        self.over(oldest)
+    def _end(self, oldest: Opening) -> None:
+        del self._by_number[oldest.fileno()]
+        self._note_failed()
         with contextlib.suppress(OSError):
             # not closed: that is for the event loop, which reads the end of it now
             oldest.shutdown(socket.SHUT_RDWR)
@@ -47,11 +77,14 @@ class Openings:
     def over(self, connection: Opening) -> None:
         """It ends before its handshake is through; or was through before, and is forgotten here already."""
         if self._forget(connection):
-            self._failed += 1
-            if self._failed % COLLECT_EVERY == 0:
-                # A handshake that fails leaves its read buffer (websocket.py) in a cycle of exception and frames
-                # (asyncio.sslproto). The collector counts objects, not bytes: left alone, it comes late.
-                gc.collect()
+            self._note_failed()
+
+    def _note_failed(self) -> None:
+        self._failed += 1
+        if self._failed % COLLECT_EVERY == 0:
+            # A handshake that fails leaves its read buffer (websocket.py) in a cycle of exception and frames
+            # (asyncio.sslproto). The collector counts objects, not bytes: left alone, it comes late.
+            gc.collect()
 
     def through(self, number: int) -> None:
         """The handshake on the connection with this file number is through."""
@@ -60,7 +93,7 @@ class Openings:
             self._forget(connection)
 
     def _forget(self, connection: Opening) -> bool:
-        if self._sources.pop(connection, None) is None:
+        if not self._crowd.left(connection):
             return False
         del self._by_number[connection.fileno()]
         return True

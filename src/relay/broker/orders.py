@@ -10,7 +10,8 @@ from relay.broker.members import Members
 from relay.core import ids
 from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
-from relay.core.spawning import MAX_ARGV, MAX_TASK, MODES, SpawnRequest, first_bad_field
+from relay.core.sources import read_source
+from relay.core.spawning import FRESH_DIRECTORY, MAX_ARGV, MAX_TASK, MODES, SpawnRequest, first_bad_field
 from relay.core.wishes import (
     MAX_COLLECT,
     MAX_PRIORITY,
@@ -20,6 +21,7 @@ from relay.core.wishes import (
     first_bad_wish,
     wishes_from_content,
 )
+from relay.core.workplaces import NOT_YET, ORIGIN
 from relay.spawn.marks import changed
 from relay.store.spawn_rows import SpawnRow
 
@@ -35,11 +37,13 @@ class Order:
         operation: the client's; the same one acts once.
         request: what is to run.
         target: where.
+        bundle: the file with the tree that goes along; absolute, or None.
     """
 
     operation: str
     request: SpawnRequest
     target: BrokerId
+    bundle: str | None = None
 
 
 _WORDS = {
@@ -60,13 +64,15 @@ _WORDS = {
     "collect": f"it is at most {MAX_COLLECT} patterns of files below its directory, such as 'dist/*.whl'",
     "memory": "a limit of memory is at least 1 MiB, in bytes",
     "cpus": "a limit of processors is at least 0.01",
+    "place": "it is a repository that can be fetched, or a tree, with a folder in it and what it is pushed to",
     "max_turns": f"a limit of turns lies between 1 and {MAX_TURNS}",
     "on_limit": "it is fail, or wait",
 }
 _WISHES = (
-    "priority", "retries", "not_before", "collect", "tty", "stdin", "memory", "cpus", "keep_awake", "max_turns",
-    "on_limit", "after",
+    *("priority", "retries", "not_before", "collect", "tty", "stdin", "memory", "cpus", "keep_awake"),
+    *("max_turns", "on_limit"),
 )
+_WISHES_OF_ITS_COURSE = ("after", "place")
 
 
 def _text(body: dict[str, Any], key: str, default: str = "") -> str:
@@ -129,7 +135,7 @@ def read_order(body: dict[str, Any], members: Members, now: int) -> Order:
     bad = "task" if not _encodable(request.task) else first_bad_field(content)
     if bad is not None:
         raise _bad(bad)
-    return Order(operation, request, target)
+    return Order(operation, request, target, _bundle(body))
 
 
 def _request(body: dict[str, Any], local: bool, now: int) -> SpawnRequest:
@@ -146,7 +152,7 @@ def _request(body: dict[str, Any], local: bool, now: int) -> SpawnRequest:
         created=now,
         expires=max(now, wishes.not_before or 0) + _ttl(body),
         argv=tuple(argv),
-        cwd=body.get("cwd") or (body.get("caller_cwd") if local else None),
+        cwd=_directory(body, local, wishes),
         mode=_text(body, "mode", "edit"),
         model=body.get("model"),
         timeout_s=body.get("timeout_s"),
@@ -157,11 +163,45 @@ def _request(body: dict[str, Any], local: bool, now: int) -> SpawnRequest:
 
 
 def _wishes(body: dict[str, Any]) -> Wishes:
-    given = {key: body[key] for key in _WISHES if body.get(key) not in (None, False)}
+    given = {key: body[key] for key in (*_WISHES, *_WISHES_OF_ITS_COURSE) if body.get(key) not in (None, False)}
+    if "place" in given:
+        given["place"] = _place(given["place"])
     bad = first_bad_wish(given)
     if bad is not None:
         raise _bad(bad)
     return wishes_from_content(given)
+
+
+def _directory(body: dict[str, Any], local: bool, wishes: Wishes) -> Any:
+    if wishes.place is None:
+        return body.get("cwd") or (body.get("caller_cwd") if local else None)
+    if body.get("cwd") not in (None, FRESH_DIRECTORY):
+        why = "a place that comes along is made in a folder of its own"
+        raise Misuse("--cwd goes with neither --repo nor --here", why=why, hint="relay spawn --help")
+    return FRESH_DIRECTORY
+
+
+def _place(given: Any) -> Any:
+    """The wish in a client's words: what its blob is the broker finds out."""
+    if not isinstance(given, dict):
+        return given
+    for key in ("repo", "push"):
+        if isinstance(given.get(key), str) and given[key] != ORIGIN:
+            read_source(given[key])  # which says what is wrong with it
+    if not isinstance(given.get("tree"), dict):
+        return {key: value for key, value in given.items() if value not in (None, "")}
+    told = {key: value for key, value in given.items() if value not in (None, "") and key != "file"}
+    return told | {"tree": {"blob": NOT_YET, "size": 0} | given["tree"]}
+
+
+def _bundle(body: dict[str, Any]) -> str | None:
+    place = body.get("place")
+    path = place.get("file") if isinstance(place, dict) else None
+    if path is None:
+        return None
+    if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:
+        raise _bad("place")
+    return path
 
 
 def _name(body: dict[str, Any], spawn: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from relay.broker.host import Load
 from relay.core.delivery import MAX_QUEUED, MAX_QUEUED_BYTES, Outgoing, Window
 from relay.core.ids import BrokerId
-from relay.core.kinds import Kind
+from relay.core.kinds import AHEAD, Kind
 from relay.core.ways import Ways
 from relay.store import outbox, spawns
 from relay.store.engine import Store
@@ -157,7 +157,7 @@ class Outbox:
             limit=PAGE_ROWS,
             max_bytes=PAGE_BYTES,
         )
-        rows = [Outgoing(row.n, row.id, row.envelope, row.tries > 0) for row in page]
+        rows = [Outgoing(row.n, row.id, row.envelope, row.tries > 0, row.kind in AHEAD) for row in page]
         if window.turn == turn:
             window.refill(rows, end=not rows and window.missed == missed)
 

@@ -12,7 +12,7 @@ from relay.core.delivery import Outgoing
 from relay.core.envelope import MAX_BODY, Body, Header
 from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.ids import BrokerId
-from relay.core.kinds import KINDS, Kind
+from relay.core.kinds import AHEAD, KINDS, Kind
 from relay.store import outbox
 from relay.store.journal import Letter
 from relay.store.query import Tx
@@ -72,7 +72,7 @@ class SealingPostbox:
         )
         # the target's word is never refused for room: work has been done, and its end has to be told
         n = outbox.post(tx, posting, None if letter.kind is Kind.SNAPSHOT else QUOTA)
-        return None if n is None else Outgoing(n, header.id, raw, tried)
+        return None if n is None else Outgoing(n, header.id, raw, tried, letter.kind in AHEAD)
 
     def post_again(
         self, tx: Tx, line: outbox.OutboxLine, content: dict[str, Any], now: int, ttl: int
@@ -93,7 +93,7 @@ class SealingPostbox:
             return None
         header, raw = self._sealed(keys, Kind(line.kind), content, line.operation, now, ttl)
         n = outbox.reseal(tx, line.id, header.id, raw, header.expires)
-        return None if n is None else Outgoing(n, header.id, raw, line.tries > 0)
+        return None if n is None else Outgoing(n, header.id, raw, line.tries > 0, line.kind in AHEAD)
 
     def seal_live(
         self, recipient: BrokerId, kind: Kind, content: dict[str, Any], now: int, ttl: int = LIVE_TTL

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from relay.broker.inbox import Act, Hear
+from relay.broker.offered import AgentsServer, Offered
 from relay.broker.predecessors import Predecessors
 from relay.broker.reasons import Reasons
 from relay.broker.scheduling import Scheduling
@@ -13,6 +14,8 @@ from relay.broker.steer_taking import SteerTaking
 from relay.broker.steering import Steering
 from relay.broker.trial_serving import TrialServer
 from relay.broker.trials import Trials
+from relay.core.errors import PeerFault
+from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.spawn.agents.probing import sight
 from relay.spawn.marks import Marks
@@ -33,7 +36,7 @@ class Queueing:
 
     def __init__(self, rooms: Rooms) -> None:
         members, room = rooms.members, rooms.supervisor.room
-        marks = Marks(members.own, rooms.ledger, room, rooms.gate.judge, rooms.asking)
+        marks = Marks(members.own, rooms.ledger, room, rooms.gate.judge, rooms.asking, rooms.agents)
         schedules = Schedules(members.own, room, rooms.gate.judge)
         self.scheduling = Scheduling(members, rooms.store, schedules, rooms.auditor)
         self.steering = Steering(
@@ -41,7 +44,10 @@ class Queueing:
         )
         self.predecessors = Predecessors(members, rooms.requests.find)
         self.reasons = Reasons(members.own, rooms.store, rooms.limits(), rooms.journal.clock)
-        self.trials = _trials(rooms)
+        means = _means(rooms)
+        self.trials = _trials(rooms, means)
+        self._agents = AgentsServer(members.own, rooms.store, rooms.gate, means, rooms.mesh, rooms.journal.clock)
+        self.offered = Offered(members, rooms.mesh, self._agents, rooms.views.known_of, rooms.journal.clock)
         self.taking = SteerTaking(members, marks, room, rooms.gate, rooms.auditor, self.scheduling)
 
     @property
@@ -52,13 +58,26 @@ class Queueing:
     @property
     def hears(self) -> dict[Kind, Hear]:
         """Other kinds."""
-        return self.trials.hears
+        return self.trials.hears | self._agents.hears | self.offered.hears
+
+    def refused(self, peer: BrokerId, envelope: bytes, error: PeerFault) -> None:
+        """That broker will not have what was asked of it live; nothing where that was no question of these rooms."""
+        self.trials.refused(peer, envelope, error)
+        self.offered.refused(peer, envelope, error)
+
+    def close(self) -> None:
+        """Stop answering others."""
+        self.trials.close()
+        self._agents.close()
 
 
-def _trials(rooms: Rooms) -> Trials:
-    """What would become of a request, here and elsewhere."""
+def _means(rooms: Rooms) -> Means:
     config, home = rooms.config, rooms.home
-    means = Means(rooms.agents, rooms.limits(), lambda: sight(home, os.environ, config.env, is_broker=True))
+    return Means(rooms.agents, rooms.limits(), lambda: sight(home, os.environ, config.env, is_broker=True))
+
+
+def _trials(rooms: Rooms, means: Means) -> Trials:
+    """What would become of a request, here and elsewhere."""
     rehearsal = Rehearsal(rooms.members.own, rooms.supervisor, rooms.gate.judge)
     server = TrialServer(rooms.keys.identity, rooms.journal, rehearsal, means, rooms.auditor, rooms.mesh)
     return Trials(rooms.members, rooms.journal, rooms.mesh, server, rooms.views.known_of)

@@ -42,6 +42,7 @@ class Requests:
         self, members: Members, journal: Journal, supervisor: Supervisor, outbox: Outbox, tasks: Tasks
     ) -> None:
         self._tasks = tasks
+        self.on_accepted: Callable[[Entry, SpawnRow], None] = lambda entry, row: None
         self._members = members
         self._journal = journal
         self._supervisor = supervisor
@@ -67,9 +68,10 @@ class Requests:
             Refused: the task is over, or has caused enough.
             LocalFault: the store or the outbox is full.
         """
-        return await self._journal.commit(lambda entry: self._accept(entry, order, caller))
+        return await self._journal.commit(lambda entry: self.accept(entry, order, caller))
 
-    def _accept(self, entry: Entry, order: Order, caller: Caller | None) -> SpawnRow:
+    def accept(self, entry: Entry, order: Order, caller: Caller | None) -> SpawnRow:
+        """As `spawn`, inside a transaction."""
         earlier = earlier_spawn(entry.tx, order)
         if earlier is not None:
             return earlier
@@ -86,7 +88,9 @@ class Requests:
             since=entry.now,
         )
         operations.remember(entry.tx, order.operation, entry.now, {"spawn": row.id})
-        return self._supervisor.admit(entry, row) if local else self._send(entry, order, row)
+        row = self._supervisor.admit(entry, row) if local else self._send(entry, order, row)
+        self.on_accepted(entry, row)
+        return row
 
     def _send(self, entry: Entry, order: Order, row: SpawnRow) -> SpawnRow:
         if order.request.wishes.after:
@@ -194,26 +198,21 @@ class Requests:
         return True
 
     async def end_what_is_not_granted(
-        self, may_spawn: Callable[[BrokerId], bool], unschedule: Callable[[Entry, Schedule], None]
+        self, why_ended: Callable[[BrokerId], str | None], unschedule: Callable[[Entry, Schedule], None]
     ) -> None:
         """End what runs, waits or is scheduled here for brokers that have no grant to spawn any more."""
 
         def decide(entry: Entry) -> None:
             for row in FOR_OTHERS.all(entry.tx, own=self._members.own):
                 others = (each for each in (row.origin, *row.chain) if each != self._members.own)
-                without = next((each for each in others if not may_spawn(each)), None)
-                if without is not None:
-                    self._supervisor.stop(entry, row, self._why_ended(without))
+                why = next(filter(None, map(why_ended, others)), None)
+                if why is not None:
+                    self._supervisor.stop(entry, row, why)
             for schedule in schedules.LIVE_HERE.all(entry.tx, target=self._members.own):
-                if schedule.origin != self._members.own and not may_spawn(schedule.origin):
+                if schedule.origin != self._members.own and why_ended(schedule.origin) is not None:
                     unschedule(entry, schedule)
 
         await self._journal.commit(decide)
-
-    def _why_ended(self, origin: BrokerId) -> str:
-        if self._members.keys(origin) is None:
-            return "its broker being put out of the workspace"
-        return "its grant being revoked"
 
     def expire(self, entry: Entry, row: SpawnRow) -> None:
         """End what was never sent before its time to live was over; leave what may have been taken."""

@@ -8,6 +8,7 @@ has not.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -42,7 +43,9 @@ class Rollback:
         self._journal = journal
         self._auditor = auditor
         self._inbox = inbox
-        greeter.on_behind = self.stop
+        self._greeter = greeter
+        greeter.on_behind = self._proved
+        self._noting: asyncio.Task[None] | None = None
         self.seen = 0
 
     async def open(self) -> None:
@@ -50,9 +53,10 @@ class Rollback:
         self.seen = int(await self._store.one(meta.VALUE, key=KEY) or 0)
         self._inbox.is_open = self.seen == 0
 
-    def stop(self) -> None:
-        """Take nothing in from now on; `found` writes down why."""
+    def _proved(self) -> None:
+        """A hello has proved it: nothing is taken in from now on, whatever becomes of its link."""
         self._inbox.is_open = False
+        self._noting = asyncio.get_running_loop().create_task(self.found(self._greeter.seen_of_us))
 
     async def found(self, seen: int) -> None:
         """A peer has seen this incarnation of ours, which is later than the present one.
@@ -63,7 +67,7 @@ class Rollback:
         if seen <= self.seen:
             return
         self.seen = seen
-        self.stop()
+        self._inbox.is_open = False
         _log.error("a peer has seen another start %d of this broker: its store was restored; nothing is taken in", seen)
 
         def decide(entry: Entry) -> None:

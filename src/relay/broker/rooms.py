@@ -12,6 +12,7 @@ from relay.api.config import Config
 from relay.api.home import Home
 from relay.broker.addresses import told
 from relay.broker.admitting import Admitting
+from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor
 from relay.broker.belonging import Belonging
 from relay.broker.broker import Broker, Facts
@@ -23,7 +24,7 @@ from relay.broker.dialler import Dialler
 from relay.broker.discovery_assembly import acquaintances_of, discovery_of
 from relay.broker.dispatch import Dispatch
 from relay.broker.epoch_dial import EpochDial
-from relay.broker.gate import Gate, Grants
+from relay.broker.gate import Gate
 from relay.broker.greeting import Greeter, fresh_incarnation
 from relay.broker.handing import Handing
 from relay.broker.hub import Hub
@@ -54,12 +55,12 @@ from relay.core.ids import BrokerId
 from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.attempting import Attempting
-from relay.spawn.collecting import Collecting
 from relay.spawn.environment import task_environment
 from relay.spawn.growth import Growth
 from relay.spawn.launcher import Launcher
 from relay.spawn.ledger import Ledger
 from relay.spawn.limits import Limits
+from relay.spawn.remains import Remains
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.watch import Watcher
 from relay.store import peers
@@ -104,7 +105,7 @@ class Rooms:
 
     async def put_together(self) -> None:
         """Make the rooms, with what the store remembers of the peers."""
-        counter, roster = await self.store.write(lambda tx: take_in(tx, self.home, self.keys))
+        counter, roster, read = await self.store.write(lambda tx: take_in(tx, self.home, self.keys))
         incarnation = fresh_incarnation(counter)
         identity = self.keys.identity
         self.members = Members(identity.id, self.config.name or "this-machine", roster)
@@ -114,7 +115,7 @@ class Rooms:
         self._mesh_rooms(identity, incarnation)
         self._spawn_rooms(identity)
         self._serving_rooms(identity)
-        await self.keeper.load()
+        await self.keeper.load(read)
         await self._remember_peers()
 
     def _mesh_rooms(self, identity: Identity, incarnation: Incarnation) -> None:
@@ -151,6 +152,7 @@ class Rooms:
         self.dialler = Dialler(dialled, self.discovery.addresses, self.mesh.is_linked, self.mesh.carry)
         self.keeper.connect(self.discovery.roster_changed)
         self.grants = Grants(Path(self.home.trust))
+        self.grants.has_passed = self.clocks.has_passed
         self.letters = Correspondence(
             self.members, self.journal, self.mesh, self.dialler, postbox, self.grants, self.discovery.spoke
         )
@@ -178,7 +180,7 @@ class Rooms:
             Growth(),
             self.reserve,
             self.asking,
-            Collecting(),
+            Remains.at(Path(self.home.worktrees)),
             self.clocks.may_expire,
             self.gate.may_view,
         )
@@ -201,7 +203,7 @@ class Rooms:
             self.dialler,
             self.journal,
             self.auditor,
-            Path(self.home.trust),
+            self.grants,
             self.letters.attendance,
             self.clocks,
             lambda seen: self.rollback.found(max(seen, self.greeter.seen_of_us)),
@@ -241,10 +243,10 @@ class Rooms:
             may_expire,
             self.queueing.taking.early,
             self.queueing.scheduling.took_place,
-            self.results.files.told,
+            self.results.heard,
             self.tasks.prove,
         )
-        refused = self.queueing.trials.refused
+        refused = self.queueing.refused
         answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers, refused)
         hears = answered | self.membership.hears | log_hears(self.log_server, self.log_client)
         hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears | self.queueing.hears
@@ -278,11 +280,7 @@ class Rooms:
             envelopes=self.letters.envelopes(self.requests),
             requests=self.requests,
             tasks=self.tasks,
-            steering=self.queueing.steering,
-            scheduling=self.queueing.scheduling,
-            predecessors=self.queueing.predecessors,
-            reasons=self.queueing.reasons,
-            trials=self.queueing.trials,
+            queueing=self.queueing,
             supervisor=self.supervisor,
             agents=self.agents,
             grants=self.grants,

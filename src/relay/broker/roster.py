@@ -10,7 +10,7 @@ from relay.broker.members import Members
 from relay.core.errors import Code, PeerFault, Refused
 from relay.core.ids import BrokerId
 from relay.core.pairing import PeerRecord
-from relay.core.roster import Roster, fold
+from relay.core.roster import Roster
 from relay.core.roster_intake import NO_LEVEL, Taken, put_out, take
 from relay.core.statement_book import StatementBook
 from relay.core.statements import Statement
@@ -56,8 +56,13 @@ class RosterKeeper:
         self.book = StatementBook()
         self.has_gap = False
 
-    async def load(self) -> None:
-        """Take in what was kept over a restart."""
+    async def load(self, read: Iterable[Statement] = ()) -> None:
+        """Take in what was kept over a restart.
+
+        Args:
+            read: what of it was verified already.
+        """
+        self._verified = {each.raw: each for each in read}
         rows = await self._journal.store.all(statements.ALL)
         taken = self._folded = take(self._workspace.root_public, [], self._read(rows))
         self._keys |= keys_of(taken.added)
@@ -73,7 +78,7 @@ class RosterKeeper:
         if len(known) == len(rows):
             return known
         new = (row.bytes for row in rows if row.bytes not in self._verified)
-        read, _ = verify_statements(self._workspace, new, keys_of(known), _pass_over)
+        read, _ = verify_statements(self._workspace, new, keys_of(known), pass_over)
         self._verified |= {each.raw: each for each in read}
         return [*known, *read]
 
@@ -187,11 +192,6 @@ def _row(statement: Statement) -> StatementRow:
     return StatementRow(statement.hash, statement.signer, statement.seq, statement.raw)
 
 
-def _pass_over(fault: PeerFault) -> None:
+def pass_over(fault: PeerFault) -> None:
+    """Say that a statement of the store is left out."""
     _log.warning("a stored roster statement is passed over: %s", fault.why)
-
-
-def read_fold(workspace: Workspace, rows: Iterable[StatementRow]) -> Roster:
-    """The fold of stored statements; those of another workspace are passed over."""
-    found, _ = verify_statements(workspace, (row.bytes for row in rows), on_fault=_pass_over)
-    return fold(workspace.root_public, found)

@@ -72,6 +72,10 @@ class Scheduling:
         if request.wishes.after:
             why = "each run of a schedule comes at its own time"
             raise Misuse("a schedule comes after nothing", code=Code.BAD_AFTER, why=why, hint="--every without --after")
+        if request.wishes.place is not None and request.wishes.place.tree is not None:
+            why = "--here sends the tree as it is now, and each run of a schedule would find that one"
+            hint = "--every with --repo URL[@REF], which is fetched for each run"
+            raise Misuse("a schedule sends no tree along", code=Code.BAD_TREE, why=why, hint=hint)
         content = request.to_content()
         if len(pack(content)) > MOST_BODY:
             why = f"it may have {MOST_BODY // 1024} KiB with its labels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from relay.broker.auditor import Auditor, Decision, refusal
@@ -22,7 +23,9 @@ from relay.store.journal import Entry, Letter
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.store.steers import Early
 
-VERBS = frozenset({"pause", "resume", "edit", "retry"})
+Admit = Callable[[Entry, SpawnRow], SpawnRow]
+VERBS = frozenset({"pause", "resume", "edit", "retry", "continue", "take"})
+AFTER_ITS_END = frozenset({"retry", "continue", "take"})
 QUEUE_VERBS = frozenset({"pause_queue", "resume_queue"})
 UNSCHEDULE = "unschedule"
 GONE = "gone"  # a predecessor ended at its origin and never will come
@@ -72,9 +75,17 @@ class SteerTaking:
         """By kind."""
         return {Kind.STEER: self._steer, Kind.SCHEDULE: self._schedule}
 
-    def early(self, entry: Entry, row: SpawnRow) -> SpawnRow:
-        """Do with a spawn that has just come what was asked before it came; the row as it is then."""
-        for each in steers.take_early(entry.tx, row.origin, row.id):
+    def early(self, entry: Entry, row: SpawnRow, admit: Admit) -> None:
+        """Admit a spawn that has just come, as what was asked before it came has made it."""
+        waiting = steers.take_early(entry.tx, row.origin, row.id)
+        gone = [each for each in waiting if each.content["verb"] == GONE]
+        row = self._told_early(entry, row, [each for each in waiting if each not in gone])
+        if row.state not in TERMINAL:
+            # what it comes after is known once it is admitted: only then can it be told that this will not come
+            self._told_early(entry, admit(entry, row), gone)
+
+    def _told_early(self, entry: Entry, row: SpawnRow, asked: list[Early]) -> SpawnRow:
+        for each in asked:
             if row.state in TERMINAL:
                 break
             self._answer(entry, row.origin, each.operation, each.content, row)
@@ -92,7 +103,7 @@ class SteerTaking:
         if not ids.is_spawn_id(spawn) or verb not in VERBS | {GONE}:
             raise PeerFault("a request was refused", why="it names no spawn, or asks for what is not known here")
         row = BY_ID.one(entry.tx, id=spawn)
-        if row is None and verb != "retry":
+        if row is None and verb not in AFTER_ITS_END:
             self._keep(entry, origin, spawn, each)
             return
         self._answer(entry, origin, each.body.operation, content, row)

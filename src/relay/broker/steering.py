@@ -1,4 +1,4 @@
-"""Pause, resume, edit and retry, wherever a spawn is: done here in one transaction, or asked of its target durably.
+"""Pause, resume, edit, retry, continue, wherever a spawn is: done here in one transaction, or asked of its target.
 
     client ─ here ──────────────────────────► marks
     client ─ origin ─ steer ► target: grant? ► marks ─ steered ► origin: the copy follows, the client hears of it
@@ -17,14 +17,14 @@ from relay.broker.members import Members
 from relay.broker.orders import Order
 from relay.broker.requests import Requests
 from relay.broker.scheduling import Scheduling
-from relay.broker.steer_taking import STEER_TTL, UNSCHEDULE, VERBS, rest_or_go_on
+from relay.broker.steer_taking import AFTER_ITS_END, STEER_TTL, UNSCHEDULE, VERBS, rest_or_go_on
 from relay.core import errors, ids
 from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import request_from_content
 from relay.core.states import TERMINAL
-from relay.spawn.marks import Marks, apply_change, has_started, not_ended
+from relay.spawn.marks import Marks, apply_change, has_started, not_ended, session_of
 from relay.spawn.requests import request_of
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import operations, queueing, schedules, spawns, steers
@@ -207,7 +207,7 @@ class Steering:
                     return
             asked = content | {"by": by[:100], "target": target}
             steers.ask(entry.tx, Steer(operation, spawn, verb, asked, entry.now, None))
-            if verb == "retry":
+            if verb in AFTER_ITS_END:
                 spawns.clear_stop(entry.tx, spawn)
             body = content | {"spawn": spawn, "verb": verb, "by": by[:100]}
             if not entry.post(Letter(target, Kind.STEER, body, operation, STEER_TTL, spawn or None)):
@@ -244,9 +244,13 @@ class Steering:
 
 def _check_here(row: SpawnRow, verb: str) -> None:
     """What this broker knows well enough to refuse by itself."""
-    if verb == "retry" and row.state not in TERMINAL:
+    if verb == "take":
+        return  # whether its agent can be taken over comes first, and its target knows
+    if verb in AFTER_ITS_END and row.state not in TERMINAL:
         raise not_ended(row)
-    if verb != "retry" and row.state in TERMINAL:
+    if verb == "continue":
+        session_of(row)
+    if verb not in AFTER_ITS_END and row.state in TERMINAL:
         raise has_started(row, {"pause": "paused", "resume": "resumed"}.get(verb, "edited"))
 
 
@@ -254,6 +258,8 @@ def _follow(entry: Entry, row: SpawnRow, steer: Steer, own: str) -> None:
     """Bring the copy to what the target did; its word on the state comes by itself."""
     if steer.verb == "edit":
         apply_change(entry, row, steer.content["change"])
+    elif steer.verb == "continue":
+        apply_change(entry, row, {"task": steer.content["task"]})
     elif steer.verb == "pause":
         queueing.pause(entry.tx, row.id, entry.now, f"{steer.content.get('by', 'somebody')} on {own}")
     else:

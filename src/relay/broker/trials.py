@@ -15,6 +15,7 @@ from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.orders import Order
 from relay.broker.trial_serving import TrialServer
+from relay.broker.views import place_view
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, Misuse, PeerFault, RelayError, Unreachable
 from relay.core.ids import BrokerId
@@ -119,6 +120,7 @@ class Trials:
             "not_before": rfc3339(wishes.not_before),
             "after": [{"id": each.spawn, "condition": each.condition} for each in wishes.after],
             "collect": list(wishes.collect),
+            "place": place_view(wishes.place),
             "expires": rfc3339(order.request.expires),
         }
         shown = {

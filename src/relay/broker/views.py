@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from relay.broker.allowed import Grants
 from relay.broker.asked_items import moment_or_none
-from relay.broker.gate import Grants
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence
@@ -17,6 +17,7 @@ from relay.broker.words import acknowledgement, rfc3339
 from relay.core.ids import BrokerId
 from relay.core.records import Record
 from relay.core.states import TERMINAL, State
+from relay.core.workplaces import Workplace
 from relay.store import peers
 from relay.store.audit import AuditRow
 from relay.store.engine import Store
@@ -105,6 +106,7 @@ class Views:
             "after": [{"id": each.spawn, "condition": each.condition} for each in row.wishes.after],
             "paused": None if row.paused is None else {"by": row.paused_by, "at": rfc3339(row.paused)},
             "schedule": row.schedule,
+            "place": place_view(row.wishes.place),
             "truth": self._truth(row),
             "in_reach": in_reach,
             "ack": acknowledgement(
@@ -212,6 +214,16 @@ def needs_view(row: SpawnRow) -> dict[str, Any] | None:
         return None
     known = {key: row.needs.get(key) for key in ("request", "kind", "text", "tool", "input", "hash")}
     return known | {key: rfc3339(moment_or_none(row.needs.get(key))) for key in ("asked", "expires")}
+
+
+def place_view(place: Workplace | None) -> dict[str, Any] | None:
+    """The repository or tree that a spawn works in, where it brings one along; else None."""
+    if place is None:
+        return None
+    kind = "repo" if place.tree is None else place.tree.kind
+    shown = {"kind": kind, "repo": place.repo, "ref": place.ref, "sub": place.sub, "push": place.pushed_to}
+    tree = place.tree
+    return shown | {"key": tree.key if tree else None, "tree": tree.tree if tree else None}
 
 
 def resolved_view(row: SpawnRow) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 
 from relay.broker.carrier import CarrierClosed
-from relay.broker.openings import Openings, Port
+from relay.broker.openings import Crowd, Openings, Port
 from relay.core.errors import Code, LocalFault, PeerFault, Unreachable
 from relay.core.frames import MAX_FRAME
 from relay.core.ids import BrokerId
@@ -71,7 +71,8 @@ class WebSocketCarrier:
             message = await self._connection.recv()
         except ConnectionClosed as closed:
             raise CarrierClosed(_words(closed)) from None
-        _Gated.ungreeted[Purpose.LINK].discard(self._connection)
+        if isinstance(self._connection, _Gated):
+            _Gated.ungreeted[Purpose.LINK].left(self._connection)
         if isinstance(message, str):
             raise PeerFault("a frame was refused", code=Code.BAD_FRAME, why="it is text")
         return message
@@ -185,22 +186,22 @@ class _Gated(ServerConnection):
     _limit: asyncio.TimerHandle | None = None
     opening: ClassVar[Openings] = Openings()
     # apart, so that strangers who hold pairing connections open cannot keep members out
-    ungreeted: ClassVar[dict[Purpose, set[_Gated]]] = {purpose: set() for purpose in Purpose}
+    ungreeted: ClassVar[dict[Purpose, Crowd[_Gated]]] = {purpose: Crowd(MAX_UNGREETED) for purpose in Purpose}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         _Gated.opening.through(transport.get_extra_info("socket").fileno())
         try:
-            purpose = admit_connection(transport.get_extra_info("ssl_object"))
-            if len(_Gated.ungreeted[purpose]) >= MAX_UNGREETED:
-                raise PeerFault("a connection was refused", why="too many are greeting at once")
-            self.purpose = purpose
+            self.purpose = purpose = admit_connection(transport.get_extra_info("ssl_object"))
         except PeerFault as fault:
             _log.info("%s: %s", fault.message, fault.why)
             assert isinstance(transport, asyncio.Transport)
             transport.abort()
             return
-        _Gated.ungreeted[self.purpose].add(self)
         super().connection_made(transport)
+        oldest = _Gated.ungreeted[purpose].came(self, transport.get_extra_info("peername")[0])
+        if oldest is not None:
+            _log.info("a connection was ended: too many are greeting at once, and most of them come from its place")
+            oldest.transport.abort()
         if purpose is Purpose.PAIRING:
             assert isinstance(transport, asyncio.Transport)
             self._limit = asyncio.get_running_loop().call_later(PAIRING_S, transport.abort)
@@ -216,7 +217,7 @@ class _Gated(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.purpose is not None:
-            _Gated.ungreeted[self.purpose].discard(self)
+            _Gated.ungreeted[self.purpose].left(self)
             if self._limit is not None:
                 self._limit.cancel()
             super().connection_lost(exc)

@@ -6,7 +6,22 @@ import functools
 
 import typer
 
-from relay.cli import blobs, live, looking, persons, queue, run, service, set_up, steer, trust, watch, workspace
+from relay.cli import (
+    blobs,
+    live,
+    looking,
+    offer,
+    persons,
+    queue,
+    run,
+    service,
+    set_up,
+    steer,
+    trees,
+    trust,
+    watch,
+    workspace,
+)
 from relay.cli.declaring import HomeFolder, Json, keep_common
 from relay.cli.parsing import Parsed
 
@@ -24,7 +39,8 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     root.callback(invoke_without_command=True)(_bare)
-    for room in (set_up, service, workspace, trust, run, looking, watch, live, steer, persons, queue, blobs):
+    rooms = (set_up, service, workspace, trust, run, looking, watch, live, steer, persons, queue, trees, blobs, offer)
+    for room in rooms:
         room.declare(root)
     return root
 

@@ -10,6 +10,7 @@ from relay.cli.clean import clean
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.shapes import Fault, SpawnOrder
+    from relay.api.tree_shapes import WorkPlace
     from relay.api.trial_shapes import Earlier, KnownHere, Trial, TrialAgent, TrialFacts, TrialMeans
     from relay.cli.invocation import Invocation
 
@@ -101,6 +102,13 @@ def _say_facts(trial: Trial, facts: TrialFacts) -> None:
     _say_wishes(trial)
 
 
+def _place(place: WorkPlace) -> str:
+    to = f"; pushed to {place['push']}" if place["push"] else ""
+    if place["repo"] is None:
+        return f"this {'folder' if place['kind'] == 'folder' else 'tree'} as it is{to}"
+    return f"a worktree of {place['repo']}{' at ' + place['ref'] if place['ref'] else ''}{to}"
+
+
 def _agent(agent: TrialAgent) -> str:
     if agent["path"] is None:
         return f"{agent['name']}: its program is not there"
@@ -133,6 +141,8 @@ def _say_wishes(trial: Trial) -> None:
         _row("priority", str(trial["priority"]))
     if trial["retries"]:
         _row("retries", f"up to {trial['retries']}")
+    if place := trial.get("place"):
+        _row("place", _place(place))
     if trial["collect"]:
         _row("collect", ", ".join(trial["collect"]))
     _row("expires", f"not started later than {ages.day_clock(trial['expires'])}")

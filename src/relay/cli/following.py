@@ -27,6 +27,7 @@ def copy(
     tail: int | None = None,
     since: int | None = None,
     plain: bool = False,
+    start: int | None = None,
 ) -> bool:
     """Print a spawn's log: its output to stdout, its errors to stderr; with JSON an object a line.
 
@@ -38,6 +39,7 @@ def copy(
         tail: only the last so many lines.
         since: only what was written at or after this moment, milliseconds since 1970.
         plain: without what steers a terminal.
+        start: the offset to begin at, instead of the beginning or a tail.
 
     Returns:
         Whether there was anything.
@@ -48,7 +50,7 @@ def copy(
     def call(at: int | None) -> Call[LogLine]:
         return routes.log(ref, follow, tail if at is None else None, at, since)
 
-    for line in over_restarts(client, call, None, "next", follow):
+    for line in over_restarts(client, call, start, "next", follow):
         anything = True
         if line["stream"] == "gap":
             speech.streamed(line) if as_json else _say_gap(line)

@@ -50,6 +50,7 @@ def order(
     every: str | None = None,
     retries: int | None = None,
     collect: Sequence[str] = (),
+    place: dict[str, Any] | None = None,
 ) -> SpawnOrder:
     """The body of the request.
 
@@ -66,6 +67,7 @@ def order(
         "broker": broker,
         "cwd": _place(cwd, broker),
         "caller_cwd": None if cwd else _here(),
+        **({"place": place} if place is not None else {}),
         "mode": _checked_mode(mode),
         "model": model,
         "timeout_s": _seconds(timeout),
@@ -159,10 +161,15 @@ def _work(agent: str, words: Sequence[str]) -> SpawnOrder:
         what = "there is no task" if not words else f"the task is in {len(words)} words"
         hint = f'relay spawn NAME {agent} "TASK"   or, for a program with its words: relay spawn NAME exec -- WORDS'
         raise _misuse(what, "the task is one word: put it in quotes", hint)
-    return {"task": _task(words[0]), "argv": []}
+    return {"task": task(words[0]), "argv": []}
 
 
-def _task(word: str) -> str:
+def task(word: str) -> str:
+    """The text that a word stands for: itself, standard input for `-`, a file for `@FILE`.
+
+    Raises:
+        Misuse: it cannot be read, or is no text.
+    """
     if word == STDIN:
         return _read(0)
     return _read(os.path.expanduser(word[1:])) if word.startswith(FILE) else _utf8(word)

@@ -20,6 +20,7 @@ WORKING = "waiting for the broker of this machine"
 _TEXTS = {
     "doctor": "the broker examines itself and its agents",
     "review": "asking every broker in reach what waits for a person",
+    "agents": "asking every broker in reach what it can run",
     "trials": "asking the broker that would run it",
     "joins": "entering the workspace",
     "answers": "waiting for the word of the broker that asks",

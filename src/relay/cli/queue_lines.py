@@ -43,8 +43,15 @@ def _attempt(tried: Tried) -> str:
     code = "" if tried["exit_code"] is None else f", exit code {tried['exit_code']}"
     code += f", signal {tried['signal']}" if tried["signal"] else ""
     reason = f": {brief(tried['reason'])}" if tried["reason"] else ""
-    again = "then a retry" if tried["again"] == "retry" else f"then {tried['again']} asked for another"
-    return f"{word(tried['state'])}{code} at {tried['ended']}{reason}; {again}"
+    return f"{word(tried['state'])}{code} at {tried['ended']}{reason}; {_again(tried)}"
+
+
+def _again(tried: Tried) -> str:
+    if tried["again"] == "retry":
+        return "then a retry"
+    if "task" in tried:
+        return f"then {tried['again']} had it go on; its task was: {brief(tried['task'])}"
+    return f"then {tried['again']} asked for another"
 
 
 def _asked(asked: AskedOf) -> str:

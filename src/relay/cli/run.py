@@ -43,6 +43,8 @@ def declare(root: typer.Typer) -> None:
             'relay spawn coder claude "Implement the plan" --broker vps --cwd /srv/site',
             'relay spawn build shell "make test" --broker mini --cwd new --wait',
             "relay spawn build exec --broker mini --cwd /srv/site --follow -- make test",
+            'relay spawn coder claude "Fix the tests" --broker vps --here && relay pull coder',
+            'relay spawn coder claude "Fix #7" --broker vps --repo https://example.org/me/site.git@main --push',
             "relay spawn - claude @plan.md --timeout 2h --label ticket=42",
             "relay spawn top shell top --tty --broker vps --cwd new && relay attach top",
             'relay spawn wheel shell "make wheel" --broker mini --cwd /srv/site --collect "dist/*.whl"',
@@ -80,6 +82,14 @@ def declare(root: typer.Typer) -> None:
         ] = None,
         tty: Annotated[bool, typer.Option("--tty", "-t", help="Run it on a terminal: relay attach.")] = False,
         stdin: Annotated[bool, typer.Option("--stdin", help="Keep its input open: relay attach, relay send.")] = False,
+        repo: Annotated[
+            Text, _option("--repo", "URL[@REF]", "Fetch this repository there, and work in a fresh worktree of it.")
+        ] = None,
+        here: Annotated[
+            bool, typer.Option("--here", help="Send this tree along as it is, uncommitted work too, and work in it.")
+        ] = False,
+        push: Annotated[bool, typer.Option("--push", help="With --repo: push what it changed, as relay/NAME.")] = False,
+        push_to: Annotated[Text, _option("--push-to", "REMOTE", "Push it there instead: a URL.")] = None,
         priority: Priority = None,
         after: After = None,
         after_success: AfterSuccess = None,

@@ -35,6 +35,24 @@ def declare(root: typer.Typer) -> None:
     def retry(spawn: Spawn) -> None:
         """Have a spawn that has ended run once more: another attempt of it, the earlier ones kept."""
 
+    @verb(
+        root,
+        "continue",
+        "go_on:run",
+        SECTION,
+        ('relay continue coder@vps "now fix the tests"', "relay continue k3j5abcd @more.md --follow"),
+    )
+    def go_on(
+        spawn: Spawn,
+        text: Annotated[str, typer.Argument(metavar="TEXT", help="What to do now; - reads stdin, @FILE a file.")],
+        wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end; exit with its status.")] = False,
+        follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait, and show its output as it comes.")] = False,
+    ) -> None:
+        """Have the agent of a spawn that has ended go on: same session, same place, another attempt.
+
+        It may have ended in any way. Agents that name no session, and commands, can only be run anew: `relay retry`.
+        """
+
     _declare_edit(root)
 
 

@@ -46,16 +46,18 @@ TABLE: dict[str, Entry] = {
         ('ttl', 'text', None), '--memory': ('memory', 'text', None), '--cpus': ('cpus', 'text', None), '--keep-awake':
         ('keep_awake', 'flag', True), '--max-turns': ('max_turns', 'number', None), '--on-limit': ('on_limit', 'text',
         None), '--tty': ('tty', 'flag', True), '-t': ('tty', 'flag', True), '--stdin': ('stdin', 'flag', True),
-        '--priority': ('priority', 'number', None), '--after': ('after', 'texts', None), '--after-success':
-        ('after_success', 'texts', None), '--after-any': ('after_any', 'texts', None), '--at': ('at', 'text', None),
-        '--every': ('every', 'text', None), '--retries': ('retries', 'number', None), '--collect': ('collect',
-        'texts', None), '--wait': ('wait', 'flag', True), '-w': ('wait', 'flag', True), '--follow': ('follow', 'flag',
-        True), '-f': ('follow', 'flag', True), '--dry-run': ('dry_run', 'flag', True), '--idempotency-key':
-        ('idempotency_key', 'text', None)}, 'values': {'name': None, 'agent': None, 'words': [], 'broker': None,
-        'cwd': None, 'mode': None, 'model': None, 'timeout': None, 'label': [], 'ttl': None, 'memory': None, 'cpus':
-        None, 'keep_awake': False, 'max_turns': None, 'on_limit': None, 'tty': False, 'stdin': False, 'priority':
-        None, 'after': [], 'after_success': [], 'after_any': [], 'at': None, 'every': None, 'retries': None,
-        'collect': [], 'wait': False, 'follow': False, 'dry_run': False, 'idempotency_key': None}},
+        '--repo': ('repo', 'text', None), '--here': ('here', 'flag', True), '--push': ('push', 'flag', True),
+        '--push-to': ('push_to', 'text', None), '--priority': ('priority', 'number', None), '--after': ('after',
+        'texts', None), '--after-success': ('after_success', 'texts', None), '--after-any': ('after_any', 'texts',
+        None), '--at': ('at', 'text', None), '--every': ('every', 'text', None), '--retries': ('retries', 'number',
+        None), '--collect': ('collect', 'texts', None), '--wait': ('wait', 'flag', True), '-w': ('wait', 'flag',
+        True), '--follow': ('follow', 'flag', True), '-f': ('follow', 'flag', True), '--dry-run': ('dry_run', 'flag',
+        True), '--idempotency-key': ('idempotency_key', 'text', None)}, 'values': {'name': None, 'agent': None,
+        'words': [], 'broker': None, 'cwd': None, 'mode': None, 'model': None, 'timeout': None, 'label': [], 'ttl':
+        None, 'memory': None, 'cpus': None, 'keep_awake': False, 'max_turns': None, 'on_limit': None, 'tty': False,
+        'stdin': False, 'repo': None, 'here': False, 'push': False, 'push_to': None, 'priority': None, 'after': [],
+        'after_success': [], 'after_any': [], 'at': None, 'every': None, 'retries': None, 'collect': [], 'wait':
+        False, 'follow': False, 'dry_run': False, 'idempotency_key': None}},
     'ps': {'target': 'relay.cli.verbs.ps:run', 'words': [], 'options': {'--all': ('everything', 'flag', True), '-a':
         ('everything', 'flag', True), '--broker': ('broker', 'text', None), '-b': ('broker', 'text', None),
         '--origin': ('origin', 'text', None), '--state': ('state', 'texts', None), '-s': ('state', 'texts', None),
@@ -83,8 +85,8 @@ TABLE: dict[str, Entry] = {
         '-f': ('follow', 'flag', True), '--since': ('since', 'number', None)}, 'values': {'follow': False, 'since':
         None}},
     'attach': {'target': 'relay.cli.verbs.attach:run', 'words': [('spawn', True, False)], 'options': {'--view':
-        ('view', 'flag', True), '--detach-key': ('detach_key', 'text', None)}, 'values': {'spawn': None, 'view':
-        False, 'detach_key': None}},
+        ('view', 'flag', True), '--detach-key': ('detach_key', 'text', None), '--take': ('take', 'flag', True)},
+        'values': {'spawn': None, 'view': False, 'detach_key': None, 'take': False}},
     'forward': {'target': 'relay.cli.verbs.forward:run', 'words': [('spawn', True, False), ('port', True, False)],
         'options': {'--local': ('local', 'number', None)}, 'values': {'spawn': None, 'port': None, 'local': None}},
     'stop': {'target': 'relay.cli.verbs.stop:run', 'words': [('spawns', True, True)], 'options': {}, 'values':
@@ -95,6 +97,10 @@ TABLE: dict[str, Entry] = {
         {'spawn': None}},
     'retry': {'target': 'relay.cli.verbs.retry:run', 'words': [('spawn', True, False)], 'options': {}, 'values':
         {'spawn': None}},
+    'continue': {'target': 'relay.cli.verbs.go_on:run', 'words': [('spawn', True, False), ('text', True, False)],
+        'options': {'--wait': ('wait', 'flag', True), '-w': ('wait', 'flag', True), '--follow': ('follow', 'flag',
+        True), '-f': ('follow', 'flag', True)}, 'values': {'spawn': None, 'text': None, 'wait': False, 'follow':
+        False}},
     'edit': {'target': 'relay.cli.verbs.edit:run', 'words': [('spawn', True, False), ('words', False, True)],
         'options': {'--cwd': ('cwd', 'text', None), '-C': ('cwd', 'text', None), '--mode': ('mode', 'text', None),
         '--model': ('model', 'text', None), '--timeout': ('timeout', 'text', None), '--label': ('label', 'texts',
@@ -114,6 +120,12 @@ TABLE: dict[str, Entry] = {
     'failures': {'target': 'relay.cli.verbs.failures:run', 'words': [], 'options': {}, 'values': {}},
     'resolve': {'target': 'relay.cli.verbs.resolve:run', 'words': [('words', True, True)], 'options': {'--notes':
         ('notes', 'text', None)}, 'values': {'words': [], 'notes': None}},
+    'diff': {'target': 'relay.cli.verbs.diff:run', 'words': [('spawn', True, False)], 'options': {'--stat': ('stat',
+        'flag', True)}, 'values': {'spawn': None, 'stat': False}},
+    'pull': {'target': 'relay.cli.verbs.pull:run', 'words': [('spawn', True, False)], 'options': {'--into': ('into',
+        'text', None)}, 'values': {'spawn': None, 'into': None}},
+    'clean': {'target': 'relay.cli.verbs.clean_up:run', 'words': [], 'options': {'--older-than': ('older_than',
+        'text', None), '--dry-run': ('dry_run', 'flag', True)}, 'values': {'older_than': None, 'dry_run': False}},
     'config get': {'target': 'relay.cli.verbs.config:get', 'words': [('key', True, False)], 'options': {}, 'values':
         {'key': None}},
     'config set': {'target': 'relay.cli.verbs.config:change', 'words': [('key', True, False), ('value', True, True)],
@@ -159,8 +171,9 @@ TABLE: dict[str, Entry] = {
     'trust list': {'target': 'relay.cli.verbs.trust_list:run', 'words': [], 'options': {}, 'values': {}},
     'trust test': {'target': 'relay.cli.verbs.trust_test:run', 'words': [('broker', True, False)], 'options':
         {'--verb': ('verb_', 'text', None), '--agent': ('agent', 'text', None), '--dir': ('directory', 'text', None),
-        '--mode': ('mode', 'text', None)}, 'values': {'broker': None, 'verb_': 'spawn', 'agent': None, 'directory':
-        None, 'mode': None}},
+        '--mode': ('mode', 'text', None), '--repo': ('repo', 'text', None), '--push': ('push', 'flag', True)},
+        'values': {'broker': None, 'verb_': 'spawn', 'agent': None, 'directory': None, 'mode': None, 'repo': None,
+        'push': False}},
     'audit show': {'target': 'relay.cli.verbs.audit:show', 'words': [], 'options': {'--limit': ('limit', 'number',
         None), '-f': ('follow', 'flag', True), '--follow': ('follow', 'flag', True)}, 'values': {'limit': None,
         'follow': False}},
@@ -193,4 +206,14 @@ TABLE: dict[str, Entry] = {
     'blob list': {'target': 'relay.cli.verbs.blob:listing', 'words': [], 'options': {}, 'values': {}},
     'blob remove': {'target': 'relay.cli.verbs.blob:remove', 'words': [('blob', True, False)], 'options': {},
         'values': {'blob': None}},
+    'agents': {'target': 'relay.cli.verbs.agents:run', 'words': [], 'options': {'--broker': ('broker', 'text', None),
+        '-b': ('broker', 'text', None)}, 'values': {'broker': None}},
+    'agents test': {'target': 'relay.cli.verbs.agents:test', 'words': [('agent', False, False)], 'options':
+        {'--broker': ('broker', 'text', None), '-b': ('broker', 'text', None), '--timeout': ('timeout', 'text',
+        None)}, 'values': {'agent': None, 'broker': None, 'timeout': None}},
+    'mcp': {'target': 'relay.cli.verbs.mcp:run', 'words': [], 'options': {'--names': ('names', 'text', None)},
+        'values': {'names': None}},
+    'mcp install': {'target': 'relay.cli.verbs.mcp_install:run', 'words': [('client', True, False)], 'options':
+        {'--names': ('names', 'text', None), '--yes': ('yes', 'flag', True), '-y': ('yes', 'flag', True)}, 'values':
+        {'client': None, 'names': None, 'yes': False}},
 }

@@ -80,7 +80,8 @@ def _declare_looking(trust: typer.Typer) -> None:
         "trust test",
         "trust_test:run",
         SECTION,
-        ("relay trust test laptop", "relay trust test laptop --agent claude --dir ~/projects/site --mode full"),
+        ("relay trust test laptop", "relay trust test laptop --agent claude --dir ~/projects/site --mode full",
+         "relay trust test laptop --repo https://example.org/site.git --push", "relay trust test laptop --dir new"),
     )
     def test(
         broker: Broker,
@@ -88,6 +89,8 @@ def _declare_looking(trust: typer.Typer) -> None:
         agent: Annotated[str | None, typer.Option("--agent", metavar="A", help="Which agent it would run.")] = None,
         directory: Annotated[str | None, typer.Option("--dir", metavar="D", help="In which folder, or `new`.")] = None,
         mode: Annotated[str | None, typer.Option("--mode", metavar="M", help="plan, edit or full.")] = None,
+        repo: Annotated[str | None, typer.Option("--repo", metavar="URL", help="In a worktree of this.")] = None,
+        push: Annotated[bool, typer.Option("--push", help="With --repo: and push what it changed.")] = False,
     ) -> None:
         """Tell whether a broker may do something here, without doing it. Exit status 1 for no."""
 

@@ -3,6 +3,9 @@
 The outbox in the store is the truth; this is the window over it. Entries leave the window by the recipient's
 receipt, or while a holder keeps them; when a link goes, everything in flight is queued again, in order. What does
 not fit the window is read from the store later (`wants_more`).
+
+What is asked about spawns (`Outgoing.ahead`) leaves before the rest, in its own order: a spawn whose machine sleeps is
+to be what it was made meanwhile, and one that was stopped is not to start.
 """
 
 from __future__ import annotations
@@ -28,12 +31,19 @@ class Outgoing:
         id: the envelope's id.
         raw: the envelope.
         tried: it is on disk that this row may have been sent; nothing is sent before that.
+        ahead: it leaves before those that are not.
     """
 
     n: int
     id: bytes
     raw: bytes
     tried: bool
+    ahead: bool = False
+
+    @property
+    def place(self) -> tuple[bool, int]:
+        """What a queue is sorted by."""
+        return not self.ahead, self.n
 
 
 @dataclass(slots=True)
@@ -77,9 +87,21 @@ class Window:
     def _append(self, row: Outgoing) -> None:
         if row.n <= self.last:
             return
-        self._queue.append(row)
-        self._queued_bytes += len(row.raw)
+        if row.ahead:
+            self._put_back([row])
+        else:
+            self._queue.append(row)
+            self._queued_bytes += len(row.raw)
         self.last = row.n
+
+    def _put_back(self, rows: list[Outgoing]) -> None:
+        """Queue these before the rest, but what goes ahead before all."""
+        front = list(rows)
+        self._queued_bytes += sum(len(row.raw) for row in rows)
+        while self._queue and self._queue[0].ahead:
+            front.append(self._queue.popleft())
+        front.sort(key=lambda row: row.place)
+        self._queue.extendleft(reversed(front))
 
     def refill(self, rows: Iterable[Outgoing], end: bool) -> None:
         """Rows read from the store behind `last`; `end` says that there were no more, and none was missed meanwhile."""
@@ -114,9 +136,7 @@ class Window:
 
     def untake(self, rows: Iterable[Outgoing]) -> None:
         """These were taken and not sent: they are queued again, in order, before the rest."""
-        back = sorted((row for row in rows if self._flight.pop(row.id, None) is not None), key=lambda row: row.n)
-        self._queue.extendleft(reversed(back))
-        self._queued_bytes += sum(len(row.raw) for row in back)
+        self._put_back([row for row in rows if self._flight.pop(row.id, None) is not None])
 
     def receipted(self, ids: Iterable[bytes]) -> list[bytes]:
         """The ids among these that were in flight, or with a holder; they are done."""
@@ -185,10 +205,9 @@ class Window:
 
         Each keeps its own `tried`: whether that mark reached the disk is not known here.
         """
-        rows = sorted((row for row, _ in self._flight.values()), key=lambda row: row.n)
+        rows = [row for row, _ in self._flight.values()]
         self._flight.clear()
-        self._queue.extendleft(reversed(rows))
-        self._queued_bytes += sum(len(row.raw) for row in rows)
+        self._put_back(rows)
 
     def next_resend(self) -> int | None:
         """When the oldest row in flight should be sent again, monotonic milliseconds."""
@@ -202,5 +221,4 @@ class Window:
         self.unheard += bool(late)
         for row in late:
             del self._flight[row.id]
-        self._queue.extendleft(sorted(late, key=lambda row: -row.n))
-        self._queued_bytes += sum(len(row.raw) for row in late)
+        self._put_back(late)

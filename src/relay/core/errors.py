@@ -42,7 +42,11 @@ class Code(StrEnum):
     BAD_TIME = "bad_time"
     ALREADY_STARTED = "already_started"
     NOT_ENDED = "not_ended"
+    NO_SESSION = "no_session"
     UNKNOWN_SCHEDULE = "unknown_schedule"
+    BAD_SOURCE = "bad_source"
+    BAD_TREE = "bad_tree"
+    NO_CHANGE = "no_change"
     AGENT_CANNOT = "agent_cannot"
     # LocalFault
     NOT_SET_UP = "not_set_up"
@@ -64,6 +68,9 @@ class Code(StrEnum):
     FILE_CHANGED = "file_changed"
     LAUNCH_FAILED = "launch_failed"
     NO_LIMITS = "no_limits"
+    NO_GIT = "no_git"
+    GIT_FAILED = "git_failed"
+    PLACE_FAILED = "place_failed"
     INPUT_CLOSED = "input_closed"
     NO_SERVICE_MANAGER = "no_service_manager"
     SERVICE_FAILED = "service_failed"
@@ -195,7 +202,8 @@ _BRANCH_OF: dict[str, str] = {
     **dict.fromkeys(
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
         " name_in_use conflict unknown_blob bad_file unknown_request"
-        " bad_after bad_time already_started not_ended unknown_schedule agent_cannot".split(),
+        " bad_after bad_time already_started not_ended no_session unknown_schedule agent_cannot"
+        " bad_source bad_tree no_change".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout".split(), "Unreachable"),

@@ -44,6 +44,7 @@ STARTING = frozenset({"spawn", "handoff"})
 AT_ANY_HOUR = STARTING | {"view", "stop"}  # what starts waits for its hour; to look and to stop harms nobody
 DEFAULT_DEPTH = 1
 MINUTE_MS = 60_000
+FOUR_CHOICES = "add --cwd DIR (a folder there), --cwd new (a fresh one), --repo URL[@REF], or --here (this tree)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +214,7 @@ def _nowhere(asked: Asked) -> Denied | None:
     wanted = asked.wanted_cwd
     why = "no directory was given" if wanted is None else f"{wanted[:200]!r} is no whole path on that machine"
     why += ", and a place is never guessed"
-    hint = "add --cwd DIR (a directory on that machine) or --cwd new (a fresh folder)"
-    return Denied(Code.NO_DIRECTORY, "where should it run?", why, hint)
+    return Denied(Code.NO_DIRECTORY, "where should it run?", why, FOUR_CHOICES)
 
 
 def _first_lack(lacks: Sequence[_Lack], label: str) -> Denied | None:

@@ -19,6 +19,8 @@ class Kind(StrEnum):
     ANSWERED = "answered"
     REVIEW_ASK = "review.ask"
     REVIEW_LIST = "review.list"
+    AGENTS_ASK = "agents.ask"
+    AGENTS_LIST = "agents.list"
     TRIAL_ASK = "trial.ask"
     TRIAL_WORD = "trial.word"
     RECEIPT = "receipt"
@@ -81,6 +83,8 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.ANSWERED: _facts(True, "answer accepted said error"),
     Kind.REVIEW_ASK: _facts(False, "stream"),
     Kind.REVIEW_LIST: _facts(False, "stream n items end"),
+    Kind.AGENTS_ASK: _facts(False, "stream"),
+    Kind.AGENTS_LIST: _facts(False, "stream n items end"),
     Kind.TRIAL_ASK: _facts(False, "stream question"),
     Kind.TRIAL_WORD: _facts(False, "stream word signature"),
     Kind.RECEIPT: _facts(False, "ids", holdable=True, timeless=True),
@@ -106,3 +110,8 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.BLOB_HAVE: _facts(False, "stream session"),
     Kind.BLOB_CHUNK: _facts(False, "stream item data"),
 }
+
+AHEAD = frozenset({Kind.STOP, Kind.STEER, Kind.SCHEDULE})
+"""What leaves before the rest of what waits for its recipient: a spawn that was stopped or changed while its machine
+slept is to hear of it before it starts. A schedule is among them for the steer that removes it: among themselves they
+keep their order."""

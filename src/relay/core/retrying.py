@@ -21,6 +21,7 @@ RETRIED: dict[State, frozenset[Code]] = {
             Code.AGENT_ERROR,
             Code.AGENT_NO_RESULT,
             Code.LAUNCH_FAILED,
+            Code.PLACE_FAILED,
             Code.STORE_FAULT,
             Code.DISK_FULL,
         }

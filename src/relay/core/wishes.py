@@ -14,6 +14,7 @@ from typing import Any
 
 from relay.core import ids
 from relay.core.errors import Code, PeerFault
+from relay.core.workplaces import Workplace, is_place, place_from_content
 
 MAX_PRIORITY = 1_000
 MAX_AFTER = 16
@@ -58,6 +59,7 @@ class Wishes:
         memory: bytes that its whole tree may use, or None.
         cpus: processors that its whole tree may use, or None.
         keep_awake: the machine is kept from sleeping while it runs.
+        place: the repository or the sent tree that it works in, or None.
         max_turns: how often the agent may ask its model, or None for as often as it likes.
         on_limit: what a usage limit that is reached means: `fail`, or `wait` for its reset.
     """
@@ -72,6 +74,7 @@ class Wishes:
     memory: int | None = None
     cpus: float | None = None
     keep_awake: bool = False
+    place: Workplace | None = None
     max_turns: int | None = None
     on_limit: str = LIMIT_FAILS
 
@@ -82,6 +85,8 @@ class Wishes:
             content["after"] = [[each.spawn, each.condition] for each in self.after]
         if self.collect:
             content["collect"] = list(self.collect)
+        if self.place is not None:
+            content["place"] = self.place.to_content()
         return content
 
 
@@ -131,6 +136,7 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "memory": _whole(MIN_MEMORY, MAX_MEMORY),
     "cpus": _is_share,
     "keep_awake": _is_flag,
+    "place": is_place,
     "max_turns": _whole(1, MAX_TURNS),
     "on_limit": lambda value: value in (LIMIT_FAILS, LIMIT_WAITS),
 }
@@ -159,4 +165,6 @@ def wishes_from_content(content: object) -> Wishes:
     known = dict(content)
     known["after"] = tuple(After(*each) for each in content.get("after", ()))
     known["collect"] = tuple(content.get("collect", ()))
+    if "place" in content:
+        known["place"] = place_from_content(content["place"])
     return Wishes(**known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class Plan:
         environment: the whole of it.
         directory: where it runs.
         fresh: make that directory first.
+        make: makes the place that the directory is in, unless told that it is to be stopped; None where it is there.
         timeout_s: awake seconds, or None.
         log_limit: bytes that its log may have.
         wishes: how it is to be run.
@@ -47,6 +48,7 @@ class Plan:
     timeout_s: float | None
     log_limit: int
     wishes: Wishes = NONE
+    make: Callable[[Callable[[], bool]], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,11 @@ class Attempting:
         if (missing := _missing(plan)) is not None:
             return Unlaunchable(missing)
         try:
+            if plan.make is not None:
+                await plan.make(lambda: stopping() is not None)
             attempt = await self._prepared(plan)
+        except RelayError as fault:
+            return Unlaunchable(fault)
         except OSError as fault:
             return Unlaunchable(_no_folder(fault))
         if (by := stopping()) is not None:

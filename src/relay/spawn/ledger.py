@@ -76,7 +76,7 @@ class Ledger:
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
-        self.on_end: Callable[[Entry, SpawnRow], None] = lambda entry, row: None
+        self.on_end: list[Callable[[Entry, SpawnRow], None]] = []
 
     def step(self, entry: Entry, row: SpawnRow, step: Step) -> SpawnRow:
         """Move a spawn on, sign the word, keep it, tell the origin and the subscribers; the row as it is now.
@@ -92,7 +92,8 @@ class Ledger:
         later = step.state in TOLD_LATER and step.tried is None
         now = self._say(entry, row, self._snapshot(row, step, entry.now), later=later, tail=step.tail)
         if now.state in TERMINAL:
-            self.on_end(entry, now)
+            for told in self.on_end:
+                told(entry, now)
         return now
 
     def reword(

@@ -1,4 +1,4 @@
-"""What a person does with a spawn of this machine beside stopping it: pause, resume, edit, retry; marks, not states.
+"""What a person does with a spawn of this machine beside stopping it: marks, not states; and another attempt.
 
 All of it happens inside one transaction, with the grant checked again where it may lead to a start.
 """
@@ -6,6 +6,7 @@ All of it happens inside one transaction, with the grant checked again where it 
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from relay.core.errors import Code, Misuse, PeerFault
@@ -14,6 +15,8 @@ from relay.core.spawning import SpawnRequest, first_bad_field, request_from_cont
 from relay.core.states import IN_HAND, TERMINAL, State
 from relay.core.wishes import first_bad_wish
 from relay.spawn.admission import Judge
+from relay.spawn.agents.agent import terminal_of
+from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.ledger import Ledger, Step
 from relay.spawn.requests import request_of
@@ -25,6 +28,8 @@ from relay.store.spawn_rows import SpawnRow
 
 CHANGED = frozenset({"task", "argv", "cwd", "mode", "model", "timeout_s", "labels", "expires", "wishes"})
 LONGEST_TTL = 30 * 86_400_000
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")  # nothing that a program could take for an option
+KEPT_TASK = 1_000  # letters of an earlier task
 WISHED = frozenset({"priority", "retries", "not_before", "after"})
 
 
@@ -82,11 +87,13 @@ class Marks:
         room: where spawns wait.
         judge: asked whether an edited spawn may start.
         asking: has a person asked again about what was changed.
+        agents: what can be run.
     """
 
     def __init__(
-        self, own: BrokerId, ledger: Ledger, room: WaitingRoom, judge: Judge, asking: Asking
+        self, own: BrokerId, ledger: Ledger, room: WaitingRoom, judge: Judge, asking: Asking, agents: Agents
     ) -> None:
+        self._agents = agents
         self._asking = asking
         self._own = own
         self._ledger = ledger
@@ -105,6 +112,10 @@ class Marks:
             return self.resume(entry, row)
         if verb == "edit":
             return self.edit(entry, row, content.get("change"))
+        if verb == "continue":
+            return self.go_on(entry, row, content.get("task"), by)
+        if verb == "take":
+            return self.take(entry, row, by)
         return self.retry(entry, row, by)
 
     def pause(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
@@ -160,10 +171,52 @@ class Marks:
         Raises:
             Misuse: `not_ended`, or `name_in_use`: a newer spawn has its name.
         """
+        onward = queueing.ONWARD.one(entry.tx, spawn=row.id)
+        kept = {} if onward is None else {queueing.SESSION_KEY: onward.session}
+        return self._again(entry, self._without_interface(entry, row, onward), by, f"{by} asked for it again", kept)
+
+    def go_on(self, entry: Entry, row: SpawnRow, task: object, by: str) -> SpawnRow:
+        """Have the agent of a spawn that has ended go on in its session, with another task: another attempt.
+
+        Raises:
+            Misuse: `not_ended`, `name_in_use`, or `no_session`: its agent named none.
+        """
+        if row.state not in TERMINAL:
+            raise not_ended(row)
+        session = session_of(row)
+        row = self._without_interface(entry, row, queueing.ONWARD.one(entry.tx, spawn=row.id))
+        queueing.edit(entry.tx, changed(row, {"task": task}))
+        kept = {queueing.SESSION_KEY: session, "task": row.task[:KEPT_TASK]}
+        return self._again(entry, row, by, f"{by} had it go on", kept)
+
+    def take(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
+        """Open the agent of a spawn that has ended in its own interface, in its session: another attempt.
+
+        Raises:
+            Misuse: as `go_on`, or its agent has no such interface.
+        """
+        # first: what cannot be taken over is not to be ended for it
+        terminal_of(self._agents.get(row.agent), request_of(row), "")
+        if row.state not in TERMINAL:
+            raise not_ended(row)
+        session = session_of(row)
+        queueing.edit(entry.tx, _with_terminal(row, True))
+        kept = {queueing.SESSION_KEY: session, queueing.TERMINAL_KEY: True}
+        return self._again(entry, row, by, f"{by} takes it over", kept)
+
+    def _without_interface(self, entry: Entry, row: SpawnRow, onward: queueing.Onward | None) -> SpawnRow:
+        """A spawn that had a terminal only because somebody had taken it over has none any more."""
+        if onward is None or not onward.terminal:
+            return row
+        queueing.edit(entry.tx, _with_terminal(row, False))
+        return spawns.require(entry.tx, row.id)
+
+    def _again(self, entry: Entry, row: SpawnRow, by: str, reason: str, kept: dict[str, Any]) -> SpawnRow:
+        """Another attempt of what has ended; `kept` goes to what is remembered of the one before."""
         if row.state not in TERMINAL:
             raise not_ended(row)
         spawns.require_free_name(entry.tx, row.name, row.target)
-        how = queueing.outcome_of_row(row)
+        how = queueing.outcome_of_row(row) | kept
         queueing.keep_try(entry.tx, row.id, row.attempt, by or "somebody", how)
         spawns.clear_stop(entry.tx, row.id)
         queueing.resume(entry.tx, row.id)
@@ -171,7 +224,7 @@ class Marks:
         queueing.prolong(entry.tx, row.id, max(row.expires, entry.now + min(row.expires - row.created, LONGEST_TTL)))
         tried = {"n": row.attempt, "asked": (by or "somebody")[:100], "outcome": how}
         fresh = spawns.require(entry.tx, row.id)
-        again = self._ledger.step(entry, fresh, Step(State.WAITING, f"{by} asked for it again", tried=tried))
+        again = self._ledger.step(entry, fresh, Step(State.WAITING, reason, tried=tried))
         if again.wishes.after:
             again = self._room.succession.arrived(entry, again)
         return again if again.state in TERMINAL else self._anew(entry, again)
@@ -184,6 +237,27 @@ class Marks:
     def _anew(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         now = spawns.require(entry.tx, row.id)
         return self._room.consider(entry, now) if now.state is State.WAITING else now
+
+
+def _with_terminal(row: SpawnRow, tty: bool) -> SpawnRequest:
+    return dataclasses.replace(request_of(row), wishes=dataclasses.replace(row.wishes, tty=tty))
+
+
+def session_of(row: SpawnRow) -> str:
+    """The agent's session in which a spawn can go on.
+
+    Raises:
+        Misuse: `no_session`.
+    """
+    session = (row.result or {}).get("session")
+    if isinstance(session, str) and _SESSION.match(session):
+        return session
+    raise Misuse(
+        f"{row.name} has no session to go on in",
+        code=Code.NO_SESSION,
+        why=f"its agent, {row.agent}, named none" if row.attempt else "it never ran",
+        hint=f"relay retry {row.id}   runs it anew",
+    )
 
 
 def not_ended(row: SpawnRow) -> Misuse:

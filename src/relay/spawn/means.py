@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from relay.core.agent_facts import AgentFacts
 from relay.core.errors import Code, Refused, RelayError
 from relay.core.spawning import SpawnRequest
+from relay.git.command import is_installed
 from relay.spawn.agents.probing import Found, Sight, found
 from relay.spawn.agents.registry import Agents
 from relay.spawn.limits import Limits
@@ -42,14 +44,18 @@ class Means:
             directory: where it would run.
         """
         found = await (self._program(request, directory) if request.agent == "exec" else self._known(request.agent))
-        return {
-            "name": request.agent,
-            "path": None if found.path is None else _clean(found.path),
-            "version": found.version,
-            "logged_in": found.logged_in,
-            "log_in": found.log_in[:256],
-            "note": found.note[:500],
-        }
+        content = _facts(request.agent, found).to_content()
+        del content["tested"]
+        return content
+
+    async def all(self) -> list[AgentFacts]:
+        """Every agent that is known here, as a task that starts now would find it, by name."""
+        names = self._agents.names()
+        looks = await asyncio.gather(*(self._known(name) for name in names), return_exceptions=True)
+        return [
+            _facts(name, look) if isinstance(look, Found) else AgentFacts(name, None, note=str(look)[:500])
+            for name, look in zip(names, looks, strict=True)
+        ]
 
     async def _program(self, request: SpawnRequest, directory: str) -> Found:
         path = self.environment.get("PATH", os.defpath)
@@ -89,6 +95,11 @@ class Means:
         return {"asked": request.wishes.keep_awake, "possible": possible, "why": "" if possible else awake.NO_PROGRAM}
 
 
+def _facts(name: str, found: Found) -> AgentFacts:
+    path = None if found.path is None else _clean(found.path)
+    return AgentFacts(name, path, found.version, found.logged_in, found.log_in[:256], found.note[:500])
+
+
 def program_in(name: str, path: str, directory: str) -> str | None:
     """The file that a task's first word means, as execvp(3) has it; None where there is none that can be run."""
     places = [name] if "/" in name else [f"{folder}/{name}" for folder in path.split(":") if folder]
@@ -106,6 +117,9 @@ def why_it_would_fail(facts: Mapping[str, Any], request: SpawnRequest) -> RelayE
             code=Code.MISSING_BINARY,
             hint="install it there, or add its folder to PATH where that broker is started",
         )
+    if request.wishes.place is not None and not is_installed():
+        why, hint = "it brings a repository or a tree along", "install git there, and start that broker anew"
+        return Refused("git is not installed there", code=Code.NO_GIT, why=why, hint=hint)
     if limits["asked"] and not limits["possible"]:
         return Refused(
             "its limits cannot be kept there",

@@ -194,7 +194,7 @@ def with_more_before(outcome: Outcome, tail: Tail) -> Outcome:
     return replace(outcome, result=(outcome.result or {}) | {"output_before_bytes": before})
 
 
-def lost(spawn: str, tail: str, now: int, survivors: int = 0) -> Outcome:
+def lost(spawn: str, tail: str, now: int, survivors: int = 0, session: str | None = None) -> Outcome:
     """The outcome of an attempt that left none: it was started, and nobody saw its end.
 
     Args:
@@ -202,9 +202,12 @@ def lost(spawn: str, tail: str, now: int, survivors: int = 0) -> Outcome:
         tail: the end of the output, as text.
         now: milliseconds since 1970.
         survivors: processes of it that could not be ended.
+        session: the agent's, if it named it.
     """
     why = "its supervisor was killed, so its end was not seen; it may have acted"
-    verdict = _Verdict(State.LOST, why, Code.TASK_LOST, "relay logs {id}, then spawn it again if that is safe")
+    hint = "relay logs {id}, then spawn it again if that is safe"
+    finding = Finding(State.FAILED, session=session)
+    verdict = _Verdict(State.LOST, why, Code.TASK_LOST, hint, finding)
     result = _result(verdict, tail, survivors=survivors)
     return Outcome(State.LOST, why, ended=now, result=result, error=_error(verdict, spawn))
 

@@ -108,8 +108,8 @@ class Rehearsal:
         if verdict is Verdict.REFUSE:
             raise _Undone(Rehearsed(verdict, row.reason, _error_of(row)))
         place = self._judge(entry, row)
-        directory = row.cwd if row.cwd == FRESH_DIRECTORY else place.directory
-        found = Rehearsed(verdict, row.reason, None, directory or "", place.fresh, slots, following)
+        directory = row.cwd if (is_fresh := row.cwd == FRESH_DIRECTORY) else place.directory
+        found = Rehearsed(verdict, row.reason, None, directory or "", is_fresh, slots, following)
         raise _Undone(found)
 
     def _following(self, entry: Entry, question: Question) -> int | None:

@@ -60,7 +60,7 @@ class Succession:
         self._may_view = may_view
         self._released = released
         self._ends: deque[SpawnRow] | None = None
-        ledger.on_end = self.ended
+        ledger.on_end.append(self.ended)
 
     def arrived(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         """Note what a spawn comes after, and end it where one of them has ended otherwise; the row as it is now."""

@@ -19,20 +19,18 @@ from relay.core.states import IN_HAND as IN_HAND_STATES
 from relay.core.states import TERMINAL, State
 from relay.core.tails import Tail
 from relay.spawn.admission import Admission, Judge
-from relay.spawn.agents.agent import Reader
-from relay.spawn.agents.asking import wishes_of
-from relay.spawn.agents.registry import Agents, UnknownReader
+from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.attempt import Exited, Started, Vanished
-from relay.spawn.attempting import Attempting, End, Fenced, Plan, Unlaunchable
-from relay.spawn.collecting import Collecting, without_files
+from relay.spawn.attempting import Attempting, End, Fenced, Unlaunchable
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
 from relay.spawn.limits import Limits
 from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, with_more_before
+from relay.spawn.planning import Planner, folder_name
 from relay.spawn.reading import LogReading
-from relay.spawn.requests import request_of
+from relay.spawn.remains import Remains
 from relay.spawn.retries import next_attempt
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import attempts, spawns
@@ -43,11 +41,6 @@ from relay.store.spawn_rows import BY_ID, IN_HAND, SpawnRow
 MOST_FENCED = 5
 RETRY_S = 1.0
 _log = logging.getLogger(__name__)
-
-
-def folder_name(spawn: str, attempt: int) -> str:
-    """The attempt folder's name, which is also the mark in the task's environment."""
-    return f"{spawn}-{attempt}"
 
 
 class Supervisor:
@@ -64,7 +57,7 @@ class Supervisor:
         growth: told when a transcript grows.
         reserve: given up when an end cannot be written for want of room.
         asking: puts questions to persons.
-        collecting: keeps what attempts made.
+        remains: brings back what attempts made and changed.
         may_expire: whether this clock is believed, so that anything may be called expired.
         may_view: whether a broker may know of the spawns of others here.
     """
@@ -81,7 +74,7 @@ class Supervisor:
         growth: Growth,
         reserve: Reserve,
         asking: Asking,
-        collecting: Collecting,
+        remains: Remains,
         may_expire: Callable[[], bool] = lambda: True,
         may_view: Callable[[BrokerId, int], bool] = lambda origin, now: False,
     ) -> None:
@@ -89,19 +82,19 @@ class Supervisor:
         self._journal = journal
         self._ledger = ledger
         self._attempting = attempting
-        self._agents = agents
-        self._limits = limits
+        self._planner = Planner(journal.store, agents, limits, attempting, remains.workshop.make)
         self._stopping: dict[str, str] = {}
         self._running: set[asyncio.Task[None]] = set()
         self.growth = growth
         self._reserve = reserve
         self._asking = asking
-        self.collecting = collecting
+        self.remains = remains
         self.on_output: Callable[[SpawnRow], None] = lambda row: None
         self.on_over: Callable[[SpawnRow], None] = lambda row: None
         self.room = WaitingRoom(
             own, journal, ledger, judge, limits, asking, may_expire, may_view, self._start, self._soon
         )
+        remains.take_part(self.room, ledger)
         self._telling = self.room.telling
 
     # inside a transaction
@@ -159,7 +152,7 @@ class Supervisor:
 
     async def _attempt(self, row: SpawnRow, admission: Admission) -> None:
         try:
-            plan, reading = self._plan(row, admission)
+            plan, reading = await self._planner.plan(row, admission)
         except RelayError as fault:
             await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
             return
@@ -168,36 +161,17 @@ class Supervisor:
         heard.over()
         await self._ended(row, end, reading)
 
-    def _plan(self, row: SpawnRow, admission: Admission) -> tuple[Plan, LogReading]:
-        agent = self._agents.get(row.agent)
-        command = agent.command(request_of(row), row.attempt)
-        name = folder_name(row.id, row.attempt)
-        plan = Plan(
-            folder=name,
-            command=command,
-            environment=self._limits.environment(self._agents.additions(row.agent), row.id),
-            directory=Path(admission.directory),
-            fresh=admission.fresh,
-            timeout_s=self._timeout(row),
-            log_limit=self._limits.log_limit,
-            wishes=wishes_of(agent, row.wishes),
-        )
-        return plan, LogReading(self._attempting.folder(name).log, agent.reader())
-
-    def _timeout(self, row: SpawnRow) -> float | None:
-        return row.timeout_s if row.timeout_s is not None else self._limits.default_timeout_s
-
     async def _ended(self, row: SpawnRow, end: End, reading: LogReading) -> None:
         self._telling.overtaken(row.id)
         self.on_over(row)
         match end:
             case Exited(record, by):
                 finding, text = await reading.conclude(record.exit_code or 0)
-                outcome = outcome_of(row.id, record, finding, text, self._timeout(row), by)
+                outcome = outcome_of(row.id, record, finding, text, self._planner.timeout(row), by)
                 await self._finish_run(row, outcome, reading, text, dataclasses.asdict(record))
             case Vanished(_, survivors):
-                text = await asyncio.to_thread(reading.tail)
-                outcome = lost(row.id, text, self._journal.clock(), survivors)
+                finding, text = await reading.conclude(0)
+                outcome = lost(row.id, text, self._journal.clock(), survivors, finding.session)
                 await self._finish_run(row, outcome, reading, text, None)
             case Fenced():
                 await self._requeue(row)
@@ -211,7 +185,7 @@ class Supervisor:
         tail = await reading.ending(text, row.attempt, self._journal.clock())
         if tail is not None:
             outcome = with_more_before(outcome, tail)
-        await self._finish(row, await self.collecting.collected(row, outcome), record, tail)
+        await self._finish(row, await self.remains.of(row, outcome), record, tail)
 
     async def _finish(
         self, row: SpawnRow, outcome: Outcome, record: dict[str, Any] | None, tail: Tail | None = None
@@ -222,11 +196,10 @@ class Supervisor:
                 return
             attempts.ended(entry.tx, row.id, row.attempt, entry.now, record)
             another = next_attempt(entry, now, outcome)
+            self.remains.settle(entry, now, outcome, is_last=another is None)
             if another is None:
                 self._ledger.step(entry, now, ending(outcome, tail))
-                self.collecting.settle(entry, now, outcome)
             else:
-                self.collecting.settle(entry, now, without_files(outcome))
                 self.room.step_to_wait(entry, now, another[0])
                 self.room.wake_at(entry, another[1])
             self.room.look_through(entry)
@@ -288,7 +261,7 @@ class Supervisor:
 
     def log_of(self, spawn: str, attempt: int) -> Path:
         """The transcript of an attempt on this machine, there or not."""
-        return self._attempting.folder(folder_name(spawn, attempt)).log
+        return self._planner.log_of(spawn, attempt)
 
     def grew(self, row: SpawnRow) -> None:
         """There is new output."""
@@ -322,20 +295,13 @@ class Supervisor:
         await self._journal.commit(self.room.due)
 
     async def _resume(self, row: SpawnRow) -> None:
-        reading = LogReading(log := self.log_of(row.id, row.attempt), self._reader(row))
+        reading, log = await self._planner.reading(row), self.log_of(row.id, row.attempt)
         if row.stop_requested is not None:
             await self._ask_to_stop(row, "an earlier request")
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon, log))
         end = await self._attempting.resume(log.parent.name, heard)
         heard.over()
         await self._ended(row, end, reading)
-
-    def _reader(self, row: SpawnRow) -> Reader:
-        try:
-            return self._agents.get(row.agent).reader()
-        except RelayError:
-            # agents.toml was changed meanwhile: nobody can read what it says, so nobody may call it a success
-            return UnknownReader(row.agent)
 
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""

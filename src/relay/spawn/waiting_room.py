@@ -67,6 +67,7 @@ class WaitingRoom:
         self.queue = Queue(own, limits)
         self.alarm = Alarm(journal.clock, lambda: later(self.due))
         self.succession = Succession(own, ledger, may_view, self._released)
+        self.missing: Callable[[Entry, SpawnRow], str] = lambda entry, row: ""
         self.due_runs: Callable[[Entry], int | None] = lambda entry: None
 
     # admitting
@@ -82,11 +83,15 @@ class WaitingRoom:
         admission = self._judge(entry, row)
         if admission.refusal is not None:
             return self.refuse(entry, row, admission.refusal)
+        try:
+            missing = self.missing(entry, row)  # before it is held, too: its origin may be asleep when it is approved
+        except RelayError as error:
+            return self.refuse(entry, row, error)
         if admission.held:
             return self._asking.hold(entry, row)
         if admission.until is not None:
             self.wake_at(entry, admission.until)
-        why = self.queue.obstacle(entry, row) or admission.waiting
+        why = self.queue.obstacle(entry, row) or admission.waiting or missing
         if why:
             return self.wait(entry, row, why)
         return self._start(entry, row, admission)

@@ -197,14 +197,21 @@ def unpin(tx: Tx, label: str, but: Collection[bytes] = ()) -> list[bytes]:
     return gone
 
 
-def label_of(spawn: str) -> str:
-    """Under what a spawn's files are pinned."""
-    return f"spawn:{spawn}"
+class Cargo(StrEnum):
+    """What belongs to a spawn: files that it gives back, or the tree it works in with what it changed there."""
+
+    FILES = "collect"
+    TREE = "tree"
 
 
-def operation_of(spawn: str) -> str:
-    """The operation of the offers and downloads of a spawn's files."""
-    return f"collect/{spawn}"
+def label_of(spawn: str, cargo: Cargo = Cargo.FILES) -> str:
+    """Under what a spawn's blobs are pinned."""
+    return f"spawn:{spawn}" if cargo is Cargo.FILES else f"{cargo}:{spawn}"
+
+
+def operation_of(spawn: str, cargo: Cargo = Cargo.FILES) -> str:
+    """The operation of the offers and downloads of a spawn's blobs."""
+    return f"{cargo}/{spawn}"
 
 
 def withdraw(tx: Tx, operation: str) -> None:
@@ -213,11 +220,12 @@ def withdraw(tx: Tx, operation: str) -> None:
 
 
 def forget_spawn(tx: Tx, spawn: str) -> None:
-    """Let go of the files of a spawn that is forgotten."""
-    tx.execute("DELETE FROM blob_references WHERE need = 'pin' AND peer = ?", (label_of(spawn),))
-    withdraw(tx, operation_of(spawn))
-    sql = "DELETE FROM blob_references WHERE operation <> '' AND need <> 'offer' AND operation = ?"
-    tx.execute(sql, (operation_of(spawn),))
+    """Let go of the blobs of a spawn that is forgotten."""
+    for cargo in Cargo:
+        tx.execute("DELETE FROM blob_references WHERE need = 'pin' AND peer = ?", (label_of(spawn, cargo),))
+        withdraw(tx, operation_of(spawn, cargo))
+        sql = "DELETE FROM blob_references WHERE operation <> '' AND need <> 'offer' AND operation = ?"
+        tx.execute(sql, (operation_of(spawn, cargo),))
 
 
 def expire(tx: Tx, now: int) -> None:

@@ -56,6 +56,7 @@ class HeldRow:
 
     n: int
     id: bytes
+    kind: str
     envelope: bytes
 
 
@@ -74,8 +75,9 @@ class HeldLine:
 
 # at least one envelope however large, then as many as fit
 PAGE: Query[HeldRow] = Query(
-    "SELECT n, id, envelope FROM (SELECT *, sum(bytes) OVER (ORDER BY n) AS running FROM"
-    " (SELECT n, id, envelope, bytes FROM held WHERE recipient = :recipient AND n > :after ORDER BY n LIMIT :limit))"
+    "SELECT n, id, kind, envelope FROM (SELECT *, sum(bytes) OVER (ORDER BY n) AS running FROM"
+    " (SELECT n, id, kind, envelope, bytes FROM held"
+    " WHERE recipient = :recipient AND n > :after ORDER BY n LIMIT :limit))"
     " WHERE running <= :max_bytes OR running = bytes ORDER BY n",
     mapper(HeldRow),
 )

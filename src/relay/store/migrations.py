@@ -21,6 +21,7 @@ from relay.store.schema_ends import VERSION_10
 from relay.store.schema_provenance import VERSION_11
 from relay.store.schema_results import VERSION_8
 from relay.store.schema_running import VERSION_7
+from relay.store.schema_tests import VERSION_13
 from relay.store.schema_views import VERSION_9
 
 MIGRATIONS: tuple[str, ...] = (
@@ -36,6 +37,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_10,
     VERSION_11,
     VERSION_12,
+    VERSION_13,
 )
 KEPT_COPIES = 3
 

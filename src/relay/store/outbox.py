@@ -58,6 +58,7 @@ class Parcel:
 
     n: int
     id: bytes
+    kind: str
     envelope: bytes
     tries: int
 
@@ -103,8 +104,8 @@ _SELECT = f"SELECT {columns(OutboxLine)} FROM outbox"
 def _page(condition: str) -> Query[Parcel]:
     # at least one envelope however large, then as many as fit
     return Query(
-        "SELECT n, id, envelope, tries FROM (SELECT *, sum(bytes) OVER (ORDER BY n) AS running FROM"
-        " (SELECT n, id, envelope, tries, bytes FROM outbox"
+        "SELECT n, id, kind, envelope, tries FROM (SELECT *, sum(bytes) OVER (ORDER BY n) AS running FROM"
+        " (SELECT n, id, kind, envelope, tries, bytes FROM outbox"
         f" WHERE recipient = :recipient AND n > :after AND state = 'pending'{condition} ORDER BY n LIMIT :limit))"
         " WHERE running <= :max_bytes OR running = bytes ORDER BY n",
         mapper(Parcel),
@@ -280,7 +281,8 @@ def retry(tx: Tx, envelope: bytes) -> Parcel | None:
 
     That it may have been sent stays true of it: a broker on the way may hold it still.
     """
-    found = tx.execute("SELECT envelope, tries FROM outbox WHERE id = ? AND state = 'dead'", (envelope,)).fetchone()
+    sql = "SELECT kind, envelope, tries FROM outbox WHERE id = ? AND state = 'dead'"
+    found = tx.execute(sql, (envelope,)).fetchone()
     return None if found is None else Parcel(_to_the_end(tx, envelope), envelope, *found)
 
 

@@ -196,6 +196,28 @@ RETRIES_USED: Query[int] = Query(
 )
 
 
+SESSION_KEY = "session"
+"""In an outcome: the agent's session in which the attempts after it go on."""
+TERMINAL_KEY = "terminal"
+"""In an outcome: the attempt after it opens the agent's own interface, for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """How attempts go on: in a session of their agent, and whether in its own interface."""
+
+    session: str
+    terminal: bool
+
+
+ONWARD: Query[Onward] = Query(
+    f"SELECT json_extract(outcome, '$.{SESSION_KEY}'), coalesce(json_extract(outcome, '$.{TERMINAL_KEY}'), 0)"
+    f" FROM tries WHERE spawn = :spawn AND json_extract(outcome, '$.{SESSION_KEY}') IS NOT NULL"
+    " ORDER BY n DESC LIMIT 1",
+    lambda row: Onward(str(row[0]), bool(row[1])),
+)
+
+
 def keep_try(tx: Tx, spawn: str, n: int, asked: str, outcome: dict[str, Any]) -> None:
     """Keep how an attempt ended, before the next one takes its place in the row."""
     tx.execute("INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?)", (spawn, n, asked, to_json(outcome)))

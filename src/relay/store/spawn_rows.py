@@ -136,6 +136,11 @@ EXPIRED_HERE = _query(
     "WHERE live = 1 AND target = :target AND state IN ('held', 'waiting') AND expires <= :now"
     " AND id NOT IN (SELECT spawn FROM tries) ORDER BY n"
 )
+# as in the index `spawns_tests`, which is used for nothing else
+LAST_TEST = _query(
+    "INDEXED BY spawns_tests WHERE agent = :agent AND instr(labels, '\"relay.test\"') > 0"
+    " AND target = :target AND live = 0 ORDER BY created DESC LIMIT 1"
+)
 HELD = _query("WHERE live = 1 AND target = :target AND state = 'held' ORDER BY n")
 IN_HAND = _query(f"WHERE live = 1 AND target = :target AND {_IN_HAND} ORDER BY n")
 # asked for elsewhere, or caused by what was, to run here, and not ended

@@ -13,6 +13,7 @@ import asyncio
 import runpy
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from relay.broker.custody import Custody
@@ -44,7 +45,7 @@ def _bends() -> None:
 
     def take(window: Window, credit: int, now: int) -> list[Outgoing]:
         rows = honest(window, credit, now)
-        return [Outgoing(row.n, row.id, _bent(row.raw), row.tried) if row.id in kept else row for row in rows]
+        return [replace(row, raw=_bent(row.raw)) if row.id in kept else row for row in rows]
 
     kept: set[bytes] = set()
 

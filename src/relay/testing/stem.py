@@ -139,6 +139,13 @@ class Stem:
         return Forked(self.ask(request, tuple(descriptors.values()))["pid"], self)
 
 
+def environment() -> dict[str, str]:
+    """What brokers and commands have of this process's environment: the path, the language, and nothing else."""
+    return {key: os.environ[key] for key in ("PATH", "LANG", "PYTHONPATH") if key in os.environ}
+
+
+# of its own, and as it was: a test's folder in the path would make the stem look like a process left by that test
+_ENVIRONMENT = environment()
 _STEMS: dict[int, Stem] = {}
 _MAKING = threading.Lock()
 
@@ -158,11 +165,6 @@ def aside() -> Iterator[None]:
         yield
     finally:
         _IN_USE = before
-
-
-def environment() -> dict[str, str]:
-    """What brokers and commands have of this process's environment: the path, the language, and nothing else."""
-    return {key: os.environ[key] for key in ("PATH", "LANG", "PYTHONPATH") if key in os.environ}
 
 
 def is_in_use() -> bool:
@@ -193,5 +195,5 @@ def _made() -> Stem:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         words = [sys.executable, "-m", "relay.testing.stem_process", str(theirs.fileno())]
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=environment())
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=_ENVIRONMENT)
         return Stem(process, ours)

@@ -19,13 +19,14 @@ from nacl.exceptions import CryptoError
 from relay.core.errors import Code, LocalFault, Misuse
 from relay.trust.founding import HomeFiles, make_home
 from relay.trust.identity import Identity, load_identity
-from relay.trust.keyfile import create_private, key_field, load_key_document, read_private, replace_private
+from relay.trust.keyfile import create_private, key_field, load_key_document, read_private, replace_private, taken
 from relay.trust.workspace import load_workspace
 
 VERSION = 1
 MIN_PASSPHRASE = 8
 MAX_OPS, MAX_MEMORY = 16, 1 << 30  # of a file that came from elsewhere: opening it must not take this machine down
 _PARTS = ("roster", "identity_key", "workspace_key")  # the workspace last: its presence is what "set up" means
+_ELSEWHERE = "relay identity export FILE, with another name"
 _derive = pwhash.argon2id.kdf
 
 
@@ -39,6 +40,16 @@ def check_passphrase(passphrase: str) -> bytes:
         why = f"it has fewer than {MIN_PASSPHRASE} letters"
         raise Misuse("the passphrase is too short", why=why, hint="type a longer one")
     return passphrase.encode("utf-8", "surrogateescape")
+
+
+def require_free(to: Path) -> None:
+    """Go on only where nothing has this name: before a person is asked for a passphrase.
+
+    Raises:
+        LocalFault: something has it.
+    """
+    if os.path.lexists(to):
+        raise taken(to, _ELSEWHERE)
 
 
 def export(home: HomeFiles, to: Path, passphrase: str) -> Identity:
@@ -63,7 +74,8 @@ def export(home: HomeFiles, to: Path, passphrase: str) -> Identity:
         "salt": salt.hex(),
     }
     box = _box(phrase, salt, document).encrypt(json.dumps(texts).encode())
-    create_private(to, json.dumps(document | {"box": box.hex()}, indent=1).encode() + b"\n", Code.BAD_KEY_FILE)
+    data = json.dumps(document | {"box": box.hex()}, indent=1).encode() + b"\n"
+    create_private(to, data, Code.BAD_KEY_FILE, _ELSEWHERE)
     return identity
 
 

@@ -148,7 +148,7 @@ def save_identity(path: Path, identity: Identity) -> None:
     Raises:
         LocalFault: one exists already, or it cannot be written.
     """
-    create_private(path, _to_json(identity), Code.BAD_KEY_FILE)
+    create_private(path, _to_json(identity), Code.BAD_KEY_FILE, "relay status")
 
 
 def update_identity(path: Path, identity: Identity) -> None:

@@ -85,8 +85,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def create_private(path: Path, data: bytes, code: Code) -> None:
+def create_private(path: Path, data: bytes, code: Code, instead: str) -> None:
     """Write a new file of mode 0600, whole or not at all, durable on return.
+
+    Args:
+        path: the file.
+        data: what stands in it.
+        code: of the fault where it cannot be written.
+        instead: what to try where the name is taken.
 
     Raises:
         LocalFault: `already_set_up` when it exists; `code` when it cannot be written.
@@ -99,9 +105,15 @@ def create_private(path: Path, data: bytes, code: Code) -> None:
             beside.unlink()
         _sync_folder(path.parent)
     except FileExistsError:
-        raise LocalFault(f"{path} exists already", code=Code.ALREADY_SET_UP, hint="relay status") from None
+        raise taken(path, instead) from None
     except OSError as error:
         raise _unwritable(path, error, code) from None
+
+
+def taken(path: Path, instead: str) -> LocalFault:
+    """The fault for a file that is there already."""
+    why = "nothing that exists is written over"
+    return LocalFault(f"{path} exists already", code=Code.ALREADY_SET_UP, why=why, hint=instead)
 
 
 def replace_private(path: Path, data: bytes, code: Code) -> None:

@@ -47,6 +47,7 @@ class Offers:
         self._retention = retention
         self._on_wanted: Callable[[bytes], None] = lambda blob: None
         self._on_ended: Callable[[bytes, BrokerId], None] = lambda blob, peer: None
+        self.on_over: Callable[[Entry, Reference], None] = lambda entry, wanted: None
 
     def connect(self, on_wanted: Callable[[bytes], None], on_ended: Callable[[bytes, BrokerId], None]) -> None:
         """Say who pulls what was taken in, and who stops serving what has ended."""
@@ -179,6 +180,7 @@ class Offers:
                 blobs.turn(entry.tx, wanted, NeedState.HERE, entry.now + self._retention)
                 self.answer(entry, wanted, "whole")
                 self.tell(entry, wanted, NeedState.HERE)
+                self.on_over(entry, wanted)
 
     def end(self, entry: Entry, wanted: Reference, state: NeedState, error: RelayError) -> None:
         """A download comes to nothing.
@@ -194,6 +196,7 @@ class Offers:
             self._auditor.write(entry, refusal(wanted.peer, "push", error, detail))
             self.answer(entry, wanted, str(state), error)
             self.tell(entry, wanted, state)
+            self.on_over(entry, wanted)
 
     def end_what_is_not_granted(self, entry: Entry) -> list[bytes]:
         """End the downloads from brokers that may not push here any more; their blobs."""

@@ -26,6 +26,7 @@ from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.control.results import ResultControl, log_lines
 from relay.broker.control.roster import RosterControl
 from relay.broker.control.tasks import TaskScope, caller_of
+from relay.broker.control.trees import TreeControl
 from relay.broker.control.trials import TrialControl
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
@@ -47,7 +48,7 @@ MAX_WAIT_S = 300.0
 STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
 CODES: dict[Code, int] = {Code.UNKNOWN_SPAWN: 404, Code.UNKNOWN_BROKER: 404, Code.CONFLICT: 409, Code.NAME_IN_USE: 409}
 CODES |= {Code.UNKNOWN_ENVELOPE: 404, Code.UNKNOWN_REQUEST: 404, Code.UNKNOWN_SCHEDULE: 404}
-CODES |= dict.fromkeys((Code.ALREADY_STARTED, Code.NOT_ENDED, Code.ANSWERED), 409)
+CODES |= dict.fromkeys((Code.ALREADY_STARTED, Code.NOT_ENDED, Code.NO_SESSION, Code.ANSWERED), 409)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -165,7 +166,7 @@ class Control:
         order = await self._broker.ordered(body, caller)
         # watched before it is accepted, so that no end of it can be missed
         with self._broker.hub.watching(order.request.id) as watch:
-            row = await self._broker.requests.spawn(order, caller)
+            row = await self._broker.results.trees.spawn(self._broker.requests, order, caller)
             if seconds and row.id == order.request.id and row.state not in DECISIVE:
                 row = await watch.next(seconds) or await self._now(row)
         if seconds and row.id != order.request.id:
@@ -175,7 +176,7 @@ class Control:
     async def shown(self, row: SpawnRow) -> dict[str, Any]:
         """One spawn as clients see it."""
         keeper = await self._broker.store.one(KEEPER, spawn=row.id) if row.state is State.QUEUED else None
-        shown = self._broker.views.spawn(row, keeper, (await self._broker.reasons.of([row])).get(row.id, ""))
+        shown = self._broker.views.spawn(row, keeper, (await self._broker.queueing.reasons.of([row])).get(row.id, ""))
         return shown | {"result": await self._broker.results.files.shown(row)} if row.result else shown
 
     async def show(self, request: Request) -> Response:
@@ -237,6 +238,11 @@ class Control:
         address, name = (body.get(key) if isinstance(body.get(key), str) else None for key in ("address", "name"))
         return _json(await self._broker.join(str(body.get("link", "")), address, name))
 
+    async def person(self, request: Request) -> Response:
+        """Nothing is done: a task has been refused before (`control/tasks.py`)."""
+        check_operation(await _body(request))
+        return _json({"person": True})
+
     async def grants_changed(self, request: Request) -> Response:
         check_operation(await _body(request))
         return _json(await self._broker.grants_changed())
@@ -281,6 +287,7 @@ def _everything(broker: Broker) -> Starlette:
         ("POST", "outbox/drop", control.outbox_drop),
         ("POST", "invites", control.invites),
         ("POST", "joins", control.joins),
+        ("POST", "person", control.person),
         ("POST", "grants/changed", control.grants_changed),
         ("GET", "events", control.events),
         *LookingControl(broker).routes,
@@ -291,6 +298,7 @@ def _everything(broker: Broker) -> Starlette:
         *QueueControl(broker, control.shown).routes,
         *EndingControl(broker, control.shown).routes,
         *TrialControl(broker).routes,
+        *TreeControl(broker).routes,
         *RosterControl(broker.belonging).routes,
     ]
     made = Starlette(

@@ -61,7 +61,7 @@ class LookingControl:
         return json_answer({"needs_you": needing, "ended": ended, "going_on": found.going, "seq": found.seq})
 
     async def _lines(self, rows: list[SpawnRow]) -> list[dict[str, Any]]:
-        why = await self._broker.reasons.of(rows)
+        why = await self._broker.queueing.reasons.of(rows)
         return [self._broker.views.line(row, why.get(row.id, "")) for row in rows]
 
 

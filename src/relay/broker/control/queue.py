@@ -41,8 +41,9 @@ class QueueControl:
     def routes(self) -> list[tuple[str, str, Endpoint]]:
         """Method, path and endpoint of each."""
         return [
-            *(("POST", f"spawns/{{ref}}/{verb}", self._marking(verb)) for verb in ("pause", "resume", "retry")),
+            *(("POST", f"spawns/{{ref}}/{verb}", self._marking(verb)) for verb in ("pause", "resume", "retry", "take")),
             ("POST", "spawns/{ref}/edit", self.edit),
+            ("POST", "spawns/{ref}/continue", self.go_on),
             ("POST", "queue/pause", self._resting("pause_queue")),
             ("POST", "queue/resume", self._resting("resume_queue")),
             ("GET", "schedules", self.schedules),
@@ -60,13 +61,21 @@ class QueueControl:
         """`relay edit`."""
         body = await body_of(request)
         row = await self._broker.requests.find(request.path_params["ref"])
-        body = await self._broker.predecessors.resolved(body, row.target)
+        body = await self._broker.queueing.predecessors.resolved(body, row.target)
         change = read_change(body, row, self._broker.journal.clock())
         return await self._steer(request, body, "edit", {"change": change})
 
+    async def go_on(self, request: Request) -> Response:
+        """`relay continue`."""
+        body = await body_of(request)
+        task = body.get("task")
+        if not isinstance(task, str) or not task.strip():
+            raise Misuse("go on with what?", code=Code.BAD_TASK, hint='relay continue ID "now fix the tests"')
+        return await self._steer(request, body, "continue", {"task": task})
+
     async def _steer(self, request: Request, body: dict[str, Any], verb: str, content: dict[str, Any]) -> Response:
         operation, by = check_operation(body), _by(body)
-        done = await self._broker.steering.spawn(request.path_params["ref"], verb, content, operation, by)
+        done = await self._broker.queueing.steering.spawn(request.path_params["ref"], verb, content, operation, by)
         assert done.row is not None
         return json_answer(await self._show(done.row) | {"steer": self._told(done, verb)})
 
@@ -78,7 +87,7 @@ class QueueControl:
                 raise Misuse(
                     "the broker cannot be read", why="it is a name, or the beginning of an id", hint="relay brokers"
                 )
-            done = await self._broker.steering.queue(broker, verb, check_operation(body), _by(body))
+            done = await self._broker.queueing.steering.queue(broker, verb, check_operation(body), _by(body))
             return json_answer({"broker": self._broker.members.label(done.target)} | self._told(done, verb))
 
         return endpoint
@@ -86,7 +95,7 @@ class QueueControl:
     async def schedules(self, request: Request) -> Response:
         """`relay schedule list`."""
         everything = request.query_params.get("all", "0") in ("1", "true")
-        found = await self._broker.scheduling.listing(everything, self._broker.journal.clock())
+        found = await self._broker.queueing.scheduling.listing(everything, self._broker.journal.clock())
         return json_answer([self._schedule(each) for each in found])
 
     async def schedule(self, request: Request) -> Response:
@@ -96,13 +105,14 @@ class QueueControl:
         if not isinstance(every, str):
             raise Misuse("how often?", code=Code.BAD_TIME, hint="--every 6h   or   --every '30 2 * * *'")
         order = await self._broker.ordered(body)
-        return json_answer(self._schedule(await self._broker.steering.schedule(order, " ".join(every.split()))), 201)
+        made = await self._broker.queueing.steering.schedule(order, " ".join(every.split()))
+        return json_answer(self._schedule(made), 201)
 
     async def unschedule(self, request: Request) -> Response:
         """`relay schedule remove`."""
         body = await body_of(request)
         ref = request.path_params["ref"]
-        removed = await self._broker.steering.unschedule(ref, check_operation(body), _by(body))
+        removed = await self._broker.queueing.steering.unschedule(ref, check_operation(body), _by(body))
         return json_answer(self._schedule(removed))
 
     def _schedule(self, schedule: Schedule) -> dict[str, Any]:

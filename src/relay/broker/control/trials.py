@@ -1,4 +1,4 @@
-"""The route of `relay spawn --dry-run`."""
+"""The routes of what may be run: `relay spawn --dry-run` and `relay agents`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ class TrialControl:
     @property
     def routes(self) -> list[tuple[str, str, Endpoint]]:
         """Method, path and endpoint of each."""
-        return [("POST", "trials", self.trial)]
+        return [("POST", "trials", self.trial), ("GET", "agents", self.agents)]
+
+    async def agents(self, request: Request) -> Response:
+        """What each broker can run, or the one that is named."""
+        return json_answer(await self._broker.queueing.offered.listing(request.query_params.get("broker") or None))
 
     async def trial(self, request: Request) -> Response:
         """What would become of a spawn; the body is that of one."""
@@ -40,4 +44,5 @@ class TrialControl:
         if every is not None and not isinstance(every, str):
             raise Misuse("how often?", code=Code.BAD_TIME, hint="--every 6h   or   --every '30 2 * * *'")
         order = await self._broker.ordered(body, caller_of(request))
-        return json_answer(await self._broker.trials.of(order, None if every is None else " ".join(every.split())))
+        every = None if every is None else " ".join(every.split())
+        return json_answer(await self._broker.queueing.trials.of(order, every))

@@ -60,6 +60,7 @@ ONLY = {
     "approve": "needs_you",
     "deny": "needs_you",
     "retry": "ended",
+    "continue": "ended",
     "resolve": "failed",
 }
 

@@ -7,7 +7,7 @@ import sys
 
 from relay.api import routes
 from relay.api.person import person as me
-from relay.cli import speech, waiting
+from relay.cli import speech, taking, waiting
 from relay.cli.attached import LEFT, Attached, name_of
 from relay.cli.clean import clean
 from relay.cli.detach_key import DEFAULT, code_of
@@ -26,11 +26,16 @@ NOTE = 3
 STREAMS = {0: "out", 1: "err", NOTE: "note"}
 
 
-def run(invocation: Invocation, *, spawn: str, view: bool, detach_key: str | None) -> int:
+def run(invocation: Invocation, *, spawn: str, view: bool, detach_key: str | None, take: bool) -> int:
     """Show a task on this terminal and type into it, until it has ended or the person leaves."""
     key = code_of(detach_key or DEFAULT)
-    found = invocation.client().ask(routes.show(spawn))
+    found: Spawn = invocation.client().ask(routes.show(spawn))
     screen = Screen()
+    if take:
+        taken = taking.take(invocation, found, view, screen.is_terminal)
+        if taken is None:
+            return taking.NOT_TAKEN
+        found = taken
     face = _Face(invocation, found, screen, key, view)
     end = LEFT
     try:

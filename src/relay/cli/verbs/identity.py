@@ -51,6 +51,7 @@ def export(invocation: Invocation, *, file: str) -> int:
         raise not_set_up(home)
     members.require_person(home)
     to = Path(file).expanduser().absolute()
+    exported.require_free(to)
     broker = exported.export(home, to, unseen.asked(twice=True)).id
     if invocation.json:
         speech.document({"id": broker, "file": str(to)})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from relay.api import routes
-from relay.cli import following, ordering, speech, waiting
+from relay.cli import ordering, places, speech, staying
 from relay.cli.clean import clean
-from relay.cli.spawn_lines import has_ended, print_result, ref, say_failure, say_notes, status_of, title
+from relay.cli.spawn_lines import has_ended, ref, title
 from relay.cli.verbs import schedule
 
 TYPE_CHECKING = False
@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from relay.api.shapes import Spawn, SpawnOrder
     from relay.cli.invocation import Invocation
-    from relay.cli.patient import PatientClient
 
-INTERRUPTED = 130
+INTERRUPTED = staying.INTERRUPTED
 
 
 def run(
@@ -25,19 +24,22 @@ def run(
     """Ask for a spawn; with --wait or --follow stay until it has ended; with --dry-run ask what would become of it."""
     if ordering.reads_stdin(words):
         speech.note("reading the task from the keyboard; end it with Ctrl-D")
-    order = ordering.order(words=words, **request)
-    if dry_run:
-        return _try(invocation, order, wait or follow)
-    client = invocation.client()
-    if order["every"] is not None:
-        return schedule.make(invocation, order, waits=wait or follow)
-    try:
-        spawn = client.ask(routes.spawn(order))
-    except KeyboardInterrupt:
-        speech.note(f"\nit may have been accepted: {invocation.home.command('ps')}")
-        return INTERRUPTED
+    asked = {name: request.pop(name) for name in ("repo", "here", "push", "push_to")}
+    asked |= {name: request[name] for name in ("cwd", "broker", "every")}
+    with places.place(invocation.home, **asked, keep=not dry_run) as place:
+        order = ordering.order(words=words, place=place, **request)
+        if dry_run:
+            return _try(invocation, order, wait or follow)
+        client = invocation.client()
+        if order["every"] is not None:
+            return schedule.make(invocation, order, waits=wait or follow)
+        try:
+            spawn = client.ask(routes.spawn(order))
+        except KeyboardInterrupt:
+            speech.note(f"\nit may have been accepted: {invocation.home.command('ps')}")
+            return INTERRUPTED
     if wait or follow:
-        return _stay(invocation, client, spawn, follow)
+        return staying.stay(invocation, client, spawn, follow)
     return _acknowledge(invocation, spawn)
 
 
@@ -57,36 +59,4 @@ def _acknowledge(invocation: Invocation, spawn: Spawn) -> int:
         speech.say(clean(spawn["ack"]))
         command = invocation.home.command(f"logs {ref(spawn)} -f")
         speech.note(f"{title(spawn)}, id {spawn['id']}: {command}")
-    return _finish(invocation, spawn, spawn["state"] != "completed") if has_ended(spawn) else 0
-
-
-def _stay(invocation: Invocation, client: PatientClient, spawn: Spawn, follow: bool) -> int:
-    try:
-        if follow:
-            _follow(invocation, client, spawn)
-        spawn = waiting.until_ended(client, spawn)
-    except KeyboardInterrupt:
-        waiting.say_it_goes_on(spawn, invocation.home)
-        return INTERRUPTED
-    if invocation.json:
-        speech.document(spawn)
-    elif spawn["state"] == "completed" and not follow:
-        print_result(spawn)
-    return _finish(invocation, spawn, not invocation.json)
-
-
-def _follow(invocation: Invocation, client: PatientClient, spawn: Spawn) -> None:
-    if invocation.json:
-        speech.streamed(spawn)
-    elif spawn["state"] == "queued":
-        speech.note(clean(spawn["ack"]))
-    following.copy(client, spawn["id"], invocation.json, follow=True)
-
-
-def _finish(invocation: Invocation, spawn: Spawn, aloud: bool) -> int:
-    status = status_of(spawn)
-    if not invocation.json:
-        say_notes(spawn)
-    if status and aloud and not invocation.json:
-        say_failure(spawn, invocation.home)
-    return status
+    return staying.finish(invocation, spawn, spawn["state"] != "completed") if has_ended(spawn) else 0

@@ -14,8 +14,11 @@ from relay.cli.clean import clean
 from relay.core.allowlist import DEFAULT_MODE, VERBS
 from relay.core.errors import Misuse
 from relay.core.grants import STARTING, Asked, Denied, Waiting, judge
+from relay.core.place_rights import lack_of_place
+from relay.core.sources import read_source, split_ref
 from relay.core.spawning import FRESH_DIRECTORY, MODES
 from relay.core.weighing import weigh
+from relay.core.workplaces import ORIGIN, Workplace
 from relay.trust import grants
 
 if TYPE_CHECKING:
@@ -27,18 +30,29 @@ NO = 1
 
 
 def run(
-    invocation: Invocation, *, broker: str, verb_: str, agent: str | None, directory: str | None, mode: str | None
+    invocation: Invocation,
+    *,
+    broker: str,
+    verb_: str,
+    agent: str | None,
+    directory: str | None,
+    mode: str | None,
+    repo: str | None,
+    push: bool,
 ) -> int:
     """Judge a request that nobody made, by the grants as they are now."""
     _require_known(verb_, VERBS, "verb")
     _require_known(mode or DEFAULT_MODE, MODES, "mode")
+    place = _place(repo, push, directory)
     home = invocation.home
     member = members.meant(home, broker)
     grant = grants.load(Path(home.trust)).get(member.id)
     name = member.name or member.id
-    asked = _asked(verb_, agent, directory, mode or DEFAULT_MODE, grant)
+    asked = _asked(verb_, agent, directory if place is None else FRESH_DIRECTORY, mode or DEFAULT_MODE, grant)
     now = time.time_ns() // 1_000_000
     verdict = judge(grant, asked, now, name)
+    if grant is not None and place is not None and not isinstance(verdict, Denied):
+        verdict = lack_of_place(grant, place, name, os.path.realpath) or verdict
     fields = weigh(grant, asked, now, name, rfc3339) if grant else []
     if invocation.json:
         there = {"directory": asked.directory, "directory_exists": _exists(asked)}
@@ -47,6 +61,19 @@ def run(
         _say(verdict, name, asked)
         _say_fields(fields, asked)
     return NO if isinstance(verdict, Denied) else 0
+
+
+def _place(repo: str | None, push: bool, directory: str | None) -> Workplace | None:
+    if repo is None:
+        if push:
+            raise Misuse("what would it push?", why="--push goes with --repo", hint="add --repo URL")
+        return None
+    if directory is not None:
+        why = "a repository is worked on in a fresh folder"
+        raise Misuse("--dir does not go with --repo", why=why, hint="give one of them")
+    url, _ = split_ref(repo)
+    read_source(url)
+    return Workplace(repo=url, push=ORIGIN if push else None)
 
 
 def _require_known(text: str, known: tuple[str, ...], what: str) -> None:

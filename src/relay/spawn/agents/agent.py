@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from relay.core.errors import Code, Misuse
 from relay.core.spawning import SpawnRequest
@@ -127,8 +127,8 @@ class Agent(Protocol):
 
         Args:
             request: what is asked for.
-            attempt: which try.
-            resume: the session of an earlier attempt to go on with; the task is what is said next in it.
+            attempt: which try, from 1.
+            resume: the session of an earlier attempt to go on in, told the task; None for a new one.
 
         Raises:
             Misuse: the task, mode or model is nothing this agent can take, or it cannot go on with a session.
@@ -145,6 +145,27 @@ class Agent(Protocol):
 
     def reader(self) -> Reader:
         """A fresh reader for one attempt."""
+
+
+@runtime_checkable
+class TerminalAgent(Protocol):
+    """An agent with an interface of its own for a terminal."""
+
+    def terminal(self, request: SpawnRequest, session: str) -> Command:
+        """What opens that interface in a session that an earlier attempt had."""
+
+
+def terminal_of(agent: Agent, request: SpawnRequest, session: str) -> Command:
+    """What opens an agent's own interface in a session.
+
+    Raises:
+        Misuse: it has none.
+    """
+    if isinstance(agent, TerminalAgent):
+        return agent.terminal(request, session)
+    why = f"{agent.name} has no interface of its own for a terminal, or none that can go on in a session"
+    hint = f'relay continue {request.id} "what to do now"'
+    raise Misuse("it cannot be taken over", code=Code.NO_SESSION, why=why, hint=hint)
 
 
 class PlainReader:

@@ -73,6 +73,12 @@ class Claude(Conducted):
         beside = (f"projects/{folder}/{session}/**", f"file-history/{session}/**")
         return SessionPlace(root, f"projects/{folder}/{session}.jsonl", beside)
 
+    def terminal(self, request: SpawnRequest, session: str) -> Command:
+        """Claude Code as a person knows it, in that session."""
+        model = ["--model", checked_model(request.model)] if request.model else []
+        words = ("claude", "--resume", session, "--permission-mode", _PERMISSION[request.mode], *model)
+        return Command(words)
+
     def reader(self) -> Reader:
         return StreamReader()
 

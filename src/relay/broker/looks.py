@@ -1,0 +1,180 @@
+"""A live look at another broker: a question under a random stream, answered in numbered pieces and an end.
+
+    asker    Looks.at ── stream ──────────────────────────► Telling.asked, one of an asker at a time
+             Looks.heard ◄── stream, n, items, end ──────── pieces of a bounded size
+
+Nothing of it is durable: who does not answer in time is not known, and is looked at anew when somebody asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from relay.broker.inbox import Opened
+from relay.broker.mesh import Mesh
+from relay.core.errors import Code, PeerFault
+from relay.core.ids import BrokerId
+from relay.core.kinds import Kind
+from relay.core.streams import STREAM_BYTES, stream_of
+from relay.core.wire import pack
+
+MOST_ITEMS = 2_000
+MAX_PIECE = 200 * 1024
+MAX_REFUSAL = 300
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is answered to a look.
+
+    Attributes:
+        items: each as the content of a message.
+        refusal: why there are none, in words; empty where who asks may see them.
+    """
+
+    items: Iterable[dict[str, Any]] = ()
+    refusal: str = ""
+
+
+class Telling:
+    """Answers looks of one kind.
+
+    Args:
+        mesh: carries the answers.
+        answer: their kind.
+        what: the look is called so where one is refused ("a look at questions").
+        gather: what to tell a broker.
+    """
+
+    def __init__(self, mesh: Mesh, answer: Kind, what: str, gather: Callable[[BrokerId], Awaitable[Told]]) -> None:
+        self._mesh = mesh
+        self._kind = answer
+        self._what = what
+        self._gather = gather
+        self._answering: dict[BrokerId, asyncio.Task[None]] = {}
+
+    def close(self) -> None:
+        """Stop answering."""
+        for task in self._answering.values():
+            task.cancel()
+
+    def asked(self, each: Opened) -> None:
+        """A look came."""
+        origin, stream = each.header.origin, stream_of(each.body.content, self._what)
+        if origin in self._answering:
+            return  # one at a time: who asks again meanwhile is answered by neither, and asks again
+        task = asyncio.get_running_loop().create_task(self._answer(origin, stream))
+        self._answering[origin] = task
+        task.add_done_callback(lambda done: self._answering.pop(origin, None))
+
+    async def _answer(self, origin: BrokerId, stream: bytes) -> None:
+        told = await self._gather(origin)
+        items: list[dict[str, Any]] = []
+        n = size = 0
+        for item in told.items:
+            length = len(pack(item))
+            if size + length > MAX_PIECE:
+                self._say(origin, {"stream": stream, "n": n, "items": items, "end": False})
+                n, items, size = n + 1, [], 0
+            items.append(item)
+            size += length
+        refusal = {"refusal": told.refusal[:MAX_REFUSAL]} if told.refusal else {}
+        self._say(origin, {"stream": stream, "n": n, "items": items, "end": True} | refusal)
+
+    def _say(self, origin: BrokerId, content: dict[str, Any]) -> None:
+        self._mesh.say(origin, self._kind, content)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[T]):
+    """What a look found.
+
+    Attributes:
+        items: all of them.
+        refusal: why they are not told, in the other broker's words; empty where they are.
+    """
+
+    items: list[T]
+    refusal: str = ""
+
+
+class _Look(Generic[T]):
+    """One open look."""
+
+    def __init__(self, target: BrokerId) -> None:
+        self.target = target
+        self.envelope: bytes | None = None
+        self.items: list[T] = []
+        self.n = 0
+        self.done: asyncio.Future[Seen[T] | None] = asyncio.get_running_loop().create_future()
+
+    def end(self, seen: Seen[T] | None) -> None:
+        if not self.done.done():
+            self.done.set_result(seen)
+
+
+class Looks(Generic[T]):
+    """Looks at other brokers, of one kind.
+
+    Args:
+        mesh: the way to them.
+        ask: the kind of the question.
+        what: the look is called so where an answer is refused.
+        read: makes an item of its content, and of who sent it; raises PeerFault.
+        within_s: how long an answer is waited for, seconds.
+    """
+
+    def __init__(
+        self, mesh: Mesh, ask: Kind, what: str, read: Callable[[object, BrokerId], T], within_s: float
+    ) -> None:
+        self._mesh = mesh
+        self._ask = ask
+        self._what = what
+        self._read = read
+        self._within_s = within_s
+        self._open: dict[bytes, _Look[T]] = {}
+
+    async def at(self, target: BrokerId) -> Seen[T] | None:
+        """What a broker tells; None where it cannot be reached, or does not answer in time."""
+        if not self._mesh.has_way(target):
+            return None
+        stream = os.urandom(STREAM_BYTES)
+        look = self._open[stream] = _Look(target)
+        try:
+            async with asyncio.timeout(self._within_s):
+                look.envelope = self._mesh.ask(target, self._ask, {"stream": stream})
+                return None if look.envelope is None else await look.done
+        except TimeoutError:
+            self._mesh.probe(target)  # asked again, it goes another way where there is one
+            return None
+        finally:
+            del self._open[stream]
+
+    def refused(self, peer: BrokerId, envelope: bytes, error: PeerFault) -> None:
+        """That broker will not have an envelope; nothing where that was no look of ours."""
+        for look in self._open.values():
+            if look.target == peer and look.envelope == envelope:
+                look.end(Seen([], _not_understood(error)))
+
+    def heard(self, each: Opened) -> None:
+        """A piece of an answer came."""
+        content, origin = each.body.content, each.header.origin
+        look = self._open.get(stream_of(content, self._what))
+        if look is None or look.target != origin or type(content["items"]) is not list:
+            return
+        if content["n"] != look.n or len(look.items) + len(content["items"]) > MOST_ITEMS:
+            look.end(None)  # a piece was lost on the way, or it tells more than anybody could read
+            return
+        look.n += 1
+        look.items += [self._read(item, origin) for item in content["items"]]
+        if content["end"]:
+            look.end(Seen(look.items, str(content.get("refusal", ""))[:MAX_REFUSAL]))
+
+
+def _not_understood(error: PeerFault) -> str:
+    return "it runs an older relay, which cannot say" if error.code is Code.UNKNOWN_KIND else error.why or error.message

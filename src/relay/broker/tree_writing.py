@@ -1,0 +1,97 @@
+"""Hands what a spawn changed to a client that is to show or pull it: as files in a private folder of the client's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from relay.broker.blobs.room import Blobs
+from relay.broker.trees import CHANGE_NAME, TREE_NAME, Trees, no_change, tree_of
+from relay.core.errors import Unreachable
+from relay.core.workplaces import Change, branch_of, change_of
+from relay.store import blobs
+from relay.store.journal import Journal
+from relay.store.spawn_rows import SpawnRow
+
+LOOK_EVERY_S = 0.1
+BEGUN_S = 5.0
+STALLED_S = 5.0
+Line = dict[str, Any]
+
+
+class TreeWriting:
+    """Writes bundles out.
+
+    Args:
+        journal: rows.
+        room: the blobs.
+        trees: what came back.
+    """
+
+    def __init__(self, journal: Journal, room: Blobs, trees: Trees) -> None:
+        self._journal = journal
+        self._room = room
+        self._trees = trees
+
+    async def write(self, row: SpawnRow, folder: str) -> AsyncIterator[Line]:
+        """Write the bundles of a spawn into a folder, a line each of how far it is; the last one tells what they are.
+
+        Args:
+            row: the spawn.
+            folder: an absolute path; there, and empty.
+
+        Raises:
+            Misuse: `no_change`.
+            Unreachable: the change is not here yet.
+        """
+        change = change_of(row.result)
+        if change is None:
+            raise no_change(row)
+        await self._journal.commit(lambda entry: self._trees.want(entry, row, change))
+        async for done in self._awaited(change):
+            yield {"state": "fetching", "done": done, "size": change.size, "rate": 0, "left_s": None, "reason": ""}
+        blob = await self._journal.store.one(blobs.BY_HASH, hash=change.address)
+        if blob is None or not blob.whole:
+            download = self._room.downloads.of(change.address)
+            raise Unreachable(
+                f"what {row.name} changed is not here yet",
+                why=(download.why if download is not None else "") or "the machine that has it does not send it now",
+                hint="ask again when that machine is there: relay brokers",
+            )
+        await self._room.library.write_out(blob, os.path.join(folder, CHANGE_NAME), lambda moved, size: None)
+        sent = await self._write_sent(row, folder)
+        place = row.wishes.place
+        assert place is not None
+        tree = place.tree
+        told = change.to_content() | {"branch": branch_of(row.name), "kind": tree.kind if tree else "repo"}
+        told |= {"key": tree.key if tree else row.id, "sent": sent, "sent_ref": tree.ref if tree and sent else None}
+        yield {"tree": told | {"change": CHANGE_NAME}, "to": folder}
+
+    async def _write_sent(self, row: SpawnRow, folder: str) -> str | None:
+        tree = tree_of(row)
+        blob = None if tree is None else await self._journal.store.one(blobs.BY_HASH, hash=tree.address)
+        if blob is None or not blob.whole:
+            return None
+        await self._room.library.write_out(blob, os.path.join(folder, TREE_NAME), lambda moved, size: None)
+        return TREE_NAME
+
+    async def _awaited(self, change: Change) -> AsyncIterator[int]:
+        """The bytes of it that are here, until all are or nothing comes any more."""
+        began = moved = time.monotonic()
+        before = -1
+        while True:
+            blob = await self._journal.store.one(blobs.BY_HASH, hash=change.address)
+            under_way = self._room.downloads.is_under_way(change.address)
+            if (blob is not None and blob.whole) or (not under_way and time.monotonic() - began > BEGUN_S):
+                return
+            download = self._room.downloads.of(change.address)
+            done = download.done if download is not None else 0
+            if done != before:
+                moved, before = time.monotonic(), done
+            elif time.monotonic() - moved > STALLED_S:
+                return
+            yield done
+            await asyncio.sleep(LOOK_EVERY_S)

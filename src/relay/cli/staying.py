@@ -1,0 +1,62 @@
+"""Staying with a spawn until it has ended: `spawn --wait`, `spawn --follow`, `continue --wait`."""
+
+from __future__ import annotations
+
+from relay.cli import following, speech, waiting
+from relay.cli.clean import clean
+from relay.cli.spawn_lines import print_result, say_failure, say_notes, status_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from relay.api.shapes import Spawn
+    from relay.cli.invocation import Invocation
+    from relay.cli.patient import PatientClient
+
+INTERRUPTED = 130
+
+
+def stay(
+    invocation: Invocation, client: PatientClient, spawn: Spawn, follow: bool, start: int | None = None
+) -> int:
+    """Wait until a spawn has ended, and say how.
+
+    Args:
+        invocation: how relay was called.
+        client: asks the broker.
+        spawn: as it stands.
+        follow: print its output meanwhile.
+        start: the offset where that begins; None for its beginning.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        if follow:
+            _follow(invocation, client, spawn, start)
+        spawn = waiting.until_ended(client, spawn)
+    except KeyboardInterrupt:
+        waiting.say_it_goes_on(spawn, invocation.home)
+        return INTERRUPTED
+    if invocation.json:
+        speech.document(spawn)
+    elif spawn["state"] == "completed" and not follow:
+        print_result(spawn)
+    return finish(invocation, spawn, not invocation.json)
+
+
+def _follow(invocation: Invocation, client: PatientClient, spawn: Spawn, start: int | None) -> None:
+    if invocation.json:
+        speech.streamed(spawn)
+    elif spawn["state"] == "queued":
+        speech.note(clean(spawn["ack"]))
+    following.copy(client, spawn["id"], invocation.json, follow=True, start=start)
+
+
+def finish(invocation: Invocation, spawn: Spawn, aloud: bool) -> int:
+    """Say what there is to say of an end; the exit status."""
+    status = status_of(spawn)
+    if not invocation.json:
+        say_notes(spawn)
+    if status and aloud and not invocation.json:
+        say_failure(spawn, invocation.home)
+    return status

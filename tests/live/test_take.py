@@ -1,0 +1,121 @@
+"""`relay attach --take`: the turn ends, the agent's own interface opens in its session, and it works alone again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from relay.testing.mesh import Mesh
+from relay.testing.processes import wait_until
+from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
+from tests.e2e.test_claude_agent import on_path
+from tests.live.terminal import DETACH, terminal
+
+# without -p it is its interface: it says in which session it is and repeats what is typed, until that is `quit`
+CLAUDE = """#!/bin/sh
+headless=
+while [ $# -gt 0 ]; do
+  case $1 in -p) headless=yes;; --session-id|--resume) how=$1; session=$2; shift;; esac
+  shift
+done
+if [ -z "$headless" ]; then
+  stty -echo; echo "interface of $session in $PWD"; echo "interface" >> told
+  while read -r line; do [ "$line" = quit ] && exit 0; echo "typed $line"; done
+fi
+read -r line
+told=$(printf '%s' "$line" | sed 's/.*"content": "\\([^"]*\\)".*/\\1/')
+echo "$how $session $told" >> told
+echo '{"type":"system","subtype":"init","session_id":"'"$session"'"}'
+[ "$told" = wait ] && { : > up; exec sleep 60; }
+echo '{"type":"result","subtype":"success","is_error":false,"result":"did '"$told"'","session_id":"'"$session"'"}'
+"""
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Scene]:
+    """A laptop and a vps that has a `claude`."""
+    with Mesh.scratch("relay-take-") as mesh:
+        programs = mesh.folder / "programs"
+        programs.mkdir()
+        (programs / "claude").write_text(CLAUDE)
+        (programs / "claude").chmod(0o755)
+        with on_path(programs):
+            scene = Scene.made(mesh)
+        scene.grant("--agent", "claude", "--agent", "shell", "--dir", "new", "--verb", "attach")
+        yield scene
+
+
+def _spawned(two: Scene, task: str, agent: str = "claude") -> str:
+    words = ("spawn", fresh("take"), agent, task, "--broker", "vps", "--cwd", "new", "--timeout", "120s")
+    spawn: str = relay_json(two.laptop, *words)["id"]
+    return spawn
+
+
+def _shown(two: Scene, spawn: str) -> dict[str, Any]:
+    shown: dict[str, Any] = relay_json(two.laptop, "show", spawn)
+    return shown
+
+
+def _told(two: Scene, spawn: str) -> list[str]:
+    with open(f"{_shown(two, spawn)['cwd']}/told") as file:
+        return file.read().splitlines()
+
+
+def test_a_running_turn_is_taken_over_left_and_given_back(two: Scene) -> None:
+    spawn = _spawned(two, "wait")
+    wait_until(lambda: _shown(two, spawn)["cwd"] and os.path.exists(f"{_shown(two, spawn)['cwd']}/up"), 20, "its work")
+    with terminal(two.laptop, "attach", spawn, "--take") as person:
+        person.until(b"its turn is ended")
+        person.until(f"in {_shown(two, spawn)['cwd']}".encode())
+        person.type(b"hello\r")
+        person.until(b"typed hello")
+        person.type(DETACH)
+        assert person.exit() == 130 and person.is_as_before
+    shown = _shown(two, spawn)
+    assert (shown["state"], shown["attempt"], shown["attempts"][0]["state"]) == ("running", 2, "cancelled")
+    with terminal(two.laptop, "attach", spawn) as person:
+        person.until(b"its terminal")
+        person.type(b"again\r")
+        person.until(b"typed again")
+        person.type(b"quit\r")
+        assert person.exit() == 0
+    ended = _shown(two, spawn)
+    assert ended["state"] == "completed" and ended["result"]["session"]
+    alone = relay_json(two.laptop, "continue", spawn, "the rest", "--wait")
+    session = alone["result"]["session"]
+    assert alone["state"] == "completed" and alone["result"]["summary"] == "did the rest"
+    assert _told(two, spawn) == [f"--session-id {session} wait", "interface", f"--resume {session} the rest"]
+
+
+def test_what_has_ended_is_opened_and_a_broker_that_starts_anew_leaves_it_open(two: Scene) -> None:
+    spawn = _spawned(two, "plan")
+    relay_json(two.laptop, "wait", spawn)
+    with terminal(two.vps, "attach", spawn, "--take") as person:
+        person.until(b"interface of")
+        with on_path(two.vps.scratch / "programs"):
+            two.vps.restart()
+        person.type(b"still\r")
+        person.until(b"typed still")
+        person.type(b"quit\r")
+        assert person.exit() == 0
+    assert relay_json(two.vps, "show", spawn)["state"] == "completed"
+    again = relay_json(two.vps, "retry", spawn)
+    relay_json(two.vps, "wait", again["id"])
+    assert _told(two, spawn)[-1].endswith(" plan"), "asked for once more it works alone"
+
+
+def test_what_cannot_be_taken_over_goes_on(two: Scene) -> None:
+    spawn = _spawned(two, "sleep 60", agent="shell")
+    wait_until(lambda: _shown(two, spawn)["state"] == "running", 20, "its start")
+    with terminal(two.laptop, "attach", spawn, "--take") as person:
+        person.until(b"cannot be taken over")
+        assert person.exit() == 2
+    assert _shown(two, spawn)["state"] == "running"
+    refused = relay(two.laptop, "--json", "attach", spawn, "--take")
+    assert refused.returncode == 2 and "no terminal" in error_of(refused)["message"]
+    assert relay(two.laptop, "attach", spawn, "--take", "--view").returncode == 2
+    assert _shown(two, spawn)["state"] == "running"
+    relay_json(two.laptop, "stop", spawn)

@@ -1,0 +1,215 @@
+"""`relay mcp`: what a model sees, asks and is told, over the protocol's own client, in both of its eras."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+from relay.testing.mesh import Mesh
+from relay.testing.processes import wait_until
+from tests.e2e.scene import Scene, fresh, relay, relay_json
+from tests.e2e.test_claude_agent import on_path
+from tests.e2e.test_continue import CLAUDE
+
+ERAS = ("legacy", "auto")
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Scene]:
+    """A laptop and a vps that lets it run commands, and a `claude` of its own."""
+    with Mesh.scratch("relay-mcp-") as mesh:
+        programs = mesh.folder / "programs"
+        programs.mkdir()
+        (programs / "claude").write_text(CLAUDE)
+        (programs / "claude").chmod(0o755)
+        with on_path(programs):
+            scene = Scene.made(mesh)
+        scene.grant("--agent", "shell", "--agent", "claude", "--dir", "new", "--dir", str(scene.vps.work))
+        yield scene
+
+
+@contextlib.asynccontextmanager
+async def _client(
+    two: Scene, mode: str = "auto", names: str = "dots", folder: Path | None = None
+) -> AsyncIterator[Client]:
+    words = ["-m", "relay", "--home", str(two.laptop.home), "mcp", "--names", names]
+    started = StdioServerParameters(
+        command=sys.executable, args=words, env=two.laptop.environment(), cwd=folder or two.laptop.work
+    )
+    async with Client(stdio_client(started), mode=mode) as client:
+        yield client
+
+
+def _with(two: Scene, work: Callable[[Client], Awaitable[None]], **settings: Any) -> None:
+    async def all_of_it() -> None:
+        async with _client(two, **settings) as client:
+            await work(client)
+
+    asyncio.run(asyncio.wait_for(all_of_it(), 60))
+
+
+async def _ask(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    done = await client.call_tool(tool, arguments)
+    assert not done.is_error, done.content
+    listed = {each.name: each for each in (await client.list_tools()).tools}
+    schema = listed[tool].output_schema
+    assert schema is not None
+    jsonschema.Draft202012Validator(schema).validate(done.structured_content)
+    answer: dict[str, Any] = done.structured_content
+    return answer
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_an_agent_is_added_on_another_broker_and_its_end_comes_back(two: Scene, mode: str) -> None:
+    told: list[str] = []
+
+    async def work(client: Client) -> None:
+        async def progress(progress: float, total: float | None, message: str | None) -> None:
+            told.append(message or "")
+
+        task = "sleep 1; echo there > made; echo done"
+        arguments = {"name": fresh("mcp"), "cli": "shell", "task": task, "cwd": "new", "broker": "vps", "wait": 30}
+        added = await client.call_tool("agent.add", arguments, progress_callback=progress)
+        answer = added.structured_content
+        assert not added.is_error and answer["state"] == "completed" and answer["broker"] == "vps", added.content
+        assert added.content[0].text.startswith(answer["spoken"])  # type: ignore[union-attr]
+        assert answer["spoken"] == f"{arguments['name']} on vps finished."
+        shown = relay_json(two.vps, "show", answer["id"])
+        assert shown["state"] == "completed" and (Path(shown["cwd"]) / "made").read_text() == "there\n"
+        result = await _ask(client, "agent.result", id=answer["id"])
+        assert result["output_tail"] == "done\n" and result["agent"]["id"] == answer["id"]
+        assert (await _ask(client, "agent.logs", id=answer["id"]))["text"] == "done\n"
+
+    _with(two, work, mode=mode)
+    assert told, "progress while it waited"
+
+
+def test_what_is_said_is_what_is(two: Scene) -> None:
+    """At once, while it runs, stopped, failed, refused, and for a machine that is away."""
+
+    async def work(client: Client) -> None:
+        runs = await _ask(client, "agent.add", name=fresh("mcp"), cli="shell", task="sleep 60", cwd="new", broker="vps")
+        assert not runs["ended"] and runs["state"] in ("queued", "delivered", "waiting", "starting", "running")
+        assert (await _ask(client, "agent.wait", id=runs["id"], seconds=0.2))["ended"] is False
+        stopped = await _ask(client, "agent.stop", id=runs["id"])
+        assert stopped["state"] == "cancelled" and "was stopped" in stopped["spoken"]
+        failed = await _ask(
+            client, "agent.add", name=fresh("mcp"), cli="shell", task="exit 3", cwd="new", broker="vps", wait=30
+        )
+        assert failed["state"] == "failed" and "ran into trouble" in failed["spoken"] and failed["exit_code"] == 3
+        refused = await _ask(
+            client, "agent.add", name=fresh("mcp"), cli="codex", task="x", cwd="new", broker="vps", wait=30
+        )
+        assert refused["state"] == "rejected" and "was not run" in refused["spoken"] and refused["error"]
+        nowhere = await _ask(client, "agent.add", name=fresh("mcp"), cli="shell", task="true", broker="vps", wait=30)
+        assert nowhere["state"] == "rejected" and "--cwd" in nowhere["error"], nowhere
+        brokers = {each["name"]: each for each in (await _ask(client, "broker.list"))["brokers"]}
+        assert brokers["laptop"]["self"] and "shell" in brokers["vps"]["agents"] and "spawn" in brokers["vps"]["may"]
+        listed = await _ask(client, "agent.list", broker="vps", states=["failed"], limit=1)
+        assert [each["id"] for each in listed["agents"]] == [nowhere["id"]] and listed["more"] == 2
+        two.vps.stop()
+        try:
+            wait_until(lambda: two.laptop.status()["links"] == 0, 20, "the end of the link")
+            queued = await _ask(client, "agent.add", name=fresh("q"), cli="shell", task="true", cwd="new", broker="vps")
+            assert queued["state"] == "queued" and "vps" in queued["spoken"] and "starts when" in queued["spoken"]
+        finally:
+            with on_path(two.vps.scratch / "programs"):
+                two.vps.start()
+        assert (await _ask(client, "agent.wait", id=queued["id"], seconds=30))["state"] == "completed"
+
+    _with(two, work)
+
+
+def test_a_session_goes_on_and_a_question_is_answered(two: Scene) -> None:
+    async def work(client: Client) -> None:
+        first = await _ask(
+            client, "agent.add", name=fresh("mcp"), cli="claude", task="plan it", cwd="new", broker="vps", wait=30
+        )
+        assert first["state"] == "completed" and "agent.continue" in first["next"]
+        again = await _ask(client, "agent.continue", id=first["id"], task="now the tests", wait=30)
+        assert again["state"] == "completed" and "--resume" in again["summary"]
+        two.grant("--agent", "shell", "--dir", "new", "--ask")
+        held = await _ask(
+            client, "agent.add", name=fresh("mcp"), cli="shell", task="true", cwd="new", broker="vps", wait=30
+        )
+        assert held["state"] == "held" and held["question"] and "ask the person" in held["next"]
+        own = await client.call_tool("agent.approve", {"id": held["id"], "allow": True})
+        assert own.is_error or own.structured_content["accepted"] is False, "nobody approves their own request"
+        relay(two.vps, "approve", held["id"])
+        wait_until(lambda: relay_json(two.laptop, "show", held["id"])["state"] != "held", 20, "the vps' word")
+        assert (await _ask(client, "agent.wait", id=held["id"], seconds=30))["state"] == "completed"
+
+    _with(two, work)
+    two.grant("--agent", "shell", "--agent", "claude", "--dir", "new", "--dir", str(two.vps.work))
+
+
+def test_what_a_model_gets_wrong_is_a_tool_error_that_it_can_act_on(two: Scene) -> None:
+    async def work(client: Client) -> None:
+        wrong: list[tuple[str, dict[str, Any], str]] = [
+            ("agent.add", {"name": "x", "cli": "shell"}, "'task' is a required property"),
+            ("agent.add", {"name": "x", "cli": "shell", "task": "true", "to": "vps"}, "'to' was unexpected"),
+            ("agent.add", {"name": "x y", "cli": "shell", "task": "true", "cwd": "new"}, "error:"),
+            ("agent.add", {"name": "x", "cli": "shell", "task": "true", "broker": "nobody"}, "unknown_broker"),
+            ("agent.add", {"name": "x", "cli": "shell", "task": "true", "timeout": "soon"}, "bad_duration"),
+            ("agent.get", {"id": "nobody"}, "unknown_spawn"),
+            ("agent.get", {"id": "../x"}, "unknown_spawn"),
+            ("agent.wait", {"id": "x", "seconds": -1}, "minimum"),
+            ("agent.nothing", {}, "there is no tool"),
+        ]
+        for tool, arguments, said in wrong:
+            done = await client.call_tool(tool, arguments)
+            assert done.is_error and said in done.content[0].text, (tool, arguments, done)  # type: ignore[union-attr]
+            assert "Traceback" not in done.content[0].text  # type: ignore[union-attr]
+
+    _with(two, work)
+
+
+def test_clients_that_refuse_dots_get_none(two: Scene) -> None:
+    async def work(client: Client) -> None:
+        tools = (await client.list_tools()).tools
+        assert {"agent_add", "broker_list"} <= {each.name for each in tools}
+        assert not any("." in each.name for each in tools)
+        assert not any("agent.add" in (each.description or "") for each in tools)
+        arguments = {"name": "-", "cli": "shell", "task": "true", "wait": 20, "cwd": "new"}
+        done = await client.call_tool("agent_add", arguments)
+        assert "agent_result" in done.structured_content["next"]
+
+    _with(two, work, names="underscore")
+
+
+def test_what_is_local_starts_where_the_client_stands(two: Scene, tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        made = await _ask(client, "agent.add", name=fresh("mcp"), cli="shell", task="pwd", wait=30)
+        assert made["state"] == "completed" and made["summary"] == str(tmp_path)
+
+    _with(two, work, folder=tmp_path)
+
+
+def test_without_a_broker_it_says_so_and_goes_on(two: Scene) -> None:
+    async def work(client: Client) -> None:
+        two.laptop.stop()
+        try:
+            done = await client.call_tool("agent.list", {})
+            assert done.is_error and "relay" in done.content[0].text  # type: ignore[union-attr]
+        finally:
+            two.laptop.start()
+        assert not (await client.call_tool("agent.list", {})).is_error
+
+    _with(two, work)
+
+
+def test_nothing_else_imports_the_package_of_the_protocol() -> None:
+    imports = "import sys, relay.daemon, relay.cli.app, relay.cli.verbs.mcp"
+    code = f"{imports}; relay.cli.app.build(); print('mcp' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
