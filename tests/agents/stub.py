@@ -85,6 +85,7 @@ class Stub:
         self._taken = 0
         self.requests: list[Asked] = []
         self.others: list[str] = []
+        self.needs_tools = False  # what brings no tools is beside the task (a title for it), and takes no step
         self.closing = threading.Event()
         self.asked = threading.Condition(self._lock)
         self._server = _Server(("127.0.0.1", 0), _Conversation)
@@ -123,6 +124,8 @@ class Stub:
     def next_step(self, asked: Asked) -> tuple[Step, int]:
         """The step that answers a request, and the number of the request."""
         with self._lock:
+            if self.needs_tools and not asked.body.get("tools"):
+                return Text("A title"), 0
             self.requests.append(asked)
             step = self._steps[min(self._taken, len(self._steps) - 1)]
             self._taken += 1

@@ -15,6 +15,8 @@ from tests.e2e.scene import Scene, gone_within, relay, relay_json
 
 PATH = os.pathsep.join(programs())
 BOTH = ("gemini", "opencode")
+# without a model gemini asks another one first, which to take
+MODEL = {"gemini": ("--model", "gemini-2.5-flash"), "opencode": ()}
 pytestmark = [
     pytest.mark.agents,
     pytest.mark.timeout(180),
@@ -48,8 +50,9 @@ def write(agent: str, bench: Bench) -> Tool:
 
 @pytest.mark.parametrize("agent", BOTH)
 def test_success_is_a_file_that_was_really_written(bench: Bench, agent: str) -> None:
+    bench.stub.needs_tools = True
     bench.stub.plays(write(agent, bench), Text("I wrote it."))
-    found = bench.run(agent, "Write hello.txt", "--mode", "full")
+    found = bench.run(agent, "Write hello.txt", "--mode", "full", *MODEL[agent])
     assert found["state"] == "completed", (found["error"], found["result"]["output_tail"][-2000:])
     assert (bench.scene.vps.work / "hello.txt").read_text() == "hello\n"
     assert found["result"]["summary"] == "I wrote it." and found["result"]["session"]
@@ -65,8 +68,9 @@ def test_a_refused_key(bench: Bench, agent: str) -> None:
 
 @pytest.mark.parametrize("agent", BOTH)
 def test_a_denied_tool_is_no_success(bench: Bench, agent: str) -> None:
+    bench.stub.needs_tools = True
     bench.stub.plays(write(agent, bench), Text("So be it."))
-    found = bench.run(agent, "Write hello.txt", "--mode", "plan")
+    found = bench.run(agent, "Write hello.txt", "--mode", "plan", *MODEL[agent])
     assert found["state"] == "failed", found["result"]["output_tail"][-2000:]
     assert not (bench.scene.vps.work / "hello.txt").exists()
 
