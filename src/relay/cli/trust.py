@@ -53,7 +53,7 @@ def _declare_changes(trust: typer.Typer) -> None:
             bool | None, typer.Option("--ask/--no-ask", help="Hold each request until a person says yes.")
         ] = None,
         expires: Annotated[
-            str | None, typer.Option("--expires", metavar="T", help="After how long it ends, such as 30d; or `never`.")
+            str | None, typer.Option("--expires", metavar="T", help="When it and what it let run end: 30d; or `never`.")
         ] = None,
         rate: Annotated[
             str | None, typer.Option("--rate", metavar="N/T", help="How many may start in a time, as 20/1h; or `none`.")
