@@ -67,9 +67,13 @@ def await_record(on: Node, name: str) -> dict[str, Any]:
 def test_a_member_is_known_by_what_it_says(trio: Mesh) -> None:
     hub, one = trio.nodes["hub"], trio.nodes["one"]
     found = await_shown(one, "hub", "always_on", True)
-    # only what a task would find there: claude where this machine has it, shell and exec always
-    there = ["claude"] if shutil.which("claude", path=hub.environment()["PATH"]) else []
-    assert found["agents"] == [*there, "exec", "shell"] and found["version"] == found["version"].strip() != ""
+    # only what a task would find there: the programs that this machine has, shell and exec always
+    presets = {name: name for name in ("aider", "claude", "codex", "gemini", "goose", "llm", "opencode")}
+    presets |= {"groq": "llm", "python": "python3"}
+    path = hub.environment()["PATH"]
+    there = [name for name, program in presets.items() if shutil.which(program, path=path)]
+    assert found["agents"] == sorted([*there, "exec", "shell"])
+    assert found["version"] == found["version"].strip() != ""
     assert found["record"]["incarnation"] == found["incarnation"] == hub.starts
     assert found["id"] == hub.id and found["id_groups"].replace("-", "") == hub.id
     assert found["link"]["kind"] == "direct" and found["frozen"] is False and found["trouble"] is None

@@ -56,7 +56,7 @@ def test_no_verb(two: Scene) -> None:
 def test_unknown_agent(two: Scene) -> None:
     two.grant("--agent", "*")
     error = refused(two, two.words("reviewer", "look"), "unknown_agent")
-    assert "knows claude, exec, shell" in error["why"] and "[agents.reviewer]" in error["hint"]
+    assert "knows aider, claude, codex, exec," in error["why"] and "[agents.reviewer]" in error["hint"]
 
 
 def test_no_directory_given(granted: Scene) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from relay.testing import processes
-from tests.e2e.scene import Scene, fresh, refused, relay, relay_json
+from tests.e2e.scene import Scene, fresh, gone_within, refused, relay, relay_json
 
 
 def _states(found: dict[str, object]) -> list[tuple[str, str]]:
@@ -75,7 +75,8 @@ def test_a_late_word_is_told_however_long_ago_it_ended(granted: Scene) -> None:
     granted.until(spawn, "running")
     granted.vps.stop()  # what it runs goes on, and ends unheard
     mark.write_text("go")
-    processes.wait_until(lambda: mark.read_text() == "over\n", 15, "the task to have ended")
+    processes.wait_until(lambda: mark.read_text() == "over\n", 15, "the task's last act")
+    gone_within(spawn, 15)
     looked = relay_json(granted.laptop)
     assert spawn not in [each["id"] for each in looked["ended"]]
     out_of_reach = next(each for each in relay_json(granted.laptop, "ps") if each["id"] == spawn)
