@@ -158,7 +158,7 @@ def test_another_repository_is_refused_and_nothing_is_in_it(repo: Path, tmp_path
     made, back, _ = _done(far, repo)
     other = repository(tmp_path / "other")
     (other / "a").write_text("of its own\n")
-    git(other, "commit", "-qam", "another history")
+    git(other, "commit", "-qa", "--amend", "-m", "another history")  # made in the same second, the first would be the same
     back = Returned(**{name: getattr(back, name) for name in Returned.__slots__} | {"sent": None})
     with pytest.raises(Misuse, match="what task began from is not here") as refused:
         _pull(far, back, other)

@@ -198,12 +198,14 @@ class Git:
     def _followed(
         self, process: subprocess.Popen[bytes], given: bytes, seconds: float, verb: str
     ) -> tuple[bytes | None, bytes]:
-        waited, sent = 0.0, given
+        waited = 0.0
+        sent: bytes | None = given
         while True:
             try:
                 return process.communicate(sent, timeout=LOOK_EVERY_S)
             except subprocess.TimeoutExpired:
                 waited += LOOK_EVERY_S
+                sent = None  # what was given is on its way; given anew it is refused
             if self.stop.is_set():
                 raise Stopped
             if waited >= seconds:
