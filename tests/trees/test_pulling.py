@@ -156,9 +156,12 @@ def test_a_tree_without_a_commit(tmp_path: Path, far: Far) -> None:
 
 def test_another_repository_is_refused_and_nothing_is_in_it(repo: Path, tmp_path: Path, far: Far) -> None:
     made, back, _ = _done(far, repo)
-    other = repository(tmp_path / "other")
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q", "-b", "main")
     (other / "a").write_text("of its own\n")
-    git(other, "commit", "-qa", "--amend", "-m", "another history")  # made in the same second, the first would be the same
+    git(other, "add", ".")
+    git(other, "commit", "-qm", "another history")
     back = Returned(**{name: getattr(back, name) for name in Returned.__slots__} | {"sent": None})
     with pytest.raises(Misuse, match="what task began from is not here") as refused:
         _pull(far, back, other)
