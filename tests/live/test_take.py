@@ -44,8 +44,15 @@ def two() -> Iterator[Scene]:
         (programs / "claude").chmod(0o755)
         with on_path(programs):
             scene = Scene.made(mesh)
-        scene.grant("--agent", "claude", "--agent", "shell", "--dir", "new", "--verb", "attach")
         yield scene
+
+
+_GRANT = ("--agent", "claude", "--agent", "shell", "--dir", "new", "--verb", "attach")
+
+
+@pytest.fixture(autouse=True)
+def _granted(two: Scene) -> None:
+    two.grant(*_GRANT, "--mode", "full")
 
 
 def _spawned(two: Scene, task: str, agent: str = "claude") -> str:
@@ -119,3 +126,46 @@ def test_what_cannot_be_taken_over_goes_on(two: Scene) -> None:
     assert relay(two.laptop, "attach", spawn, "--take", "--view").returncode == 2
     assert _shown(two, spawn)["state"] == "running"
     relay_json(two.laptop, "stop", spawn)
+
+
+def _at_work(two: Scene, *options: str) -> str:
+    words = ("spawn", fresh("take"), "claude", "wait", "--broker", "vps", "--cwd", "new", "--timeout", "120s", *options)
+    spawn: str = relay_json(two.laptop, *words)["id"]
+    wait_until(lambda: _shown(two, spawn)["cwd"] and os.path.exists(f"{_shown(two, spawn)['cwd']}/up"), 20, "its work")
+    return spawn
+
+
+def test_who_may_not_let_an_agent_do_everything_types_nothing_into_it(two: Scene) -> None:
+    """What is typed into it may be any command, and the yes to any question: the grant's mode would be none."""
+    two.grant(*_GRANT, "--mode", "edit")
+    spawn = _at_work(two)
+    with terminal(two.laptop, "attach", spawn, "--take") as person:
+        person.until(b"mode")
+        assert person.exit() == 1
+    assert _shown(two, spawn)["state"] == "running" and _shown(two, spawn)["attempt"] == 1
+    with terminal(two.vps, "attach", spawn, "--take") as owner:
+        owner.until(b"interface of")
+        refused = relay(two.laptop, "--json", "attach", spawn)
+        assert refused.returncode == 1 and error_of(refused)["code"] == "mode_beyond_grant", refused
+        with terminal(two.laptop, "attach", spawn, "--view") as viewer:
+            viewer.until(b"interface of")
+            viewer.type(b"not mine\r")
+            owner.type(b"mine\r")
+            viewer.until(b"typed mine")
+            owner.type(b"quit\r")
+            assert owner.exit() == 0
+    open_input = _at_work(two, "--stdin")
+    refused = relay(two.laptop, "--json", "attach", open_input, typed=b'{"answer": "x", "verb": "approve"}\n')
+    assert refused.returncode == 1 and error_of(refused)["code"] == "mode_beyond_grant", refused
+    relay_json(two.laptop, "stop", open_input)
+
+
+def test_what_is_sent_to_an_agent_in_its_interface_is_refused(two: Scene) -> None:
+    spawn = _at_work(two)
+    with terminal(two.vps, "attach", spawn, "--take") as owner:
+        owner.until(b"interface of")
+        refused = relay(two.laptop, "--json", "send", spawn, "hello")
+        assert refused.returncode != 0 and "interface" in error_of(refused)["why"], refused
+        owner.type(b"quit\r")
+        assert owner.exit() == 0
+    assert b"hello" not in relay(two.vps, "logs", spawn).stdout

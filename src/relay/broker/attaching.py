@@ -23,7 +23,7 @@ from relay.broker.asking import Asked, size_of
 from relay.broker.attempt_logs import NOTE
 from relay.broker.channel import WINDOW, Conversation, Message
 from relay.broker.logs import LocalLogs
-from relay.broker.rights import Rights
+from relay.broker.rights import ATTACH, SEND, Rights
 from relay.broker.seats import Seats
 from relay.core.errors import PeerFault, RelayError
 from relay.core.ids import BrokerId
@@ -37,7 +37,7 @@ RECALLED = 16 * 1024
 """How much of what was shown before a new viewer sees, bytes."""
 ECHO_S = 0.05
 """How long an acknowledgement waits for output that takes it along."""
-VIEW, ATTACH, SEND = "view", "attach", "send"
+VIEW = "view"
 
 
 class AttachServer:

@@ -242,6 +242,25 @@ class Gate:
             return True
         return grant is not None and verb in grant.verbs and not grant.frozen
 
+    def require_typing(self, origin: BrokerId, agent: str) -> None:
+        """Let a broker type into a task of this agent as into a terminal, or raise; beside the verb for it.
+
+        Into an agent that asks before it acts, or that has an interface of its own, that may be any command, and the
+        yes to any question: it takes the mode `full`.
+
+        Raises:
+            Refused: `mode_beyond_grant`, or `bad_trust_file`.
+        """
+        if not self._agents.is_asked(agent) or self.mode_of(origin) == MODES[-1]:
+            return
+        label, _ = self._labelled(origin)
+        raise Refused(
+            f"{label} may not type into {agent} here",
+            code=Code.MODE_BEYOND_GRANT,
+            why=f"what is typed into it may go beyond the mode {self.mode_of(origin)} of its grant",
+            hint=self._where(f"relay trust allow {label} --mode {MODES[-1]}"),
+        )
+
     def mode_of(self, broker: BrokerId) -> str:
         """How far that broker's agents may go here unasked; `plan` where it has no grant.
 

@@ -12,6 +12,9 @@ from relay.store.engine import Store
 from relay.store.journal import Journal
 from relay.store.spawn_rows import BY_ID, SpawnRow
 
+ATTACH, SEND = "attach", "send"
+TYPING = frozenset({ATTACH, SEND})  # key by key: a line that `relay send` brings goes another way
+
 
 class Rights:
     """The gate, for what is live.
@@ -62,8 +65,11 @@ class Rights:
         Raises:
             RelayError: it may not (any more).
         """
-        if origin != self._own:
-            self._gate.require(origin, verb, row.origin == origin, self._journal.clock())
+        if origin == self._own:
+            return
+        self._gate.require(origin, verb, row.origin == origin, self._journal.clock())
+        if verb in TYPING:
+            self._gate.require_typing(origin, row.agent)
 
     def may(self, origin: BrokerId, verb: str, row: SpawnRow) -> bool:
         """Whether that broker may use a verb on a spawn."""

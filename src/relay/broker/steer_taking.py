@@ -166,6 +166,9 @@ class SteerTaking:
                 "there is no such spawn there (any more)", code=Code.UNKNOWN_SPAWN, hint="relay spawn it anew"
             )
         self._require(entry, origin, verb, row)
+        if verb == "take":
+            self._gate.require(origin, "attach", True, entry.now)
+            self._gate.require_typing(origin, row.agent)
         if verb == GONE:
             self._room.succession.never_came(entry, row.id, str(content.get("after")), row)
             return

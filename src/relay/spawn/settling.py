@@ -16,7 +16,7 @@ from relay.spawn.feeding import Feeding
 from relay.spawn.ledger import Ledger, Step
 from relay.spawn.requests import request_of
 from relay.spawn.supervisor import Supervisor
-from relay.store import questions
+from relay.store import questions, queueing
 from relay.store.journal import Entry
 from relay.store.questions import Question
 from relay.store.spawn_rows import SpawnRow
@@ -154,6 +154,9 @@ class Settling:
             raise Misuse(
                 f"{row.name} does not run", code=Code.CONFLICT, why=f"it is {row.state}", hint=f"relay show {row.id}"
             )
+        onward = queueing.ONWARD.one(entry.tx, spawn=row.id)
+        if onward is not None and onward.terminal:
+            raise _in_its_interface(row)
         agent = self._agent(row)
         if isinstance(agent, AnswerableAgent):
             data = agent.message(text)
@@ -175,6 +178,15 @@ def _denied(who: str, text: str) -> Refused:
 def _no_answer(why: str, row: SpawnRow, question: Question) -> Refused:
     verbs = "relay approve or relay deny" if question.kind is Asked.HELD else "relay stop"
     return Refused("that is no answer to it", code=Code.CONFLICT, why=why, hint=f"{verbs} {row.id}")
+
+
+def _in_its_interface(row: SpawnRow) -> LocalFault:
+    return LocalFault(
+        f"{row.name} takes no lines now",
+        code=Code.INPUT_CLOSED,
+        why="its agent is open in its own interface",
+        hint=f"relay attach {row.id}",
+    )
 
 
 def _no_input(row: SpawnRow) -> LocalFault:

@@ -18,12 +18,13 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from relay.core.errors import Code, LocalFault, Refused
+from relay.core.errors import Code, LocalFault, Refused, RelayError
 from relay.core.ids import is_name
 from relay.core.states import State
 from relay.core.toml_faults import line_of_fault, why_of_fault
-from relay.spawn.agents.agent import Agent, Finding, Probe
+from relay.spawn.agents.agent import Agent, Finding, Probe, TerminalAgent
 from relay.spawn.agents.aider import Aider
+from relay.spawn.agents.asking import AnswerableAgent
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.codex import Codex
 from relay.spawn.agents.commands import Exec, Python, Shell
@@ -193,6 +194,14 @@ class Agents:
     def is_preset(self, name: str) -> bool:
         """Whether this name stands for one of relay's own agents, and `agents.toml` does not replace it."""
         return name in self._presets and name not in self._file.agents
+
+    def is_asked(self, name: str) -> bool:
+        """Whether this agent asks before it acts, or has an interface of its own; so where nobody can say."""
+        try:
+            agent = self.get(name)
+        except RelayError:
+            return True
+        return isinstance(agent, (AnswerableAgent, TerminalAgent))
 
     def names(self) -> list[str]:
         """All names, sorted; the presets alone where `agents.toml` is broken."""
