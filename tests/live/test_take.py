@@ -88,9 +88,10 @@ def test_a_running_turn_is_taken_over_left_and_given_back(two: Scene) -> None:
         person.type(b"again\r")
         person.until(b"typed again")
         person.type(b"quit\r")
-        assert person.exit() == 0
+        assert person.exit() == 1
     ended = _shown(two, spawn)
-    assert ended["state"] == "completed" and ended["result"]["session"]
+    assert ended["state"] == "failed" and ended["error"]["code"] == "agent_no_result" and ended["result"]["session"]
+    assert "nobody said that its task is done" in ended["reason"], "its turn was ended, and to look at it is no success"
     alone = relay_json(two.laptop, "continue", spawn, "the rest", "--wait")
     session = alone["result"]["session"]
     assert alone["state"] == "completed" and alone["result"]["summary"] == "did the rest"
@@ -153,7 +154,7 @@ def test_who_may_not_let_an_agent_do_everything_types_nothing_into_it(two: Scene
             owner.type(b"mine\r")
             viewer.until(b"typed mine")
             owner.type(b"quit\r")
-            assert owner.exit() == 0
+            assert owner.exit() == 1
     open_input = _at_work(two, "--stdin")
     refused = relay(two.laptop, "--json", "attach", open_input, typed=b'{"answer": "x", "verb": "approve"}\n')
     assert refused.returncode == 1 and error_of(refused)["code"] == "mode_beyond_grant", refused
@@ -161,11 +162,12 @@ def test_who_may_not_let_an_agent_do_everything_types_nothing_into_it(two: Scene
 
 
 def test_what_is_sent_to_an_agent_in_its_interface_is_refused(two: Scene) -> None:
-    spawn = _at_work(two)
+    spawn = _at_work(two, "--retries", "2")
     with terminal(two.vps, "attach", spawn, "--take") as owner:
         owner.until(b"interface of")
         refused = relay(two.laptop, "--json", "send", spawn, "hello")
         assert refused.returncode != 0 and "interface" in error_of(refused)["why"], refused
         owner.type(b"quit\r")
-        assert owner.exit() == 0
+        assert owner.exit() == 1
     assert b"hello" not in relay(two.vps, "logs", spawn).stdout
+    assert relay_json(two.vps, "show", spawn)["state"] == "failed", "what a person left is not opened again by itself"

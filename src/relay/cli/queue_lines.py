@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from relay.api.queue_marks import After, AskedOf, Tried
     from relay.api.shapes import Spawn
 
+LIMIT = "limit"  # who asked, as in spawn.retries, which the command does not import
 Facts = list[tuple[str, str]]
 
 
@@ -49,6 +50,8 @@ def _attempt(tried: Tried) -> str:
 def _again(tried: Tried) -> str:
     if tried["again"] == "retry":
         return "then a retry"
+    if tried["again"] == LIMIT:
+        return "then its usage limit was waited for"
     if "task" in tried:
         return f"then {tried['again']} had it go on; its task was: {brief(tried['task'])}"
     return f"then {tried['again']} asked for another"

@@ -33,19 +33,25 @@ def folder_name(spawn: str, attempt: int) -> str:
 class InTerminal:
     """Reads nothing: a person drives the agent in its own interface, and sees for themselves.
 
+    What is left there is no word on the task: done is only what was done before.
+
     Args:
-        session: in which that is.
+        onward: in which session that is, and how the attempt before it ended.
     """
 
-    def __init__(self, session: str) -> None:
-        self._session = session
+    def __init__(self, onward: Onward) -> None:
+        self._session, self._after = onward.session, onward.after
 
     def feed(self, stream: int, data: bytes) -> list[str]:
         return []
 
     def finding(self, exit_code: int) -> Finding:
-        if exit_code == 0:
+        if exit_code == 0 and self._after is State.COMPLETED:
             return Finding(State.COMPLETED, "its interface was left", session=self._session)
+        if exit_code == 0:
+            why = "its interface was left, and nobody said that its task is done"
+            hint = 'relay continue {id} "what is left to do"; or, if it is done: relay resolve {id} done'
+            return Finding(State.FAILED, "", Code.AGENT_NO_RESULT, why, hint, session=self._session)
         why = f"its interface ended with exit code {exit_code}"
         return Finding(State.FAILED, "", Code.EXIT_NONZERO, why, "relay logs {id}", session=self._session)
 
@@ -81,7 +87,7 @@ class Planner:
         onward, agent, request = await self._onward(row), self._agents.get(row.agent), request_of(row)
         if onward is not None and onward.terminal:
             command = terminal_of(agent, request, onward.session)
-            reader: Reader = InTerminal(onward.session)
+            reader: Reader = InTerminal(onward)
             wishes = dataclasses.replace(row.wishes, tty=True)
         else:
             command = agent.command(request, row.attempt, None if onward is None else onward.session)
@@ -113,7 +119,7 @@ class Planner:
     async def _reader(self, row: SpawnRow) -> Reader:
         onward = await self._onward(row)
         if onward is not None and onward.terminal:
-            return InTerminal(onward.session)
+            return InTerminal(onward)
         try:
             return self._agents.get(row.agent).reader()
         except RelayError:

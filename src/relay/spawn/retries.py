@@ -36,6 +36,9 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
         return _after_the_limit(entry, row, outcome)
     if not row.wishes.retries or row.stop_requested is not None or not may_retry(outcome.state, code):
         return None
+    onward = queueing.ONWARD.one(entry.tx, spawn=row.id)
+    if onward is not None and onward.terminal:
+        return None  # a person had it open, and would find it open again with nobody there
     used = (queueing.RETRIES_USED.one(entry.tx, spawn=row.id) or 0) + 1
     moment = entry.now + pause_ms(used, random.random())  # noqa: S311 - jitter is no secret
     if used > row.wishes.retries or moment >= row.expires:
