@@ -6,14 +6,15 @@ without following links, so that nothing is written outside of the chosen folder
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from relay.broker.blobs import faults
+from relay.broker.blobs.arriving import arriving
 from relay.broker.blobs.room import Blobs
 from relay.broker.blobs.taking import FOLDER, Spot
 from relay.broker.collected import CollectedFiles, files_of
@@ -24,9 +25,6 @@ from relay.store.blobs import Need, NeedState
 from relay.store.journal import Journal
 from relay.store.spawn_rows import SpawnRow
 
-LOOK_EVERY_S = 0.25
-STALLED_S = 3.0
-BEGUN_S = 5.0
 Line = dict[str, Any]
 
 
@@ -63,7 +61,9 @@ class Placing:
         total, done, missing = sum(each.size for each in files), 0, dict[str, str]()
         last = time.monotonic()
         for file in files:
-            async for moved in self._waited_for(row, file, last):
+            async for moved in arriving(
+                self._room.downloads, file.address, last, partial(self._is_to_come, row, file)
+            ):
                 yield _line("fetching", done + moved, total)
             blob = await self._journal.store.one(blobs.BY_HASH, hash=file.address)
             if blob is None or not blob.whole:
@@ -76,26 +76,6 @@ class Placing:
         if missing:
             raise _not_here(row, missing, len(files))
         yield {"files": [each.path for each in files], "to": folder}
-
-    async def _waited_for(self, row: SpawnRow, file: CollectedFile, last: float) -> AsyncIterator[int]:
-        """The bytes of it that are here, again and again, until all are or nothing comes any more.
-
-        Args:
-            last: when a file was written last, or the first one was to be: what is asked for and not begun is waited
-                for `BEGUN_S` from then, in all.
-        """
-        moved, before = time.monotonic(), -1
-        while self._room.downloads.is_under_way(file.address) or (
-            time.monotonic() - last < BEGUN_S and await self._is_to_come(row, file)
-        ):
-            download = self._room.downloads.of(file.address)
-            done = download.done if download is not None else 0
-            if done != before:
-                moved, before = time.monotonic(), done
-            elif time.monotonic() - moved > STALLED_S:
-                return
-            yield done
-            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _is_to_come(self, row: SpawnRow, file: CollectedFile) -> bool:
         blob = await self._journal.store.one(blobs.BY_HASH, hash=file.address)

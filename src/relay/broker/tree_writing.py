@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
+from relay.broker.blobs.arriving import arriving
 from relay.broker.blobs.room import Blobs
 from relay.broker.trees import CHANGE_NAME, TREE_NAME, Trees, no_change, tree_of
 from relay.core.errors import Unreachable
@@ -16,9 +17,6 @@ from relay.store import blobs
 from relay.store.journal import Journal
 from relay.store.spawn_rows import SpawnRow
 
-LOOK_EVERY_S = 0.1
-BEGUN_S = 5.0
-STALLED_S = 5.0
 Line = dict[str, Any]
 
 
@@ -51,7 +49,8 @@ class TreeWriting:
         if change is None:
             raise no_change(row)
         await self._journal.commit(lambda entry: self._trees.want(entry, row, change))
-        async for done in self._awaited(change):
+        is_to_come = partial(self._is_to_come, change)
+        async for done in arriving(self._room.downloads, change.address, time.monotonic(), is_to_come):
             yield {"state": "fetching", "done": done, "size": change.size, "rate": 0, "left_s": None, "reason": ""}
         blob = await self._journal.store.one(blobs.BY_HASH, hash=change.address)
         if blob is None or not blob.whole:
@@ -78,20 +77,6 @@ class TreeWriting:
         await self._room.library.write_out(blob, os.path.join(folder, TREE_NAME), lambda moved, size: None)
         return TREE_NAME
 
-    async def _awaited(self, change: Change) -> AsyncIterator[int]:
-        """The bytes of it that are here, until all are or nothing comes any more."""
-        began = moved = time.monotonic()
-        before = -1
-        while True:
-            blob = await self._journal.store.one(blobs.BY_HASH, hash=change.address)
-            under_way = self._room.downloads.is_under_way(change.address)
-            if (blob is not None and blob.whole) or (not under_way and time.monotonic() - began > BEGUN_S):
-                return
-            download = self._room.downloads.of(change.address)
-            done = download.done if download is not None else 0
-            if done != before:
-                moved, before = time.monotonic(), done
-            elif time.monotonic() - moved > STALLED_S:
-                return
-            yield done
-            await asyncio.sleep(LOOK_EVERY_S)
+    async def _is_to_come(self, change: Change) -> bool:
+        blob = await self._journal.store.one(blobs.BY_HASH, hash=change.address)
+        return blob is None or not blob.whole

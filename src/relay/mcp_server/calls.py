@@ -147,12 +147,13 @@ class Calls:
 
     async def _logs(self, given: Arguments, tell: Tell) -> dict[str, Any]:
         spawn = await self._shown(given["id"])
-        plain, pieces = Plain(), list[bytes]()
+        plain, text, cut = Plain(), b"", False
         async for line in self._client.lines(routes.log(spawn["id"], tail=given.get("tail", TAIL))):
             if line["stream"] in ("out", "err"):
-                pieces.append(plain.feed(_bytes_of(line)))
-        text = b"".join([*pieces, plain.end()]).decode("utf-8", "replace")
-        return {"id": spawn["id"], "text": text[-MAX_TEXT:], "cut": len(text) > MAX_TEXT}
+                text += plain.feed(_bytes_of(line))
+                # a line has no longest length: only the end of it all is kept
+                text, cut = text[-MAX_TEXT:], cut or len(text) > MAX_TEXT
+        return {"id": spawn["id"], "text": (text + plain.end()).decode("utf-8", "replace"), "cut": cut}
 
     async def _result(self, given: Arguments, tell: Tell) -> dict[str, Any]:
         spawn = await self._shown(given["id"])

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from relay.core.agent_facts import TEST_LABEL
 from relay.core.ids import BrokerId
 from relay.core.states import State
 from relay.core.wishes import NONE, Wishes, wishes_from_content
@@ -138,7 +139,7 @@ EXPIRED_HERE = _query(
 )
 # as in the index `spawns_tests`, which is used for nothing else
 LAST_TEST = _query(
-    "INDEXED BY spawns_tests WHERE agent = :agent AND instr(labels, '\"relay.test\"') > 0"
+    f"INDEXED BY spawns_tests WHERE agent = :agent AND instr(labels, '\"{TEST_LABEL}\"') > 0"
     " AND target = :target AND live = 0 ORDER BY created DESC LIMIT 1"
 )
 HELD = _query("WHERE live = 1 AND target = :target AND state = 'held' ORDER BY n")
