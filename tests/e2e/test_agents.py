@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from relay.testing.mesh import Mesh
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, relay, relay_json
-from tests.e2e.test_claude_agent import on_path
+from tests.e2e.stand_ins import on_path, with_claude
 
 CLAUDE = """#!/bin/sh
 case "$1 $2" in
@@ -33,14 +32,8 @@ command = ["no-such-program-here"]
 @pytest.fixture(scope="module")
 def two() -> Iterator[Scene]:
     """A laptop and a vps with a `claude` of its own, and more agents in its agents.toml."""
-    with Mesh.scratch("relay-e2e-") as mesh:
-        programs = mesh.folder / "programs"
-        programs.mkdir()
-        (programs / "claude").write_text(CLAUDE)
-        (programs / "claude").chmod(0o755)
-        _log_in(programs, "true")
-        with on_path(programs):
-            scene = Scene.made(mesh)
+    with with_claude(CLAUDE, "relay-e2e-") as scene:
+        _log_in(scene.mesh.folder / "programs", "true")
         (scene.vps.home / "agents.toml").write_text(AGENTS)
         (scene.vps.home / "agents.toml").chmod(0o600)
         yield scene

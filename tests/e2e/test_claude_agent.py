@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from relay.testing import processes
-from relay.testing.mesh import Mesh
 from tests.e2e.scene import Scene, fresh, gone_within, relay, relay_json
+from tests.e2e.stand_ins import on_path, with_claude
 
 STREAMS = Path(__file__).parent.parent / "spawn" / "streams"
 # Takes its task by standard input, as the real one does: the stream to replay, the exit code, and what to do meanwhile.
@@ -32,26 +30,11 @@ exit "$code"
 """
 
 
-@contextmanager
-def on_path(programs: Path) -> Iterator[None]:
-    """What is started meanwhile finds these programs first; brokers of other meshes are not to hear of the folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-        yield
-
-
 @pytest.fixture(scope="module")
 def _with_claude() -> Iterator[Scene]:
-    with Mesh.scratch("relay-e2e-") as mesh:
-        programs = mesh.folder / "programs"
-        programs.mkdir()
-        (programs / "claude").write_text(CLAUDE)
-        (programs / "claude").chmod(0o755)
-        with on_path(programs):
-            scene = Scene.made(mesh)
+    with with_claude(CLAUDE, "relay-e2e-") as scene:
         scene.grant("--agent", "claude", "--dir", "new")
         yield scene
-        assert "Traceback" not in scene.vps.log() + scene.laptop.log()
 
 
 @pytest.fixture

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from relay.testing.mesh import Mesh
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
-from tests.e2e.test_claude_agent import on_path
+from tests.e2e.stand_ins import HEARS, on_path, with_claude
 
 # its session is the one it is given; it remembers in its folder what it was told, as the real one does in its own
-CLAUDE = """#!/bin/sh
+CLAUDE = (
+    """#!/bin/sh
 while [ $# -gt 0 ]; do
   case $1 in --session-id|--resume) how=$1; session=$2; shift;; esac
   shift
 done
-read -r line
-told=$(printf '%s' "$line" | sed 's/.*"content": "\\([^"]*\\)".*/\\1/')
-printf '%s %s %s\\n' "$how" "$session" "$told" >> told
+"""
+    + HEARS
+    + """printf '%s %s %s\\n' "$how" "$session" "$told" >> told
 case $told in
   odd*) session=--dangerous;;
 esac
@@ -35,18 +35,13 @@ esac
 said=$(tail -n 1 told)
 echo '{"type":"result","subtype":"'$subtype'","is_error":'$error',"result":"'"$said"'","session_id":"'"$session"'"}'
 """
+)
 
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Scene]:
     """A laptop and a vps that has a `claude`."""
-    with Mesh.scratch("relay-e2e-") as mesh:
-        programs = mesh.folder / "programs"
-        programs.mkdir()
-        (programs / "claude").write_text(CLAUDE)
-        (programs / "claude").chmod(0o755)
-        with on_path(programs):
-            scene = Scene.made(mesh)
+    with with_claude(CLAUDE, "relay-e2e-") as scene:
         yield scene
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from relay.testing.mesh import Mesh
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
-from tests.e2e.test_claude_agent import on_path
+from tests.e2e.stand_ins import HEARS, on_path, with_claude
 from tests.live.terminal import DETACH, terminal
 
 # without -p it is its interface: it says in which session it is and repeats what is typed, until that is `quit`
-CLAUDE = """#!/bin/sh
+CLAUDE = (
+    """#!/bin/sh
 headless=
 while [ $# -gt 0 ]; do
   case $1 in -p) headless=yes;; --session-id|--resume) how=$1; session=$2; shift;; esac
@@ -25,25 +25,20 @@ if [ -z "$headless" ]; then
   stty -echo; echo "interface of $session in $PWD"; echo "interface" >> told
   while read -r line; do [ "$line" = quit ] && exit 0; echo "typed $line"; done
 fi
-read -r line
-told=$(printf '%s' "$line" | sed 's/.*"content": "\\([^"]*\\)".*/\\1/')
-echo "$how $session $told" >> told
+"""
+    + HEARS
+    + """echo "$how $session $told" >> told
 echo '{"type":"system","subtype":"init","session_id":"'"$session"'"}'
 [ "$told" = wait ] && { : > up; exec sleep 60; }
 echo '{"type":"result","subtype":"success","is_error":false,"result":"did '"$told"'","session_id":"'"$session"'"}'
 """
+)
 
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Scene]:
     """A laptop and a vps that has a `claude`."""
-    with Mesh.scratch("relay-take-") as mesh:
-        programs = mesh.folder / "programs"
-        programs.mkdir()
-        (programs / "claude").write_text(CLAUDE)
-        (programs / "claude").chmod(0o755)
-        with on_path(programs):
-            scene = Scene.made(mesh)
+    with with_claude(CLAUDE, "relay-take-") as scene:
         yield scene
 
 

@@ -15,10 +15,9 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
-from relay.testing.mesh import Mesh
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, fresh, relay, relay_json
-from tests.e2e.test_claude_agent import on_path
+from tests.e2e.stand_ins import on_path, with_claude
 from tests.e2e.test_continue import CLAUDE
 
 ERAS = ("legacy", "auto")
@@ -27,13 +26,7 @@ ERAS = ("legacy", "auto")
 @pytest.fixture(scope="module")
 def two() -> Iterator[Scene]:
     """A laptop and a vps that lets it run commands, and a `claude` of its own."""
-    with Mesh.scratch("relay-mcp-") as mesh:
-        programs = mesh.folder / "programs"
-        programs.mkdir()
-        (programs / "claude").write_text(CLAUDE)
-        (programs / "claude").chmod(0o755)
-        with on_path(programs):
-            scene = Scene.made(mesh)
+    with with_claude(CLAUDE, "relay-mcp-") as scene:
         scene.grant("--agent", "shell", "--agent", "claude", "--dir", "new", "--dir", str(scene.vps.work))
         yield scene
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.testing.mesh import Mesh
-from tests.e2e.scene import Scene
+from tests.e2e.scene import Scene, fresh
 from tests.trees.ground import Far, repository
 
 
@@ -49,3 +49,18 @@ def two(_pair: Scene) -> Iterator[Scene]:
     for node in _pair.mesh.nodes.values():
         log = node.log()
         assert "Traceback" not in log, log[-6000:]
+
+
+@pytest.fixture
+def tree(two: Scene) -> Path:
+    """A repository on laptop with uncommitted work."""
+    repo = repository(two.mesh.folder / fresh("tree"))
+    (repo / "b").write_text("dirty\n")
+    (repo / "untracked").write_text("x\n")
+    return repo
+
+
+@pytest.fixture
+def far_repo(two: Scene) -> Path:
+    """A repository on vps, within its grant."""
+    return repository(two.vps.work / fresh("repo"))

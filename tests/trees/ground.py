@@ -46,6 +46,13 @@ def repository(folder: Path, *, commit: bool = True) -> Path:
     return folder
 
 
+def with_submodule(repo: Path, tmp_path: Path) -> None:
+    """Give a repository a module of its own, committed."""
+    module = repository(tmp_path / "module-origin")
+    git(repo, "submodule", "add", "-q", str(module), "module")
+    git(repo, "commit", "-qm", "with a module")
+
+
 def listing(folder: Path) -> dict[str, tuple[str, bytes]]:
     """Every file and link below a folder, but for git's own: its kind, and what is in it."""
     found = {}

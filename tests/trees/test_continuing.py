@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from relay.testing import command
-from relay.testing.mesh import Mesh
 from tests.e2e.scene import Scene, fresh
-from tests.e2e.test_claude_agent import on_path
+from tests.e2e.stand_ins import with_claude
 from tests.e2e.test_continue import CLAUDE
 from tests.trees.ground import git, listing, repository
 
@@ -18,13 +17,7 @@ from tests.trees.ground import git, listing, repository
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
     """A laptop and a vps that has a `claude`."""
-    with Mesh.scratch("relay-trees-") as mesh:
-        programs = mesh.folder / "programs"
-        programs.mkdir()
-        (programs / "claude").write_text(CLAUDE)
-        (programs / "claude").chmod(0o755)
-        with on_path(programs):
-            made = Scene.made(mesh)
+    with with_claude(CLAUDE, "relay-trees-") as made:
         made.grant("--agent", "claude", "--dir", "new")
         yield made
 

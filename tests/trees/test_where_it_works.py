@@ -9,52 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from relay.testing import command, processes
+from relay.testing import processes
 from relay.testing.node import DAEMON, Node
-from tests.e2e.scene import Done, Scene, error_of, fresh, is_alive, type_hint
+from tests.e2e.scene import Scene, error_of, fresh, is_alive
 from tests.trees.ground import fingerprint, git, listing, repository
-
-
-def relay(node: Node, folder: Path, *words: str) -> Done:
-    """`relay WORDS` typed in a folder."""
-    done = command.run(words, node.environment(), folder, timeout=40.0)
-    assert b"Traceback" not in done.stderr + done.stdout, done.stderr.decode()
-    return done
-
-
-def said(done: Done) -> str:
-    return (done.stdout + done.stderr).decode()
-
-
-@pytest.fixture
-def tree(two: Scene) -> Path:
-    """A repository on laptop with uncommitted work."""
-    repo = repository(two.mesh.folder / fresh("tree"))
-    (repo / "b").write_text("dirty\n")
-    (repo / "untracked").write_text("x\n")
-    return repo
-
-
-def _spawn(two: Scene, folder: Path, task: str, *options: str, status: int = 0) -> dict[str, Any]:
-    words = ("spawn", fresh(), "shell", task, "--broker", "vps", "--timeout", "60s", "--wait", "--json", *options)
-    done = relay(two.laptop, folder, *words)
-    assert done.returncode == status, said(done)
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
-
-
-def _place(two: Scene, spawn: str) -> Path:
-    return two.vps.home / "worktrees" / spawn
+from tests.trees.typed import place_of, relay, said, spawned
 
 
 def test_here_the_tree_as_it_is_and_its_changes_back(two: Scene, tree: Path) -> None:
     before, here = fingerprint(tree), listing(tree)
     script = "cat b untracked; pwd; echo by the task > a; git commit -qam mine; echo left > new; rm sub/c"
-    found = _spawn(two, tree / "sub", f"cd ..; {script}", "--here")
+    found = spawned(two, tree / "sub", f"cd ..; {script}", "--here")
     assert found["result"]["output_tail"].startswith("dirty\nx\n")
-    assert found["cwd"] == f"{_place(two, found['id'])}/sub"
+    assert found["cwd"] == f"{place_of(two, found['id'])}/sub"
     assert found["place"]["kind"] == "git" and found["place"]["sub"] == "sub"
     assert found["result"]["branch"] == f"relay/{found['name']}"
     assert "3 files changed" in found["result"]["diffstat"]
@@ -64,13 +31,13 @@ def test_here_the_tree_as_it_is_and_its_changes_back(two: Scene, tree: Path) -> 
     assert b" new   | 1 +" in relay(two.laptop, tree, "diff", found["id"], "--stat").stdout
     pulled = json.loads(relay(two.laptop, tree, "pull", found["id"], "--json").stdout)
     assert (pulled["how"], pulled["branch"]) == ("applied", f"relay/{found['name']}")
-    assert listing(tree) == listing(_place(two, found["id"]))
+    assert listing(tree) == listing(place_of(two, found["id"]))
     assert git(tree, "log", "--format=%s", "-2", pulled["branch"]).splitlines()[1] == "mine"
 
 
-def test_a_failure_brings_back_what_was_done_and_a_retry_goes_on_in_the_same_place(two: Scene, tree: Path) -> None:
+def test_a_failure_brings_back_what_was_done_and_a_retry_goes_on_in_the_sameplace_of(two: Scene, tree: Path) -> None:
     task = "echo once more >> tries; git log --format=%s -1; test $(wc -l < tries) = 2"
-    found = _spawn(two, tree, task, "--here", status=1)
+    found = spawned(two, tree, task, "--here", status=1)
     assert found["state"] == "failed" and "tries" in found["result"]["diffstat"]
     assert b"+once more" in relay(two.laptop, tree, "diff", found["id"]).stdout
     assert relay(two.laptop, tree, "retry", found["id"]).returncode == 0
@@ -181,14 +148,14 @@ def test_a_half_made_place_is_made_anew_after_a_crash(two: Scene, tree: Path, fa
         assert not is_alive(first), "what the killed broker had begun was ended"
 
 
-def test_a_stop_ends_the_making_of_a_place(two: Scene, tree: Path, far_repo: Path) -> None:
+def test_a_stop_ends_the_making_of_aplace_of(two: Scene, tree: Path, far_repo: Path) -> None:
     with _slow_fetches(two) as slow:
         words = ("--broker", "vps", "--repo", str(far_repo), "--json")
         spawn = json.loads(relay(two.laptop, tree, "spawn", fresh(), "shell", "touch ran", *words).stdout)["id"]
         processes.wait_until(slow.exists, 20, "the fetch to begin")
         assert relay(two.laptop, tree, "stop", spawn).returncode == 0
         two.until(spawn, "cancelled", within=5.0)
-        assert not is_alive(int(slow.read_text().split()[0])) and not _place(two, spawn).exists()
+        assert not is_alive(int(slow.read_text().split()[0])) and not place_of(two, spawn).exists()
 
 
 def test_a_spawn_that_is_stopped_while_its_place_is_made(two: Scene, tree: Path) -> None:
@@ -199,7 +166,7 @@ def test_a_spawn_that_is_stopped_while_its_place_is_made(two: Scene, tree: Path)
     relay(two.laptop, tree, "stop", spawn)
     two.vps.start()
     two.until(spawn, "cancelled")
-    assert not _place(two, spawn).exists()
+    assert not place_of(two, spawn).exists()
 
 
 def test_without_git_on_the_target_a_dry_run_and_the_spawn_say_so(two: Scene, tree: Path) -> None:
@@ -207,117 +174,13 @@ def test_without_git_on_the_target_a_dry_run_and_the_spawn_say_so(two: Scene, tr
         words = ("spawn", fresh(), "shell", "true", "--broker", "vps", "--here", "--json")
         trial = json.loads(relay(two.laptop, tree, *words, "--dry-run").stdout)
         assert (trial["verdict"], trial["error"]["code"]) == ("fail", "no_git")
-        found = _spawn(two, tree, "true", "--here", status=1)
+        found = spawned(two, tree, "true", "--here", status=1)
         assert found["state"] == "failed" and found["error"]["code"] == "no_git"
         assert "install git" in found["error"]["hint"]
 
 
-# repositories
-
-
-@pytest.fixture
-def far_repo(two: Scene) -> Path:
-    """A repository on vps, within its grant."""
-    return repository(two.vps.work / fresh("repo"))
-
-
-def test_a_repository_in_a_fresh_worktree_and_pulled_into_a_clone(two: Scene, tree: Path, far_repo: Path) -> None:
-    git(far_repo, "branch", "dev")
-    found = _spawn(two, tree, "git branch --show-current; echo n > n", "--repo", f"{far_repo}@dev")
-    assert found["result"]["output_tail"] == f"relay/{found['name']}\n"
-    assert found["place"] | {"key": 0} == {
-        "kind": "repo", "repo": str(far_repo), "ref": "dev", "sub": "", "push": None, "key": 0, "tree": None
-    }  # fmt: skip
-    refused = relay(two.laptop, two.mesh.folder, "pull", found["id"], "--json")
-    assert refused.returncode == 2 and error_of(refused)["code"] == "bad_tree"
-    clone = two.mesh.folder / fresh("clone")
-    git(two.mesh.folder, "clone", "-q", str(far_repo), str(clone))
-    assert json.loads(relay(two.laptop, clone, "pull", found["id"], "--json").stdout)["how"] == "fast-forward"
-    assert (clone / "n").read_text() == "n\n" and git(far_repo, "status", "--porcelain") == ""
-
-
-def test_pushing_takes_the_verb_and_what_became_of_it_is_told(two: Scene, tree: Path, far_repo: Path) -> None:
-    bare = two.vps.work / f"{far_repo.name}.git"
-    git(two.vps.work, "clone", "-q", "--bare", str(far_repo), str(bare))
-    found = _spawn(two, tree, "echo n > n", "--repo", str(bare), "--push", status=125)
-    assert found["error"]["code"] == "no_verb"
-    type_hint(found["error"]["hint"], {"vps": two.vps})
-    found = _spawn(two, tree, "echo n > n", "--repo", str(bare), "--push")
-    assert found["result"]["pushed"] == {
-        "remote": str(bare), "branch": f"relay/{found['name']}", "done": True, "why": ""
-    }  # fmt: skip
-    assert git(bare, "show", f"relay/{found['name']}:n") == "n"
-    nowhere = f"{two.vps.work}/nowhere"
-    found = _spawn(two, tree, "echo n > n", "--repo", str(bare), "--push-to", nowhere)
-    assert found["state"] == "completed" and found["result"]["pushed"]["done"] is False
-    assert any(f"not pushed to {nowhere}" in note for note in found["result"]["notes"])
-
-
-def test_the_grant_says_where_a_repository_may_lie(two: Scene, tree: Path) -> None:
-    outside = repository(two.mesh.folder / fresh("outside"))
-    for source in (str(outside), f"file://{outside}"):
-        found = _spawn(two, tree, "true", "--repo", source, status=125)
-        assert found["error"]["code"] == "foreign_directory" and str(outside) in found["error"]["message"]
-    link = two.vps.work / fresh("link")
-    link.symlink_to(outside)
-    assert _spawn(two, tree, "true", "--repo", str(link), status=125)["error"]["code"] == "foreign_directory"
-
-
-@pytest.fixture
-def without_new(two: Scene) -> Iterator[Scene]:
-    """The grant has no fresh folders."""
-    (two.vps.home / "trust.toml").unlink()
-    two.grant()
-    yield two
-
-
-def test_without_fresh_folders_neither_is_allowed_and_dry_run_and_trust_test_say_so(
-    without_new: Scene, tree: Path
-) -> None:
-    two = without_new
-    for place in (("--here",), ("--repo", "https://example.org/x.git")):
-        found = _spawn(two, tree, "true", *place, status=125)
-        assert found["error"]["code"] == "foreign_directory" and "--dir new" in found["error"]["hint"]
-        words = ("spawn", fresh(), "shell", "true", "--broker", "vps", "--dry-run", "--json", *place)
-        trial = json.loads(relay(two.laptop, tree, *words).stdout)
-        assert (trial["verdict"], trial["error"]["code"]) == ("refuse", "foreign_directory")
-    tested = relay(two.vps, tree, "trust", "test", "laptop", "--agent", "shell", "--repo", "https://example.org/x.git")
-    assert tested.returncode == 1 and "--dir new" in said(tested)
-    two.vps.relay("trust", "allow", "laptop", "--dir", "new")
-    tested = relay(two.vps, tree, "trust", "test", "laptop", "--agent", "shell", "--repo", "https://example.org/x.git")
-    assert tested.returncode == 0, said(tested)
-    for words, flag in ((("--repo", "/srv/x"), "--dir /srv/x"), (("--repo", "https://h/x", "--push"), "--verb push")):
-        tested = relay(two.vps, tree, "trust", "test", "laptop", "--agent", "shell", *words)
-        assert tested.returncode == 1 and flag in said(tested)
-    words = ("spawn", fresh(), "shell", "true", "--broker", "vps", "--dry-run", "--json", "--here")
-    trial = json.loads(relay(two.laptop, tree, *words).stdout)
-    assert trial["verdict"] == "start" and trial["facts"]["directory"]["fresh"] and trial["place"]["kind"] == "git"
-    assert git(tree, "for-each-ref", "refs/relay") != "", "of the spawns before"
-
-
-def test_no_place_is_refused_with_the_four_choices(two: Scene, tree: Path) -> None:
-    name = fresh()
-    done = relay(two.laptop, tree, "spawn", name, "shell", "true", "--broker", "vps", "--wait", "--json")
-    error = json.loads(done.stdout)["error"]
-    assert done.returncode == 125 and error["code"] == "no_directory"
-    assert all(choice in error["hint"] for choice in ("--cwd DIR", "--cwd new", "--repo URL[@REF]", "--here"))
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("--here", "--cwd", "new"), ("--repo", "https://h/x", "--cwd", "/srv"), ("--here", "--repo", "https://h/x"),
-        ("--here", "--push"), ("--push", "--cwd", "new"), ("--repo", "ext::id"), ("--repo", ""),
-        ("--repo", "https://h/x@-f"), ("--here", "--every", "6h"), ("--repo", "https://u:pa55@h/x"),
-    ],
-)  # fmt: skip
-def test_what_does_not_go_together_is_refused_here(two: Scene, tree: Path, words: tuple[str, ...]) -> None:
-    done = relay(two.laptop, tree, "spawn", fresh(), "shell", "true", "--broker", "vps", "--json", *words)
-    assert done.returncode == 2 and error_of(done)["why"] and "pa55" not in said(done)
-
-
 def test_cleaning_keeps_what_is_needed(two: Scene, tree: Path) -> None:
-    ended = _spawn(two, tree, "echo n > n", "--here")["id"]
+    ended = spawned(two, tree, "echo n > n", "--here")["id"]
     processes.wait_until(lambda: _is_fetched(two, tree, ended), 10, "the change to be fetched")
     go = two.mesh.folder / fresh("go")
     task = f"while [ ! -e {go} ]; do sleep 0.02; done; echo n > n"
@@ -328,12 +191,12 @@ def test_cleaning_keeps_what_is_needed(two: Scene, tree: Path) -> None:
     recent = {each["spawn"]: each["why"] for each in _cleaned(two)["kept"]}
     assert recent[ended] == "it ended a short while ago" and recent[running] == "it is running"
     assert ended in {each["spawn"] for each in _cleaned(two, "--older-than", "0", "--dry-run")["removed"]}
-    assert _place(two, ended).exists()
+    assert place_of(two, ended).exists()
     two.laptop.kill()
     go.touch()
     two.until(running, "completed", on=two.vps)
     done = _cleaned(two, "--older-than", "0")
-    assert done["bytes"] > 0 and not _place(two, ended).exists() and _place(two, running).exists()
+    assert done["bytes"] > 0 and not place_of(two, ended).exists() and place_of(two, running).exists()
     assert {each["why"] for each in done["kept"]} == {"what it changed has not been fetched by its origin yet"}
     two.laptop.start()
     two.until(running, "completed")
@@ -352,7 +215,7 @@ def _cleaned(two: Scene, *words: str) -> dict[str, Any]:
 
 def test_nothing_is_kept_of_a_tree_once_its_spawn_has_ended_or_never_began(two: Scene, tree: Path) -> None:
     here, there = _blobs(two.laptop), _blobs(two.vps)
-    ended = _spawn(two, tree, "echo n > n", "--here")["id"]
+    ended = spawned(two, tree, "echo n > n", "--here")["id"]
     processes.wait_until(lambda: _is_fetched(two, tree, ended), 10, "the change to be fetched")
     two.vps.relay("queue", "pause")
     words = ("spawn", fresh(), "shell", "true", "--broker", "vps", "--here", "--json")
