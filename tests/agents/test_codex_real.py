@@ -16,7 +16,7 @@ from relay.spawn.agents.codex import Codex
 from relay.testing.processes import wait_until
 from tests.agents.bench import WITHIN, Bench
 from tests.agents.speech import Text, Tool
-from tests.agents.stub import Drop, Failure, Slow, Stub
+from tests.agents.stub import Drop, Failure, Stub
 from tests.agents.test_resume_real import environment
 from tests.e2e.scene import gone_within, relay, relay_json
 
@@ -106,24 +106,6 @@ def test_an_approval_that_is_denied_is_no_success(bench: Bench) -> None:
 def test_a_limit_of_turns_is_refused_at_once(bench: Bench) -> None:
     found = bench.run("codex", "x", "--max-turns", "2", status=125)
     assert (found["state"], found["error"]["code"]) == ("rejected", "agent_cannot")
-
-
-def test_killed_midway(bench: Bench) -> None:
-    bench.stub.plays(Slow())
-    spawn = bench.begin("codex", "x")
-    bench.stub.await_requests(1, WITHIN)
-    relay(bench.scene.laptop, "stop", spawn)
-    assert bench.scene.until(spawn, "cancelled", within=WITHIN)["state"] == "cancelled"
-    gone_within(spawn)
-
-
-def test_a_model_that_never_answers_ends_with_the_timeout(bench: Bench) -> None:
-    bench.stub.plays(Slow())
-    words = bench.scene.words("codex", "x")
-    words[words.index("--timeout") + 1] = "8s"
-    found = relay_json(bench.scene.laptop, *words, "--wait", status=124)
-    assert (found["state"], found["error"]["code"]) == ("timed_out", "task_timed_out")
-    gone_within(found["id"])
 
 
 def test_a_model_that_is_not_there(bench: Bench) -> None:

@@ -114,9 +114,19 @@ class Scene:
             node.resume()
             if not node.running:
                 node.start()
-            for leftover in ("trust.toml", "agents.toml"):
-                (node.home / leftover).unlink(missing_ok=True)
+            (node.home / "agents.toml").unlink(missing_ok=True)
+        for node in (self.laptop, self.vps):
+            self._take_grants(node)
         self.linked()
+
+    def _take_grants(self, node: Node) -> None:
+        trust = node.home / "trust.toml"
+        if trust.exists():
+            trust.unlink()
+            # the link to who has lost a grant ends: told of it, the broker has that behind it when it answers
+            with node.control() as control:
+                control.post("grants/changed", {})
+            self.mesh.await_link(node)
 
     def linked(self) -> None:
         """Wait until the two are linked."""

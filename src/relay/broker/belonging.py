@@ -86,6 +86,7 @@ class Belonging:
     async def grants_changed(self) -> None:
         """trust.toml was edited: what a revoked grant had allowed ends, and the links to who has none any more.
 
+        When this returns they have ended: who is told that a grant is gone finds nothing that still goes by it.
         Whoever is a member still may link again at once; what went over the old link is over.
         """
         before, self._granted = self._granted, self._with_grant()
@@ -93,6 +94,7 @@ class Belonging:
         await self._end_what_is_not_granted()
         for broker in before - self._granted:
             self._rooms.mesh.drop(broker, REVOKED)
+        await self._rooms.mesh.parted()
 
     async def look(self) -> None:
         """Notice what a person has written into trust.toml without a word of it, and what grant has expired.

@@ -159,6 +159,11 @@ class Link:
         await self._stop.wait()
         raise CarrierClosed(self.reason)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was told to end and has not yet."""
+        return self._stop.is_set() and not self.ended.is_set()
+
     def close(self, reason: str) -> None:
         """Say goodbye and end.
 

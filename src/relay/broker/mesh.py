@@ -248,6 +248,10 @@ class Mesh:
         if link is not None:
             link.close(reason)
 
+    async def parted(self) -> None:
+        """Wait until every link that was told to end has ended."""
+        await asyncio.gather(*(link.ended.wait() for link in self._all if link.is_ending))
+
     async def close(self, reason: str) -> None:
         """Say goodbye on every link."""
         self.closed = True

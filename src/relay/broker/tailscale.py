@@ -101,8 +101,50 @@ async def ask() -> Tailnet | None:
         return None
 
 
+class _Said(asyncio.SubprocessProtocol):
+    """What a command prints, up to a bound.
+
+    Attributes:
+        data: that much.
+        enough: done when it has ended and its output too, or when it has printed more than the bound.
+    """
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.enough: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if len(self.data) <= MAX_OUTPUT:
+            self.data += data
+        if len(self.data) > MAX_OUTPUT:
+            self._is_enough()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_enough()
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _is_enough(self) -> None:
+        if not self.enough.done():
+            self.enough.set_result(None)
+
+    async def end(self, transport: asyncio.SubprocessTransport) -> None:
+        """End the command with all of its group, and wait until it is gone and nothing of it is open."""
+        if transport.get_returncode() is None:
+            # the whole group: what a wrapper script started must not stay
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(transport.get_pid(), signal.SIGKILL)
+        pipe = transport.get_pipe_transport(1)
+        assert pipe is not None
+        pipe.close()  # what is in it, or whoever else holds it, is not waited for
+        await self._ended
+        transport.close()
+
+
 async def _output(path: str) -> bytes | None:
-    process = await asyncio.create_subprocess_exec(
+    transport, said = await asyncio.get_running_loop().subprocess_exec(
+        _Said,
         path,
         "status",
         "--json",
@@ -111,22 +153,13 @@ async def _output(path: str) -> bytes | None:
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
-    assert process.stdout is not None
-    data = bytearray()
-    ended = False
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            while len(data) <= MAX_OUTPUT and (piece := await process.stdout.read(256 * 1024)):
-                data += piece
-            if len(data) > MAX_OUTPUT:
-                raise ValueError(f"more than {MAX_OUTPUT} bytes")
-            ended = await process.wait() is not None
-            return bytes(data) if process.returncode == 0 else None
+            await said.enough
+        if len(said.data) > MAX_OUTPUT:
+            raise ValueError(f"more than {MAX_OUTPUT} bytes")
+        return bytes(said.data) if transport.get_returncode() == 0 else None
     except TimeoutError:
         raise ValueError(f"no answer in {TIMEOUT_S:g} s") from None
     finally:
-        if not ended:
-            # the whole group: what a wrapper script started must not stay
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        await said.end(transport)

@@ -95,13 +95,13 @@ class Window:
         self.last = row.n
 
     def _put_back(self, rows: list[Outgoing]) -> None:
-        """Queue these before the rest, but what goes ahead before all."""
-        front = list(rows)
-        self._queued_bytes += sum(len(row.raw) for row in rows)
-        while self._queue and self._queue[0].ahead:
+        """Queue these where they belong: the queue is always sorted by place, whatever comes back to it, and when."""
+        back = sorted(rows, key=lambda row: row.place)
+        self._queued_bytes += sum(len(row.raw) for row in back)
+        front = []
+        while back and self._queue and self._queue[0].place < back[-1].place:
             front.append(self._queue.popleft())
-        front.sort(key=lambda row: row.place)
-        self._queue.extendleft(reversed(front))
+        self._queue.extendleft(sorted(front + back, key=lambda row: row.place, reverse=True))
 
     def refill(self, rows: Iterable[Outgoing], end: bool) -> None:
         """Rows read from the store behind `last`; `end` says that there were no more, and none was missed meanwhile."""
