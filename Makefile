@@ -3,6 +3,7 @@
 #   make demo    two brokers on this machine, a refused and a granted spawn, its log live
 #   make test    the tests (some minutes)
 #   make test-agents   the real claude and codex against a stub of their models (needs npm; ALL=1: gemini, opencode too)
+#   make test-web      the dashboard in Debian's Chromium (needs it, and npm); pictures in build/web
 #   make check   lint, types and the floors between the packages
 #   make chaos   the long crash and fuzz runs, with their counts
 #   make bench   the measurements, ratios first (redis-server and sshd are measured beside it where they are installed)
@@ -16,12 +17,13 @@ VENV ?= .venv
 PEERS ?= .venv-peers
 AUDIT ?= .venv-audit
 AGENTS ?= .agents
+WEB ?= .web
 UV ?= uv
 WORKERS ?= 4
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test agents test-agents check chaos bench peers audit lock setup clean
+.PHONY: demo test agents test-agents test-web check chaos bench peers audit lock setup clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -48,6 +50,17 @@ $(AGENTS)/%/.ready: tests/agents/npm/%/package.json tests/agents/npm/%/package-l
 
 test-agents: $(READY) agents
 	@AGENTS=$(abspath $(AGENTS)) $(BIN)/python -m pytest -m agents -n 2 tests/agents
+
+$(WEB)/.ready: tests/web/npm/package.json tests/web/npm/package-lock.json
+	@command -v npm >/dev/null || { \
+	  echo "error: npm is not installed, and axe-core comes by it"; \
+	  echo "try: sudo apt-get install npm, or Node 20 from its makers; make test needs neither"; exit 1; } >&2
+	@mkdir -p $(WEB) && cp tests/web/npm/package.json tests/web/npm/package-lock.json $(WEB)/
+	@cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
+test-web: $(READY) $(WEB)/.ready
+	@WEB=$(abspath $(WEB)) $(BIN)/python -m pytest -m web -n 2 tests/web
 
 check: $(READY)
 	@$(BIN)/ruff check
@@ -107,4 +120,4 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(AUDIT) $(AGENTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(AUDIT) $(AGENTS) $(WEB) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,78 @@
+// The broker's own API, with this device's token.
+
+const KEY = "relay.token";
+
+export class Failed extends Error {
+  constructor(status, error) {
+    super(error.message || `the broker answered ${status}`);
+    this.status = status;
+    this.code = error.code || "";
+    this.why = error.why || "";
+    this.hint = error.hint || "";
+  }
+
+  /** What, why, and what to do next, in one line. */
+  get words() {
+    return [this.message, this.why, this.hint && `try: ${this.hint}`].filter(Boolean).join(" — ");
+  }
+}
+
+export const token = () => localStorage.getItem(KEY);
+export const signOut = () => localStorage.removeItem(KEY);
+
+async function answer(path, init = {}) {
+  const headers = { ...init.headers };
+  if (token()) headers.Authorization = `Bearer ${token()}`;
+  let response;
+  try {
+    response = await fetch(path, { cache: "no-store", credentials: "omit", redirect: "error", ...init, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Failed(0, { code: "no_broker", message: "the broker does not answer", hint: "relay up --detach" });
+  }
+  if (response.ok) return response;
+  let said = {};
+  try {
+    said = (await response.json()).error || {};
+  } catch { /* no document of ours: the status says it */ }
+  if (response.status === 401) dispatchEvent(new CustomEvent("signed-out"));
+  throw new Failed(response.status, said);
+}
+
+/** Change a single-use code for a token of this device. */
+export async function signIn(code) {
+  const agent = navigator.userAgent;
+  const kind = /iPhone|iPad/.test(agent) ? "iPhone" : /Android/.test(agent) ? "Android" : /Mac/.test(agent) ? "Mac" : "computer";
+  const browser = /Firefox/.test(agent) ? "Firefox" : /Edg/.test(agent) ? "Edge" : /Chrom/.test(agent) ? "Chrome" : "Safari";
+  const body = JSON.stringify({ code, device: `${browser} on ${kind}` });
+  const made = await (await answer("/session", { method: "POST", headers: { "Content-Type": "application/json" }, body })).json();
+  localStorage.setItem(KEY, made.token);
+  return made.device;
+}
+
+/** What `GET /api/v1/PATH` says. */
+export const get = async (path, signal) => (await answer(`/api/v1/${path}`, { signal })).json();
+
+/** What `POST /api/v1/PATH` says; the operation id makes a repeated one the same one. */
+export async function post(path, body = {}) {
+  const headers = { "Content-Type": "application/json" };
+  const whole = JSON.stringify({ operation: crypto.randomUUID().replaceAll("-", ""), requested_by: "dashboard", ...body });
+  return (await answer(`/api/v1/${path}`, { method: "POST", headers, body: whole })).json();
+}
+
+/** The lines of a stream, each a document, until it ends or is left. */
+export async function* lines(path, signal) {
+  const response = await answer(`/api/v1/${path}`, { signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    const found = (rest + value).split("\n");
+    rest = found.pop();
+    for (const line of found) if (line) yield JSON.parse(line);
+  }
+  if (rest) yield JSON.parse(rest);
+}
+
+export const ref = encodeURIComponent;

@@ -1,0 +1,80 @@
+// One WebSocket for all that happens. It goes on by number where it was cut, and says when what is shown may be old.
+
+import { signOut, token } from "./api.js";
+
+const SILENT_MS = 40_000;
+const FIRST_RETRY_MS = 400;
+const LAST_RETRY_MS = 15_000;
+const REVOKED = 4401;
+
+export class Live extends EventTarget {
+  #socket = null;
+  #seq = null;
+  #retry = FIRST_RETRY_MS;
+  #timer = 0;
+  #silent = 0;
+  isUp = false;
+  rtt = null;
+
+  start() {
+    for (const wake of ["online", "pageshow", "focus"]) addEventListener(wake, () => this.#now());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#now());
+    this.#connect();
+  }
+
+  #tell(kind, detail) {
+    this.dispatchEvent(new CustomEvent(kind, { detail }));
+  }
+
+  #now() {
+    if (!this.isUp && this.#timer) {
+      clearTimeout(this.#timer);
+      this.#retry = FIRST_RETRY_MS;
+      this.#connect();
+    }
+  }
+
+  #connect() {
+    this.#timer = 0;
+    if (!token()) return;
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/events`);
+    this.#socket = socket;
+    const began = performance.now();
+    socket.onopen = () => {
+      this.rtt = performance.now() - began;
+      socket.send(JSON.stringify({ token: token(), since: this.#seq }));
+    };
+    socket.onmessage = (message) => this.#heard(JSON.parse(message.data));
+    socket.onclose = (closed) => this.#closed(socket, closed.code);
+  }
+
+  #heard(event) {
+    clearTimeout(this.#silent);
+    this.#silent = setTimeout(() => this.#socket.close(), SILENT_MS);
+    if (event.kind === "hello") {
+      const again = this.#seq !== null;
+      this.#seq ??= event.seq;
+      this.#retry = FIRST_RETRY_MS;
+      this.isUp = true;
+      this.#tell("up", { hello: event, again });
+    } else if (event.kind !== "beat") {
+      if (event.seq !== undefined) this.#seq = event.seq;
+      this.#tell(event.kind === "reset" ? "reset" : "event", event);
+    }
+  }
+
+  #closed(socket, code) {
+    if (socket !== this.#socket) return;
+    clearTimeout(this.#silent);
+    const was = this.isUp;
+    this.isUp = false;
+    if (code === REVOKED) {
+      signOut();
+      dispatchEvent(new CustomEvent("signed-out"));
+      return;
+    }
+    this.#tell("down", { was });
+    this.#timer = setTimeout(() => this.#connect(), this.#retry * (0.7 + Math.random() * 0.6));
+    this.#retry = Math.min(this.#retry * 2, LAST_RETRY_MS);
+  }
+}

@@ -1,0 +1,127 @@
+// The output of a spawn: it follows, sticks to the end only where one is there already, finds, and can be kept.
+
+import { Failed, lines, ref } from "./api.js";
+import { Ansi } from "./ansi.js";
+import { h, put, say } from "./dom.js";
+import { clock } from "./words.js";
+
+const TAIL = 2000;
+const MOST_LINES = 5000;
+const NEAR_PX = 24;
+const AGAIN_MS = 2000;
+
+/** A view of one spawn's output: {node, close()}. */
+export function logView(spawn, isEnded) {
+  const box = h("div", { class: "log", tabindex: "0", role: "log", "aria-label": `Output of ${spawn.name}` });
+  const find = h("input", { type: "search", placeholder: "Find in the output", "aria-label": "Find in the output" });
+  const hits = h("span", { class: "hits", role: "status" });
+  const end = h("button", { type: "button", hidden: true, onclick: () => { box.scrollTop = box.scrollHeight; } }, "↓ Newest");
+  const keep = h("button", { type: "button", onclick: () => download() }, "Download");
+  const node = h("div", { class: "logbox" },
+    h("div", { class: "logbar" }, find, hits, h("span", { class: "fill" }), end, keep), box);
+  const ansi = { out: new Ansi(), err: new Ansi() };
+  const leaving = new AbortController();
+  let line = null, next = 0, isCut = false, found = [], at = -1;
+
+  const isAtEnd = () => box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+
+  function newLine(name = "") {
+    line = h("div", { class: `line ${name}` });
+    box.append(line);
+    while (box.childElementCount > MOST_LINES) {
+      box.firstElementChild.remove();
+      isCut = true;
+    }
+  }
+
+  function add(piece) {
+    const stick = isAtEnd();
+    if (piece.as_of) note(`as it was told at ${clock(piece.as_of)}: ${piece.reason || "its machine is out of reach"}`);
+    if (piece.stream === "gap") note(`${piece.missing ?? "some"} bytes are missing here`);
+    else if (piece.stream === "note") note(piece.data);
+    else {
+      for (const [text, name] of ansi[piece.stream === "err" ? "err" : "out"].read(piece.data || "")) write(text, name, piece.stream);
+    }
+    if (piece.next !== undefined) next = piece.next;
+    if (stick) box.scrollTop = box.scrollHeight;
+    end.hidden = isAtEnd();
+  }
+
+  function write(text, name, stream) {
+    const parts = text.split("\n");
+    parts.forEach((part, i) => {
+      if (i) line = null;
+      if (!part && i === parts.length - 1) return;
+      if (!line) newLine(stream === "err" ? "err" : "");
+      if (part) line.append(name ? h("span", { class: name }, part) : part);
+    });
+  }
+
+  function note(text) {
+    newLine("note");
+    line.append(text);
+    line = null;
+  }
+
+  async function follow() {
+    let first = true;
+    while (!leaving.signal.aborted) {
+      const query = first ? `tail=${TAIL}` : `offset=${next}`;
+      try {
+        for await (const piece of lines(`spawns/${ref(spawn.id)}/log?follow=1&${query}`, leaving.signal)) {
+          first = false;
+          add(piece);
+        }
+        if (!box.childElementCount) note(isEnded() ? "It wrote nothing." : "Nothing was written yet.");
+        if (isEnded()) return;
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        if (error instanceof Failed && error.status >= 400 && error.status < 500) return void note(error.words);
+      }
+      await new Promise((go) => setTimeout(go, AGAIN_MS));
+    }
+  }
+
+  async function download() {
+    const parts = [];
+    try {
+      for await (const piece of lines(`spawns/${ref(spawn.id)}/log`)) {
+        parts.push(piece.raw ? Uint8Array.from(atob(piece.raw), (each) => each.charCodeAt(0)) : piece.data || "");
+      }
+    } catch (error) {
+      return void note(error.words || String(error));
+    }
+    const link = h("a", { href: URL.createObjectURL(new Blob(parts)), download: `${spawn.name}-${spawn.id}.log` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  function search() {
+    for (const each of found) each.classList.remove("hit", "now");
+    const text = find.value.toLowerCase();
+    found = text ? [...box.children].filter((each) => each.textContent.toLowerCase().includes(text)) : [];
+    for (const each of found) each.classList.add("hit");
+    at = -1;
+    if (found.length) step(-1);
+    say(hits, text ? `${found.length ? at + 1 : 0} of ${found.length}${isCut ? " (earlier lines: Download)" : ""}` : "");
+  }
+
+  function step(by) {
+    if (!found.length) return;
+    found[at]?.classList.remove("now");
+    at = (at + by + found.length) % found.length;
+    if (at < 0) at = found.length - 1;
+    found[at].classList.add("now");
+    found[at].scrollIntoView({ block: "center" });
+    say(hits, `${at + 1} of ${found.length}`);
+  }
+
+  find.addEventListener("input", search);
+  find.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") step(event.shiftKey ? -1 : 1);
+    if (event.key === "Escape") { find.value = ""; search(); }
+  });
+  box.addEventListener("scroll", () => { end.hidden = isAtEnd(); });
+  follow();
+  return { node, close: () => { leaving.abort(); put(box); } };
+}

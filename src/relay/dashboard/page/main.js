@@ -1,0 +1,167 @@
+// The page's frame: signing in, the top, the sections, keys, and what keeps it live.
+
+import { signIn, token } from "./api.js";
+import * as agents from "./agents.js";
+import { dialog, h, isTyping, put, say, toast } from "./dom.js";
+import { Live } from "./live.js";
+import { notify, notifyButton } from "./notify.js";
+import { SECTIONS, go, place, url } from "./route.js";
+import { model } from "./state.js";
+import { theme } from "./theme.js";
+import { count } from "./words.js";
+
+// what is not seen at first is fetched when it is needed
+const views = { agents, mesh: null, queue: null };
+let detail = null;
+const spawnDialog = async () => (await import("./spawn.js")).spawnDialog();
+const view = async (name) => (views[name] ||= await import(`./${name}.js`));
+const TITLES = { agents: ["Agents", "≡"], mesh: ["Mesh", "⌬"], queue: ["Queue", "⇅"] };
+const TICK_MS = 10_000;
+const main = document.getElementById("main"), pane = document.getElementById("detail"), stale = document.getElementById("stale");
+const live = new Live();
+let section = "", top = null;
+
+function drawTop() {
+  const selector = h("select", { id: "brokers", "aria-label": "Machines shown", onchange: (event) => go({ broker: event.target.value || null }) });
+  top = { selector, state: h("span", { class: "live", role: "status" }), badge: h("span", { class: "badge", hidden: true }) };
+  put(document.getElementById("top"),
+    h("a", { class: "brand", href: "#/agents" }, h("img", { src: "/static/icon.svg", alt: "", width: 24, height: 24 }), h("b", null, "Relay")),
+    selector, top.state, h("span", { class: "fill" }), notifyButton(), theme(),
+    h("button", { class: "plain wide-only", type: "button", "aria-label": "Keys", onclick: help }, "?"),
+    h("button", { class: "primary", type: "button", onclick: () => spawnDialog() }, "Spawn", h("kbd", { class: "wide-only" }, "n")));
+  put(document.getElementById("sections"), SECTIONS.map((name) =>
+    h("a", { href: `#/${name}`, "data-section": name }, h("i", { "aria-hidden": "true" }, TITLES[name][1]), h("span", null, TITLES[name][0]), name === "agents" && top.badge)));
+}
+
+function updateTop() {
+  if (!top) return;
+  const at = place();
+  const options = [["", `All machines (${model.brokers.length})`], ...model.brokers.map((each) => [each.id, each.self ? `${each.name} (here)` : each.online ? each.name : `${each.name} — ${each.online === null ? "unknown" : "asleep"}`])];
+  const wanted = JSON.stringify([options, at.broker]);
+  if (top.selector.dataset.now !== wanted) {
+    put(top.selector, options.map(([value, text]) => h("option", { value, selected: value === (at.broker || "") }, text)));
+    top.selector.dataset.now = wanted;
+  }
+  const needs = model.questions.length;
+  say(top.badge, String(needs));
+  top.badge.hidden = !needs;
+  top.badge.setAttribute("aria-label", `${count(needs, "agent")} needs you`);
+  document.title = needs ? `(${needs}) Relay` : "Relay";
+  for (const link of document.querySelectorAll("#sections a")) {
+    link.href = url({ section: link.dataset.section, spawn: null, state: null, q: null });
+    if (link.dataset.section === at.section) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+async function route() {
+  if (!token()) return;
+  const at = place();
+  updateTop();
+  if (section !== at.section) {
+    section = at.section;
+    const found = await view(section);
+    if (section === at.section) found.open(main);
+  } else views[section]?.update();
+  if (at.spawn) detail ||= await import("./detail.js");
+  detail?.show(pane, place().spawn || null);
+}
+
+function signedOut(why = "") {
+  section = "";
+  put(document.getElementById("top"), h("a", { class: "brand", href: "#/" }, h("img", { src: "/static/icon.svg", alt: "", width: 24, height: 24 }), h("b", null, "Relay")));
+  put(document.getElementById("sections"));
+  pane.hidden = true;
+  stale.hidden = true;
+  put(main, h("div", { class: "welcome" },
+    h("h1", null, "This browser is not signed in"), why && h("p", { class: "bad", role: "alert" }, why),
+    h("p", null, "In a terminal on this machine:"), h("pre", { tabindex: "0" }, "relay dashboard"),
+    h("p", null, "opens this page with a code that works once, for two minutes.")));
+}
+
+async function begin() {
+  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  if (code) {
+    history.replaceState(null, "", "#/agents");
+    try {
+      await signIn(code);
+    } catch (error) {
+      if (!token()) return signedOut(error.words || String(error));
+    }
+  }
+  if (!token()) return signedOut();
+  drawTop();
+  route();
+  await load();
+  live.start();
+}
+
+async function load() {
+  try {
+    await model.load();
+  } catch (error) {
+    if (token()) showStale(error.words || String(error));
+  }
+}
+
+function showStale(text) {
+  say(stale, text);
+  stale.hidden = !text;
+}
+
+live.addEventListener("up", async ({ detail: { again } }) => {
+  if (again || !model.isLoaded) await load();
+  showStale("");
+  if (top) put(top.state, h("i", { class: "ok", "aria-hidden": "true" }, "●"), ` Live · ${Math.max(1, Math.round(live.rtt))} ms`);
+  if (again) detail?.update();
+});
+live.addEventListener("down", () => {
+  showStale("Connection lost, retrying. What you see may be old.");
+  if (top) put(top.state, h("i", { class: "off", "aria-hidden": "true" }, "○"), " Not connected");
+});
+live.addEventListener("reset", load);
+live.addEventListener("event", ({ detail: event }) => {
+  model.heard(event);
+  notify(event, model);
+  if (event.spawn && event.kind !== "spawn.log") setTimeout(() => detail?.update(event.spawn), 120);
+});
+model.addEventListener("changed", () => {
+  updateTop();
+  views[section]?.update();
+});
+
+setInterval(() => views[section]?.update(), TICK_MS);
+
+function help() {
+  const keys = [["n", "spawn an agent"], ["/", "filter"], ["j  k", "next, previous"], ["Enter", "open"], ["1 2 3", "agents, mesh, queue"], ["Esc", "back"], ["?", "these keys"]];
+  dialog("Keys", h("dl", { class: "facts" }, keys.map(([key, what]) => [h("dt", null, h("kbd", null, key)), h("dd", null, what)])), { yes: "" });
+}
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
+    if (isTyping()) document.activeElement.blur();
+    else detail?.leave();
+    return;
+  }
+  if (!section || isTyping() || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const deeds = {
+    n: () => spawnDialog(), "?": help,
+    "/": () => { go({ section: "agents" }); document.getElementById("filter")?.focus(); },
+    j: () => agents.step(1), k: () => agents.step(-1),
+    1: () => go({ section: "agents" }), 2: () => go({ section: "mesh", spawn: null }), 3: () => go({ section: "queue", spawn: null }),
+  };
+  if (deeds[event.key]) {
+    event.preventDefault();
+    deeds[event.key]();
+  }
+});
+addEventListener("hashchange", () => (new URLSearchParams(location.hash.slice(1)).get("code") ? begin() : route()));
+addEventListener("signed-out", () => signedOut());
+addEventListener("unhandledrejection", (event) => toast(event.reason?.words || String(event.reason), true));
+
+if ("serviceWorker" in navigator) {
+  // the only script that is named by a text: this one
+  const policy = window.trustedTypes?.createPolicy("relay-worker", { createScriptURL: (given) => (given === "/sw.js" ? given : "") });
+  navigator.serviceWorker.register(policy ? policy.createScriptURL("/sw.js") : "/sw.js").catch(() => {});
+}
+begin();

@@ -1,0 +1,144 @@
+// What the page knows: machines, spawns, what needs a person. Filled by lists, kept true by events.
+
+import { get, ref } from "./api.js";
+import { isEnded, needsPerson } from "./words.js";
+
+const FIRST = 60;
+const MOST = 1000;
+const GATHER_MS = 60;
+const ONE_BY_ONE = 4;
+
+class Model extends EventTarget {
+  brokers = [];
+  spawns = new Map();
+  questions = [];
+  unasked = [];
+  status = null;
+  matched = 0;
+  isLoaded = false;
+  #dirty = new Set();
+  #gathering = 0;
+  #again = new Set();
+
+  changed(what) {
+    this.dispatchEvent(new CustomEvent("changed", { detail: what }));
+  }
+
+  get own() {
+    return this.brokers.find((each) => each.self) || null;
+  }
+
+  broker(id) {
+    return this.brokers.find((each) => each.id === id) || null;
+  }
+
+  isThere(id) {
+    const found = this.broker(id);
+    return !found || found.self || found.online === true;
+  }
+
+  async load() {
+    const [brokers, listing, status] = await Promise.all([
+      get("brokers"), get(`listing?all=1&limit=${FIRST}`), get("status"),
+    ]);
+    this.brokers = brokers;
+    this.status = status;
+    this.#take(listing);
+    this.isLoaded = true;
+    this.changed("all");
+    performance.mark("rows");
+    await Promise.all([
+      this.#review(),
+      listing.matched > FIRST && get(`listing?all=1&limit=${MOST}`).then((all) => this.#take(all)),
+    ]);
+    this.changed("all");
+  }
+
+  #take(listing) {
+    this.matched = listing.matched;
+    const found = new Map(listing.spawns.map((each) => [each.id, each]));
+    this.spawns = found;
+  }
+
+  async #review() {
+    const review = await get("review");
+    this.questions = review.questions;
+    this.unasked = review.unreachable;
+  }
+
+  /** Something happened. */
+  heard(event) {
+    if (event.spawn) {
+      const known = this.spawns.get(event.spawn);
+      if (event.kind === "spawn.state" && known) {
+        known.state = event.state;
+        known.reason = event.reason || "";
+        known.since = event.at;
+        this.changed("spawns");
+      }
+      if (event.kind !== "spawn.log") this.#soon(event.spawn);
+      if (event.kind !== "spawn.log" && (event.kind !== "spawn.state" || needsPerson(event.state) || isEnded(event.state))) {
+        this.#soonAgain("review");
+      }
+    }
+    if (/^(broker|grant|invite|roster)\./.test(event.kind)) this.#soonAgain("brokers");
+    if (/^(queue|outbox)\./.test(event.kind)) this.#soonAgain("status");
+    this.dispatchEvent(new CustomEvent("event", { detail: event }));
+  }
+
+  #soon(spawn) {
+    this.#dirty.add(spawn);
+    this.#gather();
+  }
+
+  #soonAgain(what) {
+    this.#again.add(what);
+    this.#gather();
+  }
+
+  #gather() {
+    this.#gathering ||= setTimeout(() => this.#flush(), GATHER_MS);
+  }
+
+  async #flush() {
+    const spawns = [...this.#dirty], again = [...this.#again];
+    this.#dirty.clear();
+    this.#again.clear();
+    try {
+      await Promise.all([
+        ...again.map((what) => this.#reload(what)),
+        spawns.length > ONE_BY_ONE ? this.#recent(spawns) : Promise.all(spawns.map((each) => this.#one(each))),
+      ]);
+      this.changed(again.includes("brokers") ? "all" : "spawns");
+    } catch { /* the connection went: what was missed is asked for when it is back */ } finally {
+      this.#gathering = 0;
+      if (this.#dirty.size || this.#again.size) this.#gather();
+    }
+  }
+
+  async #reload(what) {
+    if (what === "review") await this.#review();
+    else if (what === "brokers") [this.brokers, this.status] = await Promise.all([get("brokers"), get("status")]);
+    else this.status = await get("status");
+  }
+
+  async #one(id) {
+    const found = await get(`spawns/${ref(id)}`);
+    if (!this.spawns.has(id)) {
+      this.matched += 1;
+      this.spawns = new Map([[id, found], ...this.spawns]);
+    } else this.spawns.set(id, found);
+  }
+
+  async #recent(ids) {
+    const listing = await get(`listing?all=1&limit=${Math.min(MOST, ids.length + FIRST)}`);
+    const fresh = listing.spawns.filter((each) => !this.spawns.has(each.id));
+    for (const each of listing.spawns) if (this.spawns.has(each.id)) this.spawns.set(each.id, each);
+    this.matched = listing.matched;
+    if (fresh.length) this.spawns = new Map([...fresh.map((each) => [each.id, each]), ...this.spawns]);
+    const known = new Set(listing.spawns.map((each) => each.id));
+    await Promise.all(ids.filter((id) => !known.has(id)).slice(0, 50).map((id) => this.#one(id)));
+  }
+}
+
+export const model = new Model();

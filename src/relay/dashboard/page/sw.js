@@ -1,0 +1,37 @@
+// The page's shell, for when the broker does not answer: what is shown then says that it is old. No data is kept.
+const SHELL = "relay-shell";
+
+self.addEventListener("install", (event) => event.waitUntil(self.skipWaiting()));
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener("fetch", (event) => {
+  const { pathname, origin } = new URL(event.request.url);
+  const ours = origin === self.location.origin && (pathname === "/" || pathname.startsWith("/static/"));
+  if (event.request.method === "GET" && ours) event.respondWith(freshOrKept(event.request));
+});
+
+async function freshOrKept(request) {
+  const kept = await caches.open(SHELL);
+  try {
+    const fresh = await fetch(request);
+    if (fresh.ok) await kept.put(request, fresh.clone());
+    return fresh;
+  } catch (error) {
+    const found = await kept.match(request);
+    if (found) return found;
+    throw error;
+  }
+}
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(show(event.notification.data || "/"));
+});
+
+async function show(url) {
+  const pages = await self.clients.matchAll({ type: "window" });
+  const page = pages.find((each) => new URL(each.url).origin === self.location.origin);
+  if (!page) return self.clients.openWindow(url);
+  await page.focus();
+  return page.navigate(url);
+}

@@ -1,0 +1,158 @@
+"""The page of agents as a person uses it, over two real brokers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.scene import Scene, fresh, relay_json
+from tests.web.browser import PHONE
+from tests.web.conftest import Open
+
+pytestmark = pytest.mark.web
+
+
+def _spawn(page: Page, two: Scene, task: str, *, name: str, broker: str = "vps") -> None:
+    page.keyboard.press("n")
+    box = page.get_by_role("dialog")
+    box.get_by_label("Broker").select_option(label=re.compile(f"^{broker}"))  # type: ignore[arg-type]
+    box.get_by_label("Agent", exact=True).select_option("shell")
+    box.get_by_label("Task").fill(task)
+    box.get_by_label("Works in").select_option("cwd")
+    box.get_by_label("Directory there").fill(str(two.vps.work))
+    box.get_by_text("More").click()
+    box.get_by_label("Name").fill(name)
+
+
+def test_spawn_on_the_other_broker_with_its_live_log_and_result(two: Scene, visit: Open) -> None:
+    two.grant()
+    at = visit(two.laptop)
+    name, gate = fresh("web"), two.vps.work / fresh("gate")
+    script = f"echo first; while [ ! -e {gate} ]; do sleep 0.05; done; printf '\\033[31mred\\033[0m\\n'"
+    _spawn(at.page, two, script, name=name)
+    expect(at.page.locator("#forecast")).to_contain_text("Starts at once on vps")
+    at.picture("spawn-dialog")
+    at.page.get_by_role("dialog").get_by_role("button", name="Spawn").click()
+    pane = at.page.locator("#detail")
+    expect(pane.get_by_role("heading", name=name)).to_be_visible()
+    expect(pane.get_by_role("log")).to_contain_text("first")
+    row = at.page.locator(f"#rows li:has-text('{name}')")
+    expect(row).to_contain_text("Working")
+    gate.touch()
+    expect(pane.get_by_role("log").locator(".f-red")).to_have_text("red")
+    expect(row).to_contain_text("Done")
+    at.picture("agents")
+    pane.get_by_role("tab", name="Result").click()
+    expect(pane.get_by_role("tabpanel")).to_contain_text("Exit code")
+    pane.get_by_role("tab", name="Timeline").click()
+    expect(pane.get_by_role("tabpanel")).to_contain_text("said vps")
+    at.page.keyboard.press("Escape")
+    expect(pane).to_be_hidden()
+
+
+def test_the_selector_scopes_the_list_and_the_url_keeps_it(two: Scene, visit: Open) -> None:
+    two.grant()
+    here, there = fresh("here"), fresh("there")
+    relay_json(two.laptop, "spawn", here, "shell", "true", "--cwd", str(two.laptop.work), "--wait")
+    two.shell("true", name=there, status=0)
+    at = visit(two.laptop)
+    rows = at.page.locator("#rows")
+    expect(rows).to_contain_text(here)
+    expect(rows).to_contain_text(there)
+    at.page.get_by_label("Machines shown").select_option(two.vps.id)
+    expect(rows).not_to_contain_text(here)
+    expect(rows).to_contain_text(there)
+    at.page.reload()
+    expect(rows).to_contain_text(there)
+    expect(rows).not_to_contain_text(here)
+    at.page.keyboard.press("/")
+    at.page.keyboard.type("no such thing")
+    expect(at.page.locator("#main .empty")).to_contain_text("fits this filter")
+
+
+def test_what_is_sent_to_a_broker_that_is_away_is_queued_and_runs_when_it_is_back(two: Scene, visit: Open) -> None:
+    two.grant()
+    two.shell("true", status=0)
+    at = visit(two.laptop)
+    two.vps.stop()
+    expect(at.page.locator("#brokers option", has_text="vps — asleep")).to_have_count(1)
+    name = fresh("later")
+    _spawn(at.page, two, "echo ran", name=name)
+    box = at.page.get_by_role("dialog")
+    expect(at.page.locator("#forecast")).to_contain_text("Queue: vps is asleep")
+    box.get_by_role("button", name="Queue").click()
+    row = at.page.locator(f"#rows li:has-text('{name}')")
+    expect(row).to_contain_text("Queued")
+    at.picture("queued")
+    two.vps.start()
+    expect(row).to_contain_text("Done", timeout=20_000)
+    expect(at.page.locator("#detail").get_by_role("log")).to_contain_text("ran")
+
+
+def test_a_broker_that_does_not_trust_this_one_is_said_before_and_not_after(two: Scene, visit: Open) -> None:
+    at = visit(two.laptop)
+    _spawn(at.page, two, "true", name=fresh("no"))
+    expect(at.page.locator("#forecast.bad")).to_contain_text("relay trust allow laptop")
+
+
+def test_a_held_spawn_is_approved_and_stands_there_until_the_word_was_read(two: Scene, visit: Open) -> None:
+    two.grant("--agent", "shell", "--ask")
+    name = fresh("held")
+    spawn = two.begin("echo approved", name=name)
+    two.until(spawn, "held")
+    at = visit(two.vps)
+    card = at.page.get_by_role("article", name=f"{name} needs you")
+    expect(card).to_contain_text("echo approved")
+    at.picture("needs-you")
+    card.get_by_role("button", name="Approve").click()
+    expect(card.get_by_role("status")).to_contain_text("Approved")
+    two.until(spawn, "completed")
+    expect(card).to_be_hidden()
+
+
+def test_a_failure_stands_on_its_row_and_is_resolved(two: Scene, visit: Open) -> None:
+    two.grant()
+    name = fresh("bad")
+    two.shell("echo oops >&2; exit 3", name=name, status=1)
+    at = visit(two.laptop)
+    expect(at.page.locator(f"#rows li:has-text('{name}')")).to_contain_text("exit code 3")
+    at.page.keyboard.press("3")
+    failed = at.page.get_by_role("region", name="Failures").locator(f"li:has-text('{name}')")
+    expect(failed).to_contain_text("oops")
+    at.picture("queue")
+    failed.get_by_role("button", name="Mark done").click()
+    expect(failed).to_have_count(0)
+
+
+def test_a_link_that_is_lost_says_so_and_comes_back(two: Scene, visit: Open) -> None:
+    two.grant()
+    at = visit(two.laptop)
+    expect(at.page.locator("#top .live")).to_contain_text("Live")
+    two.laptop.stop()
+    expect(at.page.locator("#stale")).to_contain_text("What you see may be old")
+    at.picture("stale")
+    two.laptop.start()
+    two.linked()
+    expect(at.page.locator("#stale")).to_be_hidden(timeout=30_000)
+    name = fresh("back")
+    two.shell("true", name=name, status=0)
+    expect(at.page.locator(f"#rows li:has-text('{name}')")).to_contain_text("Done")
+    at.faults[:] = [fault for fault in at.faults if "ERR_CONNECTION" not in fault and "WebSocket" not in fault]
+
+
+def test_on_a_phone(two: Scene, visit: Open) -> None:
+    two.grant()
+    name = fresh("phone")
+    two.shell("echo hello", name=name, status=0)
+    at = visit(two.laptop, view=PHONE, scheme="light")
+    at.picture("phone")
+    at.page.locator(f"#rows li:has-text('{name}') a").click()
+    pane = at.page.locator("#detail")
+    expect(pane.get_by_role("log")).to_contain_text("hello")
+    width = at.page.evaluate("document.documentElement.scrollWidth")
+    assert width <= PHONE["width"], "nothing is wider than the phone"
+    at.picture("phone-detail")
+    pane.get_by_role("button", name="Back to the list").click()
+    expect(pane).to_be_hidden()

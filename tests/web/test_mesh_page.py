@@ -1,0 +1,61 @@
+"""Pairing, trust and the state of links by the page."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from relay.testing.mesh import Mesh
+from tests.e2e.scene import Scene
+from tests.web.conftest import Open
+
+pytestmark = pytest.mark.web
+
+
+def test_a_machine_is_paired_trusted_and_put_out_by_the_page(visit: Open) -> None:
+    with Mesh.scratch("relay-web-pair-") as mesh:
+        laptop = mesh.add("laptop")
+        at = visit(laptop)
+        at.page.keyboard.press("2")
+        at.page.get_by_role("button", name="Pair a machine").click()
+        box = at.page.get_by_role("dialog")
+        command = box.locator("pre")
+        expect(command).to_contain_text("relay join")
+        at.picture("pair")
+        mini = mesh.add("mini")
+        joined = mini.relay_json(*command.inner_text().split()[1:])
+        expect(box).to_contain_text("mini joined")
+        expect(box.locator(".code")).to_have_text(joined["compare"])
+        box.get_by_role("button", name="Close").click()
+        mini.start()
+        mesh.await_link(laptop, mini)
+        row = at.page.locator(f"tr[data-broker='{mini.id}']")
+        expect(row).to_contain_text("online")
+        row.get_by_role("link").click()
+        at.page.get_by_role("button", name="Trust …").click()
+        box.get_by_label("In these directories").fill(str(laptop.work))
+        box.get_by_label("ask a person").uncheck()
+        box.get_by_role("button", name="Allow").click()
+        expect(row).to_contain_text("spawn")
+        at.picture("mesh")
+        words = ("spawn", "by-page", "shell", "true", "--broker", "laptop", "--cwd", str(laptop.work), "--wait")
+        done = mini.relay_json(*words)
+        assert done["state"] == "completed"
+        at.page.get_by_role("button", name="Ping").click()
+        expect(at.page.locator("#toasts")).to_contain_text("mini answered in")
+        at.page.get_by_role("button", name="Evict …").click()
+        box.get_by_role("button", name="Evict").click()
+        expect(row).to_have_count(0)
+
+
+def test_the_mesh_says_how_each_machine_stands(two: Scene, visit: Open) -> None:
+    two.grant()
+    at = visit(two.laptop)
+    at.page.keyboard.press("2")
+    row = at.page.locator(f"tr[data-broker='{two.vps.id}']")
+    expect(row).to_contain_text("online")
+    expect(row).to_contain_text("direct")
+    expect(at.page.locator("svg.picture")).to_have_attribute("aria-label", "Links of laptop: vps direct")
+    two.vps.stop()
+    expect(row).to_contain_text("asleep")
+    expect(row.get_by_role("cell").nth(2)).to_have_text("unknown")  # a round trip that is not known is no zero
