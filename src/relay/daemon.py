@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import importlib
 import json
 import logging
 import logging.handlers
@@ -29,6 +30,8 @@ from relay.api import config as configuration
 from relay.api.config import Config
 from relay.api.home import Home
 from relay.broker.assembly import Running
+from relay.broker.broker import Broker
+from relay.broker.dashboard_seat import Face
 from relay.broker.taking_in import load_keys
 from relay.broker.upgrade import REPLACED, Upgrade
 from relay.core.errors import Code, LocalFault, RelayError
@@ -148,6 +151,7 @@ async def _session(
     """Run until told to stop; whether to start anew, because the workspace changed."""
     forbid_dumps()  # from here on there are keys in memory
     running = Running(home, config, load_keys(home), __version__, launcher, watcher)
+    running.open_face = _open_dashboard
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, running.stopped.set)
@@ -163,6 +167,13 @@ async def _session(
     await running.close("starts anew" if running.again else "down")
     _log.info("broker stopped")
     return running.again
+
+
+async def _open_dashboard(broker: Broker, ports: tuple[int, ...]) -> Face:
+    """Only now is it loaded: most brokers are never asked for it."""
+    listener = await asyncio.to_thread(importlib.import_module, "relay.dashboard.listener")
+    opened: Face = await listener.open_listener(broker, ports)
+    return opened
 
 
 def _broken(error: Exception) -> LocalFault:

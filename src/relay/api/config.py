@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 256 * 1024
 DEFAULT_PORT = 7411
+DASHBOARD_PORT = 7412
 LEAST_LOG = 2**20
 LOG_LEVELS = ("debug", "info", "warning", "error")
-RESERVED_TABLES = ("dashboard", "notify")
-PEERS, SLOTS = "peers", "slots"
-TABLES = (*RESERVED_TABLES, PEERS, SLOTS)
+RESERVED_TABLES = ("notify",)
+PEERS, SLOTS, DASHBOARD = "peers", "slots", "dashboard"
+TABLES = (*RESERVED_TABLES, PEERS, SLOTS, DASHBOARD)
 SIZES = ("blob_quota", "log_limit")  # in bytes; people type and read them with a unit
 MOST_PEERS = 4_096
 MOST_ADDRESSES = 16
@@ -58,7 +59,8 @@ class Config:
         mdns_interfaces: addresses of the interfaces that this is done on; empty for all.
         tailscale: whether `tailscale status` is asked where members are.
         peers: by a member's name, addresses to dial it at, whatever else is known of it.
-        dashboard, notify: reserved tables.
+        dashboard: `port`, where on loopback the dashboard is served; 0 for any that is free.
+        notify: a reserved table.
     """
 
     name: str | None = None
@@ -77,7 +79,7 @@ class Config:
     mdns_interfaces: tuple[str, ...] = ()
     tailscale: bool = True
     peers: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    dashboard: dict[str, Any] = field(default_factory=dict)
+    dashboard: dict[str, int] = field(default_factory=lambda: {"port": DASHBOARD_PORT})
     notify: dict[str, Any] = field(default_factory=dict)
 
 
@@ -211,6 +213,17 @@ def _slot_counts(value: object) -> dict[str, int]:
     return found
 
 
+def _dashboard(value: object) -> dict[str, int]:
+    port = DASHBOARD_PORT
+    for key, given in _table(value).items():
+        if key != "port":
+            raise WrongEntry(key, "the settings of the dashboard are port")
+        if type(given) is not int or not 0 <= given <= 65_535:
+            raise WrongEntry(key, "a port is a whole number from 1 to 65535; 0 is any that is free")
+        port = given
+    return {"port": port}
+
+
 def _table(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("it is a table")
@@ -234,6 +247,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "mdns_interfaces": _interfaces,
     "tailscale": _switch,
     PEERS: _peers,
+    DASHBOARD: _dashboard,
     **dict.fromkeys(RESERVED_TABLES, _table),
 }
 

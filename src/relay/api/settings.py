@@ -71,7 +71,10 @@ TEMPLATE = """\
 # Where a member may be dialled, whatever else is known of it: relay config set peers.NAME HOST:PORT
 # peers = { vps = ["vps.example.net:7411"] }
 
-# [dashboard] and [notify] are reserved.
+# Where on loopback the dashboard is served; 0 is any port that is free. relay config set dashboard.port 7500
+# dashboard = { port = 7412 }
+
+# [notify] is reserved.
 """
 
 

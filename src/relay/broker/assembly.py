@@ -63,6 +63,7 @@ class Running(Rooms):
             await self.supervisor.recover()
             await self.belonging.open()
             await self.persons.open()
+            await self.broker.dashboard.load()
         except BaseException:
             await self.control.close()
             await self.listener.close()
@@ -89,6 +90,8 @@ class Running(Rooms):
             self.belonging.look,
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
+        if len(self.broker.dashboard.devices):
+            self._tasks.append(asyncio.get_running_loop().create_task(self.broker.dashboard.open_again(self.broker)))
 
     async def _listen(self) -> None:
         wanted = tuple(map(split_address, self.config.listen))
@@ -140,7 +143,7 @@ class Running(Rooms):
         self.queueing.close()
         self.letters.waiting.close()
         await self.live.close()
-        await self.control.close()
+        await asyncio.gather(self.control.close(), self.broker.dashboard.close())
         await self.results.tails.close()
         await self.supervisor.remains.close()
         await self.blobs.close()

@@ -18,6 +18,7 @@ from relay.broker.auditor import Auditor
 from relay.broker.belonging import Belonging
 from relay.broker.blobs.room import Blobs
 from relay.broker.code_invites import DEFAULT_TTL_MS as CODE_TTL_MS
+from relay.broker.dashboard_seat import DashboardSeat
 from relay.broker.envelopes import Envelopes
 from relay.broker.hub import Hub
 from relay.broker.live_rooms import LiveRooms
@@ -97,6 +98,7 @@ class Broker:
     checks: Callable[[], Any]
     acquaintances: Acquaintances
     belonging: Belonging
+    dashboard: DashboardSeat
 
     # what it is
 

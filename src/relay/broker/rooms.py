@@ -20,6 +20,7 @@ from relay.broker.checkup import Checkup
 from relay.broker.clocks import Clocks
 from relay.broker.correspondence import Correspondence
 from relay.broker.custody import Custody
+from relay.broker.dashboard_seat import DashboardSeat, Open
 from relay.broker.dialler import Dialler
 from relay.broker.discovery_assembly import acquaintances_of, discovery_of
 from relay.broker.dispatch import Dispatch
@@ -81,6 +82,7 @@ class Rooms:
     """All rooms of a broker, and what several of them do together. `Running` opens and closes them."""
 
     store: Store
+    open_face: Open
 
     def __init__(
         self, home: Home, config: Config, keys: Keys, version: str, launcher: Launcher, watcher: Watcher
@@ -267,9 +269,9 @@ class Rooms:
             self.config,
             self.letters.attendance,
         )
-        sqlite = ".".join(map(str, SQLITE_VERSION))
+        sqlite, takes_in = ".".join(map(str, SQLITE_VERSION)), lambda: self.inbox.is_open
         return Broker(
-            facts=Facts(self._version, wall_ms(), lambda: told(self._listening), sqlite, self._takes_in, self.config),
+            facts=Facts(self._version, wall_ms(), lambda: told(self._listening), sqlite, takes_in, self.config),
             members=self.members,
             workspace=self.keys.workspace,
             store=self.store,
@@ -297,6 +299,7 @@ class Rooms:
             checks=self._checks,
             acquaintances=acquaintances_of(self),
             belonging=self.belonging,
+            dashboard=DashboardSeat(self),
         )
 
     async def _remember_peers(self) -> None:
@@ -317,9 +320,6 @@ class Rooms:
         self.dialler.poke()
         self.discovery.woke()
         self.supervisor.room.alarm.look()
-
-    def _takes_in(self) -> bool:
-        return self.inbox.is_open
 
     def _trouble(self, peer: BrokerId) -> str:
         return TWO_MACHINES if self.membership.is_cloned(peer) else self.letters.trouble(peer)

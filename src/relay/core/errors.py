@@ -48,6 +48,7 @@ class Code(StrEnum):
     BAD_TREE = "bad_tree"
     NO_CHANGE = "no_change"
     AGENT_CANNOT = "agent_cannot"
+    UNKNOWN_DEVICE = "unknown_device"
     # LocalFault
     NOT_SET_UP = "not_set_up"
     ALREADY_SET_UP = "already_set_up"
@@ -74,6 +75,8 @@ class Code(StrEnum):
     INPUT_CLOSED = "input_closed"
     NO_SERVICE_MANAGER = "no_service_manager"
     SERVICE_FAILED = "service_failed"
+    NO_TAILSCALE = "no_tailscale"
+    PUBLISH_FAILED = "publish_failed"
     INTERNAL = "internal"
     # Unreachable
     NOT_RUNNING = "not_running"
@@ -111,6 +114,11 @@ class Code(StrEnum):
     ANSWERED = "answered"
     OWN_REQUEST = "own_request"
     REQUEST_CHANGED = "request_changed"
+    NO_TOKEN = "no_token"  # noqa: S105 - a code, and no secret
+    NO_SCOPE = "no_scope"
+    CODE_REFUSED = "code_refused"
+    FOREIGN_HOST = "foreign_host"
+    FOREIGN_ORIGIN = "foreign_origin"
     # PeerFault
     BAD_ENVELOPE = "bad_envelope"
     BAD_FRAME = "bad_frame"
@@ -203,7 +211,7 @@ _BRANCH_OF: dict[str, str] = {
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
         " name_in_use conflict unknown_blob bad_file unknown_request"
         " bad_after bad_time already_started not_ended no_session unknown_schedule agent_cannot"
-        " bad_source bad_tree no_change".split(),
+        " bad_source bad_tree no_change unknown_device".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout".split(), "Unreachable"),
@@ -213,7 +221,7 @@ _BRANCH_OF: dict[str, str] = {
         " too_many too_deep unknown_agent missing_binary not_executable expired invite_refused"
         " not_a_signer"
         " workspace_populated intake_stopped rate_limited unsure not_offered denied answered own_request"
-        " request_changed".split(),
+        " request_changed no_token no_scope code_refused foreign_host foreign_origin".split(),
         "Refused",
     ),
 }

@@ -17,6 +17,7 @@ from relay.store.faults import BACKUPS
 from relay.store.query import Tx
 from relay.store.schema import VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6
 from relay.store.schema_audit import VERSION_12
+from relay.store.schema_dashboard import VERSION_15
 from relay.store.schema_ends import VERSION_10
 from relay.store.schema_provenance import VERSION_11
 from relay.store.schema_results import VERSION_8
@@ -38,6 +39,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_11,
     VERSION_12,
     VERSION_13,
+    VERSION_15,
 )
 KEPT_COPIES = 3
 

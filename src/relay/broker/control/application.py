@@ -18,7 +18,9 @@ from relay.broker.control.answers import line as _line
 from relay.broker.control.answers import stream as _stream
 from relay.broker.control.auditing import AuditControl
 from relay.broker.control.blobs import BlobControl
+from relay.broker.control.dashboard import DashboardControl
 from relay.broker.control.ending import EndingControl
+from relay.broker.control.failing import error_answer
 from relay.broker.control.live import LiveControl
 from relay.broker.control.looking import LookingControl
 from relay.broker.control.persons import PersonsControl
@@ -32,7 +34,7 @@ from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
 from relay.broker.timeline import timeline
 from relay.broker.words import rfc3339
-from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused, RelayError, Unreachable
+from relay.core.errors import Code, LocalFault, Misuse, RelayError
 from relay.core.states import State
 from relay.store.events import Event
 from relay.store.outbox import KEEPER
@@ -45,21 +47,12 @@ if TYPE_CHECKING:
 
 SPAWNS = "/api/v1/spawns/"
 MAX_WAIT_S = 300.0
-STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
-CODES: dict[Code, int] = {Code.UNKNOWN_SPAWN: 404, Code.UNKNOWN_BROKER: 404, Code.CONFLICT: 409, Code.NAME_IN_USE: 409}
-CODES |= {Code.UNKNOWN_ENVELOPE: 404, Code.UNKNOWN_REQUEST: 404, Code.UNKNOWN_SCHEDULE: 404}
-CODES |= dict.fromkeys((Code.ALREADY_STARTED, Code.NOT_ENDED, Code.NO_SESSION, Code.ANSWERED), 409)
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def _error(error: RelayError) -> Response:
-    kind = next((kind for kind in STATUSES if isinstance(error, kind)), LocalFault)
-    return _json({"error": error.to_json()}, CODES.get(error.code, STATUSES[kind]))
 
 
 async def _on_relay_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RelayError)
-    return _error(error)
+    return error_answer(error)
 
 
 async def _on_no_route(request: Request, error: Exception) -> Response:
@@ -67,8 +60,8 @@ async def _on_no_route(request: Request, error: Exception) -> Response:
     path = request.url.path
     ref = path.removeprefix(SPAWNS)
     if path.startswith(SPAWNS):
-        return _error(Misuse(f"there is no spawn {ref[:80]!r}", code=Code.UNKNOWN_SPAWN, hint="relay ps --all"))
-    return _error(
+        return error_answer(Misuse(f"there is no spawn {ref[:80]!r}", code=Code.UNKNOWN_SPAWN, hint="relay ps --all"))
+    return error_answer(
         Misuse("there is nothing of that name to ask for", why=f"{request.method} {path[:80]}", hint=OTHER_VERSION)
     )
 
@@ -80,7 +73,7 @@ async def _on_any_error(request: Request, error: Exception) -> Response:
         why=type(error).__name__,
         hint="its log says more: broker.log in the home folder",
     )
-    return _error(fault)
+    return error_answer(fault)
 
 
 def _number(request: Request, name: str, default: float | None, most: float = 2**53) -> float | None:
@@ -253,19 +246,26 @@ class Control:
         since = _count(request, "since", None)
         follow = _flag(request, "follow")
         found = self._broker.events(since, follow)
-        return await _stream((_event_line(event) async for event in found), at_once=follow)
+        return await _stream((_line(event_document(event)) async for event in found), at_once=follow)
 
 
-def _event_line(event: Event) -> bytes:
-    return _line(event.data | {"seq": event.seq, "at": rfc3339(event.at), "kind": event.kind})
+def event_document(event: Event) -> dict[str, Any]:
+    """An event as clients see it."""
+    return event.data | {"seq": event.seq, "at": rfc3339(event.at), "kind": event.kind}
 
 
 def application(broker: Broker) -> ASGIApp:
     """The control API of a broker, for persons and for its tasks."""
-    return TaskScope(_everything(broker), broker.tasks, broker.requests, _error)
+    return scoped(everything(broker), broker)
 
 
-def _everything(broker: Broker) -> Starlette:
+def scoped(routes: Starlette, broker: Broker) -> ASGIApp:
+    """These routes, with what tasks ask for told apart from what persons do."""
+    return TaskScope(routes, broker.tasks, broker.requests, error_answer)
+
+
+def everything(broker: Broker) -> Starlette:
+    """Every route, for who judges by them before."""
     control = Control(broker)
     routes: list[tuple[str, str, Endpoint]] = [
         ("GET", "status", control.status),
@@ -300,6 +300,7 @@ def _everything(broker: Broker) -> Starlette:
         *TrialControl(broker).routes,
         *TreeControl(broker).routes,
         *RosterControl(broker.belonging).routes,
+        *DashboardControl(broker).routes,
     ]
     made = Starlette(
         routes=[

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from relay.broker.control.embedding import Embedded
 from relay.broker.control.tasks import PROCESSES
 from relay.core.errors import Code, LocalFault
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 BACKLOG = 256
-STOP_S = 2
-STREAMS_S = 0.5
-"""How long a stop waits for answers; what is open then is a stream, whose reader goes on at the next start."""
 _UCRED = struct.Struct("3i")
 MOST_ANCESTORS = 256
 _LOCAL_PEERPID = 0x002
@@ -109,27 +106,6 @@ def bind(path: str) -> socket.socket:
     return listening
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers (SIGTERM is the broker's) and without its clock."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.begun = asyncio.Event()
-        self.ended = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.begun.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        # uvicorn's own wakes ten times a second, for a date header that nobody here reads
-        await self.ended.wait()
-
-
 class ControlServer:
     """Serves the control API on a Unix socket.
 
@@ -141,41 +117,14 @@ class ControlServer:
     def __init__(self, application: ASGIApp, path: str) -> None:
         self._path = path
         self._socket = bind(path)
-        config = uvicorn.Config(
-            application,
-            http=_OwnUserOnly,
-            ws="none",
-            loop="none",
-            lifespan="off",
-            access_log=False,
-            proxy_headers=False,
-            log_config=None,
-            log_level="warning",
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=STOP_S,
-        )
-        self._server = _Server(config)
-        self._serving: asyncio.Task[None] | None = None
+        self._served = Embedded(application, self._socket, http=_OwnUserOnly, ws="none")
 
     async def start(self) -> None:
         """Serve from now on."""
-        self._serving = asyncio.get_running_loop().create_task(self._server.serve(sockets=[self._socket]))
-        await self._server.begun.wait()
+        await self._served.start()
 
     async def close(self) -> None:
         """Finish open answers (2 s at most) and remove the socket."""
-        self._server.should_exit = True
-        self._server.ended.set()
-        cutting = asyncio.get_running_loop().call_later(STREAMS_S, self._cut_off)
-        if self._serving is not None:
-            await asyncio.gather(self._serving, return_exceptions=True)
-        cutting.cancel()
-        self._socket.close()
+        await self._served.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
-
-    def _cut_off(self) -> None:
-        for connection in list(self._server.server_state.connections):
-            if connection.transport is not None:
-                connection.transport.abort()

@@ -1,0 +1,91 @@
+"""What a request is for, once it is known to be for us."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from relay.broker.control.answers import OTHER_VERSION
+from relay.broker.control.failing import error_answer
+from relay.core.errors import Misuse, RelayError
+from relay.dashboard.armour import NOTHING, armoured, policy
+from relay.dashboard.hosts import Hosts, require_origin
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from relay.dashboard.feed import Feed
+    from relay.dashboard.pages import Pages
+    from relay.dashboard.session import Sessions
+
+API, EVENTS, SESSION = "/api/", "/events", "/session"
+LOOKING = ("GET", "HEAD")
+
+
+class Site:
+    """The dashboard's server as one application.
+
+    Args:
+        hosts: the names that it goes by.
+        pages: the files of the page.
+        sessions: makes devices.
+        api: the control API, guarded.
+        feed: the socket of events.
+    """
+
+    def __init__(self, hosts: Hosts, pages: Pages, sessions: Sessions, api: ASGIApp, feed: Feed) -> None:
+        self._hosts = hosts
+        self._pages = pages
+        self._sessions = sessions
+        self._api = api
+        self._feed = feed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or one socket."""
+        try:
+            origin = self._hosts.origin_of(scope["headers"])
+        except RelayError as error:
+            await _refuse(error, scope, receive, armoured(send, NOTHING))
+            return
+        sending = armoured(send, policy(origin))
+        try:
+            await self._serve(origin, scope, receive, sending)
+        except RelayError as error:
+            await _refuse(error, scope, receive, sending)
+
+    async def _serve(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            require_origin(scope["headers"], origin, given=True)
+            if scope["path"] != EVENTS:
+                raise _nothing(scope)
+            await self._feed.serve(receive, send)
+            return
+        if scope["method"] not in LOOKING:
+            require_origin(scope["headers"], origin, given=False)
+        if scope["path"].startswith(API):
+            await self._api(scope, receive, send)
+            return
+        answer = await self._answer(Request(scope, receive))
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.url.path == SESSION and request.method == "POST":
+            return await self._sessions.begin(request)
+        file = self._pages.answer(request) if request.method in LOOKING else None
+        if file is None:
+            raise _nothing(request.scope)
+        return file
+
+
+def _nothing(scope: Scope) -> Misuse:
+    asked = f"{scope.get('method', 'WS')} {scope['path'][:80]}"
+    return Misuse("there is nothing of that name to ask for", why=asked, hint=OTHER_VERSION)
+
+
+async def _refuse(error: RelayError, scope: Scope, receive: Receive, send: Send) -> None:
+    answer = error_answer(error)
+    if isinstance(error, Misuse) and answer.status_code == 400 and error.message.startswith("there is nothing"):
+        answer.status_code = 404
+    await answer(scope, receive, send)
