@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.scene import Scene, fresh
+from tests.e2e.scene import Scene, fresh, relay_json
 from tests.web.browser import DESK, PHONE, axe_folder, keys_of
 from tests.web.conftest import Open
 
@@ -38,8 +38,7 @@ def test_no_view_has_a_violation(two: Scene, visit: Open, view: Any, scheme: str
     name, bad = fresh("held"), fresh("bad")
     spawn = two.begin("echo x", name=name)
     two.until(spawn, "held")
-    two.grant()
-    two.shell("echo oops >&2; exit 3", name=bad, status=1)
+    relay_json(two.vps, "spawn", bad, "shell", "echo oops >&2; exit 3", "--cwd", str(two.vps.work), "--wait", status=3)
     at = visit(two.vps, view=view, scheme=scheme)
     expect(at.page.get_by_role("article", name=f"{name} needs you")).to_be_visible()
     found = {"agents": _violations(at.page)}

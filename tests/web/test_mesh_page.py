@@ -27,7 +27,6 @@ def test_a_machine_is_paired_trusted_and_put_out_by_the_page(visit: Open) -> Non
         expect(box).to_contain_text("mini joined")
         expect(box.locator(".code")).to_have_text(joined["compare"])
         box.get_by_role("button", name="Close").click()
-        mini.start()
         mesh.await_link(laptop, mini)
         row = at.page.locator(f"tr[data-broker='{mini.id}']")
         expect(row).to_contain_text("online")
@@ -46,6 +45,7 @@ def test_a_machine_is_paired_trusted_and_put_out_by_the_page(visit: Open) -> Non
         at.page.get_by_role("button", name="Evict …").click()
         box.get_by_role("button", name="Evict").click()
         expect(row).to_have_count(0)
+        at.page.context.close()
 
 
 def test_the_mesh_says_how_each_machine_stands(two: Scene, visit: Open) -> None:

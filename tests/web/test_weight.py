@@ -57,6 +57,7 @@ def test_a_thousand_stay_smooth_and_the_first_are_there_at_once(visit: Open) -> 
         expect(at.page.locator("#rows li")).to_have_count(MANY)
         took = at.page.evaluate(_UPDATES)
         first = at.page.evaluate("performance.getEntriesByName('rows')[0].startTime")
+        at.page.context.close()
         loaded = sum(at.loaded.values())
         update = statistics.median(took)
         print(f"first rows after {first:.0f} ms; update median {update:.1f} ms; first load {loaded} bytes")

@@ -25,7 +25,7 @@ function drawTop() {
   const selector = h("select", { id: "brokers", "aria-label": "Machines shown", onchange: (event) => go({ broker: event.target.value || null }) });
   top = { selector, state: h("span", { class: "live", role: "status" }), badge: h("span", { class: "badge", hidden: true }) };
   put(document.getElementById("top"),
-    h("a", { class: "brand", href: "#/agents" }, h("img", { src: "/static/icon.svg", alt: "", width: 24, height: 24 }), h("b", null, "Relay")),
+    h("a", { class: "brand", href: "#/agents", "aria-label": "Relay" }, h("img", { src: "/static/icon.svg", alt: "", width: 24, height: 24 }), h("b", null, "Relay")),
     selector, top.state, h("span", { class: "fill" }), notifyButton(), theme(),
     h("button", { class: "plain wide-only", type: "button", "aria-label": "Keys", onclick: help }, "?"),
     h("button", { class: "primary", type: "button", onclick: () => spawnDialog() }, "Spawn", h("kbd", { class: "wide-only" }, "n")));

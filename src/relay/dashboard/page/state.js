@@ -38,15 +38,14 @@ class Model extends EventTarget {
   }
 
   async load() {
-    const [brokers, listing, status] = await Promise.all([
-      get("brokers"), get(`listing?all=1&limit=${FIRST}`), get("status"),
-    ]);
-    this.brokers = brokers;
-    this.status = status;
+    const around = Promise.all([get("brokers"), get("status")]);
+    const listing = await get(`listing?all=1&limit=${FIRST}`);
     this.#take(listing);
     this.isLoaded = true;
-    this.changed("all");
+    this.changed("spawns");
     performance.mark("rows");
+    [this.brokers, this.status] = await around;
+    this.changed("all");
     await Promise.all([
       this.#review(),
       listing.matched > FIRST && get(`listing?all=1&limit=${MOST}`).then((all) => this.#take(all)),
