@@ -5,6 +5,10 @@ from __future__ import annotations
 import datetime
 import re
 
+from relay.core.moments import rfc3339
+
+__all__ = ["SECONDS_IN", "moment", "parse", "rfc3339", "rounded", "spoken", "typed"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.core.errors import Misuse
@@ -66,9 +70,3 @@ def typed(seconds: float) -> str:
 def moment(text: str) -> float:
     """Seconds since 1970 of an RFC 3339 time."""
     return datetime.datetime.fromisoformat(text).timestamp()
-
-
-def rfc3339(milliseconds: int) -> str:
-    """The text of a moment: RFC 3339 in UTC with milliseconds."""
-    at = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03d}Z"

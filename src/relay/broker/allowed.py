@@ -22,12 +22,13 @@ class Grants:
         path: the file.
 
     Attributes:
+        path: the file.
         has_passed: whether a moment (milliseconds) is over, for grants that end by themselves.
         to_freeze: whose grants count as frozen until the file, which could not be written, says it.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self.has_passed: Callable[[int], bool] = lambda moment: moment <= time.time() * 1000
         self._stamp: tuple[int, ...] | None = _UNREAD
         self.to_freeze: set[BrokerId] = set()
@@ -36,7 +37,7 @@ class Grants:
 
     def _now(self) -> tuple[int, ...] | None:
         try:
-            stat = self._path.stat()
+            stat = self.path.stat()
         except FileNotFoundError:
             return None
         except OSError:
@@ -71,7 +72,7 @@ class Grants:
     def _read(self, stamp: tuple[int, ...] | None) -> None:
         self._grants, self._fault = {}, None
         try:
-            found = load(self._path)
+            found = load(self.path)
             self._grants = {
                 each: replace(grant, frozen=grant.frozen or each in self.to_freeze) for each, grant in found.items()
             }
@@ -87,7 +88,7 @@ class Grants:
                 same, and this has to be called once more.
         """
         try:
-            was_in_use = freeze(self._path, broker)
+            was_in_use = freeze(self.path, broker)
         except LocalFault:
             self.to_freeze.add(broker)
             self._stamp = _UNREAD

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from relay.api import durations
 from relay.api.durations import rfc3339
 from relay.cli import members, speech
 from relay.cli.clean import clean
-from relay.core.allowlist import NEVER, NO_RATE, Change, Grant, combined, profile
-from relay.core.errors import Misuse
-from relay.core.hours import rate_from_text
+from relay.core.allowlist import NEVER, Change, Grant
 from relay.core.ids import grouped
 from relay.core.spawning import FRESH_DIRECTORY
-from relay.trust import grants
+from relay.trust import granting, grants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from relay.api.home import Home
     from relay.api.roster import Member
     from relay.api.shapes import GrantShown
-    from relay.core.hours import Rate
 
 
 def directories(texts: Sequence[str]) -> tuple[str, ...]:
@@ -33,10 +30,8 @@ def directories(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _directory(text: str) -> str:
-    if text == FRESH_DIRECTORY:
-        return text
-    real = os.path.realpath(os.path.expanduser(text))
-    if not os.path.isdir(real):
+    real = granting.real_directory(text)
+    if real != FRESH_DIRECTORY and not os.path.isdir(real):
         speech.note(f"note: there is no folder {clean(real)} on this machine yet")
     return real
 
@@ -46,30 +41,6 @@ def expiry(text: str | None) -> int | None:
     if text is None:
         return None
     return NEVER if text == "never" else int((time.time() + durations.parse(text)) * 1000)
-
-
-def rate(text: str | None) -> Rate | None:
-    """The rate of a `--rate`; `none` takes one away.
-
-    Raises:
-        Misuse: it is no rate.
-    """
-    try:
-        return None if text is None else (NO_RATE if text == NO_RATE.text else rate_from_text(text))
-    except ValueError as error:
-        raise Misuse("that cannot be granted", why=str(error), hint="relay trust allow --help") from None
-
-
-def hours(texts: Sequence[str]) -> tuple[str, ...] | None:
-    """The hours of `--hours`; `any` takes them away, none given leaves them."""
-    if not texts:
-        return None
-    return () if list(texts) == ["any"] else tuple(texts)
-
-
-def with_profile(name: str | None, change: Change) -> Change:
-    """The change with what its profile adds."""
-    return combined(profile(name), change) if name else change
 
 
 def give(home: Home, member: Member, change: Change) -> Grant:
@@ -86,19 +57,7 @@ def give(home: Home, member: Member, change: Change) -> Grant:
 
 def shape(home: Home, grant: Grant) -> GrantShown:
     """A grant as `trust list --json` shows it."""
-    return {
-        "broker": {"id": grant.broker, "name": members.label(home, grant.broker)},
-        "verbs": list(grant.verbs),
-        "agents": list(grant.agents),
-        "dirs": list(grant.dirs),
-        "mode": grant.mode,
-        "max_parallel": grant.max_parallel,
-        "ask": grant.ask,
-        "expires": rfc3339(grant.expires) if grant.expires is not None else None,
-        "rate": grant.rate.text if grant.rate else None,
-        "hours": list(grant.hours),
-        "frozen": grant.frozen,
-    }
+    return cast("GrantShown", granting.shown(grant, members.label(home, grant.broker)))
 
 
 def say(home: Home, grant: Grant) -> None:

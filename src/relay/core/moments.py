@@ -1,4 +1,4 @@
-"""How moments and pauses read in the reasons of what waits."""
+"""How moments and pauses read, for people and in documents."""
 
 from __future__ import annotations
 
@@ -26,3 +26,8 @@ def pause(ms: int) -> str:
         if seconds < limit:
             return f"{-(-seconds // size)} {unit}"
     return f"{seconds // 86_400} d"
+
+
+def rfc3339(ms: int) -> str:
+    """The text of a moment (milliseconds since 1970): RFC 3339 in UTC with milliseconds."""
+    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"

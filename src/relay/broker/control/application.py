@@ -21,6 +21,7 @@ from relay.broker.control.blobs import BlobControl
 from relay.broker.control.dashboard import DashboardControl
 from relay.broker.control.ending import EndingControl
 from relay.broker.control.failing import error_answer
+from relay.broker.control.granting import GrantControl
 from relay.broker.control.live import LiveControl
 from relay.broker.control.looking import LookingControl
 from relay.broker.control.persons import PersonsControl
@@ -30,6 +31,7 @@ from relay.broker.control.roster import RosterControl
 from relay.broker.control.tasks import TaskScope, caller_of
 from relay.broker.control.trees import TreeControl
 from relay.broker.control.trials import TrialControl
+from relay.broker.granting import Granting
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
 from relay.broker.timeline import timeline
@@ -301,6 +303,7 @@ def everything(broker: Broker) -> Starlette:
         *TreeControl(broker).routes,
         *RosterControl(broker.belonging).routes,
         *DashboardControl(broker).routes,
+        *GrantControl(Granting(broker)).routes,
     ]
     made = Starlette(
         routes=[

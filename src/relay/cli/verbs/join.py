@@ -13,6 +13,7 @@ from relay.cli.clean import clean
 from relay.core.allowlist import Change
 from relay.core.errors import Code, Misuse, RelayError, Unreachable
 from relay.trust import joining
+from relay.trust.granting import with_profile
 
 if TYPE_CHECKING:
     from relay.api.home import Home
@@ -38,7 +39,7 @@ def run(
     """Enter a workspace; with --allow also let one of its members act here."""
     if allow is None and (profile or dirs):
         raise Misuse("--profile and --dir belong to --allow", hint="relay join --allow BROKER --profile runner")
-    change = granting.with_profile(profile or DEFAULT_PROFILE, Change(dirs=granting.directories(dirs)))
+    change = with_profile(profile or DEFAULT_PROFILE, Change(dirs=granting.directories(dirs)))
     if invite is None or invite == "-":
         invite, address = _asked_for(address)
     home = invocation.home
