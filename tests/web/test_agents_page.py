@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -122,6 +126,23 @@ def test_a_failure_stands_on_its_row_and_is_resolved(two: Scene, visit: Open) ->
     at.picture("queue")
     failed.get_by_role("button", name="Mark done").click()
     expect(failed).to_have_count(0)
+
+
+def test_what_an_agent_changed_is_shown_with_its_colours(two: Scene, visit: Open, tmp_path: Path) -> None:
+    two.mesh.grant(on=two.vps, to=two.laptop, words=("--agent", "shell", "--dir", "new"))
+    (tmp_path / "poem.txt").write_text("roses\nviolets\n")
+    words = ("spawn", fresh("changer"), "shell", "sed -i s/roses/tulips/ poem.txt", "--broker", "vps", "--here", "--wait")
+    done = subprocess.run(
+        [sys.executable, "-m", "relay", "--json", *words], cwd=tmp_path, env=two.laptop.environment(), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    at = visit(two.laptop)
+    at.page.locator(f"#rows li:has-text('{words[1]}') a").click()
+    at.page.get_by_role("tab", name="Changes").click()
+    changed = at.page.get_by_role("group", name="poem.txt")
+    expect(changed.locator(".d-add")).to_have_text("+tulips")
+    expect(changed.locator(".d-del")).to_have_text("-roses")
+    at.picture("changes")
 
 
 def test_a_link_that_is_lost_says_so_and_comes_back(two: Scene, visit: Open) -> None:

@@ -33,6 +33,7 @@ def test_a_machine_is_paired_trusted_and_put_out_by_the_page(visit: Open) -> Non
         row.get_by_role("link").click()
         at.page.get_by_role("button", name="Trust …").click()
         box.get_by_label("In these directories").fill(str(laptop.work))
+        box.get_by_label("And these agents").fill("shell")
         box.get_by_label("ask a person").uncheck()
         box.get_by_role("button", name="Allow").click()
         expect(row).to_contain_text("spawn")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from relay.broker.blobs.room import Blobs, Terms
 from relay.broker.cleaning import Cleaning
 from relay.broker.collected import CollectedFiles, CollectedShelf
+from relay.broker.differences import Differences
 from relay.broker.durations import Durations
 from relay.broker.placing import Placing
 from relay.broker.running_tails import RunningTails
@@ -49,6 +50,7 @@ class Results:
         rooms.supervisor.remains.workshop.connect(self.trees)
         rooms.requests.on_accepted = self.trees.accepted
         self.tree_writing = TreeWriting(rooms.journal, self.blobs, self.trees)
+        self.differences = Differences(self.tree_writing, str(rooms.home.path))
         self.cleaning = Cleaning(own, rooms.store, rooms.supervisor.remains.workshop, self.trees)
         self.placing = Placing(rooms.journal, self.blobs, self.files)
         self.durations = Durations(own, rooms.store)

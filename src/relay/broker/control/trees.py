@@ -32,7 +32,11 @@ class TreeControl:
     @property
     def routes(self) -> list[tuple[str, str, Endpoint]]:
         """Method, path and endpoint of each."""
-        return [("POST", "spawns/{ref}/tree", self.tree), ("POST", "clean", self.clean)]
+        return [
+            ("POST", "spawns/{ref}/tree", self.tree),
+            ("GET", "spawns/{ref}/diff", self.diff),
+            ("POST", "clean", self.clean),
+        ]
 
     async def tree(self, request: Request) -> Response:
         """`relay diff` and `relay pull`: the bundles of a spawn, into a folder of the client's."""
@@ -41,6 +45,11 @@ class TreeControl:
         row = await self._broker.requests.find(request.path_params["ref"])
         folder = absolute(body.get("to"), "the folder to write to")
         return await stream(_lines(self._broker.results.tree_writing.write(row, folder)))
+
+    async def diff(self, request: Request) -> Response:
+        """What a spawn changed, for the dashboard to show."""
+        row = await self._broker.requests.find(request.path_params["ref"])
+        return json_answer(await self._broker.results.differences.of(row))
 
     async def clean(self, request: Request) -> Response:
         """`relay clean`."""

@@ -1,6 +1,7 @@
 // One agent: what it is, what it does, its output, result and course, and what can be done about it.
 
 import { Failed, get, post, ref } from "./api.js";
+import { changesView } from "./changes.js";
 import { dialog, field, h, put, toast } from "./dom.js";
 import { logView } from "./log.js";
 import { machine, stateOf } from "./machine.js";
@@ -29,7 +30,7 @@ export function update(id) {
 function opened(pane, id) {
   const head = h("div", { class: "top" }), body = h("div", { class: "tabbody" }), foot = h("div", { class: "foot" });
   const tabs = h("div", { class: "tabs", role: "tablist" });
-  let now = null, tab = "Log", log = null, card = null, isClosed = false, asked = 0;
+  let now = null, tab = "Log", log = null, changes = null, card = null, isClosed = false, asked = 0;
   put(pane, head, tabs, body, foot);
 
   async function refresh() {
@@ -59,7 +60,7 @@ function opened(pane, id) {
   }
 
   function drawTabs() {
-    const names = ["Log", "Result", "Timeline"];
+    const names = ["Log", "Result", now.result?.branch && "Changes", "Timeline"].filter(Boolean);
     put(tabs, names.map((name) => h("button", {
       role: "tab", id: `tab-${name}`, "aria-selected": String(tab === name), "aria-controls": "tabbody", type: "button",
       onclick: () => { tab = name; draw(); },
@@ -70,6 +71,9 @@ function opened(pane, id) {
     if (tab === "Log") {
       log ||= logView(now, () => isEnded(now.state));
       if (body.firstChild !== log.node) put(body, log.node);
+    } else if (tab === "Changes") {
+      changes ||= changesView(now);
+      if (body.firstChild !== changes) put(body, changes);
     } else put(body, tab === "Result" ? result(now) : course(now));
   }
 
@@ -97,12 +101,6 @@ function fact(name, value) {
   return value === null || value === undefined || value === "" ? null : [h("dt", null, name), h("dd", null, value)];
 }
 
-function diffstat(text) {
-  return h("pre", { class: "diff", tabindex: "0" }, text.split("\n").map((line) => [
-    ...line.split(/(\++|-+)(?=[^|]*$)/).map((part) =>
-      /^\++$/.test(part) ? h("span", { class: "plus" }, part) : /^-+$/.test(part) ? h("span", { class: "minus" }, part) : part), "\n"]));
-}
-
 function result(now) {
   const done = now.result, usage = done?.usage || {};
   const took = now.durations?.running_s;
@@ -119,8 +117,6 @@ function result(now) {
       now.error.hint && h("p", null, "try: ", h("code", null, now.error.hint))),
     !done && !now.error && h("p", { class: "empty" }, "It has not ended; the result comes then."),
     done?.summary && h("p", { class: "summary" }, plain(done.summary)), facts,
-    done?.diffstat && [h("h3", null, "Changed"), diffstat(done.diffstat),
-      h("p", null, "Take it: ", h("code", null, `relay pull ${now.id}`), "  see it: ", h("code", null, `relay diff ${now.id}`))],
     files.length > 0 && [h("h3", null, "Files"), h("ul", null, files), h("code", null, `relay result ${now.id} --files DIR`)],
     done?.output_tail && [h("h3", null, "The end of its output"), h("pre", { tabindex: "0" }, plain(done.output_tail))]);
 }

@@ -97,7 +97,7 @@ function deeds(broker) {
     button("Ping", () => did((told) => `${name} answered in ${known(told.rtt_ms ?? told.ms, " ms")}`, `${path}/ping`)),
     button("Trust …", () => trust(broker)),
     broker.grants.from_us.length > 0 && button("Revoke …", async () => {
-      if (await sure(`Revoke what ${name} may do here?`, `What it started here ends within 5 s. It stays a member of the workspace.`, "Revoke")) did(`${name} may do nothing here`, "grants/revoke", { broker: broker.id });
+      if (await sure(`Revoke what ${name} may do here?`, `What it started here ends within 5 s. It stays a member of the workspace.`, "Revoke")) did(`${name} may do nothing here`, `grants/${ref(broker.id)}/revoke`);
     }, "danger"),
     button("Rename …", async () => {
       const input = h("input", { value: name, maxlength: 64 });
@@ -118,15 +118,18 @@ async function trust(broker) {
   const profile = h("select", null,
     [["runner", "runner: starts agents in fresh directories"], ["read-only", "read-only: sees, starts nothing"], ["full", "full: everything, shells too"]].map(([value, text]) => h("option", { value }, text)));
   const dirs = h("textarea", { rows: 2, spellcheck: "false", placeholder: "/home/me/app" });
+  const agents = h("input", { spellcheck: "false", placeholder: "shell, exec" });
   const ask = h("input", { type: "checkbox", checked: true });
   const body = [
     h("p", null, `Compare the fingerprint with the one that ${broker.name} shows (relay identity show):`),
     h("p", { class: "fingerprint" }, broker.id.match(/.{1,7}/g).join("-")),
     field("It may", profile), field("In these directories too, one a line", dirs),
+    field("And these agents by name", agents, "agents that take any command are granted by name only"),
     h("label", { class: "check" }, ask, " ask a person here before anything starts"),
   ];
   if (await dialog(`What may ${broker.name} do here?`, body, { yes: "Allow", wide: true })) {
-    const places = dirs.value.split("\n").map((each) => each.trim()).filter(Boolean);
-    did(`${broker.name} may act here as ${profile.value}`, "grants", { broker: broker.id, profile: profile.value, dirs: places, ask: ask.checked });
+    const list = (text, by) => text.split(by).map((each) => each.trim()).filter(Boolean);
+    const places = list(dirs.value, "\n"), named = list(agents.value, ",");
+    did(`${broker.name} may act here as ${profile.value}`, `grants/${ref(broker.id)}/allow`, { profile: profile.value, dirs: places, agents: named, ask: ask.checked });
   }
 }
