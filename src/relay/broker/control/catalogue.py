@@ -112,6 +112,7 @@ CATALOGUE: tuple[Described, ...] = (
     _post("blobs/remove", SPAWN, "Drop a blob"),
     # the dashboard
     _get("dashboard", "Where the dashboard is served"),
+    _post("dashboard/open", None, "Serve the dashboard from now on"),
     _post("dashboard/codes", None, "A code that opens the dashboard once"),
     _post("dashboard/publish", None, "What the dashboard is called in public"),
     _get("dashboard/devices", "The devices that may open the dashboard"),
