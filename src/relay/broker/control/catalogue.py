@@ -63,8 +63,8 @@ def _post(path: str, scope: str | None, about: str, fields: str = "", lines: boo
 _ORDER = (
     "name:text! agent:text! task:text argv:texts broker:text cwd:text mode:mode model:text timeout_s:number"
     " ttl_s:number labels:object requested_by:text priority:whole retries:count not_before:count max_turns:count"
-    " on_limit:text memory:count cpus:number tty:flag stdin:flag keep_awake:flag place:object after:texts after_success:texts"
-    " after_any:texts collect:texts wait_s:number"
+    " on_limit:text memory:count cpus:number tty:flag stdin:flag keep_awake:flag place:object after:texts"
+    " after_success:texts after_any:texts collect:texts wait_s:number"
 )
 _CHANGE = (
     "task:text argv:texts cwd:text mode:mode model:text timeout_s:number ttl_s:number labels:object priority:whole"
@@ -130,7 +130,7 @@ CATALOGUE: tuple[Described, ...] = (
     _post("spawns/{ref}/pause", SPAWN, "Do not start a spawn that waits", "requested_by:text"),
     _post("spawns/{ref}/resume", SPAWN, "Let a paused spawn start", "requested_by:text"),
     _post("spawns/{ref}/retry", SPAWN, "Run it once more", "requested_by:text"),
-    _post("spawns/{ref}/take", SPAWN, "Start a spawn before its turn", "requested_by:text"),
+    _post("spawns/{ref}/take", TERMINAL, "Take its session over, to type into it", "requested_by:text"),
     _post("spawns/{ref}/edit", SPAWN, "Change a spawn that has not started", _CHANGE),
     _post("spawns/{ref}/continue", SPAWN, "Go on with its session", "task:text! requested_by:text"),
     _post("spawns/{ref}/attach", TERMINAL, "Its terminal, both ways"),
@@ -181,4 +181,6 @@ CATALOGUE: tuple[Described, ...] = (
     _get("dashboard/devices", "The devices that may open the dashboard"),
     _post("dashboard/devices/{ref}/revoke", TRUST, "Take the token of a device away"),
 )
+LIVE = frozenset({("POST", "spawns/{ref}/attach"), ("POST", "spawns/{ref}/forward")})
+"""What goes on as long as both sides like."""
 SCOPE_OF: dict[tuple[str, str], str | None] = {(each.method, each.path): each.scope for each in CATALOGUE}
