@@ -46,9 +46,8 @@ def chromium() -> Iterator[Browser]:
 
 def link(node: Node, *options: str) -> str:
     """What `relay dashboard` prints for a person to open."""
-    with node.control() as control:
-        told = control.post("dashboard/codes", {"scopes": ["view", "approve", "spawn", "terminal", "trust"]})
-    return f"{told['address']}/#code={told['code']}"
+    found: str = node.relay_json("dashboard", "--no-open", *options)["url"]
+    return found
 
 
 @dataclass

@@ -131,10 +131,10 @@ def test_a_failure_stands_on_its_row_and_is_resolved(two: Scene, visit: Open) ->
 def test_what_an_agent_changed_is_shown_with_its_colours(two: Scene, visit: Open, tmp_path: Path) -> None:
     two.mesh.grant(on=two.vps, to=two.laptop, words=("--agent", "shell", "--dir", "new"))
     (tmp_path / "poem.txt").write_text("roses\nviolets\n")
-    words = ("spawn", fresh("changer"), "shell", "sed -i s/roses/tulips/ poem.txt", "--broker", "vps", "--here", "--wait")
-    done = subprocess.run(
-        [sys.executable, "-m", "relay", "--json", *words], cwd=tmp_path, env=two.laptop.environment(), capture_output=True
-    )
+    script = "sed -i s/roses/tulips/ poem.txt"
+    words = ("spawn", fresh("changer"), "shell", script, "--broker", "vps", "--here", "--wait")
+    command = [sys.executable, "-m", "relay", "--json", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=two.laptop.environment(), capture_output=True)
     assert done.returncode == 0, done.stderr
     at = visit(two.laptop)
     at.page.locator(f"#rows li:has-text('{words[1]}') a").click()

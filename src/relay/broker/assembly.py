@@ -90,7 +90,7 @@ class Running(Rooms):
             self.belonging.look,
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
-        if len(self.broker.dashboard.devices):
+        if self.broker.dashboard.is_in_use:
             self._tasks.append(asyncio.get_running_loop().create_task(self.broker.dashboard.open_again(self.broker)))
 
     async def _listen(self) -> None:

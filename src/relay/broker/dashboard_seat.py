@@ -65,6 +65,11 @@ class DashboardSeat:
         self.published = await self._journal.store.one(meta.VALUE, key=ORIGIN) or None
 
     @property
+    def is_in_use(self) -> bool:
+        """Whether somebody may come who has been here before."""
+        return self.published is not None or len(self.devices) > 0
+
+    @property
     def port(self) -> int | None:
         """Where it listens; None while it does not."""
         return None if self._face is None else self._face.port

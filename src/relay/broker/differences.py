@@ -1,4 +1,4 @@
-"""What a spawn changed, as text to look at: made from the bundle that came back, in a folder that is there for a while."""
+"""What a spawn changed, as text to look at: made of the bundle that came back, in a folder for a while."""
 
 from __future__ import annotations
 

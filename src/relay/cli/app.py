@@ -20,6 +20,7 @@ from relay.cli import (
     trees,
     trust,
     watch,
+    web,
     workspace,
 )
 from relay.cli.declaring import HomeFolder, Json, keep_common
@@ -39,8 +40,8 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     root.callback(invoke_without_command=True)(_bare)
-    rooms = (set_up, service, workspace, trust, run, looking, watch, live, steer, persons, queue, trees, blobs, offer)
-    for room in rooms:
+    first = (set_up, service, workspace, trust, run, looking, watch, live, steer)
+    for room in (*first, persons, queue, trees, blobs, offer, web):
         room.declare(root)
     return root
 

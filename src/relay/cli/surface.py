@@ -216,4 +216,12 @@ TABLE: dict[str, Entry] = {
     'mcp install': {'target': 'relay.cli.verbs.mcp_install:run', 'words': [('client', True, False)], 'options':
         {'--names': ('names', 'text', None), '--yes': ('yes', 'flag', True), '-y': ('yes', 'flag', True)}, 'values':
         {'client': None, 'names': None, 'yes': False}},
+    'dashboard': {'target': 'relay.cli.verbs.dashboard:run', 'words': [], 'options': {'--no-open': ('no_open', 'flag',
+        True), '--scopes': ('scopes', 'text', None)}, 'values': {'no_open': False, 'scopes': None}},
+    'dashboard devices': {'target': 'relay.cli.verbs.dashboard:devices', 'words': [('action', False, False),
+        ('device', False, False)], 'options': {}, 'values': {'action': 'list', 'device': None}},
+    'dashboard pair': {'target': 'relay.cli.verbs.dashboard:pair', 'words': [], 'options': {'--scopes': ('scopes',
+        'text', None)}, 'values': {'scopes': None}},
+    'dashboard publish': {'target': 'relay.cli.verbs.dashboard_publish:run', 'words': [], 'options': {'--off': ('off',
+        'flag', True)}, 'values': {'off': False}},
 }

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from starlette.routing import BaseRoute, Match, Route
 
 from relay.broker.auditor import ALLOWED, REFUSED, Auditor, Decision
-from relay.broker.control.catalogue import PREFIX, SCOPE_OF
+from relay.broker.control.catalogue import LIVE, PREFIX, SCOPE_OF
 from relay.broker.control.failing import error_answer
 from relay.broker.devices import Devices, actor
 from relay.core.errors import Code, Refused
-from relay.core.scopes import TERMINAL
 from relay.store.devices import Device
 from relay.store.journal import Journal
 
@@ -61,12 +60,12 @@ class Guard:
         """Serve one request."""
         try:
             device = self._device(scope)
-            needed = await self._require(device, scope)
+            name = await self._require(device, scope)
         except Refused as refusal:
             await error_answer(refusal)(scope, receive, send)
             return
         await self._devices.note_use(device)
-        if scope["method"] != "GET" and needed != TERMINAL:
+        if name[0] != "GET" and name not in LIVE:
             # begun, it is carried out: what it has done cannot be cut off
             await self._application(scope, receive, send)
             return
@@ -78,19 +77,19 @@ class Guard:
             raise no_token("it showed no token, or one that was revoked")
         return device
 
-    async def _require(self, device: Device, scope: Scope) -> str:
+    async def _require(self, device: Device, scope: Scope) -> tuple[str, str]:
         name = route_of(self._routes, scope)
         needed = SCOPE_OF.get(name) if name else None
         asked = f"{scope['method']} {scope['path']}"[:200]
-        if needed is None or needed not in device.scopes:
+        if name is None or needed is None or needed not in device.scopes:
             why = f"it needs the scope {needed}" if needed else "it is not asked for by a browser"
             hint = f"relay dashboard --scopes {','.join((*device.scopes, needed or ''))}".rstrip(",")
             refusal = Refused("this device may not do that", code=Code.NO_SCOPE, why=why, hint=hint)
             await self._note(Decision(actor(device), "dashboard", REFUSED, str(refusal.code), asked))
             raise refusal
-        if scope["method"] != "GET":
+        if name[0] != "GET":
             await self._note(Decision(actor(device), "dashboard", ALLOWED, "", asked))
-        return needed
+        return name
 
     async def _note(self, decision: Decision) -> None:
         await self._journal.commit(lambda entry: self._auditor.write(entry, decision))

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from relay.broker.control.answers import OTHER_VERSION
+from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.control.failing import error_answer
 from relay.core.errors import Misuse, RelayError
 from relay.dashboard.armour import NOTHING, armoured, policy
 from relay.dashboard.hosts import Hosts, require_origin
+from relay.dashboard.openapi import document
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from relay.dashboard.pages import Pages
     from relay.dashboard.session import Sessions
 
-API, EVENTS, SESSION = "/api/", "/events", "/session"
+API, EVENTS, SESSION, DESCRIPTION = "/api/", "/events", "/session", "/openapi.json"
 LOOKING = ("GET", "HEAD")
+NOT_FOUND = 404
 
 
 class Site:
@@ -52,14 +54,14 @@ class Site:
         sending = armoured(send, policy(origin))
         try:
             await self._serve(origin, scope, receive, sending)
-        except RelayError as error:
+        except (RelayError, _Nothing) as error:
             await _refuse(error, scope, receive, sending)
 
     async def _serve(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             require_origin(scope["headers"], origin, given=True)
             if scope["path"] != EVENTS:
-                raise _nothing(scope)
+                raise _Nothing(scope)
             await self._feed.serve(receive, send)
             return
         if scope["method"] not in LOOKING:
@@ -73,19 +75,29 @@ class Site:
     async def _answer(self, request: Request) -> Response:
         if request.url.path == SESSION and request.method == "POST":
             return await self._sessions.begin(request)
-        file = self._pages.answer(request) if request.method in LOOKING else None
-        if file is None:
-            raise _nothing(request.scope)
-        return file
+        if request.method in LOOKING:
+            if request.url.path == DESCRIPTION:
+                return json_answer(document())
+            if (file := self._pages.answer(request)) is not None:
+                return file
+        raise _Nothing(request.scope)
 
 
-def _nothing(scope: Scope) -> Misuse:
-    asked = f"{scope.get('method', 'WS')} {scope['path'][:80]}"
-    return Misuse("there is nothing of that name to ask for", why=asked, hint=OTHER_VERSION)
+class _Nothing(Exception):
+    """There is nothing at that path.
+
+    Args:
+        scope: of the request.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(f"{scope.get('method', 'WS')} {scope['path'][:80]}")
 
 
-async def _refuse(error: RelayError, scope: Scope, receive: Receive, send: Send) -> None:
-    answer = error_answer(error)
-    if isinstance(error, Misuse) and answer.status_code == 400 and error.message.startswith("there is nothing"):
-        answer.status_code = 404
+async def _refuse(error: RelayError | _Nothing, scope: Scope, receive: Receive, send: Send) -> None:
+    if isinstance(error, _Nothing):
+        nothing = Misuse("there is nothing of that name to ask for", why=str(error), hint=OTHER_VERSION)
+        answer = error_answer(nothing, NOT_FOUND)
+    else:
+        answer = error_answer(error)
     await answer(scope, receive, send)

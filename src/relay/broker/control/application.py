@@ -25,6 +25,7 @@ from relay.broker.control.granting import GrantControl
 from relay.broker.control.live import LiveControl
 from relay.broker.control.looking import LookingControl
 from relay.broker.control.persons import PersonsControl
+from relay.broker.control.qr import drawn
 from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.control.results import ResultControl, log_lines
 from relay.broker.control.roster import RosterControl
@@ -225,7 +226,11 @@ class Control:
             raise Misuse(
                 "the ttl cannot be used", code=Code.BAD_DURATION, why="it is more than 0, in seconds", hint="--ttl 1h"
             )
-        return _json(await self._broker.invite(check_operation(body), ttl, by_code=bool(body.get("code"))))
+        made = await self._broker.invite(check_operation(body), ttl, by_code=bool(body.get("code")))
+        if body.get("qr") is True:
+            words = made["link"] if "link" in made else f"{made['code']} {made['address']}"
+            made |= {"qr": drawn(f"relay join {words}")}
+        return _json(made)
 
     async def joins(self, request: Request) -> Response:
         body = await _body(request)

@@ -37,6 +37,7 @@ class DashboardControl:
         """Method, path and endpoint of each."""
         return [
             ("GET", "dashboard", self.show),
+            ("POST", "dashboard/open", self.serve),
             ("POST", "dashboard/codes", self.code),
             ("POST", "dashboard/publish", self.publish),
             ("GET", "dashboard/devices", self.devices),
@@ -45,6 +46,12 @@ class DashboardControl:
 
     async def show(self, request: Request) -> Response:
         """Where it is served, if it is."""
+        return json_answer(self._seat.shown())
+
+    async def serve(self, request: Request) -> Response:
+        """It is served from now on."""
+        check_operation(await body_of(request))
+        await self._seat.open(self._broker)
         return json_answer(self._seat.shown())
 
     async def code(self, request: Request) -> Response:

@@ -25,7 +25,7 @@ export async function pairDialog() {
   document.body.append(box);
   box.showModal();
   try {
-    made = await post("invites", { code: true });
+    made = await post("invites", { code: true, qr: true });
     put(body,
       h("p", null, "On the other machine:"),
       h("pre", { tabindex: "0" }, `relay join ${made.code} ${made.address}`),
