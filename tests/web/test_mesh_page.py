@@ -60,3 +60,26 @@ def test_the_mesh_says_how_each_machine_stands(two: Scene, visit: Open) -> None:
     two.vps.stop()
     expect(row).to_contain_text("asleep")
     expect(row.get_by_role("cell").nth(2)).to_have_text("unknown")  # a round trip that is not known is no zero
+
+
+def test_a_device_that_is_revoked_is_signed_out_at_once(two: Scene, visit: Open) -> None:
+    one, other = visit(two.laptop), visit(two.laptop)
+    one.page.keyboard.press("2")
+    devices = one.page.get_by_role("region", name="Devices")
+    newest = two.laptop.relay_json("dashboard", "devices", "list")
+    fingerprint = max(newest, key=lambda each: str(each["created"]))["fingerprint"]
+    devices.locator("li", has_text=fingerprint).get_by_role("button").click()
+    one.page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(other.page.get_by_role("heading", name="This browser is not signed in")).to_be_visible()
+    expect(one.page.locator("#toasts")).to_contain_text("is signed out")
+
+
+def test_a_device_is_offered_what_it_may_do_and_no_more(two: Scene, visit: Open) -> None:
+    at = visit(two.laptop, options=("--scopes", "view"))
+    expect(at.page.locator("#top .live")).to_contain_text("Live")
+    expect(at.page.get_by_role("button", name="Spawn")).to_be_hidden()
+    at.page.keyboard.press("n")
+    expect(at.page.get_by_role("dialog")).to_have_count(0)
+    at.page.keyboard.press("2")
+    expect(at.page.get_by_role("heading", name="Mesh")).to_be_visible()
+    expect(at.page.get_by_role("button", name="Pair a machine")).to_be_hidden()

@@ -54,7 +54,7 @@ def test_a_thousand_stay_smooth_and_the_first_are_there_at_once(visit: Open) -> 
             store.execute(_COPY.format(columns=listed, values=values), {"count": MANY - 1})
         laptop.start()
         at = visit(laptop)
-        expect(at.page.locator("#rows li")).to_have_count(MANY)
+        expect(at.page.locator("#rows li")).to_have_count(MANY, timeout=20_000)
         took = at.page.evaluate(_UPDATES)
         first = at.page.evaluate("performance.getEntriesByName('rows')[0].startTime")
         at.page.context.close()

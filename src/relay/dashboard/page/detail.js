@@ -145,7 +145,7 @@ async function act(what, path, body, refresh) {
 
 function actions(now, refresh) {
   const path = `spawns/${ref(now.id)}`;
-  const button = (name, onclick, tone = "") => h("button", { type: "button", class: tone, onclick }, name);
+  const button = (name, onclick, tone = "") => h("button", { type: "button", class: tone, onclick, "data-needs": name === "Resolve" ? "approve" : "spawn" }, name);
   const stop = async () => {
     const text = `${now.name} on ${now.broker.name}: what it runs is ended with all it started.`;
     if (await dialog("Stop this agent?", h("p", null, text), { yes: "Stop", tone: "danger" })) {
@@ -160,7 +160,7 @@ function actions(now, refresh) {
     && (words.value = "");
   const canTalk = now.state === "running" || (isEnded(now.state) && now.result?.session);
   return [
-    canTalk && h("div", { class: "talk" }, words, button(isEnded(now.state) ? "Continue" : "Send", send)),
+    canTalk && h("div", { class: "talk", "data-needs": isEnded(now.state) ? "spawn" : "approve" }, words, button(isEnded(now.state) ? "Continue" : "Send", send)),
     h("div", { class: "buttons" },
       !isEnded(now.state) && button("Stop", stop, "danger"),
       !isEnded(now.state) && !now.started && button(now.paused ? "Resume" : "Pause", () => act(() => "Asked", `${path}/${now.paused ? "resume" : "pause"}`, {}, refresh)),

@@ -17,6 +17,7 @@ const spawnDialog = async () => (await import("./spawn.js")).spawnDialog();
 const view = async (name) => (views[name] ||= await import(`./${name}.js`));
 const TITLES = { agents: ["Agents", "≡"], mesh: ["Mesh", "⌬"], queue: ["Queue", "⇅"] };
 const TICK_MS = 10_000;
+const SCOPES = "relay.scopes";
 const main = document.getElementById("main"), pane = document.getElementById("detail"), stale = document.getElementById("stale");
 const live = new Live();
 let section = "", top = null;
@@ -28,7 +29,7 @@ function drawTop() {
     h("a", { class: "brand", href: "#/agents", "aria-label": "Relay" }, h("img", { src: "/static/icon.svg", alt: "", width: 24, height: 24 }), h("b", null, "Relay")),
     selector, top.state, h("span", { class: "fill" }), notifyButton(), theme(),
     h("button", { class: "plain wide-only", type: "button", "aria-label": "Keys", onclick: help }, "?"),
-    h("button", { class: "primary", type: "button", onclick: () => spawnDialog() }, "Spawn", h("kbd", { class: "wide-only" }, "n")));
+    h("button", { class: "primary", type: "button", "data-needs": "spawn", onclick: () => spawnDialog() }, "Spawn", h("kbd", { class: "wide-only" }, "n")));
   put(document.getElementById("sections"), SECTIONS.map((name) =>
     h("a", { href: `#/${name}`, "data-section": name }, h("i", { "aria-hidden": "true" }, TITLES[name][1]), h("span", null, TITLES[name][0]), name === "agents" && top.badge)));
 }
@@ -84,12 +85,13 @@ async function begin() {
   if (code) {
     history.replaceState(null, "", "#/agents");
     try {
-      await signIn(code);
+      scopes((await signIn(code)).scopes.join(" "));
     } catch (error) {
       if (!token()) return signedOut(error.words || String(error));
     }
   }
   if (!token()) return signedOut();
+  scopes(localStorage.getItem(SCOPES) || "");
   drawTop();
   route();
   await load();
@@ -104,12 +106,19 @@ async function load() {
   }
 }
 
+/** What this device may do: what it may not is not offered. The broker decides it all the same. */
+function scopes(words) {
+  localStorage.setItem(SCOPES, words);
+  document.body.dataset.scopes = words;
+}
+
 function showStale(text) {
   say(stale, text);
   stale.hidden = !text;
 }
 
-live.addEventListener("up", async ({ detail: { again } }) => {
+live.addEventListener("up", async ({ detail: { hello, again } }) => {
+  scopes(hello.device.scopes.join(" "));
   if (again || !model.isLoaded) await load();
   showStale("");
   if (top) put(top.state, h("i", { class: "ok", "aria-hidden": "true" }, "●"), ` Live · ${Math.max(1, Math.round(live.rtt))} ms`);
@@ -145,7 +154,7 @@ addEventListener("keydown", (event) => {
   }
   if (!section || isTyping() || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
   const deeds = {
-    n: () => spawnDialog(), "?": help,
+    n: () => document.body.dataset.scopes.includes("spawn") && spawnDialog(), "?": help,
     "/": () => { go({ section: "agents" }); document.getElementById("filter")?.focus(); },
     j: () => agents.step(1), k: () => agents.step(-1),
     1: () => go({ section: "agents" }), 2: () => go({ section: "mesh", spawn: null }), 3: () => go({ section: "queue", spawn: null }),

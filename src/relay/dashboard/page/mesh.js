@@ -1,6 +1,7 @@
 // Machines: how each stands, what it may do, and what can be done about it.
 
 import { Failed, get, post, ref } from "./api.js";
+import { devicesView } from "./devices.js";
 import { dialog, field, h, put, toast } from "./dom.js";
 import { mark } from "./machine.js";
 import { pairDialog } from "./pair.js";
@@ -12,11 +13,11 @@ import { ago, count, short } from "./words.js";
 let parts = null;
 
 export function open(main) {
-  parts = { picture: h("div", { class: "pictured" }), table: h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Machines" }), one: h("section", { class: "one" }) };
+  parts = { picture: h("div", { class: "pictured" }), table: h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Machines" }), one: h("section", { class: "one" }), devices: devicesView() };
   put(main,
     h("div", { class: "head" }, h("h1", null, "Mesh"), h("span", { class: "fill" }),
-      h("button", { type: "button", class: "primary", onclick: pairDialog }, "Pair a machine")),
-    parts.picture, parts.table, parts.one);
+      h("button", { type: "button", class: "primary", "data-needs": "trust", onclick: pairDialog }, "Pair a machine")),
+    parts.picture, parts.table, parts.one, parts.devices.node);
   update();
 }
 
@@ -51,6 +52,7 @@ export function update() {
       h("td", null, each.self ? "" : verbs(each.grants.to_us)),
       h("td", null, each.self ? "" : verbs(each.grants.from_us)))))));
   if (held) parts.table.querySelector(`a[href="${CSS.escape(held)}"]`)?.focus();
+  parts.devices.update();
   const chosen = model.broker(at.broker);
   if (parts.one.dataset.id !== (chosen?.id || "") || !parts.one.contains(document.activeElement)) drawOne(chosen);
 }
@@ -73,7 +75,7 @@ async function drawOne(broker) {
       h("dt", null, "Agents"), h("dd", null, broker.agents.join(", ") || "unknown"),
       h("dt", null, "Capabilities"), h("dd", null, broker.capabilities.join(", ") || "none told"),
       h("dt", null, "Addresses"), h("dd", null, more ? more.addresses.map((each) => `${each.address} (${each.source})`).join(", ") || "unknown" : broker.addresses.join(", ")),
-      more?.trouble && [h("dt", null, "Trouble"), h("dd", { class: "bad" }, more.trouble)]),
+      !broker.online && more?.trouble && [h("dt", null, "Trouble"), h("dd", { class: "bad" }, more.trouble)]),
     !broker.self && h("div", { class: "buttons" }, deeds(broker)));
 }
 
@@ -91,7 +93,7 @@ async function did(words, path, body = {}) {
 
 function deeds(broker) {
   const path = `brokers/${ref(broker.id)}`, name = broker.name;
-  const button = (text, onclick, tone = "") => h("button", { type: "button", class: tone, onclick }, text);
+  const button = (text, onclick, tone = "") => h("button", { type: "button", class: tone, onclick, "data-needs": text === "Ping" ? "view" : "trust" }, text);
   const sure = (title, text, yes) => dialog(title, h("p", null, text), { yes, tone: "danger" });
   return [
     button("Ping", () => did((told) => `${name} answered in ${known(told.rtt_ms ?? told.ms, " ms")}`, `${path}/ping`)),

@@ -28,7 +28,7 @@ function input(question) {
 export function questionCard(question) {
   let busy = false;
   const said = h("p", { class: "said", role: "status" });
-  const buttons = h("div", { class: "buttons" });
+  const buttons = h("div", { class: "buttons" }), deeds = h("span", { class: "buttons", "data-needs": "approve" });
   const reply = h("textarea", { rows: 1, "aria-label": `Answer ${question.name}`, placeholder: "Answer in words" });
   const where = h("a", { href: "#", onclick: open }, "Open");
   const isOpen = question.kind === "question" || question.kind === "silent";
@@ -64,13 +64,13 @@ export function questionCard(question) {
     setTimeout(() => { busy = false; model.changed("spawns"); }, READ_MS);
   }
 
-  put(buttons,
+  put(deeds,
     isOpen
       ? [h("button", { class: "primary", type: "button", onclick: () => reply.value.trim() && answer("send", reply.value) }, "Send"),
         question.kind === "silent" && h("button", { type: "button", onclick: () => answer("approve") }, "Let it go on")]
       : [h("button", { class: "primary", type: "button", onclick: () => answer("approve") }, "Approve"),
-        h("button", { type: "button", onclick: () => answer("deny") }, "Deny")],
-    where);
+        h("button", { type: "button", onclick: () => answer("deny") }, "Deny")]);
+  put(buttons, deeds, where);
   const node = h("article", { class: "card", "data-request": question.request, "aria-label": `${question.name} needs you` },
     h("header", null, mark(question.broker), h("b", null, question.name), h("span", null, `on ${question.broker.name}`),
       h("time", { title: clock(question.asked) }, ago(question.asked))),

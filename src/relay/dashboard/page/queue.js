@@ -82,8 +82,8 @@ function drawFailures(failures) {
       each.tail?.length > 0 && h("pre", { tabindex: "0" }, each.tail.join("\n")),
       h("small", null, "next: ", h("code", null, each.next)),
       h("div", { class: "buttons" },
-        h("button", { type: "button", onclick: () => act(`${each.name} runs again`, `spawns/${ref(each.id)}/retry`) }, "Retry"),
-        h("button", { type: "button", onclick: () => act(`${each.name} is resolved`, "resolutions", { spawns: [each.id], as: "done", notes: "" }) }, "Mark done")))))
+        h("button", { type: "button", "data-needs": "spawn", onclick: () => act(`${each.name} runs again`, `spawns/${ref(each.id)}/retry`) }, "Retry"),
+        h("button", { type: "button", "data-needs": "approve", onclick: () => act(`${each.name} is resolved`, "resolutions", { spawns: [each.id], as: "done", notes: "" }) }, "Mark done")))))
     : h("p", { class: "empty" }, "Nothing has failed that nobody has looked at."));
 }
 
@@ -100,6 +100,6 @@ function drawOutbox(outbox) {
           h("td", null, each.kind), h("td", null, each.peer), h("td", null, each.state), h("td", null, span(each.age_s)),
           h("td", null, each.tries), h("td", null, each.next_try ? clock(each.next_try) : "none"), h("td", null, each.reason || "")))))) : h("p", { class: "empty" }, none),
       key === "dead" && rows.length > 0 && h("div", { class: "buttons" },
-        h("button", { type: "button", onclick: () => act("Sent anew", "outbox/retry", { all: true }) }, "Send all anew")));
+        h("button", { type: "button", "data-needs": "spawn", onclick: () => act("Sent anew", "outbox/retry", { all: true }) }, "Send all anew")));
   }));
 }
