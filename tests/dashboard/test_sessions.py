@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -68,6 +70,19 @@ async def test_after_five_wrong_codes_none_is_looked_at_for_a_minute(clocked: Cl
     assert await _refused(clocked.devices, code) is Code.RATE_LIMITED
     clocked.now += WRONG_WITHIN_MS
     assert (await clocked.devices.exchange(code, ""))[0]
+
+
+async def test_codes_that_are_tried_at_once_are_counted_as_well(clocked: Clocked) -> None:
+    codes = [clocked.devices.exchange(f"wrong {n}", "") for n in range(3 * MOST_WRONG)]
+    found = await asyncio.gather(*codes, return_exceptions=True)
+    refused = Counter(each.code for each in found if isinstance(each, Refused))
+    assert refused == {Code.CODE_REFUSED: MOST_WRONG, Code.RATE_LIMITED: 2 * MOST_WRONG}
+
+
+async def test_codes_that_are_good_do_not_count(clocked: Clocked) -> None:
+    for _ in range(2 * MOST_WRONG):
+        code, _ = await clocked.devices.issue(("view",))
+        assert (await clocked.devices.exchange(code, ""))[0]
 
 
 async def test_a_device_outlives_the_broker_and_a_revoked_one_does_not_come_back(clocked: Clocked) -> None:
