@@ -84,7 +84,7 @@ class DashboardSeat:
             if self._face is None:
                 before = int(await self._journal.store.one(meta.VALUE, key=PORT) or 0)
                 # the one that was found free last time comes before any other: browsers keep their tokens by the port
-                tried = (self.wanted, before, 0) if before else (self.wanted, 0)
+                tried = (*(port for port in (self.wanted, before) if port), 0)
                 self._face = await self._open_face(broker, tried)
                 if self._face.port not in (before, self.wanted):
                     await self._remember(PORT, str(self._face.port))

@@ -22,6 +22,7 @@ from relay.store.journal import Entry, Journal
 CODE_MS = 120_000
 CODE_BYTES = TOKEN_BYTES = 32
 MOST_WRONG, WRONG_WITHIN_MS = 5, 60_000
+MOST_TRIES = 64
 USED_EVERY_MS = 60_000
 MOST_LETTERS = 64
 UNNAMED = "a browser"
@@ -50,7 +51,7 @@ class Devices:
         self._live: dict[str, Device] = {}
         self._by_hash: dict[bytes, str] = {}
         self._watched: dict[str, set[asyncio.Event]] = {}
-        self._wrong: deque[int] = deque(maxlen=MOST_WRONG)
+        self._wrong: deque[int] = deque(maxlen=MOST_TRIES)
 
     async def open(self) -> None:
         """Read those that there are."""
@@ -92,7 +93,10 @@ class Devices:
         Raises:
             Refused: `code_refused`: it is none, used, or over; `rate_limited`: too many were wrong before.
         """
-        self._require_patience()
+        tried = self._journal.clock()
+        self._require_patience(tried)
+        # counted before it is judged: of many at once none is looked at for nothing
+        self._wrong.append(tried)
         token, called = secrets.token_urlsafe(TOKEN_BYTES), _label(name)
 
         def decide(entry: Entry) -> Device | None:
@@ -109,13 +113,13 @@ class Devices:
 
         made = await self._journal.commit(decide)
         if made is None:
-            self._wrong.append(self._journal.clock())
             why = "it works once, for two minutes"
             raise Refused("that code is none", code=Code.CODE_REFUSED, why=why, hint="relay dashboard")
+        self._wrong.remove(tried)
         return token, made
 
-    def _require_patience(self) -> None:
-        recent = [at for at in self._wrong if at > self._journal.clock() - WRONG_WITHIN_MS]
+    def _require_patience(self, now: int) -> None:
+        recent = [at for at in self._wrong if at > now - WRONG_WITHIN_MS]
         if len(recent) >= MOST_WRONG:
             why = f"{MOST_WRONG} codes were wrong within a minute"
             raise Refused("no code is looked at now", code=Code.RATE_LIMITED, why=why, hint="try again in a minute")

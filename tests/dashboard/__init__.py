@@ -1,0 +1,1 @@
+"""The dashboard's server, without a browser; tests/web has the page."""
