@@ -11,6 +11,14 @@ _SOURCE = Path(__file__).parents[2] / "src" / "relay"
 _SHOWN = {"Misuse", "LocalFault", "Refused", "Unreachable"}
 
 
+def _last_name(function: ast.expr) -> str:
+    """`Refused` of both `Refused` and `errors.Refused`."""
+    match function:
+        case ast.Name(name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
 def _calls() -> Iterator[tuple[str, ast.Call]]:
     trees = {path: ast.parse(path.read_text()) for path in sorted(_SOURCE.rglob("*.py"))}
     shown = set(_SHOWN)
@@ -19,7 +27,7 @@ def _calls() -> Iterator[tuple[str, ast.Call]]:
         shown |= {each.name for each in classes for base in each.bases if ast.unparse(base) in _SHOWN}
     for path, tree in trees.items():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in shown:
+            if isinstance(node, ast.Call) and _last_name(node.func) in shown:
                 yield f"{path.relative_to(_SOURCE)}:{node.lineno}", node
 
 

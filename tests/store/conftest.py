@@ -20,8 +20,9 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def tx(tmp_path: Path) -> Iterator[Tx]:
-    """The writing connection itself: ops are plain functions of it."""
+    """The writing connection itself, in a transaction as an op finds it: ops are plain functions of it."""
     opened = open_file(tmp_path / "ops.db", 0)
+    opened.connection.execute("BEGIN IMMEDIATE")  # else each statement is one, and waits for the disk
     yield opened.connection
     opened.connection.close()
     opened.lock.close()

@@ -14,6 +14,7 @@ import fcntl
 import gc
 import importlib
 import json
+import logging
 import os
 import pkgutil
 import runpy
@@ -119,6 +120,7 @@ def main() -> None:
     for name in (*IMPORTED, *(f"relay.cli.verbs.{each.name}" for each in pkgutil.iter_modules(verbs.__path__))):
         importlib.import_module(name)
     importlib.import_module("relay.cli.fallback").parse_slowly(["ps"])  # typer imports more as it parses
+    _warm()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever starts it is interrupted too, and its end is seen
     gc.collect()
     gc.freeze()
@@ -130,16 +132,30 @@ def main() -> None:
         else:
             runpy.run_module(words[0], run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        if words[0] == "relay" and isinstance(end.code, int):
+        if words[0].partition(".")[0] == "relay" and isinstance(end.code, int):
             _leave(end.code)
         raise
 
 
+class _Nobody:
+    """A broker that is never asked anything."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+
+def _warm() -> None:
+    """Do once what every start would do again, a third of its processor time: it stays in the caches of Python."""
+    importlib.import_module("relay.spawn.agents.registry").brought()  # the folders of all packages are listed
+    importlib.import_module("relay.broker.control.application").application(_Nobody())  # 60 paths are compiled
+
+
 def _leave(status: int) -> None:
-    """End a command without taking all modules apart: that is 70 ms of processor time where they are shared."""
+    """End a process without taking all modules apart: that is 70 ms of processor time where they are shared."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
+    logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

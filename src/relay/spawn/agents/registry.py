@@ -14,6 +14,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -136,10 +137,16 @@ def _additions(path: Path, name: str, table: dict[str, Any]) -> tuple[dict[str, 
     return environment, tuple(inherited)
 
 
+@cache
+def _entries() -> tuple[EntryPoint, ...]:
+    """What the packages of this environment bring: each is opened for it, so once a process."""
+    return tuple(entry_points(group=GROUP))
+
+
 def brought() -> dict[str, Agent]:
     """The agents of other packages; one that cannot be loaded is logged and left out."""
     found = {}
-    for each in entry_points(group=GROUP):
+    for each in _entries():
         agent = _loaded(each)
         if agent is not None and is_name(agent.name) and agent.name not in FIXED:
             found[agent.name] = agent
