@@ -29,8 +29,9 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(BIN)/relay demo
 
+# The workers share what they make of the tests' modules: without a cache of bytecode each makes all of it.
 test: $(READY)
-	@$(BIN)/python -m pytest -n $(WORKERS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS)
 
 # The versions stand in tests/agents/npm; claude's own install script puts its program in place, the others need none.
 AGENT_SETS := main $(if $(ALL),all)

@@ -8,17 +8,18 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from mcp.client.client import Client
-from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, fresh, relay, relay_json
 from tests.e2e.stand_ins import on_path, with_claude
 from tests.e2e.test_continue import CLAUDE
+
+if TYPE_CHECKING:
+    from mcp.client.client import Client
 
 ERAS = ("legacy", "auto")
 
@@ -35,6 +36,10 @@ def two() -> Iterator[Scene]:
 async def _client(
     two: Scene, mode: str = "auto", names: str = "dots", folder: Path | None = None
 ) -> AsyncIterator[Client]:
+    # here and not above: 1.5 s of processor time, which every worker would spend as it collects
+    from mcp.client.client import Client
+    from mcp.client.stdio import StdioServerParameters, stdio_client
+
     words = ["-m", "relay", "--home", str(two.laptop.home), "mcp", "--names", names]
     started = StdioServerParameters(
         command=sys.executable, args=words, env=two.laptop.environment(), cwd=folder or two.laptop.work
