@@ -24,7 +24,7 @@ stem.use()
 def pytest_collection(session: pytest.Session) -> None:
     """Where all is collected by several workers, each begins with another part of the modules.
 
-    Most of a first collection is the rewriting of asserts, 15 s of processor time. What one worker has rewritten lies in
+    Most of a first collection is the rewriting of asserts, 15 s of processor time. What one worker has made lies in
     the cache of bytecode, where the others find it; side by side in one order, each would do all of it.
     """
     worker, count = os.environ.get("PYTEST_XDIST_WORKER", ""), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

@@ -185,15 +185,18 @@ def test_a_peer_that_trickles_does_not_keep_another_s_file_away() -> None:
         slow, fair = mesh.join(vps, "slow"), mesh.join(vps, "fair")
         for node in (slow, fair):
             vps.relay("trust", "allow", node.id, "--verb", "push")
-        served = mesh.folder / "served"
-        slow.kill()
-        slow.launcher = launcher(served, slow=2.0)
-        slow.start()
-        mesh.await_link(slow)
+        # offered before it is slow: what it reads for a peer would be in the way of what it reads for itself
+        vps.stop()
         for at in range(4):
             file = mesh.folder / f"slow-{at}.bin"
             file.write_bytes(os.urandom(SHORT))
             slow.relay("blob", "send", str(file), "--broker", "vps")
+        served = mesh.folder / "served"
+        slow.kill()
+        slow.launcher = launcher(served, slow=2.0)
+        for node in (slow, vps):
+            node.start()
+        mesh.await_link(slow, fair)
 
         def states() -> list[str]:
             with vps.control() as control:
@@ -210,3 +213,4 @@ def test_a_peer_that_trickles_does_not_keep_another_s_file_away() -> None:
         # the slow one's go on where they were
         before = len(served.read_text().split())
         processes.wait_until(lambda: len(served.read_text().split()) > before, 30, "the slow one to go on")
+        slow.kill()  # it would end once it has read what it is reading, 2 s a chunk

@@ -47,10 +47,13 @@ class Watched:
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder).encode()
         self._over = threading.Event()
+        self._others = set(psutil.pids())  # what was there before is of somebody else
         self.seen: set[bytes] = set()
 
     def _look(self) -> None:
-        for pid in psutil.pids():
+        pids = set(psutil.pids())
+        self._others &= pids  # a pid that was given back may be ours the next time
+        for pid in pids - self._others:
             with contextlib.suppress(OSError):
                 words, variables = (Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
                 if self._folder in words + variables:

@@ -23,6 +23,9 @@ from tests.fuzz.specimens import QUESTION, REQUEST, SNAPSHOT, TRIAL_WORD
 from tests.fuzz.specimens_of_trust import forms as forms_of_trust
 
 Attack = Callable[[Attacker, random.Random], None]
+# packed once: each value of an odd letter is one of many that were to be had
+_REQUEST = unpack(pack(REQUEST.to_content()), 65_536)
+_SNAPSHOT, _QUESTION, _WORD = SNAPSHOT.to_bytes(), QUESTION.to_bytes(), TRIAL_WORD.to_bytes()
 _JOIN_REQUEST = next(form.specimen for form in forms_of_trust() if form.name == "join request")
 
 
@@ -184,15 +187,15 @@ def _fitting(key: str, rng: random.Random, attacker: Attacker) -> object:
         "schedule": (ids.spawn_id(rng.randbytes(10)),),
         "verb": ("pause", "resume", "edit", "retry", "gone", "unschedule", "pause_queue", "approve", "deny", "answer"),
         "change": ({"priority": odd}, {"task": odd}, {"labels": {"a": odd}}, {"name": odd, "after": odd}),
-        "request": (unpack(pack(REQUEST.to_content()), 65_536) | {rng.choice(_KEYS): odd}, rng.randbytes(16)),
+        "request": (_REQUEST | {rng.choice(_KEYS): odd}, rng.randbytes(16)),
         "ask": ({"port": odd}, {"source": bytes(16), "drive": odd, "again": odd, "offset": odd, "who": "x"}),
         "message": ({"text": odd}, rng.randbytes(20)),
         "chunks": ([[odd, odd]], [{"n": 0, "data": odd}], [rng.randbytes(16)]),
         "ids": ([rng.randbytes(16)], [odd]),
         "items": ([odd], [{"spawn": "a" * 16, "name": odd}], [rng.randbytes(32)], [[0, rng.randbytes(32)]]),
-        "snapshot": (SNAPSHOT.to_bytes(), rng.randbytes(64)),
-        "question": (QUESTION.to_bytes(),),
-        "word": (TRIAL_WORD.to_bytes(),),
+        "snapshot": (_SNAPSHOT, rng.randbytes(64)),
+        "question": (_QUESTION,),
+        "word": (_WORD,),
         "signature": (bytes(64),),
         "epochs": ([odd], [{"n": odd}], {1: odd}),
         "error": (None, {"code": odd, "error": odd, "why": odd}),

@@ -26,23 +26,26 @@ _Answer = TypeVar("_Answer")
 def wait_until(found: Callable[[], _Answer], within: float, what: str, every: float = 0.02) -> _Answer:
     """The first true answer of `found`.
 
+    To ask a broker is 4 ms of processor time, on a machine where all wait for the processor: what lasts is asked less.
+
     Args:
         found: the condition, asked again and again.
         within: seconds to go on asking.
         what: what was waited for, for the failure.
-        every: seconds between two questions.
+        every: seconds between two questions at first; later a tenth of what has passed, up to five times as many.
 
     Raises:
         TimeoutError: it stayed false.
     """
-    deadline = time.monotonic() + within
+    began = time.monotonic()
     while True:
         answer = found()
         if answer:
             return answer
-        if time.monotonic() > deadline:
+        passed = time.monotonic() - began
+        if passed > within:
             raise TimeoutError(f"not within {within:g} s: {what}")
-        time.sleep(every)
+        time.sleep(min(max(every, passed / 10), 5 * every))
 
 
 def _texts(process: psutil.Process) -> Iterator[str]:
