@@ -26,6 +26,9 @@ pytestmark = [
 ]
 
 
+SELDOM = 0.2  # seconds between two questions: each is a command that is executed
+
+
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     """A machine that was just started; its user's shell finds programs in ~/bin."""
@@ -79,7 +82,7 @@ class User:
     def work_goes_on(self, pid: int, name: str = "work") -> None:
         """It is the same process, and the broker knows it."""
         assert self.machine.run("kill", "-0", str(pid)).returncode == 0
-        wait_until(lambda: self.sees("show", name)["state"] == "running", 10, "the broker knows the task")
+        wait_until(lambda: self.sees("show", name)["state"] == "running", 10, "the broker knows the task", SELDOM)
         assert self.starts(name) == 1
 
     def starts(self, name: str = "work") -> int:
@@ -111,7 +114,7 @@ def test_a_crash_is_made_good_and_what_runs_is_not_touched(machine: Machine) -> 
     first, answering = _pids(user)
     assert first == answering
     machine.run("kill", "-9", str(first))
-    wait_until(lambda: user.broker().get("pid", first) != first, 30, "systemd starts the broker anew")
+    wait_until(lambda: user.broker().get("pid", first) != first, 30, "systemd starts the broker anew", SELDOM)
     assert _pids(user)[0] == user.broker()["pid"]
     user.work_goes_on(pid)
     assert user.sees("service", "install")["updated"] is True
@@ -132,14 +135,14 @@ def test_a_reboot_needs_nobody(machine: Machine) -> None:
     user.starts_work()
     machine.shutdown()
     machine.boot()
-    wait_until(user.broker, 30, "the broker is there after the reboot")
+    wait_until(user.broker, 30, "the broker is there after the reboot", SELDOM)
     assert user.broker()["listen"] == ["127.0.0.1:7411"]
     # Tailscale is later than the broker
     assert machine.run("ip", "address", "add", "100.64.0.7/32", "dev", "lo").returncode == 0
-    wait_until(lambda: "100.64.0.7:7411" in user.broker()["listen"], 20, "the address that came later is listened on")
+    wait_until(lambda: "100.64.0.7:7411" in user.broker()["listen"], 20, "the later address is listened on", SELDOM)
     assert _pids(user)[0] == user.broker()["pid"]
     # the task ended with the machine, which is told, and it is not begun a second time
-    wait_until(lambda: user.sees("show", "work")["state"] == "lost", 20, "the task is told to be lost")
+    wait_until(lambda: user.sees("show", "work")["state"] == "lost", 20, "the task is told to be lost", SELDOM)
     assert user.starts() == 1
 
 
@@ -175,7 +178,7 @@ def test_an_upgrade_needs_nobody(machine: Machine) -> None:
     assert user.broker()["pid"] == first
     _replace(installed / "daemon.py", daemon)
     _replace(start, text.replace(package.__version__, "9.9.9"))
-    wait_until(lambda: user.broker().get("pid", first) != first, 40, "the new one runs")
+    wait_until(lambda: user.broker().get("pid", first) != first, 40, "the new one runs", SELDOM)
     found = user.sees("service", "status")
     assert (found["ok"], found["broker"]["version"]) == (True, "9.9.9")
     user.work_goes_on(pid)
