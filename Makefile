@@ -29,9 +29,10 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(BIN)/relay demo
 
-# The workers share what they make of the tests' modules: without a cache of bytecode each makes all of it.
+# The workers share what they make of the tests' modules: without a cache of bytecode each makes all of it. Each begins
+# with a part of its own, whose brokers it starts alone, and who is done first takes from the others.
 test: $(READY)
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The versions stand in tests/agents/npm; claude's own install script puts its program in place, the others need none.
 AGENT_SETS := main $(if $(ALL),all)
