@@ -72,7 +72,8 @@ def with_client(two: Scene) -> Iterator[Callable[[Work], None]]:
                 await over.wait()
 
         async def do(work: Work) -> None:
-            await asyncio.wait([opened, staying], return_when=asyncio.FIRST_COMPLETED)
+            first: list[asyncio.Future[Any]] = [opened, staying]
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             assert opened.done(), staying.exception()
             await work(opened.result())
 
