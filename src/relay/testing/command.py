@@ -41,6 +41,7 @@ def run(
     """
     if not _is_forked(environment, typed):
         return _executed(words, environment, folder, typed, timeout)
+    stem.shared()  # it may have to be started first, and that is not the command's time
     return _forked(words, environment, folder, typed, time.monotonic() + timeout)
 
 
