@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,13 +77,21 @@ class Answers:
         members: names.
         journal: where they become durable.
         requests: finds spawns that are known here.
+        elsewhere: finds those that a broker in reach runs, for text that answers nothing.
         review: finds those that are not.
         answering: for what is asked here.
     """
 
     def __init__(
-        self, members: Members, journal: Journal, requests: Requests, review: Review, answering: Answering
+        self,
+        members: Members,
+        journal: Journal,
+        requests: Requests,
+        elsewhere: Callable[[str], Awaitable[SpawnRow]],
+        review: Review,
+        answering: Answering,
     ) -> None:
+        self._look = elsewhere
         self._members = members
         self._journal = journal
         self._requests = requests
@@ -157,6 +166,9 @@ class Answers:
         named = typed.verb is Reply.SEND or is_request(typed.request)
         if not meant and target is not None and ids.is_spawn_id(name) and named:
             return _Found(name, name, target, ())  # fully named: that broker knows how it stands
+        if not meant and typed.verb is Reply.SEND:
+            row = await self._look(ref)
+            return _Found(row.id, row.name, row.target, ())
         if not meant:
             names = ", ".join(map(self._members.name, silent))
             raise Misuse(
