@@ -165,6 +165,17 @@ def test_what_sleeps_cannot_say_and_what_is_known_here_is_told_as_such(granted: 
     assert relay_json(granted.laptop, "outbox")["outgoing"] == []
 
 
+def test_one_that_fell_asleep_unnoticed_is_not_waited_for_long(granted: Scene) -> None:
+    """As the link finds out; and after a second a person reads what is waited for."""
+    granted.vps.pause()
+    began = time.monotonic()
+    said = relay(granted.laptop, *granted.words("shell", "true"), "--dry-run")
+    took = time.monotonic() - began
+    granted.vps.resume()
+    assert said.returncode == 1 and took < 11, took
+    assert b"asking the broker that would run it" in said.stderr and b"known here of vps" in said.stdout
+
+
 def test_it_goes_with_no_waiting_for_an_end(two: Scene) -> None:
     done = relay(two.laptop, "--json", *two.words("shell", "true"), "--dry-run", "--wait")
     assert done.returncode == 2 and error_of(done)["code"] == "usage"

@@ -30,6 +30,7 @@ from relay.store.spawn_rows import BY_ID, SpawnRow
 WITHIN_S = 3.0
 LIST_WITHIN_S = 1.0
 """A list does not wait longer for one that does not answer: the rest is shown, and that one is named."""
+THERE_S = 6.0
 PATIENCE_S, PAUSE_S = 25.0, 0.3
 AGAIN_S = 0.5  # between two looks at a spawn that is waited for
 _AS_TYPED = ("states", "agent", "name", "labels", "since", "before", "all", "limit")
@@ -77,6 +78,7 @@ class Elsewhere:
         self._absence = absence
         self._looks = Looks(mesh, Kind.SPAWNS_ASK, LOOK, row_from_content, WITHIN_S)
         self._lists = Looks(mesh, Kind.SPAWNS_ASK, LOOK, row_from_content, LIST_WITHIN_S)
+        self._signs = Looks(mesh, Kind.SPAWNS_ASK, LOOK, row_from_content, THERE_S)
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -85,6 +87,7 @@ class Elsewhere:
         def heard(each: object) -> None:
             self._looks.heard(each)  # type: ignore[arg-type]
             self._lists.heard(each)  # type: ignore[arg-type]
+            self._signs.heard(each)  # type: ignore[arg-type]
 
         return {Kind.SPAWNS_LIST: heard}
 
@@ -92,6 +95,11 @@ class Elsewhere:
         """That broker will not have an envelope; nothing where that was none of ours."""
         self._looks.refused(peer, envelope, error)
         self._lists.refused(peer, envelope, error)
+        self._signs.refused(peer, envelope, error)
+
+    async def is_there(self, broker: BrokerId) -> bool:
+        """Whether a broker answers anything within 6 s: to ask it for nothing is answered at once, or refused."""
+        return await self._signs.at(broker, {"ref": "", "list": None}) is not None
 
     # one spawn
 

@@ -58,7 +58,7 @@ class Queueing:
             members, rooms.store, rooms.gate, self.reasons, rooms.mesh, rooms.journal.clock
         )
         means = _means(rooms)
-        self.trials = _trials(rooms, means)
+        self.trials = _trials(rooms, means, self.elsewhere)
         self._agents = AgentsServer(members.own, rooms.store, rooms.gate, means, rooms.mesh, rooms.journal.clock)
         self.offered = Offered(members, rooms.mesh, self._agents, rooms.views.known_of, rooms.journal.clock)
         self.taking = SteerTaking(
@@ -103,8 +103,8 @@ def _means(rooms: Rooms) -> Means:
     return Means(rooms.agents, rooms.limits(), lambda: sight(home, os.environ, config.env, is_broker=True))
 
 
-def _trials(rooms: Rooms, means: Means) -> Trials:
+def _trials(rooms: Rooms, means: Means, elsewhere: Elsewhere) -> Trials:
     """What would become of a request, here and elsewhere."""
     rehearsal = Rehearsal(rooms.members.own, rooms.supervisor, rooms.gate.judge)
     server = TrialServer(rooms.keys.identity, rooms.journal, rehearsal, means, rooms.auditor, rooms.mesh)
-    return Trials(rooms.members, rooms.journal, rooms.mesh, server, rooms.views.known_of)
+    return Trials(rooms.members, rooms.journal, rooms.mesh, server, rooms.views.known_of, elsewhere.is_there)
