@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from relay.core import ids
+from relay.core.ids import BrokerId
+from relay.core.spawning import Snapshot, SpawnRequest
+from relay.core.states import State
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
@@ -157,3 +164,49 @@ def test_a_stop_of_what_it_asked_of_another_ends_no_copy_here(third: Third) -> N
 
 def _refused_on(node: Node, spawn: str) -> bool:
     return any(each["decision"] == "refused" and spawn in each["detail"] for each in audit(node))
+
+
+def _line(target: str, origin: str, **changed: object) -> dict[str, object]:
+    """A spawn as a broker tells it; `changed` goes into its word."""
+    request = SpawnRequest(fresh_id(), "told", "shell", "true", 1, 2, cwd="/").to_content()
+    word = Snapshot(str(request["spawn"]), BrokerId(target), 1, 3, State.RUNNING, 5, 5)
+    marks = dict.fromkeys(("stop_requested", "paused", "paused_by", "not_before", "schedule")) | {"priority": 0}
+    word = dataclasses.replace(word, **changed)  # type: ignore[arg-type]
+    return {"origin": origin, "request": request, "word": word.to_bytes(), "marks": marks}
+
+
+def fresh_id() -> str:
+    return ids.spawn_id(os.urandom(10))
+
+
+def test_a_broker_speaks_for_its_own_spawns_alone(third: Third) -> None:
+    """phone gone bad: it answers for vps, takes the place of what laptop knows, and lists without an end."""
+    known = third.begin("sleep 60", name=fresh("known"))
+    third.until(known, "running")
+    third.phone.kill()
+    laptop, phone, vps = third.laptop, third.phone.id, third.vps.id
+    try:
+        member = AnsweringMember(third.phone, laptop)
+        mine, others, instead = _line(phone, laptop.id), _line(vps, laptop.id), _line(phone, laptop.id, spawn=known)
+        assert isinstance(instead["request"], dict)
+        instead["request"]["spawn"] = known
+        seen = [_listed(laptop, member, items, known) for items in ([mine], [others], [instead, mine], [mine] * 300)]
+        assert seen == [{"phone"}, set(), {"phone"}, set()]
+    finally:
+        third.phone.start()
+        relay(laptop, "stop", known)
+
+
+def _listed(laptop: Node, member: AnsweringMember, items: list[dict[str, object]], known: str) -> set[str]:
+    """Who has a spawn called `told` in what laptop lists where a member answers so; many are said again and again."""
+    with member.listening() as link:
+        member.say(link, "presence", {"waiting": 0, "may": ["view"]})
+        with started(laptop, "--json", "ps") as listing:
+            stream = member.next_of(link, "spawns.ask").content["stream"]
+            many = len(items) > 10
+            with contextlib.suppress(OSError):  # who says what is not its own is hung up on
+                for n in range(20 if many else 1):
+                    member.say(link, "spawns.list", {"stream": stream, "n": n, "items": items, "end": not many})
+            found = json.loads(listing.communicate(timeout=20)[0])
+    assert [each["broker"]["name"] for each in found if each["id"] == known] == ["vps"]
+    return {each["broker"]["name"] for each in found if each["name"] == "told"}
