@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -96,4 +97,6 @@ class SpawnsServer:
         if type(params) is not dict or not all(type(key) is type(text) is str for key, text in params.items()):
             raise PeerFault("a question for a list was refused", why="it has another form")
         asked = self._lists.read(params | {"broker": self._own, "sort": "created", "reverse": "0"})
-        return (await self._lists.found(asked)).rows[:MOST_LISTED]
+        # no more is read than is told: each may bring a task of 200 KiB along
+        asked = dataclasses.replace(asked, limit=min(asked.limit or MOST_LISTED, MOST_LISTED))
+        return (await self._lists.found(asked)).rows
