@@ -12,6 +12,7 @@ from relay.api.durations import rfc3339
 from relay.cli import members, speech
 from relay.cli.clean import clean
 from relay.core.allowlist import NEVER, Change, Grant
+from relay.core.errors import Misuse
 from relay.core.ids import grouped
 from relay.core.spawning import FRESH_DIRECTORY
 from relay.trust import granting, grants
