@@ -19,7 +19,10 @@ def test_every_filter_is_asked_of_the_broker(relay: Relay, broker: CannedBroker)
     relay("ps", "-s", "failed", "--state", "running", "--agent", "shell", "--label", "a=1", "--label", "b=x=y")
     relay("ps", "--name", "ci-*", "--origin", "laptop", "-b", "vps", "--sort", "name", "-r", "-n", "5", "--all")
     relay("ps", "--since", "2026-01-02T03:04:05.678Z")
-    first, second, third = broker.looked
+    relay("ps", "--known")
+    *around, known = broker.looked
+    assert [each.pop("around") for each in around] == ["1", "1", "1"] and known == {}
+    first, second, third = around
     assert first.pop("labels") == '{"a": "1", "b": "x=y"}'
     assert first == {"states": "failed,running", "agent": "shell"}
     assert second == {"name": "ci-*", "origin": "laptop", "broker": "vps", "sort": "name", "reverse": "1"} | {

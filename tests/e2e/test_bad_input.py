@@ -224,3 +224,33 @@ def test_an_agents_file_that_is_broken(granted: Scene) -> None:
     assert granted.shell("true", status=0)["state"] == "completed"
     doctor = relay(granted.vps, "doctor")
     assert doctor.returncode == 1 and b"agents.toml" in doctor.stdout
+
+
+CLEAR: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    "--at": (("spawn", "x", "shell", "true", "--at", "9999"), ("22:00", "2h", "RFC 3339"), "--at 22:00"),
+    "--memory": (("spawn", "x", "shell", "true", "--memory", "3x"), ("KiB", "GiB"), "--memory 2GiB"),
+    "--cpus": (("spawn", "x", "shell", "true", "--cpus", "3x"), ("above 0", "0.5"), "--cpus 1.5"),
+    "--timeout": (("spawn", "x", "shell", "true", "--timeout", "3"), ("s, m, h or d",), "write 90s, 30m, 2h or 1d"),
+    "--since": (("ps", "--since", "wat"), ("10m", "RFC 3339"), "--since 10m"),
+    "logs --since": (("logs", "x", "--since", "wat"), ("10m", "RFC 3339"), "--since 10m"),
+    "queue --status": (("queue", "--status", "wat"), ("waiting", "needs_you"), "relay queue --status waiting"),
+    "ps --state": (("ps", "--state", "wat"), ("running", "ended"), "relay ps --state"),
+}
+
+
+@pytest.mark.parametrize("slip", CLEAR)
+def test_what_is_accepted_is_named_with_a_word_to_try(two: Scene, slip: str) -> None:
+    words, accepted, hint = CLEAR[slip]
+    error = refused(two, *words)
+    assert all(each in error["why"] for each in accepted), error
+    assert hint in error["hint"], error
+
+
+def test_a_list_of_what_is_accepted_names_nothing_that_is_then_refused(two: Scene) -> None:
+    for state in refused(two, "queue", "--status", "wat")["why"].partition("one of ")[2].split(", "):
+        assert relay(two.laptop, "queue", "--status", state).returncode == 0, state
+
+
+def test_a_number_that_is_none_is_said_so_in_few_words(two: Scene) -> None:
+    error = refused(two, "spawn", "x", "shell", "true", "--retries", "x")
+    assert error["message"] == "invalid value for '--retries': it takes a whole number"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.testing.node import Node
-from tests.e2e.scene import Scene, audit, error_of, fresh, relay, relay_json
+from tests.e2e.scene import Scene, audit, error_of, fresh, relay, relay_json, started
 from tests.e2e.test_through_the_middle import Three, _is_reached, _wakes, three
 
 __all__ = ["three"]
@@ -165,6 +165,17 @@ def test_what_sleeps_cannot_say_and_what_is_known_here_is_told_as_such(granted: 
     assert relay_json(granted.laptop, "outbox")["outgoing"] == []
 
 
+def test_one_that_fell_asleep_unnoticed_is_not_waited_for_long(granted: Scene) -> None:
+    """As the link finds out; and after a second a person reads what is waited for."""
+    granted.vps.pause()
+    began = time.monotonic()
+    said = relay(granted.laptop, *granted.words("shell", "true"), "--dry-run")
+    took = time.monotonic() - began
+    granted.vps.resume()
+    assert said.returncode == 1 and took < 11, took
+    assert b"asking the broker that would run it" in said.stderr and b"known here of vps" in said.stdout
+
+
 def test_it_goes_with_no_waiting_for_an_end(two: Scene) -> None:
     done = relay(two.laptop, "--json", *two.words("shell", "true"), "--dry-run", "--wait")
     assert done.returncode == 2 and error_of(done)["code"] == "usage"
@@ -179,3 +190,18 @@ def test_it_is_asked_through_the_middle(three: Three) -> None:
     told = three.laptop.relay_json(*words)
     assert told["verdict"] == "start" and told["truth"]["from"] == three.mini.id
     assert not Path(three.mini.home / "attempts").exists() or not list((three.mini.home / "attempts").glob("*-1"))
+    _is_seen_through_the_middle(three)
+
+
+def _is_seen_through_the_middle(three: Three) -> None:
+    """What mini itself runs is seen, followed and stopped by laptop over vps, which may see nothing of it."""
+    three.mini.relay("trust", "allow", three.laptop.id, "--verb", "view", "--verb", "stop")
+    spawn = relay_json(three.mini, "spawn", "own", "shell", "echo secretly; sleep 60")["id"]
+    three.until(lambda: relay_json(three.mini, "show", spawn)["state"] == "running", "its start")
+    assert [each["id"] for each in relay_json(three.laptop, "ps")] == [spawn]
+    with started(three.laptop, "logs", "-f", "own") as follower:
+        assert follower.stdout is not None and follower.stdout.readline() == b"secretly\n"
+        assert relay_json(three.laptop, "stop", "own")["state"] == "cancelled"
+        assert follower.wait(10) == 0
+    assert relay_json(three.vps, "ps") == []
+    assert error_of(relay(three.vps, "--json", "show", "own@mini"))["code"] == "unknown_spawn"

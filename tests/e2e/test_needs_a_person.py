@@ -71,6 +71,16 @@ def decisions(node: Node, spawn: str, *actions: str) -> list[tuple[str, str, str
 # held
 
 
+def test_what_is_approved_before_its_time_starts_at_its_time(held: Scene) -> None:
+    """And says meanwhile what it waits for, not who approved it."""
+    spawn = held.begin("true", "--at", "2s")
+    held.until(spawn, "held")
+    relay_json(held.vps, "approve", spawn)
+    held.until(spawn, "waiting")
+    wait_until(lambda: "approved" not in held.show(spawn)["reason"], 1.5, "the reason to be told")
+    held.until(spawn, "completed", within=5)
+
+
 def test_a_held_request_shows_what_is_asked_and_its_origin_cannot_approve_it(held: Scene) -> None:
     mark = held.vps.work / fresh("mark")
     spawn = held.begin(f"touch {mark}")

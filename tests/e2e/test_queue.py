@@ -294,3 +294,16 @@ def test_a_member_without_the_verb_is_refused_and_audited(queue: Scene) -> None:
     queue.grant("--verb", "stop")
     assert relay_json(queue.laptop, "queue", "pause", "--broker", "vps")["state"] == "done"
     relay(queue.vps, "stop", mine["id"])
+
+
+def test_a_retry_that_leads_to_no_start_is_not_said_to_run(queue: Scene) -> None:
+    """What comes after something that failed ends at once, whenever it is asked for again."""
+    first = queue.begin("exit 3", name=fresh("first"))
+    second = queue.begin("true", "--after", first, name=fresh("second"))
+    queue.until(second, "cancelled")
+    done = relay(queue.laptop, "retry", second)
+    said = done.stderr.decode()
+    assert done.returncode == 1 and b"run" not in done.stdout
+    assert "does not run again" in said and f"{first}) ended as failed" in said and f"relay retry {first}" in said
+    assert relay_json(queue.laptop, "retry", second, status=1)["state"] == "cancelled"
+    assert relay(queue.laptop, "retry", first).returncode == 0

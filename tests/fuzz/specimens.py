@@ -13,6 +13,7 @@ import nacl.signing
 
 from relay.broker import asking, forwarding
 from relay.broker.asked_items import Item, item_from_content
+from relay.broker.told_spawns import content_of, row_from_content
 from relay.core import envelope, frames, ids, questions, spawning, trials, wire
 from relay.core.agent_facts import AgentFacts, Tested, facts_from_content
 from relay.core.envelope import Body, Envelope, Header
@@ -22,6 +23,7 @@ from relay.core.states import State
 from relay.core.wishes import After, Wishes
 from relay.spawn import marks
 from relay.store import spawns
+from relay.store.spawn_rows import SpawnRow
 
 _SIGNER = nacl.signing.SigningKey(bytes(range(32)))
 _SEALER = nacl.public.PrivateKey(bytes(range(32, 64)))
@@ -197,6 +199,17 @@ def _item(data: bytes) -> object:
     return item_from_content(wire.unpack(data, envelope.MAX_BODY), RECIPIENT)
 
 
+def _told_row() -> SpawnRow:
+    row = spawns.drafted(
+        WAITING, state=State.WAITING, origin=ORIGIN, target=RECIPIENT, operation="x", since=_NOW, reason="why"
+    )
+    return dataclasses.replace(row, attempt=1, seq=2, paused=_NOW, paused_by="ann on laptop")
+
+
+def _told(data: bytes) -> object:
+    return row_from_content(wire.unpack(data, envelope.MAX_BODY), RECIPIENT)
+
+
 def _change(data: bytes) -> object:
     change = wire.unpack(data, envelope.MAX_BODY)
     asked = {"origin": ORIGIN, "target": RECIPIENT, "operation": "x", "since": _NOW, "reason": ""}
@@ -235,6 +248,7 @@ def forms() -> list[Form]:
         Form("word on a trial", TRIAL_WORD.to_bytes(), trials.word_from_bytes),
         Form("facts of an agent", wire.pack(FACTS.to_content()), _facts),
         Form("item of a review", wire.pack(ITEM.to_content()), _item),
+        Form("spawn of others", wire.pack(content_of(_told_row(), _NOW, "", whole=True)), _told),
         Form("ask to attach", wire.pack(ATTACH), _attach),
         Form("ask to forward", wire.pack({"port": 8080}), _forward),
         Form("frame of envelopes", batch, frames.unpack_frame),

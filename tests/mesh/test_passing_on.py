@@ -112,13 +112,19 @@ def pass_on_but_first(
         pass_on(peer, envelopes)
 
 
+async def is_there(broker: BrokerId) -> bool:
+    """It is, and takes long over its word."""
+    return True
+
+
 async def ask(one: BenchNode, other: BenchNode, kind: Kind) -> None:
     """Ask that node something live; nobody answers."""
     if kind is Kind.TRIAL_ASK:
-        room = trials.Trials(one.members, one.journal, one.mesh, cast("TrialServer", None), cast("trials.Known", None))
+        server, known = cast("TrialServer", None), cast("trials.Known", None)
+        room = trials.Trials(one.members, one.journal, one.mesh, server, known, is_there)
         with pytest.raises(Unreachable):
             await room._ask(Question(REQUEST), other.id)
     else:
-        server = cast("reviewing.ReviewServer", None)
-        review = reviewing.Review(one.members, one.store, one.mesh, server, lambda peer: "away")
+        reviews = cast("reviewing.ReviewServer", None)
+        review = reviewing.Review(one.members, one.store, one.mesh, reviews, lambda peer: "away")
         assert await review._looks.at(other.id) is None

@@ -10,7 +10,8 @@ import pytest
 
 from relay.core.questions import Asked
 from relay.core.states import State
-from relay.spawn.asking import HOUR_MS, MOST_ASKED, Asking
+from relay.spawn.agents.asking import AgentQuestion
+from relay.spawn.asking import HOUR_MS, MOST_ASKED, MOST_TAKEN_BACK, Asking
 from relay.spawn.ledger import Ledger
 from relay.store import answers, questions, spawns
 from relay.store.answers import Answered
@@ -90,6 +91,23 @@ def test_who_takes_back_what_is_held_and_asks_anew_is_counted_by_the_hour(tx: Tx
     assert refused(now) == "rate_limited"
     assert refused(now, dataclasses.replace(row, origin=HERE)) is None
     assert refused(now + HOUR_MS) is None
+
+
+def test_an_agent_that_asks_and_takes_back_for_ever_fills_nothing(tx: Tx) -> None:
+    """As what it starts could write into its output; one question stays open, so that no word is told meanwhile."""
+    asking = Asking(HERE, cast("Ledger", None), None, str)
+    row = insert(tx, 1, origin=THERE, target=HERE, state=State.DELIVERED)
+    first = question(1000)
+    questions.ask(tx, first)
+    needs = {"request": first.request, "text": "?"}
+    spawns.apply_snapshot(tx, word(1, 1, 1, State.NEEDS_INPUT, target=HERE, needs=needs), 1)
+    row = spawns.require(tx, row.id)
+    entry = Entry(tx, 5, cast("Postbox", None))
+    for n in range(MOST_TAKEN_BACK + 20):
+        asking.asked(entry, row, [AgentQuestion(f"q{n}", Asked.PERMISSION, "may I?")], [])
+        asking.asked(entry, row, [], [f"q{n}"])
+    assert len(questions.OF_SPAWN.all(tx, spawn=row.id)) == MOST_TAKEN_BACK + 1
+    assert [each.request for each in OPEN_OF.all(tx, spawn=row.id)] == [first.request]
 
 
 def test_what_is_typed_is_numbered_and_forgotten_once_it_was_fed(tx: Tx) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import random
 from typing import Any
 
 import pytest
 
+from relay.broker.sorting import in_order
 from relay.core.ids import BrokerId
 from relay.core.states import TERMINAL, URGENCY, State
 from relay.store import events, spawn_lists
@@ -91,6 +93,11 @@ def test_every_order_and_its_reverse(tx: Tx, sort: str) -> None:
     assert present == sorted(present, reverse=True)
     assert all(keys[sort](n) == 10**6 for n in turned[len(present) :])
     assert _listed(tx, Wanted(), limit=3, sort=sort) == once[:3]
+    rows = spawn_lists.everything().all(tx, limit=100, **Wanted().params())
+    random.Random(sort).shuffle(rows)
+    names = {HERE: "b", THERE: "a"}
+    for reverse, listed in ((False, once), (True, turned)):  # rows of several brokers, that no store has put in order
+        assert [row.created for row in in_order(rows, sort, reverse, names.__getitem__)] == listed
 
 
 def test_what_ended_is_found_by_when_the_word_came_here(tx: Tx) -> None:

@@ -7,18 +7,26 @@ from typing import TypedDict
 from relay.api.shapes import Named, Spawn, StateName
 
 
+class Silent(Named):
+    """A broker that told nothing, and why."""
+
+    why: str
+
+
 class Listing(TypedDict):
     """A list of spawns.
 
     Attributes:
         matched: how many there are; where `exact` is false, at least so many.
         seq: the last event that had happened before this was read: events go on from there.
+        silent: brokers that were asked what they run for others, and told nothing.
     """
 
     spawns: list[Spawn]
     matched: int
     exact: bool
     seq: int
+    silent: list[Silent]
 
 
 class Away(TypedDict):

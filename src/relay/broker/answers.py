@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,13 +77,21 @@ class Answers:
         members: names.
         journal: where they become durable.
         requests: finds spawns that are known here.
+        elsewhere: finds those that a broker in reach runs, for text that answers nothing.
         review: finds those that are not.
         answering: for what is asked here.
     """
 
     def __init__(
-        self, members: Members, journal: Journal, requests: Requests, review: Review, answering: Answering
+        self,
+        members: Members,
+        journal: Journal,
+        requests: Requests,
+        elsewhere: Callable[[str], Awaitable[SpawnRow]],
+        review: Review,
+        answering: Answering,
     ) -> None:
+        self._look = elsewhere
         self._members = members
         self._journal = journal
         self._requests = requests
@@ -158,14 +167,21 @@ class Answers:
         if not meant and target is not None and ids.is_spawn_id(name) and named:
             return _Found(name, name, target, ())  # fully named: that broker knows how it stands
         if not meant:
-            names = ", ".join(map(self._members.name, silent))
-            raise Misuse(
-                unknown.message,
-                code=Code.UNKNOWN_SPAWN,
-                why=f"no broker that was reached asks about it; not reached: {names}" if names else "",
-                hint="relay review",
-            )
+            return await self._unasked(ref, unknown, silent)
         return _Found(meant[0].spawn, meant[0].name, meant[0].target, tuple(meant))
+
+    async def _unasked(self, ref: str, unknown: Misuse, silent: Iterable[BrokerId]) -> _Found:
+        """A spawn about which nobody asks, as far as those in reach let this broker view it."""
+        try:
+            row = await self._look(ref)
+        except Misuse as error:
+            if error.code is not Code.UNKNOWN_SPAWN:
+                raise
+            names = ", ".join(map(self._members.name, silent))
+            reached = f"no broker that was reached asks about it; not reached: {names}" if names else ""
+            why = "; ".join(each for each in (reached, error.why) if each)
+            raise Misuse(unknown.message, code=Code.UNKNOWN_SPAWN, why=why, hint="relay review") from None
+        return _Found(row.id, row.name, row.target, ())
 
     # accepting, inside a transaction
 

@@ -10,7 +10,7 @@ from relay.broker.auditor import REFUSED, Auditor, Decision, refusal
 from relay.broker.gate import Gate
 from relay.broker.inbox import Act, Opened, Pointless
 from relay.broker.members import Members
-from relay.core.errors import Code, Misuse, PeerFault, RelayError
+from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest, request_from_content, snapshot_from_bytes
@@ -145,6 +145,12 @@ class Dispatch:
         row = BY_ID.one(entry.tx, id=spawn)
         if row is None:
             self._bury(entry, origin, spawn)
+            return
+        if row.target != self._members.own:
+            # what this broker asked of another: its own copy of that one's word is not for others to end
+            why, hint = "it runs on another broker", f"relay stop {spawn}@{self._members.name(row.target)}"
+            error = Refused("a stop was refused", code=Code.UNKNOWN_SPAWN, why=why, hint=hint)
+            self._auditor.write(entry, refusal(origin, "stop", error, spawn))
             return
         try:
             self._gate.require(origin, "stop", row.origin == origin, entry.now)

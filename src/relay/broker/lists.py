@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from relay.api.routes import MOST_LISTED
@@ -148,7 +148,7 @@ class Lists:
         Raises:
             Misuse: there is no such state, or it is one that has ended.
         """
-        states = _states(params.get("states"))
+        states = _states(params.get("states"), _UNFINISHED, "relay queue --status waiting")
         _refuse_ended(states, params.get("states") or "")
         return [row for row in await self._store.all(LIVE) if states is None or row.state in states]
 
@@ -181,7 +181,11 @@ def _leaves_out_the_done(asked: Asked) -> bool:
     return asked.wanted.states is not None and State.COMPLETED not in asked.wanted.states
 
 
-def _states(text: str | None) -> frozenset[State] | None:
+def _states(
+    text: str | None,
+    accepted: Iterable[str] = GROUPS,
+    hint: str = "relay ps --state live   or   relay ps --state failed",
+) -> frozenset[State] | None:
     if not text:
         return None
     names = text.split(",")
@@ -189,8 +193,8 @@ def _states(text: str | None) -> frozenset[State] | None:
     if unknown:
         raise Misuse(
             f"there is no state {unknown[0][:40]!r}",
-            why=f"it is one of {', '.join(GROUPS)}",
-            hint="relay ps --state live   or   relay ps --state failed",
+            why=f"it is one of {', '.join(accepted)}",
+            hint=hint,
         )
     return frozenset().union(*(GROUPS[name] for name in names))
 

@@ -41,6 +41,9 @@ class Told:
     refusal: str = ""
 
 
+Gather = Callable[[BrokerId, dict[str, Any]], Awaitable[Told]]
+
+
 class Telling:
     """Answers looks of one kind.
 
@@ -48,32 +51,42 @@ class Telling:
         mesh: carries the answers.
         answer: their kind.
         what: the look is called so where one is refused ("a look at questions").
-        gather: what to tell a broker.
+        gather: what to tell a broker, given the content of its question.
+        at_once: how many looks of one broker are answered at a time.
     """
 
-    def __init__(self, mesh: Mesh, answer: Kind, what: str, gather: Callable[[BrokerId], Awaitable[Told]]) -> None:
+    def __init__(self, mesh: Mesh, answer: Kind, what: str, gather: Gather, at_once: int = 1) -> None:
         self._mesh = mesh
         self._kind = answer
         self._what = what
         self._gather = gather
-        self._answering: dict[BrokerId, asyncio.Task[None]] = {}
+        self._at_once = at_once
+        self._answering: dict[BrokerId, set[asyncio.Task[None]]] = {}
 
     def close(self) -> None:
         """Stop answering."""
-        for task in self._answering.values():
-            task.cancel()
+        for tasks in self._answering.values():
+            for task in tasks:
+                task.cancel()
 
     def asked(self, each: Opened) -> None:
         """A look came."""
         origin, stream = each.header.origin, stream_of(each.body.content, self._what)
-        if origin in self._answering:
-            return  # one at a time: who asks again meanwhile is answered by neither, and asks again
-        task = asyncio.get_running_loop().create_task(self._answer(origin, stream))
-        self._answering[origin] = task
-        task.add_done_callback(lambda done: self._answering.pop(origin, None))
+        tasks = self._answering.setdefault(origin, set())
+        if len(tasks) >= self._at_once:
+            return  # who asks for more meanwhile is not answered, and asks again
+        task = asyncio.get_running_loop().create_task(self._answer(origin, stream, each.body.content))
+        tasks.add(task)
+        task.add_done_callback(lambda done: self._over(origin, done))
 
-    async def _answer(self, origin: BrokerId, stream: bytes) -> None:
-        told = await self._gather(origin)
+    def _over(self, origin: BrokerId, task: asyncio.Task[None]) -> None:
+        tasks = self._answering[origin]
+        tasks.discard(task)
+        if not tasks:
+            del self._answering[origin]
+
+    async def _answer(self, origin: BrokerId, stream: bytes, content: dict[str, Any]) -> None:
+        told = await self._gather(origin, content)
         items: list[dict[str, Any]] = []
         n = size = 0
         for item in told.items:
@@ -139,15 +152,20 @@ class Looks(Generic[T]):
         self._within_s = within_s
         self._open: dict[bytes, _Look[T]] = {}
 
-    async def at(self, target: BrokerId) -> Seen[T] | None:
-        """What a broker tells; None where it cannot be reached, or does not answer in time."""
+    async def at(self, target: BrokerId, question: dict[str, Any] | None = None) -> Seen[T] | None:
+        """What a broker tells; None where it cannot be reached, or does not answer in time.
+
+        Args:
+            target: who is asked.
+            question: what is asked beside, for kinds that take it.
+        """
         if not self._mesh.has_way(target):
             return None
         stream = os.urandom(STREAM_BYTES)
         look = self._open[stream] = _Look(target)
         try:
             async with asyncio.timeout(self._within_s):
-                look.envelope = self._mesh.ask(target, self._ask, {"stream": stream})
+                look.envelope = self._mesh.ask(target, self._ask, {"stream": stream} | (question or {}))
                 return None if look.envelope is None else await look.done
         except TimeoutError:
             self._mesh.probe(target)  # asked again, it goes another way where there is one

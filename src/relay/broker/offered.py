@@ -65,7 +65,7 @@ class AgentsServer:
         row = await self._store.one(LAST_TEST, agent=found.name, target=self._own)
         return found if row is None else found.after(_tested(row))
 
-    async def _told(self, origin: BrokerId) -> Told:
+    async def _told(self, origin: BrokerId, question: dict[str, Any]) -> Told:
         if not self._gate.may_look(origin, self._clock()):
             return Told(refusal="its grant for this broker has neither view nor spawn")
         return Told([each.to_content() for each in await self.facts()])

@@ -37,7 +37,9 @@ class Persons:
             return rooms.letters.attendance.absence(broker, members.name(broker))
 
         self.review = Review(members, rooms.store, rooms.mesh, self._server, absence)
-        self.answers = Answers(members, journal, rooms.requests, self.review, self._answering)
+        self.answers = Answers(
+            members, journal, rooms.requests, rooms.queueing.elsewhere.find, self.review, self._answering
+        )
         self.failures = Failures(members, journal, rooms.requests, rooms.views)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from relay.broker.elsewhere import Elsewhere
 from relay.broker.inbox import Act, Hear
 from relay.broker.offered import AgentsServer, Offered
 from relay.broker.predecessors import Predecessors
@@ -12,6 +13,7 @@ from relay.broker.reasons import Reasons
 from relay.broker.scheduling import Scheduling
 from relay.broker.steer_taking import SteerTaking
 from relay.broker.steering import Steering
+from relay.broker.telling_spawns import SpawnsServer
 from relay.broker.trial_serving import TrialServer
 from relay.broker.trials import Trials
 from relay.core.errors import PeerFault
@@ -39,16 +41,29 @@ class Queueing:
         marks = Marks(members.own, rooms.ledger, room, rooms.gate.judge, rooms.asking, rooms.agents)
         schedules = Schedules(members.own, room, rooms.gate.judge)
         self.scheduling = Scheduling(members, rooms.store, schedules, rooms.auditor)
+        self.elsewhere = _elsewhere(rooms)
         self.steering = Steering(
-            members, rooms.journal, rooms.requests, rooms.views.is_in_reach, marks, room, self.scheduling
+            members,
+            rooms.journal,
+            rooms.requests,
+            self.elsewhere.find,
+            rooms.views.is_in_reach,
+            marks,
+            room,
+            self.scheduling,
         )
         self.predecessors = Predecessors(members, rooms.requests.find)
         self.reasons = Reasons(members.own, rooms.store, rooms.limits(), rooms.journal.clock)
+        self._spawns = SpawnsServer(
+            members, rooms.store, rooms.gate, self.reasons, rooms.mesh, rooms.journal.clock
+        )
         means = _means(rooms)
-        self.trials = _trials(rooms, means)
+        self.trials = _trials(rooms, means, self.elsewhere)
         self._agents = AgentsServer(members.own, rooms.store, rooms.gate, means, rooms.mesh, rooms.journal.clock)
         self.offered = Offered(members, rooms.mesh, self._agents, rooms.views.known_of, rooms.journal.clock)
-        self.taking = SteerTaking(members, marks, room, rooms.gate, rooms.auditor, self.scheduling)
+        self.taking = SteerTaking(
+            members, marks, room, rooms.gate, rooms.auditor, self.scheduling, rooms.supervisor.stop
+        )
 
     @property
     def acts(self) -> dict[Kind, Act]:
@@ -58,17 +73,29 @@ class Queueing:
     @property
     def hears(self) -> dict[Kind, Hear]:
         """Other kinds."""
-        return self.trials.hears | self._agents.hears | self.offered.hears
+        looks = self._spawns.hears | self.elsewhere.hears
+        return self.trials.hears | self._agents.hears | self.offered.hears | looks
 
     def refused(self, peer: BrokerId, envelope: bytes, error: PeerFault) -> None:
         """That broker will not have what was asked of it live; nothing where that was no question of these rooms."""
         self.trials.refused(peer, envelope, error)
         self.offered.refused(peer, envelope, error)
+        self.elsewhere.refused(peer, envelope, error)
 
     def close(self) -> None:
         """Stop answering others."""
         self.trials.close()
         self._agents.close()
+        self._spawns.close()
+
+
+def _elsewhere(rooms: Rooms) -> Elsewhere:
+    attendance, members = rooms.letters.attendance, rooms.members
+
+    def absence(broker: BrokerId) -> str:
+        return attendance.absence(broker, members.name(broker))
+
+    return Elsewhere(members, rooms.store, rooms.requests, rooms.mesh, rooms.letters.waiting, absence)
 
 
 def _means(rooms: Rooms) -> Means:
@@ -76,8 +103,8 @@ def _means(rooms: Rooms) -> Means:
     return Means(rooms.agents, rooms.limits(), lambda: sight(home, os.environ, config.env, is_broker=True))
 
 
-def _trials(rooms: Rooms, means: Means) -> Trials:
+def _trials(rooms: Rooms, means: Means, elsewhere: Elsewhere) -> Trials:
     """What would become of a request, here and elsewhere."""
     rehearsal = Rehearsal(rooms.members.own, rooms.supervisor, rooms.gate.judge)
     server = TrialServer(rooms.keys.identity, rooms.journal, rehearsal, means, rooms.auditor, rooms.mesh)
-    return Trials(rooms.members, rooms.journal, rooms.mesh, server, rooms.views.known_of)
+    return Trials(rooms.members, rooms.journal, rooms.mesh, server, rooms.views.known_of, elsewhere.is_there)

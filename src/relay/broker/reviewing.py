@@ -67,7 +67,7 @@ class ReviewServer:
         """Stop answering."""
         self._telling.close()
 
-    async def _told(self, origin: BrokerId) -> Told:
+    async def _told(self, origin: BrokerId, question: dict[str, Any]) -> Told:
         return Told([item.to_content() for item in await self.items() if self._may_see(origin, item)])
 
     def _may_see(self, origin: BrokerId, item: Item) -> bool:

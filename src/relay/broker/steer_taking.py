@@ -27,6 +27,7 @@ Admit = Callable[[Entry, SpawnRow], SpawnRow]
 VERBS = frozenset({"pause", "resume", "edit", "retry", "continue", "take"})
 AFTER_ITS_END = frozenset({"retry", "continue", "take"})
 QUEUE_VERBS = frozenset({"pause_queue", "resume_queue"})
+STOP = "stop"  # by who did not ask for it, so that it hears whether it may
 UNSCHEDULE = "unschedule"
 GONE = "gone"  # a predecessor ended at its origin and never will come
 STEER_TTL = 30 * 86_400_000
@@ -58,11 +59,20 @@ class SteerTaking:
         gate: what others may do.
         auditor: the audit log.
         scheduling: what runs again and again.
+        stop: ends a spawn of this machine, given who wants it, for the words.
     """
 
     def __init__(
-        self, members: Members, marks: Marks, room: WaitingRoom, gate: Gate, auditor: Auditor, scheduling: Scheduling
+        self,
+        members: Members,
+        marks: Marks,
+        room: WaitingRoom,
+        gate: Gate,
+        auditor: Auditor,
+        scheduling: Scheduling,
+        stop: Callable[[Entry, SpawnRow, str], SpawnRow],
     ) -> None:
+        self._stop = stop
         self._members = members
         self._marks = marks
         self._room = room
@@ -100,10 +110,10 @@ class SteerTaking:
         if verb in QUEUE_VERBS or (verb == UNSCHEDULE and ids.is_spawn_id(spawn)):
             self._answer(entry, origin, each.body.operation, content, None)
             return
-        if not ids.is_spawn_id(spawn) or verb not in VERBS | {GONE}:
+        if not ids.is_spawn_id(spawn) or verb not in VERBS | {GONE, STOP}:
             raise PeerFault("a request was refused", why="it names no spawn, or asks for what is not known here")
         row = BY_ID.one(entry.tx, id=spawn)
-        if row is None and verb not in AFTER_ITS_END:
+        if row is None and verb not in AFTER_ITS_END | {STOP}:
             self._keep(entry, origin, spawn, each)
             return
         self._answer(entry, origin, each.body.operation, content, row)
@@ -161,7 +171,7 @@ class SteerTaking:
             self._gate.require(origin, "stop", True, entry.now)
             self._scheduling.remove(entry, origin, str(content["spawn"]))
             return
-        if row is None:
+        if row is None or row.target != self._members.own:
             raise Misuse(
                 "there is no such spawn there (any more)", code=Code.UNKNOWN_SPAWN, hint="relay spawn it anew"
             )
@@ -172,13 +182,16 @@ class SteerTaking:
         if verb == GONE:
             self._room.succession.never_came(entry, row.id, str(content.get("after")), row)
             return
-        self._marks.apply(entry, row, verb, content, by)
+        if verb == STOP:
+            self._stop(entry, row, by)
+        else:
+            self._marks.apply(entry, row, verb, content, by)
         self._auditor.write(entry, Decision(origin, "stop", detail=f"{verb} {row.id} {row.name}"[:500]))
 
     def _require(self, entry: Entry, origin: BrokerId, verb: str, row: SpawnRow) -> None:
         own = row.origin == origin
         self._gate.require(origin, "stop", own, entry.now)
-        if not own and verb not in ("pause", "resume"):
+        if not own and verb not in ("pause", "resume", STOP):
             raise Refused(
                 f"only who asked for a spawn may {verb} it",
                 code=Code.NO_VERB,

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -58,7 +58,8 @@ class Steering:
     Args:
         members: names.
         journal: where it becomes durable.
-        requests: finds spawns, and asks anew for what never was taken.
+        requests: asks anew for what never was taken.
+        find: the spawn a person means, also one that only its target knows.
         is_in_reach: whether a broker can be reached now, so that its answer is worth waiting for.
         marks: acts on spawns of this machine.
         room: the queue of this machine.
@@ -70,6 +71,7 @@ class Steering:
         members: Members,
         journal: Journal,
         requests: Requests,
+        find: Callable[[str], Awaitable[SpawnRow]],
         is_in_reach: Callable[[BrokerId], bool],
         marks: Marks,
         room: WaitingRoom,
@@ -78,6 +80,7 @@ class Steering:
         self._members = members
         self._journal = journal
         self._requests = requests
+        self._find = find
         self._is_in_reach = is_in_reach
         self._marks = marks
         self._room = room
@@ -104,14 +107,33 @@ class Steering:
         Raises:
             Misuse, Refused: it cannot be done.
         """
-        row = await self._requests.find(ref)
+        row = await self._find(ref)
         if row.target == self._members.own:
             row = await self._journal.commit(lambda entry: self._here(entry, row.id, verb, content, operation, by))
             return Steered(DONE, row, row.target)
         if verb == "retry" and row.state in TERMINAL and row.at is None:
             return await self._anew(row, operation)
+        if await self._journal.store.one(BY_ID, id=row.id) is None:
+            return await self.elsewhere(row, verb, content, operation, by)
         asking = self._asking(row.target, row.id, verb, content, operation, by)
         return await self._there(row.target, row.id, operation, asking)
+
+    async def elsewhere(
+        self, row: SpawnRow, verb: str, content: dict[str, Any], operation: str, by: str
+    ) -> Steered:
+        """Ask the target of a spawn that is not known here to do something with it.
+
+        Raises:
+            Misuse, Refused: that one will not.
+        """
+
+        def ask(entry: Entry) -> None:
+            if steers.BY_OPERATION.one(entry.tx, operation=operation) is None:
+                steer = Steer(operation, "", verb, {"by": by[:100], "target": row.target}, entry.now, None)
+                self._post(entry, row.target, steer, content | {"spawn": row.id, "verb": verb, "by": by[:100]})
+
+        done = await self._there(row.target, "", operation, ask)
+        return Steered(done.state, row, row.target)
 
     def _here(
         self, entry: Entry, spawn: str, verb: str, content: dict[str, Any], operation: str, by: str
@@ -206,14 +228,18 @@ class Steering:
                     steers.answer(entry.tx, operation, None)
                     return
             asked = content | {"by": by[:100], "target": target}
-            steers.ask(entry.tx, Steer(operation, spawn, verb, asked, entry.now, None))
             if verb in AFTER_ITS_END:
                 spawns.clear_stop(entry.tx, spawn)
             body = content | {"spawn": spawn, "verb": verb, "by": by[:100]}
-            if not entry.post(Letter(target, Kind.STEER, body, operation, STEER_TTL, spawn or None)):
-                raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+            self._post(entry, target, Steer(operation, spawn, verb, asked, entry.now, None), body)
 
         return ask
+
+    def _post(self, entry: Entry, target: BrokerId, steer: Steer, body: dict[str, Any]) -> None:
+        steers.ask(entry.tx, steer)
+        letter = Letter(target, Kind.STEER, body, steer.operation, STEER_TTL, steer.spawn or None)
+        if not entry.post(letter):
+            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
 
     # at the origin
 

@@ -33,7 +33,7 @@ async def timeline(store: Store, members: Members, row: SpawnRow) -> dict[str, A
         them that are not here, because they were overtaken on their way or are no longer kept; `marks`: what persons
         and questions put beside the states; `clock_skew_ms`: the target's clock minus this machine's, or None.
     """
-    told = await _told(store, row)
+    told = await _told(store, row) or _looked_at(row, members.own)
     steps = [*_before(row, members.own, told), *told, *_unsaid_end(row, members.own, told)]
     shown = steps[-MOST_STEPS:]
     peer = await store.one(peers.BY_ID, id=row.target)
@@ -59,12 +59,24 @@ def _of_word(word: words.SignedWord, target: BrokerId) -> words.Step:
 
 def _before(row: SpawnRow, own: BrokerId, told: list[words.Step]) -> list[words.Step]:
     """What this broker did before the target's first word; a receipt that came after it says nothing more."""
+    if own not in (row.origin, row.target):
+        return []  # it is only looked at: what its target tells of it is all there is
     if row.origin != own or row.target == own:
         return [words.Step(0, 0, State.DELIVERED, row.first_word or row.created, "", own)]
     asked = words.Step(0, 0, State.QUEUED, row.created, "", own)
     if row.first_word is None or (told and told[0].at <= row.first_word):
         return [asked]
     return [asked, words.Step(0, 0, State.DELIVERED, row.first_word, "", own)]
+
+
+def _looked_at(row: SpawnRow, own: BrokerId) -> list[words.Step]:
+    """What the row alone says of a spawn that this broker neither asked for nor runs."""
+    if own in (row.origin, row.target):
+        return []
+    now = words.Step(row.attempt, row.seq, row.state, row.since, row.reason, row.target)
+    if row.started is None or row.state in (State.STARTING, State.RUNNING):
+        return [now]
+    return [words.Step(row.attempt, max(row.seq - 1, 1), State.RUNNING, row.started, "", row.target), now]
 
 
 def _unsaid_end(row: SpawnRow, own: BrokerId, told: list[words.Step]) -> list[words.Step]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.broker.asked_before import earlier_schedule, earlier_spawn
+from relay.broker.elsewhere import THERE_S
 from relay.broker.inbox import Hear, Opened
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
@@ -30,8 +31,11 @@ from relay.trust.trials import verified_word
 
 WITHIN_S = 30.0
 """A target looks at the agent's program, its version and its login, 10 s each at most."""
+SILENT_S = 2.0
+"""After so long without a word its target is asked whether it is there at all; who is asleep is not waited for."""
 UNKNOWN, KNOWN = "unknown", "known"
 Known = Callable[[BrokerId], Awaitable[dict[str, Any]]]
+IsThere = Callable[[BrokerId], Awaitable[bool]]
 _log = logging.getLogger(__name__)
 
 
@@ -64,9 +68,13 @@ class Trials:
         mesh: the way to the others.
         server: answers for this machine.
         known: what is known here of a broker that does not answer.
+        is_there: whether a broker answers anything, found out within `elsewhere.THERE_S`.
     """
 
-    def __init__(self, members: Members, journal: Journal, mesh: Mesh, server: TrialServer, known: Known) -> None:
+    def __init__(
+        self, members: Members, journal: Journal, mesh: Mesh, server: TrialServer, known: Known, is_there: IsThere
+    ) -> None:
+        self._is_there = is_there
         self._members = members
         self._journal = journal
         self._mesh = mesh
@@ -177,12 +185,28 @@ class Trials:
                 raise self._away(target)
             asked.envelope = envelope
             async with asyncio.timeout(WITHIN_S):
-                return await asked.word
+                return await self._awaited(asked)
         except TimeoutError:
             self._mesh.probe(target)  # asked again, it goes another way where there is one
-            raise self._silent(target) from None
+            raise self._silent(target, WITHIN_S) from None
         finally:
             del self._open[stream]
+
+    async def _awaited(self, asked: _Asked) -> Word:
+        """The word; to look at its agent may take its target long, and to answer at all may not."""
+        if (await asyncio.wait([asked.word], timeout=SILENT_S))[0]:
+            return asked.word.result()
+        if self._mesh.is_linked(asked.target):
+            self._mesh.probe(asked.target)
+        look = asyncio.ensure_future(self._is_there(asked.target))
+        try:
+            either: list[asyncio.Future[Any]] = [asked.word, look]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not asked.word.done() and not look.result():
+                raise self._silent(asked.target, SILENT_S + THERE_S)
+        finally:
+            look.cancel()
+        return await asked.word
 
     def _heard(self, each: Opened) -> None:
         content, origin = each.body.content, each.header.origin
@@ -222,10 +246,10 @@ class Trials:
             hint=f"ask again when it is back: relay brokers; or spawn it: it is queued, and {name} decides",
         )
 
-    def _silent(self, target: BrokerId) -> Unreachable:
+    def _silent(self, target: BrokerId, seconds: float) -> Unreachable:
         name = self._members.name(target)
         return Unreachable(
-            f"{name} gave no answer within {WITHIN_S:.0f} s",
+            f"{name} gave no answer within {seconds:.0f} s",
             code=Code.TIMED_OUT,
             why="it is asleep and the link has not noticed yet, or it is too busy",
             hint=f"relay broker ping {name}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 from typer.main import get_command
@@ -12,6 +13,9 @@ from relay.cli.declaring import UsageFault
 from relay.cli.parsing import Parsed
 from relay.cli.surface import TABLE
 from relay.core.errors import Misuse
+
+NUMBERS = {"integer": "whole number", "number": "number"}
+_NUMBER = re.compile(r"Input should be a valid (integer|number), unable to parse.*")
 
 
 @functools.cache
@@ -50,6 +54,7 @@ def _misuse(fault: Any, words: list[str]) -> Misuse:
     context = getattr(fault, "ctx", None)
     path = context.command_path if context is not None else "relay"
     message = str(fault.format_message()).rstrip(".")
+    message = _NUMBER.sub(lambda found: f"it takes a {NUMBERS[found[1]]}", message)
     return Misuse(message[:1].lower() + message[1:], why=_dashes(message, words), hint=f"{path} --help")
 
 

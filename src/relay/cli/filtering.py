@@ -29,6 +29,7 @@ def filters(typed: Mapping[str, Any]) -> dict[str, object]:
     found["since"] = _since(typed["since"])
     found["sort"] = None if typed["sort"] == "created" else typed["sort"]
     found["reverse"] = True if typed["reverse"] else None
+    found["around"] = None if typed["known"] else True
     return found
 
 

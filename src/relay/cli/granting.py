@@ -12,6 +12,7 @@ from relay.api.durations import rfc3339
 from relay.cli import members, speech
 from relay.cli.clean import clean
 from relay.core.allowlist import NEVER, Change, Grant
+from relay.core.errors import Misuse
 from relay.core.ids import grouped
 from relay.core.spawning import FRESH_DIRECTORY
 from relay.trust import granting, grants
@@ -40,7 +41,13 @@ def expiry(text: str | None) -> int | None:
     """Milliseconds since 1970 of an `--expires`; `never` takes a date away."""
     if text is None:
         return None
-    return NEVER if text == "never" else int((time.time() + durations.parse(text)) * 1000)
+    if text == "never":
+        return NEVER
+    try:
+        return int((time.time() + durations.parse(text)) * 1000)
+    except Misuse as fault:
+        why = "a grant ends after a duration such as 12h or 30d, or `never`"
+        raise Misuse(fault.message, code=fault.code, why=why, hint="--expires 30d") from None
 
 
 def give(home: Home, member: Member, change: Change) -> Grant:

@@ -47,10 +47,12 @@ def declare(root: typer.Typer) -> None:
         limit: Annotated[int | None, typer.Option("--limit", "-n", min=0, metavar="N", help="At most N.")] = None,
         sort: Annotated[str, typer.Option("--sort", metavar="KEY", help=f"By {SORTS}.")] = "created",
         reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
+        known: Annotated[bool, typer.Option("--known", help="Only what is known here; ask no other machine.")] = False,
         watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it live; q ends it.")] = False,
     ) -> None:
         """List what runs and waits, on every machine, and what has ended last.
 
+        What other machines run for others is asked of those in reach that let this one view.
         With --state or --since all that is kept is looked through, as with --all.
         """
 

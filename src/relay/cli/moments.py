@@ -46,13 +46,22 @@ def past(text: str) -> int:
         Misuse: `bad_duration`.
     """
     from relay.api import durations
+    from relay.core.errors import Misuse
 
     if "T" in text or "-" in text:
         try:
             return int(durations.moment(text) * 1000)
         except ValueError:
             pass
-    return int((time.time() - durations.parse(text)) * 1000)
+    try:
+        return int((time.time() - durations.parse(text)) * 1000)
+    except Misuse as fault:
+        raise Misuse(
+            f"{text[:40]!r} is no time that has been",
+            code=fault.code,
+            why="it is a duration up to now such as 10m or 1h30m, or RFC 3339 such as 2027-01-31T22:00:00Z",
+            hint="--since 10m",
+        ) from None
 
 
 def _next_at(hour: int, minute: int, second: int, now: float) -> int:

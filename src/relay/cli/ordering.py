@@ -228,12 +228,20 @@ def _seconds(text: str | None) -> float | None:
 def _limits(memory: str | None, cpus: str | None) -> SpawnOrder:
     limits: SpawnOrder = {}
     if memory is not None:
-        from relay.api.sizes import parse
-
-        limits["memory"] = parse(memory)
+        limits["memory"] = _size(memory)
     if cpus is not None:
         limits["cpus"] = _processors(cpus)
     return limits
+
+
+def _size(text: str) -> int:
+    from relay.api.sizes import parse
+    from relay.core.errors import Misuse
+
+    try:
+        return parse(text)
+    except Misuse as fault:
+        raise _misuse(fault.message, f"{fault.why}, up to 1024TiB", "--memory 2GiB", str(fault.code)) from None
 
 
 def _processors(text: str) -> float:
@@ -241,7 +249,7 @@ def _processors(text: str) -> float:
     plain = all(each.isascii() and each.isdigit() and len(each) <= 6 for each in (whole, part or "0"))
     if plain and (count := float(text)) > 0:
         return count
-    raise _misuse(f"{text[:40]!r} is no number of processors", "it is more than 0", "--cpus 1.5", "usage")
+    raise _misuse(f"{text[:40]!r} is no number of processors", "it is above 0, such as 0.5 or 2", "--cpus 1.5", "usage")
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     Answer = TypeVar("Answer")
 
+LOOKING = "looking for it here and on the brokers in reach"
 WORKING = "waiting for the broker of this machine"
 _TEXTS = {
     "doctor": "the broker examines itself and its agents",
     "review": "asking every broker in reach what waits for a person",
     "agents": "asking every broker in reach what it can run",
+    "listing": "asking every broker in reach what it runs",
     "trials": "asking the broker that would run it",
     "joins": "entering the workspace",
     "answers": "waiting for the word of the broker that asks",
@@ -66,4 +68,5 @@ def text_of(call: Call[Answer]) -> str:
     parts = call.path.partition("?")[0].split("/")[3:]
     if parts[0] in _SILENT:
         return ""
-    return _TEXTS.get(parts[0]) or _BY_LAST.get(parts[-1]) or WORKING
+    is_shown = len(parts) == 2 and parts[0] == "spawns"
+    return _TEXTS.get(parts[0]) or _BY_LAST.get(parts[-1]) or (LOOKING if is_shown else WORKING)

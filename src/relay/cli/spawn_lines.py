@@ -116,14 +116,20 @@ def _cause(spawn: Spawn) -> str:
     return f" with exit status {spawn['exit_code']}" if spawn["exit_code"] is not None else ""
 
 
-def say_failure(spawn: Spawn, home: Home) -> None:
-    """Say on stderr why a spawn that has ended is not completed, in the form of an error."""
+def say_failure(spawn: Spawn, home: Home, what: str = "") -> None:
+    """Say on stderr why a spawn that has ended is not completed, in the form of an error.
+
+    Args:
+        spawn: as it ended.
+        home: for the command to go on with.
+        what: what is said of it; how it ended where it is empty.
+    """
     error = spawn["error"]
     why = [error["message"], error.get("why", "")] if error else [spawn["reason"]]
     from relay.cli.hints import for_home
 
     hint = for_home(error["hint"] if error else "", home) or _next_step(spawn, home)
-    lines = [f"{speech.coloured('error:', speech.RED, sys.stderr)} {outcome(spawn)}"]
+    lines = [f"{speech.coloured('error:', speech.RED, sys.stderr)} {what or outcome(spawn)}"]
     lines += [f"why:   {clean('. '.join(part for part in why if part)).replace('?.', '?')}"] if any(why) else []
     speech.note("\n".join([*lines, f"try:   {clean(hint)}"]))
 

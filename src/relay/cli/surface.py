@@ -64,9 +64,10 @@ TABLE: dict[str, Entry] = {
         '--agent': ('agent', 'text', None), '--name': ('name', 'text', None), '--label': ('label', 'texts', None),
         '--since': ('since', 'text', None), '--limit': ('limit', 'number', None), '-n': ('limit', 'number', None),
         '--sort': ('sort', 'text', None), '--reverse': ('reverse', 'flag', True), '-r': ('reverse', 'flag', True),
-        '--watch': ('watch', 'flag', True), '-w': ('watch', 'flag', True)}, 'values': {'everything': False, 'broker':
-        None, 'origin': None, 'state': [], 'agent': None, 'name': None, 'label': [], 'since': None, 'limit': None,
-        'sort': 'created', 'reverse': False, 'watch': False}},
+        '--known': ('known', 'flag', True), '--watch': ('watch', 'flag', True), '-w': ('watch', 'flag', True)},
+        'values': {'everything': False, 'broker': None, 'origin': None, 'state': [], 'agent': None, 'name': None,
+        'label': [], 'since': None, 'limit': None, 'sort': 'created', 'reverse': False, 'known': False, 'watch':
+        False}},
     'completion': {'target': 'relay.cli.verbs.completion:run', 'words': [('shell', True, False), ('words', False,
         True)], 'options': {}, 'values': {'shell': None, 'words': []}},
     'show': {'target': 'relay.cli.verbs.show:run', 'words': [('spawn', True, False)], 'options': {}, 'values':

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     REVIEW_LIST = "review.list"
     AGENTS_ASK = "agents.ask"
     AGENTS_LIST = "agents.list"
+    SPAWNS_ASK = "spawns.ask"
+    SPAWNS_LIST = "spawns.list"
     TRIAL_ASK = "trial.ask"
     TRIAL_WORD = "trial.word"
     RECEIPT = "receipt"
@@ -85,6 +87,8 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.REVIEW_LIST: _facts(False, "stream n items end"),
     Kind.AGENTS_ASK: _facts(False, "stream"),
     Kind.AGENTS_LIST: _facts(False, "stream n items end"),
+    Kind.SPAWNS_ASK: _facts(False, "stream ref list"),
+    Kind.SPAWNS_LIST: _facts(False, "stream n items end"),
     Kind.TRIAL_ASK: _facts(False, "stream question"),
     Kind.TRIAL_WORD: _facts(False, "stream word signature"),
     Kind.RECEIPT: _facts(False, "ids", holdable=True, timeless=True),

@@ -29,6 +29,7 @@ from relay.store.spawn_rows import SpawnRow
 MOST_HELD = 20  # of one origin: what a person can be expected to read
 MOST_ASKED, HOUR_MS = 100, 3_600_000  # and within an hour: taking a request back and asking anew is a flood as well
 MOST_OPEN = 64  # of one attempt
+MOST_TAKEN_BACK = 256  # of one attempt: each is a row, two words to its origin, and a line for whoever looks
 MAX_INPUT = 48 * 1024
 MAX_NAME = 128
 Commit = Callable[[Callable[[Entry], None]], None]
@@ -180,7 +181,8 @@ class Asking:
 
     def _agent_asks(self, entry: Entry, row: SpawnRow, asked: AgentQuestion) -> SpawnRow:
         still_open = questions.OPEN_OF.all(entry.tx, spawn=row.id)
-        if len(still_open) >= MOST_OPEN:
+        taken_back = questions.TAKEN_BACK.one(entry.tx, spawn=row.id, attempt=row.attempt) or 0
+        if len(still_open) >= MOST_OPEN or taken_back >= MOST_TAKEN_BACK:
             return row  # it waits for answers to these; a broken agent must not fill the store
         for each in still_open:
             if each.kind is Asked.SILENT:

@@ -90,7 +90,7 @@ class Settling:
             return f"{row.name} is refused; nothing ran"
         waiting = self._ledger.step(entry, row, Step(State.WAITING, f"approved by {who}"))
         self._ledger.tell_latest(entry, waiting)
-        self._supervisor.start_soon(entry)
+        self._supervisor.room.release(entry, [row.id])
         return f"{row.name} is approved"
 
     def _require_same(self, row: SpawnRow, question: Question, answer: Answer) -> None:

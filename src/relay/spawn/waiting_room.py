@@ -66,7 +66,7 @@ class WaitingRoom:
         self.telling = Telling(own, journal, ledger)
         self.queue = Queue(own, limits)
         self.alarm = Alarm(journal.clock, lambda: later(self.due))
-        self.succession = Succession(own, ledger, may_view, self._released)
+        self.succession = Succession(own, ledger, may_view, self.release)
         self.missing: Callable[[Entry, SpawnRow], str] = lambda entry, row: ""
         self.due_runs: Callable[[Entry], int | None] = lambda entry: None
 
@@ -164,7 +164,8 @@ class WaitingRoom:
         waiting = queueing.WAITING_FOR_OTHERS.all(entry.tx, target=self._own, limit=MOST_TOLD)
         self._word_anew(entry, [row.id for row in waiting])
 
-    def _released(self, entry: Entry, released: list[str]) -> None:
+    def release(self, entry: Entry, released: list[str]) -> None:
+        """What these waited for is there: they start, or are told what they wait for now, and until when."""
         # after the commit: whoever ends a spawn starts what waits for the slot first
         def decide(later: Entry) -> None:
             self.look_through(later)

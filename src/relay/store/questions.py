@@ -77,6 +77,12 @@ ASKED_BY: Query[int] = Query(
     " WHERE q.kind = 'held' AND q.asked > :since AND s.target = :target AND s.origin = :origin",
     first_column,
 )
+# an agent's, asked and taken back again before anybody answered
+TAKEN_BACK: Query[int] = Query(
+    "SELECT count(*) FROM questions WHERE spawn = :spawn AND attempt = :attempt"
+    " AND closed_as = 'withdrawn' AND kind IN ('permission', 'question')",
+    first_column,
+)
 _APPROVED: Query[int] = Query(
     "SELECT 1 FROM questions WHERE spawn = :spawn AND kind = 'held' AND closed_as = 'approve' AND hash = :hash",
     first_column,

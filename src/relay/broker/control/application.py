@@ -182,7 +182,7 @@ class Control:
         return _json(await self.shown(row) | beside | course)
 
     async def _found(self, request: Request) -> SpawnRow:
-        return await self._broker.requests.find(request.path_params["ref"])
+        return await self._broker.queueing.elsewhere.find(request.path_params["ref"])
 
     async def wait(self, request: Request) -> Response:
         row = await self._found(request)
@@ -191,6 +191,9 @@ class Control:
         return _json(await self.shown(row))
 
     async def _decided(self, row: SpawnRow, seconds: float) -> SpawnRow:
+        elsewhere = self._broker.queueing.elsewhere
+        if not await elsewhere.is_known(row):
+            return await elsewhere.until(row, DECISIVE, seconds)
         with self._broker.hub.watching(row.id) as watch:
             now = await self._now(row)
             return now if now.state in DECISIVE else await watch.next(seconds) or await self._now(row)
@@ -199,9 +202,11 @@ class Control:
         return await self._broker.store.one(BY_ID, id=row.id) or row
 
     async def log(self, request: Request) -> Response:
-        row = await self._found(request)
         offset, tail = _count(request, "offset", 0) or 0, _count(request, "tail", None)
         follow, since = _flag(request, "follow"), _count(request, "since", None)
+        goes_on = follow and offset > 0  # whoever has seen some of it waits for its broker to be back
+        elsewhere, ref = self._broker.queueing.elsewhere, request.path_params["ref"]
+        row = await (elsewhere.find_again(ref) if goes_on else elsewhere.find(ref))
         lines = log_lines(self._broker.results.transcripts.read(row, offset, tail, follow, since))
         return await _stream(lines, reader=request)
 

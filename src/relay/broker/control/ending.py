@@ -13,9 +13,10 @@ from starlette.responses import Response
 from relay.api.ending_routes import MOST_AWAITED
 from relay.broker.control.answers import OTHER_VERSION, body_of, json_answer
 from relay.broker.orders import check_operation
+from relay.broker.steer_taking import STOP
 from relay.core.errors import Misuse
-from relay.core.states import TERMINAL
-from relay.store.spawn_rows import BY_ID, SpawnRow
+from relay.core.states import NEEDS_A_PERSON, TERMINAL
+from relay.store.spawn_rows import SpawnRow
 
 if TYPE_CHECKING:
     from relay.broker.broker import Broker
@@ -47,10 +48,20 @@ class EndingControl:
         body = await body_of(request)
         by = str(body.get("requested_by") or "a request")[:128]
         operation = check_operation(body)
-        before = await self._broker.requests.find(request.path_params["ref"])
-        row = await self._broker.requests.stop(before.id, operation, by)
+        before = await self._broker.queueing.elsewhere.find(request.path_params["ref"])
+        if await self._broker.queueing.elsewhere.is_known(before):
+            row = await self._broker.requests.stop(before.id, operation, by)
+        else:
+            row = await self._stop_elsewhere(before, operation, by)
         told = {"state": self._stands(before, row), "before": str(before.state)}
         return json_answer(await self._show(row) | {"stop": told})
+
+    async def _stop_elsewhere(self, row: SpawnRow, operation: str, by: str) -> SpawnRow:
+        """A spawn that this broker only looks at: its target is asked, and says whether it may be."""
+        if row.state in TERMINAL:
+            return row
+        await self._broker.queueing.steering.elsewhere(row, STOP, {}, operation, by)
+        return await self._broker.queueing.elsewhere.now(row)
 
     def _stands(self, before: SpawnRow, row: SpawnRow) -> str:
         if before.state in TERMINAL:
@@ -65,7 +76,7 @@ class EndingControl:
         if not 0 < len(refs) <= MOST_AWAITED:
             raise Misuse("which spawns?", why=f"from 1 to {MOST_AWAITED} at a time", hint="relay wait ID...")
         seconds = _seconds(request.query_params.get("seconds", "30"))
-        rows = [await self._broker.requests.find(ref) for ref in refs]
+        rows = [await self._broker.queueing.elsewhere.find(ref) for ref in refs]
         await self._first(rows, seconds)
         return json_answer([await self._show(await self._now(row)) for row in rows])
 
@@ -78,6 +89,12 @@ class EndingControl:
             if any(row.state in TERMINAL for row in now):
                 return
             tasks = [asyncio.ensure_future(watch.next(seconds)) for watch in watches]
+            elsewhere = self._broker.queueing.elsewhere
+            tasks += [
+                asyncio.ensure_future(elsewhere.until(row, TERMINAL | NEEDS_A_PERSON, seconds))
+                for row in now
+                if not await elsewhere.is_known(row)
+            ]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -86,7 +103,7 @@ class EndingControl:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _now(self, row: SpawnRow) -> SpawnRow:
-        return await self._broker.store.one(BY_ID, id=row.id) or row
+        return await self._broker.queueing.elsewhere.now(row)
 
 
 def _seconds(given: object) -> float:

@@ -66,15 +66,16 @@ class LiveControl:
 
     async def attach(self, request: Request, send: Send) -> None:
         """`relay attach`."""
-        row = await self._broker.requests.find(request.path_params["ref"])
         lines = _lines(request)
         ask = _message(await anext(lines, b"{}"))
+        elsewhere, ref = self._broker.queueing.elsewhere, request.path_params["ref"]
+        row = await (elsewhere.find_again(ref) if ask.get("again") is True else elsewhere.find(ref))
         conversation = await self._broker.live.attach(row, ask)
         await _carry(conversation, _said(lines), send, NDJSON, _as_line)
 
     async def forward(self, request: Request, send: Send) -> None:
         """`relay forward`: one connection."""
-        row = await self._broker.requests.find(request.path_params["ref"])
+        row = await self._broker.queueing.elsewhere.find(request.path_params["ref"])
         port = request.query_params.get("port", "")
         if not port.isdigit() or not 0 < int(port) < 65536:
             raise Misuse("which port?", why="a port lies between 1 and 65535", hint="relay forward ID PORT")

@@ -14,6 +14,7 @@ from relay.core.errors import Misuse
 
 if TYPE_CHECKING:
     from relay.broker.broker import Broker
+    from relay.core.ids import BrokerId
     from relay.store.spawn_rows import SpawnRow
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -44,9 +45,18 @@ class LookingControl:
         return json_answer(await self._lines(found.rows))
 
     async def listing(self, request: Request) -> Response:
-        """`relay ps`: the same, with how many there are, and where the events go on from."""
-        found = await self._lists.found(self._lists.read(request.query_params))
-        told = {"matched": found.matched, "exact": found.exact, "seq": found.seq}
+        """`relay ps`: the same, with how many there are, and where the events go on from.
+
+        With `around` also what other brokers run for others, as they tell it now, and who of them told nothing.
+        """
+        asked = self._lists.read(request.query_params)
+        found = await self._lists.found(asked)
+        silent: dict[BrokerId, str] = {}
+        if request.query_params.get("around") in ("1", "true"):
+            around = await self._broker.queueing.elsewhere.around(request.query_params, asked, found)
+            found, silent = around.found, around.silent
+        told: dict[str, Any] = {"matched": found.matched, "exact": found.exact, "seq": found.seq}
+        told["silent"] = [self._broker.members.label(each) | {"why": why} for each, why in silent.items()]
         return json_answer({"spawns": await self._lines(found.rows), **told})
 
     async def queue(self, request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relay.api import routes
 from relay.cli import filtering, speech
+from relay.cli.clean import clean
 from relay.cli.spawn_lines import show_table
 
 TYPE_CHECKING = False
@@ -42,3 +43,5 @@ def _say_what_is_missing(found: Listing) -> None:
     shown, matched = len(found["spawns"]), found["matched"]
     if shown < matched or not found["exact"]:
         speech.note(f"{shown:,} of {'' if found['exact'] else 'more than '}{matched:,} are shown")
+    for each in found.get("silent", ()):  # a broker that was not restarted since an upgrade tells none
+        speech.note(f"what {clean(each['name'])} runs for others is not shown: {clean(each['why'])}")

@@ -25,6 +25,7 @@ INTERRUPTED = 130
 TICK_S = 1.0  # how often ages are drawn anew
 CALM_S = 0.15  # between two questions for the list, however much happens
 PATIENCE_S = 3.0
+AROUND_S = 2.0  # what other machines run for others makes no event here: they are asked anew so often
 CTRL_C, CTRL_D = 3, 4
 ENDING_KEYS = (ord("q"), ord("Q"), CTRL_C, CTRL_D)
 NO_SCREENS = ("", "dumb", "unknown")
@@ -51,6 +52,7 @@ class Source:
 
     def wait(self, fds: list[int], seconds: float | None) -> list[int]:
         """Until there is news, a descriptor is readable, or the time is over; which of the descriptors are."""
+        seconds = AROUND_S if seconds is None else seconds
         if self.feed.news:
             calm = max(self._asked + CALM_S - time.monotonic(), 0)
             ready = select.select(fds, [], [], calm)[0]
@@ -66,7 +68,8 @@ class Source:
         """
         if self.feed.fault is not None:
             raise self.feed.fault
-        if not self.feed.news or time.monotonic() < self._asked + CALM_S:
+        since = time.monotonic() - self._asked
+        if since < (CALM_S if self.feed.news else AROUND_S):
             return False
         self.feed.clear()
         self._asked = time.monotonic()
