@@ -37,13 +37,13 @@ class Receiver:
 
     Attributes:
         got: what came, in order.
-        status: what it answers.
+        down: paths whose service is down: they answer 503.
         on_request: called before it answers.
     """
 
     def __init__(self) -> None:
         self.got: list[Got] = []
-        self.status = 200
+        self.down: set[str] = set()
         self.on_request: Callable[[], None] = lambda: None
         outer = self
 
@@ -51,7 +51,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer._take(self.path, body)
-                self.send_response(outer.status)
+                self.send_response(503 if self.path.strip("/") in outer.down else 200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
                 self.wfile.write(b"{}")
@@ -71,8 +71,14 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
 
+    def heal(self) -> None:
+        """Nothing has come, and everything is taken."""
+        self.got.clear()
+        self.down.clear()
+        self.on_request = lambda: None
+
     def _take(self, path: str, body: dict[str, Any]) -> None:
-        if self.status == 200:
+        if path.strip("/") not in self.down:
             self.got.append(Got(path, str(body["title"]), str(body["message"])))
         self.on_request()
 

@@ -7,7 +7,7 @@ not say that it failed, has "finished".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -119,7 +119,7 @@ def _is_short(value: object) -> bool:
     return type(value) is str and 0 < len(value) <= 256
 
 
-def rules_from_content(content: dict[str, Sequence[str]]) -> Rules:
+def rules_from_content(content: Mapping[str, Sequence[str]]) -> Rules:
     """The rules in a form that `is_rules` accepts."""
     return Rules(**{name: tuple(content[name]) for name in _RULES})  # type: ignore[arg-type]
 

@@ -136,7 +136,7 @@ POINTS: dict[str, Point] = {
     "notify.send": Point(
         "its process sends",
         "relay.broker.notify.sending",
-        "send",
+        "Senders.send",
         "origin",
         in_transaction=False,
         apart="tests/notify/test_crashes.py",

@@ -11,7 +11,6 @@ from typing import Any
 
 from relay.broker.auditor import Auditor, Decision
 from relay.broker.members import Members
-from relay.broker.notify import sending
 from relay.broker.notify.courier import Courier
 from relay.broker.notify.entrusting import MAX_ADDRESS, MOST_OF_ONE, Entrusting
 from relay.broker.notify.sending import Parcel
@@ -71,7 +70,7 @@ class Channels:
         """
         address = _address(body)
         made = self._read(body, address)
-        went = await sending.send(Parcel(address))
+        went = await self._courier.senders.send(Parcel(address))
         if not went.ok:
             raise _bad("the address cannot be used", went.error, f"an address of apprise, {_FORMS}")
         return await self._view(

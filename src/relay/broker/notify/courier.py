@@ -15,7 +15,7 @@ from pathlib import Path
 
 from relay.broker.gate import Gate
 from relay.broker.notify import sending
-from relay.broker.notify.sending import Parcel, Went
+from relay.broker.notify.sending import Parcel, Senders, Went
 from relay.broker.notify.telling import Telling
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
@@ -62,9 +62,13 @@ class Courier:
         folder: where the children leave how far they were.
         telling: writes further deliveries.
         rights: what a try is judged by.
+
+    Attributes:
+        senders: the processes that send.
     """
 
     def __init__(self, journal: Journal, folder: Path, telling: Telling, rights: Rights) -> None:
+        self.senders = Senders()
         self._journal = journal
         self._folder = folder
         self._telling = telling
@@ -91,6 +95,7 @@ class Courier:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.senders.close()
 
     async def until_over(self, event: str, channel: str) -> None:
         """Return when a delivery is over, or gone."""
@@ -146,7 +151,7 @@ class Courier:
         if begun is None:
             return
         now, address = begun
-        went = await sending.send(Parcel(address, now.title, now.body, now.level, self._marker(now)))
+        went = await self.senders.send(Parcel(address, now.title, now.body, now.level, self._marker(now)))
         await self._record(now, went)
 
     async def _resume(self, delivery: Delivery) -> None:

@@ -1,4 +1,4 @@
-"""The program that sends one notification: `python -m relay.broker.notify.sender`, its order as JSON on stdin.
+"""The program that sends notifications: `python -m relay.broker.notify.sender`, an order a line as JSON on stdin.
 
 It is a process of its own so that neither a service's plugin nor the memory of all of them is the broker's. It dies
 with the broker. Before it sends it writes `began` into a file, and afterwards how it went: so a broker that was
@@ -81,19 +81,19 @@ def _send(order: dict[str, Any], said: Iterable[str]) -> dict[str, Any]:
     services = apprise.Apprise()
     if not services.add(order["address"]):
         return {"ok": False, "bad": True, "error": BAD_ADDRESS}
-    if order.get("check"):
+    if order["check"]:
         return {"ok": True, "error": ""}
     _note(order["marker"], BEGAN)
     done = services.notify(body=order["body"], title=order["title"], notify_type=order["level"], body_format="text")
     return {"ok": bool(done), "error": "" if done else "; ".join(said) or NO_WORD}
 
 
-def _done(order: dict[str, Any], parent: int) -> dict[str, Any]:
+def _done(order: dict[str, Any]) -> dict[str, Any]:
     said = _Said()
     logger = logging.getLogger("apprise")
     logger.handlers[:] = [said]
     logger.propagate = False
-    if os.getppid() != parent:
+    if os.getppid() != order["parent"]:
         os._exit(1)  # the broker died before this process was bound to it
     try:
         answer = _send(order, said.lines)
@@ -103,15 +103,15 @@ def _done(order: dict[str, Any], parent: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the order, send, say how it went."""
+    """Read each order, send, say how it went."""
     answer = _silence()
     _bound()
-    order = json.loads(sys.stdin.buffer.read())
-    done = _done(order, order["parent"])
-    text = json.dumps(done)
-    if not order.get("check"):
-        _note(order["marker"], text)
-    os.write(answer, text.encode())
+    for line in sys.stdin.buffer:
+        order = json.loads(line)
+        text = json.dumps(_done(order))
+        if not order["check"]:
+            _note(order["marker"], text)
+        os.write(answer, text.encode() + b"\n")
 
 
 if __name__ == "__main__":

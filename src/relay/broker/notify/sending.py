@@ -1,4 +1,4 @@
-"""Has one notification sent by a child process, and reads what a child of a killed broker left."""
+"""Has notifications sent by child processes, and reads what a child of a killed broker left."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+from asyncio.subprocess import Process
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from relay.broker.notify.sender import BEGAN
 
 WITHIN_S = 40.0
+REST_S = 15.0  # to load the services takes most of a second: many that end together pay it once
 PROGRAM = (sys.executable, "-P", "-m", "relay.broker.notify.sender")
 _KEPT = (
     *("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"),
@@ -64,39 +66,89 @@ def _environment(own: Mapping[str, str]) -> dict[str, str]:
     return {name: own[name] for name in _KEPT if name in own}
 
 
-async def send(parcel: Parcel) -> Went:
-    """Send it; returns when the service has answered, or after 40 s."""
-    if parcel.marker is not None:
-        parcel.marker.parent.mkdir(mode=0o700, exist_ok=True)
-        parcel.marker.unlink(missing_ok=True)
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *PROGRAM,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=_environment(os.environ),
-            start_new_session=True,
-        )
-    except OSError as error:
-        return Went(False, f"the program that sends could not be started: {error.strerror}")
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            said, _ = await child.communicate(_order(parcel))
-    except TimeoutError:
-        return Went(False, f"no answer in {WITHIN_S:g} s")
-    finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
-    return _read(said) or Went(False, f"the program that sends ended with status {child.returncode}")
+class Senders:
+    """The processes that send: one for each that is being sent, kept for a while for the next one."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Process, asyncio.TimerHandle] = {}
+
+    async def send(self, parcel: Parcel) -> Went:
+        """Send it; returns when the service has answered, or after 40 s."""
+        if parcel.marker is not None:
+            parcel.marker.parent.mkdir(mode=0o700, exist_ok=True)
+            parcel.marker.unlink(missing_ok=True)
+        try:
+            child, is_fresh = self._rested() or (await _started(), True)
+        except OSError as error:
+            return Went(False, f"the program that sends could not be started: {error.strerror}")
+        said = await self._asked(child, _order(parcel))
+        if said == b"" and not is_fresh and (parcel.marker is None or not parcel.marker.exists()):
+            return await self.send(parcel)  # it ended as it was asked, and has certainly sent nothing
+        if said is None:
+            return Went(False, f"no answer in {WITHIN_S:g} s")
+        return _read(said) or Went(False, "the program that sends ended before it had an answer")
+
+    def _rested(self) -> tuple[Process, bool] | None:
+        while self._idle:
+            child, timer = self._idle.popitem()
+            timer.cancel()
+            if child.returncode is None:
+                return child, False
+        return None
+
+    async def _asked(self, child: Process, order: bytes) -> bytes | None:
+        """What it answers; empty where it ended, None where it took too long."""
+        assert child.stdin is not None and child.stdout is not None
+        said: bytes | None = None
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                child.stdin.write(order)
+                with contextlib.suppress(ConnectionError):
+                    await child.stdin.drain()
+                said = await child.stdout.readline()
+        except TimeoutError:
+            said = None
+        finally:
+            if said:
+                loop = asyncio.get_running_loop()
+                self._idle[child] = loop.call_later(REST_S, self._send_away, child)
+            else:
+                await _ended(child)
+        return said
+
+    def _send_away(self, child: Process) -> None:
+        del self._idle[child]
+        assert child.stdin is not None
+        child.stdin.close()  # its end is the end of its work
+
+    async def close(self) -> None:
+        """End those that rest."""
+        while (rested := self._rested()) is not None:
+            await _ended(rested[0])
+
+
+async def _started() -> Process:
+    return await asyncio.create_subprocess_exec(
+        *PROGRAM,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=_environment(os.environ),
+        start_new_session=True,
+    )
+
+
+async def _ended(child: Process) -> None:
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+    await child.wait()
 
 
 def _order(parcel: Parcel) -> bytes:
     marker = None if parcel.marker is None else str(parcel.marker)
     order = {"address": parcel.address, "title": parcel.title, "body": parcel.body, "level": parcel.level}
-    return json.dumps(order | {"marker": marker, "check": marker is None, "parent": os.getpid()}).encode()
+    return json.dumps(order | {"marker": marker, "check": marker is None, "parent": os.getpid()}).encode() + b"\n"
 
 
 def _read(said: bytes) -> Went | None:
