@@ -65,7 +65,13 @@ _INSERT = insertion("notify_deliveries", _NAMES).replace("INSERT", "INSERT OR IG
 _UPDATE = ", ".join(f"{name} = :{name}" for name in _NAMES if name not in ("event", "channel"))
 
 ONE: Query[Delivery] = Query(f"{_SELECT} WHERE event = :event AND channel = :channel", _row)
-OPEN: Query[Delivery] = Query(f"{_SELECT} WHERE ended IS NULL ORDER BY due LIMIT 256", _row)
+# the next one of each channel: SQLite takes the other columns from the row of the minimum
+NEXT: Query[Delivery] = Query(
+    f"SELECT {columns(Delivery)} FROM (SELECT *, min(due) FROM notify_deliveries WHERE ended IS NULL GROUP BY channel)"
+    " ORDER BY due",
+    _row,
+)
+SENDING: Query[Delivery] = Query(f"{_SELECT} WHERE ended IS NULL AND state = 'sending'", _row)
 NEWEST: Query[Delivery] = Query(f"{_SELECT} ORDER BY created DESC, event, channel LIMIT :limit", _row)
 OF_SPAWN: Query[Delivery] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY created, event, channel", _row)
 LAST: Query[Delivery] = Query(

@@ -191,10 +191,9 @@ class Channels:
             refused = [f"{each['name']}: {each['why']}" for each in view["via"] if each["state"] == "refused"]
             trouble = "; ".join(filter(None, [view["trouble"], *refused]))
             detail = trouble or f"{view['service']}, {'it worked' if view['last'] else 'not used yet'}"
-            hint = f"relay notify test {view['name']}"
-            found.append(
-                {"name": f"notify {view['name']}", "ok": not trouble, "detail": detail, "hint": hint if trouble else ""}
-            )
+            hint = f"relay notify test {view['name']}" if view["trouble"] else "relay notify list" if refused else ""
+            of = "" if view["owner"]["id"] == self._members.own else f" of {view['owner']['name']}"
+            found.append({"name": f"notify {view['name']}{of}", "ok": not trouble, "detail": detail, "hint": hint})
         return found
 
     async def _view(self, channel: Channel) -> dict[str, Any]:

@@ -84,9 +84,8 @@ class Courier:
 
     async def open(self) -> None:
         """Settle what an earlier run was cut off in, and begin."""
-        for each in await self._journal.store.all(deliveries.OPEN):
-            if each.state is Told.SENDING:
-                await self._resume(each)
+        for each in await self._journal.store.all(deliveries.SENDING):
+            await self._resume(each)
         self._loop = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
@@ -121,7 +120,7 @@ class Courier:
     async def _pass(self) -> float:
         """Begin what is due; how many seconds until more is."""
         now, rest = self._journal.clock(), LONGEST_REST_S
-        for each in await self._journal.store.all(deliveries.OPEN):
+        for each in await self._journal.store.all(deliveries.NEXT):
             if each.channel in self._busy or len(self._busy) >= MOST_AT_ONCE:
                 continue
             if each.due > now:

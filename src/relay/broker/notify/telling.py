@@ -21,7 +21,7 @@ from relay.store.query import Tx
 from relay.store.spawn_rows import BY_ID, SpawnRow
 
 WORD_TTL = 30 * 86_400_000
-STALE_MS = 20_000  # a word that is older came while this machine slept: another broker may have told it
+STALE_MS = 3_000  # a word that is older may have come while this machine slept, and another broker have told it
 LATE_MS = 10_000  # how long another broker is given to tell first
 SOON_MS = 1_000
 _TELLING = TERMINAL | NEEDS_A_PERSON
@@ -45,12 +45,16 @@ class Telling:
         """An event was written down: who has to hear of it, is written beside it."""
         if event.kind != "spawn.state" or State(event.data["state"]) not in _TELLING:
             return
-        row = BY_ID.one(entry.tx, id=str(event.data["spawn"]))
+        spawn = str(event.data["spawn"])
+        has_channels = channels.ANY.one(entry.tx) is not None
+        if not has_channels and channels.VOUCHER.one(entry.tx, spawn=spawn) is None:
+            return  # as on most brokers: what nobody is told of costs two looks at an index
+        row = BY_ID.one(entry.tx, id=spawn)
         if row is None or TEST_LABEL in row.labels:
             return
         voucher = self._voucher(entry.tx, row)
         self._tell_others(entry, row, voucher)
-        if channels.ANY.one(entry.tx):
+        if has_channels:
             asked = channels.ASKED.one(entry.tx, spawn=row.id) is not None if voucher is None else voucher.asked
             age = entry.now - (row.since if row.at is None else row.at)
             for channel in channels.ALL.all(entry.tx):
@@ -91,7 +95,9 @@ class Telling:
     def _delay(self, channel: Channel, age: int) -> int:
         """How long others are given to tell first, milliseconds; `age` of the word likewise."""
         if channel.owner == self._members.own:
-            return LATE_MS if channel.via and age > STALE_MS else 0
+            if not channel.via:
+                return 0
+            return LATE_MS if age > STALE_MS else SOON_MS
         place = channel.via.index(self._members.own) if self._members.own in channel.via else 0
         return (LATE_MS if self._is_linked(channel.owner) else SOON_MS) + place * LATE_MS
 
