@@ -69,6 +69,18 @@ def test_where_the_first_channel_is_down_the_second_tells_and_both_are_on_record
     assert doctor["notify second"]["ok"]
 
 
+def test_where_the_dashboard_is_published_the_word_leads_to_it(ground: Ground) -> None:
+    ground.add("hook", ground.receiver.webhook("hook"))
+    with ground.laptop.control() as control:
+        control.post("dashboard/publish", {"origin": "https://laptop.example.ts.net"})
+        try:
+            name, spawn = ground.spawn("true")
+            text = ground.receiver.wait_for(name).text
+        finally:
+            control.post("dashboard/publish", {"origin": None})
+    assert text.startswith(f"https://laptop.example.ts.net/#/agents?spawn={spawn}\n")
+
+
 def test_a_test_says_truly_whether_the_service_took_it(ground: Ground) -> None:
     ground.add("hook", ground.receiver.webhook("hook"))
     assert relay(ground.laptop, "notify", "test", "hook").stdout == b"hook took it.\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
+from relay.broker.dashboard_seat import ORIGIN
 from relay.broker.members import Members
 from relay.core.agent_facts import TEST_LABEL
 from relay.core.ids import BrokerId
@@ -12,7 +13,7 @@ from relay.core.kinds import Kind
 from relay.core.notices import Happening, Told, Words, event_of, happening_of, trial_words, words_of
 from relay.core.states import NEEDS_A_PERSON, TERMINAL, State
 from relay.core.vouchers import Vouched, Voucher, voucher_from_bytes
-from relay.store import channels, deliveries, words
+from relay.store import channels, deliveries, meta, words
 from relay.store.channels import Channel
 from relay.store.deliveries import Delivery
 from relay.store.events import Event
@@ -109,8 +110,14 @@ class Telling:
 
     def add(self, entry: Entry, channel: Channel, spawn: Told, happening: Happening, delay: int) -> None:
         """Have something told over a channel, in so many milliseconds; nothing where it is already."""
-        made = words_of(spawn, self._members.name(spawn.target), link=channel.link, full=channel.full)
+        link = channel.link or self._page(entry.tx, channel)
+        made = words_of(spawn, self._members.name(spawn.target), link=link, full=channel.full)
         self._keep(entry, _delivery(entry, channel, event_of(spawn), spawn.id, happening, made, delay))
+
+    def _page(self, tx: Tx, channel: Channel) -> str:
+        """Where a spawn is on the dashboard, as it is called in public; empty where it is not, or is another's."""
+        origin = meta.get(tx, ORIGIN) if channel.owner == self._members.own else None
+        return f"{origin}/#/agents?spawn={{spawn}}" if origin else ""
 
     def trial(self, entry: Entry, channel: Channel) -> str:
         """Have a test told over a channel; its event."""
