@@ -67,7 +67,7 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         rate_from_text(text)
 
 
-def test_out_of_hours_a_start_waits_for_them_and_all_but_looking_and_stopping_is_refused() -> None:
+def test_out_of_hours_a_start_waits_for_them_and_all_but_looking_stopping_and_telling_is_refused() -> None:
     night, day = dataclasses.replace(ASKED, minute=at("mon", 3)), dataclasses.replace(ASKED, minute=at("mon", 9))
     found = judge(OFFICE, night, NOW + 1234, "laptop")
     assert isinstance(found, Waiting) and found.until == NOW + 5 * 3_600_000
@@ -76,7 +76,7 @@ def test_out_of_hours_a_start_waits_for_them_and_all_but_looking_and_stopping_is
     for verb in VERBS:
         asked = Asked(verb, "claude", "/srv/app", "/srv/app", minute=at("mon", 3))
         refused = isinstance(judge(allowed, asked, NOW, "laptop"), Denied)
-        assert refused is (verb not in ("spawn", "handoff", "view", "stop")), verb
+        assert refused is (verb not in ("spawn", "handoff", "view", "stop", "notify")), verb
     attach = judge(OFFICE, Asked("attach", minute=at("mon", 3)), NOW, "laptop")
     assert isinstance(attach, Denied) and attach.code is Code.OUT_OF_HOURS
     assert attach.hint == "relay trust allow laptop --hours any"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from relay.core import codes, frames, provenance
+from relay.core import codes, frames, notices, provenance, vouchers
 from relay.core.errors import LocalFault, PeerFault
 from relay.core.wire import pack, unpack
 from relay.trust import grantfile
@@ -12,6 +12,8 @@ from tests.fuzz.specimens import ORIGIN, RECIPIENT, Form
 
 _OPENING = codes.Opening(7, bytes(32), bytes(range(32)), b"S" * codes.SPAKE_BYTES)
 _OFFER = codes.Offer(b"w" * 26, "home", "member")
+_LABELS = {"project": "site"}
+_VOUCHER = vouchers.Voucher("a" * 16, "coder", "claude", _LABELS, "ann", ORIGIN, RECIPIENT, (ORIGIN,), True)
 _LINK = provenance.Link("a" * 16, ORIGIN, "b" * 16, ORIGIN, RECIPIENT)
 _GRANTS = f"""\
 # who may do what here
@@ -43,6 +45,11 @@ def _frame(name: str, frame: frames.Frame) -> Form:
     return Form(f"frame of {name}", frames.pack_frame(frame), frames.unpack_frame)
 
 
+def _rules(data: bytes) -> object:
+    content = unpack(data, 8192)
+    return notices.rules_from_content(content) if notices.is_rules(content) else ()
+
+
 def forms() -> list[Form]:
     """Every form of this room, with its decoder."""
     chain = provenance.links_to_content((provenance.SignedLink(_LINK.to_bytes(), bytes(64)),))
@@ -52,6 +59,8 @@ def forms() -> list[Form]:
         Form("offer by code", codes.pack_offer(_OFFER, b"S" * codes.SPAKE_BYTES), codes.unpack_offer),
         Form("welcome by code", codes.pack_welcome(bytes(32), b"a"), lambda data: codes.unpack_welcome(data, 4096)),
         Form("link of a chain", _LINK.to_bytes(), provenance.link_from_bytes),
+        Form("voucher", _VOUCHER.to_bytes(), vouchers.voucher_from_bytes),
+        Form("rules", pack(notices.Rules(by=("ann",)).to_content()), _rules),
         Form("chain", pack(chain), lambda data: provenance.links_from_content(unpack(data, 8192)) or ()),
         Form("grants", _GRANTS.encode(), _grants),
         _frame("what is to be kept", frames.Hold((b"e" * 40, b"f"))),

@@ -27,7 +27,7 @@ async def test_what_was_taken_in_and_comes_again_is_receipted_though_the_ration_
             await asker.post(target.id, f"operation-{at}")
         first, *others = await _waiting(asker, target.id)
         auditor = Auditor(target.store, target.place.identity)
-        rationing = Rationing(lambda origin: False, lambda origin: False, auditor, target.store)
+        rationing = Rationing(lambda origin, verb: False, auditor, target.store)
         target.inbox._ration = rationing.refusal
         target.inbox._answer = lambda origin, kind, content, giver=None: answers.append((kind, content))
         await target.inbox.take([first], asker.id)

@@ -124,6 +124,11 @@ class Home:
         return self._file("worktrees")
 
     @property
+    def notify(self) -> str:
+        """How far each notification is that is being sent; no address is in it."""
+        return self._file("notify")
+
+    @property
     def blobs(self) -> str:
         """Files that travel between brokers, by their hash."""
         return self._file("blobs")

@@ -201,6 +201,7 @@ class SpawnOrder(TypedDict, total=False):
     keep_awake: bool
     max_turns: int
     on_limit: str
+    notify: bool
 
 
 class SelfNamed(Named):

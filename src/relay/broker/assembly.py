@@ -63,6 +63,7 @@ class Running(Rooms):
             await self.supervisor.recover()
             await self.belonging.open()
             await self.persons.open()
+            await self.notify.open()
             await self.broker.dashboard.load()
         except BaseException:
             await self.control.close()
@@ -106,6 +107,7 @@ class Running(Rooms):
     def woke(self) -> None:
         """As `Rooms.woke`; an address that has come meanwhile is listened on."""
         super().woke()
+        self.notify.look()
         task = asyncio.get_running_loop().create_task(self._places.look())
         self._tasks.append(task)
         task.add_done_callback(self._tasks.remove)
@@ -140,6 +142,7 @@ class Running(Rooms):
         self.hub.close()
         self.log_server.close()
         self.persons.close()
+        await self.notify.close()
         self.queueing.close()
         self.letters.waiting.close()
         await self.live.close()

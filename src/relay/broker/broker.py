@@ -24,6 +24,7 @@ from relay.broker.hub import Hub
 from relay.broker.live_rooms import LiveRooms
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
+from relay.broker.notify.room import Notify
 from relay.broker.orders import Order
 from relay.broker.persons import Persons
 from relay.broker.queueing import Queueing
@@ -90,6 +91,7 @@ class Broker:
     results: Results
     blobs: Blobs
     persons: Persons
+    notify: Notify
     live: LiveRooms
     stop: Callable[[], None]
     rejoin: Callable[[str, str | None, str | None], Any]

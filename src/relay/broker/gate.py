@@ -211,7 +211,7 @@ class Gate:
         True where the file is broken: nothing is ended for that. False for who was put out of the workspace, and where
         the grant has expired by a clock that is believed.
         """
-        return self._may(broker, "spawn")
+        return self.may(broker, "spawn")
 
     def why_ended(self, broker: BrokerId) -> str | None:
         """What ends that broker's spawns here, for sentences; None for nothing.
@@ -231,9 +231,10 @@ class Gate:
 
     def may_push(self, broker: BrokerId) -> bool:
         """Whether that broker may push blobs here; as `may_spawn`."""
-        return self._may(broker, "push")
+        return self.may(broker, "push")
 
-    def _may(self, broker: BrokerId, verb: str) -> bool:
+    def may(self, broker: BrokerId, verb: str) -> bool:
+        """Whether that broker has a verb here at all; as `may_spawn`."""
         if self._members.keys(broker) is None:
             return False
         try:

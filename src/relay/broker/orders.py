@@ -38,12 +38,14 @@ class Order:
         request: what is to run.
         target: where.
         bundle: the file with the tree that goes along; absolute, or None.
+        is_told: a person is told of it whatever the rules of their channels.
     """
 
     operation: str
     request: SpawnRequest
     target: BrokerId
     bundle: str | None = None
+    is_told: bool = False
 
 
 _WORDS = {
@@ -135,7 +137,7 @@ def read_order(body: dict[str, Any], members: Members, now: int) -> Order:
     bad = "task" if not _encodable(request.task) else first_bad_field(content)
     if bad is not None:
         raise _bad(bad)
-    return Order(operation, request, target, _bundle(body))
+    return Order(operation, request, target, _bundle(body), body.get("notify") is True)
 
 
 def _request(body: dict[str, Any], local: bool, now: int) -> SpawnRequest:

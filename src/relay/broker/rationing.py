@@ -19,6 +19,7 @@ from relay.store.journal import Entry
 AT_ONCE = 60  # what a person's slips make at most; each refusal costs about 3 KiB of rows
 PER_SECOND = 0.5
 _ASKING = (Kind.SPAWN, Kind.STOP, Kind.ANSWER, Kind.STEER, Kind.SCHEDULE)
+_VERBS = dict.fromkeys(_ASKING, "spawn") | {Kind.BLOB_OFFER: "push", Kind.NOTIFY_ASK: "notify"}
 MOST_UNANSWERED = 1_000  # answers that wait for a broker without a grant; who takes none is given no more
 
 
@@ -28,21 +29,19 @@ class Rationing:
     What was taken in before, and comes again because its receipt was lost, is no new request: it counts for nothing.
 
     Args:
-        may_spawn: whether an origin has a grant to spawn.
-        may_push: whether it has one to push.
+        may: whether an origin has a verb here.
         auditor: told once a minute of what was refused.
         store: knows what was taken in.
     """
 
     def __init__(
         self,
-        may_spawn: Callable[[BrokerId], bool],
-        may_push: Callable[[BrokerId], bool],
+        may: Callable[[BrokerId, str], bool],
         auditor: Auditor,
         store: Store,
     ) -> None:
         self._store = store
-        self._may = dict.fromkeys(_ASKING, may_spawn) | {Kind.BLOB_OFFER: may_push}
+        self._may = may
         self._unanswered: dict[BrokerId, int] = {}
         self._auditor = auditor
         self._buckets: dict[BrokerId, Bucket] = {}
@@ -51,8 +50,8 @@ class Rationing:
     async def refusal(self, each: Opened) -> RelayError | None:
         """Why an envelope is over its origin's ration, or None."""
         origin = each.header.origin
-        may = self._may.get(each.kind)
-        if may is None or may(origin) or await self._was_taken(each):
+        verb = _VERBS.get(each.kind)
+        if verb is None or self._may(origin, verb) or await self._was_taken(each):
             return None
         if self._unanswered.get(origin, 0) < MOST_UNANSWERED and self._has_left(origin):
             return None

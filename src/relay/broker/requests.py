@@ -18,13 +18,19 @@ from relay.core.spawning import SpawnRequest
 from relay.core.states import TERMINAL, State
 from relay.spawn.requests import request_of
 from relay.spawn.supervisor import Supervisor
-from relay.store import operations, outbox, queueing, schedules, spawns
+from relay.store import channels, operations, outbox, queueing, schedules, spawns
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.schedules import Schedule
 from relay.store.spawn_rows import BY_ID, BY_NAME, BY_PREFIX, FOR_OTHERS, SpawnRow
 
 MIN_PREFIX = 4
 LONGEST_TTL = 30 * 86_400_000
+
+
+def _as_it_is(
+    entry: Entry, request: SpawnRequest, row: SpawnRow, content: dict[str, Any]
+) -> dict[str, Any]:
+    return content
 
 
 class Requests:
@@ -43,6 +49,7 @@ class Requests:
     ) -> None:
         self._tasks = tasks
         self.on_accepted: Callable[[Entry, SpawnRow], None] = lambda entry, row: None
+        self.with_voucher: Callable[[Entry, SpawnRequest, SpawnRow, dict[str, Any]], dict[str, Any]] = _as_it_is
         self._members = members
         self._journal = journal
         self._supervisor = supervisor
@@ -88,6 +95,8 @@ class Requests:
             since=entry.now,
         )
         operations.remember(entry.tx, order.operation, entry.now, {"spawn": row.id})
+        if order.is_told:
+            channels.ask(entry.tx, row.id)
         row = self._supervisor.admit(entry, row) if local else self._send(entry, order, row)
         self.on_accepted(entry, row)
         return row
@@ -102,7 +111,7 @@ class Requests:
     def _post(self, entry: Entry, request: SpawnRequest, row: SpawnRow) -> None:
         # one that is not to start for long waits there, and not in its envelope
         ttl = min(request.expires - request.created, LONGEST_TTL)
-        content = self._tasks.content(entry, request)
+        content = self.with_voucher(entry, request, row, self._tasks.content(entry, request))
         if not entry.post(Letter(row.target, Kind.SPAWN, content, row.operation, ttl, row.id)):
             raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
 

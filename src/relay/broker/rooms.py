@@ -38,6 +38,7 @@ from relay.broker.logs import LocalLogs
 from relay.broker.members import Members
 from relay.broker.membership import Membership
 from relay.broker.mesh import Mesh
+from relay.broker.notify.room import Notify
 from relay.broker.outbox import Outbox
 from relay.broker.persons import Persons
 from relay.broker.postbox import SealingPostbox
@@ -131,10 +132,8 @@ class Rooms:
             clock=wall_ms,
             of_audit=self.auditor.heads.told,
         )
-        self.postbox: SealingPostbox = SealingPostbox(
-            identity, self.members, incarnation.counter, lambda peer: self.mesh.has_way(peer)
-        )
-        postbox = self.postbox
+        postbox = SealingPostbox(identity, self.members, incarnation.counter, lambda peer: self.mesh.has_way(peer))
+        self.postbox: SealingPostbox = postbox
         self.journal = Journal(self.store, postbox, wall_ms)
         self.mesh = Mesh(
             self.greeter, postbox, wall_ms, lambda peer: self.discovery.book.linked_to(peer), self._believed
@@ -165,7 +164,7 @@ class Rooms:
     def _spawn_rooms(self, identity: Identity) -> None:
         self.agents = Agents(Path(self.home.agents), self.config.env)
         self.gate = Gate(self.members, self.grants, self.agents, self.auditor, Path(self.home.worktrees))
-        self.rationing = Rationing(self.gate.may_spawn, self.gate.may_push, self.auditor, self.store)
+        self.rationing = Rationing(self.gate.may, self.auditor, self.store)
         self.ledger = Ledger(identity)
         self.reserve = Reserve(Path(self.home.reserve))
         self.asking = Asking(identity.id, self.ledger, self.config.watchdog, self.members.name)
@@ -229,6 +228,7 @@ class Rooms:
         self.results = Results(self)
         self.blobs = self.results.blobs
         self.persons = Persons(self)
+        self.notify = Notify(self)
         self.inbox = self._inbox(identity)
         self.inbox.on_word = self.letters.attendance.heard
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox, self.greeter)
@@ -246,15 +246,14 @@ class Rooms:
             self.queueing.taking.early,
             self.queueing.scheduling.took_place,
             self.results.heard,
-            self.tasks.prove,
+            self.notify.prove,
         )
-        refused = self.queueing.refused
-        answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers, refused)
+        answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers, self.queueing.refused)
         hears = answered | self.membership.hears | log_hears(self.log_server, self.log_client)
         hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears | self.queueing.hears
         hears |= self.results.tails.hears
         acts = dispatch.acts | self.belonging.rotation.acts | self.blobs.acts | self.persons.acts | self.queueing.acts
-        say, taken = self.mesh.say, dispatch.has_taken
+        say, taken, acts = self.mesh.say, dispatch.has_taken, acts | self.notify.acts
         return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration, taken)
 
     def _broker(self, identity: Identity) -> Broker:
@@ -291,6 +290,7 @@ class Rooms:
             results=self.results,
             blobs=self.blobs,
             persons=self.persons,
+            notify=self.notify,
             live=self.live,
             stop=self.stopped.set,
             rejoin=self._rejoin,
@@ -345,4 +345,5 @@ class Rooms:
         return was_stopped
 
     async def _checks(self) -> list[dict[str, object]]:
-        return [self.rollback.finding(), *self.membership.findings(), *await self.checkup.run()]
+        known = [self.rollback.finding(), *self.membership.findings(), *await self.notify.found()]
+        return [*known, *await self.checkup.run()]

@@ -10,6 +10,7 @@ from relay.cli import (
     blobs,
     live,
     looking,
+    notify,
     offer,
     persons,
     queue,
@@ -41,7 +42,7 @@ def build() -> typer.Typer:
     )
     root.callback(invoke_without_command=True)(_bare)
     first = (set_up, service, workspace, trust, run, looking, watch, live, steer)
-    for room in (*first, persons, queue, trees, blobs, offer, web):
+    for room in (*first, persons, queue, trees, blobs, offer, notify, web):
         room.declare(root)
     return root
 

@@ -51,6 +51,7 @@ def order(
     retries: int | None = None,
     collect: Sequence[str] = (),
     place: dict[str, Any] | None = None,
+    notify: bool = False,
 ) -> SpawnOrder:
     """The body of the request.
 
@@ -68,6 +69,7 @@ def order(
         "cwd": _place(cwd, broker),
         "caller_cwd": None if cwd else _here(),
         **({"place": place} if place is not None else {}),
+        **({"notify": True} if notify else {}),
         "mode": _checked_mode(mode),
         "model": model,
         "timeout_s": _seconds(timeout),

@@ -50,6 +50,7 @@ def declare(root: typer.Typer) -> None:
             'relay spawn wheel shell "make wheel" --broker mini --cwd /srv/site --collect "dist/*.whl"',
             "relay spawn coder claude @plan.md --broker vps --cwd /srv/site --dry-run",
             'relay spawn ship shell "make ship" --broker mini --cwd new --after build --retries 3',
+            'relay spawn ship shell "make ship" --broker mini --cwd new --notify',
             'relay spawn nightly shell "make backup" --broker vps --cwd /srv --every "30 2 * * *"',
         ),
     )
@@ -102,6 +103,9 @@ def declare(root: typer.Typer) -> None:
         collect: Annotated[
             list[str] | None, _option("--collect", "GLOB", "Bring these files of its folder back; may be repeated.")
         ] = None,
+        notify: Annotated[
+            bool, typer.Option("--notify", help="Tell me over every channel, whatever their rules: relay notify.")
+        ] = False,
         wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end; exit with its status.")] = False,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait, and show its output as it comes.")] = False,
         dry_run: Annotated[

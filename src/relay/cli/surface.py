@@ -50,14 +50,15 @@ TABLE: dict[str, Entry] = {
         '--push-to': ('push_to', 'text', None), '--priority': ('priority', 'number', None), '--after': ('after',
         'texts', None), '--after-success': ('after_success', 'texts', None), '--after-any': ('after_any', 'texts',
         None), '--at': ('at', 'text', None), '--every': ('every', 'text', None), '--retries': ('retries', 'number',
-        None), '--collect': ('collect', 'texts', None), '--wait': ('wait', 'flag', True), '-w': ('wait', 'flag',
-        True), '--follow': ('follow', 'flag', True), '-f': ('follow', 'flag', True), '--dry-run': ('dry_run', 'flag',
-        True), '--idempotency-key': ('idempotency_key', 'text', None)}, 'values': {'name': None, 'agent': None,
-        'words': [], 'broker': None, 'cwd': None, 'mode': None, 'model': None, 'timeout': None, 'label': [], 'ttl':
-        None, 'memory': None, 'cpus': None, 'keep_awake': False, 'max_turns': None, 'on_limit': None, 'tty': False,
-        'stdin': False, 'repo': None, 'here': False, 'push': False, 'push_to': None, 'priority': None, 'after': [],
-        'after_success': [], 'after_any': [], 'at': None, 'every': None, 'retries': None, 'collect': [], 'wait':
-        False, 'follow': False, 'dry_run': False, 'idempotency_key': None}},
+        None), '--collect': ('collect', 'texts', None), '--notify': ('notify', 'flag', True), '--wait': ('wait',
+        'flag', True), '-w': ('wait', 'flag', True), '--follow': ('follow', 'flag', True), '-f': ('follow', 'flag',
+        True), '--dry-run': ('dry_run', 'flag', True), '--idempotency-key': ('idempotency_key', 'text', None)},
+        'values': {'name': None, 'agent': None, 'words': [], 'broker': None, 'cwd': None, 'mode': None, 'model': None,
+        'timeout': None, 'label': [], 'ttl': None, 'memory': None, 'cpus': None, 'keep_awake': False, 'max_turns':
+        None, 'on_limit': None, 'tty': False, 'stdin': False, 'repo': None, 'here': False, 'push': False, 'push_to':
+        None, 'priority': None, 'after': [], 'after_success': [], 'after_any': [], 'at': None, 'every': None,
+        'retries': None, 'collect': [], 'notify': False, 'wait': False, 'follow': False, 'dry_run': False,
+        'idempotency_key': None}},
     'ps': {'target': 'relay.cli.verbs.ps:run', 'words': [], 'options': {'--all': ('everything', 'flag', True), '-a':
         ('everything', 'flag', True), '--broker': ('broker', 'text', None), '-b': ('broker', 'text', None),
         '--origin': ('origin', 'text', None), '--state': ('state', 'texts', None), '-s': ('state', 'texts', None),
@@ -217,6 +218,21 @@ TABLE: dict[str, Entry] = {
     'mcp install': {'target': 'relay.cli.verbs.mcp_install:run', 'words': [('client', True, False)], 'options':
         {'--names': ('names', 'text', None), '--yes': ('yes', 'flag', True), '-y': ('yes', 'flag', True)}, 'values':
         {'client': None, 'names': None, 'yes': False}},
+    'notify add': {'target': 'relay.cli.verbs.notify:add', 'words': [('name', True, False)], 'options':
+        {'--address-file': ('address_file', 'text', None), '--on': ('on', 'texts', None), '--by': ('by', 'texts',
+        None), '--label': ('label', 'texts', None), '--agent': ('agent', 'texts', None), '--broker': ('broker',
+        'texts', None), '--via': ('via', 'texts', None), '--instead-of': ('instead_of', 'text', None), '--link':
+        ('link', 'text', None), '--full': ('full', 'flag', True)}, 'values': {'name': None, 'address_file': None,
+        'on': [], 'by': [], 'label': [], 'agent': [], 'broker': [], 'via': [], 'instead_of': None, 'link': None,
+        'full': False}},
+    'notify list': {'target': 'relay.cli.verbs.notify:listing', 'words': [], 'options': {}, 'values': {}},
+    'notify test': {'target': 'relay.cli.verbs.notify:test', 'words': [('channel', True, False)], 'options': {},
+        'values': {'channel': None}},
+    'notify sent': {'target': 'relay.cli.verbs.notify:sent', 'words': [], 'options': {'--spawn': ('spawn', 'text',
+        None), '--limit': ('limit', 'number', None), '-n': ('limit', 'number', None)}, 'values': {'spawn': None,
+        'limit': None}},
+    'notify remove': {'target': 'relay.cli.verbs.notify:remove', 'words': [('channel', True, False)], 'options': {},
+        'values': {'channel': None}},
     'dashboard': {'target': 'relay.cli.verbs.dashboard:run', 'words': [], 'options': {'--no-open': ('no_open', 'flag',
         True), '--scopes': ('scopes', 'text', None)}, 'values': {'no_open': False, 'scopes': None}},
     'dashboard devices': {'target': 'relay.cli.verbs.dashboard:devices', 'words': [('action', False, False),

@@ -13,7 +13,8 @@ from relay.core.hours import Rate
 from relay.core.ids import BrokerId
 from relay.core.spawning import FRESH_DIRECTORY
 
-VERBS = tuple("spawn view attach send stop approve handoff push message tool forward".split())
+VERBS = tuple("spawn view attach send stop approve handoff push message tool forward notify".split())
+VERBS_BY_NAME = frozenset({"notify"})  # no profile has them: they let another machine speak from here
 ANY_AGENT = "*"
 DEFAULT_MODE = "edit"
 DEFAULT_PARALLEL = 4
@@ -37,7 +38,7 @@ class Grant:
         frozen: a clone of that machine was seen; nothing is allowed until it is allowed again.
         rate: how many of its tasks may start in a time; more wait. None for any.
         hours: when its tasks may start, spans of the week in local time (`core/hours.py`); outside they wait, and it
-            may only look and stop. Empty for always.
+            may only look, stop and have its person told. Empty for always.
     """
 
     broker: BrokerId
@@ -79,7 +80,12 @@ class Change:
 PROFILES: dict[str, Change] = {
     "read-only": Change(verbs=("view",)),
     "runner": Change(verbs=("spawn",), agents=(ANY_AGENT,), dirs=(FRESH_DIRECTORY,), mode="edit"),
-    "full": Change(verbs=VERBS, agents=(ANY_AGENT, "shell", "exec", "python"), dirs=(FRESH_DIRECTORY,), mode="full"),
+    "full": Change(
+        verbs=tuple(verb for verb in VERBS if verb not in VERBS_BY_NAME),
+        agents=(ANY_AGENT, "shell", "exec", "python"),
+        dirs=(FRESH_DIRECTORY,),
+        mode="full",
+    ),
 }
 
 

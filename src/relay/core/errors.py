@@ -49,6 +49,8 @@ class Code(StrEnum):
     NO_CHANGE = "no_change"
     AGENT_CANNOT = "agent_cannot"
     UNKNOWN_DEVICE = "unknown_device"
+    BAD_CHANNEL = "bad_channel"
+    UNKNOWN_CHANNEL = "unknown_channel"
     # LocalFault
     NOT_SET_UP = "not_set_up"
     ALREADY_SET_UP = "already_set_up"

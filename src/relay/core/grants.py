@@ -41,7 +41,8 @@ __all__ = [
 BY_NAME_ONLY = frozenset({"shell", "exec", "python"})  # they take commands, so that "*" never covers them
 OF_OWN_SPAWNS = frozenset({"view", "send", "stop"})  # implied by `spawn`, for the spawns one asked for
 STARTING = frozenset({"spawn", "handoff"})
-AT_ANY_HOUR = STARTING | {"view", "stop"}  # what starts waits for its hour; to look and to stop harms nobody
+# what starts waits for its hour; to look, to stop and to tell a person harms nobody
+AT_ANY_HOUR = STARTING | {"view", "stop", "notify"}
 DEFAULT_DEPTH = 1
 MINUTE_MS = 60_000
 FOUR_CHOICES = "add --cwd DIR (a folder there), --cwd new (a fresh one), --repo URL[@REF], or --here (this tree)"

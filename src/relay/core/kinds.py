@@ -25,6 +25,8 @@ class Kind(StrEnum):
     SPAWNS_LIST = "spawns.list"
     TRIAL_ASK = "trial.ask"
     TRIAL_WORD = "trial.word"
+    NOTIFY = "notify"
+    NOTIFY_ASK = "notify.ask"
     RECEIPT = "receipt"
     NACK = "nack"
     NOTICE = "notice"
@@ -91,6 +93,8 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.SPAWNS_LIST: _facts(False, "stream n items end"),
     Kind.TRIAL_ASK: _facts(False, "stream question"),
     Kind.TRIAL_WORD: _facts(False, "stream word signature"),
+    Kind.NOTIFY: _facts(True, "what"),  # word: how a spawn ended; told: who told it; answer: to an ask
+    Kind.NOTIFY_ASK: _facts(True, "what channel"),  # entrust or withdraw
     Kind.RECEIPT: _facts(False, "ids", holdable=True, timeless=True),
     Kind.NACK: _facts(False, "id code why", holdable=True),
     Kind.NOTICE: _facts(False, "ids code"),

@@ -59,6 +59,7 @@ class Entry:
     Attributes:
         tx: the connection, for the store's functions.
         now: milliseconds since 1970.
+        beside: called with each event, inside the transaction.
     """
 
     tx: sqlite3.Connection
@@ -67,6 +68,7 @@ class Entry:
     posted: list[tuple[BrokerId, Outgoing]] = field(default_factory=list)
     events: list[tuple[Event, SpawnRow | None]] = field(default_factory=list)
     following: list[Callable[[], None]] = field(default_factory=list)
+    beside: Callable[[Entry, Event], None] = lambda entry, event: None
 
     def post(self, letter: Letter) -> bool:
         """Put a letter into the outbox; False where the recipient is no member (any more)."""
@@ -85,7 +87,9 @@ class Entry:
             subject: the spawn as it stands now, for who waits for it.
         """
         seq = events.append(self.tx, kind, data, self.now)
-        self.events.append((Event(seq, self.now, kind, data), subject))
+        made = Event(seq, self.now, kind, data)
+        self.events.append((made, subject))
+        self.beside(self, made)
 
     def then(self, callback: Callable[[], None]) -> None:
         """Call this on the event loop after the commit."""
@@ -129,6 +133,11 @@ class Journal:
         self._postbox = postbox
         self._on_posted: Callable[[BrokerId, Outgoing], None] = lambda recipient, outgoing: None
         self._on_event: Callable[[Event, SpawnRow | None], None] = lambda event, subject: None
+        self._beside: Callable[[Entry, Event], None] = lambda entry, event: None
+
+    def beside_events(self, written: Callable[[Entry, Event], None]) -> None:
+        """Say who writes more beside each event, in its transaction."""
+        self._beside = written
 
     def connect(
         self,
@@ -148,7 +157,7 @@ class Journal:
         entries: list[Entry] = []
 
         def operation(tx: sqlite3.Connection) -> T:
-            entry = Entry(tx, self.clock(), self._postbox)
+            entry = Entry(tx, self.clock(), self._postbox, beside=self._beside)
             entries[:] = [entry]
             return decide(entry)
 

@@ -19,6 +19,7 @@ from relay.store.schema import VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSI
 from relay.store.schema_audit import VERSION_12
 from relay.store.schema_dashboard import VERSION_15
 from relay.store.schema_ends import VERSION_10
+from relay.store.schema_notify import VERSION_14
 from relay.store.schema_provenance import VERSION_11
 from relay.store.schema_results import VERSION_8
 from relay.store.schema_running import VERSION_7
@@ -39,6 +40,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_11,
     VERSION_12,
     VERSION_13,
+    VERSION_14,
     VERSION_15,
 )
 KEPT_COPIES = 3

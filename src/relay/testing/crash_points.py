@@ -119,6 +119,35 @@ POINTS: dict[str, Point] = {
         "origin",
         apart="tests/chaos/test_crash_points.py",
     ),
+    "notify.write": Point(
+        "what a person is to be told is written down, with what happened",
+        "relay.store.deliveries",
+        "add",
+        "origin",
+        apart="tests/notify/test_crashes.py",
+    ),
+    "notify.begin": Point(
+        "a try to tell it begins",
+        "relay.store.deliveries",
+        "begin",
+        "origin",
+        apart="tests/notify/test_crashes.py",
+    ),
+    "notify.send": Point(
+        "its process sends",
+        "relay.broker.notify.sending",
+        "Senders.send",
+        "origin",
+        in_transaction=False,
+        apart="tests/notify/test_crashes.py",
+    ),
+    "notify.finish": Point(
+        "how the try went is written down",
+        "relay.store.deliveries",
+        "finish",
+        "origin",
+        apart="tests/notify/test_crashes.py",
+    ),
     "snapshot": Point("the target's word is kept by the origin", "relay.store.spawns", "apply_snapshot", "origin"),
 }
 

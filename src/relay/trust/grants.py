@@ -31,14 +31,14 @@ HEADER = """\
 #
 # [brokers.ID]        the broker's full id (relay brokers)
 # name = "laptop"     a label for you; it grants nothing
-# verbs = [...]       spawn view attach send stop approve handoff push message tool forward
+# verbs = [...]       spawn view attach send stop approve handoff push message tool forward notify
 # agents = [...]      names, or "*" for all but shell and exec, which must be named
 # dirs = [...]        directories it may work in, and "new" for a fresh folder
 # mode = "edit"       how far an agent may go without asking: plan, edit or full
 # max_parallel = 4    how many tasks at once; more wait
 # ask = false         true: hold each request for a person
 # rate = "20/1h"      how many tasks may start in a time; more wait
-# hours = ["mon-fri 08:00-18:00"]   when tasks may start, local time; others wait, and it may only look and stop
+# hours = ["mon-fri 08:00-18:00"]   when tasks may start, local time; others wait, and it may only look, stop and tell
 # expires = 2027-01-01T00:00:00Z
 # frozen = true       written by relay when it saw a clone of that machine; relay trust allow ID clears it
 """

@@ -24,6 +24,7 @@ from relay.broker.control.failing import error_answer
 from relay.broker.control.granting import GrantControl
 from relay.broker.control.live import LiveControl
 from relay.broker.control.looking import LookingControl
+from relay.broker.control.notify import NotifyControl
 from relay.broker.control.persons import PersonsControl
 from relay.broker.control.qr import drawn
 from relay.broker.control.queue import QueueControl, attempts_and_asked
@@ -314,6 +315,7 @@ def everything(broker: Broker) -> Starlette:
         *RosterControl(broker.belonging).routes,
         *DashboardControl(broker).routes,
         *GrantControl(Granting(broker)).routes,
+        *NotifyControl(broker).routes,
     ]
     made = Starlette(
         routes=[

@@ -64,7 +64,7 @@ _ORDER = (
     "name:text! agent:text! task:text argv:texts broker:text cwd:text mode:mode model:text timeout_s:number"
     " ttl_s:number labels:object requested_by:text priority:whole retries:count not_before:count max_turns:count"
     " on_limit:text memory:count cpus:number tty:flag stdin:flag keep_awake:flag place:object after:texts"
-    " after_success:texts after_any:texts collect:texts wait_s:number"
+    " after_success:texts after_any:texts collect:texts wait_s:number notify:flag"
 )
 _CHANGE = (
     "task:text argv:texts cwd:text mode:mode model:text timeout_s:number ttl_s:number labels:object priority:whole"
@@ -156,6 +156,17 @@ CATALOGUE: tuple[Described, ...] = (
         "Approve, deny, or send text",
         "spawn:text! verb:verb! request:text? text:text requested_by:text wait_s:number",
     ),
+    _get("notify", "Whom a person is told by, the addresses masked"),
+    _get("notify/sent", "What a person was told, and how that went", "spawn:text limit:count"),
+    _post(
+        "notify",
+        None,
+        "Add a channel",
+        "name:text! address:text! on:texts by:texts labels:texts agents:texts brokers:texts full:flag link:text?"
+        " instead_of:text? via:texts",
+    ),
+    _post("notify/{ref}/test", None, "Send a test over a channel"),
+    _post("notify/{ref}/remove", None, "Tell over a channel no more"),
     _get("failures", "What ended badly and nobody has resolved"),
     _post("resolutions", APPROVE, "Say what an end comes to", "spawns:texts! as:end! notes:text requested_by:text"),
     # what happened

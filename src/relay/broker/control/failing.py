@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
 CODES: dict[Code, int] = {
     **dict.fromkeys((Code.UNKNOWN_SPAWN, Code.UNKNOWN_BROKER, Code.UNKNOWN_ENVELOPE, Code.UNKNOWN_REQUEST), 404),
-    **dict.fromkeys((Code.UNKNOWN_SCHEDULE, Code.UNKNOWN_DEVICE), 404),
+    **dict.fromkeys((Code.UNKNOWN_SCHEDULE, Code.UNKNOWN_DEVICE, Code.UNKNOWN_CHANNEL), 404),
     **dict.fromkeys((Code.CONFLICT, Code.NAME_IN_USE, Code.ALREADY_STARTED, Code.NOT_ENDED), 409),
     **dict.fromkeys((Code.NO_SESSION, Code.ANSWERED), 409),
     **dict.fromkeys((Code.NO_TOKEN, Code.CODE_REFUSED), 401),

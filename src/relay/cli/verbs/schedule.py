@@ -26,6 +26,12 @@ def make(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
 
         why = "it runs again and again, so that it has no end"
         raise Misuse("a schedule cannot be waited for", why=why, hint="leave --wait and --follow out")
+    if order.get("notify"):
+        from relay.core.errors import Misuse
+
+        why = "--notify is for one spawn; a schedule's runs are told of by the rules of a channel"
+        hint = "relay notify add NAME --label KEY=VALUE, and --label KEY=VALUE here"
+        raise Misuse("--notify does not go with --every", why=why, hint=hint)
     made = invocation.client().ask(queue_routes.schedule(order))
     if invocation.json:
         speech.document(made)
