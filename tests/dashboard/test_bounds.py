@@ -13,9 +13,9 @@ import websockets
 
 from relay.broker.control.embedding import Embedded
 from relay.dashboard import protocols
-from relay.dashboard.feed import MOST_UNKNOWN, TOO_MANY
 from relay.dashboard.listener import bind
 from relay.dashboard.protocols import PatientSocket
+from relay.dashboard.sockets import MOST_UNKNOWN, TOO_MANY
 from tests.dashboard.browser import Browser, Socket
 
 if TYPE_CHECKING:

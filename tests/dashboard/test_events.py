@@ -11,8 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from relay import __version__
-from relay.dashboard import feed
-from relay.dashboard.feed import BAD_REQUEST, GOING, NO_SCOPE, NO_TOKEN
+from relay.dashboard.sockets import BAD_REQUEST, GOING, MAX_MESSAGE, NO_SCOPE, NO_TOKEN
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from tests.dashboard.browser import Browser, Socket
@@ -87,7 +86,7 @@ async def test_a_number_that_is_none_ends_it(browser: Browser, since: object) ->
 
 async def test_a_message_that_is_too_long_ends_it(browser: Browser) -> None:
     async with browser.socket(browser.origin) as opened:
-        await opened.say({"token": "x" * feed.MAX_MESSAGE})
+        await opened.say({"token": "x" * MAX_MESSAGE})
         assert await opened.closing() == 1009
 
 

@@ -70,6 +70,7 @@ def test_a_phone_is_paired_once_the_page_is_published(browser: Browser, tailscal
     page = browser.ask("GET", "/", Host=NAME)
     assert page.status == 200
     assert f"connect-src 'self' wss://{NAME};" in page.headers["content-security-policy"]
+    assert NAME.encode() not in browser.ask("GET", "/", Host="evil.example").data
     sent = {"Host": NAME, "Origin": f"https://{NAME}"}
     made = browser.ask("POST", "/session", {"code": link["code"], "device": "phone"}, **sent)
     assert made.status == 201

@@ -43,7 +43,8 @@ class Hosts:
             raise Refused(
                 "this server does not go by that name",
                 code=Code.FOREIGN_HOST,
-                why=f"it goes by {', '.join([*self._local, *([public] if public else [])])}",
+                # not by which public name: a page of elsewhere whose name points here reads this
+                why=f"on this machine it goes by {', '.join(self._local)}",
                 hint="relay dashboard",
             )
         return found

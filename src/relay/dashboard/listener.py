@@ -10,13 +10,15 @@ from relay.broker.control.application import everything, scoped
 from relay.broker.control.embedding import Embedded
 from relay.core.errors import Code, LocalFault
 from relay.dashboard.armour import ALWAYS
-from relay.dashboard.feed import MAX_MESSAGE, Feed
+from relay.dashboard.feed import Feed
 from relay.dashboard.guard import Guard
 from relay.dashboard.hosts import Hosts
 from relay.dashboard.pages import Pages
 from relay.dashboard.protocols import SETTINGS
 from relay.dashboard.session import Sessions
 from relay.dashboard.site import Site
+from relay.dashboard.sockets import MAX_MESSAGE, Sockets
+from relay.dashboard.terminal import Terminal
 
 if TYPE_CHECKING:
     from relay.broker.broker import Broker
@@ -60,8 +62,9 @@ class Listener:
         routes = everything(broker)
         guard = Guard(routes, scoped(routes, broker), broker.dashboard.devices, broker.journal, broker.auditor)
         hosts = Hosts(self.port, lambda: broker.dashboard.published)
-        self._feed = Feed(broker)
-        site = Site(hosts, Pages(), Sessions(broker.dashboard.devices), guard, self._feed)
+        devices = broker.dashboard.devices
+        sockets, feed, terminal = Sockets(devices), Feed(broker), Terminal(broker)
+        site = Site(hosts, Pages(), Sessions(devices), guard, sockets, feed, terminal)
         self._served = Embedded(
             site,
             listening,

@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MAX_BODY = 4096
+BODY_S = 5.0
 PAUSE_S = 0.25
 TOO_MANY_REQUESTS = 429
 
 
 async def _texts(request: Request) -> tuple[str, str]:
-    data = b""
-    async for piece in request.stream():
-        data += piece
-        if len(data) > MAX_BODY:
-            raise Misuse("the request is too long", why=f"it has at most {MAX_BODY} bytes", hint=OTHER_VERSION)
+    try:
+        async with asyncio.timeout(BODY_S):
+            data = await _whole(request)
+    except TimeoutError:
+        why = f"it did not come within {BODY_S:g} seconds"
+        raise Misuse("the request is not whole", why=why, hint=OTHER_VERSION) from None
     try:
         document = json.loads(data)
         code, name = document["code"], document.get("device", "")
@@ -34,6 +36,15 @@ async def _texts(request: Request) -> tuple[str, str]:
     if not isinstance(code, str) or not isinstance(name, str):
         raise Misuse("the request cannot be read", why='it is {"code": TEXT, "device": TEXT}', hint=OTHER_VERSION)
     return code, name
+
+
+async def _whole(request: Request) -> bytes:
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > MAX_BODY:
+            raise Misuse("the request is too long", why=f"it has at most {MAX_BODY} bytes", hint=OTHER_VERSION)
+    return data
 
 
 class Sessions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -9,9 +10,11 @@ from starlette.requests import Request
 from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.control.failing import error_answer
 from relay.core.errors import Misuse, RelayError
+from relay.core.scopes import TERMINAL, VIEW
 from relay.dashboard.armour import NOTHING, armoured, policy
 from relay.dashboard.hosts import Hosts, require_origin
 from relay.dashboard.openapi import document
+from relay.dashboard.terminal import Terminal, spawn_of
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from relay.dashboard.feed import Feed
     from relay.dashboard.pages import Pages
     from relay.dashboard.session import Sessions
+    from relay.dashboard.sockets import Sockets
 
 API, EVENTS, SESSION, DESCRIPTION = "/api/", "/events", "/session", "/openapi.json"
 LOOKING = ("GET", "HEAD")
@@ -34,15 +38,28 @@ class Site:
         pages: the files of the page.
         sessions: makes devices.
         api: the control API, guarded.
+        sockets: lets devices talk.
         feed: the socket of events.
+        terminal: the sockets of tasks.
     """
 
-    def __init__(self, hosts: Hosts, pages: Pages, sessions: Sessions, api: ASGIApp, feed: Feed) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        pages: Pages,
+        sessions: Sessions,
+        api: ASGIApp,
+        sockets: Sockets,
+        feed: Feed,
+        terminal: Terminal,
+    ) -> None:
         self._hosts = hosts
         self._pages = pages
         self._sessions = sessions
         self._api = api
+        self._sockets = sockets
         self._feed = feed
+        self._terminal = terminal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one socket."""
@@ -60,9 +77,7 @@ class Site:
     async def _serve(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             require_origin(scope["headers"], origin, given=True)
-            if scope["path"] != EVENTS:
-                raise _Nothing(scope)
-            await self._feed.serve(receive, send)
+            await self._talk(scope, receive, send)
             return
         if scope["method"] not in LOOKING:
             require_origin(scope["headers"], origin, given=False)
@@ -71,6 +86,16 @@ class Site:
             return
         answer = await self._answer(Request(scope, receive))
         await answer(scope, receive, send)
+
+    async def _talk(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == EVENTS:
+            listening = partial(self._feed.talk, receive=receive, send=send)
+            await self._sockets.serve(VIEW, receive, send, listening)
+        elif spawn := spawn_of(scope["path"]):
+            attached = partial(self._terminal.talk, spawn, receive=receive, send=send)
+            await self._sockets.serve(TERMINAL, receive, send, attached)
+        else:
+            raise _Nothing(scope)
 
     async def _answer(self, request: Request) -> Response:
         if request.url.path == SESSION and request.method == "POST":

@@ -152,17 +152,34 @@ async def _said(lines: AsyncIterator[bytes]) -> AsyncIterator[Message]:
 def _message(text: bytes) -> Message:
     try:
         message: Any = json.loads(text)
-        if isinstance(message, dict):
-            packed = {key: base64.b64decode(message[key], validate=True) for key in PACKED if key in message}
-            return message | packed
-    except (ValueError, TypeError, RecursionError, binascii.Error):
+    except (ValueError, RecursionError):
+        message = None
+    return unpacked(message)
+
+
+def unpacked(document: Any) -> Message:
+    """What a client says in JSON, as a conversation carries it.
+
+    Raises:
+        Misuse: it is no object, or what should be base64 is none.
+    """
+    try:
+        if isinstance(document, dict):
+            data = {key: base64.b64decode(document[key], validate=True) for key in PACKED if key in document}
+            return document | data
+    except (ValueError, TypeError, binascii.Error):
         pass
     raise Misuse("the request is no JSON object", hint=OTHER_VERSION)
 
 
-def _as_line(message: Message) -> bytes:
+def packed(message: Message) -> dict[str, Any]:
+    """What a conversation carries, as a client sees it in JSON."""
     data = message.get("data")
-    return line(message if data is None else message | {"data": base64.b64encode(data).decode("ascii")})
+    return message if data is None else message | {"data": base64.b64encode(data).decode("ascii")}
+
+
+def _as_line(message: Message) -> bytes:
+    return line(packed(message))
 
 
 async def _pieces(request: Request) -> AsyncIterator[Message]:

@@ -30,6 +30,7 @@ FIXED: dict[str, tuple[str, ...]] = {
     "mode": ("plan", "edit", "full"),
     "profile": ("read-only", "runner", "full"),
     "shell": ("bash", "zsh", "fish"),
+    "action": ("list", "revoke"),
 }
 BROKERS = frozenset({"broker", "brokers", "origin", "allow"})
 AGENTS = frozenset({"agent", "agents"})
