@@ -20,10 +20,17 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """The model calls a tool of the agent, by the agent's own name for it."""
+    """The model calls a tool of the agent, by the agent's own name for it.
+
+    Attributes:
+        name: of the tool.
+        input: its arguments.
+        namespace: in which codex keeps the tools of a server; empty for none.
+    """
 
     name: str
     input: dict[str, Any] = field(default_factory=dict)
+    namespace: str = ""
 
 
 Said = Text | Tool
@@ -93,7 +100,8 @@ def _item(said: Said, n: int) -> dict[str, Any]:
         return {"type": "message", "id": f"msg_{n}", "role": "assistant", "status": "completed", "content": [part]}
     arguments = json.dumps(said.input)
     call = {"type": "function_call", "id": f"fc_{n}", "call_id": f"call_{n}", "status": "completed"}
-    return {**call, "name": said.name, "arguments": arguments}
+    kept = {"namespace": said.namespace} if said.namespace else {}
+    return {**call, **kept, "name": said.name, "arguments": arguments}
 
 
 def responses(said: Said, n: int) -> dict[str, Any]:

@@ -71,6 +71,15 @@ def test_it_is_shown_then_written_once_and_nothing_else_is_changed(node: Node, t
     assert list(file.parent.glob("*relay-part*")) == []
 
 
+def test_the_home_of_now_is_named_where_the_client_hands_on_no_environment(node: Node, tmp_path: Path) -> None:
+    settings = environment() | {"HOME": str(tmp_path), "RELAY_HOME": str(node.home)}
+    ran = command.run(["mcp", "install", "codex", "--yes"], settings, tmp_path, typed=None, timeout=30)
+    entry = _entry("codex", (tmp_path / FILES["codex"]).read_text())
+    assert ran.returncode == 0 and entry["args"] == ["--home", str(node.home), "mcp"]
+    assert entry["env_vars"] == ["RELAY_TOKEN"], "else a task would be taken for the person"
+    assert entry["required"] is True, "else codex begins without the tools"
+
+
 def test_where_there_was_no_file_there_is_one_for_its_owner_alone(node: Node, tmp_path: Path) -> None:
     status, said, _ = _install(node, tmp_path, "cursor", "--json", "--yes", "--names", "underscore")
     told, file = json.loads(said), tmp_path / FILES["cursor"]

@@ -11,6 +11,11 @@ from typing import Any
 from relay.core.errors import Code, LocalFault, Misuse
 
 SERVER = "relay"
+# codex waits for no server that it does not require, and begins without the tools; it hands on what is named here
+# alone, and without its token a task would be taken for the person
+CODEX = {"required": True, "startup_timeout_sec": 60, "env_vars": ["RELAY_TOKEN"]}
+# claude -p waits for none but these, five seconds
+CLAUDE = {"alwaysLoad": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,11 @@ def _servers(words: list[str]) -> dict[str, Any]:
 
 
 def _servers_of_codex(words: list[str]) -> dict[str, Any]:
-    return {"mcp_servers": {SERVER: _plain(words)}}
+    return {"mcp_servers": {SERVER: {**_plain(words), **CODEX}}}
 
 
 def _stdio(words: list[str]) -> dict[str, Any]:
-    return {"mcpServers": {SERVER: {"type": "stdio", **_plain(words)}}}
+    return {"mcpServers": {SERVER: {"type": "stdio", **_plain(words), **CLAUDE}}}
 
 
 def _local(words: list[str]) -> dict[str, Any]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import mcp_types as types
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
@@ -17,7 +15,9 @@ from relay.core.errors import RelayError
 from relay.mcp_server.calls import Calls
 from relay.mcp_server.offered import OFFERS, Offer, named, naming
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+
 ABOUT = (
     "Relay runs agents, scripts and commands on any of this person's machines. Start one with agent.add; what it says "
     "in `spoken` is true and may be said as it is. Never say that something runs, or is done, unless its state says so."
@@ -89,13 +89,17 @@ def _tool(name: str, offer: Offer, about: str) -> types.Tool:
 
 
 @functools.cache
-def _validators() -> dict[str, jsonschema.Draft202012Validator]:
-    return {each.name: jsonschema.Draft202012Validator(each.takes) for each in OFFERS}
+def _validators() -> dict[str, Draft202012Validator]:
+    from jsonschema import Draft202012Validator  # at the first call: the client waits for our start
+
+    return {each.name: Draft202012Validator(each.takes) for each in OFFERS}
 
 
 def _wrong(name: str, given: dict[str, Any]) -> str | None:
     """What is wrong with arguments, in a sentence; None for nothing."""
-    error = jsonschema.exceptions.best_match(_validators()[name].iter_errors(given))
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validators()[name].iter_errors(given))
     if error is None:
         return None
     where = ".".join(map(str, error.absolute_path))
