@@ -76,7 +76,7 @@ def test_the_home_of_now_is_named_where_the_client_hands_on_no_environment(node:
     ran = command.run(["mcp", "install", "codex", "--yes"], settings, tmp_path, typed=None, timeout=30)
     entry = _entry("codex", (tmp_path / FILES["codex"]).read_text())
     assert ran.returncode == 0 and entry["args"] == ["--home", str(node.home), "mcp"]
-    assert entry["env_vars"] == ["RELAY_TOKEN"], "else a task would be taken for the person"
+    assert entry["env_vars"] == ["RELAY_TOKEN"], "by which a task is known"
     assert entry["required"] is True, "else codex begins without the tools"
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, fresh, relay, relay_json
 from tests.e2e.stand_ins import on_path, with_claude
 from tests.e2e.test_continue import CLAUDE
+from tests.mcp.odd import HELLO, odd_messages
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
@@ -239,6 +242,25 @@ def test_without_a_broker_it_says_so_and_goes_on(two: Scene, with_client: Callab
         assert not (await client.call_tool("agent.list", {})).is_error
 
     with_client(work)
+
+
+def test_whatever_is_written_to_it_the_next_message_is_answered(two: Scene) -> None:
+    words = [sys.executable, "-m", "relay", "--home", str(two.laptop.home), "mcp"]
+    call = {"jsonrpc": "2.0", "id": 77, "method": "tools/call", "params": {"name": "broker.list", "arguments": {}}}
+    ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    lines = [*odd_messages(7, 40), json.dumps(HELLO).encode(), json.dumps(ready).encode(), *odd_messages(8, 40)]
+    typed = b"".join(line + b"\n" for line in [*lines, json.dumps(call).encode()])
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=two.laptop.environment(), stdin=pipe, stdout=pipe, stderr=pipe) as server:
+        assert server.stdin is not None and server.stdout is not None
+        writing = threading.Thread(target=lambda: (server.stdin.write(typed), server.stdin.flush()))  # type: ignore[union-attr]
+        writing.start()
+        answers = (json.loads(line) for line in server.stdout)
+        last = next(each for each in answers if each.get("id") == 77)
+        assert last["result"]["structuredContent"]["brokers"], last
+        writing.join()
+        _, noted = server.communicate(timeout=20)
+        assert server.returncode == 0 and b"RecursionError" not in noted, noted[-2000:]
 
 
 def test_nothing_else_imports_the_package_of_the_protocol() -> None:

@@ -99,6 +99,11 @@ class Home:
         return self._file("trust.toml")
 
     @property
+    def mcp_token(self) -> str:
+        """What a client of `relay mcp --http` has to bring."""
+        return self._file("mcp.token")
+
+    @property
     def agents(self) -> str:
         """`agents.toml`: this machine's own agents."""
         return self._file("agents.toml")

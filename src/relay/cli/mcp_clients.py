@@ -11,8 +11,8 @@ from typing import Any
 from relay.core.errors import Code, LocalFault, Misuse
 
 SERVER = "relay"
-# codex waits for no server that it does not require, and begins without the tools; it hands on what is named here
-# alone, and without its token a task would be taken for the person
+# codex waits for no server that it does not require, and begins without the tools; beside HOME, PATH and the like it
+# hands on what is named here alone, and by its token a task is known
 CODEX = {"required": True, "startup_timeout_sec": 60, "env_vars": ["RELAY_TOKEN"]}
 # claude -p waits for none but these, five seconds
 CLAUDE = {"alwaysLoad": True}

@@ -23,10 +23,18 @@ def _declare_mcp(root: typer.Typer) -> None:
             str | None,
             typer.Option("--names", metavar="STYLE", help="dots, or underscore for clients that refuse dots."),
         ] = None,
+        http: Annotated[
+            bool, typer.Option("--http", help="Streamable HTTP on loopback instead, for who brings the token.")
+        ] = False,
+        port: Annotated[
+            int | None,
+            typer.Option("--port", metavar="N", help="Of --http (7413); 0 takes a free one.", min=0, max=65535),
+        ] = None,
     ) -> None:
         """Serve the mesh to an agent as MCP tools, on standard input and output; a client of the agent starts this."""
 
-    mcp = verb_with_more(root, "mcp", "mcp:run", SECTION, ("relay mcp", "relay mcp --names underscore"), serve)
+    lines = ("relay mcp", "relay mcp --names underscore", "relay mcp --http --port 7500")
+    mcp = verb_with_more(root, "mcp", "mcp:run", SECTION, lines, serve)
     examples = ("relay mcp install claude", "relay mcp install codex --yes", "relay mcp install cursor --json")
 
     @verb(mcp, "mcp install", "mcp_install:run", SECTION, examples)

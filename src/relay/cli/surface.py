@@ -213,8 +213,9 @@ TABLE: dict[str, Entry] = {
     'agents test': {'target': 'relay.cli.verbs.agents:test', 'words': [('agent', False, False)], 'options':
         {'--broker': ('broker', 'text', None), '-b': ('broker', 'text', None), '--timeout': ('timeout', 'text',
         None)}, 'values': {'agent': None, 'broker': None, 'timeout': None}},
-    'mcp': {'target': 'relay.cli.verbs.mcp:run', 'words': [], 'options': {'--names': ('names', 'text', None)},
-        'values': {'names': None}},
+    'mcp': {'target': 'relay.cli.verbs.mcp:run', 'words': [], 'options': {'--names': ('names', 'text', None),
+        '--http': ('http', 'flag', True), '--port': ('port', 'number', None)}, 'values': {'names': None, 'http':
+        False, 'port': None}},
     'mcp install': {'target': 'relay.cli.verbs.mcp_install:run', 'words': [('client', True, False)], 'options':
         {'--names': ('names', 'text', None), '--yes': ('yes', 'flag', True), '-y': ('yes', 'flag', True)}, 'values':
         {'client': None, 'names': None, 'yes': False}},

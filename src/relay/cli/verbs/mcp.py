@@ -12,13 +12,35 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 STYLES = ("dots", "underscore")
+PORT = 7413
 
 
-def run(invocation: Invocation, *, names: str | None) -> NoReturn:
-    """Become the program that serves; it speaks the protocol on standard output, and nothing else."""
+def run(invocation: Invocation, *, names: str | None, http: bool, port: int | None) -> NoReturn:
+    """Become the program that serves: one client on standard input and output, or many over HTTP."""
     style = style_of(names)
     words = [sys.executable, "-m", "relay.mcp_server", "--home", invocation.home.path, "--names", style]
+    if http:
+        words += ["--listening", str(_listening(invocation, PORT if port is None else port))]
+        words += ["--json"] if invocation.json else []
+    elif port is not None:
+        from relay.core.errors import Misuse
+
+        raise Misuse("--port is of --http", why="standard input has no port", hint=f"relay mcp --http --port {port}")
     os.execv(sys.executable, words)  # noqa: S606 - our own program, in the place of this one
+
+
+def _listening(invocation: Invocation, port: int) -> int:
+    """The descriptor of a socket, once all is there that is needed to serve on it."""
+    from relay.api import mcp_token
+    from relay.api.client import not_set_up
+    from relay.cli import mcp_http
+
+    home = invocation.home
+    if not home.is_set_up:
+        raise not_set_up(home)
+    mcp_token.make(home.mcp_token)
+    mcp_token.read(home.mcp_token)  # what is wrong with it is told here
+    return mcp_http.listening(port).detach()
 
 
 def style_of(names: str | None) -> str:
