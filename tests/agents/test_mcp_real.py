@@ -13,8 +13,8 @@ from tests.agents.speech import Text, Tool
 from tests.e2e.scene import relay, relay_json
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(180)]
-# what the server takes to start on a busy machine is no matter of these tests; claude gives it 5 s
-PATIENT = {"MCP_CONNECT_TIMEOUT_MS": "60000"}
+# what the server takes to start on a busy machine is no matter of these tests; claude gives it 5 s, and 30 s to connect
+PATIENT = {"MCP_CONNECT_TIMEOUT_MS": "90000", "MCP_TIMEOUT": "90000"}
 CALLS = {"claude": ("mcp__relay__agent_add", ""), "codex": ("agent_add", "mcp__relay")}
 
 
