@@ -18,6 +18,7 @@ from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.spawn.agents.probing import sight
+from relay.spawn.logins import Logins
 from relay.spawn.marks import Marks
 from relay.spawn.means import Means
 from relay.spawn.rehearsal import Rehearsal
@@ -45,10 +46,16 @@ class Queueing:
         self.predecessors = Predecessors(members, rooms.requests.find)
         self.reasons = Reasons(members.own, rooms.store, rooms.limits(), rooms.journal.clock)
         means = _means(rooms)
-        self.trials = _trials(rooms, means)
+        self._logins, self._known_agents = Logins(means, room), rooms.agents
+        self._logins.take_part(rooms.ledger)
+        self.trials = _trials(rooms, means, self._logins)
         self._agents = AgentsServer(members.own, rooms.store, rooms.gate, means, rooms.mesh, rooms.journal.clock)
         self.offered = Offered(members, rooms.mesh, self._agents, rooms.views.known_of, rooms.journal.clock)
         self.taking = SteerTaking(members, marks, room, rooms.gate, rooms.auditor, self.scheduling)
+
+    def open(self) -> None:
+        """Look at the agents that are installed here, before anybody asks for one."""
+        self._logins.open(self._known_agents.installed())
 
     @property
     def acts(self) -> dict[Kind, Act]:
@@ -69,6 +76,7 @@ class Queueing:
         """Stop answering others."""
         self.trials.close()
         self._agents.close()
+        self._logins.close()
 
 
 def _means(rooms: Rooms) -> Means:
@@ -76,8 +84,8 @@ def _means(rooms: Rooms) -> Means:
     return Means(rooms.agents, rooms.limits(), lambda: sight(home, os.environ, config.env, is_broker=True))
 
 
-def _trials(rooms: Rooms, means: Means) -> Trials:
+def _trials(rooms: Rooms, means: Means, logins: Logins) -> Trials:
     """What would become of a request, here and elsewhere."""
     rehearsal = Rehearsal(rooms.members.own, rooms.supervisor, rooms.gate.judge)
-    server = TrialServer(rooms.keys.identity, rooms.journal, rehearsal, means, rooms.auditor, rooms.mesh)
+    server = TrialServer(rooms.keys.identity, rooms.journal, rehearsal, means, logins, rooms.auditor, rooms.mesh)
     return Trials(rooms.members, rooms.journal, rooms.mesh, server, rooms.views.known_of)
