@@ -75,7 +75,8 @@ class Bench:
     def run(self, agent: str, task: str, *options: str, status: int | None = None) -> dict[str, Any]:
         """Have vps run an agent, and wait for its end; the spawn's document."""
         words = self.scene.words(agent, task, options=options)
-        found: dict[str, Any] = relay_json(self.scene.laptop, *words, "--wait", status=status)
+        wait = () if "--dry-run" in options else ("--wait",)
+        found: dict[str, Any] = relay_json(self.scene.laptop, *words, *wait, status=status)
         return found
 
     def begin(self, agent: str, task: str, *options: str) -> str:
@@ -116,6 +117,13 @@ class Bench:
         """The lines of progress that vps told of a spawn."""
         words = relay_events(self.scene, spawn)
         return [str(each["text"]) for each in words]
+
+
+def logged_in(bench: Bench, agent: str) -> bool | None:
+    """What vps says of the login of an agent."""
+    said = relay_json(bench.scene.laptop, "agents", "--broker", "vps")[0]["agents"]
+    found: bool | None = next(each["logged_in"] for each in said if each["name"] == agent)
+    return found
 
 
 def relay_events(scene: Scene, spawn: str) -> list[dict[str, Any]]:
