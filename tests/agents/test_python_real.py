@@ -57,9 +57,10 @@ def test_what_aider_wrote_comes_back_as_a_branch(bench: Bench, tmp_path: Path) -
     found = json.loads(ran.stdout)
     assert found["state"] == "completed", (found, ran.stderr)
     branch = found["result"]["branch"]
+    assert not (there / "hello.txt").exists()
     pulled = command.run(["pull", found["id"]], bench.scene.laptop.environment(), there, typed=None, timeout=60)
     assert pulled.returncode == 0, pulled.stderr
-    assert git(there, "show", f"{branch}:hello.txt") == "hello" and not (there / "hello.txt").exists()
+    assert git(there, "show", f"{branch}:hello.txt") == "hello"
     assert "Write hello.txt" in bench.stub.requests[0].text
 
 
