@@ -240,8 +240,7 @@ def test_goose() -> None:
         ("Applied edit to a.py\n", 0, None),
         ("litellm.AuthenticationError: AuthenticationError: OpenAIException - no\n", 0, Code.AGENT_NO_LOGIN),
         (  # measured with 0.86
-            "litellm.AuthenticationError: OpenAIException - Incorrect\nAPI key\n"
-            + "The API provider is not able to authenticate you. Check your API key.\n",
+            "litellm.AuthenticationError: Incorrect\nThe API provider is not able to authenticate you. Check it.\n",
             0,
             Code.AGENT_NO_LOGIN,
         ),
