@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from relay.testing import command
 from relay.testing.mesh import Mesh
 from tests.agents.stub import Step, Stub
-from tests.e2e.scene import Scene, relay, relay_json
+from tests.e2e.scene import Scene, relay_json
 
 PLACE = Path(os.environ.get("AGENTS", ".agents")).resolve()
 BIN = "node_modules/.bin"
@@ -87,7 +88,8 @@ class Bench:
 
     def waited(self, *words: str, status: int | None = None) -> dict[str, Any]:
         """The document of a command that waits for an agent, which may take its 90 s on a busy machine."""
-        done = relay(self.scene.laptop, "--json", *words, timeout=100)
+        laptop = self.scene.laptop  # not by `relay`: what an agent printed at its end may well be a traceback
+        done = command.run(["--json", *words], laptop.environment(), laptop.scratch, typed=None, timeout=100)
         assert status is None or done.returncode == status, (done.returncode, done.stdout, done.stderr)
         found: dict[str, Any] = json.loads(done.stdout)
         return found
