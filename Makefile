@@ -2,7 +2,7 @@
 #
 #   make demo    two brokers on this machine, a refused and a granted spawn, its log live
 #   make test    the tests (some minutes)
-#   make test-agents   the real claude and codex against a stub of their models (needs npm; ALL=1: gemini, opencode too)
+#   make test-agents   the real claude and codex against a stub of their models (needs npm; ALL=1: five more)
 #   make test-web      the dashboard in Debian's Chromium (needs it, and npm); pictures in build/web
 #   make check   lint, types and the floors between the packages
 #   make chaos   the long crash and fuzz runs, with their counts
@@ -35,7 +35,7 @@ test: $(READY)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The versions stand in tests/agents/npm; claude's own install script puts its program in place, the others need none.
-AGENT_SETS := main $(if $(ALL),all)
+AGENT_SETS := main $(if $(ALL),all py-aider py-llm)
 
 agents: $(AGENT_SETS:%=$(AGENTS)/%/.ready)
 
@@ -48,6 +48,14 @@ $(AGENTS)/%/.ready: tests/agents/npm/%/package.json tests/agents/npm/%/package-l
 	@cd $(AGENTS)/$* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@for script in claude-code/install.cjs; do \
 	  f=$(AGENTS)/$*/node_modules/@anthropic-ai/$$script; test ! -e $$f || (cd $${f%/*} && node install.cjs); done
+	@touch $@
+
+# Each in an environment of its own: aider asks for exact versions of much. Of its bin only the program is put on a PATH.
+$(AGENTS)/py-%/.ready: tests/agents/pip/%.lock
+	@echo "setting up $(AGENTS)/py-$* ..." >&2
+	@$(PYTHON) -m venv $(AGENTS)/py-$*
+	@$(AGENTS)/py-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@mkdir -p $(AGENTS)/py-$*/programs && ln -sf ../bin/$* $(AGENTS)/py-$*/programs/$*
 	@touch $@
 
 test-agents: $(READY) agents
@@ -103,6 +111,8 @@ lock:
 	@$(UV) $(LOCK) --group dev --output-file requirements.lock pyproject.toml
 	@$(UV) $(LOCK) --group pyproject.toml:peers --output-file bench/peers/requirements.lock
 	@$(UV) $(LOCK) --group pyproject.toml:audit --output-file .ci/audit.lock
+	@for agent in aider llm; do \
+	  $(UV) $(LOCK) --output-file tests/agents/pip/$$agent.lock tests/agents/pip/$$agent.in; done
 
 setup: $(READY)
 

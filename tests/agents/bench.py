@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from relay.testing import command
 from relay.testing.mesh import Mesh
 from tests.agents.stub import Step, Stub
 from tests.e2e.scene import Scene, relay_json
 
 PLACE = Path(os.environ.get("AGENTS", ".agents")).resolve()
 BIN = "node_modules/.bin"
-WITHIN = 60.0
+WITHIN = 90.0
 CODEX = """
 model = "stub-1"
 model_provider = "stub"
@@ -54,8 +55,16 @@ def opencode(url: str) -> dict[str, Any]:
 
 def programs() -> list[str]:
     """The folders that have the agents' programs."""
-    places = (PLACE / "main" / BIN, PLACE / "all" / BIN, PLACE / "all" / "node_modules" / "opencode-linux-x64" / "bin")
-    return [str(each) for each in places if each.is_dir()]
+    npm = (PLACE / "main" / BIN, PLACE / "all" / BIN, PLACE / "all" / "node_modules" / "opencode-linux-x64" / "bin")
+    pip = (PLACE / f"py-{each}" / "programs" for each in ("aider", "llm"))
+    return [str(each) for each in (*npm, *pip) if each.is_dir()]
+
+
+def models_of_llm(url: str) -> str:
+    """What llm is told of models: Groq's interface is OpenAI's, and its plugin asks one root alone."""
+    names = {"stub-1": "stub-1", "groq/llama-3.3-70b-versatile": "llama-3.3-70b-versatile"}
+    known = [f'- model_id: {each}\n  model_name: {name}\n  api_base: "{url}/v1"\n' for each, name in names.items()]
+    return "".join(known)
 
 
 @dataclass
@@ -75,7 +84,14 @@ class Bench:
     def run(self, agent: str, task: str, *options: str, status: int | None = None) -> dict[str, Any]:
         """Have vps run an agent, and wait for its end; the spawn's document."""
         words = self.scene.words(agent, task, options=options)
-        found: dict[str, Any] = relay_json(self.scene.laptop, *words, "--wait", status=status)
+        return self.waited(*words, *(() if "--dry-run" in options else ("--wait",)), status=status)
+
+    def waited(self, *words: str, status: int | None = None) -> dict[str, Any]:
+        """The document of a command that waits for an agent, which may take its 90 s on a busy machine."""
+        laptop = self.scene.laptop  # not by `relay`: what an agent printed at its end may well be a traceback
+        done = command.run(["--json", *words], laptop.environment(), laptop.scratch, typed=None, timeout=100)
+        assert status is None or done.returncode == status, (done.returncode, done.stdout, done.stderr)
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
 
     def begin(self, agent: str, task: str, *options: str) -> str:
@@ -99,6 +115,12 @@ class Bench:
         lines += ['GEMINI_API_KEY = "a-key-of-nobody"']
         lines += ["[agents.opencode.environment]", f'OPENCODE_CONFIG = "{self.home}/opencode.json"']
         lines += [f'OPENCODE_DISABLE_{each} = "1"' for each in QUIET]
+        openai = [f'OPENAI_API_BASE = "{self.stub.url}/v1"', 'OPENAI_API_KEY = "a-key-of-nobody"']
+        lines += ["[agents.aider.environment]", *openai, 'LITELLM_LOCAL_MODEL_COST_MAP = "True"']
+        for agent in ("llm", "groq"):
+            lines += [f"[agents.{agent}.environment]", f'LLM_USER_PATH = "{self.home}/llm"', openai[1]]
+        (self.home / "llm").mkdir(exist_ok=True)
+        (self.home / "llm" / "extra-openai-models.yaml").write_text(models_of_llm(self.stub.url))
         (self.home / ".gemini").mkdir(exist_ok=True)
         (self.home / ".gemini" / "settings.json").write_text(json.dumps(GEMINI))
         (self.home / "opencode.json").write_text(json.dumps(opencode(self.stub.url)))
@@ -116,6 +138,13 @@ class Bench:
         """The lines of progress that vps told of a spawn."""
         words = relay_events(self.scene, spawn)
         return [str(each["text"]) for each in words]
+
+
+def logged_in(bench: Bench, agent: str) -> bool | None:
+    """What vps says of the login of an agent."""
+    said = relay_json(bench.scene.laptop, "agents", "--broker", "vps")[0]["agents"]
+    found: bool | None = next(each["logged_in"] for each in said if each["name"] == agent)
+    return found
 
 
 def relay_events(scene: Scene, spawn: str) -> list[dict[str, Any]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
 from relay.testing.processes import wait_until
-from tests.agents.bench import WITHIN, Bench
+from tests.agents.bench import WITHIN, Bench, logged_in
 from tests.agents.speech import Text, Tool
 from tests.agents.stub import Drop, Failure
 from tests.e2e.scene import gone_within, relay
@@ -39,9 +40,25 @@ def test_a_refused_key(bench: Bench) -> None:
 
 def test_no_login_at_all(bench: Bench) -> None:
     bench.settle(ANTHROPIC_API_KEY="")
-    found = bench.run("claude", "x", status=1)
-    assert (found["state"], found["error"]["code"]) == ("failed", "agent_no_login")
-    assert bench.stub.requests == []
+    assert logged_in(bench, "claude") is False
+    found = bench.run("claude", "x", status=125)
+    assert (found["state"], found["error"]["code"]) == ("rejected", "agent_no_login")
+    assert "claude auth login" in found["error"]["hint"] and bench.stub.requests == []
+    told = bench.run("claude", "x", "--dry-run", status=125)
+    assert (told["verdict"], told["error"]) == ("refuse", found["error"])
+
+
+def test_a_login_made_a_moment_ago_counts(bench: Bench) -> None:
+    bench.settle(ANTHROPIC_API_KEY="")
+    assert logged_in(bench, "claude") is False
+    kept = bench.home / ".claude" / ".credentials.json"
+    tokens = {"accessToken": "sk-ant-oat01-of-nobody", "refreshToken": "sk-ant-ort01-of-nobody"}
+    login = tokens | {"expiresAt": int(time.time() + 36_000) * 1000, "scopes": ["user:inference"]}
+    kept.write_text(json.dumps({"claudeAiOauth": login}))
+    try:
+        assert bench.run("claude", "x", status=0)["state"] == "completed"
+    finally:
+        kept.unlink()
 
 
 def test_busy_and_then_a_success(bench: Bench) -> None:
@@ -75,15 +92,18 @@ def test_the_usage_limit_of_a_subscription(bench: Bench) -> None:
     assert bench.scene.until(spawn, "cancelled")["error"] is None
 
 
-def test_after_the_reset_of_a_usage_limit_it_starts_again(bench: Bench) -> None:
+def test_after_the_reset_of_a_usage_limit_it_goes_on_in_its_session(bench: Bench) -> None:
     reset = {"anthropic-ratelimit-unified-status": "rejected"}
     reset["anthropic-ratelimit-unified-reset"] = str(int(time.time()) + 14)
     bench.settle(ANTHROPIC_API_KEY="", CLAUDE_CODE_OAUTH_TOKEN="sk-ant-oat01-of-nobody")
-    bench.stub.plays(Failure(429, "limit", reset), Text("At last."))
-    spawn = bench.begin("claude", "x", "--on-limit", "wait")
+    bench.stub.plays(write(bench), Failure(429, "limit", reset), Text("At last."))
+    spawn = bench.begin("claude", "Write hello.txt", "--on-limit", "wait")
+    wait_until(lambda: "usage limit" in str(bench.scene.show(spawn)["reason"]), WITHIN, "it to wait for the reset")
     found = bench.scene.until(spawn, "completed", "failed", within=WITHIN)
     assert (found["state"], found["attempt"]) == ("completed", 2), found["error"]
     assert found["result"]["summary"] == "At last."
+    last = bench.stub.requests[-1].text
+    assert "hello.txt" in last and "tool_result" in last and "The usage limit is lifted" in last
 
 
 def test_its_limit_of_turns(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from relay.core.states import State
 from relay.spawn.agents import conductor
 from relay.spawn.agents.codex import Codex
 from relay.testing.processes import wait_until
-from tests.agents.bench import WITHIN, Bench
+from tests.agents.bench import WITHIN, Bench, logged_in
 from tests.agents.speech import Text, Tool
 from tests.agents.stub import Drop, Failure, Stub
 from tests.agents.test_resume_real import environment
@@ -49,9 +49,15 @@ def test_a_refused_key(bench: Bench) -> None:
 
 def test_no_login_at_all(bench: Bench) -> None:
     (bench.home / ".codex" / "config.toml").unlink()
-    found = bench.run("codex", "x", status=1)
-    assert (found["state"], found["error"]["code"]) == ("failed", "agent_no_login")
-    assert bench.stub.requests == []
+    bench.run("codex", "x")  # it was said to need none, and finds out
+    wait_until(lambda: logged_in(bench, "codex") is False, WITHIN, "vps to see that nobody is logged in")
+    found = bench.run("codex", "x", status=125)
+    assert (found["state"], found["error"]["code"]) == ("rejected", "agent_no_login")
+    assert "codex login" in found["error"]["hint"] and bench.stub.requests == []
+    told = bench.run("codex", "x", "--dry-run", status=125)
+    assert (told["verdict"], told["error"]) == ("refuse", found["error"])
+    bench.settle_codex()  # a provider with a key of its own, a moment ago
+    assert bench.run("codex", "x", status=0)["state"] == "completed"
 
 
 def test_busy_is_an_error_that_another_attempt_mends(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.agents.bench import Bench, bench_on, made, programs
+from tests.agents.bench import WITHIN, Bench, bench_on, made, programs
 from tests.agents.speech import Text, Tool
 from tests.agents.stub import Failure, Slow
 from tests.e2e.scene import Scene, gone_within, relay, relay_json
@@ -92,3 +92,35 @@ def test_a_model_that_is_not_there(bench: Bench, agent: str) -> None:
     words[words.index("--timeout") + 1] = "20s"
     done = relay(bench.scene.laptop, "--json", *words, "--wait", timeout=60)
     assert done.returncode != 0 and (b'"failed"' in done.stdout or b'"timed_out"' in done.stdout)
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_busy_and_then_a_success(bench: Bench, agent: str) -> None:
+    bench.stub.needs_tools = True
+    bench.stub.plays(Failure(429, "slow down"), Text("At last."))
+    found = bench.run(agent, "x", *MODEL[agent], status=0)
+    assert (found["state"], found["result"]["summary"]) == ("completed", "At last."), found["error"]
+    assert len(bench.stub.requests) == 2
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_a_session_is_gone_on_with(bench: Bench, agent: str) -> None:
+    bench.stub.needs_tools = True
+    bench.stub.plays(Text("I remember it."))
+    found = bench.run(agent, "The word is heron", *MODEL[agent], status=0)
+    more = ("continue", found["id"], "Which word?")
+    relay_json(bench.scene.laptop, *more)
+    again = bench.scene.until(found["id"], "completed", "failed", within=WITHIN)
+    assert (again["state"], again["attempt"]) == ("completed", 2), again["error"]
+    assert again["result"]["session"] == found["result"]["session"]
+    assert "The word is heron" in bench.stub.requests[-1].text and "Which word?" in bench.stub.requests[-1].text
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_killed_midway(bench: Bench, agent: str) -> None:
+    bench.stub.plays(Slow())
+    spawn = bench.begin(agent, "x", *MODEL[agent])
+    bench.stub.await_requests(1, WITHIN)
+    relay(bench.scene.laptop, "stop", spawn)
+    assert bench.scene.until(spawn, "cancelled", within=WITHIN)["state"] == "cancelled"
+    gone_within(spawn)

@@ -15,7 +15,7 @@ from tests.e2e.stand_ins import on_path, with_claude
 CLAUDE = """#!/bin/sh
 case "$1 $2" in
   --version*) echo '2.1.197 (Claude Code)'; exit;;
-  'auth status') cat "${0%/*}/login"; exit;;
+  'auth status') cat "${0%/*}/login" || echo '{"loggedIn": true}'; exit;;
 esac
 read -r line
 echo '{"type":"result","subtype":"success","is_error":false,"result":"ok","session_id":"s"}'

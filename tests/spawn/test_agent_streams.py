@@ -239,6 +239,11 @@ def test_goose() -> None:
     [
         ("Applied edit to a.py\n", 0, None),
         ("litellm.AuthenticationError: AuthenticationError: OpenAIException - no\n", 0, Code.AGENT_NO_LOGIN),
+        (  # measured with 0.86
+            "litellm.AuthenticationError: Incorrect\nThe API provider is not able to authenticate you. Check it.\n",
+            0,
+            Code.AGENT_NO_LOGIN,
+        ),
         ("litellm.APIConnectionError: Connection error.\nRetrying in 0.2 seconds...", 0, Code.AGENT_ERROR),
         ("Error: no such model", 1, Code.AGENT_ERROR),
         ("", 1, Code.EXIT_NONZERO),

@@ -137,3 +137,25 @@ def test_the_service_s_path_counts_and_another_one_is_told(home: Home, tmp_path:
     assert "not in that PATH" in found["agent claude"]["detail"]
     same = _found(home, PATH="/usr/bin:/bin")
     assert same["PATH"]["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("account", "logged_in"),
+    [
+        ('{"account":null,"requiresOpenaiAuth":true}', False),
+        ('{"account":null,"requiresOpenaiAuth":false}', None),  # a provider with a key of its own
+        ('{"account":{"type":"chatgpt"},"requiresOpenaiAuth":true}', True),
+    ],
+)
+def test_codex_says_of_its_account_what_it_tells_its_conductor(
+    home: Home, tmp_path: Path, account: str, logged_in: bool | None
+) -> None:
+    """Its app-server goes on until its input ends, so that the look ends with the answer."""
+    answers = f"""while read -r line; do case $line in
+      *account/read*) echo '{{"method":"noise"}}'
+        echo '{{"id":2,"result":{account}}}'; echo '{{"id":3}}';; esac; done"""
+    _program(tmp_path, f"case $1 in --version) echo codex-cli 0.171.0;; app-server) {answers};; esac", "codex")
+    environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
+    agents, begun = Agents(Path(home.agents)), time.monotonic()
+    found = probing.found(agents.probe("codex"), environment, probing.sight(home, environment, (), is_broker=True))
+    assert (found.logged_in, found.version) == (logged_in, "0.171.0") and time.monotonic() - begun < probing.PROBE_S

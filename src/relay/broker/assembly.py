@@ -70,6 +70,7 @@ class Running(Rooms):
             await self.listener.close()
             raise
         self._recovered.set()
+        self.queueing.open()
         await self.control.start()
         self.dialler.use(member.id for member in self.members.others)
         self.discovery.start()

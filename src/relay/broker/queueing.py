@@ -20,6 +20,7 @@ from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.spawn.agents.probing import sight
+from relay.spawn.logins import Logins
 from relay.spawn.marks import Marks
 from relay.spawn.means import Means
 from relay.spawn.rehearsal import Rehearsal
@@ -58,12 +59,18 @@ class Queueing:
             members, rooms.store, rooms.gate, self.reasons, rooms.mesh, rooms.journal.clock
         )
         means = _means(rooms)
-        self.trials = _trials(rooms, means, self.elsewhere)
+        self._logins, self._known_agents = Logins(means, room), rooms.agents
+        self._logins.take_part(rooms.ledger)
+        self.trials = _trials(rooms, means, self._logins, self.elsewhere)
         self._agents = AgentsServer(members.own, rooms.store, rooms.gate, means, rooms.mesh, rooms.journal.clock)
         self.offered = Offered(members, rooms.mesh, self._agents, rooms.views.known_of, rooms.journal.clock)
         self.taking = SteerTaking(
             members, marks, room, rooms.gate, rooms.auditor, self.scheduling, rooms.supervisor.stop
         )
+
+    def open(self) -> None:
+        """Look at the agents that are installed here, before anybody asks for one."""
+        self._logins.open(self._known_agents.installed())
 
     @property
     def acts(self) -> dict[Kind, Act]:
@@ -87,6 +94,7 @@ class Queueing:
         self.trials.close()
         self._agents.close()
         self._spawns.close()
+        self._logins.close()
 
 
 def _elsewhere(rooms: Rooms) -> Elsewhere:
@@ -103,8 +111,8 @@ def _means(rooms: Rooms) -> Means:
     return Means(rooms.agents, rooms.limits(), lambda: sight(home, os.environ, config.env, is_broker=True))
 
 
-def _trials(rooms: Rooms, means: Means, elsewhere: Elsewhere) -> Trials:
+def _trials(rooms: Rooms, means: Means, logins: Logins, elsewhere: Elsewhere) -> Trials:
     """What would become of a request, here and elsewhere."""
     rehearsal = Rehearsal(rooms.members.own, rooms.supervisor, rooms.gate.judge)
-    server = TrialServer(rooms.keys.identity, rooms.journal, rehearsal, means, rooms.auditor, rooms.mesh)
+    server = TrialServer(rooms.keys.identity, rooms.journal, rehearsal, means, logins, rooms.auditor, rooms.mesh)
     return Trials(rooms.members, rooms.journal, rooms.mesh, server, rooms.views.known_of, elsewhere.is_there)

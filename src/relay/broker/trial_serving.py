@@ -19,6 +19,7 @@ from relay.core.kinds import Kind
 from relay.core.rationing import Bucket
 from relay.core.streams import stream_of
 from relay.core.trials import Question, Verdict, Word, hash_of, question_from_bytes
+from relay.spawn.logins import LOOKING, Logins
 from relay.spawn.means import Means, why_it_would_fail
 from relay.spawn.rehearsal import Rehearsal, Rehearsed
 from relay.store.journal import Entry, Journal
@@ -40,17 +41,26 @@ class TrialServer:
         journal: where requests are played through.
         rehearsal: plays them.
         means: what this machine has.
+        logins: what it would refuse for want of a login.
         auditor: the audit log.
         mesh: carries the words.
     """
 
     def __init__(
-        self, identity: Identity, journal: Journal, rehearsal: Rehearsal, means: Means, auditor: Auditor, mesh: Mesh
+        self,
+        identity: Identity,
+        journal: Journal,
+        rehearsal: Rehearsal,
+        means: Means,
+        logins: Logins,
+        auditor: Auditor,
+        mesh: Mesh,
     ) -> None:
         self._identity = identity
         self._journal = journal
         self._rehearsal = rehearsal
         self._means = means
+        self._logins = logins
         self._auditor = auditor
         self._mesh = mesh
         self._buckets: dict[BrokerId, tuple[Bucket, Bucket]] = {}
@@ -110,14 +120,22 @@ class TrialServer:
         return await self._word(question, self._identity.id, bytes(32), f"trial/{operation}")
 
     async def _word(self, question: Question, origin: BrokerId, hash: bytes, operation: str) -> Word:
-        played = await self._journal.commit(lambda entry: self._play(entry, question, origin, operation))
+        played = await self._played(question, origin, operation)
         verdict, error = played.verdict, played.error
+        if verdict is not Verdict.REFUSE and (refused := await self._logins.refusal(question.request)) is not None:
+            verdict, error = Verdict.REFUSE, refused
+        elif played.reason == LOOKING:
+            played = await self._played(question, origin, operation)
+            verdict, error = played.verdict, played.error
         facts = None if verdict is Verdict.REFUSE else await self._facts(question, played)
         if facts is not None and (failing := why_it_would_fail(facts, question.request)) is not None:
             verdict, error = Verdict.FAIL, failing
         reason = played.reason if error is None else error.message
         told = None if error is None else _told(error)
         return Word(hash, origin, self._identity.id, self._journal.clock(), verdict, reason[:1000], told, facts)
+
+    async def _played(self, question: Question, origin: BrokerId, operation: str) -> Rehearsed:
+        return await self._journal.commit(lambda entry: self._play(entry, question, origin, operation))
 
     def _play(self, entry: Entry, question: Question, origin: BrokerId, operation: str) -> Rehearsed:
         played = self._rehearsal.of(entry, question, origin, operation)

@@ -6,19 +6,54 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relay.core.agent_facts import AgentFacts
 from relay.core.errors import Code, Refused, RelayError
 from relay.core.spawning import SpawnRequest
 from relay.git.command import is_installed
+from relay.spawn.agents.agent import Probe
 from relay.spawn.agents.probing import Found, Sight, found
 from relay.spawn.agents.registry import Agents
 from relay.spawn.limits import Limits
 from relay.spawn.shim import awake, confining
 
-KEPT_S = 30.0
-"""How long what was found of an agent is told again: finding it out starts programs."""
+KEPT_S, NO_LOGIN_KEPT_S = 30.0, 1.0
+"""How long what was found of an agent is told again: finding it out starts programs, and a missing login is mended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at an agent.
+
+    Attributes:
+        began: on the monotonic clock.
+        probe: how it was looked at, with the environment that its tasks had then.
+        found: what there is.
+        before: the one before it that has ended, or None.
+    """
+
+    began: float
+    probe: Probe | None
+    found: asyncio.Future[Found]
+    before: Look | None = None
+
+    def ended(self) -> Look | None:
+        """This one, or the one before it where this one still goes on."""
+        return replace(self, before=None) if self.found.done() else self.before
+
+    def says(self) -> Found | None:
+        """What was found; None where it is not known yet, or could not be found out."""
+        done = self.found.done() and not self.found.cancelled() and self.found.exception() is None
+        return self.found.result() if done else None
+
+    def is_kept(self, now: float) -> bool:
+        """Whether it is told again."""
+        if not self.found.done():
+            return True
+        found = self.says()
+        return found is not None and now - self.began < (NO_LOGIN_KEPT_S if found.logged_in is False else KEPT_S)
 
 
 class Means:
@@ -34,7 +69,12 @@ class Means:
         self._agents = agents
         self._limits = limits
         self._seen = seen
-        self._looks: dict[str, tuple[float, asyncio.Future[Found]]] = {}
+        self._looks: dict[str, Look] = {}
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Look no further: programs that are asked something are ended."""
+        self._is_closed = True
 
     async def agent(self, request: SpawnRequest, directory: str) -> dict[str, Any]:
         """Where the program is, its version, and whether somebody is logged in to it.
@@ -62,16 +102,36 @@ class Means:
         return Found(await asyncio.to_thread(program_in, request.argv[0], path, directory))
 
     async def _known(self, name: str) -> Found:
-        at, look = self._looks.get(name, (0.0, None))
-        if look is None or (look.done() and time.monotonic() - at > KEPT_S):
-            look = asyncio.ensure_future(asyncio.to_thread(self._look, name))
-            self._looks[name] = time.monotonic(), look
+        look = self.last(name)
+        if look is None or not look.is_kept(time.monotonic()):
+            look = self.look(name)
         # the look is everybody's: one that stops waiting does not end it
-        return await asyncio.shield(look)
+        return await asyncio.shield(look.found)
 
-    def _look(self, name: str) -> Found:
+    def last(self, name: str) -> Look | None:
+        """The latest look at an agent as it is now; None where there was none yet.
+
+        Raises:
+            RelayError: there is no agent of that name, or agents.toml is broken.
+        """
+        look = self._looks.get(name)
+        return look if look is not None and look.probe == self.probe(name) else None
+
+    def probe(self, name: str) -> Probe | None:
+        """How an agent is examined now; as `last`."""
         self._agents.get(name)  # there is one of that name
-        return found(self._agents.probe(name), self.environment, self._seen())
+        return self._agents.probe(name)
+
+    def look(self, name: str) -> Look:
+        """Look at an agent anew, whatever was found before; as `last`."""
+        probe, before = self.probe(name), self.last(name)
+        finding = asyncio.ensure_future(asyncio.to_thread(self._found, probe))
+        look = Look(time.monotonic(), probe, finding, None if before is None else before.ended())
+        self._looks[name] = look
+        return look
+
+    def _found(self, probe: Probe | None) -> Found:
+        return found(probe, self.environment, self._seen(), lambda: self._is_closed)
 
     @property
     def environment(self) -> Mapping[str, str]:

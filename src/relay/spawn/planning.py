@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from relay.core.errors import Code, RelayError
+from relay.core.errors import Code, Misuse, RelayError
 from relay.core.states import State
 from relay.spawn.admission import Admission
-from relay.spawn.agents.agent import Finding, Reader, terminal_of
+from relay.spawn.agents.agent import Agent, Command, Finding, Reader, terminal_of
 from relay.spawn.agents.asking import wishes_of
 from relay.spawn.agents.registry import Agents, UnknownReader
 from relay.spawn.attempting import Attempting, Plan
 from relay.spawn.limits import Limits
 from relay.spawn.reading import LogReading
 from relay.spawn.requests import request_of
+from relay.spawn.retries import LIMIT
 from relay.store import queueing
 from relay.store.engine import Store
 from relay.store.queueing import Onward
 from relay.store.spawn_rows import SpawnRow
 
+LIFTED = "The usage limit is lifted. Go on where you were with what you were asked:"
 Make = Callable[[SpawnRow, Callable[[], bool]], Awaitable[None]]
 
 
@@ -90,7 +94,7 @@ class Planner:
             reader: Reader = InTerminal(onward)
             wishes = dataclasses.replace(row.wishes, tty=True)
         else:
-            command = agent.command(request, row.attempt, None if onward is None else onward.session)
+            command = self._command(agent, row, onward, admission.directory)
             reader, wishes = agent.reader(), wishes_of(agent, row.wishes)
         plan = Plan(
             folder=folder_name(row.id, row.attempt),
@@ -104,6 +108,19 @@ class Planner:
             wishes=wishes,
         )
         return plan, LogReading(self.log_of(row.id, row.attempt), reader)
+
+    def _command(self, agent: Agent, row: SpawnRow, onward: Onward | None, directory: str) -> Command:
+        request = request_of(row)
+        if onward is None or onward.asked != LIMIT:
+            return agent.command(request, row.attempt, None if onward is None else onward.session)
+        environment = self._limits.environment(self._agents.additions(row.agent), row.id)
+        place = agent.session_place(onward.session, os.path.realpath(directory), environment)
+        if place is None or next(Path(place.root).glob(place.main), None) is not None:
+            with contextlib.suppress(Misuse):
+                lifted = dataclasses.replace(request, task=f"{LIFTED}\n\n{request.task}")
+                return agent.command(lifted, row.attempt, onward.session)
+        # nobody asked for that very session: where it cannot be gone on with, a new one does the task
+        return agent.command(request, row.attempt)
 
     async def reading(self, row: SpawnRow) -> LogReading:
         """How the output of an attempt is read that an earlier run of this broker has begun."""

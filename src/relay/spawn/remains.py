@@ -36,7 +36,7 @@ class Remains:
 
     def take_part(self, room: WaitingRoom, ledger: Ledger) -> None:
         """Let nothing start whose tree is not here, and be told of every end."""
-        room.missing = self.workshop.missing
+        room.lacks.append(self.workshop.missing)
         ledger.on_end.append(self.workshop.ended)
 
     async def open(self) -> None:

@@ -51,11 +51,13 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
 
 
 def _after_the_limit(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, int] | None:
-    """The step to another attempt once a usage limit is lifted; it counts as none of the spawn's retries."""
+    """The step to another attempt once a usage limit is lifted, in the same session; none of the spawn's retries."""
     moment = max(outcome.resets or entry.now + LOOK_AGAIN_MS, entry.now + SOONEST_MS)
     if moment >= row.expires:
         return None
     how = _how_it_ended(outcome, entry.now)
+    if session := (outcome.result or {}).get("session"):
+        how[queueing.SESSION_KEY] = session
     queueing.keep_try(entry.tx, row.id, row.attempt, LIMIT, how)
     queueing.not_before(entry.tx, row.id, moment)
     words = f"the usage limit of its agent is reached; {moment_words(moment, 0, 0, entry.now)}"

@@ -67,7 +67,8 @@ class WaitingRoom:
         self.queue = Queue(own, limits)
         self.alarm = Alarm(journal.clock, lambda: later(self.due))
         self.succession = Succession(own, ledger, may_view, self.release)
-        self.missing: Callable[[Entry, SpawnRow], str] = lambda entry, row: ""
+        self.lacks: list[Callable[[Entry, SpawnRow], str]] = []
+        """What a spawn may have to wait for beside the queue: each says why, or nothing, or refuses it."""
         self.due_runs: Callable[[Entry], int | None] = lambda entry: None
 
     # admitting
@@ -84,7 +85,7 @@ class WaitingRoom:
         if admission.refusal is not None:
             return self.refuse(entry, row, admission.refusal)
         try:
-            missing = self.missing(entry, row)  # before it is held, too: its origin may be asleep when it is approved
+            missing = self._missing(entry, row)  # before it is held, too: its origin may be asleep when it is approved
         except RelayError as error:
             return self.refuse(entry, row, error)
         if admission.held:
@@ -95,6 +96,9 @@ class WaitingRoom:
         if why:
             return self.wait(entry, row, why)
         return self._start(entry, row, admission)
+
+    def _missing(self, entry: Entry, row: SpawnRow) -> str:
+        return next(filter(None, [lack(entry, row) for lack in self.lacks]), "")
 
     def refuse(self, entry: Entry, row: SpawnRow, refusal: RelayError) -> SpawnRow:
         """End a spawn that may not start."""
@@ -134,6 +138,29 @@ class WaitingRoom:
             why = "it was not to be started after its time to live"
             return self._ledger.step(entry, row, Step(State.EXPIRED, why)).state
         return self.consider(entry, row).state
+
+    def decide_again(self, waiting: list[str], then: Callable[[], None]) -> None:
+        """Decide soon, and once more, on spawns that wait or are held, now that more is known of what they lack.
+
+        Args:
+            waiting: their ids.
+            then: called when that is committed.
+        """
+
+        def decide(entry: Entry) -> None:
+            self._word_anew(entry, waiting)
+            for row in filter(None, [BY_ID.one(entry.tx, id=each) for each in waiting]):
+                if row.state is State.HELD:
+                    self._still_lacks(entry, row)
+            entry.then(then)
+
+        self._later(decide)
+
+    def _still_lacks(self, entry: Entry, row: SpawnRow) -> None:
+        try:
+            self._missing(entry, row)
+        except RelayError as error:
+            self.refuse(entry, row, error)
 
     def expire(self, entry: Entry) -> None:
         """End what was held or waited beyond its time to live."""

@@ -204,19 +204,23 @@ TERMINAL_KEY = "terminal"
 
 @dataclass(frozen=True, slots=True)
 class Onward:
-    """How attempts go on: in a session of their agent, and whether in its own interface; how the one before ended."""
+    """How attempts go on: in a session of their agent, and whether in its own interface; how the one before ended.
+
+    `asked` is by whom that was asked for, as in `Try`.
+    """
 
     session: str
     terminal: bool
     after: State
+    asked: str = ""
 
 
 ONWARD: Query[Onward] = Query(
     f"SELECT json_extract(outcome, '$.{SESSION_KEY}'), coalesce(json_extract(outcome, '$.{TERMINAL_KEY}'), 0),"
-    " json_extract(outcome, '$.state')"
+    " json_extract(outcome, '$.state'), asked"
     f" FROM tries WHERE spawn = :spawn AND json_extract(outcome, '$.{SESSION_KEY}') IS NOT NULL"
     " ORDER BY n DESC LIMIT 1",
-    lambda row: Onward(str(row[0]), bool(row[1]), State(row[2])),
+    lambda row: Onward(str(row[0]), bool(row[1]), State(row[2]), str(row[3])),
 )
 
 

@@ -98,8 +98,12 @@ class Probe:
         version: words that make it print its version and do nothing else; none where no such words are known.
         login: words that make it tell whether it is logged in; none where no such words are known.
         login_since: the first version that knows those words; an older one might take them for a task.
+        told: what it is told by standard input, which stays open until it has answered; empty for /dev/null.
+        has_answered: whether what it printed so far is its whole answer; what ends by itself need not say.
         logged_in: reads what it printed; None where that does not say.
         log_in: the command that logs in.
+        beside: files in the directory of a task that may log it in as well; where one is there, or that directory is
+            not known yet, nobody can say for certain that it is not.
         environment: what the agent's tasks get beside the others', PATH perhaps.
     """
 
@@ -107,8 +111,11 @@ class Probe:
     version: tuple[str, ...] = ()
     login: tuple[str, ...] = ()
     login_since: tuple[int, ...] = ()
+    told: str = ""
+    has_answered: Callable[[str], bool] = lambda _: False
     logged_in: Callable[[str], bool | None] = lambda _: None
     log_in: str = ""
+    beside: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
 
 

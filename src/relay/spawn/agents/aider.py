@@ -9,7 +9,9 @@ from relay.spawn.agents.agent import Command, Probe, Reader, SessionPlace, no_tu
 from relay.spawn.agents.oneshot import FAILURE, command_for
 from relay.spawn.agents.rules import TextReader
 
-_ALWAYS = ("--yes-always", "--no-pretty", "--no-stream", "--no-check-update", "--analytics-disable")
+# with a yes to everything it would open these in a browser
+_NO_PAGES = ("--no-show-release-notes", "--no-show-model-warnings")
+_ALWAYS = ("--yes-always", "--no-pretty", "--no-stream", "--no-check-update", "--analytics-disable", *_NO_PAGES)
 _MODES = {
     "plan": ["--chat-mode", "ask"],
     "edit": ["--no-suggest-shell-commands"],

@@ -39,6 +39,7 @@ _PERMISSION = {"plan": "plan", "edit": "acceptEdits", "full": "bypassPermissions
 _EDITS = frozenset({"Edit", "MultiEdit", "NotebookEdit", "Write", "ExitPlanMode"})
 _NAMESPACE = uuid.UUID("5f0d3a39-6a53-4a84-9d5b-1a3c5a1f9c11")
 _LOG_IN = "claude auth login"
+_SETTINGS = (".claude/settings.json", ".claude/settings.local.json")  # apiKeyHelper, Bedrock, …: `auth status` says so
 _LONG = 200  # a folder's encoded name is cut there, and a hash follows
 
 
@@ -50,7 +51,7 @@ class Claude(Conducted):
     def probe(self) -> Probe | None:
         # before 2.1.41 there was no `auth`, and the word would have been a task
         login, since = ("auth", "status"), (2, 1, 41)
-        return Probe("claude", ("--version",), login, since, _logged_in, log_in=_LOG_IN)
+        return Probe("claude", ("--version",), login, since, logged_in=_logged_in, log_in=_LOG_IN, beside=_SETTINGS)
 
     def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
         task = required_task(self.name, request.task)

@@ -6,6 +6,8 @@ a request that was declined is an item of that status (measured with 0.171).
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -38,6 +40,8 @@ _POLICY = {
     "edit": {"approvalPolicy": "on-request", "sandbox": "workspace-write"},
     "full": {"approvalPolicy": "never", "sandbox": "danger-full-access"},
 }
+# `codex login status` knows nothing of a provider with a key of its own
+_ASKS = "".join(json.dumps(word) + "\n" for word in (protocol.HELLO, *protocol.WHO))
 _RETRY = re.compile(r"(\d+)/(\d+)")
 _TOKENS = {
     "inputTokens": "input_tokens",
@@ -53,7 +57,8 @@ class Codex(Conducted):
     name = "codex"
 
     def probe(self) -> Probe | None:
-        return Probe("codex", ("--version",), ("login", "status"), (0, 1, 0), _logged_in, log_in=_LOG_IN)
+        words, since = ("app-server",), (0, 1, 0)
+        return Probe("codex", ("--version",), words, since, _ASKS, _has_answered, _logged_in, _LOG_IN)
 
     def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
         task = required_task(self.name, request.task)
@@ -79,10 +84,28 @@ class Codex(Conducted):
         return ServerReader()
 
 
+def _account(text: str) -> dict[str, Any] | None:
+    """What its app-server says of the account, as it says it to the conductor; None where it has not yet."""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            word = table(json.loads(line))
+            if word.get("id") == protocol.ACCOUNT:
+                return table(word.get("result"))
+    return None
+
+
+def _has_answered(text: str) -> bool:
+    return text.endswith("\n") and _account(text) is not None
+
+
 def _logged_in(text: str) -> bool | None:
-    if "Not logged in" in text:
-        return None  # a provider of config.toml with a key of its own needs no login; a task finds out
-    return True if "Logged in" in text else None
+    account = _account(text)
+    if account is None:
+        return None
+    if account.get("account"):
+        return True
+    # a provider of config.toml with a key of its own needs no login: whether that is right a task finds out
+    return False if account.get("requiresOpenaiAuth") is True else None
 
 
 class ServerReader(JsonReader):

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +34,8 @@ from relay.spawn.environment import task_environment
 PROBE_S = 10.0
 MAX_SAID = 64 * 1024
 AT_ONCE = 4
+LOOK_UP_S = 0.25
+GivenUp = Callable[[], bool]
 SHELL = "/bin/sh"
 LOGIN_WORDS = {True: "logged in", False: "NOT logged in", None: "nobody can say whether it is logged in"}
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
@@ -130,77 +132,96 @@ class Found:
     note: str = ""
 
 
-def found(probe: Probe | None, environment: Mapping[str, str], seen: Sight) -> Found:
+def found(
+    probe: Probe | None, environment: Mapping[str, str], seen: Sight, given_up: GivenUp = lambda: False
+) -> Found:
     """What a task that starts now finds of one agent. Takes up to 20 s; not for an event loop.
 
     Args:
         probe: how to examine it; None where every machine has it.
         environment: such a task's.
         seen: what tasks of the broker's service find.
+        given_up: whether nobody waits for it any more; asked four times a second.
     """
     if probe is None:
         return Found(SHELL)
-    look = _found(probe, environment)
+    look = _found(probe, environment, given_up)
     other = shutil.which(probe.program, path={**seen.environment, **probe.environment}["PATH"])
     note = f"{seen.trouble}; tasks of {seen.of} find {other or 'none'}" if seen.trouble and other != look.path else ""
     return replace(look, note=note)
 
 
-def _found(probe: Probe, task: Mapping[str, str]) -> Found:
+def _found(probe: Probe, task: Mapping[str, str], given_up: GivenUp = lambda: False) -> Found:
     environment = {**task, **probe.environment}
     program = shutil.which(probe.program, path=environment["PATH"])
     if program is None:
         return Found(None)
-    version = _version(program, probe, environment)
-    return Found(program, version, _login(program, probe, version, environment), probe.log_in)
+    asking = _Asking(environment, given_up)
+    version = _version(program, probe, asking)
+    return Found(program, version, _login(program, probe, version, asking), probe.log_in)
 
 
-def _version(program: str, probe: Probe, environment: dict[str, str]) -> str:
-    found = _VERSION.search(_said([program, *probe.version], environment)) if probe.version else None
+def _version(program: str, probe: Probe, asking: _Asking) -> str:
+    found = _VERSION.search(_said([program, *probe.version], asking)) if probe.version else None
     return found[0][:32] if found else ""
 
 
-def _login(program: str, probe: Probe, version: str, environment: dict[str, str]) -> bool | None:
+def _login(program: str, probe: Probe, version: str, asking: _Asking) -> bool | None:
     numbers = tuple(int(part) for part in version.split(".")) if version else ()
     if not probe.login or numbers < probe.login_since:
         return None
-    return probe.logged_in(_said([program, *probe.login], environment))
+    return probe.logged_in(_said([program, *probe.login], replace(asking, told=probe.told, ends=probe.has_answered)))
 
 
-def _said(words: list[str], environment: dict[str, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """How a program is asked: in which environment, told what, until when."""
+
+    environment: dict[str, str]
+    given_up: GivenUp
+    told: str = ""
+    ends: Callable[[str], bool] = lambda _: False
+
+
+def _said(words: list[str], asking: _Asking) -> str:
     """What a program prints within 10 s and 64 KiB; whatever it started is ended with it."""
     try:
         process = subprocess.Popen(
             words,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if asking.told else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env=asking.environment,
             cwd=os.path.expanduser("~"),
             start_new_session=True,
         )
     except OSError:
         return ""
     assert process.stdout is not None
-    with process.stdout:
+    with process.stdout, process.stdin or contextlib.nullcontext():
         try:
-            return _read(process.stdout.fileno()).decode("utf-8", "replace")
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):  # it does not hear it: what it prints says the rest
+                    os.write(process.stdin.fileno(), asking.told.encode())
+            return _read(process.stdout.fileno(), asking).decode("utf-8", "replace")
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def _read(handle: int) -> bytes:
+def _read(handle: int, asking: _Asking) -> bytes:
     until = time.monotonic() + PROBE_S
     data = b""
     with selectors.DefaultSelector() as selector:
         selector.register(handle, selectors.EVENT_READ)
-        while len(data) < MAX_SAID and selector.select(max(0.0, until - time.monotonic())):
+        while len(data) < MAX_SAID and (left := until - time.monotonic()) > 0 and not asking.given_up():
+            if not selector.select(min(left, LOOK_UP_S)):
+                continue
             piece = os.read(handle, MAX_SAID)
-            if not piece:
-                break
             data += piece
+            if not piece or asking.ends(data.decode("utf-8", "replace")):
+                break
     return data[:MAX_SAID]
 
 

@@ -105,7 +105,9 @@ class TextReader:
 
     def _line(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").strip()
-        if any(each.search(text) for each in self._failure):
+        # what is known to be wrong is not taken back by more words about it
+        is_known = self._fault is not None and self._fault.code is not Code.AGENT_ERROR
+        if not is_known and any(each.search(text) for each in self._failure):
             self._fault = faults.fault_in(self._agent, text, self._log_in)
 
     def finding(self, exit_code: int) -> Finding:

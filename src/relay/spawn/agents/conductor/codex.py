@@ -17,6 +17,9 @@ QUESTION = "item/tool/requestUserInput"
 ELICITATION = "mcpServer/elicitation/request"
 UNKNOWN_METHOD = -32601
 UNREACHED = "waiting for network"
+_ABOUT = {"clientInfo": {"name": "relay", "title": "Relay", "version": "1"}}
+HELLO: Word = {"id": INITIALIZE, "method": "initialize", "params": _ABOUT}
+WHO: tuple[Word, ...] = ({"method": "initialized"}, {"id": ACCOUNT, "method": "account/read", "params": {}})
 
 
 class Conversation:
@@ -35,8 +38,7 @@ class Conversation:
 
     def opening(self) -> list[Word]:
         """Who is there."""
-        about = {"clientInfo": {"name": "relay", "title": "Relay", "version": "1"}}
-        return [{"id": INITIALIZE, "method": "initialize", "params": about}]
+        return [HELLO]
 
     def heard(self, word: Word) -> list[Word]:
         """The next step of the handshake; or note what it asks."""
@@ -50,7 +52,7 @@ class Conversation:
 
     def _step(self, step: object, result: Word) -> list[Word]:
         if step == INITIALIZE:
-            return [{"method": "initialized"}, {"id": ACCOUNT, "method": "account/read", "params": {}}]
+            return list(WHO)
         if step == ACCOUNT:
             if result.get("account") is None and result.get("requiresOpenaiAuth"):
                 self.is_over = True  # the reader says so: no model would answer
