@@ -22,6 +22,7 @@ ASKED = [each for each in CATALOGUE if each.scope and (each.method, each.path) n
 REFS = ("laptop", "nobody", "-", "build", "%00", "a" * 301)
 ERROR = Draft202012Validator(document()["components"]["schemas"]["Error"])
 NOT_OURS = 500
+SETTINGS = settings(phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None)
 
 
 def test_it_describes_every_route_with_its_scope(stranger: Browser) -> None:
@@ -40,8 +41,9 @@ def test_it_describes_every_route_with_its_scope(stranger: Browser) -> None:
 def test_what_it_allows_is_answered_without_a_fault(browser: Browser, route: Any) -> None:
     """Any answer but 500; and one that is an error is the document that the description says."""
     operation = SCHEMA[PREFIX + route.path][route.method]
+    varied = route.method == "POST" or route.fields or "{" in route.path
 
-    @settings(max_examples=3, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None)
+    @settings(SETTINGS, max_examples=3 if varied else 1)
     @given(case=operation.as_strategy(), ref=st.sampled_from(REFS))
     def asked(case: Any, ref: str) -> None:
         case.path_parameters = dict.fromkeys(case.path_parameters or {}, ref)
