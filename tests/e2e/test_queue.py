@@ -81,7 +81,7 @@ def test_the_queue_is_listed_by_where_its_tasks_stand(queue: Scene) -> None:
     assert listed("waiting", "running") == listed("live") == listed() == [second, first]
     none = relay(queue.laptop, "queue", "--status", "held")
     assert none.returncode == 0 and none.stderr.startswith(b"nothing in the queue is held")
-    for status, words in (("completed", "relay ps --state completed"), ("nonsense", "relay ps --state live")):
+    for status, words in (("completed", "relay ps --state completed"), ("nonsense", "relay queue --status waiting")):
         error = refused(queue.laptop, "queue", "--status", status, code="usage")
         assert status in error["message"] and words in error["hint"] and error["why"]
     relay(queue.laptop, "stop", first)

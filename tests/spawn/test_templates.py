@@ -158,7 +158,7 @@ def test_other_packages_bring_agents(
         importlib.metadata.EntryPoint(name, f"{here}:{name}", registry.GROUP)
         for name in ("Reviewer", "Pretender", "raises", "is_not_there")
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda group: [each for each in entries if each.group == group])
+    monkeypatch.setattr(registry, "_entries", lambda: tuple(entries))
     known = Agents(tmp_path / "agents.toml")
     assert isinstance(known.get("reviewer"), Reviewer) and type(known.get("shell")) is Shell
     assert "raises" in caplog.text and "is_not_there" in caplog.text

@@ -10,6 +10,7 @@ This is the side of the tests; the stem itself is `relay.testing.stem_process`.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -27,6 +28,7 @@ from typing import Any
 
 MAX_ANSWER = 4096
 POLL_S = 0.02
+END_S = 5.0
 _IN_USE = False
 
 
@@ -97,6 +99,7 @@ class Stem:
     process: subprocess.Popen[bytes]
     end: socket.socket
     lock: threading.Lock = field(default_factory=threading.Lock)
+    maker: int = field(default_factory=os.getpid)
 
     def ask(self, request: dict[str, Any], descriptors: tuple[int, ...] = ()) -> dict[str, Any]:
         """One request, one answer.
@@ -111,6 +114,13 @@ class Stem:
             raise EOFError("the process that brokers are forked from has ended")
         answer: dict[str, Any] = json.loads(raw)
         return answer
+
+    def close(self) -> None:
+        """End it: it goes when nobody can ask it any more. Of a process that was forked from its maker, nothing."""
+        if self.maker == os.getpid():
+            self.end.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(END_S)
 
     def fork(
         self,
@@ -196,4 +206,6 @@ def _made() -> Stem:
     with theirs:
         words = [sys.executable, "-m", "relay.testing.stem_process", str(theirs.fileno())]
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=_ENVIRONMENT)
-        return Stem(process, ours)
+    made = Stem(process, ours)
+    atexit.register(made.close)
+    return made
