@@ -23,6 +23,7 @@ WITH RECURSIVE counter(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM counter WHERE
 INSERT INTO spawns ({columns}) SELECT {values} FROM counter, (SELECT * FROM spawns ORDER BY n LIMIT 1)
 """
 _OWN = {"id": "printf('%016d', i)", "name": "'past-' || i"}
+_FIRST = "performance.getEntriesByName('rows')[0].startTime"
 _UPDATES = """
 async () => {
   const { model } = await import("/static/state.js");
@@ -56,10 +57,13 @@ def test_a_thousand_stay_smooth_and_the_first_are_there_at_once(visit: Open) -> 
         at = visit(laptop)
         expect(at.page.locator("#rows li")).to_have_count(MANY, timeout=20_000)
         took = at.page.evaluate(_UPDATES)
-        first = at.page.evaluate("performance.getEntriesByName('rows')[0].startTime")
+        first = at.page.evaluate(_FIRST)
+        at.page.reload()
+        expect(at.page.locator("#rows li")).to_have_count(MANY, timeout=20_000)
+        again = at.page.evaluate(_FIRST)
         at.page.context.close()
         loaded = sum(at.loaded.values())
         update = statistics.median(took)
-        print(f"first rows after {first:.0f} ms; update median {update:.1f} ms; first load {loaded} bytes")
+        print(f"first rows after {first:.0f} ms, again {again:.0f} ms; update median {update:.1f} ms; {loaded} bytes")
         assert loaded < MOST_BYTES, at.loaded
         assert len(took) == 30
