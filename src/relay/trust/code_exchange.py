@@ -14,8 +14,7 @@ would have to answer without a confirmation: one run is one guess, and the invit
 from __future__ import annotations
 
 import hmac
-
-from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
+from typing import TYPE_CHECKING, Any
 
 from relay.core.codes import (
     Agreed,
@@ -29,6 +28,16 @@ from relay.core.codes import (
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
 from relay.trust.identity import Identity
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def _package() -> ModuleType:
+    """The package makes its groups when it is imported, 50 ms that a broker which pairs with nobody need not spend."""
+    import spake2
+
+    return spake2  # type: ignore[no-any-return]
 
 
 def _fault(why: str) -> PeerFault:
@@ -44,7 +53,7 @@ class Guest:
     """
 
     def __init__(self, identity: Identity, code: InviteCode) -> None:
-        self._half = SPAKE2_A(code.password)
+        self._half = _package().SPAKE2_A(code.password)
         start: bytes = self._half.start()
         self.opening = Opening(code.number, identity.public, identity.sealing.public, start)
 
@@ -73,7 +82,7 @@ def respond(password: bytes, opening: Opening, inviter: BrokerId, offer: Offer) 
     Raises:
         PeerFault: the joiner's half is none.
     """
-    half = SPAKE2_B(password)
+    half = _package().SPAKE2_B(password)
     start: bytes = half.start()
     return start, agree(_finished(half, opening.start), _label(opening), inviter_label(inviter, offer))
 
@@ -82,10 +91,10 @@ def _label(opening: Opening) -> bytes:
     return joiner_label(opening.number, opening.public, opening.sealing_public)
 
 
-def _finished(half: SPAKE2_A | SPAKE2_B, start: bytes) -> bytes:
+def _finished(half: Any, start: bytes) -> bytes:
     try:
         key: bytes = half.finish(start)
-    except (SPAKEError, ValueError, AssertionError):
+    except (_package().SPAKEError, ValueError, AssertionError):
         # the package checks what is no point of its group by assertions too
         raise _fault("its half of the exchange is none") from None
     return key
