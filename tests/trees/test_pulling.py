@@ -133,6 +133,26 @@ def test_a_branch_of_that_name_with_other_work_is_left_alone(repo: Path, far: Fa
     assert pulled.how == "fast-forward"
 
 
+@pytest.mark.parametrize("other", ["relay", "relay/task/more"])
+def test_a_branch_that_git_can_have_no_other_beside_is_left_alone(repo: Path, far: Far, other: str) -> None:
+    git(repo, "checkout", "-qb", other)
+    _, back, expected = _done(far, repo)
+    pulled = _pull(far, back, repo)
+    assert pulled.branch == ("relay-task" if other == "relay" else f"relay/task-{back.id[:8]}")
+    assert pulled.how == "fast-forward" and listing(repo) == expected
+    assert _pull(far, back, repo) == Pulled("already", repo, pulled.branch, pulled.tip)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "two\u2028lines", "end\n"])
+def test_a_worktree_is_found_again_whatever_the_folder_is_called(tmp_path: Path, far: Far, name: str) -> None:
+    repo = repository(tmp_path / name / name)
+    _, back, _ = _done(far, repo)
+    (repo / "a").write_text("mine\n")
+    pulled = _pull(far, back, repo)
+    assert pulled.how == "worktree" and pulled.path.parent == repo.parent
+    assert (_pull(far, back, repo).how, _pull(far, back, repo).path) == ("already", pulled.path)
+
+
 def test_a_cut_off_history_gets_the_commits_on_its_true_end(
     repo: Path, far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:

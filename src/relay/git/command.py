@@ -161,7 +161,7 @@ class Git:
 
     def text(self, *words: str, seconds: float = QUICK_S) -> str:
         """What git prints, as text without the last line's end; as `run`."""
-        return self.run(*words, seconds=seconds).decode("utf-8", "surrogateescape").rstrip("\n")
+        return self.run(*words, seconds=seconds).decode("utf-8", "surrogateescape").removesuffix("\n")
 
     def paths(self, *words: str) -> list[str]:
         """What git prints with `-z`: names as the system has them; as `run`."""
@@ -170,7 +170,7 @@ class Git:
     def says(self, *words: str) -> str | None:
         """What git prints, or None where it ended with another status than 0."""
         status, out, _ = self._ran(words, b"", QUICK_S, None)
-        return out.decode("utf-8", "surrogateescape").rstrip("\n") if status == 0 else None
+        return out.decode("utf-8", "surrogateescape").removesuffix("\n") if status == 0 else None
 
     def _ran(
         self, words: tuple[str, ...], given: bytes, seconds: float, to: IO[bytes] | None

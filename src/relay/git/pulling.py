@@ -108,17 +108,26 @@ class _Pull:
 
     def _branch(self, tip: str) -> tuple[str, str | None]:
         """The branch that takes it, and where it stands: a branch that has other work is left alone."""
-        for name in (self._returned.branch, f"{self._returned.branch}-{self._returned.id[:8]}"):
+        wanted = self._returned.branch
+        others = (f"{wanted}-{self._returned.id[:8]}", wanted.replace("/", "-"))
+        for name in (wanted, *others):
             before = self._commit(f"refs/heads/{name}")
-            if before is None or self._is_behind(before, tip):
+            if self._is_free(name) if before is None else self._is_behind(before, tip):
                 return name, before
-        why = f"the branches {self._returned.branch} and {name} have work of their own"
-        raise _refused(why, f"rename one of them: git branch -m {name} OTHER-NAME")
+        why = f"the branches {wanted} and {' and '.join(others)} have work of their own, or stand in each other's way"
+        raise _refused(why, "rename one of them: git branch -m NAME OTHER-NAME")
+
+    def _is_free(self, name: str) -> bool:
+        """Whether git can make a branch of this name: not where a part of it is one, or where some begin with it."""
+        parts = name.split("/")
+        above = ["/".join(parts[:end]) for end in range(1, len(parts))]
+        taken = any(self._git.says("show-ref", "-q", "--verify", f"refs/heads/{each}") is not None for each in above)
+        return not taken and not self._git.text("for-each-ref", "--count=1", f"refs/heads/{name}/")
 
     def _place_of(self, branch: str) -> Path | None:
         """The working tree that has a branch checked out."""
         path = None
-        for line in self._git.text("worktree", "list", "--porcelain").splitlines():
+        for line in self._git.paths("worktree", "list", "--porcelain", "-z"):
             if line.startswith("worktree "):
                 path = Path(line.removeprefix("worktree "))
             elif line == f"branch refs/heads/{branch}":
