@@ -137,3 +137,20 @@ def test_the_broker_s_own_keys_are_never_sent(repo: Path) -> None:
     with pytest.raises(Misuse, match="this tree cannot be sent") as refused:
         far.sent(repo)
     assert "broker's own home" in refused.value.why
+
+
+def test_a_file_that_goes_while_the_tree_is_read_is_said_and_no_fault_of_git(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repo / "churn").write_text("x")
+    (tmp_path / "into").mkdir()
+    sizes = trees.require_sizes
+
+    def read(*given: object, **more: object) -> None:
+        sizes(*given, **more)  # type: ignore[arg-type]
+        (repo / "churn").unlink()  # as a build does that runs beside it
+
+    monkeypatch.setattr(trees, "require_sizes", read)
+    with pytest.raises(Misuse) as refused:
+        snapshots.snapshot(repo, tmp_path / "home", "k" * 16, tmp_path / "into")
+    assert refused.value.code is Code.BAD_TREE and "went while they were read" in refused.value.message

@@ -10,8 +10,10 @@ commit without parents travels; what comes back is then put onto the true one (`
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +21,13 @@ from relay.core.globs import Globs
 from relay.core.withheld import is_withheld
 from relay.core.workplaces import FOLDER, GIT, MAX_BUNDLE
 from relay.git import tree as trees
-from relay.git.command import LONG_S, Git
+from relay.git.command import LONG_S, Failed, Git
 from relay.git.taking_in import new_bare
 from relay.git.tree import GITLINK, NO_COMMIT, Ground, refused, shown
 
 MAX_HISTORY = 64 << 20
 INCLUDE = ".relayinclude"
+_GONE = ("did not match any files", "unable to stat", "No such file or directory")
 BARE_BYTES = "* -text -filter -ident -eol -working-tree-encoding\n"
 """Attributes that keep git from changing a byte of a plain folder."""
 
@@ -144,7 +147,8 @@ class _Taking:
         self.withheld |= set(untracked) - set(fresh)
         changed = git.paths("ls-files", "-m", "-z")
         trees.require_sizes(self._ground.top, [*fresh, *changed])
-        git.run("add", "-u", "--sparse", seconds=LONG_S)
+        with _standing_still():
+            git.run("add", "-u", "--sparse", seconds=LONG_S)
         _add(git, fresh)
         self._keep_secrets_back(git)
         links = {each.path for each in trees.entries(git, "ls-files", "-s", "-z") if each.mode == GITLINK}
@@ -265,7 +269,24 @@ def _add(git: Git, paths: list[str]) -> None:
     if paths:
         given = b"".join(os.fsencode(each) + b"\0" for each in paths)
         words = ("add", "-f", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
-        git.run("--literal-pathspecs", *words, given=given, seconds=LONG_S)
+        with _standing_still():
+            git.run("--literal-pathspecs", *words, given=given, seconds=LONG_S)
+
+
+@contextlib.contextmanager
+def _standing_still() -> Iterator[None]:
+    """In this block files are read that were seen before: one that has gone since is the tree's doing, and not git's.
+
+    Raises:
+        Misuse: `bad_tree`.
+    """
+    try:
+        yield
+    except Failed as fault:
+        if not any(words in fault.why for words in _GONE):
+            raise
+        hint = "send it again when nothing writes there, or commit and use --repo URL"
+        raise refused("files went while they were read", fault.why, hint) from None
 
 
 def _pattern(line: str) -> str:
