@@ -1,6 +1,8 @@
 // Output with its colours: SGR sequences become classes, every other control sequence is left out.
 
-const SEQUENCE = /\x1b(?:\[([0-9;:?]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_])/g;
+const SEQUENCE = /\x1b(?:\[([0-9;:<=>?]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]+[0-~]|[0-~])/g;
+const BEGUN = /\x1b(?:\[[0-9;:<=>?]*[ -/]*|\][^\x07\x1b]*\x1b?|[PX^_][^\x1b]*\x1b?|[ -/]*)$/;
+const MOST_BEGUN = 4096;
 const NAMES = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 
 /** Reads pieces of output one after another; the style and a cut sequence go over from piece to piece. */
@@ -8,12 +10,12 @@ export class Ansi {
   #style = { fg: "", bold: false, dim: false, under: false };
   #rest = "";
 
-  /** The runs of a piece: [text, class]. */
+  /** The runs of a piece: [text, class]. A text that is "\r" alone says that the line is drawn again from its beginning. */
   read(piece) {
     let text = this.#rest + piece;
     this.#rest = "";
-    const cut = text.lastIndexOf("\x1b");
-    if (cut >= 0 && text.length - cut < 64 && !new RegExp(SEQUENCE.source).test(text.slice(cut))) {
+    const cut = text.search(BEGUN);
+    if (cut >= 0 && text.length - cut < MOST_BEGUN) {
       this.#rest = text.slice(cut);
       text = text.slice(0, cut);
     }
@@ -29,12 +31,14 @@ export class Ansi {
   }
 
   #run(runs, text) {
-    // a carriage return draws a line again: what is read is its last form
-    const plain = text.replace(/\r\n/g, "\n").replace(/[^\n]*\r(?!\n)/g, "").replace(/[\x00-\x08\x0b-\x1f\x7f]/g, "");
-    if (!plain) return;
     const { fg, bold, dim, under } = this.#style;
     const name = [fg && `f-${fg}`, bold && "bold", dim && "dim", under && "under"].filter(Boolean).join(" ");
-    runs.push([plain, name]);
+    // by splitting: an expression that looks for a line's last return takes quadratic time for a long line
+    text.replaceAll("\r\n", "\n").split("\r").forEach((part, i) => {
+      if (i && runs.at(-1)?.[0] !== "\r") runs.push(["\r", ""]);
+      const plain = part.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "");
+      if (plain) runs.push([plain, name]);
+    });
   }
 
   #sgr(parameters) {

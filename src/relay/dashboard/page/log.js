@@ -7,6 +7,8 @@ import { clock } from "./words.js";
 
 const TAIL = 2000;
 const MOST_LINES = 5000;
+const MOST_LETTERS = 4_000_000;
+const LONGEST = 20_000;
 const NEAR_PX = 24;
 const AGAIN_MS = 2000;
 
@@ -21,14 +23,17 @@ export function logView(spawn, isEnded) {
     h("div", { class: "logbar" }, find, hits, h("span", { class: "fill" }), end, keep), box);
   const ansi = { out: new Ansi(), err: new Ansi() };
   const leaving = new AbortController();
-  let line = null, next = 0, isCut = false, found = [], at = -1;
+  let line = null, length = 0, letters = 0, isAgain = false, next = 0, isCut = false, found = [], at = -1;
 
   const isAtEnd = () => box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
 
   function newLine(name = "") {
     line = h("div", { class: `line ${name}` });
+    length = 0;
+    isAgain = false;
     box.append(line);
-    while (box.childElementCount > MOST_LINES) {
+    while (box.childElementCount > MOST_LINES || letters > MOST_LETTERS) {
+      letters -= box.firstElementChild.textContent.length;
       box.firstElementChild.remove();
       isCut = true;
     }
@@ -48,18 +53,41 @@ export function logView(spawn, isEnded) {
   }
 
   function write(text, name, stream) {
+    if (text === "\r") {
+      isAgain = true;
+      return;
+    }
     const parts = text.split("\n");
     parts.forEach((part, i) => {
-      if (i) line = null;
-      if (!part && i === parts.length - 1) return;
-      if (!line) newLine(stream === "err" ? "err" : "");
-      if (part) line.append(name ? h("span", { class: name }, part) : part);
+      if (i) endLine(stream);
+      // what does not end is broken: a line of a gigabyte is not drawn
+      for (let at = 0; at < part.length; at += LONGEST) extend(part.slice(at, at + LONGEST), name, stream);
     });
+  }
+
+  function endLine(stream) {
+    if (!line) newLine(stream === "err" ? "err" : "");
+    line = null;
+    isAgain = false;
+  }
+
+  function extend(part, name, stream) {
+    if (isAgain && line) {
+      letters -= length;
+      length = 0;
+      put(line);
+    }
+    isAgain = false;
+    if (!line || (length && length + part.length > LONGEST)) newLine(stream === "err" ? "err" : "");
+    line.append(name ? h("span", { class: name }, part) : part);
+    length += part.length;
+    letters += part.length;
   }
 
   function note(text) {
     newLine("note");
     line.append(text);
+    letters += text.length;
     line = null;
   }
 
