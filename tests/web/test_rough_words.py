@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.e2e.scene import Scene, fresh
 from tests.web.conftest import Open
@@ -59,3 +59,50 @@ def test_a_line_that_is_drawn_again_stands_once_and_one_without_end_is_broken(tw
     expect(lines.nth(1)).to_have_text("kept")
     lengths = lines.evaluate_all("found => found.map((each) => each.textContent.length)")
     assert sum(lengths[2:]) == 50_000 and max(lengths) <= 20_000
+
+
+def test_an_order_whose_answer_was_lost_is_sent_again_as_the_same_one(two: Scene, visit: Open) -> None:
+    at = visit(two.laptop)
+    name, lost = fresh("once"), []
+
+    def lose(route: Route) -> None:
+        if route.request.method == "POST" and not lost:
+            lost.append(route.fetch().status)
+            route.abort()
+        else:
+            route.continue_()
+
+    at.page.route("**/api/v1/spawns", lose)
+    at.page.keyboard.press("n")
+    box = at.page.get_by_role("dialog")
+    box.locator("[name=broker]").select_option(two.laptop.id)
+    box.locator("[name=agent]").select_option("shell")
+    box.locator("[name=task]").fill("true")
+    box.locator("[name=where]").select_option("new")
+    box.get_by_text("More").click()
+    box.locator("[name=name]").fill(name)
+    box.get_by_role("button", name="Spawn").click()
+    expect(box.locator("#forecast")).to_contain_text("does not answer")
+    box.get_by_role("button", name="Spawn").click()
+    expect(box).to_be_hidden()
+    names = [each["name"] for each in two.laptop.relay_json("ps", "--all")]
+    assert [each for each in names if each.startswith(name)] == [name], lost
+    at.faults[:] = [fault for fault in at.faults if "ERR_FAILED" not in fault]
+
+
+_CARD = """
+async (input) => {
+  const { questionCard } = await import("/static/question.js");
+  const broker = { id: "x", name: "vps" };
+  const asked = { request: "1", kind: "tool", name: "coder", spawn: "1", text: "may it?", broker, input };
+  return questionCard(asked).node.querySelector("pre").textContent;
+}
+"""
+
+
+def test_a_card_shows_all_that_is_asked_and_nothing_turned_round(two: Scene, visit: Open) -> None:
+    page = visit(two.laptop).page
+    assert page.evaluate(_CARD, {"command": "ls"}) == "ls"
+    told = page.evaluate(_CARD, {"command": "ls", "sandbox": False})
+    assert '"sandbox": false' in told and '"command": "ls"' in told
+    assert page.evaluate(_CARD, {"command": "a\u202eb\u200bc\x1bd"}) == "a\\u{202e}b\\u{200b}c\\u{1b}d"

@@ -71,7 +71,7 @@ export async function spawnDialog(first = {}) {
     forecast,
     h("div", { class: "buttons" }, h("button", { type: "button", onclick: () => box.close() }, "Cancel"), send));
   const box = h("dialog", { class: "wide", "aria-labelledby": "spawn-title" }, form);
-  let thinking = 0, asked = 0, installed = [];
+  let thinking = 0, asked = 0, installed = [], sent = "", operation = "";
 
   const chosen = () => model.broker(brokers.value) || model.own;
 
@@ -146,7 +146,11 @@ export async function spawnDialog(first = {}) {
     event.preventDefault();
     send.disabled = true;
     try {
-      const made = await post("spawns", order());
+      const wanted = order(), said = JSON.stringify(wanted);
+      // the same order again, where its answer was lost on the way, is the same spawn and not a second one
+      if (said !== sent) operation = crypto.randomUUID().replaceAll("-", "");
+      sent = said;
+      const made = await post("spawns", { ...wanted, operation });
       const { broker, where: at, ...rest } = { broker: brokers.value, agent: agent.value, where: where.value, path: path.value, model: model_.value, mode: mode.value, timeout: timeout.value };
       localStorage.setItem(KEY, JSON.stringify({ broker, where: at, ...rest }));
       model.spawns = new Map([[made.id, made], ...model.spawns]);
@@ -155,6 +159,8 @@ export async function spawnDialog(first = {}) {
       toast(made.ack);
       go({ section: "agents", spawn: made.id });
     } catch (error) {
+      // refused, it was not begun: once what was in the way has gone, it is asked for anew
+      if (error.status >= 400 && error.status < 500) sent = "";
       tell(error instanceof Failed ? error.words : String(error), "bad");
     } finally {
       send.disabled = false;
