@@ -63,7 +63,7 @@ def test_a_line_that_is_drawn_again_stands_once_and_one_without_end_is_broken(tw
 
 def test_an_order_whose_answer_was_lost_is_sent_again_as_the_same_one(two: Scene, visit: Open) -> None:
     at = visit(two.laptop)
-    name, lost = fresh("once"), []
+    name, lost = fresh("once"), list[int]()
 
     def lose(route: Route) -> None:
         if route.request.method == "POST" and not lost:
