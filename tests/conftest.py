@@ -17,15 +17,22 @@ from relay.testing import stem
 settings.register_profile("relay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("relay")
 
+LONG = ("test_real_systemd",)
+
 # a test that is to show how a broker is executed does so itself: relay.testing.stem says why
 stem.use()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long in one file begins first: else one worker is at it when the others have nothing more to do."""
+    items.sort(key=lambda item: not item.path.name.startswith(LONG))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What was collected stays: the collector of garbage need not walk over it, a tenth of a worker's time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 1_000)
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -161,9 +161,10 @@ import socket, sys
 made = socket.socket(socket.AF_UNIX)
 made.connect(sys.argv[1])
 body = b'{"operation": "task", "scopes": ["view"]}'
-head = b"POST /api/v1/dashboard/codes HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body)
-made.sendall(head + body)
-print(made.recv(4096).decode())
+head = b"POST /api/v1/dashboard/codes HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n"
+made.sendall(head % len(body) + body)
+with made.makefile("rb") as answer:
+    print(answer.read().decode())
 """
 
 

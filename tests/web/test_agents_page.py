@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.scene import Scene, fresh, relay_json
-from tests.web.browser import PHONE
+from tests.web.browser import PHONE, link
 from tests.web.conftest import Open
 
 pytestmark = pytest.mark.web
@@ -175,3 +175,27 @@ def test_on_a_phone(two: Scene, visit: Open) -> None:
     at.picture("phone-detail")
     pane.get_by_role("button", name="Back to the list").click()
     expect(pane).to_be_hidden()
+
+
+def test_what_is_typed_outlives_what_happens_meanwhile(two: Scene, visit: Open) -> None:
+    two.grant()
+    spawn = two.begin("while :; do sleep 0.1; done", name=fresh("talk"))
+    two.until(spawn, "running")
+    at = visit(two.laptop)
+    at.page.locator(f"#rows li[data-spawn='{spawn}'] a").click()
+    words = at.page.locator("#detail .talk textarea")
+    words.fill("not sent yet")
+    at.page.get_by_role("tab", name="Timeline").click()
+    two.shell("true", name=fresh("other"), status=0)
+    expect(words).to_have_value("not sent yet")
+    two.laptop.relay("stop", spawn)
+
+
+def test_who_is_signed_out_keeps_no_key_and_comes_back_by_a_code(two: Scene, visit: Open) -> None:
+    at = visit(two.laptop)
+    newest = max(two.laptop.relay_json("dashboard", "devices", "list"), key=lambda each: str(each["created"]))
+    two.laptop.relay("dashboard", "devices", "revoke", newest["id"])
+    expect(at.page.get_by_role("heading", name="This browser is not signed in")).to_be_visible()
+    assert at.page.evaluate("localStorage.getItem('relay.token')") is None
+    at.page.goto(link(two.laptop))
+    expect(at.page.locator("#top .live")).to_contain_text("Live")

@@ -35,7 +35,7 @@ async function answer(path, init = {}) {
   try {
     said = (await response.json()).error || {};
   } catch { /* no document of ours: the status says it */ }
-  if (response.status === 401) dispatchEvent(new CustomEvent("signed-out"));
+  if (response.status === 401 && path !== "/session") dispatchEvent(new CustomEvent("signed-out"));
   throw new Failed(response.status, said);
 }
 

@@ -30,6 +30,8 @@ export function update(id) {
 function opened(pane, id) {
   const head = h("div", { class: "top" }), body = h("div", { class: "tabbody" }), foot = h("div", { class: "foot" });
   const tabs = h("div", { class: "tabs", role: "tablist" });
+  // one and the same for as long as the pane is open: what is typed into it outlives what happens meanwhile
+  const words = h("textarea", { rows: 1 });
   let now = null, tab = "Log", log = null, changes = null, card = null, isClosed = false, asked = 0;
   put(pane, head, tabs, body, foot);
 
@@ -82,7 +84,7 @@ function opened(pane, id) {
     if (question && card?.request !== question.request) card = { request: question.request, ...questionCard(question) };
     if (!question && card && !card.isBusy()) card = null;
     if (foot.contains(document.activeElement) && document.activeElement.tagName === "TEXTAREA") return;
-    put(foot, card?.node, actions(now, refresh));
+    put(foot, card?.node, actions(now, refresh, words));
   }
 
   const changed = () => now && refresh();
@@ -133,17 +135,20 @@ function course(now) {
     h("ol", { class: "course" }, steps), marks.length > 0 && [h("h3", null, "Beside it"), h("ol", { class: "course" }, marks)]);
 }
 
+/** Do it, and say what came of it; whether it was taken. */
 async function act(what, path, body, refresh) {
   try {
     const told = await post(path, body);
     toast(what(told));
     refresh();
+    return true;
   } catch (error) {
     toast(error instanceof Failed ? error.words : String(error), true);
+    return false;
   }
 }
 
-function actions(now, refresh) {
+function actions(now, refresh, words) {
   const path = `spawns/${ref(now.id)}`;
   const button = (name, onclick, tone = "") => h("button", { type: "button", class: tone, onclick, "data-needs": name === "Resolve" ? "approve" : "spawn" }, name);
   const stop = async () => {
@@ -153,11 +158,16 @@ function actions(now, refresh) {
     }
   };
   const retry = () => act((told) => told.ack, `${path}/retry`, {}, refresh);
-  const words = h("textarea", { rows: 1, "aria-label": `Tell ${now.name} something`, placeholder: isEnded(now.state) ? "Go on with …" : `Tell ${now.name} something` });
-  const send = () => words.value.trim() && (isEnded(now.state)
-    ? act((told) => told.ack, `${path}/continue`, { task: words.value }, refresh)
-    : act((told) => (told.accepted === false ? told.said : `Sent to ${now.name}`), "answers", { spawn: now.id, verb: "send", text: words.value, wait_s: 10 }, refresh))
-    && (words.value = "");
+  words.setAttribute("aria-label", `Tell ${now.name} something`);
+  words.placeholder = isEnded(now.state) ? "Go on with …" : `Tell ${now.name} something`;
+  const send = async () => {
+    const text = words.value;
+    if (!text.trim()) return;
+    const taken = isEnded(now.state)
+      ? await act((told) => told.ack, `${path}/continue`, { task: text }, refresh)
+      : await act((told) => (told.accepted === false ? told.said : `Sent to ${now.name}`), "answers", { spawn: now.id, verb: "send", text, wait_s: 10 }, refresh);
+    if (taken && words.value === text) words.value = "";
+  };
   const canTalk = now.state === "running" || (isEnded(now.state) && now.result?.session);
   return [
     canTalk && h("div", { class: "talk", "data-needs": isEnded(now.state) ? "spawn" : "approve" }, words, button(isEnded(now.state) ? "Continue" : "Send", send)),

@@ -13,13 +13,35 @@ export class Live extends EventTarget {
   #retry = FIRST_RETRY_MS;
   #timer = 0;
   #silent = 0;
+  #wasUp = false;
+  #listens = false;
   isUp = false;
   rtt = null;
 
-  start() {
+  /** Hear of all that happens after an event's number. */
+  start(seq) {
+    this.stop();
+    this.#seq = seq;
+    this.#wasUp = false;
+    if (!this.#listens) this.#wakeUp();
+    this.#listens = true;
+    this.#connect();
+  }
+
+  /** Hear no more. */
+  stop() {
+    const socket = this.#socket;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#silent);
+    this.#socket = null;
+    this.#timer = 0;
+    this.isUp = false;
+    socket?.close();
+  }
+
+  #wakeUp() {
     for (const wake of ["online", "pageshow", "focus"]) addEventListener(wake, () => this.#now());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#now());
-    this.#connect();
   }
 
   #tell(kind, detail) {
@@ -44,7 +66,7 @@ export class Live extends EventTarget {
       this.rtt = performance.now() - began;
       socket.send(JSON.stringify({ token: token(), since: this.#seq }));
     };
-    socket.onmessage = (message) => this.#heard(JSON.parse(message.data));
+    socket.onmessage = (message) => socket === this.#socket && this.#heard(JSON.parse(message.data));
     socket.onclose = (closed) => this.#closed(socket, closed.code);
   }
 
@@ -52,8 +74,9 @@ export class Live extends EventTarget {
     clearTimeout(this.#silent);
     this.#silent = setTimeout(() => this.#socket.close(), SILENT_MS);
     if (event.kind === "hello") {
-      const again = this.#seq !== null;
       this.#seq ??= event.seq;
+      const again = this.#wasUp;
+      this.#wasUp = true;
       this.#retry = FIRST_RETRY_MS;
       this.isUp = true;
       this.#tell("up", { hello: event, again });

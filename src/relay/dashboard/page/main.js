@@ -1,6 +1,6 @@
 // The page's frame: signing in, the top, the sections, keys, and what keeps it live.
 
-import { signIn, token } from "./api.js";
+import { signIn, signOut, token } from "./api.js";
 import * as agents from "./agents.js";
 import { dialog, h, isTyping, put, say, toast } from "./dom.js";
 import { Live } from "./live.js";
@@ -70,6 +70,10 @@ async function route() {
 
 function signedOut(why = "") {
   section = "";
+  live.stop();
+  signOut();
+  for (const each of document.querySelectorAll("dialog[open]")) each.close();
+  detail?.show(pane, null);
   put(document.getElementById("top"), h("a", { class: "brand", href: "#/" }, h("img", { src: "/static/icon.svg", alt: "", width: 24, height: 24 }), h("b", null, "Relay")));
   put(document.getElementById("sections"));
   pane.hidden = true;
@@ -95,7 +99,7 @@ async function begin() {
   drawTop();
   route();
   await load();
-  live.start();
+  live.start(model.seq);
 }
 
 async function load() {

@@ -15,6 +15,7 @@ class Model extends EventTarget {
   unasked = [];
   status = null;
   matched = 0;
+  seq = null;
   isLoaded = false;
   #dirty = new Set();
   #gathering = 0;
@@ -40,6 +41,7 @@ class Model extends EventTarget {
   async load() {
     const around = Promise.all([get("brokers"), get("status")]);
     const listing = await get(`listing?all=1&limit=${FIRST}`);
+    this.seq = listing.seq;
     this.#take(listing);
     this.isLoaded = true;
     this.changed("spawns");
