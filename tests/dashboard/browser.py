@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,14 @@ class Browser:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str | None) -> Answer:
         """One request; headers with `_` for `-`, None for one that is left out."""
+        with self.asked(method, path, body, **headers) as got:
+            return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+
+    @contextlib.contextmanager
+    def asked(
+        self, method: str, path: str, body: Any = None, **headers: str | None
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The same, once its answer has begun."""
         sent: dict[str, str | None] = {"Host": f"127.0.0.1:{self.port}", "Sec-Fetch-Site": "same-origin"}
         sent |= {"Origin": self.origin} if method == "POST" else {}
         sent |= {"Authorization": f"Bearer {self.token}"} if self.token else {}
@@ -86,8 +94,7 @@ class Browser:
             if data is not None:
                 connection.putheader("Content-Length", str(len(data)))
             connection.endheaders(data)
-            got = connection.getresponse()
-            return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+            yield connection.getresponse()
 
     def get(self, path: str) -> Any:
         """The document of the API at this path."""
