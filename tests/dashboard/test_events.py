@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import json
 import sys
 import time
@@ -126,8 +128,9 @@ async def test_a_broker_stops_soon_whatever_is_open_and_goes_on_by_number(other:
             await asyncio.to_thread(other.stop)
             assert time.monotonic() - before < 5.0
             assert [await one.closing(), await two.closing()] == [GOING, GOING]
-            told = await asyncio.to_thread(following.read)
-            assert following.status == 200 and told
+            assert following.status == 200
+            with contextlib.suppress(http.client.HTTPException, ConnectionError):  # it ends, whole or cut off
+                await asyncio.to_thread(following.read)
     assert "Traceback" not in other.log()
     await asyncio.to_thread(other.start)
     await _until_served(browser)
