@@ -1,0 +1,82 @@
+"""What needs a person, answered from a third broker: by its rights, once, in time, and over crashes."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.testing import asking_agent
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+from relay.testing.processes import wait_until
+from tests.e2e.scene import Scene, fresh, refused, relay_json
+from tests.e2e.test_needs_a_person import decisions, links, question
+
+
+@pytest.mark.timeout(150)
+def test_a_third_broker_an_agent_that_asks_and_kill_9(mesh: Mesh) -> None:
+    scene = Scene.made(mesh)
+    boss = mesh.join(scene.laptop, "boss")
+    scene.vps.launcher = asking_agent.LAUNCHER
+    scene.vps.restart()
+    scene.grant("--agent", "shell", "--ask")
+    wait_until(lambda: all(links(each) == 2 for each in (scene.laptop, scene.vps, boss)), 20, "all links")
+    _answered_from_afar(scene, boss)
+    _expires(scene, boss)
+    _survives_kill_9(scene, boss)
+
+
+def _allow(scene: Scene, boss: Node, verb: str) -> None:
+    scene.vps.relay("trust", "allow", boss.id, "--verb", verb)
+
+
+def _held(scene: Scene, script: str, *options: str) -> tuple[str, str]:
+    spawn = scene.begin(script, *options)
+    return spawn, str(scene.until(spawn, "held")["needs"]["request"])
+
+
+def _answered_from_afar(scene: Scene, boss: Node) -> None:
+    spawn, request = _held(scene, "true")
+    assert relay_json(boss, "review") == {"questions": [], "unreachable": []}
+    refused(boss, "approve", spawn, code="unknown_spawn")
+    _allow(scene, boss, "view")
+    assert question(boss, spawn)["request"] == request
+    error = refused(boss, "approve", spawn, code="no_verb")
+    assert error["hint"].startswith("on vps: relay trust allow boss")
+    _allow(scene, boss, "approve")
+    with boss.control() as control:
+        body = {"spawn": spawn, "verb": "approve", "request": request, "wait_s": 10}
+        assert control.post("answers", body)["accepted"] is True
+    scene.until(spawn, "completed")
+    assert refused(boss, "send", f"{spawn}@vps", "x", code="no_verb")["hint"].endswith("--verb send")
+    refused(scene.laptop, "deny", spawn, "--request", request, code="own_request")
+    error = refused(scene.vps, "deny", spawn, code="answered")
+    assert "approved by" in error["why"] and "boss" in error["why"]
+    assert [each[1:] for each in decisions(scene.vps, spawn, "approve")] == [("refused", "no_verb"), ("allowed", "")]
+
+
+def _expires(scene: Scene, boss: Node) -> None:
+    spawn, request = _held(scene, "true", "--ttl", "1s")
+    scene.until(spawn, "expired")
+    error = refused(boss, "approve", f"{spawn}@vps", "--request", request, code="answered")
+    assert error["why"].endswith("is expired")
+
+
+def _survives_kill_9(scene: Scene, boss: Node) -> None:
+    """Both are killed between answer and effect; it takes effect once, and who answered learns of it."""
+    mark = scene.vps.work / fresh("once")
+    spawn, request = _held(scene, f"echo x >> {mark}")
+    body = {"operation": "approve-once", "spawn": spawn, "verb": "approve", "request": request}
+    with boss.control() as control:
+        first = control.post("answers", body)
+        scene.vps.kill()
+        boss.kill()
+    assert first["accepted"] in (None, True)
+    boss.start()
+    wait_until(lambda: links(boss) == 1, 20, "boss to be back")
+    unreachable = relay_json(boss, "review")["unreachable"]
+    assert [each["name"] for each in unreachable] == ["vps"] and unreachable[0]["why"]
+    scene.vps.start()
+    scene.until(spawn, "completed", within=30)
+    with boss.control() as control:
+        assert control.post("answers", body | {"wait_s": 20})["accepted"] is True
+    assert [each[1] for each in decisions(scene.vps, spawn, "approve")] == ["allowed"] and mark.read_text() == "x\n"
