@@ -10,15 +10,34 @@ if TYPE_CHECKING:
     from relay.api.client import Client
     from relay.api.home import Home
     from relay.core.errors import RelayError
+    from relay.library.connect import connect
+    from relay.library.mesh import Mesh
+    from relay.library.seen import NotCompleted
+    from relay.library.spawns import Spawn
 
-__all__ = ["AsyncClient", "Client", "Home", "RelayError", "__version__", "routes"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Home",
+    "Mesh",
+    "NotCompleted",
+    "RelayError",
+    "Spawn",
+    "__version__",
+    "connect",
+    "routes",
+]
 __version__ = "0.1.0"
 
 _HOME_OF = {
     "AsyncClient": "relay.api.aclient",
     "Client": "relay.api.client",
     "Home": "relay.api.home",
+    "Mesh": "relay.library.mesh",
+    "NotCompleted": "relay.library.seen",
     "RelayError": "relay.core.errors",
+    "Spawn": "relay.library.spawns",
+    "connect": "relay.library.connect",
     "routes": "relay.api.routes",
 }
 

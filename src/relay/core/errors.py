@@ -143,6 +143,7 @@ class Code(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TASK_TIMED_OUT = "task_timed_out"
     TASK_LOST = "task_lost"
+    AWAITS_APPROVAL = "awaits_approval"
     AGENT_ERROR = "agent_error"
     AGENT_NO_RESULT = "agent_no_result"
     AGENT_DENIED = "agent_denied"
