@@ -8,16 +8,19 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
-from relay.api import routes
+from relay.api import routes, tool_routes
 from relay.api.person import person
 from relay.core.errors import Code, Misuse
+from relay.library.answers import Answer, Called, Tool
 from relay.library.asking import Asking
 from relay.library.places import place
 from relay.library.seen import Broker, Event, Standing, order_of
 from relay.library.spawns import STREAM_PAUSE_S, Spawn
+from relay.library.tickets import Ticket
 
 if TYPE_CHECKING:
     from relay.api.aclient import AsyncClient
+    from relay.api.tool_shapes import CallOrder
 
 Mode = Literal["plan", "edit", "full"]
 MS = 1000
@@ -170,6 +173,73 @@ class Mesh:
         filters["labels"] = json.dumps(dict(labels)) if labels else None
         found = await self._asking.ask(routes.listing(filters))
         return [self._handle(each) for each in found["spawns"]]
+
+    async def call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        broker: str | None = None,
+        timeout: float | None = None,
+        ttl: float | None = None,
+        operation: str | None = None,
+    ) -> Answer:
+        """Run a tool or runner once, and wait for what it comes to: `raise_for_state()` makes a failure an error.
+
+        Arguments and errors as of `begin`.
+        """
+        named = {"broker": broker, "timeout": timeout, "ttl": ttl, "operation": operation}
+        return await (await self.begin(tool, arguments, **named)).wait()  # type: ignore[arg-type]
+
+    async def begin(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        broker: str | None = None,
+        timeout: float | None = None,
+        ttl: float | None = None,
+        operation: str | None = None,
+    ) -> Ticket:
+        """Have a tool or runner run once; returns once the call is durable, however far away its broker is.
+
+        Args:
+            tool: its name.
+            arguments: a JSON object, at most 240 KiB.
+            broker: which broker's, by name or the beginning of its id; None for this machine's where it has one of
+                that name, or else for the one other's.
+            timeout: seconds from its start until it is ended.
+            ttl: seconds until it need not be started any more.
+            operation: names this call: the same one made twice runs once. None for a fresh one.
+
+        Raises:
+            RelayError: it cannot be called, or was refused here.
+        """
+        order: CallOrder = {
+            "tool": tool,
+            "broker": broker,
+            "arguments": dict(arguments or {}),
+            "timeout_s": timeout,
+            "ttl_s": ttl,
+            "requested_by": person(),
+        }
+        return Ticket(self._asking, Called.of(await self._asking.ask(tool_routes.call(order, operation))))
+
+    async def ticket(self, id: str) -> Ticket:
+        """A call that was made before, by its id.
+
+        Raises:
+            RelayError: there is none.
+        """
+        return Ticket(self._asking, Called.of(await self._asking.ask(tool_routes.call_shown(id))))
+
+    async def tools(self) -> list[Tool]:
+        """The tools and runners that can be called from here, this broker's own among them.
+
+        Raises:
+            RelayError: the broker of this machine is away.
+        """
+        return [Tool.of(each) for each in (await self._asking.ask(tool_routes.tools()))["tools"]]
 
     async def brokers(self) -> list[Broker]:
         """The members of the workspace, this machine's first.

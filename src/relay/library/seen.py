@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from relay.api.shapes import LogLine, Spawn, SpawnOrder
 
 DONE = "done"
+COMMANDS = ("shell", "exec", "python")
 
 
 class NotCompleted(RelayError):
@@ -146,8 +147,9 @@ class Ended(Standing):
 
     @property
     def text(self) -> str:
-        """What it came to, as text: its final words, or else the end of what it wrote."""
-        return self.summary or self.output
+        """What it came to, as text: the end of what a command wrote, the final words of an agent."""
+        first, second = (self.output, self.summary) if self.agent in COMMANDS else (self.summary, self.output)
+        return first or second
 
     def raise_for_state(self) -> Self:
         """This, if all is well.
