@@ -14,7 +14,8 @@ from tests.e2e.scene import Scene
 def _pair() -> Iterator[Scene]:
     with Mesh.scratch("relay-lib-") as mesh:
         scene = Scene.made(mesh)
-        scene.grant("--agent", "shell", "--agent", "exec", "--dir", "new", "--dir", str(scene.vps.work))
+        words = ("--verb", "tool", "--agent", "shell", "--agent", "exec", "--dir", "new", "--dir", str(scene.vps.work))
+        scene.grant(*words)
         yield scene
 
 

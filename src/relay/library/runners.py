@@ -73,6 +73,7 @@ class Runner:
         description: what it is for, for people and models.
         schema: JSON Schema of its arguments.
         at_once: how many of its calls run at the same time; the others wait in their order.
+        share: whether other brokers may call it, those that have the verb `tool` here.
         context: the parameter that gets the `Call`; None for none.
     """
 
@@ -81,6 +82,7 @@ class Runner:
     description: str
     schema: Mapping[str, Any]
     at_once: int
+    share: bool
     context: str | None
 
     def __call__(self, *words: Any, **named: Any) -> Awaitable[Any]:
@@ -94,7 +96,7 @@ class Runner:
 
     def offer(self) -> dict[str, Any]:
         """As the broker is told of it."""
-        return {"name": self.name, "definition": self.definition, "share": None}
+        return {"name": self.name, "definition": self.definition, "share": self.name if self.share else None}
 
 
 DECLARED: dict[str, Runner] = {}
@@ -102,7 +104,12 @@ DECLARED: dict[str, Runner] = {}
 
 
 def runner(
-    name: str, *, schema: Mapping[str, Any] | None = None, description: str | None = None, at_once: int = AT_ONCE
+    name: str,
+    *,
+    schema: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    at_once: int = AT_ONCE,
+    share: bool = False,
 ) -> Callable[[Function], Runner]:
     """Make an async function a runner.
 
@@ -115,6 +122,8 @@ def runner(
         schema: JSON Schema of its arguments; None to make it of the annotations.
         description: what it is for; None for the function's docstring.
         at_once: how many of its calls run at the same time.
+        share: let other brokers call it, those that were granted the verb `tool` on this machine; `relay tools share`
+            says the same from outside of the program.
 
     Raises:
         Misuse: it cannot be one, and why.
@@ -126,7 +135,7 @@ def runner(
         raise unusable(name, f"at_once lies between 1 and {MOST_AT_ONCE}", "at_once=1")
 
     def declare(function: Function) -> Runner:
-        made = _made(name, function, schema, description, at_once)
+        made = _made(name, function, schema, description, at_once, share)
         DECLARED[name] = made
         return made
 
@@ -134,7 +143,7 @@ def runner(
 
 
 def _made(
-    name: str, function: Function, schema: Mapping[str, Any] | None, description: str | None, at_once: int
+    name: str, function: Function, schema: Mapping[str, Any] | None, description: str | None, at_once: int, share: bool
 ) -> Runner:
     if not asyncio.iscoroutinefunction(function):
         raise unusable(name, "it is no async function", "async def …; what blocks goes to asyncio.to_thread")
@@ -143,7 +152,7 @@ def _made(
     given = [each for each in parameters if each.name != context]
     takes = schema_of(name, given) if schema is None else checked_schema(name, schema, given)
     about = inspect.getdoc(function) if description is None else description
-    return Runner(name, function, about or "", takes, at_once, context)
+    return Runner(name, function, about or "", takes, at_once, share, context)
 
 
 def chosen(runners: tuple[Runner, ...]) -> dict[str, Runner]:

@@ -146,8 +146,12 @@ class Program:
         elif "kept" in message:
             self._identity.kept(str(message["kept"]))
         elif "refused" in message:
-            name, fault = str(message["refused"].get("name")), from_json(message["refused"])
-            _log.warning("%s is not served by this program: %s: %s", name, fault.message, fault.why)
+            self._refuse(message["refused"].get("name"), from_json(message["refused"]))
+
+    def _refuse(self, name: str | None, fault: RelayError) -> None:
+        """A name is served by another program, which may go; or a line of this program's was none."""
+        _log.warning("%s is not served by this program: %s: %s", name or "a line", fault.message, fault.why)
+        if name is not None:
             self.refused[name] = fault
 
 
