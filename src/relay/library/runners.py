@@ -16,7 +16,7 @@ Function = Callable[..., Awaitable[Any]]
 Tell = Callable[[float, float | None, str], None]
 
 AT_ONCE = 8
-MOST_AT_ONCE = 1_000
+MOST_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)

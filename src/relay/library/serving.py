@@ -15,11 +15,10 @@ from relay.core.errors import Code, Misuse, Refused, RelayError, Unreachable, fr
 from relay.library.arguments import checks_of
 from relay.library.carrying import Carrier
 from relay.library.identity import Identity, Message, borrowed, own_title
-from relay.library.runners import Runner, chosen
+from relay.library.runners import MOST_AT_ONCE, Runner, chosen
 from relay.library.running import noting_tasks
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-MOST_AT_ONCE = 64
 _log = logging.getLogger(__name__)
 
 
@@ -124,7 +123,8 @@ class Program:
     def _hello(self) -> Message:
         parallel = min(MOST_AT_ONCE, sum(each.at_once for each in self._runners.values()))
         offers = [each.offer() for each in self._runners.values()]
-        told = {"kind": "library", "title": self._title, "parallel": parallel, "offers": offers}
+        at_once = {name: each.at_once for name, each in self._runners.items()}
+        told = {"kind": "library", "title": self._title, "parallel": parallel, "at_once": at_once, "offers": offers}
         return {"program": self._identity.id, "pid": os.getpid(), "holding": self._identity.held.ids, **told}
 
     def _welcomed(self) -> asyncio.Queue[Message]:
