@@ -102,7 +102,7 @@ class ToolControl:
         """`relay tools call`."""
         body, caller = await body_of(request), caller_of(request)
         wait_s = _wait(body.get("wait_s") or 0.0)
-        order = await self._tools.asking.ordered(body, caller)
+        order = await self._tools.orders.read(body, caller)
         with self._tools.waiters.watch(order.request.id) as ended:
             row = await self._tools.asking.call(order, caller)
             row = await self._tools.asking.until(row, wait_s, ended)

@@ -13,6 +13,7 @@ from relay.broker.tools.intake import Intake
 from relay.broker.tools.ledger import CallLedger
 from relay.broker.tools.line import Line
 from relay.broker.tools.names import Names
+from relay.broker.tools.orders import CallOrders
 from relay.broker.tools.programs import SHARE, Message, Program, Programs
 from relay.broker.tools.progress import Progress
 from relay.broker.tools.rights import ToolRights
@@ -55,6 +56,7 @@ class Tools:
         self._intake = Intake(members, rooms.tasks, self.programs, self._ledger, self._line, rooms.auditor)
         self._intake.may_expire = rooms.clocks.may_expire
         self.asking = CallAsking(members, journal, rooms.outbox, rooms.tasks, self._intake, self.waiters)
+        self.orders = CallOrders(members, journal, rooms.tasks)
         self._catalogues, self._progress = Catalogues(members, rights), Progress(members, rooms.mesh)
         names = Names(self.programs)
         self.serving = Serving(

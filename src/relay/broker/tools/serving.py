@@ -187,7 +187,7 @@ class Serving:
             # what has ended meanwhile, or was never its own, changes nothing: it need not be said again
             if row is not None and row.program == program.id and row.state in IN_HAND:
                 self._ledger.step(entry, row, step)
-            entry.then(lambda: program.say({"kept": call}))
+            entry.then(lambda: program.kept(call))
 
         await self._journal.commit(decide)
         self._progress.forget(self._members.own, call)
