@@ -27,9 +27,9 @@ class Served:
     def __init__(self, node: Node, names: tuple[str, ...], title: str, kind: str, share: str, parallel: int) -> None:
         self.node, self.names, self.title = node, names, title
         self.journal = node.scratch / f"{fresh('journal')}.txt"
-        words = [sys.executable, "-m", "tests.tools.program", str(node.home), str(self.journal), title, kind, share, *names]
+        words = [sys.executable, "-m", "tests.tools.program", str(node.home), str(self.journal), title, kind, share]
         self.process = subprocess.Popen(
-            words, cwd=ROOT, env=node.environment() | {"PARALLEL": str(parallel), "PATH": os.environ["PATH"]}
+            [*words, *names], cwd=ROOT, env=node.environment() | {"PARALLEL": str(parallel), "PATH": os.environ["PATH"]}
         )
 
     def lines(self, what: str) -> list[str]:
@@ -78,7 +78,7 @@ class Ground:
         parallel: int = 16,
         is_told: bool = True,
     ) -> Served:
-        """Start a program on vps; returns once its runners are served there, and known to laptop where they are shared."""
+        """Start a program on vps; returns once its runners are served there, and what is shared known to laptop."""
         node = on or self.vps
         program = Served(node, names, title or fresh("title"), kind, share, parallel)
         self.served.append(program)

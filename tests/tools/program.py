@@ -26,7 +26,13 @@ AGAIN_S = 0.05
 def definition(name: str, version: str = "1") -> dict[str, Any]:
     """What is offered under a name, as an MCP server would."""
     schema = {"type": "object", "properties": {"do": {"type": "string"}}, "additionalProperties": True}
-    return {"name": name, "description": f"Does it, version {version}.", "inputSchema": schema, "annotations": {"x": 1.5}}
+    about = f"Does it, version {version}."
+    return {"name": name, "description": about, "inputSchema": schema, "annotations": {"x": 1.5}}
+
+
+def is_open(gate: str) -> bool:
+    """Whether a file is there."""
+    return os.path.exists(gate)
 
 
 class Program:
@@ -66,7 +72,8 @@ class Program:
     async def connected(self) -> None:
         """One connection."""
         hello = {"program": self.id, "kind": self.kind, "title": self.title, "pid": os.getpid(), "started": 0.0}
-        hello |= {"offers": self.offers(), "holding": list(self.held), "parallel": int(os.environ.get("PARALLEL", "16"))}
+        hello |= {"offers": self.offers(), "holding": list(self.held)}
+        hello |= {"parallel": int(os.environ.get("PARALLEL", "16"))}
         async with await ProgramLink.open(self.home, hello) as link:
             self.link = link
             for result in list(self.held.values()):
@@ -129,7 +136,7 @@ class Program:
         """What comes of a call."""
         do = asked.get("do", "echo")
         if do == "wait":
-            while not os.path.exists(asked["gate"]):
+            while not is_open(asked["gate"]):
                 if asked.get("obey") and self.cancelled[name].is_set():
                     return {"call": name, "outcome": "cancelled", "result": None, "error": None}
                 await asyncio.sleep(0.02)
@@ -140,7 +147,8 @@ class Program:
         if do == "change":
             await self.say({"offers": self.offers("2")})
         text = "x" * asked["size"] if do == "big" else json.dumps(asked, sort_keys=True)
-        said: dict[str, Any] = {"call": name, "outcome": "done", "result": {"content": [{"type": "text", "text": text}]}}
+        result = {"content": [{"type": "text", "text": text}]}
+        said: dict[str, Any] = {"call": name, "outcome": "done", "result": result}
         if do == "raise":
             said |= {"outcome": "error", "result": None, "error": {"code": "ValueError", "message": "no such row"}}
         if do == "iserror":

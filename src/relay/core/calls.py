@@ -156,6 +156,16 @@ def read_arguments(arguments: Any) -> bytes:
     return data
 
 
+def with_whole(word: Word, result: bytes) -> Word:
+    """A word whose result came in pieces, with these; a failure where they make no result."""
+    if len(result) <= MAX_RESULT and _is_object(result, MAX_RESULT):
+        return dataclasses.replace(word, result=result)
+    error = {"code": str(Code.BAD_RESULT), "message": "its result came in pieces that make no result", "why": ""}
+    return dataclasses.replace(
+        word, state=State.FAILED, outcome=Outcome.ERROR, reason=error["message"], error=error | {"hint": ""}, pieces=0
+    )
+
+
 def _text(limit: int) -> Callable[[object], bool]:
     return lambda value: type(value) is str and len(value) <= limit and _encodes(value)
 

@@ -15,7 +15,7 @@ from relay.broker.tools.orders import CallOrder
 from relay.broker.tools.waiters import Waiters
 from relay.broker.words import rfc3339
 from relay.core import ids
-from relay.core.calls import MAX_RESULT, Piece, Word, word_from_content
+from relay.core.calls import Piece, Word, with_whole, word_from_content
 from relay.core.errors import Code, Misuse, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -244,7 +244,7 @@ class CallAsking:
             calls.keep_word(entry.tx, row.id, said.seq, pack(said.to_content()))
             self._if_whole(entry, row, said)
         else:
-            self._apply(entry, row, said, None)
+            self._apply(entry, row, said)
 
     def _piece(self, entry: Entry, row: CallRow, piece: Piece) -> None:
         calls.keep_piece(entry.tx, piece)
@@ -256,11 +256,11 @@ class CallAsking:
 
     def _if_whole(self, entry: Entry, row: CallRow, word: Word) -> None:
         found = calls.whole(entry.tx, row.id, word.seq, word.pieces)
-        if found is not None and len(found) <= MAX_RESULT:
-            self._apply(entry, row, word, found)
+        if found is not None:
+            self._apply(entry, row, with_whole(word, found))
 
-    def _apply(self, entry: Entry, row: CallRow, word: Word, result: bytes | None) -> None:
-        if calls.apply(entry.tx, word, entry.now, result):
+    def _apply(self, entry: Entry, row: CallRow, word: Word) -> None:
+        if calls.apply(entry.tx, word, entry.now):
             if word.state in TERMINAL:
                 calls.drop_pieces(entry.tx, row.id)
             self._changed(entry, calls.require(entry.tx, row.id))
