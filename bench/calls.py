@@ -1,7 +1,8 @@
 """A call of a runner on another broker beside a direct call of its program: `python -m bench.calls`.
 
-Direct is what a client does that runs on the runner's machine and holds its program open: a line of JSON to its standard
-input, a line back. What is over that is what the mesh costs: four commits, two envelopes each way, and the program's line.
+Direct is what a client does that runs on the runner's machine and holds its program open: a line of JSON to its
+standard input, a line back. What is over that is what the mesh costs: four commits, two envelopes each way, and the
+program's line.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def _direct() -> Iterator[Job]:
 
 @contextmanager
 def _served(node: Node) -> Iterator[None]:
-    words = [sys.executable, "-m", "tests.tools.program", str(node.home), os.devnull, "bench", "library", "bench", "echo"]
+    what = (os.devnull, "bench", "library", "bench", "echo")
+    words = [sys.executable, "-m", "tests.tools.program", str(node.home), *what]
     process = subprocess.Popen(words, cwd=ROOT, env=node.environment() | {"PATH": os.environ["PATH"]})
     try:
         yield
@@ -79,7 +81,8 @@ def main() -> None:
     """Measure and print; exits with 1 where a call costs more than it may."""
     over, there, direct = measured()
     print(f"{'':32} p50 / p99 ms   over direct, p50   ratio")
-    for name, spread in (("direct, a pipe to the program", direct), ("its own broker", there), ("another broker", over)):
+    rows = {"direct, a pipe to the program": direct, "its own broker": there, "another broker": over}
+    for name, spread in rows.items():
         more = f"{spread.p50 - direct.p50:6.1f} ms" if spread is not direct else ""
         print(f"{name:32} {spread!s:14} {more:18} {spread.p50 / direct.p50:.0f}")
     print(f"the target: at most {MOST_OVER_MS:.0f} ms over a direct call, p50")

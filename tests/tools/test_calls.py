@@ -187,6 +187,36 @@ def test_arguments_that_are_too_long_or_odd_are_refused_at_once(ground: Ground) 
     assert ground.call(tool, arguments={"text": "é" * 100_000})["state"] == "completed"
 
 
+def test_numbers_are_those_that_were_written(ground: Ground) -> None:
+    tool = fresh("tool")
+    ground.serve(tool)
+    numbers = {"ns": 1_764_423_600_000_000_000, "tiny": 5e-324, "huge": 1e300, "exact": 0.1, "no": -(2**63)}
+    assert json.loads(ground.call(tool, arguments=numbers)["result"]["content"][0]["text"]) == numbers
+    with pytest.raises(ControlError) as refused:
+        ground.call(tool, arguments={"n": 2**64})
+    assert "beyond 64 bits" in refused.value.document["why"]
+
+
+def test_what_is_not_started_in_its_time_expires(ground: Ground) -> None:
+    tool = fresh("tool")
+    ground.serve(tool).kill()
+    wait_until(lambda: ground.tool(ground.vps, tool, served=False), 20, "its end to be noticed")
+    call = ground.call(tool, ttl_s=1.5)
+    assert call["state"] == "expired" and "its program is not running on vps" in call["reason"], call
+
+
+def test_a_call_that_was_never_sent_is_taken_out_of_the_outbox_with_its_end(ground: Ground) -> None:
+    tool = fresh("tool")
+    ground.serve(tool)
+    with asleep(ground.vps):
+        wait_until(lambda: not ground.laptop.status()["links"], 20, "vps to be away")
+        call = ground.call(tool, wait_s=0)
+        (line,) = ground.laptop.relay_json("outbox")["outgoing"]
+        assert line["kind"] == "tool.call" and line["peer"] == "vps"
+        ground.laptop.relay("outbox", "drop", line["id"])
+        assert ground.ended(call["id"], 0)["state"] == "cancelled"
+
+
 def test_a_long_result_comes_whole_and_one_that_is_too_large_is_no_success(ground: Ground) -> None:
     tool = fresh("tool")
     ground.serve(tool)

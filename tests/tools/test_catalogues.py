@@ -43,6 +43,29 @@ def test_a_revoke_purges_what_waits_and_tells_an_empty_catalogue(ground: Ground)
     assert wait_until(lambda: ground.tool(ground.laptop, tool), 20, "the tools to be told again")
 
 
+def test_what_runs_for_a_grant_that_is_revoked_is_asked_to_stop(ground: Ground) -> None:
+    tool = fresh("tool")
+    program = ground.serve(tool)
+    gate = ground.vps.scratch / fresh("gate")
+    call = ground.call(tool, wait_s=0, arguments={"do": "wait", "gate": str(gate), "obey": True})
+    ground.reaches(call["id"], "running")
+    ground.vps.relay("trust", "revoke", ground.laptop.id)
+    wait_until(lambda: program.lines("cancel"), 10, "its program to be told")
+    assert ground.ended(call["id"])["state"] == "cancelled"
+
+
+def test_a_trust_file_that_is_broken_takes_no_tools_away_and_lets_nobody_call(ground: Ground) -> None:
+    tool = fresh("tool")
+    program = ground.serve(tool)
+    good = (ground.vps.home / "trust.toml").read_text()
+    (ground.vps.home / "trust.toml").write_text("[[")
+    call = ground.call(tool)
+    assert call["error"]["code"] == "bad_trust_file" and program.lines("ran") == []
+    assert ground.tool(ground.laptop, tool)
+    (ground.vps.home / "trust.toml").write_text(good)
+    assert ground.call(tool)["state"] == "completed"
+
+
 def test_a_definition_is_told_as_it_was_given_and_a_change_of_it_at_once(ground: Ground) -> None:
     tool = fresh("Tool.With_odd-Name")
     ground.serve(tool)

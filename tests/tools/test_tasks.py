@@ -1,4 +1,4 @@
-"""Calls that tasks make: they carry the chain of who asked for the task, and trust does not pass through its machine."""
+"""Calls that tasks make carry the chain of who asked for the task: trust does not pass through its machine."""
 
 from __future__ import annotations
 

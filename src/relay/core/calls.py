@@ -147,13 +147,18 @@ def read_arguments(arguments: Any) -> bytes:
         raise Misuse("the arguments cannot be used", why=fault, hint="relay tools")
     data = json_values.packed(arguments)
     if len(data) > MAX_ARGUMENTS:
-        raise Misuse(
-            "the arguments are too long",
-            code=Code.TOO_LARGE,
-            why=f"a call carries at most {MAX_ARGUMENTS // 1024} KiB; these have {len(data) // 1024}",
-            hint="put it into a file that the tool can read, or: relay blob send FILE BROKER",
-        )
+        raise too_large(len(data))
     return data
+
+
+def too_large(size: int) -> Misuse:
+    """The error for arguments of so many bytes, or more."""
+    return Misuse(
+        "the arguments are too long",
+        code=Code.TOO_LARGE,
+        why=f"a call carries at most {MAX_ARGUMENTS // 1024} KiB; these have {size // 1024}",
+        hint="put it into a file that the tool can read, or: relay blob send FILE BROKER",
+    )
 
 
 def with_whole(word: Word, result: bytes) -> Word:

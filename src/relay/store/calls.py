@@ -140,6 +140,11 @@ def request_stop(tx: Tx, call: str, now: int) -> bool:
     return tx.execute(sql, (now, call)).rowcount > 0
 
 
+def clear_stop(tx: Tx, call: str) -> None:
+    """Forget a stop that was taken back before it left."""
+    tx.execute("UPDATE calls SET stop_requested = NULL WHERE id = ?", (call,))
+
+
 # results that come in pieces
 
 

@@ -208,10 +208,8 @@ class CallAsking:
 
     def expire(self, entry: Entry) -> None:
         """End what was never sent before its time to live was over; leave what may have been taken."""
-        for row in call_rows.TOO_LATE.all(entry.tx, now=entry.now):
-            if row.target == self._members.own:
-                self._intake.expire(entry, row)
-            elif not self._take_back(entry, row, State.EXPIRED, "it was not sent before its time to live was over"):
+        for row in call_rows.UNSENT_EXPIRED.all(entry.tx, own=self._members.own, now=entry.now):
+            if not self._take_back(entry, row, State.EXPIRED, "it was not sent before its time to live was over"):
                 self._without_word(entry, row)
 
     def _without_word(self, entry: Entry, row: CallRow) -> None:
@@ -220,11 +218,25 @@ class CallAsking:
         if row.reason != reason:
             calls.explain(entry.tx, row.id, reason)
 
+    def drop(self, entry: Entry, line: OutboxLine, by: str) -> bool:
+        """A person takes a call's envelope out of the outbox; False where it may have been sent."""
+        row = BY_ID.one(entry.tx, id=line.operation.partition("/")[2])
+        if line.kind == Kind.TOOL_STOP:
+            if line.tries == 0 and row is not None:
+                calls.clear_stop(entry.tx, row.id)
+            return line.tries == 0
+        return row is None or self._take_back(entry, row, State.CANCELLED, f"dropped by {by}, never sent")
+
+    def has_ended(self, entry: Entry, line: OutboxLine) -> bool:
+        """Whether the call that an envelope asks for has ended."""
+        row = BY_ID.one(entry.tx, id=line.operation.removeprefix(CALL))
+        return row is not None and not row.is_live
+
     def refused_by_peer(self, entry: Entry, line: OutboxLine, error: RelayError, never_taken: bool) -> None:
         """The target answered the request with a NACK: as `Requests.refused_by_peer`."""
         row = BY_ID.one(entry.tx, id=line.operation.removeprefix(CALL))
-        if row is None or row.target != line.recipient:
-            return
+        if row is None or row.target != line.recipient or row.first_word is not None:
+            return  # a late copy was refused, of a call that it took long ago
         if error.code is Code.EXPIRED and not never_taken:
             self._without_word(entry, row)
             return

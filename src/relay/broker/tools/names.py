@@ -24,7 +24,7 @@ class Names:
     @property
     def has_refused(self) -> bool:
         """Whether a connected program was told that a name of it is in use."""
-        return any(self._programs.get(program) is not None for program, _ in self._refused)
+        return any(self._programs.get(program) is not None for program, _ in list(self._refused))
 
     def claim(self, entry: Entry, program: Program) -> bool:
         """Give a program the names that it offers and that are free; whether anything changed for others."""

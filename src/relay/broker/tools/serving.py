@@ -214,11 +214,11 @@ class Serving:
             LocalFault: the store cannot be written now.
         """
         if self._programs.remove(program):
-            self._names.left(program)
             await self._journal.commit(lambda entry: self._parted(entry, program))
             self._gone()
 
     def _parted(self, entry: Entry, program: Program) -> None:
+        self._names.left(program)
         offers.note_served(entry.tx, program.id, entry.now)
         entry.event("tool.changed", {"broker": self._members.own})
         lives = is_alive(program.hello.pid, program.ticks, program.boot)
