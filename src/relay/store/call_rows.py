@@ -16,6 +16,8 @@ from relay.store.query import Query, columns, first_column, mapper
 class CallRow:
     """One call. Times in milliseconds; what is said of `CallRequest` and `Word` is not said again.
 
+    All queries but `BY_ID` leave its arguments and its result out.
+
     Attributes:
         n: its place in the order of arrival.
         parent: the spawn of this broker that caused it, or None.
@@ -79,10 +81,13 @@ def request_of(row: CallRow) -> CallRequest:
 _row = mapper(
     CallRow, state=State, outcome=Outcome, chain=lambda text: tuple(json.loads(text)), error=json.loads
 )
-_SELECT = f"SELECT {columns(CallRow)} FROM calls"
+_WHOLE = f"SELECT {columns(CallRow)} FROM calls"
+# without what may be long, for all that looks at many: what was said to the runner, and what it gave
+_LIGHT = columns(CallRow).replace('"arguments"', "x'7b7d'").replace('"result"', "NULL")
+_SELECT = f"SELECT {_LIGHT} FROM calls"
 _IN_HAND = "state IN ('starting', 'running')"
 
-BY_ID: Query[CallRow] = Query(f"{_SELECT} WHERE id = :id", _row)
+BY_ID: Query[CallRow] = Query(f"{_WHOLE} WHERE id = :id", _row)
 NEWEST: Query[CallRow] = Query(f"{_SELECT} ORDER BY n DESC LIMIT :limit", _row)
 # in the order of arrival: what waits at its target, and what its program has
 WAITING: Query[CallRow] = Query(
@@ -117,10 +122,15 @@ OVERDUE: Query[CallRow] = Query(
     f"{_SELECT} WHERE target = :own AND live = 1 AND {_IN_HAND} AND claimed + timeout_s * 1000 <= :now", _row
 )
 NEXT_DUE: Query[float] = Query(
-    f"SELECT min(claimed + timeout_s * 1000) FROM calls WHERE target = :own AND live = 1 AND {_IN_HAND}", first_column
+    f"SELECT min(CASE WHEN {_IN_HAND} THEN claimed + timeout_s * 1000 ELSE expires END) FROM calls"
+    f" WHERE target = :own AND live = 1 AND ({_IN_HAND} OR state = 'waiting')",
+    first_column,
 )
-TOO_LATE: Query[CallRow] = Query(
-    f"{_SELECT} WHERE live = 1 AND expires <= :now AND state IN ('queued', 'waiting')", _row
+UNSENT_EXPIRED: Query[CallRow] = Query(
+    f"{_SELECT} WHERE target <> :own AND live = 1 AND state = 'queued' AND expires <= :now", _row
+)
+UNSTARTED_EXPIRED: Query[CallRow] = Query(
+    f"{_SELECT} WHERE target = :own AND live = 1 AND state = 'waiting' AND expires <= :now", _row
 )
 PIECES: Query[bytes] = Query("SELECT data FROM call_pieces WHERE call = :call AND seq = :seq ORDER BY n", first_column)
 KEPT_WORD: Query[bytes] = Query("SELECT word FROM call_words WHERE call = :call AND seq = :seq", first_column)

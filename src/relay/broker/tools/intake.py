@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
 from relay.broker.auditor import Auditor, refusal
 from relay.broker.inbox import Act, Opened
@@ -11,7 +11,7 @@ from relay.broker.tasks import Tasks
 from relay.broker.tools.ledger import CallLedger, Step
 from relay.broker.tools.line import Line
 from relay.broker.tools.programs import Programs
-from relay.core.calls import CallRequest, request_from_content
+from relay.core.calls import MAX_TTL_S, CallRequest, request_from_content
 from relay.core.errors import Code, PeerFault, Refused, RelayError
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
@@ -23,6 +23,7 @@ from relay.store.journal import Entry
 
 MOST_OPEN_EACH = 500
 """Calls of one origin that wait or run here."""
+LONGEST_MS = MAX_TTL_S * 1000  # whatever its origin says
 TOMBSTONE_MS = 31 * 86_400_000
 
 
@@ -46,7 +47,6 @@ class Intake:
         self._ledger = ledger
         self._line = line
         self._auditor = auditor
-        self.may_expire: Callable[[], bool] = lambda: True
 
     @property
     def acts(self) -> dict[Kind, Act]:
@@ -78,7 +78,7 @@ class Intake:
             error = fault
         row = calls.insert(
             entry.tx,
-            request,
+            replace(request, expires=min(request.expires, entry.now + LONGEST_MS)),
             origin=each.header.origin,
             target=self._members.own,
             state=State.DELIVERED,
@@ -95,15 +95,9 @@ class Intake:
         """Start a call, or put it in line; the row as it is then."""
         if words.is_buried(entry.tx, row.origin, row.id):
             return self._ledger.step(entry, row, Step(State.CANCELLED, "stopped by its origin before it came"))
-        if row.expires <= entry.now and self.may_expire():
+        if row.expires <= entry.now and self._line.may_expire():
             return self._ledger.step(entry, row, Step(State.EXPIRED, "it came after its time to live"))
         return self._line.admit(entry, row)
-
-    def expire(self, entry: Entry, row: CallRow) -> None:
-        """A call was not started before its time to live was over."""
-        if row.state is State.WAITING:
-            reason = f"it was not started before its time to live was over: {row.reason}"
-            self._ledger.step(entry, row, Step(State.EXPIRED, reason))
 
     # stopping
 
