@@ -87,7 +87,7 @@ class Line:
 
     def _room(self, entry: Entry, program: Program) -> int:
         in_hand = call_rows.IN_HAND_OF.one(entry.tx, own=self._members.own, program=program.id) or 0
-        return program.hello.parallel - in_hand
+        return program.hello.parallel - in_hand if program.takes else 0
 
     def _room_of(self, entry: Entry, program: Program, tool: str) -> int:
         """How many more calls of one runner its program takes."""

@@ -124,12 +124,14 @@ class Program:
         hello: what it said; its offers as they are now.
         ticks, boot: with its pid, what names its process for good.
         is_open: whether what is said to it may still reach it.
+        takes: whether it takes calls; one that is about to end takes no more.
     """
 
     hello: Hello
     ticks: int
     boot: str
     is_open: bool = True
+    takes: bool = True
     _outgoing: deque[Message] = field(default_factory=deque)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
