@@ -10,7 +10,7 @@ from relay.core.calls import Outcome
 from relay.core.errors import Code
 from relay.library import outcomes
 from relay.library.arguments import Check
-from relay.library.held import Taken
+from relay.library.held import LEAVING, Taken
 from relay.library.identity import Identity, Message
 from relay.library.outcomes import Came
 from relay.library.progress import Progress
@@ -19,7 +19,6 @@ from relay.library.running import run
 
 LEAVING_S, TELLING_S = 5.0, 2.0
 LEFT = "its program stopped serving while it ran"
-NEVER_BEGUN = "its program stopped serving before it began; nothing ran"
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +43,9 @@ class Carrier:
         taken = self._identity.held.take(call)
         if taken is Taken.OVER:
             self._identity.say(outcomes.failed("it was carried out before", code=Code.UNSURE).to_message(call))
-        if taken is Taken.NEW:
+        if taken is Taken.NEW and self._leaving:
+            self._identity.say(self._identity.held.give_back(call))
+        elif taken is Taken.NEW:
             context = self._identity.calls[call] = self._context(call, given)
             task = asyncio.get_running_loop().create_task(self._came(context, given), name=f"relay-call-{call}")
             self._identity.tasks[call] = task
@@ -61,13 +62,16 @@ class Carrier:
         """A call's task is over, in whatever way: its broker is to hear of it."""
         del self._identity.calls[context.id], self._identity.tasks[context.id]
         self._progress.forget(context.id)
+        if task.cancelled() and self._leaving:  # before its function was entered
+            self._identity.say(self._identity.held.give_back(context.id))
+            return
         word = self._came_of(context, task).to_message(context.id)
         self._identity.held.end(context.id, word)
         self._identity.say(word)
 
     def _came_of(self, context: Call, task: asyncio.Task[Came]) -> Came:
-        if task.cancelled():  # before its function was entered
-            return outcomes.failed(NEVER_BEGUN) if self._leaving else outcomes.cancelled(context.cancelled)
+        if task.cancelled():
+            return outcomes.cancelled(context.cancelled)
         if (fault := task.exception()) is not None:
             _log.error("the call %s met a fault of relay's own", context.id, exc_info=fault)
             return outcomes.failed("the library met a fault of its own", code=Code.INTERNAL)
@@ -93,12 +97,13 @@ class Carrier:
         return Call(call, by, asked_by, given.get("timeout_s"), self._progress.teller(call))
 
     async def leave(self) -> None:
-        """End what runs, and wait a while until it has ended and the broker knows."""
+        """End what runs, give back what was not begun, and wait a while until that is over and the broker knows."""
         self._leaving = True
+        self._identity.say({LEAVING: []})  # before any end is said, in whose place another call would be given
         held = self._identity.held
         tasks = dict(self._identity.tasks)
         for call in tasks:
-            self.stop(call, LEFT if held.is_entered(call) else NEVER_BEGUN)
+            self.stop(call, LEFT)
         if tasks:
             await asyncio.wait(tuple(tasks.values()), timeout=LEAVING_S)
         for call in self._identity.tasks:

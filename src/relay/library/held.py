@@ -1,7 +1,7 @@
 """Which calls a program has in hand, and what its broker has yet to acknowledge. No I/O here.
 
     taken ──► entered ──► ended ──► kept by the broker
-      └───────────────────► (stopped before it was entered)
+      └──► given back, where the program leaves before it was entered
 
 The broker gives a call out again when it cannot know that it was received; so what was taken once is never begun twice,
 for as long as this process lives.
@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import Any
 
 MOST_KEPT = 10_000
+LEAVING = "leaving"
 Message = dict[str, Any]
 
 
@@ -51,9 +52,16 @@ class Held:
         self._open.pop(call, None)
         self._ended[call] = word
 
+    def give_back(self, call: str) -> Message:
+        """It was never begun, and is left to another time: what is said of that, until it is acknowledged."""
+        word = {LEAVING: [call]}
+        self.end(call, word)
+        return word
+
     def kept(self, call: str) -> None:
         """The broker has its result on disk."""
-        if self._ended.pop(call, None) is not None:
+        word = self._ended.pop(call, None)
+        if word is not None and LEAVING not in word:
             self._kept[call] = None
             if len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
