@@ -110,15 +110,19 @@ class Tasks:
         by = f"{parent.requested_by} by {parent.name}".strip()[:128]
         return replace(order, request=replace(order.request, chain=chain, requested_by=by))
 
-    async def chain_of(self, caller: Caller) -> tuple[SpawnRow, tuple[BrokerId, ...]]:
+    async def chain_of(self, caller: Caller, runner: str | None = None) -> tuple[SpawnRow, tuple[BrokerId, ...]]:
         """The spawn of a task that asks, and the chain of origin of what it asks for.
+
+        Args:
+            caller: the task.
+            runner: the runner of this broker that it calls, if it does: a spawn of that runner goes no deeper by it.
 
         Raises:
             Refused: `task_over`, or `too_deep`.
         """
         parent = self._require_running(await self._store.one(BY_ID, id=caller.spawn), caller)
         chain = (*parent.chain, parent.origin)
-        if len(chain) > DEFAULT_DEPTH:
+        if len(chain) > DEFAULT_DEPTH and parent.agent != runner:
             why = f"{parent.name} was itself started by a spawn, and the limit is {DEFAULT_DEPTH} deep"
             hint = "start it yourself: relay spawn NAME AGENT TASK --broker BROKER"
             raise Refused("the chain of spawns is too deep", code=Code.TOO_DEEP, why=why, hint=hint)

@@ -47,6 +47,7 @@ class AgentFacts:
         log_in: the command that logs in, or empty.
         note: what else is to be known of it, or empty.
         tested: its last test there, or None.
+        runner: whether it is a function that a program offers; nothing is known of it before it is called.
     """
 
     name: str
@@ -56,6 +57,7 @@ class AgentFacts:
     log_in: str = ""
     note: str = ""
     tested: Tested | None = None
+    runner: bool = False
 
     def after(self, tested: Tested) -> AgentFacts:
         """The same, with its last test."""
@@ -64,6 +66,8 @@ class AgentFacts:
     def to_content(self) -> dict[str, Any]:
         """Its form in a message."""
         content = {key: getattr(self, key) for key in _CHECKS}
+        if self.runner:
+            content["runner"] = True
         if self.tested is not None:
             content["tested"] = [self.tested.spawn, self.tested.at, str(self.tested.state), self.tested.reason]
         return content
@@ -106,4 +110,4 @@ def facts_from_content(content: object) -> AgentFacts:
     if known["tested"] is not None:
         spawn, at, state, reason = known["tested"]
         known["tested"] = Tested(spawn, at, State(state), reason)
-    return AgentFacts(**known)
+    return AgentFacts(**known, runner=content.get("runner") is True)

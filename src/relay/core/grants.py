@@ -63,6 +63,7 @@ class Asked:
         own: for other verbs: whether the spawn concerned was asked for by the same origin.
         minute: of the week on this machine's clock, from Monday 00:00; None where hours are not looked at.
         next_start: when the grant's rate lets the next one start, milliseconds since 1970; None for now.
+        by_name: the agent is granted by its name alone, as those of `BY_NAME_ONLY` are.
     """
 
     verb: str = "spawn"
@@ -75,6 +76,7 @@ class Asked:
     own: bool = False
     minute: int | None = None
     next_start: int | None = None
+    by_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +147,12 @@ def _lack_of_verb(grant: Grant, asked: Asked) -> _Lack | None:
 
 def _lack_of_agent(grant: Grant, asked: Asked) -> _Lack | None:
     agent = asked.agent or ""
-    if covers_agent(grant.agents, agent):
+    if agent in grant.agents or (covers_agent(grant.agents, agent) and not asked.by_name):
         return None
     why = f"its grant allows the agents {', '.join(grant.agents) or '(none)'}"
-    if agent in BY_NAME_ONLY and ANY_AGENT in grant.agents:
+    if asked.by_name and ANY_AGENT in grant.agents:
+        why += f"; {agent} is a runner and is granted by name only"
+    elif agent in BY_NAME_ONLY and ANY_AGENT in grant.agents:
         why += f"; {agent} takes commands and is granted by name only"
     return _Lack(Code.NO_AGENT, f"may not run the agent {agent} here", why, ("--agent", agent))
 

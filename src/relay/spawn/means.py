@@ -92,10 +92,11 @@ class Means:
         """Every agent that is known here, as a task that starts now would find it, by name."""
         names = self._agents.names()
         looks = await asyncio.gather(*(self._known(name) for name in names), return_exceptions=True)
-        return [
+        found = [
             _facts(name, look) if isinstance(look, Found) else AgentFacts(name, None, note=str(look)[:500])
             for name, look in zip(names, looks, strict=True)
         ]
+        return [replace(each, runner=self._agents.is_runner(each.name)) for each in found]
 
     async def _program(self, request: SpawnRequest, directory: str) -> Found:
         path = self.environment.get("PATH", os.defpath)

@@ -133,9 +133,10 @@ def _result(
     verdict: _Verdict, tail: str, lost_bytes: int = 0, survivors: int = 0, notes: list[str] | None = None
 ) -> dict[str, Any]:
     finding = verdict.finding
+    done = "awaiting_approval" if finding.awaits else "done"
     return {
         "status": str(verdict.state),
-        "outcome": "done" if verdict.state is State.COMPLETED else "error",
+        "outcome": done if verdict.state is State.COMPLETED else "error",
         "summary": (finding.summary or verdict.reason or _last_line(tail))[:MAX_SUMMARY],
         "output_tail": tail[-MAX_TAIL:],
         "output_before_bytes": 0,

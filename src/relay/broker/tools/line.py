@@ -196,7 +196,7 @@ class Line:
             for row in call_rows.LIVE_HERE.all(entry.tx, own=self._members.own)
             if (row.origin != self._members.own or row.chain)
             and row.stop_requested is None
-            and (error := self._rights.lack(row, entry.now)) is not None
+            and (error := self._rights.lack(entry, row)) is not None
         ]
         for row, error in found:
             self._rights.note_refusal(entry, row, error)

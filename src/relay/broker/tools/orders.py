@@ -54,7 +54,7 @@ class CallOrders:
         by = str(body.get("requested_by") or "")[:128]
         chain: tuple[BrokerId, ...] = ()
         if caller is not None:
-            parent, chain = await self._tasks.chain_of(caller)
+            parent, chain = await self._tasks.chain_of(caller, tool if target == self._members.own else None)
             by = f"{parent.requested_by} by {parent.name}".strip()[:128]
         request = CallRequest(
             id=ids.spawn_id(ids.digest_of(f"call/{operation}".encode())),

@@ -64,6 +64,7 @@ class Finding:
         resets: milliseconds since 1970: when a usage limit that was reached is lifted; None where none was, or
             the agent did not say.
         waited_for: what it was waiting for last, such as its model; empty for nothing.
+        awaits: it completed, and what it did waits for a person's approval.
     """
 
     state: State
@@ -77,6 +78,7 @@ class Finding:
     notes: tuple[str, ...] = ()
     resets: int | None = None
     waited_for: str = ""
+    awaits: bool = False
 
 
 class Reader(Protocol):

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -169,6 +169,9 @@ class Agents:
     Args:
         path: agents.toml.
         allowed: `env` of config.toml: what tasks inherit beside the basic variables.
+
+    Attributes:
+        runners: those that programs of this machine offer now, by name; an agent of the same name goes before.
     """
 
     def __init__(self, path: Path, allowed: tuple[str, ...] = ()) -> None:
@@ -179,6 +182,7 @@ class Agents:
         self._presets: dict[str, Agent] = brought() | {each.name: each for each in presets}
         self._stamp: tuple[int, int] | None = (0, 0)
         self._file = AgentsFile()
+        self.runners: Mapping[str, Agent] = {}
 
     def _refresh(self) -> None:
         try:
@@ -202,6 +206,10 @@ class Agents:
         """Whether this name stands for one of relay's own agents, and `agents.toml` does not replace it."""
         return name in self._presets and name not in self._file.agents
 
+    def is_runner(self, name: str) -> bool:
+        """Whether this name stands for a runner: a grant has to name it."""
+        return name in self.runners and name not in self._presets and name not in self._file.agents
+
     def is_asked(self, name: str) -> bool:
         """Whether this agent asks before it acts, or has an interface of its own; so where nobody can say."""
         try:
@@ -211,19 +219,20 @@ class Agents:
         return isinstance(agent, (AnswerableAgent, TerminalAgent))
 
     def names(self) -> list[str]:
-        """All names, sorted; the presets alone where `agents.toml` is broken."""
+        """All names, sorted; without those of `agents.toml` where it is broken."""
         try:
             self._refresh()
         except LocalFault:
-            return sorted(self._presets)
-        return sorted({*self._presets, *self._file.agents})
+            return sorted({*self._presets, *self.runners})
+        return sorted({*self._presets, *self._file.agents, *self.runners})
 
     def installed(self) -> list[str]:
         """Those of the names whose program a task would find on this machine, sorted; `shell` and `exec` always.
 
-        No process is started. Looked up anew when PATH or `agents.toml` has changed, and every 30 s.
+        Runners are not among them: not everybody is told of those. No process is started. Looked up anew when PATH or
+        `agents.toml` has changed, and every 30 s.
         """
-        names = self.names()
+        names = [name for name in self.names() if not self.is_runner(name)]
         key, now = (os.environ.get("PATH"), tuple(names), self._stamp), time.monotonic()
         known, at, found = self._looked
         if known != key or now - at >= LOOK_AGAIN_S:
@@ -256,7 +265,7 @@ class Agents:
         return inherited | self._file.environment | self._file.additions.get(name, {})
 
     def _known(self, name: str) -> Agent:
-        return self._file.agents.get(name) or self._presets[name]
+        return self._file.agents.get(name) or self._presets.get(name) or self.runners[name]
 
     def get(self, name: str) -> Agent:
         """The agent of this name; a template of a preset's name replaces it, except those that take commands.
@@ -268,7 +277,7 @@ class Agents:
         if name in FIXED:
             return self._presets[name]
         self._refresh()
-        found = self._file.agents.get(name) or self._presets.get(name)
+        found = self._file.agents.get(name) or self._presets.get(name) or self.runners.get(name)
         if found is None:
             raise Refused(
                 f"there is no agent named {name}",
