@@ -11,6 +11,7 @@ from typing import IO
 from relay.core.errors import Code, Misuse
 from relay.core.workplaces import FOLDER
 from relay.git.command import LONG_S, Failed, Git
+from relay.git.filters import guarded
 from relay.git.taking_in import borrow, new_bare, take_in
 
 TIP = "refs/relay/tip"
@@ -55,7 +56,7 @@ def repository_of(folder: Path) -> Git | None:
         LocalFault: `no_git`.
     """
     top = Git(folder, own_settings=True).says("rev-parse", "--show-toplevel")
-    return None if not top else Git(Path(os.path.realpath(top)), own_settings=True)
+    return None if not top else guarded(Git(Path(os.path.realpath(top)), own_settings=True))
 
 
 def scratch(returned: Returned, folder: Path, into: Path) -> Git:
