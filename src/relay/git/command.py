@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from relay.core.errors import Code, LocalFault
+from relay.core.sources import without_secrets
 
 QUICK_S, LONG_S = 120.0, 3_600.0
 LOOK_EVERY_S = 0.1
@@ -254,5 +255,5 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def last_words(err: bytes) -> str:
     """The end of what git said, on one line, without the secrets that a URL may hold."""
     lines = [line.strip() for line in err.decode("utf-8", "replace").splitlines() if line.strip()]
-    told = "; ".join(line for line in lines if not line.startswith(("hint:", "warning: You appear")))
+    told = without_secrets("; ".join(line for line in lines if not line.startswith(("hint:", "warning: You appear"))))
     return "".join(letter if letter.isprintable() else "?" for letter in told[-LAST_WORDS:])

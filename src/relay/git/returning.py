@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from relay.git.filters import guarded
 from relay.git.taking_in import borrow, new_bare, take_in
 
 TIP = "refs/relay/tip"
+_NOT_AGAIN = (b"parent", b"gpgsig", b"gpgsig-sha256", b"mergetag")
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
 PATCH = ("--binary", "--full-index", "--no-renames", *_PLAIN)
 
@@ -128,13 +128,16 @@ def grafted(git: Git, base: str, onto: str, tip: str) -> str:
 
 
 def _again(git: Git, commit: str, parents: list[str]) -> str:
-    form = "%n".join(("%T", "%an", "%ae", "%aI", "%cn", "%ce", "%cI", "%B"))
-    told = git.run("show", "-s", "--no-show-signature", "--encoding=UTF-8", f"--format={form}", commit)
-    tree, *who, message = told.decode("utf-8", "replace").split("\n", 7)
-    words = [word for each in parents for word in ("-p", each)]
-    return dataclasses.replace(git, who=tuple(who)).run(
-        "commit-tree", *words, "-F", "-", tree, given=message.rstrip("\n").encode() + b"\n"
-    ).decode().strip()
+    """A commit on other parents, letter by letter what it was: whoever made it, in whatever encoding."""
+    head, _, message = git.run("cat-file", "commit", commit).partition(b"\n\n")
+    tree, *lines = head.split(b"\n")
+    kept, is_kept = [tree, *(b"parent " + each.encode() for each in parents)], True
+    for line in lines:
+        # a signature was of the commit as it was; what begins with a blank belongs to the line before
+        is_kept = is_kept if line.startswith(b" ") else line.split(b" ")[0] not in _NOT_AGAIN
+        kept += [line] if is_kept else []
+    made = git.run("hash-object", "-t", "commit", "-w", "--stdin", given=b"\n".join(kept) + b"\n\n" + message)
+    return made.decode().strip()
 
 
 def patch(git: Git, before: str, after: str, to: Path) -> None:
