@@ -1,4 +1,4 @@
-"""The copies of repositories that `--repo` fetches: they follow what becomes of the branches there, and keep no secret."""
+"""The copies of repositories that `--repo` fetches: they follow the branches there, and keep no secret."""
 
 from __future__ import annotations
 

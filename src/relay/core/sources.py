@@ -120,5 +120,8 @@ def without_secrets(text: str) -> str:
 
 def _refused(url: str, why: str) -> Misuse:
     return Misuse(
-        f"{without_secrets(url)[:120]!r} is no repository that can be fetched", code=Code.BAD_SOURCE, why=why, hint=f"--repo {_FORMS}"
+        f"{without_secrets(url)[:120]!r} is no repository that can be fetched",
+        code=Code.BAD_SOURCE,
+        why=why,
+        hint=f"--repo {_FORMS}",
     )

@@ -73,8 +73,8 @@ class Mirrors:
         return git
 
     def _fetch(self, git: Git, url: str) -> None:
-        # HEAD is asked for by name, since it is no branch. Branches that are gone go: they would be worked from, and be in
-        # the way of others (`x` of `x/y`). Their commits stay, as places may still need them: nothing collects here.
+        # HEAD is asked for by name, since it is no branch. Branches that are gone go: they would be worked from, and be
+        # in the way of others (`x` of `x/y`). Their commits stay, as places may need them: nothing collects here.
         refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/relay/HEAD")
         words = ("fetch", "-q", "--no-tags", "--prune", "--force", "--no-write-fetch-head", "--no-auto-maintenance")
         try:
