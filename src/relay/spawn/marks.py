@@ -206,11 +206,16 @@ class Marks:
     def take(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
         """Open the agent of a spawn that has ended in its own interface, in its session: another attempt.
 
+        Where somebody has it open already nothing is done: who wants it too attaches to it.
+
         Raises:
             Misuse: as `go_on`, or its agent has no such interface.
         """
         # first: what cannot be taken over is not to be ended for it
         terminal_of(self._agents.get(row.agent), request_of(row), "")
+        onward = queueing.ONWARD.one(entry.tx, spawn=row.id)
+        if row.state not in TERMINAL and onward is not None and onward.terminal:
+            return row
         if row.state not in TERMINAL:
             raise not_ended(row)
         session = session_of(row)
