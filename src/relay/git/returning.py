@@ -12,6 +12,7 @@ from relay.core.workplaces import FOLDER
 from relay.git.command import LONG_S, Failed, Git
 from relay.git.filters import guarded
 from relay.git.taking_in import borrow, new_bare, take_in
+from relay.git.tree import entries, require_links_inside
 
 TIP = "refs/relay/tip"
 _NOT_AGAIN = (b"parent", b"gpgsig", b"gpgsig-sha256", b"mergetag")
@@ -63,7 +64,7 @@ def scratch(returned: Returned, folder: Path, into: Path) -> Git:
     """A repository in a folder of its own that has both ends of a change, with the objects of the user's.
 
     Raises:
-        Misuse: `bad_tree`: what it began from is not here.
+        Misuse: `bad_tree`: what it began from is not here, or it has links that lead out of a plain folder.
         PeerFault: what came is not what was told.
     """
     bare = new_bare(into / "returned.git")
@@ -75,6 +76,8 @@ def scratch(returned: Returned, folder: Path, into: Path) -> Git:
         take_in(bare, *returned.sent, returned.base, "refs/relay/base")
     require_base(bare, returned, folder)
     take_in(bare, returned.change, TIP, returned.tip, TIP)
+    if returned.is_folder:
+        require_links_inside(bare, entries(bare, "ls-tree", "-r", "-z", returned.tip))
     return bare
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relay.core.errors import Code, Misuse
-from relay.core.withheld import links_out
+from relay.core.withheld import is_git_s_own, links_out
 from relay.core.workplaces import MAX_FILE
 from relay.git import filters
 from relay.git.command import Failed, Git
@@ -152,6 +152,17 @@ def require_no_nested(untracked: Iterable[str]) -> None:
         raise refused("there is another repository in this tree", why, "move it away, or name it in .gitignore")
 
 
+def require_names(top: Path, paths: Iterable[str]) -> None:
+    """Refuse files that git does not keep for their names.
+
+    Raises:
+        Misuse: `bad_tree`.
+    """
+    if own := [each for each in paths if is_git_s_own(each, os.path.islink(top / each))]:
+        why = f"git takes them for its own, here or on another disk: {shown(own)}"
+        raise refused("there are names in this tree that no git keeps", why, "rename them, or name them in .gitignore")
+
+
 def require_sizes(top: Path, paths: Iterable[str], is_plain: bool = False) -> None:
     """Refuse what is too big to travel.
 
@@ -251,14 +262,18 @@ def _differs(git: Git, top: Path, path: str, name: str) -> bool:
     return git.text("hash-object", "--no-filters", "--", path) != name
 
 
+def leading_out(git: Git, listed: Iterable[Entry]) -> list[str]:
+    """The symbolic links that lead out of the tree they are in."""
+    links = [each for each in listed if each.mode == LINK]
+    return [each.path for each in links if links_out(each.path, os.fsdecode(git.run("cat-file", "blob", each.name)))]
+
+
 def require_links_inside(git: Git, listed: Iterable[Entry]) -> None:
     """Refuse symbolic links of a plain folder that lead out of it.
 
     Raises:
         Misuse: `bad_tree`.
     """
-    links = [each for each in listed if each.mode == LINK]
-    out = [each.path for each in links if links_out(each.path, os.fsdecode(git.run("cat-file", "blob", each.name)))]
-    if out:
+    if out := leading_out(git, listed):
         why = f"{shown(out)}: on another machine they would lead to something else"
         raise refused("links lead out of this folder", why, "remove them, or make them relative and inside of it")

@@ -125,7 +125,8 @@ class JsonReader(ABC):
             last: the last thing known; else it is the last line on standard error.
             more: further fields.
         """
-        why = f"{self._agent} ended with exit code {exit_code} and gave no result"
+        unread = ", or none that could be read" if self._lines.unread else ""
+        why = f"{self._agent} ended with exit code {exit_code} and gave no result{unread}"
         known = last or self._errors.line()
         return Finding(
             State.FAILED, code=Code.AGENT_NO_RESULT, why=f"{why}; last: {known}" if known else why, hint=LOGS, **more
