@@ -55,8 +55,13 @@ def _how_to_answer(spawn: Spawn) -> str:
     return f"{title(spawn)} needs you: {what}\n{look}"
 
 
-def until_ended(client: PatientClient, spawn: Spawn) -> Spawn:
+def until_ended(client: PatientClient, spawn: Spawn, *, is_told: bool = True) -> Spawn:
     """The spawn once it has ended, however long that takes.
+
+    Args:
+        client: asks.
+        spawn: as it stands.
+        is_told: say on the way how it stands.
 
     Raises:
         RelayError: the broker of this machine went away and did not come back within half a minute.
@@ -66,7 +71,8 @@ def until_ended(client: PatientClient, spawn: Spawn) -> Spawn:
     seconds = FIRST_WAIT_S
     while not has_ended(spawn):
         spawn = patiently(client, routes.wait(spawn["id"], seconds))
-        progress.tell(spawn)
+        if is_told:
+            progress.tell(spawn)
         seconds = min(seconds * 2, LONGEST_WAIT_S)
         if spawn["state"] == "needs_input":
             time.sleep(ANSWER_PAUSE_S)  # the broker answers at once while a person is asked
