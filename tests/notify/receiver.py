@@ -101,7 +101,7 @@ class Receiver:
     def heal(self) -> None:
         """Nothing has come, and everything is taken."""
         for each in (self.got, self.down, self.moved, self.endless, self.fetched):
-            each.clear()  # type: ignore[attr-defined]
+            each.clear()
         self.poured = 0
         self.on_request = lambda: None
 
