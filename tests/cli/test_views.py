@@ -103,6 +103,7 @@ def test_show_tells_who_said_what_when(relay: Relay, broker: CannedBroker) -> No
     [
         ({"running": 2, "needs_you": 1, "queued": 0}, "relay 2 running, 1 needs you"),
         ({"running": 0, "needs_you": 2, "queued": 3}, "relay 2 need you, 3 queued"),
+        ({"running": 0, "unreachable": 2, "needs_you": 0, "queued": 0}, "relay 2 unreachable"),
         ({"running": 0, "needs_you": 0, "queued": 0}, "relay idle"),
     ],
 )

@@ -6,7 +6,7 @@ import sys
 
 from relay.cli import speech, table
 from relay.cli.clean import brief, clean, clean_lines
-from relay.dashboard.words import ENDED, UNREACHABLE, word
+from relay.dashboard.words import ENDED, UNREACHABLE, last_word, word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +67,15 @@ def is_out_of_reach(spawn: Spawn) -> bool:
     truth = spawn["truth"]
     is_told = truth is not None and truth["from"] == spawn["broker"]["id"]
     return is_told and not spawn.get("in_reach", True) and not has_ended(spawn)
+
+
+def standing(spawn: Spawn) -> str:
+    """How it stands, in a word; `Unreachable (Working 3 min ago)` where that is only a last word."""
+    if is_out_of_reach(spawn) and spawn["truth"]:
+        from relay.cli import ages
+
+        return last_word(spawn["state"], ages.since(spawn["truth"]["at"]))
+    return word(spawn["state"])
 
 
 def result_text(spawn: Spawn) -> str:
