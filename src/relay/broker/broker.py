@@ -138,7 +138,7 @@ class Broker:
             },
             "queue": {"paused": await self._paused()},
             "intake": self.facts.takes_in(),
-            "store": {"ok": True, "sqlite": self.facts.sqlite},
+            "store": {"ok": not self.store.trouble, "sqlite": self.facts.sqlite},
         }
 
     async def _paused(self) -> dict[str, Any] | None:
