@@ -98,3 +98,4 @@ def test_a_broker_that_cannot_tell_says_so_to_who_entrusted_it(ground: Ground) -
     ground.receiver.wait_for(name)
     ground.laptop.start()
     wait_until(lambda: stands("accepted"), 20, "laptop to hear that it works again")
+    ground.told(spawn, "hook", "elsewhere", "delivered")
