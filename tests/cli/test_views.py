@@ -153,7 +153,7 @@ def test_the_last_look_is_remembered_by_event(relay: Relay, broker: CannedBroker
         seen = json.load(file)
     assert seen["seq"] == 7
     told = json.loads(relay("--json").stdout)
-    assert told == {"since": seen["at"], "needs_you": [], "ended": [], "going_on": 0}
+    assert told == {"since": seen["at"], "needs_you": [], "ended": [], "going_on": 0, "unreachable": 0}
     assert broker.looked[-1]["seq"] == "7"
 
 

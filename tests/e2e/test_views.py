@@ -114,6 +114,7 @@ def test_no_view_says_that_something_runs_where_nobody_can_look(granted: Scene) 
         assert "Unreachable" in text and "Working" in text, (words, text)
     assert "took:" not in said["show"], "nobody knows how long it runs"
     short = relay(granted.laptop, "status", "--short").stdout.decode()
+    assert "1 on machines out of reach" in relay(granted.laptop).stdout.decode()
     assert "1 unreachable" in short and f"{running} running" not in short
     granted.vps.start()
     relay(granted.laptop, "stop", spawn)

@@ -109,8 +109,7 @@ class Broker:
         """`relay status`."""
         counts = dict(await self.store.all(COUNTS, target=self.members.own))
         everywhere = Counter(dict(await self.store.all(COUNTS, target=None)))
-        running_on = await self.store.all(RUNNING_ON)
-        unseen = sum(count for target, count in running_on if not self.views.is_in_reach(BrokerId(target)))
+        unseen = await self.unseen()
         totals = await self.store.one(outbox.TOTALS)
         kept, kept_bytes = await self.store.one(held.TOTALS) or (0, 0)
         assert totals is not None
@@ -140,6 +139,11 @@ class Broker:
             "intake": self.facts.takes_in(),
             "store": {"ok": not self.store.trouble, "sqlite": self.facts.sqlite},
         }
+
+    async def unseen(self) -> int:
+        """How many spawns ran by the last word of a broker that cannot be asked now."""
+        running_on = await self.store.all(RUNNING_ON)
+        return sum(count for target, count in running_on if not self.views.is_in_reach(BrokerId(target)))
 
     async def _paused(self) -> dict[str, Any] | None:
         paused = pause_from(await self.store.one(meta.VALUE, key=PAUSED))

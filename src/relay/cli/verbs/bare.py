@@ -39,7 +39,7 @@ def run(invocation: Invocation) -> int:
     found = invocation.client().ask(routes.away(seq, _milliseconds(since)))
     if invocation.json:
         told = {"since": since, "needs_you": found["needs_you"], "ended": found["ended"]}
-        speech.document({**told, "going_on": found["going_on"]})
+        speech.document({**told, "going_on": found["going_on"], "unreachable": found.get("unreachable", 0)})
     else:
         _say(home, found, since)
     _remember(home, now, found["seq"])
@@ -72,7 +72,10 @@ def _say(home: Home, found: Away, since: str) -> None:
     if not found["needs_you"] and not ended:
         speech.say(f"nothing has ended since you last looked{_ago(since)}")
     going = found["going_on"]
-    speech.say(f"{going} going on: {home.command('ps')}" if going else f"nothing runs: {home.command('spawn --help')}")
+    unseen = found.get("unreachable", 0)
+    away = f" ({unseen} on machines out of reach)" if unseen else ""
+    goes_on = f"{going} going on{away}: {home.command('ps')}"
+    speech.say(goes_on if going else f"nothing runs: {home.command('spawn --help')}")
 
 
 def _say_needing(home: Home, spawn: Spawn) -> None:
