@@ -106,13 +106,14 @@ def say_notes(spawn: Spawn) -> None:
 
 def outcome(spawn: Spawn) -> str:
     """`coder on vps failed with exit status 3`."""
+    nothing = never_ran(spawn)
     endings = {
         "completed": "is done",
         "failed": f"failed{_cause(spawn)}",
         "timed_out": "was ended: its time was over",
-        "cancelled": "was stopped before it started; nothing ran" if never_ran(spawn) else "was stopped",
-        "rejected": "was refused; nothing ran",
-        "expired": "expired before it could start; nothing ran",
+        "cancelled": "was stopped before it started; nothing ran" if nothing else "was stopped",
+        "rejected": "was refused; nothing ran" if nothing else "was refused another attempt",
+        "expired": f"expired before {'it could start; nothing ran' if nothing else 'its next attempt could start'}",
         "lost": "was lost: it may have acted, and nobody knows how it ended",
     }
     return f"{title(spawn)} {endings.get(spawn['state'], 'is ' + word(spawn['state']))}"
