@@ -42,7 +42,10 @@ def run(invocation: Invocation) -> int:
         speech.document({**told, "going_on": found["going_on"], "unreachable": found.get("unreachable", 0)})
     else:
         _say(home, found, since)
-    _remember(home, now, found["seq"])
+    try:
+        _remember(home, now, found["seq"])
+    except OSError as fault:
+        speech.note(f"that you looked cannot be written down ({fault.strerror}): the same is told again next time")
     return 0
 
 
@@ -135,7 +138,12 @@ def _last_look(home: Home) -> tuple[str, int | None]:
 
 def _remember(home: Home, at: str, seq: int) -> None:
     temporary = f"{home.seen}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump({"at": at, "seq": seq}, file)
-    os.replace(temporary, home.seen)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"at": at, "seq": seq}, file)
+        os.replace(temporary, home.seen)
+    except OSError:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise
