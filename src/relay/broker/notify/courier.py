@@ -87,6 +87,7 @@ class Courier:
         self._loop: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         self._rations: dict[str, Allowance] = {}
+        self._failing: dict[str, str] = {}
 
     def look(self) -> None:
         """Something may be due: look now."""
@@ -228,7 +229,7 @@ class Courier:
             self._end(entry, channel, now, Told.FAILED)
             return
         if known.error != why:
-            self._rights.failing(entry, channel, now)
+            self._say_failing(entry, channel, now)
         deliveries.update(entry.tx, replace(now, state=Told.DUE, due=entry.now + PUT_OFF_MS))
         channels.note_trouble(entry.tx, channel.id, why)
 
@@ -266,7 +267,7 @@ class Courier:
         others = channels.STAND_INS.all(entry.tx, id=channel.id)
         is_test = now.happening == Happening.TEST
         if now.tries == TRIES_BEFORE_OTHERS:
-            self._rights.failing(entry, channel, now)
+            self._say_failing(entry, channel, now)
         if others and not is_test and (went.is_bad or now.tries >= TRIES_BEFORE_OTHERS):
             self._telling.give_over(entry, now, others)
             self._end(entry, channel, now, Told.GIVEN_OVER)
@@ -282,10 +283,17 @@ class Courier:
         if state is Told.DELIVERED:
             ended = replace(ended, told_by=self._rights.own)
             self._rights.told(entry, channel, ended)
+            self._failing.pop(channel.id, None)
         elif state is not Told.GIVEN_OVER:
-            self._rights.failing(entry, channel, ended)
+            self._say_failing(entry, channel, ended)
         deliveries.finish(entry.tx, ended)
         trouble = None if state is Told.DELIVERED else ended.error or None
         channels.note_trouble(entry.tx, channel.id, trouble)
         told = {"event": ended.event, "spawn": ended.spawn, "channel": channel.name, "as": str(state)}
         entry.event("notify.told", told)
+
+    def _say_failing(self, entry: Entry, channel: Channel, now: Delivery) -> None:
+        """Once for a reason: of many that fail together, each would say it."""
+        if self._failing.get(channel.id) != now.error:
+            self._failing[channel.id] = now.error
+            self._rights.failing(entry, channel, now)
