@@ -67,6 +67,7 @@ class Running(Rooms):
             await self.belonging.open()
             await self.persons.open()
             await self.notify.open()
+            await self.tools.open()
             await self.broker.dashboard.load()
         except BaseException:
             await self.control.close()
@@ -75,6 +76,7 @@ class Running(Rooms):
         self._recovered.set()
         self.queueing.open()
         await self.control.start()
+        await self.tools.ready()
         self.dialler.use(member.id for member in self.members.others)
         self.discovery.start()
         housekeeping = Housekeeping(
@@ -91,8 +93,10 @@ class Running(Rooms):
                 self.letters.reissue,
                 self.rationing,
                 self.results.durations.write_down,
+                self.tools.forget,
             ),
             self.belonging.look,
+            self.tools.expire,
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
         if self.broker.dashboard.is_in_use:
@@ -132,6 +136,7 @@ class Running(Rooms):
         self.live.link_changed()
         self.queueing.trials.link_changed()
         self.blobs.link_changed(link.peer, up)
+        self.tools.link_changed(link.peer, up)
 
     # ending
 
@@ -150,6 +155,7 @@ class Running(Rooms):
         self.queueing.close()
         self.letters.waiting.close()
         await self.live.close()
+        await self.tools.close()
         await asyncio.gather(self.control.close(), self.broker.dashboard.close())
         await self.results.tails.close()
         await self.supervisor.remains.close()
