@@ -35,7 +35,7 @@ test: $(READY)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The versions stand in tests/agents/npm; claude's own install script puts its program in place, the others need none.
-AGENT_SETS := main $(if $(ALL),all py-aider py-llm)
+AGENT_SETS := main tools $(if $(ALL),all py-aider py-llm)
 
 agents: $(AGENT_SETS:%=$(AGENTS)/%/.ready)
 

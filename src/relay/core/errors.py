@@ -151,6 +151,10 @@ class Code(StrEnum):
     AGENT_USAGE_LIMIT = "agent_usage_limit"
     AGENT_NO_SESSION = "agent_no_session"
     PREDECESSOR_FAILED = "predecessor_failed"
+    RUNNER_FAILED = "runner_failed"
+    BAD_RESULT = "bad_result"
+    TOOL_SERVER_ENDED = "tool_server_ended"
+    TOOL_SERVER_DOWN = "tool_server_down"
 
 
 class RelayError(Exception):
