@@ -90,15 +90,15 @@ class Face:
         self._changes.heard_of(context.session)
         return types.ListToolsResult(tools=self._tools)
 
-    async def _as_it_came(self, context: ServerRequestContext[Any], following: CallNext) -> Any:
+    async def _as_it_came(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Any:
         """Put in what other brokers gave, as they gave it."""
         given: dict[str, Any] = {}
         mark = _GIVEN.set(given)
         try:
-            answer: Any = await following(context)
+            answer: Any = await call_next(ctx)
         finally:
             _GIVEN.reset(mark)
-        if context.method == "tools/list" and isinstance(answer, dict):
+        if ctx.method == "tools/list" and isinstance(answer, dict):
             return answer | {"tools": [*answer["tools"], *(each.definition for each in self._shared.known.values())]}
         if given:
             kept = {key: value for key, value in answer.items() if key in ("_meta", "resultType") and key not in given}

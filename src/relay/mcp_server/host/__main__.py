@@ -39,19 +39,20 @@ class Host:
     async def run(self) -> None:
         """Serve until the broker has no more use for it, or is gone for good, or a signal comes."""
         loop = asyncio.get_running_loop()
-        over = loop.create_future()
+        signalled = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, lambda: over.done() or over.set_result("a signal"))
+            loop.add_signal_handler(number, signalled.set)
         loop.add_signal_handler(signal.SIGHUP, self._look.set)
         following = loop.create_task(self._follow())
         serving = loop.create_task(self._program.run())
+        ending = loop.create_task(signalled.wait())
         try:
-            done, _ = await asyncio.wait([over, following, serving], return_when=asyncio.FIRST_COMPLETED)
-            _log.info("ending: %s", done.pop().result())
+            done, _ = await asyncio.wait([ending, following, serving], return_when=asyncio.FIRST_COMPLETED)
+            _log.info("ending: %s", "a signal" if ending in done else done.pop().result())
         finally:
-            for task in (following, serving):
+            for task in (ending, following, serving):
                 task.cancel()
-            await asyncio.gather(following, serving, return_exceptions=True)
+            await asyncio.gather(ending, following, serving, return_exceptions=True)
             await self._program.close()
             await asyncio.gather(*(share.close() for share in self._shares.values()))
 

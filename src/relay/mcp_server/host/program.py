@@ -140,18 +140,19 @@ class Program:
         elif "call" in message:
             self._begin(message["call"])
         elif "cancel" in message:
-            held = self._held.get(message["cancel"]["call"])
-            if held is not None and held.task is not None:
-                held.task.cancel()
+            self._cancel(message["cancel"]["call"])
         elif "kept" in message:
-            held = self._held.get(message["kept"])
-            if held is not None and held.result is not None:
-                del self._held[message["kept"]]
+            self._held.pop(message["kept"], None)
         elif "refused" in message:
             refused = message["refused"]
             self.refused[refused["name"]] = refused["why"] or refused["message"]
             _log.warning("%s is not served: %s", refused["name"], self.refused[refused["name"]])
             self._was_refused()
+
+    def _cancel(self, call: str) -> None:
+        held = self._held.get(call)
+        if held is not None and held.task is not None:
+            held.task.cancel()
 
     async def _tell_changes(self, link: ProgramLink) -> None:
         while True:
@@ -195,11 +196,11 @@ class Program:
             held.running = True
             telling.add(asyncio.get_running_loop().create_task(self._say({"running": call["id"]})))
 
-        async def tell(done: float, of: float | None, words: str | None) -> None:
+        async def tell(progress: float, total: float | None, message: str | None) -> None:
             nonlocal last_told
             if time.monotonic() - last_told >= PROGRESS_EVERY_S:
                 last_told = time.monotonic()
-                told = {"call": call["id"], "done": done, "of": of, "words": words or ""}
+                told = {"call": call["id"], "done": progress, "of": total, "words": message or ""}
                 await self._say({"progress": told})
 
         try:

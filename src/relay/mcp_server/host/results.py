@@ -10,7 +10,6 @@ from relay.core.errors import Code, LocalFault, RelayError
 
 JSON = dict[str, Any]
 SAID = 500
-AWAITS, FAILED = ("awaiting_approval",), ("failed", "error")
 NOT_SERVED = LocalFault("this tool is not served any more", code=Code.TOOL_SERVER_DOWN, why="nothing was done")
 
 
@@ -28,21 +27,15 @@ def answer_of(result: JSON) -> JSON:
     if (size := len(json_values.packed(result))) > MAX_RESULT:
         why = f"it has {size >> 20} MiB, and {MAX_RESULT >> 20} are carried; it has acted all the same"
         return failure_of(LocalFault("its result is too large", code=Code.RESULT_TOO_LARGE, why=why))
-    if result.get("isError") is True or _status(result) in FAILED:
+    if result.get("isError") is True:
         error = {"code": str(Code.RUNNER_FAILED), "message": _said(result), "why": "", "hint": ""}
         return {"outcome": "error", "result": result, "error": error}
-    outcome = "awaiting_approval" if _status(result) in AWAITS else "done"
-    return {"outcome": outcome, "result": result, "error": None}
+    return {"outcome": "done", "result": result, "error": None}
 
 
 def failure_of(error: RelayError | None) -> JSON:
     """The end of a call that has no result."""
     return {"outcome": "error", "result": None, "error": (error or NOT_SERVED).to_json()}
-
-
-def _status(result: JSON) -> object:
-    structured = result.get("structuredContent")
-    return structured.get("status") if isinstance(structured, dict) else None
 
 
 def _said(result: JSON) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
 from mcp.client.session import ClientSession, IncomingMessage
@@ -22,14 +22,16 @@ from relay import __version__
 from relay.core.errors import Code, LocalFault
 from relay.mcp_server.host.pipes import Pipes
 
+if TYPE_CHECKING:
+    from mcp.shared.dispatcher import ProgressFnT
+
 START_S = 60.0
 """`npx` may fetch the program first."""
 LIST_S = 30.0
 MOST_PAGES = 64
 MOST_TOOLS = 512
 JSON = dict[str, Any]
-Tell = Callable[[float, float | None, str | None], Awaitable[None]]
-_AS_IT_CAME: TypeAdapter[JSON] = TypeAdapter(JSON)
+_AS_IT_CAME: TypeAdapter[Any] = TypeAdapter(JSON)
 _GONE = ("the tool's server ended while it ran", "it may have acted: look before you ask for it again")
 
 
@@ -76,7 +78,7 @@ class Server:
                 return found[:MOST_TOOLS]
         raise ServerFault("its list of tools does not end", why=f"it has more than {MOST_PAGES} pages")
 
-    async def call(self, tool: str, arguments: JSON, tell: Tell) -> JSON:
+    async def call(self, tool: str, arguments: JSON, tell: ProgressFnT) -> JSON:
         """What a tool gives, as its JSON has it.
 
         Args:
@@ -90,7 +92,7 @@ class Server:
         """
         asked = types.CallToolRequest(params=types.CallToolRequestParams(name=tool, arguments=arguments))
         try:
-            return await self._session.send_request(asked, _AS_IT_CAME, progress_callback=tell)
+            given: JSON = await self._session.send_request(asked, _AS_IT_CAME, progress_callback=tell)
         except MCPError as error:
             if error.error.code == types.CONNECTION_CLOSED:
                 raise await self._ended() from None
@@ -98,6 +100,7 @@ class Server:
             raise ToolRefused(error.error.message[:1000], why=why) from None
         except ValidationError as fault:
             raise _not_the_protocol("result", fault, Code.BAD_RESULT) from None
+        return given
 
     async def listen(self) -> None:
         """In the newer era of the protocol, hear of changes; in the older one they are told unasked."""
@@ -108,13 +111,14 @@ class Server:
 
     async def _asked(self, request: Any, seconds: float) -> JSON:
         try:
-            return await self._session.send_request(request, _AS_IT_CAME, request_read_timeout_seconds=seconds)
+            page: JSON = await self._session.send_request(request, _AS_IT_CAME, request_read_timeout_seconds=seconds)
         except MCPError as error:
             if error.error.code == types.CONNECTION_CLOSED:
                 raise await self._ended() from None
             raise ServerFault("its tools cannot be listed", why=error.error.message[:300]) from None
         except ValidationError as fault:
             raise _not_the_protocol("list of tools", fault) from None
+        return page
 
     async def _ended(self) -> ServerFault:
         with contextlib.suppress(TimeoutError):

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relay.api import config as configuration
 from relay.api.home import Home
@@ -18,8 +18,11 @@ from relay.core import offers
 from relay.core.errors import Code, LocalFault, RelayError
 from relay.mcp_server.host import pipes
 from relay.mcp_server.host.log import ServerLog
-from relay.mcp_server.host.server import Server, ServerFault, Tell, greeted, how_it_ended
+from relay.mcp_server.host.server import Server, ServerFault, greeted, how_it_ended
 from relay.spawn.environment import ALWAYS, DEFAULT_PATH, is_forbidden
+
+if TYPE_CHECKING:
+    from mcp.shared.dispatcher import ProgressFnT
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 SOUND_S = 30.0
@@ -99,7 +102,7 @@ class Share:
             self._life.cancel()
             await asyncio.gather(self._life, return_exceptions=True)
 
-    async def call(self, tool: str, arguments: JSON, began: Callable[[], None], tell: Tell) -> JSON:
+    async def call(self, tool: str, arguments: JSON, began: Callable[[], None], tell: ProgressFnT) -> JSON:
         """Run one of its tools.
 
         Args:
