@@ -133,6 +133,7 @@ class Running(Rooms):
         self.live.link_changed()
         self.queueing.trials.link_changed()
         self.blobs.link_changed(link.peer, up)
+        self.tools.link_changed(link.peer, up)
 
     # ending
 

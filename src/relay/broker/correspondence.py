@@ -19,6 +19,7 @@ from relay.broker.presence import Attendance
 from relay.broker.receipts import Receipts, RefusedCall, RefusedLive
 from relay.broker.reissue import Reissue
 from relay.broker.requests import Requests
+from relay.broker.tools.asking import CallAsking
 from relay.broker.waiting import Waiting
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -66,7 +67,7 @@ class Correspondence:
         )
         return receipts.hears | self.notices.hears | self.waiting.hears
 
-    def envelopes(self, requests: Requests) -> Envelopes:
+    def envelopes(self, requests: Requests, calls: CallAsking) -> Envelopes:
         """`relay outbox`."""
         return Envelopes(
             self._members,
@@ -76,6 +77,7 @@ class Correspondence:
             self.attendance,
             self.notices,
             requests,
+            calls,
             self.reissue,
         )
 

@@ -258,7 +258,7 @@ class Rooms:
             mesh=self.mesh,
             hub=self.hub,
             views=self.views,
-            envelopes=self.letters.envelopes(self.requests),
+            envelopes=self.letters.envelopes(self.requests, self.tools.asking),
             requests=self.requests,
             tasks=self.tasks,
             queueing=self.queueing,

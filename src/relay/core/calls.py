@@ -147,13 +147,28 @@ def read_arguments(arguments: Any) -> bytes:
         raise Misuse("the arguments cannot be used", why=fault, hint="relay tools")
     data = json_values.packed(arguments)
     if len(data) > MAX_ARGUMENTS:
-        raise Misuse(
-            "the arguments are too long",
-            code=Code.TOO_LARGE,
-            why=f"a call carries at most {MAX_ARGUMENTS // 1024} KiB; these have {len(data) // 1024}",
-            hint="put it into a file that the tool can read, or: relay blob send FILE BROKER",
-        )
+        raise too_large(len(data))
     return data
+
+
+def too_large(size: int) -> Misuse:
+    """The error for arguments of so many bytes, or more."""
+    return Misuse(
+        "the arguments are too long",
+        code=Code.TOO_LARGE,
+        why=f"a call carries at most {MAX_ARGUMENTS // 1024} KiB; these have {size // 1024}",
+        hint="put it into a file that the tool can read, or: relay blob send FILE BROKER",
+    )
+
+
+def with_whole(word: Word, result: bytes) -> Word:
+    """A word whose result came in pieces, with these; a failure where they make no result."""
+    if len(result) <= MAX_RESULT and _is_object(result, MAX_RESULT):
+        return dataclasses.replace(word, result=result)
+    error = {"code": str(Code.BAD_RESULT), "message": "its result came in pieces that make no result", "why": ""}
+    return dataclasses.replace(
+        word, state=State.FAILED, outcome=Outcome.ERROR, reason=error["message"], error=error | {"hint": ""}, pieces=0
+    )
 
 
 def _text(limit: int) -> Callable[[object], bool]:

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 MAX_DEPTH = 64
-MAX_PARTS = 200_000
+MAX_PARTS = 1_000_000
 LARGEST = 2**63
 
 

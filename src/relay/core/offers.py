@@ -118,9 +118,14 @@ def _bad(name: str, why: str) -> Misuse:
 def fitting(offers: Iterable[Offer]) -> tuple[Offer, ...]:
     """The offers, by name, as many as a catalogue holds: the largest are left out first."""
     chosen = sorted(offers, key=lambda each: (len(each.definition), each.name))[:MOST_OFFERS]
-    while chosen and (_weight(chosen) > MAX_CATALOGUE or len(packed_offers(chosen)) > MAX_PACKED):
+    while chosen and not _fits(chosen):
         del chosen[-max(1, len(chosen) // 16) :]
     return tuple(sorted(chosen, key=lambda each: each.name))
+
+
+def _fits(offers: Sequence[Offer]) -> bool:
+    weight = _weight(offers)
+    return weight <= MAX_PACKED or (weight <= MAX_CATALOGUE and len(packed_offers(offers)) <= MAX_PACKED)
 
 
 def _weight(offers: Sequence[Offer]) -> int:

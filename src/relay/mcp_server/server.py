@@ -110,30 +110,36 @@ class Face:
             await context.session.report_progress(done, of, words)
 
         try:
-            return await self._answer(params.name, params.arguments or {}, tell)
+            return await self._answer(params.name, params.arguments or {}, tell, _hears(context))
         except RelayError as error:
             return _failed(error.message, error.why, error.hint, str(error.code))
 
-    async def _answer(self, name: str, given: dict[str, Any], tell: Tell) -> types.CallToolResult:
+    async def _answer(self, name: str, given: dict[str, Any], tell: Tell, hears: bool) -> types.CallToolResult:
         offer = self._offers.get(name)
         if offer is None:
-            return await self._answer_of_another(name, given, tell)
+            return await self._answer_of_another(name, given, tell if hears else None)
         if (wrong := _wrong(offer.name, given)) is not None:
             return _failed("the arguments do not fit", wrong)
         if offer.name == "tool.result":
-            return _given(await self._shared_calls.result(given["ticket"], given.get("wait", 0), tell))
+            wait_s = given.get("wait", 0)
+            return _given(await self._shared_calls.result(given["ticket"], wait_s, tell if hears else None))
         answer = await self._calls.call(offer.name, given, tell)
         if answer.get("next"):
             answer["next"] = naming(answer["next"], self._style)
         return types.CallToolResult(content=[_text(_said(answer))], structured_content=answer)
 
 
-    async def _answer_of_another(self, name: str, given: dict[str, Any], tell: Tell) -> types.CallToolResult:
+    async def _answer_of_another(self, name: str, given: dict[str, Any], tell: Tell | None) -> types.CallToolResult:
         shared = await self._shared.find(name)
         if shared is None:
             names = [*self._offers, *self._shared.known]
             return _failed(f"there is no tool {name[:80]!r}", f"the tools are {', '.join(names)[:2000]}")
         return _given(await self._shared_calls.call(shared, given, tell))
+
+
+def _hears(context: Any) -> bool:
+    """Whether the client of a request wants to be told of progress."""
+    return bool(context.meta) and context.meta.get("progress_token") is not None
 
 
 def _given(result: dict[str, Any]) -> types.CallToolResult:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 Tell = Callable[[float, float | None, str], Awaitable[None]]
 PATIENCE_S = 45.0
-ONE_WAIT_S = 1.0
-TICK = 1e-6
+ONE_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0
+"""A client that wants to hear of progress is told four times a second; another hears of the end."""
+TICK, TICK_S = 1e-6, 2.0
 """Before a tool tells of progress of its own, the client hears that it waits; of what it then tells nothing is less."""
 
 
@@ -38,13 +39,13 @@ class SharedCalls:
         self._style = style
         self._patience_s = patience_s
 
-    async def call(self, shared: Shared, arguments: JSON, tell: Tell) -> JSON:
+    async def call(self, shared: Shared, arguments: JSON, tell: Tell | None) -> JSON:
         """What a tool gives, as MCP has it.
 
         Args:
             shared: the tool.
             arguments: for it; its own server judges them.
-            tell: told of progress.
+            tell: told of progress; None where nobody wants to know.
 
         Raises:
             RelayError: it was not asked.
@@ -54,7 +55,7 @@ class SharedCalls:
             "tool": shared.tool,
             "broker": shared.broker,
             "arguments": arguments,
-            "wait_s": min(ONE_WAIT_S, self._patience_s),
+            "wait_s": min(_one_wait(tell), self._patience_s),
             "requested_by": person(),
         }
         asked = await self._client.ask(tool_routes.call(order))
@@ -64,7 +65,7 @@ class SharedCalls:
         # a client holds what is no error against the schema that the tool promises
         return self._ticket(call, is_error=shared.promises_structure)
 
-    async def result(self, ticket: str, wait_s: float, tell: Tell) -> JSON:
+    async def result(self, ticket: str, wait_s: float, tell: Tell | None) -> JSON:
         """What a call came to, by its ticket, as MCP has it.
 
         Raises:
@@ -79,19 +80,11 @@ class SharedCalls:
         structured = _facts(call) | {"result": call["result"]}
         return {"content": end["content"], "structuredContent": structured, "isError": end.get("isError", False)}
 
-    async def _waited(self, asked: ToolCall, until: float, tell: Tell) -> ToolCall:
-        call, told, ticks = asked, "", 0
+    async def _waited(self, asked: ToolCall, until: float, tell: Tell | None) -> ToolCall:
+        call, told = asked, _Told(tell)
         while State(call["state"]) not in TERMINAL and (left := until - time.monotonic()) > 0:
-            progress = call["progress"]
-            if progress is not None:
-                words = progress["words"]
-                if (now := f"{progress['done']} {progress['of']} {words}") != told:
-                    told = now
-                    await tell(progress["done"], progress["of"], words)
-            else:
-                ticks += 1
-                await tell(ticks * TICK, None, call["spoken"])
-            call = await self._client.ask(tool_routes.call_shown(call["id"], min(ONE_WAIT_S, left)))
+            await told.look(call)
+            call = await self._client.ask(tool_routes.call_shown(call["id"], min(_one_wait(tell), left)))
         return call
 
     def _ticket(self, call: ToolCall, *, is_error: bool) -> JSON:
@@ -102,6 +95,32 @@ class SharedCalls:
         )
         structured = _facts(call) | {"result": None}
         return {"content": [_text(text)], "structuredContent": structured, "isError": is_error}
+
+
+class _Told:
+    """What one client was told of one call."""
+
+    def __init__(self, tell: Tell | None) -> None:
+        self._tell = tell
+        self._last: object = None
+        self._ticks = 0
+        self._tick_due = 0.0
+
+    async def look(self, call: ToolCall) -> None:
+        """Tell of what is new."""
+        if self._tell is None:
+            return
+        progress = call["progress"]
+        if progress is not None and progress != self._last:
+            self._last = progress
+            await self._tell(progress["done"], progress["of"], progress["words"])
+        elif progress is None and time.monotonic() >= self._tick_due:
+            self._ticks, self._tick_due = self._ticks + 1, time.monotonic() + TICK_S
+            await self._tell(self._ticks * TICK, None, call["spoken"])
+
+
+def _one_wait(tell: Tell | None) -> float:
+    return LONGEST_WAIT_S if tell is None else ONE_WAIT_S
 
 
 def _facts(call: ToolCall) -> JSON:

@@ -112,10 +112,15 @@ OVERDUE: Query[CallRow] = Query(
     f"{_SELECT} WHERE target = :own AND live = 1 AND {_IN_HAND} AND claimed + timeout_s * 1000 <= :now", _row
 )
 NEXT_DUE: Query[float] = Query(
-    f"SELECT min(claimed + timeout_s * 1000) FROM calls WHERE target = :own AND live = 1 AND {_IN_HAND}", first_column
+    f"SELECT min(CASE WHEN {_IN_HAND} THEN claimed + timeout_s * 1000 ELSE expires END) FROM calls"
+    f" WHERE target = :own AND live = 1 AND ({_IN_HAND} OR state = 'waiting')",
+    first_column,
 )
-TOO_LATE: Query[CallRow] = Query(
-    f"{_SELECT} WHERE live = 1 AND expires <= :now AND state IN ('queued', 'waiting')", _row
+UNSENT_EXPIRED: Query[CallRow] = Query(
+    f"{_SELECT} WHERE target <> :own AND live = 1 AND state = 'queued' AND expires <= :now", _row
+)
+UNSTARTED_EXPIRED: Query[CallRow] = Query(
+    f"{_SELECT} WHERE target = :own AND live = 1 AND state = 'waiting' AND expires <= :now", _row
 )
 PIECES: Query[bytes] = Query("SELECT data FROM call_pieces WHERE call = :call AND seq = :seq ORDER BY n", first_column)
 KEPT_WORD: Query[bytes] = Query("SELECT word FROM call_words WHERE call = :call AND seq = :seq", first_column)

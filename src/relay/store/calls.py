@@ -80,7 +80,7 @@ WHERE id = :call AND seq < :seq
 """
 
 
-def apply(tx: Tx, word: Word, now: int, result: bytes | None = None) -> bool:
+def apply(tx: Tx, word: Word, now: int) -> bool:
     """Take the target's word on a call; False where it is not later than what is known.
 
     In whatever order the words arrive, the row ends as the highest seq says.
@@ -88,12 +88,11 @@ def apply(tx: Tx, word: Word, now: int, result: bytes | None = None) -> bool:
     Args:
         word: of the call's target.
         now: milliseconds, by this machine's clock.
-        result: the whole of a result that the word tells in pieces.
     """
     values = {item.name: getattr(word, item.name) for item in dataclasses.fields(word)}
     values |= {"state": str(word.state), "outcome": None if word.outcome is None else str(word.outcome), "now": now}
     values |= {"error": to_json(word.error), "live": int(word.state not in TERMINAL)}
-    return tx.execute(_APPLY, values | {"result": word.result if result is None else result}).rowcount > 0
+    return tx.execute(_APPLY, values).rowcount > 0
 
 
 def claim(tx: Tx, call: str, program: str | None, now: int | None) -> None:
@@ -139,6 +138,11 @@ def request_stop(tx: Tx, call: str, now: int) -> bool:
     """Remember that a live call is to stop (`now` in milliseconds); whether this is the first time."""
     sql = "UPDATE calls SET stop_requested = ? WHERE id = ? AND live = 1 AND stop_requested IS NULL"
     return tx.execute(sql, (now, call)).rowcount > 0
+
+
+def clear_stop(tx: Tx, call: str) -> None:
+    """Forget a stop that was taken back before it left."""
+    tx.execute("UPDATE calls SET stop_requested = NULL WHERE id = ?", (call,))
 
 
 # results that come in pieces

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.broker.control.answers import OTHER_VERSION, body_of, json_answer, line
+from relay.broker.control.answers import MAX_BODY, OTHER_VERSION, body_of, json_answer, line
 from relay.broker.control.live import NDJSON, Both, begin, lines_of, more
 from relay.broker.control.tasks import PROCESSES, caller_of
 from relay.broker.orders import check_operation
 from relay.broker.tools.programs import Message, Program, read_message
-from relay.core.calls import MAX_RESULT
+from relay.core import json_values
+from relay.core.calls import MAX_RESULT, too_large
 from relay.core.errors import LocalFault, Misuse, RelayError
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ class ToolControl:
 
     async def call(self, request: Request) -> Response:
         """`relay tools call`."""
-        body, caller = await body_of(request), caller_of(request)
+        body, caller = await _order_of(request), caller_of(request)
         wait_s = _wait(body.get("wait_s") or 0.0)
-        order = await self._tools.asking.ordered(body, caller)
+        order = await self._tools.orders.read(body, caller)
         with self._tools.waiters.watch(order.request.id) as ended:
             row = await self._tools.asking.call(order, caller)
             row = await self._tools.asking.until(row, wait_s, ended)
@@ -164,6 +165,22 @@ class ToolControl:
         if row.result is None or len(row.result) < LONG:
             return json_answer(self._tools.views.call(row), status)
         return await asyncio.to_thread(lambda: json_answer(self._tools.views.call(row), status))
+
+
+async def _order_of(request: Request) -> dict[str, Any]:
+    """The JSON object of a call: its arguments are the tool's, so that their numbers may be any that JSON has."""
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > MAX_BODY:
+            raise too_large(len(data))
+    try:
+        document = json_values.read(data, MAX_BODY)
+    except ValueError as fault:
+        raise Misuse("the call cannot be carried", why=str(fault), hint="relay tools") from None
+    if not isinstance(document, dict):
+        raise Misuse("the request is no JSON object", hint=OTHER_VERSION)
+    return document
 
 
 async def _read(text: bytes) -> Message:

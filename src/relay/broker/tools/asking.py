@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 from relay.broker.inbox import Act, Opened, Pointless
 from relay.broker.members import Members
-from relay.broker.orders import check_operation
 from relay.broker.outbox import Outbox
 from relay.broker.tasks import Caller, Tasks
 from relay.broker.tools.intake import Intake
 from relay.broker.tools.ledger import state_event
+from relay.broker.tools.orders import CallOrder
 from relay.broker.tools.waiters import Waiters
 from relay.broker.words import rfc3339
 from relay.core import ids
-from relay.core.calls import (
-    DEFAULT_TIMEOUT_S,
-    DEFAULT_TTL_S,
-    MAX_RESULT,
-    MAX_TTL_S,
-    CallRequest,
-    Piece,
-    Word,
-    read_arguments,
-    word_from_content,
-)
+from relay.core.calls import Piece, Word, with_whole, word_from_content
 from relay.core.errors import Code, Misuse, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
-from relay.core.offers import AT, is_runner_name
 from relay.core.provenance import KEY, links_from_content, links_to_content
-from relay.core.spawning import MAX_TIMEOUT_S
 from relay.core.states import TERMINAL, State
 from relay.core.wire import pack, unpack
-from relay.store import call_rows, calls, offers, operations, outbox
+from relay.store import call_rows, calls, operations, outbox
 from relay.store.call_rows import BY_ID, CallRow, request_of
-from relay.store.engine import Store
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.outbox import OutboxLine
 
@@ -47,15 +33,6 @@ MOST_CAUSED = 1_000
 MAX_LINKS = 8 * 1024
 STOP = "uncall/"
 CALL = "call/"
-
-
-@dataclass(frozen=True, slots=True)
-class CallOrder:
-    """A checked request of a client: `operation` is its own, so that the same one acts once."""
-
-    operation: str
-    request: CallRequest
-    target: BrokerId
 
 
 class CallAsking:
@@ -86,45 +63,6 @@ class CallAsking:
         return {Kind.TOOL_RESULT: self._said}
 
     # for clients
-
-    async def ordered(self, body: dict[str, Any], caller: Caller | None) -> CallOrder:
-        """The order in a client's JSON, with its chain where a task asks.
-
-        Raises:
-            Misuse: a field is missing or wrong.
-            Refused: `no_runner`, `task_over` or `too_deep`.
-        """
-        operation, now = check_operation(body), self._journal.clock()
-        tool, target = await self._meant(body.get("tool"), body.get("broker"))
-        by = str(body.get("requested_by") or "")[:128]
-        chain: tuple[BrokerId, ...] = ()
-        if caller is not None:
-            parent, chain = await self._tasks.chain_of(caller)
-            by = f"{parent.requested_by} by {parent.name}".strip()[:128]
-        request = CallRequest(
-            id=ids.spawn_id(ids.digest_of(f"call/{operation}".encode())),
-            tool=tool,
-            arguments=read_arguments(body.get("arguments") or {}),
-            created=now,
-            expires=now + int(_seconds(body, "ttl_s", DEFAULT_TTL_S, MAX_TTL_S) * 1000),
-            timeout_s=_seconds(body, "timeout_s", DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S),
-            requested_by=by.encode("utf-8", "replace").decode(),
-            chain=chain,
-        )
-        return CallOrder(operation, request, target)
-
-    async def _meant(self, tool: Any, broker: Any) -> tuple[str, BrokerId]:
-        if broker is not None and not isinstance(broker, str):
-            why = "it is named by a text: its name, or the beginning of its id"
-            raise Misuse("which broker?", why=why, hint="relay brokers")
-        if isinstance(tool, str) and broker is None and AT in tool:
-            tool, _, broker = tool.partition(AT)
-        if not is_runner_name(tool):
-            why = "a tool's name has 1 to 64 letters, digits, '.', '_' and '-'; NAME@BROKER names its broker as well"
-            raise Misuse("which tool?", code=Code.BAD_NAME, why=why, hint="relay tools")
-        if broker is not None:
-            return tool, self._members.resolve(broker)
-        return tool, await who_has(self._journal.store, self._members, tool)
 
     async def call(self, order: CallOrder, caller: Caller | None = None) -> CallRow:
         """Accept a call; when this returns it is on disk.
@@ -270,10 +208,8 @@ class CallAsking:
 
     def expire(self, entry: Entry) -> None:
         """End what was never sent before its time to live was over; leave what may have been taken."""
-        for row in call_rows.TOO_LATE.all(entry.tx, now=entry.now):
-            if row.target == self._members.own:
-                self._intake.expire(entry, row)
-            elif not self._take_back(entry, row, State.EXPIRED, "it was not sent before its time to live was over"):
+        for row in call_rows.UNSENT_EXPIRED.all(entry.tx, own=self._members.own, now=entry.now):
+            if not self._take_back(entry, row, State.EXPIRED, "it was not sent before its time to live was over"):
                 self._without_word(entry, row)
 
     def _without_word(self, entry: Entry, row: CallRow) -> None:
@@ -282,11 +218,25 @@ class CallAsking:
         if row.reason != reason:
             calls.explain(entry.tx, row.id, reason)
 
+    def drop(self, entry: Entry, line: OutboxLine, by: str) -> bool:
+        """A person takes a call's envelope out of the outbox; False where it may have been sent."""
+        row = BY_ID.one(entry.tx, id=line.operation.partition("/")[2])
+        if line.kind == Kind.TOOL_STOP:
+            if line.tries == 0 and row is not None:
+                calls.clear_stop(entry.tx, row.id)
+            return line.tries == 0
+        return row is None or self._take_back(entry, row, State.CANCELLED, f"dropped by {by}, never sent")
+
+    def has_ended(self, entry: Entry, line: OutboxLine) -> bool:
+        """Whether the call that an envelope asks for has ended."""
+        row = BY_ID.one(entry.tx, id=line.operation.removeprefix(CALL))
+        return row is not None and not row.is_live
+
     def refused_by_peer(self, entry: Entry, line: OutboxLine, error: RelayError, never_taken: bool) -> None:
         """The target answered the request with a NACK: as `Requests.refused_by_peer`."""
         row = BY_ID.one(entry.tx, id=line.operation.removeprefix(CALL))
-        if row is None or row.target != line.recipient:
-            return
+        if row is None or row.target != line.recipient or row.first_word is not None:
+            return  # a late copy was refused, of a call that it took long ago
         if error.code is Code.EXPIRED and not never_taken:
             self._without_word(entry, row)
             return
@@ -306,7 +256,7 @@ class CallAsking:
             calls.keep_word(entry.tx, row.id, said.seq, pack(said.to_content()))
             self._if_whole(entry, row, said)
         else:
-            self._apply(entry, row, said, None)
+            self._apply(entry, row, said)
 
     def _piece(self, entry: Entry, row: CallRow, piece: Piece) -> None:
         calls.keep_piece(entry.tx, piece)
@@ -318,48 +268,11 @@ class CallAsking:
 
     def _if_whole(self, entry: Entry, row: CallRow, word: Word) -> None:
         found = calls.whole(entry.tx, row.id, word.seq, word.pieces)
-        if found is not None and len(found) <= MAX_RESULT:
-            self._apply(entry, row, word, found)
+        if found is not None:
+            self._apply(entry, row, with_whole(word, found))
 
-    def _apply(self, entry: Entry, row: CallRow, word: Word, result: bytes | None) -> None:
-        if calls.apply(entry.tx, word, entry.now, result):
+    def _apply(self, entry: Entry, row: CallRow, word: Word) -> None:
+        if calls.apply(entry.tx, word, entry.now):
             if word.state in TERMINAL:
                 calls.drop_pieces(entry.tx, row.id)
             self._changed(entry, calls.require(entry.tx, row.id))
-
-
-async def who_has(store: Store, members: Members, tool: str) -> BrokerId:
-    """The broker that a tool is called on where none was named: this one, or the only other one that has it.
-
-    Raises:
-        Refused: `no_runner`.
-        Misuse: `ambiguous`.
-    """
-    if await store.one(offers.BY_NAME, name=tool) is not None:
-        return members.own
-    hidden = set(await store.all(offers.HIDDEN))
-    found = [
-        heard.broker
-        for heard in await store.all(offers.HEARD)
-        if members.keys(heard.broker) is not None
-        and any(each.name == tool for each in heard.offers)
-        and not hidden & {(tool, None), (tool, heard.broker)}
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(f"{tool}{AT}{members.name(each)}" for each in found)
-        raise Misuse(f"several brokers have a tool {tool}", code=Code.AMBIGUOUS, why=names, hint="name one of these")
-    why = "no program offers it here, and no other broker has told of it"
-    raise Refused(f"there is no tool {tool}", code=Code.NO_RUNNER, why=why, hint="relay tools")
-
-
-def _seconds(body: dict[str, Any], key: str, default: float, most: float) -> float:
-    value = body.get(key)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
-        what = {"ttl_s": "time to live", "timeout_s": "timeout"}[key]
-        why = "it is more than 0 and at most 30 days, in seconds"
-        raise Misuse(f"the {what} cannot be used", code=Code.BAD_DURATION, why=why, hint="relay tools call --help")
-    return float(value)

@@ -41,19 +41,26 @@ class Catalogues:
 
     # telling
 
-    def tell(self, entry: Entry) -> None:
-        """Offers, shares, grants or members changed: tell each that has not been told what holds now."""
+    def tell(self, entry: Entry, only: BrokerId | None = None) -> None:
+        """Offers, shares, grants or members changed: tell each that has not been told what holds now, or one of them.
+
+        Where trust.toml cannot be read nobody is told anything: what is called is refused, and a broken file is mended.
+        """
+        if not self._rights.can_judge:
+            return
         shared = self.shared(entry)
+        digests = {each: _digest(each) for each in (shared, ())}
         for member in self._members.others:
-            self._tell(entry, member.id, shared if self._rights.may_see(member.id) else ())
+            if only in (None, member.id):
+                visible = shared if self._rights.may_see(member.id) else ()
+                self._tell(entry, member.id, visible, digests[visible])
 
     def shared(self, entry: Entry) -> tuple[Offer, ...]:
         """What of this broker's runners others may know."""
         shares = offers.SHARES.all(entry.tx)
         return fitting(each.offer for each in offers.ALL.all(entry.tx) if is_shared(each, shares))
 
-    def _tell(self, entry: Entry, broker: BrokerId, shared: tuple[Offer, ...]) -> None:
-        digest = _digest(shared)
+    def _tell(self, entry: Entry, broker: BrokerId, shared: tuple[Offer, ...], digest: bytes) -> None:
         told = offers.TOLD.one(entry.tx, broker=broker)
         if told is None and not shared:
             return

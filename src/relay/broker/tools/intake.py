@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from relay.broker.auditor import Auditor, refusal
 from relay.broker.inbox import Act, Opened
 from relay.broker.members import Members
@@ -46,7 +44,6 @@ class Intake:
         self._ledger = ledger
         self._line = line
         self._auditor = auditor
-        self.may_expire: Callable[[], bool] = lambda: True
 
     @property
     def acts(self) -> dict[Kind, Act]:
@@ -95,15 +92,9 @@ class Intake:
         """Start a call, or put it in line; the row as it is then."""
         if words.is_buried(entry.tx, row.origin, row.id):
             return self._ledger.step(entry, row, Step(State.CANCELLED, "stopped by its origin before it came"))
-        if row.expires <= entry.now and self.may_expire():
+        if row.expires <= entry.now and self._line.may_expire():
             return self._ledger.step(entry, row, Step(State.EXPIRED, "it came after its time to live"))
         return self._line.admit(entry, row)
-
-    def expire(self, entry: Entry, row: CallRow) -> None:
-        """A call was not started before its time to live was over."""
-        if row.state is State.WAITING:
-            reason = f"it was not started before its time to live was over: {row.reason}"
-            self._ledger.step(entry, row, Step(State.EXPIRED, reason))
 
     # stopping
 

@@ -31,14 +31,24 @@ class Line:
         programs: those that are connected.
         ledger: this broker's word on calls.
         rights: asked when a call comes, and again when it starts.
+        may_expire: whether this clock is believed, so that anything may be called expired.
     """
 
-    def __init__(self, members: Members, programs: Programs, ledger: CallLedger, rights: ToolRights) -> None:
+    def __init__(
+        self,
+        members: Members,
+        programs: Programs,
+        ledger: CallLedger,
+        rights: ToolRights,
+        may_expire: Callable[[], bool],
+    ) -> None:
+        self.may_expire = may_expire
         self._members = members
         self._programs = programs
         self._ledger = ledger
         self._rights = rights
         self.on_given: Callable[[CallRow], None] = lambda row: None
+        self.on_waits: Callable[[CallRow], None] = lambda row: None
         ledger.on_end = self._ended
 
     def admit(self, entry: Entry, row: CallRow) -> CallRow:
@@ -49,7 +59,12 @@ class Line:
         program = self._programs.get(offered.program)
         if program is not None and self._room(entry, program) > 0 and not self._ahead(entry, row, program):
             return self._start(entry, row, program)
-        return self._ledger.step(entry, row, Step(State.WAITING, self.reason(entry, row, offered)))
+        return self._wait(entry, row, offered)
+
+    def _wait(self, entry: Entry, row: CallRow, offered: Offered | None) -> CallRow:
+        now = self._ledger.step(entry, row, Step(State.WAITING, self.reason(entry, row, offered)))
+        entry.then(lambda: self.on_waits(now))
+        return now
 
     def _judged(self, entry: Entry, row: CallRow) -> tuple[Offered | None, RelayError | None]:
         error = self._rights.refusal(entry, row)
@@ -85,10 +100,22 @@ class Line:
 
     def _try(self, entry: Entry, row: CallRow, program: Program) -> None:
         offered, error = self._judged(entry, row)
-        if error is not None or offered is None:
+        if row.expires <= entry.now and self.may_expire():
+            self._expire(entry, row)
+        elif error is not None or offered is None:
             self.refuse(entry, row, error or self._no_runner(row))
         else:
             self._start(entry, row, program)
+
+    def expire(self, entry: Entry) -> None:
+        """End what was not started before its time to live was over."""
+        if self.may_expire():
+            for row in call_rows.UNSTARTED_EXPIRED.all(entry.tx, own=self._members.own, now=entry.now):
+                self._expire(entry, row)
+
+    def _expire(self, entry: Entry, row: CallRow) -> None:
+        reason = f"it was not started before its time to live was over: {row.reason}"
+        self._ledger.step(entry, row, Step(State.EXPIRED, reason))
 
     def _start(self, entry: Entry, row: CallRow, program: Program) -> CallRow:
         self._rights.note(entry, row)
@@ -104,7 +131,7 @@ class Line:
         """A call that was claimed has certainly not reached its program: it waits again."""
         calls.claim(entry.tx, row.id, None, None)
         offered = offers.BY_NAME.one(entry.tx, name=row.tool)
-        return self._ledger.step(entry, row, Step(State.WAITING, self.reason(entry, row, offered)))
+        return self._wait(entry, row, offered)
 
     def _ended(self, entry: Entry, row: CallRow) -> None:
         program = self._programs.get(row.program)
@@ -139,9 +166,18 @@ class Line:
             elif self._programs.get(offered.program) is None:
                 self._ledger.reword(entry, row, self.absence(offered))
 
-    def refuse_what_is_not_granted(self, entry: Entry) -> None:
-        """Grants changed: what waits and may not be done any more ends."""
-        for row in call_rows.WAITING.all(entry.tx, own=self._members.own, limit=-1):
-            offered, error = self._judged(entry, row)
-            if error is not None or offered is None:
-                self.refuse(entry, row, error or self._no_runner(row))
+    def not_granted(self, entry: Entry) -> list[tuple[CallRow, RelayError]]:
+        """Grants changed: what waits or runs here and is not granted any more; each refusal is written down.
+
+        Nothing is ended for a file that is broken, nor because of the hour.
+        """
+        found = [
+            (row, error)
+            for row in call_rows.LIVE_HERE.all(entry.tx, own=self._members.own)
+            if (row.origin != self._members.own or row.chain)
+            and row.stop_requested is None
+            and (error := self._rights.lack(row, entry.now)) is not None
+        ]
+        for row, error in found:
+            self._rights.note_refusal(entry, row, error)
+        return found

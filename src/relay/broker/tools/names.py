@@ -24,7 +24,7 @@ class Names:
     @property
     def has_refused(self) -> bool:
         """Whether a connected program was told that a name of it is in use."""
-        return any(self._programs.get(program) is not None for program, _ in self._refused)
+        return any(self._programs.get(program) is not None for program, _ in list(self._refused))
 
     def claim(self, entry: Entry, program: Program) -> bool:
         """Give a program the names that it offers and that are free; whether anything changed for others."""
@@ -46,7 +46,8 @@ class Names:
             why = f"there is no share {offer.share!r} any more"
             return Misuse(f"{offer.name} is not served", code=Code.UNKNOWN_SHARE, why=why, hint="relay tools")
         if holder is None:
-            return None if room > 0 else Misuse(f"{offer.name} is not served", why=f"{MOST_OFFERS} are offered already")
+            why = f"{MOST_OFFERS} are offered already"
+            return None if room > 0 else Misuse(f"{offer.name} is not served", why=why, hint="relay tools")
         if holder.program == program.id or not is_alive(holder.pid, holder.ticks, holder.boot):
             return None
         return Misuse(

@@ -144,6 +144,10 @@ class Program:
         call = {"id": row.id, "name": row.tool, "arguments": json.loads(row.arguments), "timeout_s": row.timeout_s}
         self.say({"call": call | {"origin": origin, "requested_by": row.requested_by}})
 
+    def kept(self, call: str) -> None:
+        """Say that a result is on disk: it need not be said again."""
+        self.say({"kept": call})
+
     def leave(self) -> None:
         """Say nothing more; what was said is still sent."""
         self.is_open = False
@@ -183,7 +187,8 @@ class Programs:
         if earlier is not None:
             earlier.leave()
         if len(self._connected) >= MOST_PROGRAMS:
-            raise Misuse("too many programs serve runners here", code=Code.CONFLICT, why=f"{MOST_PROGRAMS} do")
+            why = f"{MOST_PROGRAMS} are connected"
+            raise Misuse("too many programs serve runners here", code=Code.CONFLICT, why=why, hint="relay tools")
 
     def add(self, program: Program) -> None:
         """It is connected."""

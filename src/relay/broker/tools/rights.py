@@ -6,7 +6,7 @@ from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.gate import Gate
 from relay.broker.members import Members
-from relay.core.errors import Code, Refused, RelayError
+from relay.core.errors import Code, LocalFault, Refused, RelayError
 from relay.core.grants import DEFAULT_DEPTH
 from relay.core.ids import BrokerId
 from relay.store import offers
@@ -15,6 +15,7 @@ from relay.store.journal import Entry
 from relay.store.offers import Offered, Share
 
 VERB = "tool"
+_ENDED = frozenset({Code.NO_GRANT, Code.NO_VERB, Code.GRANT_EXPIRED})
 
 
 class ToolRights:
@@ -36,6 +37,15 @@ class ToolRights:
         """Whether a broker is told what is shared here; False for every doubt."""
         return self._members.keys(broker) is not None and VERB in self._grants.verbs_of(broker)
 
+    @property
+    def can_judge(self) -> bool:
+        """Whether trust.toml can be read: else nobody is told that there is nothing."""
+        try:
+            self._grants.all()
+        except LocalFault:
+            return False
+        return True
+
     def refusal(self, entry: Entry, row: CallRow) -> RelayError | None:
         """Why a call may not be done here now, or None; a refusal is written down."""
         try:
@@ -43,6 +53,14 @@ class ToolRights:
         except RelayError as error:
             self.note_refusal(entry, row, error)
             return error
+        return None
+
+    def lack(self, row: CallRow, now: int) -> RelayError | None:
+        """What a call lacks of rights since they were changed; None where it was not they that changed."""
+        try:
+            self._require(row, now)
+        except RelayError as error:
+            return error if error.code in _ENDED else None
         return None
 
     def _require(self, row: CallRow, now: int) -> None:

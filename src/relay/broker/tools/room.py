@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from relay.broker.tools.intake import Intake
 from relay.broker.tools.ledger import CallLedger
 from relay.broker.tools.line import Line
 from relay.broker.tools.names import Names
+from relay.broker.tools.orders import CallOrders
 from relay.broker.tools.programs import SHARE, Message, Program, Programs
 from relay.broker.tools.progress import Progress
 from relay.broker.tools.rights import ToolRights
@@ -22,8 +25,10 @@ from relay.broker.tools.views import ToolViews
 from relay.broker.tools.waiters import Waiters
 from relay.broker.tools.watch import Watch
 from relay.broker.tools.words_again import WordsAgain
+from relay.core.errors import LocalFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.states import NOT_STARTED
 from relay.store import call_rows, calls, offers
 from relay.store.call_rows import CallRow
 from relay.store.journal import Entry
@@ -48,20 +53,21 @@ class Tools:
         self._rooms = rooms
         self._members, self._journal, self.hosting = members, journal, hosting
         self.waiters, self.programs = Waiters(), Programs()
-        self._for_good = False
+        self._for_good = self._closed = False
+        self._work: set[asyncio.Task[None]] = set()
         self._ledger = CallLedger(members.own, self.waiters)
         rights = ToolRights(members, rooms.gate, rooms.grants, rooms.auditor)
-        self._line = Line(members, self.programs, self._ledger, rights)
+        self._line = Line(members, self.programs, self._ledger, rights, rooms.clocks.may_expire)
         self._intake = Intake(members, rooms.tasks, self.programs, self._ledger, self._line, rooms.auditor)
-        self._intake.may_expire = rooms.clocks.may_expire
         self.asking = CallAsking(members, journal, rooms.outbox, rooms.tasks, self._intake, self.waiters)
+        self.orders = CallOrders(members, journal, rooms.tasks)
         self._catalogues, self._progress = Catalogues(members, rights), Progress(members, rooms.mesh)
         names = Names(self.programs)
         self.serving = Serving(
             members, journal, self.programs, names, self._line, self._ledger, self._progress, self._changed, self._gone
         )
-        self._watch = Watch(members, journal, self.programs, names, self.serving, self._ledger)
-        self._line.on_given = self._given
+        self._watch = Watch(members, journal, self.programs, names, self.serving, self._ledger, self._line)
+        self._line.on_given, self._line.on_waits = self._given, self._watch.waits
         self.views = ToolViews(
             members, rooms.store, self.programs, self._progress, self._line, hosting, self._absence
         )
@@ -115,10 +121,25 @@ class Tools:
         """What is not granted any more ends where it waits; who may know of the tools here is told of them."""
 
         def decide(entry: Entry) -> None:
-            self._line.refuse_what_is_not_granted(entry)
+            for row, error in self._line.not_granted(entry):
+                if row.state in NOT_STARTED:
+                    self._line.refuse(entry, row, error)
+                else:
+                    self._intake.stop(entry, row, "a change of its grant")
             self._catalogues.tell(entry)
 
         await self._journal.commit(decide)
+
+    def link_changed(self, peer: BrokerId, up: bool) -> None:
+        """A link came up: its peer is told of the tools here, where it has not been yet."""
+        if up and not self._closed:
+            task = asyncio.get_running_loop().create_task(self._tell(peer))
+            self._work.add(task)
+            task.add_done_callback(self._work.discard)
+
+    async def _tell(self, peer: BrokerId) -> None:
+        with contextlib.suppress(LocalFault):  # told when something changes, or the link comes again
+            await self._journal.commit(lambda entry: self._catalogues.tell(entry, peer))
 
     def expire(self, entry: Entry) -> None:
         """End what came, or left, too late."""
@@ -166,6 +187,9 @@ class Tools:
 
     async def close(self) -> None:
         """Let programs go; what they run goes on, and they come again."""
+        self._closed = True
+        for task in self._work:
+            task.cancel()
         self.waiters.close()
         await self.hosting.close(self._for_good)
         self.programs.close()

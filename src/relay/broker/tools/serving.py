@@ -187,7 +187,7 @@ class Serving:
             # what has ended meanwhile, or was never its own, changes nothing: it need not be said again
             if row is not None and row.program == program.id and row.state in IN_HAND:
                 self._ledger.step(entry, row, step)
-            entry.then(lambda: program.say({"kept": call}))
+            entry.then(lambda: program.kept(call))
 
         await self._journal.commit(decide)
         self._progress.forget(self._members.own, call)
@@ -214,11 +214,11 @@ class Serving:
             LocalFault: the store cannot be written now.
         """
         if self._programs.remove(program):
-            self._names.left(program)
             await self._journal.commit(lambda entry: self._parted(entry, program))
             self._gone()
 
     def _parted(self, entry: Entry, program: Program) -> None:
+        self._names.left(program)
         offers.note_served(entry.tx, program.id, entry.now)
         entry.event("tool.changed", {"broker": self._members.own})
         lives = is_alive(program.hello.pid, program.ticks, program.boot)

@@ -8,6 +8,7 @@ import logging
 
 from relay.broker.members import Members
 from relay.broker.tools.ledger import CallLedger, Step
+from relay.broker.tools.line import Line
 from relay.broker.tools.names import Names
 from relay.broker.tools.programs import Programs, is_alive
 from relay.broker.tools.serving import Serving
@@ -28,7 +29,7 @@ class Watch:
     Args:
         members: names.
         journal: where it becomes durable.
-        programs, names, serving, ledger: as in `room`.
+        programs, names, serving, ledger, line: as in `room`.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class Watch:
         names: Names,
         serving: Serving,
         ledger: CallLedger,
+        line: Line,
     ) -> None:
+        self._line = line
         self._members = members
         self._journal = journal
         self._programs = programs
@@ -64,6 +67,10 @@ class Watch:
     def given(self, row: CallRow) -> None:
         """A call was given to its program."""
         self.alarm.no_later_than(row.due)
+
+    def waits(self, row: CallRow) -> None:
+        """A call waits for its program."""
+        self.alarm.no_later_than(row.expires)
 
     # programs that are gone
 
@@ -115,12 +122,15 @@ class Watch:
     async def _time_up(self) -> None:
         try:
             await self._journal.commit(self._overdue)
-            self.alarm.no_later_than(await self._next())
+            due, now = await self._next(), self._journal.clock()
+            # what is overdue still is so by a clock that is not believed
+            self.alarm.no_later_than(due if due is None or due > now else now + 1_000)
         except LocalFault as fault:
             _log.error("calls whose time is up were not ended: %s", fault.why)
             self.alarm.no_later_than(self._journal.clock() + 1_000)
 
     def _overdue(self, entry: Entry) -> None:
+        self._line.expire(entry)
         for row in call_rows.OVERDUE.all(entry.tx, own=self._members.own, now=entry.now):
             why = f"it had no end within {row.timeout_s:g} s"
             error = {
