@@ -327,4 +327,4 @@ class Rooms:
 
     async def _checks(self) -> list[dict[str, object]]:
         known = [self.rollback.finding(), *self.membership.findings(), *await self.notify.found()]
-        return [*known, *await self.checkup.run()]
+        return [*known, *self.tools.hosting.found(), *await self.checkup.run()]

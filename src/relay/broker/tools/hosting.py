@@ -19,6 +19,7 @@ from typing import Any
 
 from relay.api import tools_folder
 from relay.api.home import Home
+from relay.broker.checkup import check
 from relay.spawn.environment import is_forbidden
 from relay.spawn.shim import processes
 from relay.store.offers import Share
@@ -40,7 +41,7 @@ class Hosting:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._wanted = False
+        self._hosted: list[dict[str, Any]] = []
         self._keeping: asyncio.Task[None] | None = None
 
     async def open(self, shares: Sequence[Share]) -> None:
@@ -50,11 +51,10 @@ class Hosting:
 
     async def changed(self, shares: Sequence[Share]) -> None:
         """A share was added, changed or removed; all of them, as they are now."""
-        hosted = _hosted(shares)
-        self._wanted = bool(hosted)
+        self._hosted = _hosted(shares)
         tools_folder.make(self._home)
-        tools_folder.write(self._home, tools_folder.SHARES, hosted)
-        if not hosted:
+        tools_folder.write(self._home, tools_folder.SHARES, self._hosted)
+        if not self._hosted:
             await self._end()
             return
         self._tell(signal.SIGHUP)
@@ -77,6 +77,14 @@ class Hosting:
             return "the host of MCP servers is being started"
         return str(self._standing(share).get("reason", ""))[:2_000]
 
+    def found(self) -> list[dict[str, Any]]:
+        """What `relay doctor` finds."""
+        names = [each["name"] for each in self._hosted]
+        hint = "relay tools share NAME --mcp COMMAND, where its command is wrong; or relay tools unshare NAME"
+        return [
+            check(f"share {name}", self.serves(name), self.trouble(name) or "its server runs", hint) for name in names
+        ]
+
     def _standing(self, share: str) -> dict[str, Any]:
         standing = tools_folder.read(self._home, tools_folder.STANDING)
         known = standing.get(share) if isinstance(standing, dict) else None
@@ -86,14 +94,12 @@ class Hosting:
 
     async def _keep(self) -> None:
         pause = FIRST_PAUSE_S
-        while self._wanted:
+        while True:
             if tools_folder.held(self._home) is not None:
                 await asyncio.sleep(LOOK_S)  # of an earlier run of this broker
                 continue
             began = time.monotonic()
             ended = await self._run()
-            if not self._wanted:
-                return
             if time.monotonic() - began > SOUND_S:
                 pause = FIRST_PAUSE_S
             _log.warning("the host of MCP servers has ended (%s); again in %g s", ended, pause)
@@ -131,11 +137,10 @@ class Hosting:
 
     async def _end(self) -> None:
         """End the host, and with it its servers; returns when that is done."""
-        self._wanted = False
+        await self._leave_off()
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._tell(number):
                 await self._until_gone()
-        await self._leave_off()
 
     async def _until_gone(self) -> None:
         for _ in range(round(END_S / CLOSE_LOOK_S)):
@@ -151,7 +156,7 @@ class Hosting:
             self._keeping = None
 
 
-def _hosted(shares: Sequence[Share]) -> list[dict[str, object]]:
+def _hosted(shares: Sequence[Share]) -> list[dict[str, Any]]:
     return [
         {"name": each.name, "command": list(each.command), "only": list(each.chosen), "env": each.env}
         for each in shares

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_LINE = 32 << 20
 """A result that travels is 16 MiB at most; twice that is written by nobody who means it."""
-CLOSE_S, END_S = 1.0, 6.0
+CLOSE_S, END_S, NOTE_S = 1.0, 6.0, 0.5
 KEEPER = (sys.executable, "-I", keeper.__file__)
 
 
@@ -72,6 +72,7 @@ class Pipes:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+        await asyncio.wait(self._tasks[-1:], timeout=NOTE_S)  # its last words say why
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -111,7 +112,7 @@ class Pipes:
 
     async def _writing(self) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(ConnectionError, anyio.ClosedResourceError):
+        with contextlib.suppress(ConnectionError, anyio.ClosedResourceError), self._out:
             async for message in self._out:
                 text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
                 self._process.stdin.write(text.encode() + b"\n")

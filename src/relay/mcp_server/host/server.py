@@ -157,15 +157,25 @@ async def greeted(pipes: Pipes, changed: Callable[[], None]) -> AsyncIterator[Se
             changed()
 
     us = types.Implementation(name="relay", version=__version__)
-    async with ClientSession(pipes.read, pipes.write, message_handler=heard, client_info=us) as session:
-        await _negotiate(session, pipes)
-        server = Server(session, pipes, changed)
-        hearing = asyncio.get_running_loop().create_task(server.listen())
-        try:
-            yield server
-        finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+    try:
+        async with ClientSession(pipes.read, pipes.write, message_handler=heard, client_info=us) as session:
+            await _negotiate(session, pipes)
+            server = Server(session, pipes, changed)
+            hearing = asyncio.get_running_loop().create_task(server.listen())
+            try:
+                yield server
+            finally:
+                hearing.cancel()
+                await asyncio.gather(hearing, return_exceptions=True)
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+def _first(fault: BaseException) -> BaseException:
+    """What went wrong, out of the groups that the package's tasks wrap it in."""
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault
 
 
 async def _negotiate(session: ClientSession, pipes: Pipes) -> None:

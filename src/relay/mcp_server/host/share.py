@@ -141,6 +141,9 @@ class Share:
                 reason = await self._run()
             except RelayError as error:
                 reason = ": ".join(filter(None, (error.message, error.why)))
+            except Exception as fault:
+                _log.exception("share %s", self.wanted.name)
+                reason = f"something in relay itself went wrong: {type(fault).__name__}"
             if time.monotonic() - began > SOUND_S:
                 pause = FIRST_PAUSE_S
             self._failures += 1
