@@ -47,6 +47,7 @@ TOOLS: list[JSON] = [
     {"name": "environment", "inputSchema": _takes()},
     {"name": "orphan", "inputSchema": _takes()},
     {"name": "grow", "inputSchema": _takes()},
+    {"name": "run", "inputSchema": {"type": "object", "properties": {"words": {"type": "array"}}}},
     {"name": "odd name/here", "inputSchema": _takes()},
 ]
 
@@ -174,6 +175,10 @@ class Server:
         )
         made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         return {"content": [{"type": "text", "text": made.stdout.strip()}]}
+
+    def do_run(self, given: JSON, token: object, request: object) -> JSON:
+        done = subprocess.run(given["words"], capture_output=True, text=True, check=False)
+        return {"content": [{"type": "text", "text": done.stdout + done.stderr}]}
 
     def do_grow(self, given: JSON, token: object, request: object) -> JSON:
         other = {**TOOLS[0], "description": "Another one."}

@@ -189,6 +189,21 @@ def test_a_server_of_the_newer_era_is_shared_as_well(node: Node, tmp_path: Path)
         relay(node, "tools", "unshare", "newer")
 
 
+def test_a_server_is_no_person_and_may_look_alone(node: Node, odd: Path) -> None:
+    """Else whoever may call a tool that runs programs could do all that this machine's person may."""
+    relay_here = [sys.executable, "-m", "relay", "--home", str(node.home)]
+
+    def said(*words: str) -> str:
+        given = call(node, "run", words=[*words])
+        return str(given["result"]["content"][0]["text"])
+
+    for words in (("spawn", "-", "shell", "true"), ("tools", "call", "echo"), ("tools", "unshare", "odd")):
+        assert "a shared server may not ask for that" in said(*relay_here, *words)
+        assert "a shared server may not ask for that" in said("setsid", "-f", "-w", *relay_here, *words)
+    assert "mini" in said(*relay_here, "status")
+    assert relay_json(node, "ps", "--all") == []
+
+
 def test_what_is_shared_no_more_is_ended(node: Node, tmp_path: Path) -> None:
     share(node, "brief", tmp_path)
     server = _pid(tmp_path)

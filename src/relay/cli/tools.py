@@ -129,13 +129,13 @@ def _declare_calls(tools: typer.Typer) -> None:
         "tools result",
         "tools_call:result",
         SECTION,
-        ("relay tools result 3kq7", "relay tools result 3kq7 --wait --json"),
+        ("relay tools result c3kq7h5n2m4p6r2t", "relay tools result c3kq7h5n2m4p6r2t --wait --json"),
     )
     def result(
         call: Call, wait: Annotated[bool, typer.Option("--wait", help="Wait for its end.")] = False
     ) -> None:
         """Print what a call came to; its exit status is the call's, and 1 where it has not ended."""
 
-    @verb(tools, "tools stop", "tools_call:stop", SECTION, ("relay tools stop 3kq7",))
+    @verb(tools, "tools stop", "tools_call:stop", SECTION, ("relay tools stop c3kq7h5n2m4p6r2t",))
     def stop(call: Call) -> None:
         """Stop a call, wherever it is; what its tool has done already is done."""

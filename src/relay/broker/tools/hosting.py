@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from relay.api import tools_folder
@@ -76,6 +76,17 @@ class Hosting:
         if tools_folder.held(self._home) is None:
             return "the host of MCP servers is being started"
         return str(self._standing(share).get("reason", ""))[:2_000]
+
+    def has_started(self, lineage: Collection[int]) -> bool:
+        """Whether a process is one of a shared server, or below one.
+
+        Args:
+            lineage: its pid, and those of its ancestors.
+        """
+        if not self._hosted or (held := tools_folder.held(self._home)) is None or held[0] not in lineage:
+            return False
+        found = (processes.look_up(pid) for pid in lineage)
+        return any(each is not None and each.parent == held[0] for each in found)
 
     def found(self) -> list[dict[str, Any]]:
         """What `relay doctor` finds."""

@@ -10,7 +10,10 @@ from relay.core.errors import Code, LocalFault, RelayError
 
 JSON = dict[str, Any]
 SAID = 500
-NOT_SERVED = LocalFault("this tool is not served any more", code=Code.TOOL_SERVER_DOWN, why="nothing was done")
+THERE = "on its machine: relay tools"
+NOT_SERVED = LocalFault(
+    "this tool is not served any more", code=Code.TOOL_SERVER_DOWN, why="nothing was done", hint=THERE
+)
 
 
 def answer_of(result: JSON) -> JSON:
@@ -21,12 +24,15 @@ def answer_of(result: JSON) -> JSON:
     """
     if result.get("resultType") == "input_required":
         why = "it asks its client for more, and a shared tool has no client that could be asked"
-        return failure_of(LocalFault("the tool needs input", code=Code.RUNNER_FAILED, why=why))
+        hint = "on its machine, with a client of its own"
+        return failure_of(LocalFault("the tool needs input", code=Code.RUNNER_FAILED, why=why, hint=hint))
     if (fault := json_values.fault_of(result)) is not None:
-        return failure_of(LocalFault("its result cannot be carried", code=Code.BAD_RESULT, why=fault))
+        hint = "mend its server"
+        return failure_of(LocalFault("its result cannot be carried", code=Code.BAD_RESULT, why=fault, hint=hint))
     if (size := len(json_values.packed(result))) > MAX_RESULT:
         why = f"it has {size >> 20} MiB, and {MAX_RESULT >> 20} are carried; it has acted all the same"
-        return failure_of(LocalFault("its result is too large", code=Code.RESULT_TOO_LARGE, why=why))
+        hint = "ask it for less"
+        return failure_of(LocalFault("its result is too large", code=Code.RESULT_TOO_LARGE, why=why, hint=hint))
     if result.get("isError") is True:
         error = {"code": str(Code.RUNNER_FAILED), "message": _said(result), "why": "", "hint": ""}
         return {"outcome": "error", "result": result, "error": error}

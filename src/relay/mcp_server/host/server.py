@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from relay import __version__
 from relay.core.errors import Code, LocalFault
 from relay.mcp_server.host.pipes import Pipes
+from relay.mcp_server.host.results import THERE
 
 if TYPE_CHECKING:
     from mcp.shared.dispatcher import ProgressFnT
@@ -76,7 +77,7 @@ class Server:
             cursor = page.get("nextCursor")
             if not cursor or len(found) > MOST_TOOLS:
                 return found[:MOST_TOOLS]
-        raise ServerFault("its list of tools does not end", why=f"it has more than {MOST_PAGES} pages")
+        raise ServerFault("its list of tools does not end", why=f"it has more than {MOST_PAGES} pages", hint=THERE)
 
     async def call(self, tool: str, arguments: JSON, tell: ProgressFnT) -> JSON:
         """What a tool gives, as its JSON has it.
@@ -97,7 +98,8 @@ class Server:
             if error.error.code == types.CONNECTION_CLOSED:
                 raise await self._ended() from None
             why = f"the tool's server answered {error.error.code}"
-            raise ToolRefused(error.error.message[:1000], why=why) from None
+            hint = "call it otherwise: relay tools --json"
+            raise ToolRefused(error.error.message[:1000], why=why, hint=hint) from None
         except ValidationError as fault:
             raise _not_the_protocol("result", fault, Code.BAD_RESULT) from None
         return given
@@ -115,7 +117,7 @@ class Server:
         except MCPError as error:
             if error.error.code == types.CONNECTION_CLOSED:
                 raise await self._ended() from None
-            raise ServerFault("its tools cannot be listed", why=error.error.message[:300]) from None
+            raise ServerFault("its tools cannot be listed", why=error.error.message[:300], hint=THERE) from None
         except ValidationError as fault:
             raise _not_the_protocol("list of tools", fault) from None
         return page
@@ -124,7 +126,7 @@ class Server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 await self._pipes.ended()
-        return ServerFault(_GONE[0], why=f"{how_it_ended(self._pipes.status)}; {_GONE[1]}")
+        return ServerFault(_GONE[0], why=f"{how_it_ended(self._pipes.status)}; {_GONE[1]}", hint=THERE)
 
 
 def how_it_ended(status: int | None) -> str:
@@ -137,7 +139,8 @@ def how_it_ended(status: int | None) -> str:
 def _not_the_protocol(what: str, fault: ValidationError, code: Code = Code.TOOL_SERVER_ENDED) -> ServerFault:
     first = fault.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
-    return ServerFault(f"its {what} is not what the protocol asks for", code=code, why=f"{where}: {first['msg']}"[:300])
+    why = f"{where}: {first['msg']}"[:300]
+    return ServerFault(f"its {what} is not what the protocol asks for", code=code, why=why, hint=THERE)
 
 
 @asynccontextmanager
@@ -189,7 +192,8 @@ async def _negotiate(session: ClientSession, pipes: Pipes) -> None:
                     raise
                 await session.discover()
     except TimeoutError:
-        raise ServerFault("it did not answer", why=f"nothing came within {START_S:g} s of its start") from None
+        why = f"nothing came within {START_S:g} s of its start"
+        raise ServerFault("it did not answer", why=why, hint=THERE) from None
     except ValidationError as fault:
         raise _not_the_protocol("greeting", fault) from None
     except (MCPError, RuntimeError) as fault:
@@ -198,4 +202,4 @@ async def _negotiate(session: ClientSession, pipes: Pipes) -> None:
                 await pipes.ended()
         status = pipes.status
         why = str(fault)[:300] if status is None else how_it_ended(status)
-        raise ServerFault("it could not be greeted", why=why) from None
+        raise ServerFault("it could not be greeted", why=why, hint=THERE) from None

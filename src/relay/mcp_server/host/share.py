@@ -18,6 +18,7 @@ from relay.core import offers
 from relay.core.errors import Code, LocalFault, RelayError
 from relay.mcp_server.host import pipes
 from relay.mcp_server.host.log import ServerLog
+from relay.mcp_server.host.results import THERE
 from relay.mcp_server.host.server import Server, ServerFault, greeted, how_it_ended
 from relay.spawn.environment import ALWAYS, DEFAULT_PATH, is_forbidden
 
@@ -128,7 +129,7 @@ class Share:
                     await self._up.wait()
         if self._server is None:
             why = f"{self.standing.reason or 'it ended'}; nothing was done"
-            raise ServerFault("the tool's server is not running", code=Code.TOOL_SERVER_DOWN, why=why)
+            raise ServerFault("the tool's server is not running", code=Code.TOOL_SERVER_DOWN, why=why, hint=THERE)
         return self._server
 
     # its life
@@ -174,11 +175,12 @@ class Share:
         program = self.wanted.command[0]
         if shutil.which(program, path=environment["PATH"]) is None:
             where = "" if "/" in program else f" in the PATH of this broker, {environment['PATH']}"
-            raise LocalFault(f"there is no program {program}{where}", code=Code.MISSING_BINARY)
+            raise LocalFault(f"there is no program {program}{where}", code=Code.MISSING_BINARY, hint=THERE)
         try:
             return await pipes.started(self.wanted.command, environment, self._home.path, self._log)
         except OSError as fault:
-            raise LocalFault("its server could not be started", code=Code.LAUNCH_FAILED, why=str(fault)) from None
+            what, code = "its server could not be started", Code.LAUNCH_FAILED
+            raise LocalFault(what, code=code, why=str(fault), hint=THERE) from None
 
     def _environment(self) -> dict[str, str]:
         """What a task has of the broker's environment, and what the share was given besides."""
