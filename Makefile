@@ -2,7 +2,7 @@
 #
 #   make demo    two brokers on this machine, a refused and a granted spawn, its log live
 #   make test    the tests (some minutes)
-#   make test-agents   the real claude and codex against a stub of their models (needs npm; ALL=1: five more)
+#   make test-agents   the real claude and codex against a stub of their models, real MCP servers (needs npm; ALL=1: five more)
 #   make test-web      the dashboard in Debian's Chromium (needs it, and npm); pictures in build/web
 #   make check   lint, types and the floors between the packages
 #   make chaos   the long crash and fuzz runs, with their counts
