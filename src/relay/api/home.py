@@ -134,6 +134,11 @@ class Home:
         return self._file("notify")
 
     @property
+    def tools(self) -> str:
+        """What the host of shared MCP servers is told and tells, and what each server says beside the protocol."""
+        return self._file("tools")
+
+    @property
     def blobs(self) -> str:
         """Files that travel between brokers, by their hash."""
         return self._file("blobs")

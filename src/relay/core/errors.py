@@ -164,6 +164,8 @@ class Code(StrEnum):
     RUNNER_TIMED_OUT = "runner_timed_out"
     RESULT_TOO_LARGE = "result_too_large"
     BAD_RESULT = "bad_result"
+    TOOL_SERVER_ENDED = "tool_server_ended"
+    TOOL_SERVER_DOWN = "tool_server_down"
 
 
 class RelayError(Exception):

@@ -275,7 +275,8 @@ def application(broker: Broker) -> ASGIApp:
 
 def scoped(routes: Starlette, broker: Broker) -> ASGIApp:
     """These routes, with what tasks ask for told apart from what persons do."""
-    return TaskScope(routes, broker.tasks, broker.requests, broker.tools.asking, error_answer)
+    tools = broker.tools
+    return TaskScope(routes, broker.tasks, broker.requests, tools.asking, tools.hosting, error_answer)
 
 
 def everything(broker: Broker) -> Starlette:
