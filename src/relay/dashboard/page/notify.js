@@ -1,6 +1,6 @@
 // A word outside of the page when work ends or needs somebody, where that was allowed and nobody looks.
 
-import { h } from "./dom.js";
+import { h, seen } from "./dom.js";
 import { url } from "./route.js";
 import { isEnded, needsPerson, stateWord } from "./words.js";
 
@@ -33,8 +33,8 @@ export async function notify(event, model) {
   if (event.kind !== "spawn.state" || !(isEnded(event.state) || needsPerson(event.state))) return;
   if (!isOn() || document.visibilityState === "visible") return;
   const spawn = model.spawns.get(event.spawn);
-  const title = `${spawn?.name || event.spawn}: ${stateWord(event.state)}`;
-  const body = [spawn && `on ${spawn.broker.name}`, event.reason].filter(Boolean).join(" — ");
+  const title = seen(`${spawn?.name || event.spawn}: ${stateWord(event.state)}`);
+  const body = seen([spawn && `on ${spawn.broker.name}`, event.reason].filter(Boolean).join(" — "));
   const options = { body, tag: event.spawn, icon: "/static/icon.svg", data: `/${url({ section: "agents", spawn: event.spawn })}` };
   const worker = await navigator.serviceWorker?.getRegistration();
   if (worker) worker.showNotification(title, options);
