@@ -57,6 +57,7 @@ class DashboardSeat:
         self._open_face = rooms.open_face
         self.home = rooms.home
         self.devices = Devices(rooms.journal, rooms.auditor)
+        self.devices.on_revoked = rooms.notify.browsers.gone
         self.wanted = rooms.config.dashboard["port"]
         self._face: Face | None = None
         self._opening = asyncio.Lock()

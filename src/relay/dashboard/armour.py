@@ -41,6 +41,8 @@ def policy(origin: str) -> str:
     )
 
 
+WORKER, WORKERS = "/sw.js", "default-src 'none'; connect-src 'self'; require-trusted-types-for 'script'"
+"""The page's worker, and its policy: it fetches files of the page and shows what is told, and that is all."""
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
 """The policy of an answer to who asked for another host: there is no page of ours there."""
 

@@ -11,7 +11,7 @@ from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.control.failing import error_answer
 from relay.core.errors import Misuse, RelayError
 from relay.core.scopes import TERMINAL, VIEW
-from relay.dashboard.armour import FRAME, NOTHING, armoured, policy
+from relay.dashboard.armour import FRAME, NOTHING, WORKER, WORKERS, armoured, policy
 from relay.dashboard.hosts import Hosts, require_origin
 from relay.dashboard.openapi import document
 from relay.dashboard.terminal import Terminal, spawn_of
@@ -75,7 +75,7 @@ class Site:
         if scope["type"] == "http" and scope["path"] == FRAME and scope["method"] in LOOKING:
             await self._show_frame(origin, scope, receive, send)
             return
-        sending = armoured(send, policy(origin))
+        sending = armoured(send, WORKERS if scope["path"] == WORKER else policy(origin))
         try:
             await self._serve(origin, scope, receive, sending)
         except (RelayError, _Nothing) as error:

@@ -26,6 +26,7 @@ from relay.broker.control.live import LiveControl
 from relay.broker.control.looking import LookingControl
 from relay.broker.control.notify import NotifyControl
 from relay.broker.control.persons import PersonsControl
+from relay.broker.control.push import PushControl
 from relay.broker.control.qr import drawn
 from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.control.results import ResultControl, log_lines
@@ -314,6 +315,7 @@ def everything(broker: Broker) -> Starlette:
         *TreeControl(broker).routes,
         *RosterControl(broker.belonging).routes,
         *DashboardControl(broker).routes,
+        *PushControl(broker).routes,
         *GrantControl(Granting(broker)).routes,
         *NotifyControl(broker).routes,
     ]

@@ -20,6 +20,7 @@ from relay.broker.notify.telling import Telling
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.notices import Happening
+from relay.core.push import SERVICE
 from relay.store import channels, deliveries
 from relay.store.channels import Channel
 from relay.store.deliveries import Delivery, Told
@@ -46,12 +47,16 @@ class Rights:
         gate: whether the owner of an entrusted channel may still have it told from here.
         address_of: opens a channel's address; None where the key is gone.
         told: tells the other brokers of a channel that something was told, inside the transaction.
+        push_key: the file of the key that messages to browsers are signed with.
+        gone: a channel is removed, since nobody is behind it any more; inside the transaction.
     """
 
     own: BrokerId
     gate: Gate
     address_of: Callable[[Channel], str | None]
     told: Callable[[Entry, Channel, Delivery], None]
+    push_key: str
+    gone: Callable[[Entry, Channel], None]
 
 
 class Courier:
@@ -149,9 +154,13 @@ class Courier:
         begun = await self._journal.commit(lambda entry: self._begin(entry, delivery))
         if begun is None:
             return
-        now, address = begun
-        went = await self.senders.send(Parcel(address, now.title, now.body, now.level, self._marker(now)))
-        await self._record(now, went)
+        went = await self.senders.send(self._parcel(*begun))
+        await self._record(begun[0], went)
+
+    def _parcel(self, now: Delivery, address: str) -> Parcel:
+        is_push = address.startswith(f"{SERVICE}://")
+        push = {"key": self._rights.push_key, "event": now.event, "spawn": now.spawn} if is_push else None
+        return Parcel(address, now.title, now.body, now.level, self._marker(now), push)
 
     async def _resume(self, delivery: Delivery) -> None:
         went = sending.left_by(self._marker(delivery))
@@ -206,6 +215,9 @@ class Courier:
         now = replace(delivery, error=went.error, doubts=delivery.doubts + went.is_in_doubt)
         if went.ok:
             self._end(entry, channel, now, Told.DELIVERED)
+        elif went.is_gone:
+            self._end(entry, channel, now, Told.FAILED)
+            self._rights.gone(entry, channel)
         elif now.doubts >= MOST_DOUBTS:
             self._end(entry, channel, now, Told.UNSURE)
         else:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relay.broker.inbox import Act, Opened
+from relay.broker.notify.browsers import Browsers
 from relay.broker.notify.channels import Channels
 from relay.broker.notify.courier import Courier, Rights
 from relay.broker.notify.entrusting import Entrusting
@@ -30,7 +31,10 @@ class Notify:
         telling = Telling(members, rooms.mesh.is_linked, self.look)
         self._prove = rooms.tasks.prove
         self._entrusting = Entrusting(identity, members, rooms.gate, rooms.auditor, telling)
-        rights = Rights(members.own, rooms.gate, self._entrusting.address_of, self._entrusting.told)
+        further = tuple(rooms.config.dashboard["push_hosts"])
+        self.browsers = Browsers(rooms.home, members, journal, rooms.auditor, self._entrusting, further)
+        told, address_of = self._entrusting.told, self._entrusting.address_of
+        rights = Rights(members.own, rooms.gate, address_of, told, rooms.home.push_key, self.browsers.is_gone)
         self._courier = Courier(journal, Path(rooms.home.notify), telling, rights)
         self.channels = Channels(members, journal, rooms.auditor, telling, self._entrusting, self._courier)
         journal.beside_events(telling.happened)

@@ -76,6 +76,11 @@ def _note(path: str | None, text: str) -> None:
 
 
 def _send(order: dict[str, Any], said: Iterable[str]) -> dict[str, Any]:
+    if order["push"] is not None:
+        from relay.broker.notify.webpush import push
+
+        _note(order["marker"], BEGAN)
+        return push(order)
     import apprise
 
     services = apprise.Apprise()

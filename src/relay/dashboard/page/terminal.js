@@ -198,7 +198,11 @@ function framed(spawn, { typed, sized, shown, left }) {
     if (isReady) return tell({ k: "out", data: bytes });
     held.push(bytes);
     holds += bytes.length;
-    while (holds > MOST_HELD) holds -= held.shift().length;
+    while (holds > MOST_HELD) {
+      const gone = held.shift().length;
+      holds -= gone;
+      shown(gone);
+    }
   }
 
   addEventListener("message", heard);
