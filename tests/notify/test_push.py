@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -167,7 +168,7 @@ def test_another_service_another_form_and_another_asker_are_refused(
     told: Browser, node: Node, service: PushService
 ) -> None:
     good = service.subscription()
-    wrong: list[dict[str, object]] = [{**good, "endpoint": "https://evil.example/x"}, {**good, "key": "x"}, {}]
+    wrong: list[dict[str, Any]] = [{**good, "endpoint": "https://evil.example/x"}, {**good, "key": "x"}, {}]
     wrong += [{**good, "endpoint": "http://127.0.0.1:1/x"}, {**good, "auth": None}]
     for each in wrong:
         answer = told.post("dashboard/push", **each)
