@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.responses import StreamingResponse
 
 from relay.api import terminal_package
 from relay.api.home import Home
@@ -104,11 +105,12 @@ def test_a_registry_that_does_not_have_it_is_an_error(registry: str) -> None:
         assert refused.value.code is Code.FETCH_FAILED
 
 
-def test_the_frame_runs_the_two_scripts_that_its_policy_names_and_nothing_else(home: Home) -> None:
+async def test_the_frame_runs_the_two_scripts_that_its_policy_names_and_nothing_else(home: Home) -> None:
     terminal_package.keep(home, PACKED, OURS)
     made = Frame(home, OURS).made("http://127.0.0.1:7412")
     assert made is not None
-    document, security = bytes(made[0].body), made[1]
+    assert isinstance(made[0], StreamingResponse)
+    document, security = b"".join([bytes(piece) async for piece in made[0].body_iterator]), made[1]  # type: ignore[arg-type]
     scripts = re.findall(rb"<script>(.*?)</script>", document, re.S)
     named = [base64.b64encode(hashlib.sha256(each).digest()).decode() for each in scripts]
     assert len(scripts) == 2 and scripts[0] == FILES[SCRIPT]
@@ -119,6 +121,10 @@ def test_the_frame_runs_the_two_scripts_that_its_policy_names_and_nothing_else(h
         "sandbox allow-scripts",
         "frame-ancestors http://127.0.0.1:7412",
     ]
+    frame = Frame(home, OURS)
+    assert frame.made("http://127.0.0.1:7412") is not None
+    (Path(home.terminal) / "xterm.js").write_bytes(b"steal()")
+    assert frame.made("http://127.0.0.1:7412") is None
 
 
 def test_the_page_may_have_that_one_frame_and_without_the_program_there_is_none(browser: Browser) -> None:

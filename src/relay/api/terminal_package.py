@@ -80,6 +80,18 @@ def kept(home: Home, package: Package = XTERM) -> dict[str, bytes] | None:
     return found
 
 
+def marks(home: Home, package: Package = XTERM) -> tuple[tuple[int, int, int] | None, ...]:
+    """What changes when one of the files does."""
+    found: list[tuple[int, int, int] | None] = []
+    for name in package.files:
+        try:
+            now = os.stat(os.path.join(home.terminal, _kept_as(name)))
+            found.append((now.st_ino, now.st_size, now.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
 def keep(home: Home, packed: bytes, package: Package = XTERM) -> None:
     """Check a package's file, and keep of it what is used.
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import AsyncIterator
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from relay.api.terminal_package import SCRIPT, STYLE, XTERM, Package, kept
+from relay.api.terminal_package import SCRIPT, STYLE, XTERM, Package, kept, marks
 
 if TYPE_CHECKING:
     from relay.api.home import Home
 
 OWN = "terminal-frame.js"
+PIECE = 32 * 1024
 
 
 def _hash(script: bytes) -> str:
@@ -48,6 +50,7 @@ class Frame:
         self._home = home
         self._package = package
         self._own = (resources.files("relay.dashboard") / "page" / OWN).read_bytes()
+        self._known: tuple[object, bytes, tuple[bytes, ...]] | None = None
 
     def made(self, origin: str) -> tuple[Response, str] | None:
         """The document and its policy; None where nothing was fetched.
@@ -55,17 +58,40 @@ class Frame:
         Args:
             origin: of the page that it stands in.
         """
-        files = kept(self._home, self._package)
-        if files is None:
+        known = self._whole()
+        if known is None:
             return None
-        scripts = (files[SCRIPT], self._own)
-        document = b"".join(
-            (
-                b'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Terminal</title><style>',
-                files[STYLE],
-                b"</style></head><body><main></main>",
-                *(b"<script>" + each + b"</script>" for each in scripts),
-                b"</body></html>\n",
-            )
+        document, scripts = known
+        headers = {"content-length": str(len(document))}
+        answer = StreamingResponse(_in_pieces(document), headers=headers, media_type="text/html; charset=utf-8")
+        return answer, frame_policy(scripts, origin)
+
+    def _whole(self) -> tuple[bytes, tuple[bytes, ...]] | None:
+        """The document, made once for the files as they are now: many who ask at once cost no more than one."""
+        as_they_are = marks(self._home, self._package)
+        if self._known is None or self._known[0] != as_they_are:
+            files = kept(self._home, self._package)
+            if files is None:
+                self._known = None
+                return None
+            scripts = (files[SCRIPT], self._own)
+            self._known = (as_they_are, _document(files[STYLE], scripts), scripts)
+        return self._known[1:]
+
+
+def _document(style: bytes, scripts: tuple[bytes, ...]) -> bytes:
+    return b"".join(
+        (
+            b'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Terminal</title><style>',
+            style,
+            b"</style></head><body><main></main>",
+            *(b"<script>" + each + b"</script>" for each in scripts),
+            b"</body></html>\n",
         )
-        return Response(document, media_type="text/html; charset=utf-8"), frame_policy(scripts, origin)
+    )
+
+
+async def _in_pieces(document: bytes) -> AsyncIterator[bytes]:
+    # who does not read has one piece waiting, and not all of it
+    for at in range(0, len(document), PIECE):
+        yield document[at : at + PIECE]

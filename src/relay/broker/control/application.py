@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -69,6 +69,11 @@ async def _on_no_route(request: Request, error: Exception) -> Response:
     return error_answer(
         Misuse("there is nothing of that name to ask for", why=f"{request.method} {path[:80]}", hint=OTHER_VERSION)
     )
+
+
+async def _on_left(request: Request, error: Exception) -> Response:
+    """Nobody reads this any more; it is no fault of ours that would belong into the log."""
+    return error_answer(Misuse("the request is not whole", why="who sent it has left", hint=OTHER_VERSION))
 
 
 async def _on_any_error(request: Request, error: Exception) -> Response:
@@ -324,7 +329,12 @@ def everything(broker: Broker) -> Starlette:
             *(Route(f"/api/v1/{path}", endpoint, methods=[method]) for method, path, endpoint in routes),
             *LiveControl(broker).routes,
         ],
-        exception_handlers={RelayError: _on_relay_error, HTTPException: _on_no_route, Exception: _on_any_error},
+        exception_handlers={
+            RelayError: _on_relay_error,
+            HTTPException: _on_no_route,
+            ClientDisconnect: _on_left,
+            Exception: _on_any_error,
+        },
     )
     made.router.redirect_slashes = False  # a spawn without a name is not the list of all
     return made
