@@ -43,6 +43,8 @@ function updateTop() {
     put(top.selector, options.map(([value, text]) => h("option", { value, selected: value === (at.broker || "") }, text)));
     top.selector.dataset.now = wanted;
   }
+  const tasks = model.status?.tasks;
+  top.selector.title = tasks ? `Here ${tasks.running} running, ${tasks.waiting} waiting` : "";
   const needs = model.questions.length;
   say(top.badge, String(needs));
   top.badge.hidden = !needs;
