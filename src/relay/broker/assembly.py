@@ -64,6 +64,7 @@ class Running(Rooms):
             await self.belonging.open()
             await self.persons.open()
             await self.notify.open()
+            await self.tools.open()
             await self.broker.dashboard.load()
         except BaseException:
             await self.control.close()
@@ -72,6 +73,7 @@ class Running(Rooms):
         self._recovered.set()
         self.queueing.open()
         await self.control.start()
+        await self.tools.ready()
         self.dialler.use(member.id for member in self.members.others)
         self.discovery.start()
         housekeeping = Housekeeping(
@@ -88,8 +90,10 @@ class Running(Rooms):
                 self.letters.reissue,
                 self.rationing,
                 self.results.durations.write_down,
+                self.tools.forget,
             ),
             self.belonging.look,
+            self.tools.expire,
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
         if self.broker.dashboard.is_in_use:
@@ -129,6 +133,7 @@ class Running(Rooms):
         self.live.link_changed()
         self.queueing.trials.link_changed()
         self.blobs.link_changed(link.peer, up)
+        self.tools.link_changed(link.peer, up)
 
     # ending
 
@@ -147,6 +152,7 @@ class Running(Rooms):
         self.queueing.close()
         self.letters.waiting.close()
         await self.live.close()
+        await self.tools.close()
         await asyncio.gather(self.control.close(), self.broker.dashboard.close())
         await self.results.tails.close()
         await self.supervisor.remains.close()

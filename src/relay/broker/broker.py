@@ -31,6 +31,7 @@ from relay.broker.queueing import Queueing
 from relay.broker.requests import Requests
 from relay.broker.results import Results
 from relay.broker.tasks import Caller, Tasks
+from relay.broker.tools.room import Tools
 from relay.broker.views import Views
 from relay.broker.words import rfc3339
 from relay.core.errors import LocalFault
@@ -92,6 +93,7 @@ class Broker:
     blobs: Blobs
     persons: Persons
     notify: Notify
+    tools: Tools
     live: LiveRooms
     stop: Callable[[], None]
     rejoin: Callable[[str, str | None, str | None], Any]
@@ -157,6 +159,7 @@ class Broker:
 
     def ask_to_stop(self) -> None:
         """Stop soon; what it runs goes on."""
+        self.tools.ends_for_good()
         asyncio.get_running_loop().call_later(0.05, self.stop)
 
     async def brokers(self) -> list[dict[str, Any]]:

@@ -213,6 +213,7 @@ class Elsewhere:
             brokers = [] if only == self._members.own else [only]
         typed = {key: params[key] for key in _AS_TYPED if params.get(key)}
         typed |= {"origin": asked.wanted.origin} if asked.wanted.origin else {}
+        typed |= {"states": ",".join(asked.wanted.states)} if asked.wanted.states else {}
         looks = await self._at(self._lists, brokers, {"ref": None, "list": typed})
         seen = dict(zip(brokers, looks, strict=True))
         silent = {each: why for each, told in seen.items() if (why := self._why(each, told))}

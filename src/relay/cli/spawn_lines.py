@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from relay.api.home import Home
     from relay.api.shapes import Spawn
+    from relay.api.view_shapes import Listing
 
 HEADINGS = ("NAME", "ID", "BROKER", "AGENT", "STATE", "TIME", "WHAT")
 TAKES_COMMANDS = ("shell", "exec", "python")
@@ -149,3 +150,12 @@ def status_of(spawn: Spawn) -> int:
     error = spawn["error"]
     cause = error["code"] if error else ""
     return exit_status(State(spawn["state"]), spawn["exit_code"], spawn["signal"], cause)
+
+
+def say_what_is_missing(found: Listing) -> None:
+    """Say how many more there are, and which machines told nothing of theirs."""
+    shown, matched = len(found["spawns"]), found["matched"]
+    if shown < matched or not found["exact"]:
+        speech.note(f"{shown:,} of {'' if found['exact'] else 'more than '}{matched:,} are shown")
+    for each in found.get("silent", ()):  # a broker that was not restarted since an upgrade tells none
+        speech.note(f"what {clean(each['name'])} runs for others is not shown: {clean(each['why'])}")
