@@ -139,6 +139,22 @@ def test_a_task_without_a_terminal_has_its_log_and_takes_lines(two: Scene, visit
     two.laptop.relay("stop", spawn)
 
 
+def test_a_task_that_takes_no_input_is_sent_the_line_and_its_word_is_told(two: Scene, visit: Open) -> None:
+    two.grant(*ATTACH)
+    spawn = two.begin("echo ready; sleep 60", name=fresh("sent"))
+    two.until(spawn, "running")
+    at = visit(two.laptop)
+    at.page.locator(f"#rows li[data-spawn='{spawn}'] a").click()
+    at.page.get_by_role("tab", name="Terminal").click()
+    expect(at.page.locator(".banner")).to_contain_text("each line you type is sent to it (relay send)")
+    at.page.get_by_placeholder("A line to send").fill("hello")
+    at.page.keyboard.press("Enter")
+    expect(at.page.locator(".banner.bad")).to_contain_text("input")
+    expect(at.page.get_by_placeholder("A line to send")).to_have_value("hello")  # nothing of it is lost
+    two.laptop.relay("stop", spawn)
+    at.faults[:] = [fault for fault in at.faults if "503" not in fault]  # the refusal, as the browser tells it
+
+
 def test_without_the_program_it_is_the_log_and_says_how_to_get_it(two: Scene, visit: Open) -> None:
     spawn = _shell(two, "echo ready; cat", fresh("tty"))
     at = visit(two.laptop)
