@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from relay.api.bounded_http import BoundedHttp
 from relay.broker.control.embedding import Embedded
 from relay.dashboard import protocols
 from relay.dashboard.listener import bind
-from relay.dashboard.protocols import BoundedHttp
 from relay.testing.processes import wait_until
 from tests.dashboard.browser import Browser
 from tests.dashboard.raw import BINARY, CLOSE, CONT, PING, TEXT, Raw, frame, head, raw, upgrade

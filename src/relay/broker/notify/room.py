@@ -31,10 +31,18 @@ class Notify:
         telling = Telling(members, rooms.mesh.is_linked, self.look)
         self._prove = rooms.tasks.prove
         self._entrusting = Entrusting(identity, members, rooms.gate, rooms.auditor, telling)
+        entrusting = self._entrusting
         further = tuple(rooms.config.dashboard["push_hosts"])
-        self.browsers = Browsers(rooms.home, members, journal, rooms.auditor, self._entrusting, further)
-        told, address_of = self._entrusting.told, self._entrusting.address_of
-        rights = Rights(members.own, rooms.gate, address_of, told, rooms.home.push_key, self.browsers.is_gone)
+        self.browsers = Browsers(rooms.home, members, journal, rooms.auditor, entrusting, further)
+        rights = Rights(
+            members.own,
+            rooms.gate,
+            entrusting.address_of,
+            entrusting.told,
+            entrusting.failing,
+            rooms.home.push_key,
+            self.browsers.is_gone,
+        )
         self._courier = Courier(journal, Path(rooms.home.notify), telling, rights)
         self.channels = Channels(members, journal, rooms.auditor, telling, self._entrusting, self._courier)
         journal.beside_events(telling.happened)

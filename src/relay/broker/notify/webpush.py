@@ -32,7 +32,7 @@ VALID_S = 12 * 3_600
 RECORD = 4_096
 STEP = 256
 """A text is filled up to a multiple of this: its length tells little of what it says."""
-MOST_TEXT = 2_800
+MOST_TEXT = 15 * STEP - 1
 CONTACT = "mailto:nobody@relay.invalid"
 """Whom a service may write to; a broker is nobody's address, and some services want the form."""
 GONE = (404, 410)
@@ -86,10 +86,8 @@ def vouched(endpoint: str, key: ec.EllipticCurvePrivateKey, now: int) -> str:
 
 
 def _said(order: dict[str, Any]) -> bytes:
-    # below the line that is the title stand where to look and the event: a browser gets those as what they are
-    more = str(order["body"]).rpartition("\n\n")[0]
     push = order["push"]
-    told = {"title": order["title"], "body": more, "event": push["event"], "spawn": push["spawn"]}
+    told = {"title": order["title"], "body": str(order["body"]), "event": push["event"], "spawn": push["spawn"]}
     text = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
     while len(text) > MOST_TEXT:
         told["body"] = told["body"][: len(told["body"]) * 3 // 4]
@@ -142,5 +140,8 @@ def _posted(request: urllib.request.Request) -> dict[str, Any]:
         why = "the browser takes no more: its service says that it is gone" if is_gone else "the service refused it"
         told = {"ok": False, "error": f"{why} ({refused.code})", "gone": is_gone}
         return told | {"bad": is_gone or refused.code in POINTLESS}
+    except urllib.error.URLError as fault:
+        return {"ok": False, "error": f"the service cannot be reached: {fault.reason}"}
     except (OSError, http.client.HTTPException) as fault:
-        return {"ok": False, "error": f"the service cannot be reached: {getattr(fault, 'reason', None) or fault}"}
+        # it was asked whole, and may have taken it
+        return {"ok": False, "error": f"the service did not answer: {fault}", "doubt": True}
