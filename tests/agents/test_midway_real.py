@@ -1,4 +1,4 @@
-"""What changes under the real claude and codex while they are at it: a login that expires, a session that is removed."""
+"""What changes under the real claude and codex while at work: a login that expires, a session that is removed."""
 
 from __future__ import annotations
 
