@@ -41,6 +41,7 @@ class Program:
     def __init__(self, home: str, journal: str, title: str, kind: str, share: str, names: list[str]) -> None:
         self.home, self.journal, self.title, self.kind = Home(home), journal, title, kind
         self.share, self.names = share or None, names
+        self.version = "1"
         self.id = secrets.token_hex(16)
         self.held: dict[str, dict[str, Any] | None] = {}
         self.cancelled: dict[str, asyncio.Event] = {}
@@ -53,9 +54,10 @@ class Program:
         os.write(handle, f"{what} {call}\n".encode())
         os.close(handle)
 
-    def offers(self, version: str = "1") -> list[dict[str, Any]]:
+    def offers(self) -> list[dict[str, Any]]:
         """What it offers."""
-        return [{"name": each, "definition": definition(each, version), "share": self.share} for each in self.names]
+        told = {each: definition(each, self.version) for each in self.names}
+        return [{"name": name, "definition": each, "share": self.share} for name, each in told.items()]
 
     async def run(self) -> None:
         """Until it is told to go away."""
@@ -145,7 +147,8 @@ class Program:
                 await self.say({"progress": {"call": name, "done": n, "of": 3, "words": f"step {n}"}})
                 await asyncio.sleep(0.3)
         if do == "change":
-            await self.say({"offers": self.offers("2")})
+            self.version = "2"
+            await self.say({"offers": self.offers()})
         text = "x" * asked["size"] if do == "big" else json.dumps(asked, sort_keys=True)
         result = {"content": [{"type": "text", "text": text}]}
         said: dict[str, Any] = {"call": name, "outcome": "done", "result": result}

@@ -17,11 +17,16 @@ from tests.e2e.test_provenance import Three, documents
 from tests.tools.conftest import Served
 
 ASK = """
-import json, sys
+import asyncio, json, sys
 from relay.api import tool_routes
+from relay.api.program_link import ProgramLink
 from relay.api.client import Client
 from relay.api.home import Home
 from relay.core.errors import RelayError
+
+async def serve(home):
+    hello = {"program": "p" * 32, "kind": "library", "title": "x", "pid": 1, "offers": [], "holding": []}
+    await ProgramLink.open(home, hello)
 
 what, *words = sys.argv[2:]
 orders = {
@@ -31,6 +36,8 @@ orders = {
     "hide": lambda: tool_routes.hide("x"),
 }
 try:
+    if what == "serve":
+        asyncio.run(serve(Home(sys.argv[1])))
     print(json.dumps(Client(Home(sys.argv[1])).ask(orders[what]())))
 except RelayError as error:
     print(json.dumps({"error": error.to_json()}))
@@ -112,7 +119,9 @@ def test_a_task_of_a_task_is_too_deep_to_call(grounds: Grounds) -> None:
 def test_a_task_shares_and_hides_nothing_and_stops_its_own_calls_alone(grounds: Grounds) -> None:
     with grounds.a.control() as control:
         other = control.post("calls", {"tool": "nothing", "broker": "c", "arguments": {}})["id"]
-    assert [each["error"]["code"] for each in grounds.asked("share", "hide", f"stop {other}")] == ["task_scope"] * 3
+    assert [each["error"]["code"] for each in grounds.asked("share", "hide", "serve", f"stop {other}")] == [
+        "task_scope"
+    ] * 4
     asking = f"{sys.executable} {grounds.mesh.folder}/ask.py {grounds.a.home}"
     _, printed = grounds.inside(f"{asking} call tool b > mine; {asking} stop $(cut -d'\"' -f4 mine)")
     [stopped] = documents(printed)

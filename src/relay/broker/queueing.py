@@ -104,7 +104,8 @@ def _elsewhere(rooms: Rooms) -> Elsewhere:
     def absence(broker: BrokerId) -> str:
         return attendance.absence(broker, members.name(broker))
 
-    return Elsewhere(members, rooms.store, rooms.requests, rooms.mesh, rooms.letters.waiting, absence)
+    clock = rooms.journal.clock
+    return Elsewhere(members, rooms.store, rooms.requests, rooms.mesh, rooms.letters.waiting, absence, clock)
 
 
 def _means(rooms: Rooms) -> Means:

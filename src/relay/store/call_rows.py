@@ -16,6 +16,8 @@ from relay.store.query import Query, columns, first_column, mapper
 class CallRow:
     """One call. Times in milliseconds; what is said of `CallRequest` and `Word` is not said again.
 
+    All queries but `BY_ID` leave its arguments and its result out.
+
     Attributes:
         n: its place in the order of arrival.
         parent: the spawn of this broker that caused it, or None.
@@ -79,10 +81,13 @@ def request_of(row: CallRow) -> CallRequest:
 _row = mapper(
     CallRow, state=State, outcome=Outcome, chain=lambda text: tuple(json.loads(text)), error=json.loads
 )
-_SELECT = f"SELECT {columns(CallRow)} FROM calls"
+_WHOLE = f"SELECT {columns(CallRow)} FROM calls"
+# without what may be long, for all that looks at many: what was said to the runner, and what it gave
+_LIGHT = columns(CallRow).replace('"arguments"', "x'7b7d'").replace('"result"', "NULL")
+_SELECT = f"SELECT {_LIGHT} FROM calls"
 _IN_HAND = "state IN ('starting', 'running')"
 
-BY_ID: Query[CallRow] = Query(f"{_SELECT} WHERE id = :id", _row)
+BY_ID: Query[CallRow] = Query(f"{_WHOLE} WHERE id = :id", _row)
 NEWEST: Query[CallRow] = Query(f"{_SELECT} ORDER BY n DESC LIMIT :limit", _row)
 # in the order of arrival: what waits at its target, and what its program has
 WAITING: Query[CallRow] = Query(

@@ -14,6 +14,11 @@ from relay.store.call_rows import BY_ID, PIECES, CallRow
 from relay.store.query import Tx, insertion, to_json
 
 PURGE_STEP = 500
+LONG = 16 * 1024
+_UNTOLD = (
+    "NOT EXISTS (SELECT 1 FROM outbox WHERE recipient = calls.origin AND kind = 'tool.result'"
+    " AND operation >= 'called/' || calls.id || '/' AND operation < 'called/' || calls.id || '/~')"
+)
 _ASKED = tuple(item.name for item in dataclasses.fields(CallRequest))
 _INSERT = insertion(
     "calls",
@@ -178,15 +183,33 @@ def drop_pieces(tx: Tx, call: str) -> None:
         tx.execute(f"DELETE FROM {table} WHERE call = ?", (call,))
 
 
+def drop_arguments(tx: Tx, call: str) -> None:
+    """Forget what a call that never runs was to say to its runner."""
+    tx.execute("UPDATE calls SET arguments = x'7b7d' WHERE id = ?", (call,))
+
+
 # forgetting
+
+
+def lighten(tx: Tx, own: BrokerId, before: int, limit: int = PURGE_STEP) -> int:
+    """Forget the long arguments and results of what ran here for others, ended before a moment, and is told; how many.
+
+    Args:
+        own: this broker.
+        before: milliseconds.
+        limit: most calls for this transaction.
+    """
+    sql = (
+        "UPDATE calls SET arguments = x'7b7d', result = NULL WHERE n IN (SELECT n FROM calls WHERE live = 0"
+        " AND learnt < ? AND target = ? AND origin <> target AND length(arguments) + coalesce(length(result), 0) > ?"
+        f" AND {_UNTOLD} LIMIT ?)"
+    )
+    return tx.execute(sql, (before, own, LONG, limit)).rowcount
 
 
 def purge(tx: Tx, before: int, limit: int = PURGE_STEP) -> int:
     """Forget calls whose end was learnt before a moment (milliseconds), unless a word of theirs waits; how many."""
-    sql = (
-        "SELECT id FROM calls WHERE live = 0 AND learnt < ? AND NOT EXISTS (SELECT 1 FROM outbox"
-        " WHERE kind = 'tool.result' AND operation GLOB 'called/' || calls.id || '/*') ORDER BY learnt LIMIT ?"
-    )
+    sql = f"SELECT id FROM calls WHERE live = 0 AND learnt < ? AND {_UNTOLD} ORDER BY learnt LIMIT ?"
     gone = [str(call) for (call,) in tx.execute(sql, (before, limit))]
     for call in gone:
         drop_pieces(tx, call)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from relay.broker.auditor import Auditor, refusal
 from relay.broker.inbox import Act, Opened
 from relay.broker.members import Members
@@ -9,7 +11,7 @@ from relay.broker.tasks import Tasks
 from relay.broker.tools.ledger import CallLedger, Step
 from relay.broker.tools.line import Line
 from relay.broker.tools.programs import Programs
-from relay.core.calls import CallRequest, request_from_content
+from relay.core.calls import MAX_TTL_S, CallRequest, request_from_content
 from relay.core.errors import Code, PeerFault, Refused, RelayError
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
@@ -21,6 +23,7 @@ from relay.store.journal import Entry
 
 MOST_OPEN_EACH = 500
 """Calls of one origin that wait or run here."""
+LONGEST_MS = MAX_TTL_S * 1000  # whatever its origin says
 TOMBSTONE_MS = 31 * 86_400_000
 
 
@@ -75,7 +78,7 @@ class Intake:
             error = fault
         row = calls.insert(
             entry.tx,
-            request,
+            replace(request, expires=min(request.expires, entry.now + LONGEST_MS)),
             origin=each.header.origin,
             target=self._members.own,
             state=State.DELIVERED,

@@ -78,6 +78,8 @@ class Line:
     def refuse(self, entry: Entry, row: CallRow, error: RelayError) -> CallRow:
         """A call may not be done."""
         reason = f"{error.message}: {error.why}" if error.why else error.message
+        if row.origin != self._members.own:
+            calls.drop_arguments(entry.tx, row.id)  # who may do nothing here fills no disk by asking
         return self._ledger.step(entry, row, Step(State.REJECTED, reason, error=error.to_json()))
 
     # what starts

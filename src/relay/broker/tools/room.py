@@ -36,6 +36,7 @@ from relay.store.journal import Entry
 if TYPE_CHECKING:
     from relay.broker.rooms import Rooms
 
+SETTLED_MS = 3_600_000
 FORGOTTEN_AFTER_MS = 30 * 86_400_000
 """An offer that nobody has served for so long is none any more."""
 
@@ -146,7 +147,13 @@ class Tools:
         self.asking.expire(entry)
 
     def forget(self, entry: Entry, before: int) -> int:
-        """Forget calls that ended before a moment (milliseconds), a step of them; how many."""
+        """Forget calls that ended before a moment (milliseconds), a step of them; how many.
+
+        Of what ran here for others, and is told, the long arguments and results go after an hour.
+        """
+        calls.lighten(entry.tx, self._members.own, entry.now - SETTLED_MS)
+        for program in self.programs:
+            offers.note_served(entry.tx, program.id, entry.now)
         offers.forget_before(entry.tx, entry.now - FORGOTTEN_AFTER_MS)
         return calls.purge(entry.tx, before)
 
