@@ -174,7 +174,7 @@ class Attempt:
     def read(self) -> Record:
         """The record as it stands. Reads 4 KiB of page cache. A missing folder reads as an empty record."""
         try:
-            fd = os.open(self.folder / layout.RECORD, os.O_RDONLY)
+            fd = os.open(f"{self.folder}/{layout.RECORD}", os.O_RDONLY)
         except FileNotFoundError:
             return Record(None, None, None, fenced=False, stopping=False)
         try:
@@ -238,6 +238,7 @@ class _Following:
         on_event: Callable[[Started | Output], None],
     ) -> None:
         self._attempt = attempt
+        self._log = attempt.log
         self._watcher = watcher
         self._changes = changes
         self._on_event = on_event
@@ -290,7 +291,7 @@ class _Following:
         # One descriptor for the whole attempt: this is looked at on every sign of life.
         if self._fd is None:
             try:
-                self._fd = os.open(self._attempt.folder / layout.RECORD, os.O_RDONLY)
+                self._fd = os.open(f"{self._attempt.folder}/{layout.RECORD}", os.O_RDONLY)
             except FileNotFoundError:
                 return b""
         return os.pread(self._fd, record.RECORD_BYTES, 0)
@@ -303,7 +304,7 @@ class _Following:
 
     def _tell_output(self) -> None:
         try:
-            size = transcript.end(self._attempt.log)
+            size = transcript.end(self._log)
         except FileNotFoundError:
             return
         if size > self._offset:

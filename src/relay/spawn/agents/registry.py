@@ -23,9 +23,9 @@ from relay.core.errors import Code, LocalFault, Refused, RelayError
 from relay.core.ids import is_name
 from relay.core.states import State
 from relay.core.toml_faults import line_of_fault, why_of_fault
-from relay.spawn.agents.agent import Agent, Finding, Probe, TerminalAgent
+from relay.spawn.agents.agent import Agent, Finding, Probe
 from relay.spawn.agents.aider import Aider
-from relay.spawn.agents.asking import AnswerableAgent
+from relay.spawn.agents.asking import is_driven
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.codex import Codex
 from relay.spawn.agents.commands import Exec, Python, Shell
@@ -208,7 +208,7 @@ class Agents:
             agent = self.get(name)
         except RelayError:
             return True
-        return isinstance(agent, (AnswerableAgent, TerminalAgent))
+        return is_driven(agent)
 
     def names(self) -> list[str]:
         """All names, sorted; the presets alone where `agents.toml` is broken."""
