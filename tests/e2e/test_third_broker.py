@@ -63,6 +63,8 @@ def test_it_is_listed_shown_followed_and_stopped(third: Third) -> None:
         (spawn, "vps", "laptop", "running")
     ]
     assert relay_json(third.phone, "ps", "--known") == []
+    assert [each["id"] for each in relay_json(third.phone, "queue", "--status", "running")] == [spawn]
+    assert relay_json(third.phone, "queue", "--status", "needs_you") == []
     shown = relay_json(third.phone, "show", name)
     assert shown["truth"]["from"] == third.vps.id and "read -r line" in shown["task"]
     assert [(each["state"], each["from"]["name"]) for each in shown["timeline"]] == [("running", "vps")]

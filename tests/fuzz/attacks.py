@@ -13,6 +13,7 @@ from relay.core import ids
 from relay.core.envelope import Body
 from relay.core.frames import Batch, Bye, Credit, Frame, HelloFrame, Ping, Pong, pack_frame
 from relay.core.kinds import KINDS, Kind
+from relay.core.offers import packed_offers
 from relay.core.wire import pack, unpack
 from relay.trust.identity import Identity
 from relay.trust.tls import PAIRING_PROTOCOL, link_client_context, pairing_client_context
@@ -20,6 +21,7 @@ from relay.trust.workspace import Workspace
 from tests.fuzz.attacker import UPGRADE, Attacker, client_hello, finish, websocket_frame
 from tests.fuzz.mutation import mutants
 from tests.fuzz.specimens import QUESTION, REQUEST, SNAPSHOT, TRIAL_WORD
+from tests.fuzz.specimens_of_tools import OFFERS
 from tests.fuzz.specimens_of_trust import forms as forms_of_trust
 
 Attack = Callable[[Attacker, random.Random], None]
@@ -201,10 +203,18 @@ def _fitting(key: str, rng: random.Random, attacker: Attacker) -> object:
         "error": (None, {"code": odd, "error": odd, "why": odd}),
         "every": ("1s", "1h", "0 * * * *"),
         "state": ("whole", "refused", "wanted", "delivered"),
+        "call": (ids.spawn_id(rng.randbytes(10)), "b" * 16),
+        "tool": ("echo", odd),
+        "arguments": (b"{}", b'{"a":1}', rng.randbytes(9)),
+        "offers": (packed_offers(OFFERS), rng.randbytes(20)),
+        "created": (1, 2**40),
+        "timeout_s": (1.5, 60),
+        "chain": ([], [attacker.target], [odd]),
         "tail": ({"attempt": 1, "end": odd, "pieces": odd}, [1, 5, [[0, 3, 1, 4, b"abc"]]]),
         **dict.fromkeys(("stream", "session", "id", "source"), (rng.randbytes(16), rng.randbytes(16), bytes(16))),
         **dict.fromkeys(("blob", "item", "hash"), (rng.randbytes(32), rng.randbytes(32).hex())),
         **dict.fromkeys(("n", "ack", "offset", "size", "expires", "rows", "columns"), (0, 1, 7, 2**40, -1)),
+        **dict.fromkeys(("seq", "number"), (0, 1, 7, 2**40, -1)),
         **dict.fromkeys(("end", "follow", "accepted", "waiting"), (True, False)),
         **dict.fromkeys(("name", "agent", "by", "person", "said", "text", "code", "why"), ("exec", "shell", "x")),
     }

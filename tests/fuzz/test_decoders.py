@@ -10,7 +10,7 @@ import time
 import pytest
 
 from relay.core.errors import Misuse, PeerFault
-from tests.fuzz import specimens, specimens_of_agents, specimens_of_speech, specimens_of_trust
+from tests.fuzz import specimens, specimens_of_agents, specimens_of_speech, specimens_of_tools, specimens_of_trust
 from tests.fuzz.mutation import mutants
 from tests.fuzz.specimens import Form
 
@@ -22,6 +22,7 @@ _FORMS = [
     *specimens_of_trust.forms(),
     *specimens_of_speech.forms(),
     *specimens_of_agents.forms(),
+    *specimens_of_tools.forms(),
 ]
 
 

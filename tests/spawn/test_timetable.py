@@ -51,6 +51,23 @@ def test_a_time_of_day_that_comes_twice_runs_once(berlin: None) -> None:
     assert next_after("*/30 * * * *", 0, at(2026, 10, 25, 2, 30, fold=1)) == at(2026, 10, 25, 3, 0)
 
 
+def test_what_runs_in_every_hour_runs_in_the_hour_that_comes_twice_too(berlin: None) -> None:
+    moment, met = at(2026, 10, 25, 2, 10), []
+    for _ in range(4):
+        moment = next_after("*/30 * * * *", 0, moment)
+        met.append(moment)
+    twice = [at(2026, 10, 25, 2, 30), at(2026, 10, 25, 2, 0, fold=1), at(2026, 10, 25, 2, 30, fold=1)]
+    assert met == [*twice, at(2026, 10, 25, 3, 0)]
+
+
+def test_what_runs_in_every_hour_runs_once_in_the_hour_that_is_left_out(berlin: None) -> None:
+    moment, met = at(2026, 3, 29, 1, 10), []
+    for _ in range(3):
+        moment = next_after("*/30 * * * *", 0, moment)
+        met.append(moment)
+    assert met == [at(2026, 3, 29, 1, 30), at(2026, 3, 29, 3, 0), at(2026, 3, 29, 3, 30)]
+
+
 @pytest.mark.parametrize(
     "wrong",
     ["", "6", "0s", "400d", "* * * *", "* * * * * *", "61 * * * *", "0 0 31 2 *", "@daily", "x" * 300, "\0 * * * *"],

@@ -162,7 +162,8 @@ def listing(filters: dict[str, object], patience_s: float | None = None) -> Call
     Args:
         filters: those that are not None count: `all`, `limit`, `broker`, `origin`, `agent`, `name` (a pattern),
             `states` (names and groups with commas between), `labels` (a JSON object), `since` and `before`
-            (milliseconds since 1970), `sort`, `reverse`, `around` (with what other brokers run for others).
+            (milliseconds since 1970), `sort`, `reverse`, `around` (with what other brokers run for others),
+            `unfinished` (only what has not ended; `states` is one of those).
         patience_s: how long the answer may take.
     """
     return Call("listing" + query(**filters), patience_s=patience_s)

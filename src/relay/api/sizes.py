@@ -7,19 +7,22 @@ if TYPE_CHECKING:
     from relay.core.errors import Misuse
 
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+SHORT = {name[0]: size for name, size in UNITS.items()}
+"""As systemd and docker read them: powers of two."""
 MOST = 2**50
 
 
 def parse(text: str) -> int:
-    """Bytes in `500MiB`, `10GiB`, `1.5TiB`.
+    """Bytes in `500MiB`, `10G`, `1.5TiB`.
 
     Raises:
         Misuse: it is none of these, or beyond 1,024 TiB.
     """
-    number, unit = text[:-3], text[-3:]
+    number = text.rstrip("KMGTiB")
+    bytes_in = (UNITS | SHORT).get(text[len(number) :], 0)
     whole, _, part = number.partition(".")
     plain = all(each.isascii() and each.isdigit() and len(each) <= 9 for each in (whole, part or "0"))
-    size = int(float(number) * UNITS[unit]) if plain and unit in UNITS else 0
+    size = int(float(number) * bytes_in) if plain and bytes_in else 0
     if not 0 < size <= MOST:
         raise _no_size(text)
     return size
@@ -30,7 +33,7 @@ def _no_size(text: str) -> Misuse:
 
     return Misuse(
         f"{text[:40]!r} is no size",
-        why="a size is a number and a unit: KiB, MiB, GiB or TiB",
+        why="a size is a number and a unit: KiB, MiB, GiB, TiB, or K, M, G, T for the same",
         hint="write 500MiB or 10GiB",
     )
 

@@ -14,6 +14,7 @@ from relay.broker.housekeeping import Housekeeping
 from relay.broker.link import Link
 from relay.broker.listening import Listening
 from relay.broker.rooms import Rooms
+from relay.broker.stops_without_room import StopsWithoutRoom
 from relay.broker.tidying import Tidying
 from relay.broker.websocket import Listener
 from relay.store.engine import Store
@@ -49,6 +50,8 @@ class Running(Rooms):
             self.outbox, self.custody, self.inbox.take, self._link_changed, self.membership.clone_turned_away
         )
         self.journal.connect(self.outbox.posted, self._happened)
+        stops = StopsWithoutRoom(self.store, self.supervisor, self.members, self.journal.clock)
+        self.inbox.without_room = stops.came
         self.listener = Listener(
             link_server_context(self.keys.workspace, self.keys.identity), self._welcome, self.admitting.pair
         )
@@ -64,6 +67,7 @@ class Running(Rooms):
             await self.belonging.open()
             await self.persons.open()
             await self.notify.open()
+            await self.tools.open()
             await self.broker.dashboard.load()
         except BaseException:
             await self.control.close()
@@ -72,6 +76,7 @@ class Running(Rooms):
         self._recovered.set()
         self.queueing.open()
         await self.control.start()
+        await self.tools.ready()
         self.dialler.use(member.id for member in self.members.others)
         self.discovery.start()
         housekeeping = Housekeeping(
@@ -88,8 +93,10 @@ class Running(Rooms):
                 self.letters.reissue,
                 self.rationing,
                 self.results.durations.write_down,
+                self.tools.forget,
             ),
             self.belonging.look,
+            self.tools.expire,
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
         if self.broker.dashboard.is_in_use:
@@ -129,6 +136,7 @@ class Running(Rooms):
         self.live.link_changed()
         self.queueing.trials.link_changed()
         self.blobs.link_changed(link.peer, up)
+        self.tools.link_changed(link.peer, up)
 
     # ending
 
@@ -147,6 +155,7 @@ class Running(Rooms):
         self.queueing.close()
         self.letters.waiting.close()
         await self.live.close()
+        await self.tools.close()
         await asyncio.gather(self.control.close(), self.broker.dashboard.close())
         await self.results.tails.close()
         await self.supervisor.remains.close()

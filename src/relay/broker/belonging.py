@@ -66,6 +66,7 @@ class Belonging:
         for line in outbox.BY_RECIPIENT.all(entry.tx, recipient=broker):
             if line.kind == Kind.SPAWN and line.spawn is not None:
                 self._rooms.requests.withdraw(entry, line.spawn, "its broker being put out of the workspace")
+        self._rooms.tools.forget_member(entry, broker)
 
     def _start_anew(self) -> None:
         self._rooms.again = True
@@ -129,6 +130,7 @@ class Belonging:
         rooms = self._rooms
         await rooms.requests.end_what_is_not_granted(rooms.gate.why_ended, rooms.queueing.scheduling.revoked)
         await rooms.blobs.grants_changed()
+        await rooms.tools.grants_changed()
         rooms.letters.waiting.grants_changed()
 
     async def close(self) -> None:

@@ -16,9 +16,10 @@ from relay.broker.mesh import Mesh
 from relay.broker.notices import Notices
 from relay.broker.postbox import SealingPostbox
 from relay.broker.presence import Attendance
-from relay.broker.receipts import Receipts, RefusedLive
+from relay.broker.receipts import Receipts, RefusedCall, RefusedLive
 from relay.broker.reissue import Reissue
 from relay.broker.requests import Requests
+from relay.broker.tools.asking import CallAsking
 from relay.broker.waiting import Waiting
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -57,12 +58,16 @@ class Correspondence:
         self.waiting = Waiting(journal.store, mesh, grants.verbs_of, journal.clock)
         self.reissue = Reissue(postbox, mesh.let_go)
 
-    def hears(self, requests: Requests, offers: Offers, answers: Answers, live: RefusedLive) -> dict[Kind, Hear]:
+    def hears(
+        self, requests: Requests, offers: Offers, answers: Answers, live: RefusedLive, call: RefusedCall
+    ) -> dict[Kind, Hear]:
         """What peers answer to envelopes, by kind."""
-        receipts = Receipts(self._mesh, self._journal, requests, self.reissue, self.notices, offers, answers, live)
+        receipts = Receipts(
+            self._mesh, self._journal, requests, self.reissue, self.notices, offers, answers, live, call
+        )
         return receipts.hears | self.notices.hears | self.waiting.hears
 
-    def envelopes(self, requests: Requests) -> Envelopes:
+    def envelopes(self, requests: Requests, calls: CallAsking) -> Envelopes:
         """`relay outbox`."""
         return Envelopes(
             self._members,
@@ -72,6 +77,7 @@ class Correspondence:
             self.attendance,
             self.notices,
             requests,
+            calls,
             self.reissue,
         )
 

@@ -14,6 +14,7 @@ from relay.broker.notices import Notices
 from relay.broker.presence import Attendance
 from relay.broker.reissue import Reissue
 from relay.broker.requests import Requests
+from relay.broker.tools.asking import CallAsking
 from relay.broker.words import rfc3339
 from relay.core.delivery import Outgoing
 from relay.core.errors import Code, Misuse, RelayError
@@ -50,6 +51,7 @@ class Envelopes:
         attendance: who is there.
         notices: whose intake is stopped.
         requests: ends spawns that were never sent.
+        calls: ends calls that were never sent.
         reissue: seals again what has expired meanwhile.
     """
 
@@ -62,8 +64,10 @@ class Envelopes:
         attendance: Attendance,
         notices: Notices,
         requests: Requests,
+        calls: CallAsking,
         reissue: Reissue,
     ) -> None:
+        self._calls = calls
         self._members = members
         self._journal = journal
         self._mesh = mesh
@@ -230,8 +234,11 @@ class Envelopes:
                 why="what was told as ended is not brought back to life; ask for it anew",
                 hint=self._asked_anew(row),
             )
+        if line.kind == Kind.TOOL_CALL and self._calls.has_ended(entry, line):
+            why = "what was told as ended is not brought back to life; call it anew"
+            raise Misuse("that call has ended", code=Code.CONFLICT, why=why, hint="relay tools")
         # under a new expiry where it can be made anew; what is sent as it was may have expired meanwhile
-        if line.kind in (Kind.SNAPSHOT, Kind.STOP):
+        if line.kind in (Kind.SNAPSHOT, Kind.STOP) or line.kind in self._reissue.tools.kinds:
             self._reissue.again(entry, line)
         elif (parcel := outbox.retry(entry.tx, line.id)) is not None:
             outgoing = Outgoing(parcel.n, parcel.id, parcel.envelope, parcel.tries > 0, parcel.kind in AHEAD)
@@ -263,6 +270,9 @@ class Envelopes:
                 raise Misuse(
                     "that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint=f"relay stop {line.spawn}"
                 )
+        elif line.kind in (Kind.TOOL_CALL, Kind.TOOL_STOP):
+            if not self._calls.drop(entry, line, by):
+                raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint="relay outbox")
         elif line.kind == Kind.STOP and line.spawn is not None:
             if line.tries > 0:
                 hint = f"relay show {line.spawn}"

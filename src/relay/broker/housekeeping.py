@@ -37,6 +37,7 @@ class Housekeeping:
         clocks: whether anything may be called expired, and what may be forgotten.
         tidying: seals again, and forgets what is over.
         look: looks whether a person has changed anything here.
+        expire: ends calls that came, or left, too late.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class Housekeeping:
         clocks: Clocks,
         tidying: Tidying,
         look: Callable[[], Awaitable[None]],
+        expire: Callable[[Entry], None] = lambda entry: None,
     ) -> None:
+        self._expire_calls = expire
         self._journal = journal
         self._requests = requests
         self._supervisor = supervisor
@@ -104,3 +107,4 @@ class Housekeeping:
             for row in UNSENT_EXPIRED.all(entry.tx, now=entry.now):
                 self._requests.expire(entry, row)
             self._supervisor.expire(entry)
+            self._expire_calls(entry)

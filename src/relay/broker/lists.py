@@ -100,8 +100,9 @@ class Lists:
                 why=f"it is one of {', '.join(SORTS)}",
                 hint="relay ps --sort started",
             )
+        is_queue = params.get("unfinished", "0") in ("1", "true")
         wanted = Wanted(
-            states=_states(params.get("states")),
+            states=self.unfinished_states(params) or GROUPS["live"] if is_queue else _states(params.get("states")),
             target=self._broker(params.get("broker")),
             origin=self._broker(params.get("origin")),
             agent=_text(params, "agent"),
@@ -148,9 +149,18 @@ class Lists:
         Raises:
             Misuse: there is no such state, or it is one that has ended.
         """
-        states = _states(params.get("states"), _UNFINISHED, "relay queue --status waiting")
-        _refuse_ended(states, params.get("states") or "")
+        states = self.unfinished_states(params)
         return [row for row in await self._store.all(LIVE) if states is None or row.state in states]
+
+    def unfinished_states(self, params: Mapping[str, str]) -> frozenset[State] | None:
+        """In which states, of those that have not ended; None for all of them.
+
+        Raises:
+            Misuse: there is no such state, or it is one that has ended.
+        """
+        states = _states(params.get("states"), _UNFINISHED, "relay queue --status waiting")
+        _refuse_ended(params.get("states") or "")
+        return states
 
     def _names(self) -> dict[str, str]:
         everyone = [self._members.own, *(each.id for each in self._members.others)]
@@ -199,7 +209,7 @@ def _states(
     return frozenset().union(*(GROUPS[name] for name in names))
 
 
-def _refuse_ended(states: frozenset[State] | None, typed: str) -> None:
+def _refuse_ended(typed: str) -> None:
     over = [name for name in typed.split(",") if name and GROUPS[name] <= TERMINAL]
     if over:
         raise Misuse(

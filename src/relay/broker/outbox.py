@@ -17,7 +17,7 @@ from relay.core.delivery import MAX_QUEUED, MAX_QUEUED_BYTES, Outgoing, Window
 from relay.core.ids import BrokerId
 from relay.core.kinds import AHEAD, Kind
 from relay.core.ways import Ways
-from relay.store import outbox, spawns
+from relay.store import calls, outbox, spawns
 from relay.store.engine import Store
 from relay.store.journal import Entry
 from relay.store.outbox import OutboxLine, OutboxState
@@ -197,6 +197,8 @@ class Outbox:
             for line in outbox.receipted(tx, peer, taken):
                 if line.kind == Kind.SPAWN and line.spawn is not None:
                     spawns.delivered(tx, line.spawn, now)
+                if line.kind == Kind.TOOL_CALL:
+                    calls.delivered(tx, line.operation.partition("/")[2], now)
 
         self._store.write_lazily(close)
 

@@ -22,6 +22,7 @@ from relay.trust.sealing import PeerKeys, seal
 LIVE_TTL = 60_000
 HELD_TTL = 7 * 86_400_000
 """Of what is kept for its recipient though not kept here: a receipt. Where it is lost, another one is asked for."""
+_NEVER_REFUSED = frozenset({Kind.SNAPSHOT, Kind.TOOL_RESULT})
 QUOTA = outbox.Quota(envelopes=100_000, bytes=512 * 1024 * 1024)
 
 
@@ -71,7 +72,7 @@ class SealingPostbox:
             int(tried),
         )
         # the target's word is never refused for room: work has been done, and its end has to be told
-        n = outbox.post(tx, posting, None if letter.kind is Kind.SNAPSHOT else QUOTA)
+        n = outbox.post(tx, posting, None if letter.kind in _NEVER_REFUSED else QUOTA)
         return None if n is None else Outgoing(n, header.id, raw, tried, letter.kind in AHEAD)
 
     def post_again(

@@ -20,6 +20,7 @@ AT_ONCE = 60  # what a person's slips make at most; each refusal costs about 3 K
 PER_SECOND = 0.5
 _ASKING = (Kind.SPAWN, Kind.STOP, Kind.ANSWER, Kind.STEER, Kind.SCHEDULE)
 _VERBS = dict.fromkeys(_ASKING, "spawn") | {Kind.BLOB_OFFER: "push", Kind.NOTIFY_ASK: "notify"}
+_VERBS |= {Kind.TOOL_CALL: "tool", Kind.TOOL_STOP: "tool"}
 MOST_UNANSWERED = 1_000  # answers that wait for a broker without a grant; who takes none is given no more
 
 

@@ -31,6 +31,8 @@ _REFUSALS = {
 _HINTS = {Code.EXPIRES_LATE: "relay spawn it again, now that the clock is right"}
 RefusedLive = Callable[[BrokerId, bytes, PeerFault], None]
 """Hears who refused which envelope, and why."""
+RefusedCall = Callable[[Entry, OutboxLine, PeerFault, bool], None]
+"""Hears which call was refused, why, and whether it is certain that it was not taken before."""
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +48,7 @@ class Receipts:
         offers: told of blobs that never will be.
         answers: told of answers that never were taken.
         live: told of envelopes that were not durable, or are none of ours any more.
+        call: told of calls that were never taken.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class Receipts:
         offers: Offers | None = None,
         answers: Answers | None = None,
         live: RefusedLive = lambda peer, envelope, error: None,
+        call: RefusedCall = lambda entry, line, error, never_taken: None,
     ) -> None:
+        self._call = call
         self._live = live
         self._reissue = reissue
         self._notices = notices
@@ -114,6 +119,8 @@ class Receipts:
             entry.event("outbox.changed", {"broker": peer, "state": "dead"})
             if line.kind == Kind.SPAWN and line.spawn is not None:
                 self._requests.refused_by_peer(entry, line.spawn, error, never_taken or line.tries == 0)
+            if line.kind == Kind.TOOL_CALL:
+                self._call(entry, line, error, never_taken or line.tries == 0)
             if line.kind == Kind.STEER:
                 steers.answer(entry.tx, line.operation, error.to_json())
             if line.kind == Kind.BLOB_OFFER and self._offers is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from relay.api.durations import spoken
 from relay.broker.link import monotonic_ms
@@ -52,6 +52,22 @@ def sealed_at(envelope: bytes) -> int:
     return int.from_bytes(envelope[:6], "big")
 
 
+class Again(Protocol):
+    """Makes the bodies of further kinds once more."""
+
+    kinds: frozenset[Kind]
+
+    def content(self, entry: Entry, line: OutboxLine) -> dict[str, Any] | None:
+        """The body of a row; None where nobody wants it any more."""
+
+
+class _Nothing:
+    kinds: frozenset[Kind] = frozenset()
+
+    def content(self, entry: Entry, line: OutboxLine) -> dict[str, Any] | None:
+        return None
+
+
 class Reissue:
     """Seals again what must not expire.
 
@@ -65,6 +81,7 @@ class Reissue:
     ) -> None:
         self._postbox = postbox
         self._let_go = let_go
+        self.tools: Again = _Nothing()
         self._pauses: dict[tuple[BrokerId, str], _Pause] = {}
 
     def due(self, entry: Entry) -> int:
@@ -83,7 +100,8 @@ class Reissue:
 
     def refused(self, entry: Entry, line: OutboxLine, code: Code) -> bool:
         """Mend what its recipient refused because of its key or its expiry; False where that is no remedy."""
-        if line.kind not in _KINDS or code not in MENDED_BY_SEALING or self._content(entry, line) is None:
+        is_ours = line.kind in _KINDS or line.kind in self.tools.kinds
+        if not is_ours or code not in MENDED_BY_SEALING or self._content(entry, line) is None:
             return False
         if 0 <= entry.now - sealed_at(line.id) < CALM_MS:
             self._rest(entry, line, code)
@@ -123,6 +141,8 @@ class Reissue:
         return True
 
     def _content(self, entry: Entry, line: OutboxLine) -> dict[str, Any] | None:
+        if line.kind in self.tools.kinds:
+            return self.tools.content(entry, line)
         if line.kind == Kind.STOP:
             row = BY_ID.one(entry.tx, id=line.spawn)
             return None if row is None or row.state in TERMINAL else {"spawn": row.id}

@@ -23,17 +23,16 @@ from relay.broker.custody import Custody
 from relay.broker.dashboard_seat import DashboardSeat, Open
 from relay.broker.dialler import Dialler
 from relay.broker.discovery_assembly import acquaintances_of, discovery_of
-from relay.broker.dispatch import Dispatch
 from relay.broker.epoch_dial import EpochDial
 from relay.broker.gate import Gate
 from relay.broker.greeting import Greeter, fresh_incarnation
 from relay.broker.handing import Handing
 from relay.broker.hub import Hub
-from relay.broker.inbox import Inbox
+from relay.broker.inbox_assembly import inbox_of
 from relay.broker.link import TWO_MACHINES
 from relay.broker.live_rooms import LiveRooms
 from relay.broker.log_reading import LogClient
-from relay.broker.log_serving import LogServer, log_hears
+from relay.broker.log_serving import LogServer
 from relay.broker.logs import LocalLogs
 from relay.broker.members import Members
 from relay.broker.membership import Membership
@@ -51,6 +50,8 @@ from relay.broker.rollback import Rollback
 from relay.broker.roster import RosterKeeper
 from relay.broker.taking_in import Keys, take_in
 from relay.broker.tasks import Tasks
+from relay.broker.tools.hosting import Hosting
+from relay.broker.tools.room import Tools
 from relay.broker.views import Views
 from relay.core.hello import Incarnation
 from relay.core.ids import BrokerId
@@ -229,32 +230,11 @@ class Rooms:
         self.blobs = self.results.blobs
         self.persons = Persons(self)
         self.notify = Notify(self)
-        self.inbox = self._inbox(identity)
+        self.tools = Tools(self, Hosting())
+        self.inbox = inbox_of(self)
         self.inbox.on_word = self.letters.attendance.heard
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox, self.greeter)
         self.broker = self._broker(identity)
-
-    def _inbox(self, identity: Identity) -> Inbox:
-        may_expire, ration = self.clocks.may_expire, self.rationing.refusal
-        dispatch = Dispatch(
-            self.members,
-            self.gate,
-            self.auditor,
-            self.ledger,
-            self.supervisor,
-            may_expire,
-            self.queueing.taking.early,
-            self.queueing.scheduling.took_place,
-            self.results.heard,
-            self.notify.prove,
-        )
-        answered = self.letters.hears(self.requests, self.blobs.offers, self.persons.answers, self.queueing.refused)
-        hears = answered | self.membership.hears | log_hears(self.log_server, self.log_client)
-        hears |= self.discovery.hears | self.blobs.hears | self.persons.hears | self.live.hears | self.queueing.hears
-        hears |= self.results.tails.hears
-        acts = dispatch.acts | self.belonging.rotation.acts | self.blobs.acts | self.persons.acts | self.queueing.acts
-        say, taken, acts = self.mesh.say, dispatch.has_taken, acts | self.notify.acts
-        return Inbox(identity, self.members, self.journal, say, acts, hears, may_expire, ration, taken)
 
     def _broker(self, identity: Identity) -> Broker:
         self.checkup = Checkup(
@@ -278,7 +258,7 @@ class Rooms:
             mesh=self.mesh,
             hub=self.hub,
             views=self.views,
-            envelopes=self.letters.envelopes(self.requests),
+            envelopes=self.letters.envelopes(self.requests, self.tools.asking),
             requests=self.requests,
             tasks=self.tasks,
             queueing=self.queueing,
@@ -291,6 +271,7 @@ class Rooms:
             blobs=self.blobs,
             persons=self.persons,
             notify=self.notify,
+            tools=self.tools,
             live=self.live,
             stop=self.stopped.set,
             rejoin=self._rejoin,

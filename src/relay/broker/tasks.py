@@ -14,7 +14,7 @@ from relay.broker.members import Members
 from relay.broker.orders import Order
 from relay.core.errors import Code, Refused
 from relay.core.grants import DEFAULT_DEPTH
-from relay.core.ids import is_spawn_id
+from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.provenance import KEY, MOST_CAUSED, Link, SignedLink, links_from_content, links_to_content
 from relay.core.spawning import SpawnRequest
 from relay.core.states import IN_HAND
@@ -106,14 +106,36 @@ class Tasks:
         """
         if caller is None:
             return order
+        parent, chain = await self.chain_of(caller)
+        by = f"{parent.requested_by} by {parent.name}".strip()[:128]
+        return replace(order, request=replace(order.request, chain=chain, requested_by=by))
+
+    async def chain_of(self, caller: Caller) -> tuple[SpawnRow, tuple[BrokerId, ...]]:
+        """The spawn of a task that asks, and the chain of origin of what it asks for.
+
+        Raises:
+            Refused: `task_over`, or `too_deep`.
+        """
         parent = self._require_running(await self._store.one(BY_ID, id=caller.spawn), caller)
         chain = (*parent.chain, parent.origin)
         if len(chain) > DEFAULT_DEPTH:
             why = f"{parent.name} was itself started by a spawn, and the limit is {DEFAULT_DEPTH} deep"
             hint = "start it yourself: relay spawn NAME AGENT TASK --broker BROKER"
             raise Refused("the chain of spawns is too deep", code=Code.TOO_DEEP, why=why, hint=hint)
-        by = f"{parent.requested_by} by {parent.name}".strip()[:128]
-        return replace(order, request=replace(order.request, chain=chain, requested_by=by))
+        return parent, chain
+
+    def parent_of(self, entry: Entry, caller: Caller) -> SpawnRow:
+        """The spawn of a task that asks, as it stands in this transaction.
+
+        Raises:
+            Refused: `task_over`.
+        """
+        return self._require_running(BY_ID.one(entry.tx, id=caller.spawn), caller)
+
+    def links_of_child(self, entry: Entry, parent: SpawnRow, child: str, target: BrokerId) -> tuple[SignedLink, ...]:
+        """The signed links that prove where a spawn's child comes from: a spawn, or a call."""
+        link = Link(parent.id, parent.origin, child, self._members.own, target)
+        return (*self._links(entry.tx, parent.id), sign_link(self._identity, link))
 
     def caused(self, entry: Entry, order: Order, caller: Caller) -> None:
         """Write down, in the transaction that accepts an order, which task caused it.
@@ -121,13 +143,12 @@ class Tasks:
         Raises:
             Refused: `task_over`, or `too_many`.
         """
-        parent = self._require_running(BY_ID.one(entry.tx, id=caller.spawn), caller)
+        parent = self.parent_of(entry, caller)
         if (CAUSED.one(entry.tx, parent=parent.id) or 0) >= MOST_CAUSED:
             why = f"it has started {MOST_CAUSED} already, which is as many as one spawn may cause"
             hint = "start more yourself: relay spawn NAME AGENT TASK --broker BROKER"
             raise Refused(f"{parent.name} may start no more spawns", code=Code.TOO_MANY, why=why, hint=hint)
-        link = Link(parent.id, parent.origin, order.request.id, self._members.own, order.target)
-        links = (*self._links(entry.tx, parent.id), sign_link(self._identity, link))
+        links = self.links_of_child(entry, parent, order.request.id, order.target)
         provenance.keep(entry.tx, Provenance(order.request.id, parent.id, pack(links_to_content(links))))
 
     def content(self, entry: Entry, request: SpawnRequest) -> dict[str, object]:
@@ -150,12 +171,24 @@ class Tasks:
             Refused: `unproved_chain`.
             PeerFault: they have another form.
         """
-        links = links_from_content(each.body.content.get(KEY))
-        if not request.chain and not links:
+        links = self.proved(each, request.chain, request.id)
+        if links is None:
             return
-        check_chain(links, request.chain, request.id, each.header.origin, self._members.own, self._key_of)
         parent = f"{each.header.origin}/{request.id}"  # another broker's: nothing here counts what it caused
-        provenance.keep(entry.tx, Provenance(request.id, parent, pack(links_to_content(links))))
+        provenance.keep(entry.tx, Provenance(request.id, parent, pack(links)))
+
+    def proved(self, each: Opened, chain: tuple[BrokerId, ...], child: str) -> list[list[bytes]] | None:
+        """The links that came with a request for a spawn or a call, checked; None for a person's own.
+
+        Raises:
+            Refused: `unproved_chain`.
+            PeerFault: they have another form.
+        """
+        links = links_from_content(each.body.content.get(KEY))
+        if not chain and not links:
+            return None
+        check_chain(links, chain, child, each.header.origin, self._members.own, self._key_of)
+        return links_to_content(links)
 
     def _key_of(self, broker: str) -> bytes | None:
         keys = self._members.keys(broker)  # type: ignore[arg-type]

@@ -53,6 +53,7 @@ class Tidying:
         reissue: seals again.
         rationing: says what it refused.
         write_down: keeps what only the earlier words on a spawn tell.
+        calls: forgets a step of the calls that ended before a moment; how many.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Tidying:
         reissue: Reissue,
         rationing: Rationing,
         write_down: Callable[[Entry, str], None],
+        calls: Callable[[Entry, int], int] = lambda entry, before: 0,
     ) -> None:
+        self._calls = calls
         self._folder = folder
         self._retention_ms = int(retention_s * 1000)
         self._reissue = reissue
@@ -96,6 +99,7 @@ class Tidying:
             await _in_steps(journal, lambda entry: inbox.purge(entry.tx, until - SKEW_MS))
             await journal.commit(lambda entry: self._expired(entry, until))
             await _in_steps(journal, lambda entry: self._old_words(entry, until))
+            await _in_steps(journal, lambda entry: self._calls(entry, until - self._retention_ms))
             await self._old_spawns(journal, until)
 
     def _expired(self, entry: Entry, until: int) -> None:

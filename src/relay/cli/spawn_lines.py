@@ -6,7 +6,7 @@ import sys
 
 from relay.cli import speech, table
 from relay.cli.clean import brief, clean, clean_lines
-from relay.dashboard.words import ENDED, UNREACHABLE, word
+from relay.dashboard.words import ENDED, UNREACHABLE, last_word, word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from relay.api.home import Home
     from relay.api.shapes import Spawn
+    from relay.api.view_shapes import Listing
 
 HEADINGS = ("NAME", "ID", "BROKER", "AGENT", "STATE", "TIME", "WHAT")
 TAKES_COMMANDS = ("shell", "exec", "python")
@@ -69,6 +70,15 @@ def is_out_of_reach(spawn: Spawn) -> bool:
     return is_told and not spawn.get("in_reach", True) and not has_ended(spawn)
 
 
+def standing(spawn: Spawn) -> str:
+    """How it stands, in a word; `Unreachable (Working 3 min ago)` where that is only a last word."""
+    if is_out_of_reach(spawn) and spawn["truth"]:
+        from relay.cli import ages
+
+        return last_word(spawn["state"], ages.since(spawn["truth"]["at"]))
+    return word(spawn["state"])
+
+
 def result_text(spawn: Spawn) -> str:
     """What it came to, as text: a command's output, an agent's own summary."""
     result = spawn["result"]
@@ -97,13 +107,14 @@ def say_notes(spawn: Spawn) -> None:
 
 def outcome(spawn: Spawn) -> str:
     """`coder on vps failed with exit status 3`."""
+    nothing = never_ran(spawn)
     endings = {
         "completed": "is done",
         "failed": f"failed{_cause(spawn)}",
         "timed_out": "was ended: its time was over",
-        "cancelled": "was stopped before it started; nothing ran" if never_ran(spawn) else "was stopped",
-        "rejected": "was refused; nothing ran",
-        "expired": "expired before it could start; nothing ran",
+        "cancelled": "was stopped before it started; nothing ran" if nothing else "was stopped",
+        "rejected": "was refused; nothing ran" if nothing else "was refused another attempt",
+        "expired": f"expired before {'it could start; nothing ran' if nothing else 'its next attempt could start'}",
         "lost": "was lost: it may have acted, and nobody knows how it ended",
     }
     return f"{title(spawn)} {endings.get(spawn['state'], 'is ' + word(spawn['state']))}"
@@ -149,3 +160,12 @@ def status_of(spawn: Spawn) -> int:
     error = spawn["error"]
     cause = error["code"] if error else ""
     return exit_status(State(spawn["state"]), spawn["exit_code"], spawn["signal"], cause)
+
+
+def say_what_is_missing(found: Listing) -> None:
+    """Say how many more there are, and which machines told nothing of theirs."""
+    shown, matched = len(found["spawns"]), found["matched"]
+    if shown < matched or not found["exact"]:
+        speech.note(f"{shown:,} of {'' if found['exact'] else 'more than '}{matched:,} are shown")
+    for each in found.get("silent", ()):  # a broker that was not restarted since an upgrade tells none
+        speech.note(f"what {clean(each['name'])} runs for others is not shown: {clean(each['why'])}")

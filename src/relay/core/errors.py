@@ -43,6 +43,7 @@ class Code(StrEnum):
     ALREADY_STARTED = "already_started"
     NOT_ENDED = "not_ended"
     NO_SESSION = "no_session"
+    PLACE_GONE = "place_gone"
     UNKNOWN_SCHEDULE = "unknown_schedule"
     BAD_SOURCE = "bad_source"
     BAD_TREE = "bad_tree"
@@ -51,6 +52,10 @@ class Code(StrEnum):
     UNKNOWN_DEVICE = "unknown_device"
     BAD_CHANNEL = "bad_channel"
     UNKNOWN_CHANNEL = "unknown_channel"
+    TOO_LARGE = "too_large"
+    BAD_OFFER = "bad_offer"
+    UNKNOWN_CALL = "unknown_call"
+    UNKNOWN_SHARE = "unknown_share"
     # LocalFault
     NOT_SET_UP = "not_set_up"
     ALREADY_SET_UP = "already_set_up"
@@ -90,6 +95,7 @@ class Code(StrEnum):
     NO_GRANT = "no_grant"
     NO_VERB = "no_verb"
     NO_AGENT = "no_agent"
+    NO_RUNNER = "no_runner"
     NO_DIRECTORY = "no_directory"
     FOREIGN_DIRECTORY = "foreign_directory"
     MODE_BEYOND_GRANT = "mode_beyond_grant"
@@ -151,6 +157,12 @@ class Code(StrEnum):
     AGENT_USAGE_LIMIT = "agent_usage_limit"
     AGENT_NO_SESSION = "agent_no_session"
     PREDECESSOR_FAILED = "predecessor_failed"
+    # how a call ended
+    RUNNER_FAILED = "runner_failed"
+    RUNNER_LOST = "runner_lost"
+    RUNNER_TIMED_OUT = "runner_timed_out"
+    RESULT_TOO_LARGE = "result_too_large"
+    BAD_RESULT = "bad_result"
 
 
 class RelayError(Exception):
@@ -213,13 +225,13 @@ _BRANCH_OF: dict[str, str] = {
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
         " name_in_use conflict unknown_blob bad_file unknown_request"
         " bad_after bad_time already_started not_ended no_session unknown_schedule agent_cannot"
-        " bad_source bad_tree no_change unknown_device".split(),
+        " bad_source bad_tree no_change unknown_device too_large bad_offer unknown_call unknown_share".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout".split(), "Unreachable"),
     **dict.fromkeys(
-        "no_grant no_verb no_agent no_directory foreign_directory mode_beyond_grant grant_expired grant_frozen"
-        " out_of_hours unproved_chain task_scope task_over"
+        "no_grant no_verb no_agent no_runner no_directory foreign_directory mode_beyond_grant grant_expired"
+        " grant_frozen out_of_hours unproved_chain task_scope task_over"
         " too_many too_deep unknown_agent missing_binary not_executable expired invite_refused"
         " not_a_signer"
         " workspace_populated intake_stopped rate_limited unsure not_offered denied answered own_request"

@@ -27,6 +27,11 @@ class Kind(StrEnum):
     TRIAL_WORD = "trial.word"
     NOTIFY = "notify"
     NOTIFY_ASK = "notify.ask"
+    TOOL_CATALOGUE = "tool.catalogue"
+    TOOL_CALL = "tool.call"
+    TOOL_RESULT = "tool.result"
+    TOOL_STOP = "tool.stop"
+    TOOL_PROGRESS = "tool.progress"
     RECEIPT = "receipt"
     NACK = "nack"
     NOTICE = "notice"
@@ -95,6 +100,11 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.TRIAL_WORD: _facts(False, "stream word signature"),
     Kind.NOTIFY: _facts(True, "what"),  # word: how a spawn ended; told: who told it; answer: to an ask
     Kind.NOTIFY_ASK: _facts(True, "what channel"),  # entrust or withdraw
+    Kind.TOOL_CATALOGUE: _facts(True, "number offers", timeless=True),
+    Kind.TOOL_CALL: _facts(True, "call tool arguments created expires timeout_s requested_by chain"),
+    Kind.TOOL_RESULT: _facts(True, "call seq", timeless=True),  # a word on a call, or a piece of its result
+    Kind.TOOL_STOP: _facts(True, "call"),
+    Kind.TOOL_PROGRESS: _facts(False, "call done of words"),
     Kind.RECEIPT: _facts(False, "ids", holdable=True, timeless=True),
     Kind.NACK: _facts(False, "id code why", holdable=True),
     Kind.NOTICE: _facts(False, "ids code"),
@@ -119,7 +129,7 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.BLOB_CHUNK: _facts(False, "stream item data"),
 }
 
-AHEAD = frozenset({Kind.STOP, Kind.STEER, Kind.SCHEDULE})
+AHEAD = frozenset({Kind.STOP, Kind.STEER, Kind.SCHEDULE, Kind.TOOL_STOP})
 """What leaves before the rest of what waits for its recipient: a spawn that was stopped or changed while its machine
 slept is to hear of it before it starts. A schedule is among them for the steer that removes it: among themselves they
 keep their order."""

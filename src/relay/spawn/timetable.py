@@ -3,14 +3,15 @@
     6h                 every six hours, counted from when it was asked for, or from --at
     30 2 * * 1-5       at 02:30 from Monday to Friday; minute, hour, day of month, month, day of week
 
-Each time of day counts once: one that a change of the clocks leaves out runs as much later, one that it brings twice
-runs the first time.
+A change of the clocks: what has its hour runs once that day, as much later where the hour is left out, and the first
+time where it comes twice. What runs in every hour, or in every so many, runs in both.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from cronsim import CronSim, CronSimError
 
@@ -54,14 +55,29 @@ def _period(every: str) -> int:
 
 def _cron(every: str, after: int) -> int:
     try:
-        # without a zone: cronsim counts the calendar, and this machine's rules say when that is
-        times = CronSim(every, datetime.fromtimestamp(after / 1000))
-        for _, at in zip(range(_TRIES), times, strict=False):
-            if (moment := int(at.timestamp() * 1000)) > after:
-                return moment
+        found = [moment for moment in _moments(every, after) if moment > after]
     except (CronSimError, ValueError, OverflowError) as fault:
         raise _unusable(every, str(fault)) from None
-    raise _unusable(every, "there is no such day")
+    if not found:
+        raise _unusable(every, "there is no such day")
+    return min(found)
+
+
+def _moments(every: str, after: int) -> Iterator[int]:
+    """The due times around a moment, up to the first that certainly follows it."""
+    is_hourly = every.split()[1].startswith("*")
+    # without a zone: cronsim counts the calendar, and this machine's rules say when that is
+    start = datetime.fromtimestamp(after / 1000) - timedelta(hours=1 if is_hourly else 0)
+    for _, at in zip(range(_TRIES), CronSim(every, start), strict=False):
+        yield (first := _ms(at))
+        if is_hourly:
+            yield _ms(at.replace(fold=1))  # the same where that hour comes once
+        if first > after:
+            return
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def _unusable(every: str, why: str) -> Misuse:

@@ -24,6 +24,7 @@ from relay.store.schema_provenance import VERSION_11
 from relay.store.schema_results import VERSION_8
 from relay.store.schema_running import VERSION_7
 from relay.store.schema_tests import VERSION_13
+from relay.store.schema_tools import VERSION_16
 from relay.store.schema_views import VERSION_9
 
 MIGRATIONS: tuple[str, ...] = (
@@ -42,6 +43,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_13,
     VERSION_14,
     VERSION_15,
+    VERSION_16,
 )
 KEPT_COPIES = 3
 

@@ -139,6 +139,12 @@ HANDED_ONCE: Query[OutboxLine] = Query(
 ALL: Query[OutboxLine] = Query(f"{_SELECT} ORDER BY n LIMIT :limit", _line)
 BY_ID: Query[OutboxLine] = Query(f"{_SELECT} WHERE id = :id", _line)
 BY_RECIPIENT: Query[OutboxLine] = Query(f"{_SELECT} WHERE recipient = :recipient ORDER BY n", _line)
+# those of a kind whose operation begins so
+OF_OPERATIONS: Query[OutboxLine] = Query(
+    f"{_SELECT} WHERE recipient = :recipient AND kind = :kind AND operation >= :begin"
+    " AND operation < :begin || '~' ORDER BY n",
+    _line,
+)
 BY_SPAWN: Query[OutboxLine] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n", _line)
 EXPIRED: Query[OutboxLine] = Query(
     f"{_SELECT} WHERE state = 'pending' AND expires <= :now ORDER BY expires LIMIT :limit", _line
@@ -147,8 +153,8 @@ EXPIRED: Query[OutboxLine] = Query(
 # until they are receipted, stops that are still wanted
 REISSUE: Query[OutboxLine] = Query(
     f"{_SELECT} WHERE state = 'pending' AND (expires <= max(:words, :stops) OR expires > :late) AND"
-    " ((kind = 'snapshot' AND (expires <= :words OR expires > :late))"
-    " OR (kind = 'stop' AND (expires <= :stops OR expires > :late)))"
+    " ((kind IN ('snapshot', 'tool.result', 'tool.catalogue') AND (expires <= :words OR expires > :late))"
+    " OR (kind IN ('stop', 'tool.stop') AND (expires <= :stops OR expires > :late)))"
     " ORDER BY expires LIMIT :limit",
     _line,
 )

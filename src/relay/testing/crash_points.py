@@ -148,6 +148,43 @@ POINTS: dict[str, Point] = {
         "origin",
         apart="tests/notify/test_crashes.py",
     ),
+    "call.accept": Point(
+        "a call's row is written, by who asks or by who runs it",
+        "relay.store.calls",
+        "insert",
+        "target",
+        apart="tests/tools/test_crashes.py",
+    ),
+    "call.claim": Point(
+        "a call is claimed for the program that is to run it",
+        "relay.store.calls",
+        "claim",
+        "target",
+        apart="tests/tools/test_crashes.py",
+    ),
+    "call.give": Point(
+        "a call is given to its program",
+        "relay.broker.tools.programs",
+        "Program.give",
+        "target",
+        in_transaction=False,
+        apart="tests/tools/test_crashes.py",
+    ),
+    "call.word": Point(
+        "a word on a call is kept, by who runs it or by who asked",
+        "relay.store.calls",
+        "apply",
+        "target",
+        apart="tests/tools/test_crashes.py",
+    ),
+    "call.kept": Point(
+        "a program is told that its result is kept",
+        "relay.broker.tools.programs",
+        "Program.kept",
+        "target",
+        in_transaction=False,
+        apart="tests/tools/test_crashes.py",
+    ),
     "snapshot": Point("the target's word is kept by the origin", "relay.store.spawns", "apply_snapshot", "origin"),
 }
 

@@ -31,6 +31,7 @@ from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.control.results import ResultControl, log_lines
 from relay.broker.control.roster import RosterControl
 from relay.broker.control.tasks import TaskScope, caller_of
+from relay.broker.control.tools import ToolControl
 from relay.broker.control.trees import TreeControl
 from relay.broker.control.trials import TrialControl
 from relay.broker.granting import Granting
@@ -274,7 +275,7 @@ def application(broker: Broker) -> ASGIApp:
 
 def scoped(routes: Starlette, broker: Broker) -> ASGIApp:
     """These routes, with what tasks ask for told apart from what persons do."""
-    return TaskScope(routes, broker.tasks, broker.requests, error_answer)
+    return TaskScope(routes, broker.tasks, broker.requests, broker.tools.asking, error_answer)
 
 
 def everything(broker: Broker) -> Starlette:
@@ -316,11 +317,13 @@ def everything(broker: Broker) -> Starlette:
         *DashboardControl(broker).routes,
         *GrantControl(Granting(broker)).routes,
         *NotifyControl(broker).routes,
+        *ToolControl(broker).routes,
     ]
     made = Starlette(
         routes=[
             *(Route(f"/api/v1/{path}", endpoint, methods=[method]) for method, path, endpoint in routes),
             *LiveControl(broker).routes,
+            *ToolControl(broker).live,
         ],
         exception_handlers={RelayError: _on_relay_error, HTTPException: _on_no_route, Exception: _on_any_error},
     )

@@ -167,6 +167,28 @@ CATALOGUE: tuple[Described, ...] = (
     ),
     _post("notify/{ref}/test", None, "Send a test over a channel"),
     _post("notify/{ref}/remove", None, "Tell over a channel no more"),
+    # runners, shared tools, calls
+    _get("tools", "The runners of this broker and the tools that others share with it"),
+    _post("tools/hide", TRUST, "Show a tool to no client of this broker", "name:text! broker:text?"),
+    _post("tools/unhide", TRUST, "Show a hidden tool again", "name:text! broker:text?"),
+    _get("shares", "What is shared here"),
+    _post(
+        "shares",
+        None,
+        "Share an MCP server or a runner",
+        "name:text! command:texts? runner:text? only:texts env:object",
+    ),
+    _post("shares/{name}/remove", None, "Share it no more"),
+    _get("calls", "The calls that are known here, newest first", "limit:count"),
+    _post(
+        "calls",
+        SPAWN,
+        "Run a tool once",
+        "tool:text! broker:text? arguments:object timeout_s:number? ttl_s:number? wait_s:number? requested_by:text",
+    ),
+    _get("calls/{ref}", "One call, once it has ended", "wait_s:number"),
+    _post("calls/{ref}/stop", SPAWN, "Stop a call", "requested_by:text"),
+    _post("programs", None, "What a program that serves runners says and hears, both ways"),
     _get("failures", "What ended badly and nobody has resolved"),
     _post("resolutions", APPROVE, "Say what an end comes to", "spawns:texts! as:end! notes:text requested_by:text"),
     # what happened

@@ -35,7 +35,7 @@ BYTES = b"application/octet-stream"
 Endpoint = Callable[[Request, "Send"], Awaitable[None]]
 
 
-class _Both:
+class Both:
     """An endpoint that reads and answers at once, as an ASGI application."""
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -60,13 +60,13 @@ class LiveControl:
         """All of them."""
         endpoints: dict[str, Endpoint] = {"attach": self.attach, "forward": self.forward}
         return [
-            Route(f"/api/v1/spawns/{{ref}}/{name}", _Both(endpoint), methods=["POST"])
+            Route(f"/api/v1/spawns/{{ref}}/{name}", Both(endpoint), methods=["POST"])
             for name, endpoint in endpoints.items()
         ]
 
     async def attach(self, request: Request, send: Send) -> None:
         """`relay attach`."""
-        lines = _lines(request)
+        lines = lines_of(request)
         ask = _message(await anext(lines, b"{}"))
         elsewhere, ref = self._broker.queueing.elsewhere, request.path_params["ref"]
         row = await (elsewhere.find_again(ref) if ask.get("again") is True else elsewhere.find(ref))
@@ -94,16 +94,16 @@ async def _carry(
     speaking: asyncio.Task[None] | None = None
     try:
         message = await conversation.receive()
-        await _begin(send, media_type)
+        await begin(send, media_type)
         speaking = asyncio.get_running_loop().create_task(_speak(conversation, said))
         while message is not None:
-            await _more(send, form(message))
+            await more(send, form(message))
             message = await conversation.receive()
-        await _more(send, b"", last=True)
+        await more(send, b"", last=True)
     except RelayError as error:
         if speaking is None:
             raise
-        await _more(send, line({"error": error.to_json()}) if media_type == NDJSON else b"", last=True)
+        await more(send, line({"error": error.to_json()}) if media_type == NDJSON else b"", last=True)
     finally:
         conversation.close()
         if speaking is not None:
@@ -111,11 +111,13 @@ async def _carry(
             await asyncio.gather(speaking, return_exceptions=True)
 
 
-async def _begin(send: Send, media_type: bytes) -> None:
+async def begin(send: Send, media_type: bytes) -> None:
+    """Begin an answer that goes on."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", media_type)]})
 
 
-async def _more(send: Send, data: bytes, last: bool = False) -> None:
+async def more(send: Send, data: bytes, last: bool = False) -> None:
+    """Go on with it, or end it."""
     if data or last:
         await send({"type": "http.response.body", "body": data, "more_body": not last})
 
@@ -134,13 +136,22 @@ async def _speak(conversation: Conversation, said: AsyncIterator[Message]) -> No
 # the forms
 
 
-async def _lines(request: Request) -> AsyncIterator[bytes]:
-    rest = b""
+async def lines_of(request: Request, most: int = MAX_LINE) -> AsyncIterator[bytes]:
+    """The lines of a request's body as they come, each of at most so many bytes.
+
+    Raises:
+        Misuse: one is longer.
+    """
+    rest: list[bytes] = []  # joined once: a line of 16 MiB comes in hundreds of pieces
+    size = 0
     async for piece in request.stream():
-        *lines, rest = (rest + piece).split(b"\n")
+        *lines, last = piece.split(b"\n")
         for each in lines:
-            yield each
-        if len(rest) > MAX_LINE:
+            yield b"".join((*rest, each))
+            rest, size = [], 0
+        rest.append(last)
+        size += len(last)
+        if size > most:
             raise Misuse("a line of the request is too long", hint=OTHER_VERSION)
 
 

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
     from relay.broker.requests import Requests
     from relay.broker.tasks import Caller, Tasks
+    from relay.broker.tools.asking import CallAsking
 
 CALLER = "relay.caller"
 PROCESSES = "relay.processes"
 _ROOT = "/api/v1/"
-_STARTS = frozenset({f"{_ROOT}spawns", f"{_ROOT}trials"})
+_STARTS = frozenset({f"{_ROOT}spawns", f"{_ROOT}trials", f"{_ROOT}calls"})
+_OF_OWN_CALLS = re.compile(rf"{_ROOT}calls/([^/]+)/stop\Z")
 _OF_OWN = re.compile(rf"{_ROOT}spawns/([^/]+)/(?:stop|files)\Z")
 
 
@@ -38,12 +40,19 @@ class TaskScope:
         application: the API.
         tasks: knows which task asks.
         requests: finds spawns.
+        calls: finds calls.
         refused: makes the answer of an error.
     """
 
     def __init__(
-        self, application: ASGIApp, tasks: Tasks, requests: Requests, refused: Callable[[RelayError], Response]
+        self,
+        application: ASGIApp,
+        tasks: Tasks,
+        requests: Requests,
+        calls: CallAsking,
+        refused: Callable[[RelayError], Response],
     ) -> None:
+        self._calls = calls
         self._application = application
         self._tasks = tasks
         self._requests = requests
@@ -62,7 +71,7 @@ class TaskScope:
     async def _judged(self, request: Request) -> Caller | None:
         caller = await self._tasks.caller(request.headers.get(HEADER), request.scope.get(PROCESSES, ()))
         if caller is not None and not await self._may(caller, request.url.path):
-            why = "it is part of a task; a task may look, start spawns, and stop those that it started"
+            why = "it is part of a task; a task may look, start spawns, call tools, and stop what it started"
             hint = "do it yourself, outside of the task"
             raise Refused("a task may not ask for that", code=Code.TASK_SCOPE, why=why, hint=hint)
         return caller
@@ -70,6 +79,8 @@ class TaskScope:
     async def _may(self, caller: Caller, path: str) -> bool:
         if path in _STARTS:
             return True
+        if (called := _OF_OWN_CALLS.match(path)) is not None:
+            return (await self._calls.find(called[1])).parent == caller.spawn
         of_own = _OF_OWN.match(path)
         return of_own is not None and await self._tasks.has_caused(
             caller, (await self._requests.find(of_own[1])).id

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from relay.api import routes
 from relay.cli import filtering, speech
-from relay.cli.clean import clean
-from relay.cli.spawn_lines import show_table
+from relay.cli.spawn_lines import say_what_is_missing, show_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from relay.api.view_shapes import Listing
     from relay.cli.invocation import Invocation
 
 
@@ -23,7 +21,7 @@ def run(invocation: Invocation, *, watch: bool, **request: Any) -> int:
 
         return show(invocation, filters)
     found = invocation.client().ask(routes.listing(filters))
-    _say_what_is_missing(found)
+    say_what_is_missing(found)
     if invocation.json:
         speech.document(found["spawns"])
         return 0
@@ -38,10 +36,3 @@ def _nothing(invocation: Invocation, request: dict[str, Any]) -> str:
         return "nothing matches"
     return "nothing matches of what lives and what has ended last; --all looks through everything"
 
-
-def _say_what_is_missing(found: Listing) -> None:
-    shown, matched = len(found["spawns"]), found["matched"]
-    if shown < matched or not found["exact"]:
-        speech.note(f"{shown:,} of {'' if found['exact'] else 'more than '}{matched:,} are shown")
-    for each in found.get("silent", ()):  # a broker that was not restarted since an upgrade tells none
-        speech.note(f"what {clean(each['name'])} runs for others is not shown: {clean(each['why'])}")

@@ -6,7 +6,7 @@ from relay.api import queue_routes, routes
 from relay.cli import speech
 from relay.cli.blanks import refuse_blank
 from relay.cli.clean import clean
-from relay.cli.spawn_lines import show_table
+from relay.cli.spawn_lines import say_what_is_missing, show_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ def run(invocation: Invocation, *, status: list[str]) -> int:
     """List the tasks that have not ended, or those of them that stand so."""
     refuse_blank(status=status)
     client = invocation.client()
-    spawns = client.ask(routes.queue(status))
+    wanted: dict[str, object] = {"states": ",".join(status) or None, "all": True, "unfinished": True, "around": True}
+    found = client.ask(routes.listing(wanted))
+    say_what_is_missing(found)
+    spawns = found["spawns"]
     if invocation.json:
         speech.document(spawns)
         return 0

@@ -1,0 +1,1 @@
+"""Runners, shared tools and calls, over real brokers and programs."""
