@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from relay.core.values import frozen
 from relay.mcp_server.schemas import AGENT, BROKER, ID, STATES, WAIT_S, Schema, flag, many, maybe, text, thing, whole
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offer:
     """One tool.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from relay.core.values import frozen
 from relay.spawn import transcript
 from relay.spawn.recovery import Verdict, settle
 from relay.spawn.shim import folder as layout
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value", "Intent", "Started", "ExitRecord")
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Intent:
     """The shim's promise, durable before the task can exist."""
 
@@ -36,7 +36,7 @@ class Intent:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Started:
     """The task is past exec.
 
@@ -52,14 +52,14 @@ class Started:
     not_awake: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Output:
     """The log has grown to `up_to_offset` bytes; its last frame may still be on its way."""
 
     up_to_offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LaunchError:
     """Why a task could not be started, or the shim not do its work.
 
@@ -75,7 +75,7 @@ class LaunchError:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExitRecord:
     """How an attempt ended; written when no process of its tree was left (but `survivors`).
 
@@ -113,7 +113,7 @@ class ExitRecord:
     not_awake: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exited:
     """The end, with its record, and who asked for it where the record says `stopped`."""
 
@@ -121,7 +121,7 @@ class Exited:
     stopped_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Vanished:
     """The shim is gone and left no exit record; the tree has been swept, the attempt can start no more.
 
@@ -134,7 +134,7 @@ class Vanished:
     survivors: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """All slots of the record at one moment; None or False where absent."""
 

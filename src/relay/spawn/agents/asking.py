@@ -9,15 +9,16 @@ beginning, so that a reader raises the same questions again: they are told apart
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from relay.core.questions import Asked, Reply
+from relay.core.values import frozen
 from relay.core.wishes import Wishes
 from relay.spawn.agents.agent import Agent, Reader, TerminalAgent
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentQuestion:
     """What an agent wants to know.
 
