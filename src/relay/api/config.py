@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from relay.api import durations, sizes
@@ -15,6 +15,7 @@ from relay.core.errors import Code, LocalFault, Misuse
 from relay.core.push import is_origin
 from relay.core.slots import MOST_SLOTS, is_slot_name
 from relay.core.toml_faults import line_of_fault, why_of_fault
+from relay.core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ def _slots() -> int:
     return max(4, 2 * (os.cpu_count() or 1))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Config:
     """The settings of a broker.
 

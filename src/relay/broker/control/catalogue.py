@@ -6,16 +6,16 @@ is for this machine's own user on the control socket. The dashboard's OpenAPI do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.scopes import APPROVE, SPAWN, TERMINAL, TRUST, VIEW
+from relay.core.values import frozen
 
 PREFIX = "/api/v1/"
 TITLE = "The control API of a Relay broker"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Described:
     """One route.
 

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from relay.broker.gate import Gate
@@ -24,6 +24,7 @@ from relay.core.ids import BrokerId
 from relay.core.notices import Happening
 from relay.core.notices_together import words_together
 from relay.core.push import SERVICE
+from relay.core.values import frozen
 from relay.store import channels, deliveries
 from relay.store.channels import Channel
 from relay.store.deliveries import Delivery, Told
@@ -45,7 +46,7 @@ NO_KEY = "its address was sealed to a key that this broker no longer holds: remo
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rights:
     """What a try is judged by.
 

@@ -9,11 +9,12 @@ import os
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from relay.broker.notify.sender import BEGAN
+from relay.core.values import frozen
 
 WITHIN_S = 40.0
 REST_S = 15.0  # to load the services takes most of a second: many that end together pay it once
@@ -27,7 +28,7 @@ _KEPT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parcel:
     """What is sent, and whereto. The address is not shown where this is printed.
 
@@ -49,7 +50,7 @@ class Parcel:
         return f"Parcel({self.title!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Went:
     """How it went.
 
