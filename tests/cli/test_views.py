@@ -103,6 +103,7 @@ def test_show_tells_who_said_what_when(relay: Relay, broker: CannedBroker) -> No
     [
         ({"running": 2, "needs_you": 1, "queued": 0}, "relay 2 running, 1 needs you"),
         ({"running": 0, "needs_you": 2, "queued": 3}, "relay 2 need you, 3 queued"),
+        ({"running": 0, "unreachable": 2, "needs_you": 0, "queued": 0}, "relay 2 unreachable"),
         ({"running": 0, "needs_you": 0, "queued": 0}, "relay idle"),
     ],
 )
@@ -152,7 +153,7 @@ def test_the_last_look_is_remembered_by_event(relay: Relay, broker: CannedBroker
         seen = json.load(file)
     assert seen["seq"] == 7
     told = json.loads(relay("--json").stdout)
-    assert told == {"since": seen["at"], "needs_you": [], "ended": [], "going_on": 0}
+    assert told == {"since": seen["at"], "needs_you": [], "ended": [], "going_on": 0, "unreachable": 0}
     assert broker.looked[-1]["seq"] == "7"
 
 

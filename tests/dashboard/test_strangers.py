@@ -8,8 +8,8 @@ import socket
 import pytest
 import websockets
 
+from relay.api.bounded_http import MAX_HEAD
 from relay.dashboard.armour import policy
-from relay.dashboard.protocols import MAX_HEAD
 from tests.dashboard.browser import WITHIN, Browser
 
 PATHS = ("/", "/static/index.html", "/openapi.json", "/api/v1/status", "/session", "/nothing")

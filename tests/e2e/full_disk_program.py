@@ -18,6 +18,7 @@ from relay.testing.control import ControlError
 from relay.testing.mesh import Mesh
 from relay.testing.node import DAEMON, Node
 from relay.testing.processes import wait_until
+from tests.e2e.scene import tasks_alive
 
 TERMINAL = ("completed", "failed", "timed_out", "cancelled", "rejected", "expired", "lost")
 
@@ -69,6 +70,22 @@ def _command(node: Node, filler: Path) -> dict[str, Any]:
     return {"status": done.returncode, "err": done.stderr}
 
 
+def _started(node: Node, spawn: str) -> None:
+    def runs() -> bool:
+        with node.control() as control:
+            return bool(control.get(f"spawns/{spawn}")["state"] == "running")
+
+    wait_until(runs, 20, f"the start of {spawn}")
+
+
+def _stopped_while_full(node: Node, spawn: str, filler: Path) -> list[Any]:
+    """What may be filling the disk is stopped on it: the status of the command, and that it is gone."""
+    _fill(filler)
+    done = node.relay("stop", spawn, check=False)
+    wait_until(lambda: not tasks_alive(spawn), 5, f"the processes of {spawn} to be gone")
+    return [done.returncode]
+
+
 def _restarted(node: Node, filler: Path) -> bool:
     """Its service starts it while the disk is full; whether it waited until there was room."""
     node.kill()
@@ -91,8 +108,13 @@ def _main(folder: Path) -> dict[str, Any]:
         with node.control() as control:
             script = f"while [ ! -e {go} ]; do sleep 0.05; done; head -c 9000000 /dev/zero; : > {go}.said; exit 3"
             running = control.spawn("/bin/sh", "-c", script, cwd=str(node.work))
+            filling = control.spawn("/bin/sleep", "1000", cwd=str(node.work))["id"]
+            _started(node, filling)
         answers = _until_refused(node, filler)
         told = _command(node, filler)
+        stopped = _stopped_while_full(node, filling, filler)
+        _fill(filler)
+        bare = node.relay(check=False)
         went_on = node.running
         _fill(filler)
         go.touch()
@@ -116,6 +138,8 @@ def _main(folder: Path) -> dict[str, Any]:
             "ended": [ended["state"], ended["exit_code"]],
             "lost": [ended["result"]["output_lost_bytes"], ended["result"]["notes"]],
             "after": after,
+            "bare": bare.returncode,
+            "stopped": [*stopped, _ended(node, filling)["state"]],
             "log": node.log(),
         }
 

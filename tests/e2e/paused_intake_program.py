@@ -17,6 +17,7 @@ from typing import Any
 from relay.testing import clocked
 from relay.testing.mesh import Mesh
 from relay.testing.processes import wait_until
+from tests.e2e.scene import tasks_alive
 
 TERMINAL = ("completed", "failed", "timed_out", "cancelled", "rejected", "expired", "lost")
 
@@ -57,6 +58,8 @@ def _two(mesh: Mesh, filler: Path) -> dict[str, Any]:
             return row
 
         asked: list[str] = []
+        running = control.spawn("/bin/sleep", "1000", broker="vps", cwd=str(vps.work))["id"]
+        wait_until(lambda: shown(running)["state"] == "running", 20, "its start")
 
         def paused() -> bool:
             """Ask for more, and fill up what was given up meanwhile, until vps says that it is full."""
@@ -68,9 +71,13 @@ def _two(mesh: Mesh, filler: Path) -> dict[str, Any]:
         wait_until(paused, 30, "the origin to be told", every=0.2)
         waiting = next(row for each in asked if "disk is full" in (row := shown(each))["reason"])
         outbox = control.get("outbox")
+        _fill(filler)
+        control.post(f"spawns/{running}/stop", {"requested_by": "ann"})
+        wait_until(lambda: not tasks_alive(running), 20, "what may fill the disk to be gone")
         went_on = vps.running
         filler.unlink()
         ended = [wait_until(lambda each=each: _ended(shown(each)), 50, "the end of all") for each in asked]  # type: ignore[misc]
+        stopped = wait_until(lambda: _ended(shown(running)), 50, "its end")["state"]
         after = control.get("outbox")
     return {
         "reason": waiting["reason"],
@@ -80,6 +87,7 @@ def _two(mesh: Mesh, filler: Path) -> dict[str, Any]:
         "dead": outbox["dead"] + after["dead"],
         "incoming": [line["state"] for line in _incoming(vps)],
         "went_on": went_on,
+        "stopped": stopped,
         "ended": sorted({row["state"] for row in ended}),
         "log": vps.log() + laptop.log(),
     }

@@ -89,6 +89,19 @@ def test_a_test_is_a_real_task_and_the_list_says_how_it_ended(two: Scene) -> Non
     assert {"agent": "gone", "spawn": None, "skipped": "not installed"} in everything
 
 
+def test_what_a_broken_file_hides_is_not_said_to_be_missing(two: Scene) -> None:
+    file = two.vps.home / "agents.toml"
+    try:
+        file.write_text('[agents.mine]\ncommand = ["mine", "{taks}"]\n')
+        why = "agents.toml, line 2, cannot be used"
+        said = relay(two.vps, "agents", "--broker", two.vps.name).stderr.decode()
+        assert why in said and said.count(why) == 1 and "not installed" not in said
+        tried = relay_json(two.vps, "agents", "test", status=None)
+        assert {each["skipped"] for each in tried if each["spawn"] is None} == {why}
+    finally:
+        file.write_text(AGENTS)
+
+
 def test_who_is_not_logged_in_is_told_so_and_not_tested(two: Scene) -> None:
     two.grant("--agent", "claude", "--dir", "new")
     with _restarted(two, "false"):

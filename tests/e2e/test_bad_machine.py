@@ -301,6 +301,7 @@ def test_a_full_disk_loses_nothing_and_says_so(mesh: Mesh) -> None:
     assert told["command"]["status"] == 1 and told["command"]["err"].startswith("error: the disk is full")
     assert told["waited_for_room"]
     assert told["went_on"] and told["ended"] == ["failed", 3] and told["after"]
+    assert told["stopped"] == [0, "cancelled"] and told["bare"] == 0
     # the task printed on: what there was no room for is counted, and said
     count, notes = told["lost"]
     assert 0 < count <= 9_000_000 and notes == [f"{count} bytes of its output could not be written (ENOSPC)"]
@@ -320,7 +321,7 @@ def test_a_target_with_a_full_disk_takes_nothing_in_and_says_so(mesh: Mesh) -> N
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["state"] == "queued" and told["went_on"]
+    assert told["state"] == "queued" and told["went_on"] and told["stopped"] == "cancelled"
     assert told["reason"].startswith("vps takes nothing in now: its disk is full")
     assert "its disk is full" in told["ack"] and any("its disk is full" in reason for reason in told["outbox"])
     assert told["dead"] == told["incoming"] == [] and told["ended"] == ["completed"]

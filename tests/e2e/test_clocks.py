@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from typing import Any
 
+import pytest
+
+from relay.api.durations import moment, rfc3339
 from relay.testing import clocked
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
@@ -220,3 +224,26 @@ def test_what_was_asked_for_by_a_clock_that_was_behind_ends_by_the_word_of_its_t
 
 def _kinds_held(vps: Node) -> set[str]:
     return {str(line["kind"]) for line in vps.relay_json("outbox")["held_for_others"]}
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_wrong_clock_makes_nothing_old_or_of_the_future(mesh: Mesh, hours: int) -> None:
+    """All views of what another machine has done go by the clock of who looks."""
+    two = Scene.made(mesh)
+    two.vps.kill()
+    two.vps.launcher = clocked.launcher(hours * 3_600)
+    two.vps.start()
+    two.linked()
+    two.grant()
+    before = time.time()
+    spawn = str(two.shell("exit 3", status=3)["id"])
+    listed = relay_json(two.laptop, "ps", "--since", "1h", "--all")
+    assert [each["id"] for each in listed] == [spawn]
+    shown = two.show(spawn)
+    for said in (shown["since"], shown["truth"]["at"]):
+        assert before - 2 < moment(said) < time.time() + 2, (said, hours)
+    said = relay(two.laptop, "show", spawn).stdout.decode()
+    assert f"the clock of vps is 2 h {'ahead of' if hours > 0 else 'behind'} this machine's" in said
+    assert abs(moment(shown["timeline"][-1]["at"]) - time.time() - hours * 3_600) < 60, "as it was said"
+    old = (time.time() + 3_600) * 1_000
+    assert relay_json(two.laptop, "ps", "--all", "--since", rfc3339(int(old))) == []

@@ -147,3 +147,21 @@ def test_ctrl_c_of_a_wait_for_many_says_how_to_go_on(granted: Scene) -> None:
     assert f"go on: relay wait {one}@vps {other}@vps".encode() in told, told
     assert granted.show(first)["state"] == granted.show(second)["state"] == "running"
     relay(granted.laptop, "stop", first, second)
+
+
+def test_what_ran_before_it_was_refused_is_not_said_to_have_run_never(granted: Scene) -> None:
+    """Its folder is gone before its second attempt; another is stopped before it."""
+    folder = granted.vps.work / fresh("gone")
+    folder.mkdir()
+    words = granted.words("shell", "exit 5", cwd=folder, options=("--retries", "3"))
+    refused = relay_json(granted.laptop, *words)["id"]
+    stopped = granted.begin("exit 5", "--retries", "9")
+    asked = (refused, stopped)
+    wait_until(lambda: all("retry 1" in granted.show(each)["reason"] for each in asked), 15, "both first attempts' end")
+    folder.rmdir()
+    said = relay(granted.laptop, "stop", stopped).stdout.decode()
+    assert "it was waiting for attempt 2" in said and "in attempt" not in said, said
+    granted.until(refused, "rejected")
+    told = b"".join((relay(granted.laptop, verb, refused)).stderr for verb in ("wait", "result")).decode()
+    told += relay(granted.laptop, "show", refused).stdout.decode()
+    assert "was refused another attempt" in told and "nothing ran" not in told, told

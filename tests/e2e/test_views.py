@@ -97,3 +97,35 @@ def test_a_stream_of_events_begins_in_silence(two: Scene) -> None:
         asking.connect(str(two.laptop.socket))
         asking.sendall(b"GET /api/v1/events?follow=1 HTTP/1.1\r\nHost: relay\r\n\r\n")
         assert asking.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_no_view_says_that_something_runs_where_nobody_can_look(granted: Scene) -> None:
+    """The machine that ran it is gone: each view has its last word, as a last word."""
+    name = fresh("unseen")
+    spawn = granted.begin("sleep 60", name=name)
+    granted.until(spawn, "running")
+    running = relay_json(granted.laptop, "status")["everywhere"]["running"]
+    granted.vps.kill()
+    processes.wait_until(lambda: not granted.show(spawn)["in_reach"], 20, "laptop to see it")
+    said = {}
+    for words in (["ps"], ["queue"], ["show", spawn], ["result", spawn], ["wait", spawn, "--timeout", "1.5s"]):
+        done = relay(granted.laptop, *words)
+        said[words[0]] = text = done.stdout.decode() + done.stderr.decode()
+        assert "Unreachable" in text and "Working" in text, (words, text)
+    assert "took:" not in said["show"], "nobody knows how long it runs"
+    short = relay(granted.laptop, "status", "--short").stdout.decode()
+    assert "1 on machines out of reach" in relay(granted.laptop).stdout.decode()
+    assert "1 unreachable" in short and f"{running} running" not in short
+    granted.vps.start()
+    relay(granted.laptop, "stop", spawn)
+    granted.until(spawn, "cancelled")
+
+
+def test_who_waits_for_what_is_away_is_told_once(granted: Scene) -> None:
+    granted.vps.kill()
+    processes.wait_until(lambda: not granted.laptop.status()["links"], 20, "laptop to see it")
+    spawn = granted.begin("true")
+    told = relay(granted.laptop, "wait", spawn, "--timeout", "8s").stderr.decode()
+    assert told.partition("error:")[0].count(": Queued (") == 1, told
+    granted.vps.start()
+    granted.until(spawn, "completed")

@@ -30,6 +30,10 @@ fi
     + """echo "$how $session $told" >> told
 echo '{"type":"system","subtype":"init","session_id":"'"$session"'"}'
 [ "$told" = wait ] && { : > up; exec sleep 60; }
+[ "$told" = ask ] && {
+  echo '{"type":"control_request","request_id":"r","request":{"subtype":"can_use_tool","tool_name":"Bash","input":{}}}'
+  exec sleep 60
+}
 echo '{"type":"result","subtype":"success","is_error":false,"result":"did '"$told"'","session_id":"'"$session"'"}'
 """
 )
@@ -166,3 +170,32 @@ def test_what_is_sent_to_an_agent_in_its_interface_is_refused(two: Scene) -> Non
         assert owner.exit() == 1
     assert b"hello" not in relay(two.vps, "logs", spawn).stdout
     assert relay_json(two.vps, "show", spawn)["state"] == "failed", "what a person left is not opened again by itself"
+
+
+def test_who_wants_it_too_attaches_and_ends_nobody_s_session(two: Scene) -> None:
+    spawn = _at_work(two)
+    with terminal(two.laptop, "attach", spawn, "--take") as first:
+        first.until(b"interface of")
+        with terminal(two.vps, "attach", spawn, "--take") as second:
+            second.until(b"its terminal")
+            assert b"its turn is ended" not in second.seen
+            second.type(b"me too\r")
+            second.until(b"typed me too")
+            first.until(b"typed me too")
+            second.type(DETACH)
+            assert second.exit() == 130
+        assert _shown(two, spawn)["attempt"] == 2
+        first.type(b"quit\r")
+        assert first.exit() == 1
+    assert _shown(two, spawn)["attempt"] == 2
+
+
+def test_a_turn_that_waits_for_a_person_is_taken_over_without_its_question(two: Scene) -> None:
+    words = ("spawn", fresh("take"), "claude", "ask", "--broker", "vps", "--cwd", "new", "--timeout", "60s")
+    spawn = relay_json(two.laptop, *words)["id"]
+    wait_until(lambda: _shown(two, spawn)["state"] == "needs_input", 20, "its question")
+    with terminal(two.laptop, "attach", spawn, "--take") as person:
+        said = person.until(b"interface of")
+        assert b"needs you" not in said and relay_json(two.vps, "review")["questions"] == []
+        person.type(b"quit\r")
+        assert person.exit() == 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
 import re
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +129,41 @@ def test_it_listens_on_loopback_alone_and_a_taken_port_is_told(served: Served) -
     assert done.returncode == 1 and error_of(done)["code"] == "port_taken"
     done = relay(served.node, "--json", "mcp", "--port", "1")
     assert done.returncode == 2 and error_of(done)["code"] == "usage"
+
+
+@pytest.mark.parametrize("http", [True, False])
+def test_a_folder_s_own_modules_are_not_run(served: Served, tmp_path: Path, http: bool) -> None:
+    """A client starts it in the project that it works on: nobody has said that the code there may run here."""
+    for name in ("mcp", "mcp_types", "anyio", "uvicorn", "jsonschema", "relay"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')\n")
+    words = [sys.executable, "-P", "-m", "relay", "mcp", *(["--http", "--port", "0"] if http else [])]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=served.node.environment(), cwd=tmp_path, stdin=pipe, stdout=pipe) as process:
+        assert process.stdin is not None and process.stdout is not None
+        if not http:
+            process.stdin.write(json.dumps(HELLO).encode() + b"\n")
+            process.stdin.flush()
+        said = process.stdout.readline()
+        process.kill()
+    assert b"serves who brings" in said or b"serverInfo" in said, said
+    assert not (tmp_path / "ran").exists()
+
+
+def test_clients_that_go_without_a_word_keep_nobody_out(served: Served) -> None:
+    """Few of them close their session: seventy starts of one in half an hour are nothing much."""
+    hello = json.dumps(HELLO).encode()
+    assert {served.post(hello)[0] for _ in range(70)} == {200}
+
+
+def test_who_connects_and_says_nothing_is_let_go(served: Served) -> None:
+    """Any user of this machine may connect: without an end of it a thousand of these keep everybody out."""
+    silent = [socket.create_connection(("127.0.0.1", served.port), 20) for _ in range(3)]
+    silent[1].sendall(b"POST /mcp HTTP/1.1\r\nHost: 127")
+    silent[2].sendall(b"POST /mcp HTTP/1.1\r\nX: " + b"x" * 40_000)
+    for each in silent:
+        with each, contextlib.suppress(ConnectionResetError):
+            while each.recv(4096):
+                pass
 
 
 def test_a_token_that_others_can_read_serves_nobody(served: Served) -> None:

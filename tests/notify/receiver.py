@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -38,12 +39,20 @@ class Receiver:
     Attributes:
         got: what came, in order.
         down: paths whose service is down: they answer 503.
+        moved: paths that are told to be elsewhere, where a GET is answered 200.
+        endless: paths whose answer, 200, has no end.
+        fetched: what was asked for by GET.
+        poured: bytes of endless answers that were taken.
         on_request: called before it answers.
     """
 
     def __init__(self) -> None:
         self.got: list[Got] = []
         self.down: set[str] = set()
+        self.moved: set[str] = set()
+        self.endless: set[str] = set()
+        self.fetched: list[str] = []
+        self.poured = 0
         self.on_request: Callable[[], None] = lambda: None
         outer = self
 
@@ -51,10 +60,28 @@ class Receiver:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer._take(self.path, body)
-                self.send_response(503 if self.path.strip("/") in outer.down else 200)
+                path = self.path.strip("/")
+                self.send_response(503 if path in outer.down else 302 if path in outer.moved else 200)
+                if path in outer.endless:
+                    self._pour()
+                    return
+                self.send_header("Location", f"http://127.0.0.1:{outer.port}/elsewhere")
                 self.send_header("Content-Length", "2")
+                with contextlib.suppress(ConnectionError):  # who waited too long has gone
+                    self.end_headers()
+                    self.wfile.write(b"{}")
+
+            def _pour(self) -> None:
                 self.end_headers()
-                self.wfile.write(b"{}")
+                with contextlib.suppress(OSError):
+                    while True:
+                        outer.poured += self.wfile.write(bytes(1 << 20))
+
+            def do_GET(self) -> None:
+                outer.fetched.append(self.path)
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing is printed."""
@@ -73,8 +100,9 @@ class Receiver:
 
     def heal(self) -> None:
         """Nothing has come, and everything is taken."""
-        self.got.clear()
-        self.down.clear()
+        for each in (self.got, self.down, self.moved, self.endless, self.fetched):
+            each.clear()
+        self.poured = 0
         self.on_request = lambda: None
 
     def _take(self, path: str, body: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -94,3 +95,31 @@ def test_what_is_cut_off_there_twice_is_not_told_a_third_time(told: tuple[Node, 
         node.start()
     assert settled(node, spawn)["state"] == "unsure"
     assert len(receiver.told_of(name)) == 2
+
+
+def test_what_is_told_together_is_cut_off_and_told_again_together(told: tuple[Node, Receiver]) -> None:
+    """One alone, then fourteen as one word, in which the broker dies: none is lost, none is told alone as well."""
+    node, receiver = told
+    come = threading.Event()
+
+    def act() -> None:
+        if len(receiver.got) == 1:
+            come.wait(40)
+        elif len(receiver.got) == 2:
+            node.kill()
+
+    receiver.on_request = act
+    try:
+        spawns = [ask(node)[1] for _ in range(15)]
+        with node.control() as control:
+            asked = [f"notify/sent?spawn={each}" for each in spawns]
+            wait_until(lambda: all(map(control.get, asked)), 30, "all to have ended")
+    finally:
+        come.set()
+    wait_until(lambda: not node.running, 30, "its death in the middle")
+    node.start()
+    tries = sorted(settled(node, each)["tries"] for each in spawns)  # type: ignore[type-var]
+    assert tries == [1] + [2] * 14
+    titles = [each.title for each in receiver.got]
+    assert titles[1:] == ["14 spawns: 14 ran into trouble"] * 2
+    assert receiver.got[1].text == receiver.got[2].text

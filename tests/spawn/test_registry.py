@@ -165,8 +165,17 @@ def test_a_broken_file_takes_only_what_it_defines(file: Path) -> None:
     assert agents.fault() is None and isinstance(agents.get("claude"), Claude)
 
 
-def test_shell_and_exec_cannot_be_replaced(file: Path) -> None:
-    write(file, "".join(f'[agents.{name}]\ncommand = ["other"]\n' for name in ("shell", "exec", "claude")))
+@pytest.mark.parametrize("name", ["shell", "exec", "python"])
+def test_what_takes_commands_cannot_be_replaced(file: Path, name: str) -> None:
+    write(file, f'[agents.claude]\ncommand = ["other"]\n[agents.{name}]\ncommand = ["other"]\n')
     agents = Agents(file)
-    assert isinstance(agents.get("shell"), Shell) and isinstance(agents.get("exec"), Exec)
+    assert isinstance(agents.get("shell"), Shell) and isinstance(agents.get("exec"), Exec), "they run all the same"
+    with pytest.raises(LocalFault, match=r"agents\.toml") as refused:
+        agents.get("claude")
+    assert "line 3" in refused.value.message and f"agents.{name}" in refused.value.why
+
+
+def test_another_one_can_be(file: Path) -> None:
+    write(file, '[agents.claude]\ncommand = ["other"]\n')
+    agents = Agents(file)
     assert isinstance(agents.get("claude"), Template)

@@ -108,6 +108,47 @@ def test_a_section_that_contradicts_itself_is_refused(tmp_path: Path, wrong: str
         agent(tmp_path, 'command = ["a", "{session}"]')
 
 
+HEAD = """# ours
+[environment]
+ALL = "1"
+
+[agents.fine]
+command = ["fine"]
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "what"),
+    [
+        ('[agents.mine]\ncommand = ["a",\n  "{taks}"]', 9, "{task} would be"),
+        ('[agents.mine]\n# x\nresume = ["a", "{session}", "--", "{prompt}"]\ncommand = ["a"]', 10, "{task} would be"),
+        ('[agents.mine]\ncommand = ["a"]\nfailure = ["^fine$", "(open"]', 10, "'(open' is none: missing )"),
+        ('[agents.mine]\ncommand = ["a"]\nstream = "jsonl"\n\nsuccess = { ok = 1.5 }', 12, "whole numbers"),
+        ('[agents.mine]\ncommand = ["a"]\nstream = "jsonl"', 10, "needs success"),
+        ('[agents.mine]\ncommand = ["a"]\n[agents.mine.success]\nok = true', 10, 'success is for stream = "jsonl"'),
+        ('[agents.mine]\ncommand = ["a"]\nstop = "HUP"', 10, "INT, TERM or KILL"),
+        ('[agents.mine]\nversion = []', 8, "command has to be"),
+        ('[agents.mine]\ncommand = ["a"]\ncolour = 1', 10, "unknown key 'colour'"),
+        ('[agents.shell]\ncommand = ["a"]', 8, "give this one another name"),
+        ('[agents.claude]\nenv = ["A", 1]', 9, "names of variables"),
+        ('[agents.claude]\nmodel = "x"', 9, "needs a command"),
+        ('[agents.claude]\n[agents.claude.environment]\nA = "1"\nB = 2', 11, "environment.B has to be a text"),
+        ("[agent.mine]\ncommand = []", 8, "and nothing else"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, section: str, line: int, what: str) -> None:
+    with pytest.raises(LocalFault) as caught:
+        agents(tmp_path, HEAD + section).get("mine")
+    assert caught.value.message == f"agents.toml, line {line}, cannot be used" and what in caught.value.why
+    assert "\n" not in caught.value.why
+
+
+def test_braces_that_are_no_mark_reach_the_program(tmp_path: Path) -> None:
+    mine = agent(tmp_path, 'command = ["awk", "{print}", "${HOME}", "{}", "{\\"a\\": 1}", "{task}"]')
+    assert mine.command(request(), 1).argv == ("awk", "{print}", "${HOME}", "{}", '{"a": 1}', "Fix it")
+
+
 def test_the_environment_of_all_and_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the broker's own variables an agent gets those that its section names, and never what is relay's."""
     for name in ("KEY_OF_ONE", "KEY_OF_ANOTHER", "CLAUDECODE", "RELAY_TOKEN", "CLAUDE_CODE_SESSION"):

@@ -266,3 +266,31 @@ def test_a_change_that_is_not_what_was_told_is_refused(repo: Path, far: Far) -> 
             _pull(far, Returned(**fields | other), repo)
         assert git(repo, "branch", "--list", "relay/*") == ""
     assert subprocess.run(["git", "fsck"], cwd=repo, capture_output=True, check=False).returncode == 0
+
+
+def test_who_made_a_commit_is_kept_as_it_was_where_it_is_put_onto_the_true_history(
+    tmp_path: Path, repo: Path, far: Far
+) -> None:
+    """Git itself makes no commit of nobody, or in another encoding, from what it is told in words."""
+    (repo / "a").write_text("two\n")
+    git(repo, "commit", "-qam", "two")
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repo}", "shallow")
+    made = far.sent(tmp_path / "shallow")
+    there = far.received(made)
+    nobody, before = b"author  <> 1700000000 +0545\ncommitter C\xe4sar <> 1700000001 -0330\nencoding latin1\n", "HEAD"
+    for message in (b"caf\xe9\n\n\nand blank lines\n\n", b"\n", b"no end of line"):
+        (there / "a").write_bytes(message)
+        git(there, "add", "a")
+        lines = f"tree {git(there, 'write-tree')}\nparent {git(there, 'rev-parse', before)}\n".encode()
+        words = ["git", "hash-object", "-t", "commit", "-w", "--stdin"]
+        signed = nobody + b"gpgsig -----BEGIN\n \n of another commit\n"
+        done = subprocess.run(words, input=lines + signed + b"\n" + message, cwd=there, capture_output=True, check=True)
+        git(there, "reset", "-q", "--hard", done.stdout.decode().strip())
+    back = far.returned(made)
+    pulled = _pull(far, back, tmp_path / "shallow")
+    assert pulled.how == "fast-forward"
+    raw = subprocess.run(
+        ["git", "cat-file", "commit", "HEAD~2"], cwd=tmp_path / "shallow", capture_output=True, check=True
+    ).stdout
+    assert raw.endswith(nobody + b"\ncaf\xe9\n\n\nand blank lines\n\n")
+    assert git(tmp_path / "shallow", "rev-list", "--count", "HEAD") == "4"

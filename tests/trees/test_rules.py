@@ -52,7 +52,8 @@ def test_a_source_that_is_known_is_let_through(url: str, protocol: str) -> None:
     "url",
     [
         "", "-x", "--upload-pack=touch /tmp/x", "ext::sh -c id", "ext::id", "fd::3", "http://example.org/x", "ftp://a/b",
-        "https://user:secret@example.org/x", "https://token@example.org/x", "ssh://-oProxyCommand=id/x",
+        "https://user:secret@example.org/x", "https://secret@example.org/x", "http://u:secret@h/x", "ext::https://u:secret@h/x",
+        "https://h/x?token=secret", "https://h/x#secret", "https://u:sec@secret@h/x", "ssh://-oProxyCommand=id/x",
         "ssh://u:secret@h/x", "-oProxyCommand=id:x", "user@-host:x", "host:-x", "host:/abs", "relative/path", "~/x",
         "./x", "file://host/x", "file:///a/%2e%2e/b", "/a/../b", "//net/x", "https://h/\n", "https://h/a b",
         "https://h", "transport::https://h/x", "git+ssh://h/x", "/é", "https://h/" + "x" * 3000,

@@ -33,7 +33,7 @@ class Only(TypedDict):
 
 
 class Via(Named):
-    """A broker that tells when this one sleeps: `asked`, `accepted` or `refused`, and why."""
+    """A broker that tells when this one sleeps: `asked`, `accepted`, `refused` or `failing`, and why."""
 
     state: str
     why: str

@@ -255,9 +255,10 @@ class PresenceCounts(TypedDict):
 
 
 class Everywhere(TypedDict):
-    """How many spawns live on all brokers, as far as this one knows."""
+    """How many spawns live on all brokers, as far as this one knows; `unreachable`: ran by the last word of theirs."""
 
     running: int
+    unreachable: NotRequired[int]
     needs_you: int
     queued: int
 

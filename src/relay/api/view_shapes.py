@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from relay.api.shapes import Named, Spawn, StateName
 
@@ -35,6 +35,7 @@ class Away(TypedDict):
     needs_you: list[Spawn]
     ended: list[Spawn]
     going_on: int
+    unreachable: NotRequired[int]
     seq: int
 
 

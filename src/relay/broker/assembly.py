@@ -14,6 +14,7 @@ from relay.broker.housekeeping import Housekeeping
 from relay.broker.link import Link
 from relay.broker.listening import Listening
 from relay.broker.rooms import Rooms
+from relay.broker.stops_without_room import StopsWithoutRoom
 from relay.broker.tidying import Tidying
 from relay.broker.websocket import Listener
 from relay.store.engine import Store
@@ -49,6 +50,8 @@ class Running(Rooms):
             self.outbox, self.custody, self.inbox.take, self._link_changed, self.membership.clone_turned_away
         )
         self.journal.connect(self.outbox.posted, self._happened)
+        stops = StopsWithoutRoom(self.store, self.supervisor, self.members, self.journal.clock)
+        self.inbox.without_room = stops.came
         self.listener = Listener(
             link_server_context(self.keys.workspace, self.keys.identity), self._welcome, self.admitting.pair
         )

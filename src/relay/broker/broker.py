@@ -35,6 +35,7 @@ from relay.broker.tools.room import Tools
 from relay.broker.views import Views
 from relay.broker.words import rfc3339
 from relay.core.errors import LocalFault
+from relay.core.ids import BrokerId
 from relay.core.states import IN_HAND, NEEDS_A_PERSON, NOT_STARTED, State
 from relay.spawn.agents.registry import Agents
 from relay.spawn.queue import PAUSED, pause_from
@@ -43,7 +44,7 @@ from relay.store import events, held, meta, outbox
 from relay.store.engine import Store
 from relay.store.events import Event
 from relay.store.journal import Entry, Journal
-from relay.store.spawn_rows import COUNTS
+from relay.store.spawn_rows import COUNTS, RUNNING_ON
 from relay.trust.workspace import Workspace
 
 
@@ -110,6 +111,7 @@ class Broker:
         """`relay status`."""
         counts = dict(await self.store.all(COUNTS, target=self.members.own))
         everywhere = Counter(dict(await self.store.all(COUNTS, target=None)))
+        unseen = await self.unseen()
         totals = await self.store.one(outbox.TOTALS)
         kept, kept_bytes = await self.store.one(held.TOTALS) or (0, 0)
         assert totals is not None
@@ -130,14 +132,20 @@ class Broker:
                 "held": counts.get(State.HELD, 0),
             },
             "everywhere": {
-                "running": everywhere[State.RUNNING] + everywhere[State.STARTING],
+                "running": everywhere[State.RUNNING] + everywhere[State.STARTING] - unseen,
+                "unreachable": unseen,
                 "needs_you": sum(everywhere[state] for state in NEEDS_A_PERSON),
                 "queued": sum(everywhere[state] for state in NOT_STARTED - NEEDS_A_PERSON),
             },
             "queue": {"paused": await self._paused()},
             "intake": self.facts.takes_in(),
-            "store": {"ok": True, "sqlite": self.facts.sqlite},
+            "store": {"ok": not self.store.trouble, "sqlite": self.facts.sqlite},
         }
+
+    async def unseen(self) -> int:
+        """How many spawns ran by the last word of a broker that cannot be asked now."""
+        running_on = await self.store.all(RUNNING_ON)
+        return sum(count for target, count in running_on if not self.views.is_in_reach(BrokerId(target)))
 
     async def _paused(self) -> dict[str, Any] | None:
         paused = pause_from(await self.store.one(meta.VALUE, key=PAUSED))

@@ -86,6 +86,8 @@ class Checkup:
         problems = await self._store.integrity()
         mend = "relay down; restore relay.db from backups/"
         store = check("store", not problems, "; ".join(problems) or "intact", mend)
+        if not problems and (trouble := await self._store.write_trouble()):
+            store = check("store", False, f"it cannot be written: {trouble}", f"make room where {self._home} is")
         found = [store, _sqlite(), _disk(self._home), *_modes(self._home)]
         return [*found, *self._files(), *self._written_peers(), *await self._agents_found(), *self._links()]
 

@@ -12,9 +12,10 @@ from relay.broker.trees import Trees
 from relay.core.errors import PeerFault
 from relay.core.states import TERMINAL
 from relay.core.workplaces import change_of
-from relay.spawn.worktrees.place import MIRRORS, remove_tree, spawns_below
+from relay.spawn.worktrees.place import MIRRORS, Place, remove_tree, spawns_below
 from relay.spawn.worktrees.workshop import Workshop
 from relay.store.engine import Store
+from relay.store.query import Tx
 from relay.store.spawn_rows import BY_ID, SpawnRow
 
 MIRROR_AGE_S = 30 * 86_400
@@ -57,17 +58,41 @@ class Cleaning:
                 kept.append(told | {"why": why})
                 continue
             size = await asyncio.to_thread(_bytes_below, place.tree, place.beside)
-            if not is_trial:
-                await self._workshop.remove(spawn)
+            if not is_trial and (why := await self._removed(spawn, place)):
+                kept.append(told | {"why": why})
+                continue
             removed.append(told | {"bytes": size})
         removed += await asyncio.to_thread(self._mirrors, is_trial, bool(kept))
         return {"removed": removed, "kept": kept, "bytes": sum(each["bytes"] for each in removed)}
 
+    async def _removed(self, spawn: str, place: Place) -> str:
+        """Remove a place, unless its spawn goes on in it by now; why it, or some of it, is still there."""
+
+        def aside(tx: Tx) -> str:
+            row = BY_ID.one(tx, id=spawn)
+            if why := self._why_needed(row):
+                return why
+            place.set_aside()
+            return ""
+
+        try:
+            if why := await self._store.write(aside):
+                return why
+            await self._workshop.remove(spawn)
+        except OSError as fault:
+            return f"not all of it could be removed: {fault.strerror}: {fault.filename}"
+        return ""
+
+    def _why_needed(self, row: SpawnRow | None) -> str:
+        return f"it is {row.state}" if row is not None and row.target == self._own and row.state not in TERMINAL else ""
+
     async def _why_kept(self, row: SpawnRow | None, older_s: float, now: int) -> str:
         if row is None or row.target != self._own:
             return ""  # forgotten here: nobody can ask for it by name any more
-        if row.state not in TERMINAL:
-            return f"it is {row.state}"
+        if why := self._why_needed(row):
+            return why
+        if self._workshop.place(row.id).has_all_there_is:
+            return "what it changed could not be brought back, and is here alone; remove it by hand"
         try:
             change = change_of(row.result)
         except PeerFault:
@@ -87,9 +112,13 @@ class Cleaning:
             return found
         for path in root.iterdir():
             if time.time() - path.stat().st_mtime > MIRROR_AGE_S:
-                found.append({"spawn": None, "name": None, "path": str(path), "bytes": _bytes_below(path)})
-                if not is_trial:
-                    remove_tree(path)
+                size = _bytes_below(path)
+                try:
+                    if not is_trial:
+                        remove_tree(path)
+                except OSError:
+                    continue  # a cache: it is tried again the next time
+                found.append({"spawn": None, "name": None, "path": str(path), "bytes": size})
         return found
 
 

@@ -15,10 +15,10 @@ from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest, request_from_content, snapshot_from_bytes
 from relay.core.states import State
-from relay.core.tails import tail_from_content
+from relay.core.tails import earlier, tail_from_content
 from relay.spawn.ledger import Ledger, Step, state_event
 from relay.spawn.supervisor import Supervisor
-from relay.store import meta, queueing, spawns, tails, words
+from relay.store import meta, peers, queueing, spawns, tails, words
 from relay.store.journal import Entry
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.trust.sealing import verify_snapshot
@@ -189,16 +189,18 @@ class Dispatch:
             ),
         )
         words.keep_newest(entry.tx, row.id, MOST_WORDS)
+        ahead = peers.skew_of(entry.tx, row.target)
         if "tail" in each.body.content:
-            self._keep_tail(entry, row, each.body.content["tail"])
-        if spawns.apply_snapshot(entry.tx, snapshot, entry.now):
-            self._told(entry, row, snapshot)
-            self._collected(entry, row, snapshot)
+            self._keep_tail(entry, row, each.body.content["tail"], ahead)
+        shown = snapshot.earlier(ahead)
+        if spawns.apply_snapshot(entry.tx, shown, entry.now):
+            self._told(entry, row, shown)
+            self._collected(entry, row, shown)
 
-    def _keep_tail(self, entry: Entry, row: SpawnRow, content: object) -> None:
+    def _keep_tail(self, entry: Entry, row: SpawnRow, content: object, ahead: int) -> None:
         """Keep the end of its output; one of another form is dropped: the word beside it counts all the same."""
         try:
-            tails.keep(entry.tx, row.id, tail_from_content(content))
+            tails.keep(entry.tx, row.id, earlier(tail_from_content(content), ahead))
         except PeerFault as fault:
             name = self._members.name(row.target)
             _log.warning("%s sent a tail of %s that cannot be read: %s", name, row.id, fault.why)

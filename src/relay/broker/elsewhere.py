@@ -59,6 +59,7 @@ class Elsewhere:
         mesh: the way to the others.
         granted: what others say that this broker may do there.
         absence: why a broker is not there, in words.
+        clock: milliseconds since 1970.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Elsewhere:
         mesh: Mesh,
         granted: Waiting,
         absence: Callable[[BrokerId], str],
+        clock: Callable[[], int],
     ) -> None:
         self._members = members
         self._store = store
@@ -76,9 +78,13 @@ class Elsewhere:
         self._mesh = mesh
         self._granted = granted
         self._absence = absence
-        self._looks = Looks(mesh, Kind.SPAWNS_ASK, LOOK, row_from_content, WITHIN_S)
-        self._lists = Looks(mesh, Kind.SPAWNS_ASK, LOOK, row_from_content, LIST_WITHIN_S)
-        self._signs = Looks(mesh, Kind.SPAWNS_ASK, LOOK, row_from_content, THERE_S)
+
+        def read(content: object, target: BrokerId) -> SpawnRow:
+            return row_from_content(content, target, clock())
+
+        self._looks = Looks(mesh, Kind.SPAWNS_ASK, LOOK, read, WITHIN_S)
+        self._lists = Looks(mesh, Kind.SPAWNS_ASK, LOOK, read, LIST_WITHIN_S)
+        self._signs = Looks(mesh, Kind.SPAWNS_ASK, LOOK, read, THERE_S)
 
     @property
     def hears(self) -> dict[Kind, Hear]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 
+from relay.api.breaking import break_off
 from relay.broker.channel import Conversation, Message
 from relay.broker.hub import Hub
 from relay.broker.rights import Rights
@@ -17,6 +19,7 @@ LOOPBACK = ("127.0.0.1", "::1")
 PIECE = 32 * 1024
 CONNECT_S = 10.0
 LOOK_S = 60.0
+REST_S, STALLED_S = 1.0, 60.0
 FORWARD = "forward"
 
 
@@ -55,14 +58,17 @@ class ForwardServer:
     async def _carry(
         self, channel: Conversation, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, row: SpawnRow
     ) -> None:
-        both = asyncio.ensure_future(_both(channel, reader, writer))
+        flow = Flow()
+        both = asyncio.ensure_future(_both(channel, reader, writer, flow))
         ended = asyncio.ensure_future(self._ended(row))
         try:
             await asyncio.wait((both, ended), return_when=asyncio.FIRST_COMPLETED)
-            if not both.done():
-                writer.transport.abort()
+            await _said(both, flow)
+            if not both.done() and not flow.is_whole:
+                break_off(writer)
                 raise Unreachable("the connection was ended", why=f"{row.name} has ended", hint=f"relay show {row.id}")
-            both.result()
+            if both.done():
+                both.result()
         finally:
             both.cancel()
             ended.cancel()
@@ -86,10 +92,30 @@ def port_of(ask: Message) -> int:
     return port
 
 
-async def _both(channel: Conversation, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+@dataclass(slots=True)
+class Flow:
+    """How what a task says on one connection goes on: pieces sent, whether one is being sent, whether all was."""
+
+    pieces: int = 0
+    is_sending: bool = False
+    is_whole: bool = False
+
+
+async def _said(both: asyncio.Future[None], flow: Flow) -> None:
+    """Wait while what a task had said before its end goes on to a slow reader: it is all in this machine by then."""
+    stalled_s = 0.0
+    while not (both.done() or flow.is_whole) and stalled_s < (STALLED_S if flow.is_sending else REST_S):
+        before = flow.pieces
+        await asyncio.wait((both,), timeout=REST_S)
+        stalled_s = 0.0 if flow.pieces != before else stalled_s + REST_S
+
+
+async def _both(
+    channel: Conversation, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: Flow
+) -> None:
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(from_stream(channel, reader))
+            group.create_task(from_stream(channel, reader, flow))
             group.create_task(to_stream(channel, writer))
     except* OSError as faults:
         raise Unreachable(
@@ -101,11 +127,15 @@ async def _both(channel: Conversation, reader: asyncio.StreamReader, writer: asy
         raise faults.exceptions[0] from None
 
 
-async def from_stream(channel: Conversation, reader: asyncio.StreamReader) -> None:
+async def from_stream(channel: Conversation, reader: asyncio.StreamReader, flow: Flow) -> None:
     """Send what a stream brings, and its end; its reader waits while the other side does not read."""
     while data := await reader.read(PIECE):
+        flow.is_sending = True
         await channel.send({"k": "data", "data": data})
+        flow.is_sending = False
+        flow.pieces += 1
     await channel.send({"k": "eof"})
+    flow.is_whole = True
 
 
 async def to_stream(channel: Conversation, writer: asyncio.StreamWriter) -> None:
@@ -124,7 +154,7 @@ async def to_stream(channel: Conversation, writer: asyncio.StreamWriter) -> None
             raise PeerFault("a message was refused", why="it has another form")
         writer.write(data)
         await writer.drain()
-    writer.transport.abort()
+    break_off(writer)
     raise Unreachable("the connection broke off", why="the other side left in the middle of it", hint="connect again")
 
 

@@ -77,8 +77,8 @@ class _Verdict:
     put_off: Code | None = None
 
 
-async def _no_ration(each: Opened) -> RelayError | None:
-    return None
+async def _nothing(*_: object) -> None:
+    """No ration; and nothing that is done without a disk."""
 
 
 class _NeverTaken(PeerFault):
@@ -109,7 +109,7 @@ class Inbox:
         acts: dict[Kind, Act],
         hears: dict[Kind, Hear],
         may_expire: Callable[[], bool],
-        ration: Ration = _no_ration,
+        ration: Ration = _nothing,
         has_taken: HasTaken = lambda entry, each: False,
     ) -> None:
         self._identity = identity
@@ -124,6 +124,7 @@ class Inbox:
         self.poison = Poison(journal.store)
         self.is_open = True
         self.on_word: Callable[[BrokerId, int], None] = lambda origin, at: None
+        self.without_room: Callable[[Sequence[Opened], Code], Awaitable[None]] = _nothing
 
     async def take(self, raws: Sequence[bytes], giver: BrokerId) -> list[bytes]:
         """Take envelopes in, in their order; returns when their effects are durable and their receipts are under way.
@@ -178,6 +179,7 @@ class Inbox:
             await self._take_durable(durable, done, giver)
         except LocalFault as fault:
             self._put_off(durable, fault.code)
+            await self.without_room(durable, fault.code)
             raise
 
     async def _take_durable(self, durable: list[Opened], done: list[Header], giver: BrokerId) -> None:
@@ -236,11 +238,8 @@ class Inbox:
         header = envelope.header
         keys = self._members.keys(header.origin)
         if keys is None or header.recipient != self._identity.id:
-            raise PeerFault(
-                "an envelope was refused",
-                code=Code.NOT_A_MEMBER,
-                why="it is from a stranger, or for somebody else",
-            )
+            why = "it is from a stranger, or for somebody else"
+            raise PeerFault("an envelope was refused", code=Code.NOT_A_MEMBER, why=why)
         verify(envelope, keys.public)
 
     def _understood(self, envelope: Envelope, body: Body, giver: BrokerId) -> Opened:

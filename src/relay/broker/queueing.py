@@ -39,7 +39,8 @@ class Queueing:
 
     def __init__(self, rooms: Rooms) -> None:
         members, room = rooms.members, rooms.supervisor.room
-        marks = Marks(members.own, rooms.ledger, room, rooms.gate.judge, rooms.asking, rooms.agents)
+        is_gone = rooms.supervisor.remains.workshop.is_gone
+        marks = Marks(members.own, rooms.ledger, room, rooms.gate.judge, rooms.asking, rooms.agents, is_gone)
         schedules = Schedules(members.own, room, rooms.gate.judge)
         self.scheduling = Scheduling(members, rooms.store, schedules, rooms.auditor)
         self.elsewhere = _elsewhere(rooms)
@@ -103,7 +104,8 @@ def _elsewhere(rooms: Rooms) -> Elsewhere:
     def absence(broker: BrokerId) -> str:
         return attendance.absence(broker, members.name(broker))
 
-    return Elsewhere(members, rooms.store, rooms.requests, rooms.mesh, rooms.letters.waiting, absence)
+    clock = rooms.journal.clock
+    return Elsewhere(members, rooms.store, rooms.requests, rooms.mesh, rooms.letters.waiting, absence, clock)
 
 
 def _means(rooms: Rooms) -> Means:

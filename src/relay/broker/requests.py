@@ -11,11 +11,11 @@ from relay.broker.orders import Order, read_order
 from relay.broker.outbox import Outbox
 from relay.broker.tasks import Caller, Tasks
 from relay.broker.words import rfc3339
-from relay.core.errors import Code, Misuse, RelayError
+from relay.core.errors import Code, LocalFault, Misuse, RelayError
 from relay.core.ids import SHORT_CHARS, BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import SpawnRequest
-from relay.core.states import TERMINAL, State
+from relay.core.states import IN_HAND, TERMINAL, State
 from relay.spawn.requests import request_of
 from relay.spawn.supervisor import Supervisor
 from relay.store import channels, operations, outbox, queueing, schedules, spawns
@@ -180,9 +180,16 @@ class Requests:
 
         Raises:
             Misuse: there is none such.
+            LocalFault: the store takes nothing, and it is not running here.
         """
         row = await self.find(ref)
-        return await self._journal.commit(lambda entry: self._stop(entry, row.id, operation, by))
+        try:
+            return await self._journal.commit(lambda entry: self._stop(entry, row.id, operation, by))
+        except LocalFault as fault:
+            if fault.code is not Code.DISK_FULL or row.target != self._members.own or row.state not in IN_HAND:
+                raise
+        await self._supervisor.stop_unwritten(row, by)  # it may be what fills the disk
+        return row
 
     def _stop(self, entry: Entry, spawn: str, operation: str, by: str) -> SpawnRow:
         row = spawns.require(entry.tx, spawn)

@@ -18,10 +18,10 @@ from relay.core.errors import LocalFault, PeerFault
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL
-from relay.core.tails import Tail, tail_from_content
+from relay.core.tails import Tail, earlier, tail_from_content
 from relay.spawn import transcript
 from relay.spawn.supervisor import Supervisor
-from relay.store import tails
+from relay.store import peers, tails
 from relay.store.engine import Store
 from relay.store.query import Tx
 from relay.store.spawn_rows import BY_ID, SpawnRow
@@ -105,7 +105,7 @@ class RunningTails:
             return
 
         def write(tx: Tx) -> None:
-            tails.keep(tx, spawn, tail)
+            tails.keep(tx, spawn, earlier(tail, peers.skew_of(tx, origin)))
 
         try:
             await self._store.write(write)

@@ -14,6 +14,7 @@ from relay.core.states import State
 from relay.core.wire import pack
 from relay.core.wishes import first_bad_wish
 from relay.spawn.requests import request_of
+from relay.store.peers import LEAST_SKEW_MS
 from relay.store.spawn_rows import SpawnRow
 
 MAX_TOLD = 190 * 1024
@@ -80,12 +81,13 @@ _MARK_CHECKS: dict[str, Callable[[object], bool]] = {
 _FIELDS = frozenset(each.name for each in dataclasses.fields(SpawnRow))
 
 
-def row_from_content(content: object, target: BrokerId) -> SpawnRow:
+def row_from_content(content: object, target: BrokerId, now: int | None = None) -> SpawnRow:
     """A spawn that another broker told; unknown keys, and wishes of a later version, are ignored.
 
     Args:
         content: of a `spawns.list`.
         target: who sent it: a broker speaks for its own spawns alone.
+        now: milliseconds, by this machine's clock, which its times are then shown by; None leaves them as they are.
 
     Raises:
         PeerFault: a field is missing or wrong.
@@ -103,6 +105,8 @@ def row_from_content(content: object, target: BrokerId) -> SpawnRow:
     request, word = request_from_content(asked), snapshot_from_bytes(said)
     if word.target != target or word.spawn != request.id or word.state is State.QUEUED:
         raise _refused("it is of another broker")
+    ahead = 0 if now is None else word.at - now
+    word = word.earlier(ahead) if abs(ahead) >= LEAST_SKEW_MS else word
     known: dict[str, Any] = dict.fromkeys(_FIELDS)
     known |= {name: getattr(request, name) for name in _FIELDS & _names(request)}
     known |= {name: getattr(word, name) for name in _FIELDS & _names(word)} | {"cwd": request.cwd, "ran_in": word.cwd}

@@ -199,7 +199,7 @@ class Trees:
         if is_local and row.wishes.place is not None and row.wishes.place.is_folder and tree is not None:
             kept.add(tree.address)
         operation = operation_of(row.id, Cargo.TREE)
-        if change is not None and not is_local:
+        if change is not None and not is_local and not _has_had(entry, row, change):
             blobs.withdraw(entry.tx, operation)
             blob = Blob(change.address, change.size, True, 0, entry.now)
             self._room.offers.allow(entry, blob, row.origin, CHANGE_NAME, OFFERED_MS, operation)
@@ -217,6 +217,13 @@ class Trees:
         key = {"hash": change.address, "need": str(Need.OFFER), "peer": row.origin}
         offer = await self._store.one(blobs.ONE, **key)
         return offer is None or offer.state is NeedState.DELIVERED
+
+
+def _has_had(entry: Entry, row: SpawnRow, change: Change) -> bool:
+    """Whether a spawn's origin had this very change after an earlier attempt."""
+    key = {"hash": change.address, "need": str(Need.OFFER), "peer": row.origin}
+    offer, blob = blobs.ONE.one(entry.tx, **key), blobs.BY_HASH.one(entry.tx, hash=change.address)
+    return blob is None or not blob.whole if offer is None else offer.state is NeedState.DELIVERED
 
 
 def _with_blob(order: Order, blob: Blob) -> Order:

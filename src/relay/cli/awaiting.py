@@ -7,9 +7,8 @@ import time
 
 from relay.api import ending_routes
 from relay.cli import ages, progress, speech
-from relay.cli.spawn_lines import has_ended, title
+from relay.cli.spawn_lines import has_ended, standing, title
 from relay.cli.waiting import Progress, patiently, say_it_goes_on
-from relay.dashboard.words import word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class Awaited:
         since = ages.since(first["started"]) or ages.since(first["created"])
         more = f" and {len(going) - 1} more" if len(going) > 1 else ""
         counted = f"{len(self.ended)} of {len(self._now)} ended; " if len(self._now) > 1 else ""
-        return f"{counted}waiting for {title(first)} ({word(first['state'])}, {since}){more}"
+        return f"{counted}waiting for {title(first)} ({standing(first)}, {since}){more}"
 
 
 def _left(until: float | None, seconds: float) -> float:

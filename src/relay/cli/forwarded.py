@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from relay.api import http1
+from relay.api.breaking import break_off
 from relay.api.client import broke_off, document, no_broker, trusted_socket
 from relay.api.duplex import LENGTH, chunk, head
 from relay.cli import speech
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 PIECE = 32 * 1024
 READ_BYTES = 64 * 1024
+REST_S = 60.0
+FLUSH_S = 10.0
 
 
 class Line:
@@ -88,6 +91,7 @@ class Way:
         self._path = f"spawns/{http1.quoted(spawn)}/forward?port={port}"
         self._told = ""
         self._carrying: set[asyncio.Task[None]] = set()
+        self._bringing: set[asyncio.Task[None]] = set()
 
     async def open(self) -> Line:
         """A connection to the port.
@@ -131,29 +135,36 @@ class Way:
             line = await self.open()
         except RelayError as fault:
             self._say(fault)
-            writer.transport.abort()
+            break_off(writer)
             return
         try:
-            await _both(line, reader, writer)
+            await self._both(line, reader, writer)
         except* (OSError, http1.BadAnswer):
-            writer.transport.abort()
+            break_off(writer)
         finally:
             line.close()
             writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(FLUSH_S):
+                    await writer.wait_closed()
+
+    async def rest(self) -> None:
+        """The task has ended: let each connection have what it had said by then."""
+        if self._bringing:
+            await asyncio.wait(self._bringing, timeout=REST_S)
+
+    async def _both(self, line: Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_up(line, reader))
+            bringing = group.create_task(_down(line, writer))
+            self._bringing.add(bringing)
+            bringing.add_done_callback(self._bringing.discard)
 
     def _say(self, fault: RelayError) -> None:
         text = clean(fault.message + (f": {fault.why}" if fault.why else ""))
         if text != self._told:
             self._told = text
             speech.note(text)
-
-
-async def _both(line: Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_up(line, reader))
-        group.create_task(_down(line, writer))
 
 
 async def _up(line: Line, reader: asyncio.StreamReader) -> None:

@@ -73,7 +73,7 @@ def start(home: Home) -> Program:
 def _launch(home: Home, ready_fd: int) -> subprocess.Popen[bytes]:
     # a session of its own: Ctrl-C and a closed terminal reach the command alone, which asks the broker to stop
     return subprocess.Popen(
-        [sys.executable, "-m", "relay.daemon", "--home", home.path, "--ready-fd", str(ready_fd)],
+        [sys.executable, "-P", "-m", "relay.daemon", "--home", home.path, "--ready-fd", str(ready_fd)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=_log_for_crashes(home),

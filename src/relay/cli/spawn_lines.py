@@ -6,7 +6,7 @@ import sys
 
 from relay.cli import speech, table
 from relay.cli.clean import brief, clean, clean_lines
-from relay.dashboard.words import ENDED, UNREACHABLE, word
+from relay.dashboard.words import ENDED, UNREACHABLE, last_word, word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +70,15 @@ def is_out_of_reach(spawn: Spawn) -> bool:
     return is_told and not spawn.get("in_reach", True) and not has_ended(spawn)
 
 
+def standing(spawn: Spawn) -> str:
+    """How it stands, in a word; `Unreachable (Working 3 min ago)` where that is only a last word."""
+    if is_out_of_reach(spawn) and spawn["truth"]:
+        from relay.cli import ages
+
+        return last_word(spawn["state"], ages.since(spawn["truth"]["at"]))
+    return word(spawn["state"])
+
+
 def result_text(spawn: Spawn) -> str:
     """What it came to, as text: a command's output, an agent's own summary."""
     result = spawn["result"]
@@ -98,13 +107,14 @@ def say_notes(spawn: Spawn) -> None:
 
 def outcome(spawn: Spawn) -> str:
     """`coder on vps failed with exit status 3`."""
+    nothing = never_ran(spawn)
     endings = {
         "completed": "is done",
         "failed": f"failed{_cause(spawn)}",
         "timed_out": "was ended: its time was over",
-        "cancelled": "was stopped before it started; nothing ran" if never_ran(spawn) else "was stopped",
-        "rejected": "was refused; nothing ran",
-        "expired": "expired before it could start; nothing ran",
+        "cancelled": "was stopped before it started; nothing ran" if nothing else "was stopped",
+        "rejected": "was refused; nothing ran" if nothing else "was refused another attempt",
+        "expired": f"expired before {'it could start; nothing ran' if nothing else 'its next attempt could start'}",
         "lost": "was lost: it may have acted, and nobody knows how it ended",
     }
     return f"{title(spawn)} {endings.get(spawn['state'], 'is ' + word(spawn['state']))}"

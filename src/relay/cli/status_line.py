@@ -37,13 +37,15 @@ def _told(invocation: Invocation) -> dict[str, Any]:
 def _counts(status: Status) -> dict[str, int]:
     everywhere = status.get("everywhere")
     if everywhere is None:
-        return {"working": 0, "needs_you": 0, "queued": 0}
-    return {"working": everywhere["running"], "needs_you": everywhere["needs_you"], "queued": everywhere["queued"]}
+        return {"working": 0, "unreachable": 0, "needs_you": 0, "queued": 0}
+    shown = {"working": everywhere["running"], "unreachable": everywhere.get("unreachable", 0)}
+    return {**shown, "needs_you": everywhere["needs_you"], "queued": everywhere["queued"]}
 
 
 def _text(counts: dict[str, int]) -> str:
     said = [
         f"{counts['working']} running" if counts["working"] else "",
+        f"{counts['unreachable']} unreachable" if counts["unreachable"] else "",
         f"{counts['needs_you']} {'needs' if counts['needs_you'] == 1 else 'need'} you" if counts["needs_you"] else "",
         f"{counts['queued']} queued" if counts["queued"] else "",
     ]

@@ -32,7 +32,7 @@ def take(invocation: Invocation, spawn: Spawn, view: bool, is_terminal: bool) ->
             raise
         speech.note(f"[relay] {title(spawn)}: its turn is ended, so that you can take it over")
         client.ask(routes.stop(spawn["id"]))
-        until_ended(client, client.ask(routes.show(spawn["id"])))
+        until_ended(client, client.ask(routes.show(spawn["id"])), is_told=False)
         taken = client.ask(queue_routes.take(spawn["id"]))
     if taken["steer"]["state"] != "done":
         tell(invocation, taken, "is yours")

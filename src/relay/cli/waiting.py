@@ -8,8 +8,7 @@ import time
 from relay.api import routes
 from relay.cli import speech
 from relay.cli.clean import clean
-from relay.cli.spawn_lines import has_ended, ref, title
-from relay.dashboard.words import word
+from relay.cli.spawn_lines import has_ended, ref, standing, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,14 +36,17 @@ class Progress:
     def tell(self, spawn: Spawn) -> None:
         """Say how it stands, unless that was said already."""
         if spawn["state"] == "needs_input":
-            self._say(_how_to_answer(spawn))
+            how = _how_to_answer(spawn)
+            self._say(how, how)
         elif not has_ended(spawn) and time.monotonic() - self._began >= FIRST_WAIT_S * 0.9:
             reason = clean(spawn["reason"] or (spawn["ack"] if spawn["state"] == "queued" else ""))
-            self._say(f"{title(spawn)}: {word(spawn['state'])}" + (f" ({reason})" if reason else ""))
+            # of what is out of reach the words have an age in them, which is no news
+            news = f"{spawn['state']} {reason if spawn.get('in_reach', True) else 'out of reach'}"
+            self._say(f"{title(spawn)}: {standing(spawn)}" + (f" ({reason})" if reason else ""), news)
 
-    def _say(self, line: str) -> None:
-        if line != self._told:
-            self._told = line
+    def _say(self, line: str, news: str) -> None:
+        if news != self._told:
+            self._told = news
             speech.note(speech.coloured(line, speech.DIM, sys.stderr))
 
 
@@ -55,8 +57,13 @@ def _how_to_answer(spawn: Spawn) -> str:
     return f"{title(spawn)} needs you: {what}\n{look}"
 
 
-def until_ended(client: PatientClient, spawn: Spawn) -> Spawn:
+def until_ended(client: PatientClient, spawn: Spawn, *, is_told: bool = True) -> Spawn:
     """The spawn once it has ended, however long that takes.
+
+    Args:
+        client: asks.
+        spawn: as it stands.
+        is_told: say on the way how it stands.
 
     Raises:
         RelayError: the broker of this machine went away and did not come back within half a minute.
@@ -66,7 +73,8 @@ def until_ended(client: PatientClient, spawn: Spawn) -> Spawn:
     seconds = FIRST_WAIT_S
     while not has_ended(spawn):
         spawn = patiently(client, routes.wait(spawn["id"], seconds))
-        progress.tell(spawn)
+        if is_told:
+            progress.tell(spawn)
         seconds = min(seconds * 2, LONGEST_WAIT_S)
         if spawn["state"] == "needs_input":
             time.sleep(ANSWER_PAUSE_S)  # the broker answers at once while a person is asked
@@ -114,6 +122,6 @@ def _until_back(client: PatientClient, fault: Exception, until: float | None) ->
 def say_it_goes_on(spawn: Spawn, home: Home) -> None:
     """After Ctrl-C: the spawn is not touched, and this is how to come back to it."""
     name = ref(spawn)
-    speech.note(f"\n{title(spawn)} is left as it is: {word(spawn['state'])}")
+    speech.note(f"\n{title(spawn)} is left as it is: {standing(spawn)}")
     speech.note(f"go on: {home.command(f'wait {name}')}    {home.command(f'logs {name} -f')}")
     speech.note(f"end it: {home.command(f'stop {name}')}")

@@ -43,6 +43,7 @@ class Code(StrEnum):
     ALREADY_STARTED = "already_started"
     NOT_ENDED = "not_ended"
     NO_SESSION = "no_session"
+    PLACE_GONE = "place_gone"
     UNKNOWN_SCHEDULE = "unknown_schedule"
     BAD_SOURCE = "bad_source"
     BAD_TREE = "bad_tree"

@@ -20,6 +20,8 @@ _WEB = re.compile(rf"(https|git)://(?:{_HOST})(?::[0-9]{{1,5}})?/(?P<path>.*)\Z"
 _SSH = re.compile(rf"(ssh)://(?:{_USER}@)?(?:{_HOST})(?::[0-9]{{1,5}})?/(?P<path>.*)\Z")
 _SCP = re.compile(rf"(?:{_USER}@)?(?:{_HOST}):(?![-:/])(?P<path>.*)\Z")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//|:)")
+_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"]*@")
+_QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^?#\s'\"]*[?#])[^\s'\"]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _FORMS = "https://HOST/PATH, ssh://HOST/PATH, USER@HOST:PATH, git://HOST/PATH, or a whole path on that machine"
 
@@ -68,6 +70,8 @@ def _distant(url: str) -> Source:
     if "://" in url and "@" in url.partition("://")[2].partition("/")[0] and not _SSH.match(url):
         why = "names and secrets do not belong into it: that machine uses its own credentials"
         raise _refused(url.partition("://")[0] + "://…", why)
+    if "://" in url and set("?#") & set(url):
+        raise _refused(url, "a query does not belong into it, nor the secret that one may hold")
     found = _WEB.match(url) or _SSH.match(url) or (_SCP.match(url) if "://" not in url else None)
     if found is None or not found["path"] or found["path"].startswith("-"):
         raise _refused(url, "it has another form")
@@ -109,7 +113,15 @@ def is_commit(value: object) -> bool:
     return type(value) is str and _COMMIT.match(value) is not None
 
 
+def without_secrets(text: str) -> str:
+    """A text without the names, passwords and queries of the URLs in it."""
+    return _QUERY.sub(r"\1…", _LOGIN.sub(r"\1…@", text))
+
+
 def _refused(url: str, why: str) -> Misuse:
     return Misuse(
-        f"{url[:120]!r} is no repository that can be fetched", code=Code.BAD_SOURCE, why=why, hint=f"--repo {_FORMS}"
+        f"{without_secrets(url)[:120]!r} is no repository that can be fetched",
+        code=Code.BAD_SOURCE,
+        why=why,
+        hint=f"--repo {_FORMS}",
     )

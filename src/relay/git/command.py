@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from relay.core.errors import Code, LocalFault
+from relay.core.sources import without_secrets
 
 QUICK_S, LONG_S = 120.0, 3_600.0
 LOOK_EVERY_S = 0.1
@@ -43,6 +44,7 @@ _SETTINGS = (
     "fetch.recurseSubmodules=false",
     "submodule.recurse=false",
     "diff.external=",
+    "core.alternateRefsCommand=:",
     "gc.auto=0",
     "maintenance.auto=false",
     "commit.gpgSign=false",
@@ -92,6 +94,7 @@ class Git:
         own_settings: with the user's own configuration (credentials, proxies); without it git knows the repository's.
         stop: set when it is to be stopped.
         who: name, address and time of a commit's author, and of who commits it.
+        silenced: filters that are not run.
     """
 
     folder: Path
@@ -102,6 +105,7 @@ class Git:
     own_settings: bool = False
     stop: Leash = field(default_factory=Leash)
     who: tuple[str, ...] = ()
+    silenced: tuple[str, ...] = ()
 
     def with_index(self, index: Path) -> Git:
         """The same with an index of its own."""
@@ -123,6 +127,10 @@ class Git:
         }
         if not self.own_settings:
             made |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
+        for at, (key, value) in enumerate(settings := self._silencing()):
+            made |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
+        if settings:
+            made["GIT_CONFIG_COUNT"] = str(len(settings))
         if self.stop.mark:
             made[MARK] = self.stop.mark
         made |= dict(zip(_IDENTITY, self.who, strict=False))
@@ -136,6 +144,10 @@ class Git:
             if path is not None:
                 made[name] = str(path)
         return kept | made
+
+    def _silencing(self) -> list[tuple[str, str]]:
+        off = (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
+        return [(f"filter.{name}.{key}", value) for name in self.silenced for key, value in off]
 
     def run(
         self, *words: str, given: bytes = b"", seconds: float = QUICK_S, to: IO[bytes] | None = None
@@ -243,5 +255,5 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def last_words(err: bytes) -> str:
     """The end of what git said, on one line, without the secrets that a URL may hold."""
     lines = [line.strip() for line in err.decode("utf-8", "replace").splitlines() if line.strip()]
-    told = "; ".join(line for line in lines if not line.startswith(("hint:", "warning: You appear")))
+    told = without_secrets("; ".join(line for line in lines if not line.startswith(("hint:", "warning: You appear"))))
     return "".join(letter if letter.isprintable() else "?" for letter in told[-LAST_WORDS:])

@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.core.errors import Code, Misuse, RelayError
+from relay.git import filters
 from relay.git.command import LONG_S, Failed, Git
+from relay.git.filters import guarded
 from relay.git.returning import Returned, applies, grafted, patch, repository_of, require_base, scratch
 from relay.git.snapshot import plain_git, tree_of
 from relay.git.taking_in import take_in
+from relay.git.tree import shown
 
 FORWARD, APPLIED, WORKTREE, FOLDER, ALREADY = "fast-forward", "applied", "worktree", "folder", "already"
 
@@ -88,8 +91,10 @@ class _Pull:
         if pulled == tip and before == tip:
             return Pulled(ALREADY, self._place_of(branch) or git.folder, branch, tip)
         if (other := self._place_of(branch)) is not None and before is not None:
+            self._require_no_filter(began, tip, tip, other)
             return self._forward_there(branch, other, tip)
         git.run("update-ref", f"refs/heads/{branch}", tip, before or "0" * 40)
+        self._require_no_filter(began, tip, branch, git.folder)
         done, why = self._here(tip, began, pulled, head)
         if done is None:
             done, path = WORKTREE, self._made_beside(branch)
@@ -134,9 +139,17 @@ class _Pull:
                 return path
         return None
 
+    def _require_no_filter(self, began: str, tip: str, called: str, place: Path) -> None:
+        """Refuse to lay out files that a filter of the repository's own configuration would have to write."""
+        if not (needed := filters.needed(self._git, began, tip, self._into)):
+            return
+        names = ", ".join(sorted(set(needed.values())))
+        why = f"{shown(needed)}: .git/config has the filter {names} for it, and no command of that is run from here"
+        raise _refused(why, f"its commits are here; if that is your filter: cd {place} && git merge {called}")
+
     def _forward_there(self, branch: str, place: Path, tip: str) -> Pulled:
         """It was pulled before, into a tree that stands on its branch: that one goes on."""
-        there = Git(place, own_settings=True)
+        there = guarded(Git(place, own_settings=True))
         if there.run("status", "--porcelain", "-z"):
             why = f"{place} stands on {branch} and has changes of its own"
             raise _refused(why, f"commit them, or put them aside: cd {place} && git stash -u")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,12 @@ from typing import IO
 from relay.core.errors import Code, Misuse
 from relay.core.workplaces import FOLDER
 from relay.git.command import LONG_S, Failed, Git
+from relay.git.filters import guarded
 from relay.git.taking_in import borrow, new_bare, take_in
+from relay.git.tree import entries, require_links_inside
 
 TIP = "refs/relay/tip"
+_NOT_AGAIN = (b"parent", b"gpgsig", b"gpgsig-sha256", b"mergetag")
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
 PATCH = ("--binary", "--full-index", "--no-renames", *_PLAIN)
 
@@ -55,14 +57,14 @@ def repository_of(folder: Path) -> Git | None:
         LocalFault: `no_git`.
     """
     top = Git(folder, own_settings=True).says("rev-parse", "--show-toplevel")
-    return None if not top else Git(Path(os.path.realpath(top)), own_settings=True)
+    return None if not top else guarded(Git(Path(os.path.realpath(top)), own_settings=True))
 
 
 def scratch(returned: Returned, folder: Path, into: Path) -> Git:
     """A repository in a folder of its own that has both ends of a change, with the objects of the user's.
 
     Raises:
-        Misuse: `bad_tree`: what it began from is not here.
+        Misuse: `bad_tree`: what it began from is not here, or it has links that lead out of a plain folder.
         PeerFault: what came is not what was told.
     """
     bare = new_bare(into / "returned.git")
@@ -74,6 +76,8 @@ def scratch(returned: Returned, folder: Path, into: Path) -> Git:
         take_in(bare, *returned.sent, returned.base, "refs/relay/base")
     require_base(bare, returned, folder)
     take_in(bare, returned.change, TIP, returned.tip, TIP)
+    if returned.is_folder:
+        require_links_inside(bare, entries(bare, "ls-tree", "-r", "-z", returned.tip))
     return bare
 
 
@@ -127,13 +131,16 @@ def grafted(git: Git, base: str, onto: str, tip: str) -> str:
 
 
 def _again(git: Git, commit: str, parents: list[str]) -> str:
-    form = "%n".join(("%T", "%an", "%ae", "%aI", "%cn", "%ce", "%cI", "%B"))
-    told = git.run("show", "-s", "--no-show-signature", "--encoding=UTF-8", f"--format={form}", commit)
-    tree, *who, message = told.decode("utf-8", "replace").split("\n", 7)
-    words = [word for each in parents for word in ("-p", each)]
-    return dataclasses.replace(git, who=tuple(who)).run(
-        "commit-tree", *words, "-F", "-", tree, given=message.rstrip("\n").encode() + b"\n"
-    ).decode().strip()
+    """A commit on other parents, letter by letter what it was: whoever made it, in whatever encoding."""
+    head, _, message = git.run("cat-file", "commit", commit).partition(b"\n\n")
+    tree, *lines = head.split(b"\n")
+    kept, is_kept = [tree, *(b"parent " + each.encode() for each in parents)], True
+    for line in lines:
+        # a signature was of the commit as it was; what begins with a blank belongs to the line before
+        is_kept = is_kept if line.startswith(b" ") else line.split(b" ")[0] not in _NOT_AGAIN
+        kept += [line] if is_kept else []
+    made = git.run("hash-object", "-t", "commit", "-w", "--stdin", given=b"\n".join(kept) + b"\n\n" + message)
+    return made.decode().strip()
 
 
 def patch(git: Git, before: str, after: str, to: Path) -> None:

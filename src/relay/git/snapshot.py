@@ -146,6 +146,7 @@ class _Taking:
         fresh = [each for each in untracked if not is_withheld(each)]
         self.withheld |= set(untracked) - set(fresh)
         changed = git.paths("ls-files", "-m", "-z")
+        trees.require_names(self._ground.top, fresh)
         trees.require_sizes(self._ground.top, [*fresh, *changed])
         with _standing_still():
             git.run("add", "-u", "--sparse", seconds=LONG_S)
@@ -249,6 +250,7 @@ class _Taking:
         trees.require_no_nested(found)
         fresh = [each for each in found if not is_withheld(each)]
         self.withheld |= set(found) - set(fresh)
+        trees.require_names(self._ground.top, fresh)
         trees.require_sizes(self._ground.top, fresh, is_plain=True)
         _add(git, fresh)
         trees.require_links_inside(git, trees.entries(git, "ls-files", "-s", "-z"))

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relay.core.errors import Code, Misuse
-from relay.core.withheld import links_out
+from relay.core.withheld import is_git_s_own, links_out
 from relay.core.workplaces import MAX_FILE
+from relay.git import filters
 from relay.git.command import Failed, Git
+from relay.git.filters import guarded
 
 MAX_FILES = 200_000
 MAX_LAID_OUT = 4 << 30
@@ -91,7 +93,7 @@ def ground(folder: Path, own_home: Path) -> Ground:
         raise refused("there is no working tree here", why, "cd into the working tree")
     top = Path(os.path.realpath(git.text("rev-parse", "--show-toplevel")))
     sub = "" if folder == top else str(folder.relative_to(top))
-    found = Ground(top, sub, True, Git(top, own_settings=True))
+    found = Ground(top, sub, True, guarded(Git(top, own_settings=True)))
     _require_harmless(top, own_home)
     if found.git.text("rev-parse", "--show-object-format") != "sha1":
         raise refused("this tree cannot be sent", "its repository names its objects by SHA-256", "use --repo URL")
@@ -148,6 +150,17 @@ def require_no_nested(untracked: Iterable[str]) -> None:
     if nested := [each for each in untracked if each.endswith("/")]:
         why = f"git would send none of the content of {shown(nested)}"
         raise refused("there is another repository in this tree", why, "move it away, or name it in .gitignore")
+
+
+def require_names(top: Path, paths: Iterable[str]) -> None:
+    """Refuse files that git does not keep for their names.
+
+    Raises:
+        Misuse: `bad_tree`.
+    """
+    if own := [each for each in paths if is_git_s_own(each, os.path.islink(top / each))]:
+        why = f"git takes them for its own, here or on another disk: {shown(own)}"
+        raise refused("there are names in this tree that no git keeps", why, "rename them, or name them in .gitignore")
 
 
 def require_sizes(top: Path, paths: Iterable[str], is_plain: bool = False) -> None:
@@ -209,7 +222,7 @@ def require_clean_submodules(top: Path, links: Iterable[str], notes: list[str]) 
     """
     there = [each for each in links if os.path.lexists(top / each / ".git")]
     words = ("status", "--porcelain", "-z", "--ignore-submodules=none")
-    dirty = [each for each in there if Git(top / each, own_settings=True).run(*words)]
+    dirty = [each for each in there if guarded(Git(top / each, own_settings=True)).run(*words)]
     if dirty:
         why = f"{shown(dirty)}: what is not committed in a submodule does not travel with the tree around it"
         raise refused("a submodule has changes", why, "commit them there, or use --repo URL")
@@ -232,14 +245,11 @@ def require_whole_content(ground: Ground, git: Git) -> None:
     if not active:
         return
     held = {each.path: each.name for each in entries(git, "ls-files", "-s", "-z") if each.mode not in (GITLINK, LINK)}
-    given = b"".join(os.fsencode(path) + b"\0" for path in held)
-    told = git.run("check-attr", "-z", "--stdin", "--cached", "filter", given=given).split(b"\0")
-    filtered = [
-        (os.fsdecode(told[at]), told[at + 2].decode("utf-8", "replace"))
-        for at in range(0, len(told) - 2, 3)
-        if told[at + 2].decode("utf-8", "replace") in active
-    ]
-    other = [(path, name) for path, name in filtered if _differs(git, ground.top, path, held[path])]
+    # what a silenced filter did not touch is what it is only where it is as it was
+    before = {each.path: each.name for each in entries(ground.git, "ls-files", "-s", "-z")} if git.silenced else {}
+    filtered = [(path, name) for path, name in filters.of_paths(git, held) if name in active]
+    known = {path: before.get(path, "") if name in git.silenced else held[path] for path, name in filtered}
+    other = [(path, name) for path, name in filtered if _differs(git, ground.top, path, known[path])]
     if other:
         names = ", ".join(sorted({name for _, name in other}))
         why = f"the filter {names} keeps the content of {shown(path for path, _ in other)} elsewhere or in another form"
@@ -252,14 +262,18 @@ def _differs(git: Git, top: Path, path: str, name: str) -> bool:
     return git.text("hash-object", "--no-filters", "--", path) != name
 
 
+def leading_out(git: Git, listed: Iterable[Entry]) -> list[str]:
+    """The symbolic links that lead out of the tree they are in."""
+    links = [each for each in listed if each.mode == LINK]
+    return [each.path for each in links if links_out(each.path, os.fsdecode(git.run("cat-file", "blob", each.name)))]
+
+
 def require_links_inside(git: Git, listed: Iterable[Entry]) -> None:
     """Refuse symbolic links of a plain folder that lead out of it.
 
     Raises:
         Misuse: `bad_tree`.
     """
-    links = [each for each in listed if each.mode == LINK]
-    out = [each.path for each in links if links_out(each.path, os.fsdecode(git.run("cat-file", "blob", each.name)))]
-    if out:
+    if out := leading_out(git, listed):
         why = f"{shown(out)}: on another machine they would lead to something else"
         raise refused("links lead out of this folder", why, "remove them, or make them relative and inside of it")

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
+from relay.api.bounded_http import BoundedHttp
+
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 PATH = "/mcp"
 MAX_BODY = 4 << 20
-MAX_SESSIONS = 64
+MAX_SESSIONS = 1_024  # of a client that went without a word the session lasts half an hour
 STOP_S = 2
 Refusal = tuple[int, str]
 
@@ -78,6 +80,7 @@ async def serve_http(server: Server[Any], listening: socket.socket, token: str) 
     manager = StreamableHTTPSessionManager(server, max_request_body_size=MAX_BODY, max_sessions=MAX_SESSIONS)
     config = uvicorn.Config(
         Gate(manager.handle_request, token, listening.getsockname()[1]),
+        http=BoundedHttp,
         ws="none",
         lifespan="off",
         access_log=False,

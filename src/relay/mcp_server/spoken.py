@@ -38,7 +38,7 @@ def _ended(spawn: Spawn, who: str, state: State) -> str:
         return f"{who} finished, and waits for your approval." if waits else f"{who} finished."
     why = f": {_short(spawn['reason'])}" if spawn["reason"] else ""
     if state in (State.REJECTED, State.EXPIRED):
-        return f"{who} was not run{why}."
+        return f"{who} was not run{' again' if spawn['attempt'] else ''}{why}."
     if state is State.CANCELLED:
         return f"{who} was stopped{why}."
     if state is State.LOST:

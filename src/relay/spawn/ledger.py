@@ -16,8 +16,8 @@ from relay.core.spawning import Snapshot, snapshot_from_bytes
 from relay.core.states import NEEDS_A_PERSON, TERMINAL, State, advance
 from relay.core.tails import Tail
 from relay.spawn.attempt import Started
-from relay.spawn.outcome import Outcome
-from relay.store import questions, schedules, spawns, tails, words
+from relay.spawn.outcome import Outcome, with_left
+from relay.store import questions, queueing, schedules, spawns, tails, words
 from relay.store.journal import Entry, Letter
 from relay.store.spawn_rows import SpawnRow
 from relay.trust.identity import Identity
@@ -90,7 +90,11 @@ class Ledger:
         advance(row.state, step.state)
         # how an attempt ended is in this word alone: it must not be overtaken
         later = step.state in TOLD_LATER and step.tried is None
-        now = self._say(entry, row, self._snapshot(row, step, entry.now), later=later, tail=step.tail)
+        word = self._snapshot(row, step, entry.now)
+        if step.state in TERMINAL and (row.attempt > 1 or step.outcome is None):
+            left = queueing.LEFT.one(entry.tx, spawn=row.id)
+            word = replace(word, result=with_left(word.result, left, step.state, word.reason))
+        now = self._say(entry, row, word, later=later, tail=step.tail)
         if now.state in TERMINAL:
             for told in self.on_end:
                 told(entry, now)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any
 
 from relay.core.errors import Code, Misuse, PeerFault
@@ -19,6 +20,7 @@ from relay.spawn.agents.agent import terminal_of
 from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.ledger import Ledger, Step
+from relay.spawn.outcome import left_of
 from relay.spawn.requests import request_of
 from relay.spawn.succession import require_no_cycle
 from relay.spawn.waiting_room import WaitingRoom
@@ -88,11 +90,20 @@ class Marks:
         judge: asked whether an edited spawn may start.
         asking: has a person asked again about what was changed.
         agents: what can be run.
+        is_gone: whether the folder that a spawn had to itself is here no more.
     """
 
     def __init__(
-        self, own: BrokerId, ledger: Ledger, room: WaitingRoom, judge: Judge, asking: Asking, agents: Agents
+        self,
+        own: BrokerId,
+        ledger: Ledger,
+        room: WaitingRoom,
+        judge: Judge,
+        asking: Asking,
+        agents: Agents,
+        is_gone: Callable[[SpawnRow], bool],
     ) -> None:
+        self._is_gone = is_gone
         self._agents = agents
         self._asking = asking
         self._own = own
@@ -169,9 +180,11 @@ class Marks:
         """Have a spawn that has ended run once more: another attempt, the earlier ones kept.
 
         Raises:
-            Misuse: `not_ended`, or `name_in_use`: a newer spawn has its name.
+            Misuse: `not_ended`, or `name_in_use`: a newer spawn has its name; or `place_gone`: it cannot begin again.
         """
         onward = queueing.ONWARD.one(entry.tx, spawn=row.id)
+        if onward is not None or (row.wishes.place is not None and row.wishes.place.tree is not None):
+            self._require_place(row)
         kept = {} if onward is None else {queueing.SESSION_KEY: onward.session}
         return self._again(entry, self._without_interface(entry, row, onward), by, f"{by} asked for it again", kept)
 
@@ -179,11 +192,12 @@ class Marks:
         """Have the agent of a spawn that has ended go on in its session, with another task: another attempt.
 
         Raises:
-            Misuse: `not_ended`, `name_in_use`, or `no_session`: its agent named none.
+            Misuse: `not_ended`, `name_in_use`, `no_session`: its agent named none, or `place_gone`.
         """
         if row.state not in TERMINAL:
             raise not_ended(row)
         session = session_of(row)
+        self._require_place(row)
         row = self._without_interface(entry, row, queueing.ONWARD.one(entry.tx, spawn=row.id))
         queueing.edit(entry.tx, changed(row, {"task": task}))
         kept = {queueing.SESSION_KEY: session, "task": row.task[:KEPT_TASK]}
@@ -192,17 +206,34 @@ class Marks:
     def take(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
         """Open the agent of a spawn that has ended in its own interface, in its session: another attempt.
 
+        Where somebody has it open already nothing is done: who wants it too attaches to it.
+
         Raises:
             Misuse: as `go_on`, or its agent has no such interface.
         """
         # first: what cannot be taken over is not to be ended for it
         terminal_of(self._agents.get(row.agent), request_of(row), "")
+        onward = queueing.ONWARD.one(entry.tx, spawn=row.id)
+        if row.state not in TERMINAL and onward is not None and onward.terminal:
+            return row
         if row.state not in TERMINAL:
             raise not_ended(row)
         session = session_of(row)
+        self._require_place(row)
         queueing.edit(entry.tx, _with_terminal(row, True))
         kept = {queueing.SESSION_KEY: session, queueing.TERMINAL_KEY: True}
         return self._again(entry, row, by, f"{by} takes it over", kept)
+
+    def _require_place(self, row: SpawnRow) -> None:
+        """Refuse another attempt where the work of the earlier ones is not: what they left would be gone unsaid."""
+        if row.state not in TERMINAL or not self._is_gone(row):
+            return
+        raise Misuse(
+            f"the folder that {row.name} worked in is not there any more",
+            code=Code.PLACE_GONE,
+            why="it was removed there, or never made; what came back of it can still be pulled",
+            hint=f"relay pull {row.id}, then spawn it anew",
+        )
 
     def _without_interface(self, entry: Entry, row: SpawnRow, onward: queueing.Onward | None) -> SpawnRow:
         """A spawn that had a terminal only because somebody had taken it over has none any more."""
@@ -217,7 +248,10 @@ class Marks:
             raise not_ended(row)
         spawns.require_free_name(entry.tx, row.name, row.target)
         how = queueing.outcome_of_row(row) | kept
-        queueing.keep_try(entry.tx, row.id, row.attempt, by or "somebody", how)
+        left = left_of(row.result)
+        queueing.keep_try(
+            entry.tx, row.id, row.attempt, by or "somebody", how | ({queueing.LEFT_KEY: left} if left else {})
+        )
         spawns.clear_stop(entry.tx, row.id)
         queueing.resume(entry.tx, row.id)
         queueing.not_before(entry.tx, row.id, None)

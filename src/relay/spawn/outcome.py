@@ -14,6 +14,7 @@ from relay.core.errors import Code, RelayError
 from relay.core.spawning import MAX_SUMMARY, MAX_TAIL
 from relay.core.states import State
 from relay.core.tails import Tail
+from relay.core.workplaces import KEY
 from relay.spawn.agents.agent import Finding
 from relay.spawn.attempt import ExitRecord, LaunchError
 
@@ -52,6 +53,7 @@ class _Verdict:
     finding: Finding = field(default_factory=lambda: Finding(State.COMPLETED))
 
 
+_LEFT = ("session", "branch", "diffstat", KEY)
 _NOT_EXECUTABLE = (Code.NOT_EXECUTABLE, "chmod +x it, on the machine that runs it")
 _START_FAULTS: dict[str, tuple[Code, str]] = {
     "not_found": (Code.MISSING_BINARY, "install it there, or add its folder to PATH where that broker is started"),
@@ -210,6 +212,28 @@ def lost(spawn: str, tail: str, now: int, survivors: int = 0, session: str | Non
     verdict = _Verdict(State.LOST, why, Code.TASK_LOST, hint, finding)
     result = _result(verdict, tail, survivors=survivors)
     return Outcome(State.LOST, why, ended=now, result=result, error=_error(verdict, spawn))
+
+
+def left_of(result: dict[str, Any] | None) -> dict[str, Any]:
+    """What of an attempt's result is still there, whatever becomes of the attempts after it."""
+    return {name: result[name] for name in _LEFT if result.get(name)} if result else {}
+
+
+def with_left(
+    result: dict[str, Any] | None, left: dict[str, Any] | None, state: State, reason: str
+) -> dict[str, Any] | None:
+    """A result with what earlier attempts left: what no further attempt has come to touch, and the session.
+
+    Args:
+        result: of the last attempt; None where none ran since.
+        left: as `left_of` told it; None for nothing.
+        state: in which the spawn ends, and `reason`.
+    """
+    if not left:
+        return result
+    if result is None:
+        return _result(_Verdict(state, reason), "") | {"summary": ""} | left  # its reason says the rest
+    return result if result.get("session") else result | {"session": left.get("session")}
 
 
 def not_started(spawn: str, fault: RelayError, now: int) -> Outcome:

@@ -10,7 +10,7 @@ from relay.core.retrying import may_retry, pause_ms
 from relay.core.states import State
 from relay.core.wishes import LIMIT_WAITS
 from relay.spawn.ledger import Step
-from relay.spawn.outcome import Outcome
+from relay.spawn.outcome import Outcome, left_of
 from relay.spawn.queue import moment_words
 from relay.store import queueing
 from relay.store.journal import Entry
@@ -44,7 +44,7 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
     if used > row.wishes.retries or moment >= row.expires:
         return None
     how = _how_it_ended(outcome, entry.now)
-    queueing.keep_try(entry.tx, row.id, row.attempt, "", how)
+    queueing.keep_try(entry.tx, row.id, row.attempt, "", how | _left(outcome))
     queueing.not_before(entry.tx, row.id, moment)
     words = moment_words(moment, used, row.wishes.retries, entry.now)
     return Step(State.WAITING, words, tried={"n": row.attempt, "asked": "", "outcome": how}), moment
@@ -58,10 +58,15 @@ def _after_the_limit(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Ste
     how = _how_it_ended(outcome, entry.now)
     if session := (outcome.result or {}).get("session"):
         how[queueing.SESSION_KEY] = session
-    queueing.keep_try(entry.tx, row.id, row.attempt, LIMIT, how)
+    queueing.keep_try(entry.tx, row.id, row.attempt, LIMIT, how | _left(outcome))
     queueing.not_before(entry.tx, row.id, moment)
     words = f"the usage limit of its agent is reached; {moment_words(moment, 0, 0, entry.now)}"
     return Step(State.WAITING, words, tried={"n": row.attempt, "asked": LIMIT, "outcome": how}), moment
+
+
+def _left(outcome: Outcome) -> dict[str, Any]:
+    left = left_of(outcome.result)
+    return {queueing.LEFT_KEY: left} if left else {}
 
 
 def _how_it_ended(outcome: Outcome, now: int) -> dict[str, Any]:

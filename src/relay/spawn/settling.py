@@ -87,7 +87,7 @@ class Settling:
         if answer.verb is Reply.DENY:
             error = _denied(who, answer.text)
             self._ledger.step(entry, row, Step(State.REJECTED, error.message, error=error.to_json()))
-            return f"{row.name} is refused; nothing ran"
+            return f"{row.name} is refused; {'it is not tried again' if row.attempt else 'nothing ran'}"
         waiting = self._ledger.step(entry, row, Step(State.WAITING, f"approved by {who}"))
         self._ledger.tell_latest(entry, waiting)
         self._supervisor.room.release(entry, [row.id])

@@ -127,6 +127,10 @@ class Supervisor:
         entry.then(lambda: self._go(self._ask_to_stop(row, by)))
         return row
 
+    async def stop_unwritten(self, row: SpawnRow, by: str) -> None:
+        """Stop what runs here though the store takes nothing: an attempt's record has its room from its beginning."""
+        await self._ask_to_stop(row, by)
+
     # carrying out
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:

@@ -46,7 +46,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Entrusted:
-    """What a broker said of a channel that it was entrusted with: `asked`, `accepted` or `refused`, and why."""
+    """What a broker said of a channel entrusted to it: `asked`, `accepted`, `refused` or `failing`, and why."""
 
     channel: str
     broker: BrokerId

@@ -65,11 +65,19 @@ _INSERT = insertion("notify_deliveries", _NAMES).replace("INSERT", "INSERT OR IG
 _UPDATE = ", ".join(f"{name} = :{name}" for name in _NAMES if name not in ("event", "channel"))
 
 ONE: Query[Delivery] = Query(f"{_SELECT} WHERE event = :event AND channel = :channel", _row)
-# the next one of each channel: SQLite takes the other columns from the row of the minimum
+# the next one of each channel, a test before all others: SQLite takes the other columns from the row of the minimum
 NEXT: Query[Delivery] = Query(
-    f"SELECT {columns(Delivery)} FROM (SELECT *, min(due) FROM notify_deliveries WHERE ended IS NULL GROUP BY channel)"
-    " ORDER BY due",
+    f"SELECT {columns(Delivery)} FROM (SELECT *, min(CASE state WHEN 'sending' THEN 0 ELSE due * (spawn <> '') END)"
+    " FROM notify_deliveries WHERE ended IS NULL GROUP BY channel) ORDER BY due",
     _row,
+)
+DUE_OVER: Query[Delivery] = Query(
+    f"{_SELECT} WHERE channel = :channel AND ended IS NULL AND state = 'due' AND due <= :now AND spawn <> ''"
+    " ORDER BY due, event LIMIT :limit",
+    _row,
+)
+SENDING_OVER: Query[Delivery] = Query(
+    f"{_SELECT} WHERE channel = :channel AND ended IS NULL AND state = 'sending' ORDER BY event", _row
 )
 SENDING: Query[Delivery] = Query(f"{_SELECT} WHERE ended IS NULL AND state = 'sending'", _row)
 NEWEST: Query[Delivery] = Query(f"{_SELECT} ORDER BY created DESC, event, channel LIMIT :limit", _row)

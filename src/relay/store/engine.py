@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relay.store import faults
+from relay.core.errors import LocalFault
+from relay.store import faults, meta
 from relay.store.migrations import back_up
 from relay.store.opening import Opened, connect, open_file
 from relay.store.query import Query, Tx
@@ -18,6 +20,7 @@ from relay.store.writer import Writer
 
 T = TypeVar("T")
 MAX_PROBLEMS = 20
+CHECKED = "checked"
 
 
 class Store:
@@ -105,6 +108,19 @@ class Store:
         """The first row of a query or None, as of the last commit."""
         found = await self._readers.rows(query.sql, params)
         return query.row(found[0]) if found else None
+
+    @property
+    def trouble(self) -> str:
+        """Why the last write could not be committed; empty where it was."""
+        return self._writer.trouble
+
+    async def write_trouble(self) -> str:
+        """Why nothing can be written now; empty where something was, as a trial."""
+        try:
+            await self.write(lambda tx: meta.put(tx, CHECKED, os.urandom(8).hex()))
+        except LocalFault as fault:
+            return fault.why or fault.message
+        return ""
 
     async def integrity(self, *, thorough: bool = False) -> list[str]:
         """What SQLite finds wrong with the file, at most twenty lines; empty is well. Reads all of it.

@@ -44,17 +44,25 @@ class Peer:
     start_proof: bytes | None = None
 
 
+def skew_of(tx: Tx, peer: BrokerId) -> int:
+    """By how much its times are shown earlier here, milliseconds: 0 where its clock is about right, or not known."""
+    skew = SKEW.one(tx, id=peer) or 0
+    return skew if abs(skew) >= LEAST_SKEW_MS else 0
+
+
 def _texts(stored: str) -> tuple[Any, ...]:
     return tuple(json.loads(stored))
 
 
 _row = mapper(Peer, addresses=_texts, frozen=bool, grants_to_us=json.loads, agents=_texts)
+LEAST_SKEW_MS = 60_000
 _SELECT = f"SELECT {columns(Peer)} FROM peers"
 _FIELDS = tuple(item.name for item in dataclasses.fields(Peer))
 _CHANGES = ", ".join(f"{key} = excluded.{key}" for key in _FIELDS if key != "id")
 _UPSERT = f"{insertion('peers', _FIELDS)} ON CONFLICT (id) DO UPDATE SET {_CHANGES}"
 
 ALL: Query[Peer] = Query(f"{_SELECT} ORDER BY name, id", _row)
+SKEW: Query[int | None] = Query("SELECT clock_skew_ms FROM peers WHERE id = :id", first_column)
 IDS: Query[BrokerId] = Query("SELECT id FROM peers", first_column)
 BY_ID: Query[Peer] = Query(f"{_SELECT} WHERE id = :id", _row)
 BY_NAME: Query[Peer] = Query(f"{_SELECT} WHERE name = :name ORDER BY id", _row)

@@ -201,6 +201,9 @@ SESSION_KEY = "session"
 TERMINAL_KEY = "terminal"
 """In an outcome: the attempt after it opens the agent's own interface, for a person."""
 
+LEFT_KEY = "left"
+"""In an outcome: what of the attempt's result is still there if no other attempt comes to run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Onward:
@@ -221,6 +224,12 @@ ONWARD: Query[Onward] = Query(
     f" FROM tries WHERE spawn = :spawn AND json_extract(outcome, '$.{SESSION_KEY}') IS NOT NULL"
     " ORDER BY n DESC LIMIT 1",
     lambda row: Onward(str(row[0]), bool(row[1]), State(row[2]), str(row[3])),
+)
+
+LEFT: Query[dict[str, Any]] = Query(
+    f"SELECT json_extract(outcome, '$.{LEFT_KEY}') FROM tries WHERE spawn = :spawn"
+    f" AND json_extract(outcome, '$.{LEFT_KEY}') IS NOT NULL ORDER BY n DESC LIMIT 1",
+    lambda row: json.loads(row[0]),
 )
 
 

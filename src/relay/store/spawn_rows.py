@@ -161,6 +161,10 @@ COUNTS: Query[tuple[State, int]] = Query(
     "SELECT state, count(*) FROM spawns WHERE live = 1 AND (:target IS NULL OR target = :target) GROUP BY state",
     lambda row: (State(row[0]), row[1]),
 )
+RUNNING_ON: Query[tuple[str, int]] = Query(
+    "SELECT target, count(*) FROM spawns WHERE live = 1 AND state IN ('starting', 'running') GROUP BY target",
+    lambda row: (row[0], row[1]),
+)
 IN_HAND_FROM: Query[int] = Query(
     f"SELECT count(*) FROM spawns WHERE live = 1 AND target = :target AND origin = :origin AND {_IN_HAND}", first_column
 )

@@ -68,7 +68,12 @@ class Writer:
         connection: in autocommit mode, made with `check_same_thread=False`; the writer closes it.
         path: the store's file, for faults.
         loop: where callers wait.
+
+    Attributes:
+        trouble: why the last batch could not be committed; empty where it was.
     """
+
+    trouble = ""
 
     def __init__(self, connection: Tx, path: Path, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
@@ -161,6 +166,7 @@ class Writer:
             for job in batch:
                 self._attempt(job)
             self._connection.execute("COMMIT")
+            self.trouble = ""
         except BaseException as error:
             self._abandon(batch, error)
 
@@ -178,6 +184,7 @@ class Writer:
     def _abandon(self, batch: list[_Job], error: BaseException) -> None:
         """Nothing of the batch was done: tell everyone so, each with an exception of their own."""
         _log.error("a batch of %d writes was not committed: %s", len(batch), error)
+        self.trouble = self._fault(error).why
         with contextlib.suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

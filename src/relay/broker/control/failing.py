@@ -15,7 +15,7 @@ CODES: dict[Code, int] = {
     **dict.fromkeys((Code.UNKNOWN_SPAWN, Code.UNKNOWN_BROKER, Code.UNKNOWN_ENVELOPE, Code.UNKNOWN_REQUEST), 404),
     **dict.fromkeys((Code.UNKNOWN_SCHEDULE, Code.UNKNOWN_DEVICE, Code.UNKNOWN_CHANNEL), 404),
     **dict.fromkeys((Code.CONFLICT, Code.NAME_IN_USE, Code.ALREADY_STARTED, Code.NOT_ENDED), 409),
-    **dict.fromkeys((Code.NO_SESSION, Code.ANSWERED), 409),
+    **dict.fromkeys((Code.NO_SESSION, Code.PLACE_GONE, Code.ANSWERED), 409),
     **dict.fromkeys((Code.NO_TOKEN, Code.CODE_REFUSED), 401),
     Code.FOREIGN_HOST: 421,
 }

@@ -68,7 +68,8 @@ class LookingControl:
         seq, since = _whole(request, "seq"), _whole(request, "since") or 0
         found = await self._lists.away(seq, since, MOST_ENDED)
         needing, ended = await self._lines(found.needing), await self._lines(found.ended)
-        return json_answer({"needs_you": needing, "ended": ended, "going_on": found.going, "seq": found.seq})
+        going = {"going_on": found.going, "unreachable": await self._broker.unseen()}
+        return json_answer({"needs_you": needing, "ended": ended, **going, "seq": found.seq})
 
     async def _lines(self, rows: list[SpawnRow]) -> list[dict[str, Any]]:
         why = await self._broker.queueing.reasons.of(rows)

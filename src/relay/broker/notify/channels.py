@@ -27,6 +27,7 @@ from relay.store.journal import Entry, Journal
 
 MOST_LISTED = 200
 TEST_WITHIN_S = 50.0
+UNWELL = ("refused", "failing")
 _SERVICE = re.compile(r"([a-z][a-z0-9+.-]{0,31})://.")
 _FORMS = "such as ntfys://ntfy.sh/TOPIC, slack://TOKENS, mailto://USER:PASSWORD@HOST or jsons://HOST/PATH"
 HELP = "relay notify add --help"
@@ -188,7 +189,7 @@ class Channels:
         """What `relay doctor` finds: each channel that fails, or was refused."""
         found = []
         for view in await self.listing():
-            refused = [f"{each['name']}: {each['why']}" for each in view["via"] if each["state"] == "refused"]
+            refused = [f"{each['name']}: {each['why']}" for each in view["via"] if each["state"] in UNWELL]
             trouble = "; ".join(filter(None, [view["trouble"], *refused]))
             detail = trouble or f"{view['service']}, {'it worked' if view['last'] else 'not used yet'}"
             hint = f"relay notify test {view['name']}" if view["trouble"] else "relay notify list" if refused else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +18,11 @@ from relay.broker.gate import Gate
 from relay.broker.notify import sending
 from relay.broker.notify.sending import Parcel, Senders, Went
 from relay.broker.notify.telling import Telling
+from relay.core.allowance import Allowance
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.notices import Happening
+from relay.core.notices_together import words_together
 from relay.store import channels, deliveries
 from relay.store.channels import Channel
 from relay.store.deliveries import Delivery, Told
@@ -30,7 +33,11 @@ GIVE_UP_MS = 24 * 3_600_000
 PUT_OFF_MS = 60_000
 TRIES_BEFORE_OTHERS = 2
 MOST_DOUBTS = 2
+DOUBT_MS = 60_000  # a service that hangs, and may have taken it, may be sound again by then
 MOST_AT_ONCE = 4
+MOST_SINGLY, ONE_IN_S = 10, 30.0  # words over one channel: so many at once, then one in so long
+MOST_TOGETHER = 1_000
+COUNTED = "counted there, and not named: too many were told together"
 KEEP_MS = 30 * 86_400_000
 LONGEST_REST_S = 60.0
 NO_KEY = "its address was sealed to a key that this broker no longer holds: remove the channel, and add it again"
@@ -46,12 +53,14 @@ class Rights:
         gate: whether the owner of an entrusted channel may still have it told from here.
         address_of: opens a channel's address; None where the key is gone.
         told: tells the other brokers of a channel that something was told, inside the transaction.
+        failing: tells the owner of an entrusted channel that it does not work from here, likewise.
     """
 
     own: BrokerId
     gate: Gate
     address_of: Callable[[Channel], str | None]
     told: Callable[[Entry, Channel, Delivery], None]
+    failing: Callable[[Entry, Channel, Delivery], None]
 
 
 class Courier:
@@ -77,6 +86,8 @@ class Courier:
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
+        self._rations: dict[str, Allowance] = {}
+        self._failing: dict[str, str] = {}
 
     def look(self) -> None:
         """Something may be due: look now."""
@@ -84,8 +95,11 @@ class Courier:
 
     async def open(self) -> None:
         """Settle what an earlier run was cut off in, and begin."""
+        cut_off: dict[str, list[Delivery]] = {}
         for each in await self._journal.store.all(deliveries.SENDING):
-            await self._resume(each)
+            cut_off.setdefault(each.channel, []).append(each)
+        for batch in cut_off.values():
+            await self._resume(batch)
         self._loop = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
@@ -126,10 +140,27 @@ class Courier:
             if each.due > now:
                 rest = min(rest, (each.due - now) / 1000)
                 continue
-            task = asyncio.get_running_loop().create_task(self._carry(each))
+            batch = await self._batch(each, now)
+            if not batch:
+                rest = min(rest, ONE_IN_S / 10)
+                continue
+            task = asyncio.get_running_loop().create_task(self._carry(batch))
             self._busy[each.channel] = task
             task.add_done_callback(lambda done, channel=each.channel: self._over(channel, done))  # type: ignore[misc]
         return rest
+
+    async def _batch(self, first: Delivery, now: int) -> list[Delivery]:
+        """What is sent with one try: one alone, or all that are due where there are too many; empty for not yet."""
+        if first.state is Told.SENDING:  # a full disk kept how it went from being written down
+            return await self._journal.store.all(deliveries.SENDING_OVER, channel=first.channel)
+        if first.happening == Happening.TEST:
+            return [first]
+        at = time.monotonic_ns() // 1_000_000
+        ration = self._rations.setdefault(first.channel, Allowance(MOST_SINGLY, 1 / ONE_IN_S, at))
+        if not ration.spend(1, at):
+            return []
+        due = await self._journal.store.all(deliveries.DUE_OVER, channel=first.channel, now=now, limit=MOST_TOGETHER)
+        return due if len(due) > ration.left + 1 else due[:1]
 
     def _over(self, channel: str, task: asyncio.Task[None]) -> None:
         self._busy.pop(channel, None)
@@ -142,53 +173,65 @@ class Courier:
 
     # one delivery
 
-    async def _carry(self, delivery: Delivery) -> None:
-        if delivery.state is Told.SENDING:
-            await self._resume(delivery)  # a full disk kept how it went from being written down
+    async def _carry(self, batch: list[Delivery]) -> None:
+        if batch[0].state is Told.SENDING:
+            await self._resume(batch)
             return
-        begun = await self._journal.commit(lambda entry: self._begin(entry, delivery))
+        begun = await self._journal.commit(lambda entry: self._begin(entry, batch))
         if begun is None:
             return
         now, address = begun
-        went = await self.senders.send(Parcel(address, now.title, now.body, now.level, self._marker(now)))
+        made = words_together(now).words
+        went = await self.senders.send(Parcel(address, made.title, made.body, made.level, self._marker(now)))
         await self._record(now, went)
 
-    async def _resume(self, delivery: Delivery) -> None:
-        went = sending.left_by(self._marker(delivery))
+    async def _resume(self, batch: list[Delivery]) -> None:
+        went = sending.left_by(self._marker(batch))
         if went is None:
-            fresh = replace(delivery, state=Told.DUE, tries=delivery.tries - 1)
-            await self._journal.commit(lambda entry: deliveries.update(entry.tx, fresh))
+            await self._journal.commit(lambda entry: self._take_back(entry, batch))
         else:
-            await self._record(delivery, went)
+            await self._record(batch, went)
 
-    async def _record(self, delivery: Delivery, went: Went) -> None:
-        await self._journal.commit(lambda entry: self._settle(entry, delivery, went))
-        self._marker(delivery).unlink(missing_ok=True)
+    def _take_back(self, entry: Entry, batch: list[Delivery]) -> None:
+        for each in batch:
+            deliveries.update(entry.tx, replace(each, state=Told.DUE, tries=each.tries - 1))
 
-    def _marker(self, delivery: Delivery) -> Path:
-        return self._folder / f"{delivery.event}-{delivery.channel}-{delivery.tries}"
+    async def _record(self, batch: list[Delivery], went: Went) -> None:
+        await self._journal.commit(lambda entry: self._settle(entry, batch, went))
+        self._marker(batch).unlink(missing_ok=True)
 
-    def _begin(self, entry: Entry, seen: Delivery) -> tuple[Delivery, str] | None:
-        known = deliveries.ONE.one(entry.tx, event=seen.event, channel=seen.channel)
-        channel = channels.BY_ID.one(entry.tx, id=seen.channel)
-        if known is None or known.ended is not None or channel is None:
+    def _marker(self, batch: list[Delivery]) -> Path:
+        """Of a try. All of one channel that are being sent are sent by one try: so any of them is enough to name it."""
+        first = min(batch, key=lambda each: each.event)
+        return self._folder / f"{first.event}-{first.channel}-{first.tries}"
+
+    def _begin(self, entry: Entry, seen: list[Delivery]) -> tuple[list[Delivery], str] | None:
+        found = [deliveries.ONE.one(entry.tx, event=each.event, channel=each.channel) for each in seen]
+        known = [each for each in found if each is not None and each.ended is None]
+        channel = channels.BY_ID.one(entry.tx, id=seen[0].channel)
+        if not known or channel is None:
             return None
         address = self._rights.address_of(channel)
         why = NO_KEY if address is None else self._why_not(channel, entry.now)
         if why or address is None:
-            self._put_off(entry, channel, replace(known, error=why))
+            for each in known:
+                self._put_off(entry, channel, each, why)
             return None
-        begun = replace(known, state=Told.SENDING, tries=known.tries + 1)
-        deliveries.begin(entry.tx, begun)
+        begun = [replace(each, state=Told.SENDING, tries=each.tries + 1) for each in known]
+        for each in begun:
+            deliveries.begin(entry.tx, each)
         return begun, address
 
-    def _put_off(self, entry: Entry, channel: Channel, known: Delivery) -> None:
+    def _put_off(self, entry: Entry, channel: Channel, known: Delivery, why: str) -> None:
         """It may not be tried now; a grant may come back, and a trust file be mended."""
+        now = replace(known, error=why)
         if known.happening == Happening.TEST or entry.now - known.created > GIVE_UP_MS:
-            self._end(entry, channel, known, Told.FAILED)
+            self._end(entry, channel, now, Told.FAILED)
             return
-        deliveries.update(entry.tx, replace(known, state=Told.DUE, due=entry.now + PUT_OFF_MS))
-        channels.note_trouble(entry.tx, channel.id, known.error)
+        if known.error != why:
+            self._say_failing(entry, channel, now)
+        deliveries.update(entry.tx, replace(now, state=Told.DUE, due=entry.now + PUT_OFF_MS))
+        channels.note_trouble(entry.tx, channel.id, why)
 
     def _why_not(self, channel: Channel, now: int) -> str:
         if channel.owner == self._rights.own:
@@ -199,38 +242,58 @@ class Courier:
             return error.message
         return ""
 
-    def _settle(self, entry: Entry, delivery: Delivery, went: Went) -> None:
-        channel = channels.BY_ID.one(entry.tx, id=delivery.channel)
+    def _settle(self, entry: Entry, batch: list[Delivery], went: Went) -> None:
+        channel = channels.BY_ID.one(entry.tx, id=batch[0].channel)
         if channel is None:
             return
-        now = replace(delivery, error=went.error, doubts=delivery.doubts + went.is_in_doubt)
-        if went.ok:
-            self._end(entry, channel, now, Told.DELIVERED)
-        elif now.doubts >= MOST_DOUBTS:
-            self._end(entry, channel, now, Told.UNSURE)
-        else:
-            self._again(entry, channel, now, went)
+        unnamed = words_together(batch).unnamed if went.ok else frozenset()
+        for each in batch:
+            now = replace(each, error=went.error, doubts=each.doubts + went.is_in_doubt)
+            if went.ok:
+                self._end(entry, channel, replace(now, error=COUNTED if each.event in unnamed else ""), Told.DELIVERED)
+            elif now.doubts >= MOST_DOUBTS:
+                self._unsure(entry, channel, now)
+            else:
+                self._again(entry, channel, now, went)
+        deliveries.forget_before(entry.tx, entry.now - KEEP_MS)
+
+    def _unsure(self, entry: Entry, channel: Channel, now: Delivery) -> None:
+        others = channels.STAND_INS.all(entry.tx, id=channel.id)
+        if now.happening != Happening.TEST:
+            self._telling.give_over(entry, now, others)  # told twice is better than not at all
+        self._end(entry, channel, now, Told.UNSURE)
 
     def _again(self, entry: Entry, channel: Channel, now: Delivery, went: Went) -> None:
         others = channels.STAND_INS.all(entry.tx, id=channel.id)
         is_test = now.happening == Happening.TEST
+        if now.tries == TRIES_BEFORE_OTHERS:
+            self._say_failing(entry, channel, now)
         if others and not is_test and (went.is_bad or now.tries >= TRIES_BEFORE_OTHERS):
             self._telling.give_over(entry, now, others)
             self._end(entry, channel, now, Told.GIVEN_OVER)
         elif went.is_bad or is_test or entry.now - now.created > GIVE_UP_MS:
             self._end(entry, channel, now, Told.FAILED)
         else:
-            wait = min(FIRST_MS * TIMES ** (now.tries - 1), MOST_MS)
+            wait = DOUBT_MS if went.is_slow else min(FIRST_MS * TIMES ** (now.tries - 1), MOST_MS)
             deliveries.finish(entry.tx, replace(now, state=Told.DUE, due=entry.now + wait))
             channels.note_trouble(entry.tx, channel.id, now.error)
 
     def _end(self, entry: Entry, channel: Channel, now: Delivery, state: Told) -> None:
         ended = replace(now, state=state, ended=entry.now)
         if state is Told.DELIVERED:
-            ended = replace(ended, told_by=self._rights.own, error="")
+            ended = replace(ended, told_by=self._rights.own)
             self._rights.told(entry, channel, ended)
+            self._failing.pop(channel.id, None)
+        elif state is not Told.GIVEN_OVER:
+            self._say_failing(entry, channel, ended)
         deliveries.finish(entry.tx, ended)
-        channels.note_trouble(entry.tx, channel.id, ended.error or None)
-        deliveries.forget_before(entry.tx, entry.now - KEEP_MS)
+        trouble = None if state is Told.DELIVERED else ended.error or None
+        channels.note_trouble(entry.tx, channel.id, trouble)
         told = {"event": ended.event, "spawn": ended.spawn, "channel": channel.name, "as": str(state)}
         entry.event("notify.told", told)
+
+    def _say_failing(self, entry: Entry, channel: Channel, now: Delivery) -> None:
+        """Once for a reason: of many that fail together, each would say it."""
+        if self._failing.get(channel.id) != now.error:
+            self._failing[channel.id] = now.error
+            self._rights.failing(entry, channel, now)

@@ -37,6 +37,7 @@ TTL = 30 * 86_400_000
 MAX_ADDRESS = 2_048
 MOST_OF_ONE = 16
 MAX_SERVICE = 32
+MAX_WHY = 600
 
 
 class Entrusting:
@@ -122,6 +123,13 @@ class Entrusting:
             operation = f"told/{delivery.event}/{channel.id}"
             entry.post(Letter(broker, Kind.NOTIFY, content, operation, TTL))
 
+    def failing(self, entry: Entry, channel: Channel, delivery: Delivery) -> None:
+        """Tell who entrusted a channel that it does not work from here, and why."""
+        if channel.owner == self._members.own or not delivery.spawn:
+            return
+        content = {"what": "failing", "channel": channel.id, "why": delivery.error[:MAX_WHY]}
+        entry.post(Letter(channel.owner, Kind.NOTIFY, content, f"failing/{delivery.event}/{channel.id}", TTL))
+
     # at the target
 
     def keep_voucher(self, entry: Entry, each: Opened, request: SpawnRequest) -> None:
@@ -168,7 +176,7 @@ class Entrusting:
 
     def _answer(self, entry: Entry, owner: BrokerId, channel: str, error: RelayError | None) -> None:
         why = "" if error is None else f"{error.message}; {error.hint}"
-        content = {"what": "answer", "channel": channel, "accepted": error is None, "why": why[:600]}
+        content = {"what": "answer", "channel": channel, "accepted": error is None, "why": why[:MAX_WHY]}
         entry.post(Letter(owner, Kind.NOTIFY, content, f"entrusted/{channel}", TTL))
 
     def _require_room(self, entry: Entry, channel: Channel) -> None:
@@ -219,7 +227,8 @@ class Entrusting:
     # what is heard
 
     def _heard(self, entry: Entry, each: Opened) -> None:
-        heard = {"word": self._word, "told": self._told, "answer": self._answered}.get(str(each.body.content["what"]))
+        acts = {"word": self._word, "told": self._told, "answer": self._answered, "failing": self._answered}
+        heard = acts.get(str(each.body.content["what"]))
         if heard is None:
             raise Pointless
         heard(entry, each)
@@ -245,6 +254,8 @@ class Entrusting:
             raise Pointless
         if type(event) is not str or not 0 < len(event) <= 64:
             raise _fault("an event has another form")
+        if channel.owner == self._members.own:
+            channels.put_entrusted(entry.tx, Entrusted(channel.id, by, "accepted", ""))  # it works from there
         known = deliveries.ONE.one(entry.tx, event=event, channel=channel.id)
         if known is None:
             deliveries.add(entry.tx, _elsewhere(event, channel.id, str(spawn), by, entry.now))
@@ -257,8 +268,10 @@ class Entrusting:
         if channel is None or channel.owner != self._members.own or by not in channel.via:
             raise Pointless
         state = "accepted" if content.get("accepted") is True else "refused"
+        if content["what"] == "failing":
+            state = "failing"
         why = content.get("why")
-        told = why[:600] if type(why) is str else ""
+        told = why[:MAX_WHY] if type(why) is str else ""
         channels.put_entrusted(entry.tx, Entrusted(channel.id, by, state, told))
 
 

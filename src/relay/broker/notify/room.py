@@ -30,7 +30,8 @@ class Notify:
         telling = Telling(members, rooms.mesh.is_linked, self.look)
         self._prove = rooms.tasks.prove
         self._entrusting = Entrusting(identity, members, rooms.gate, rooms.auditor, telling)
-        rights = Rights(members.own, rooms.gate, self._entrusting.address_of, self._entrusting.told)
+        entrusting = self._entrusting
+        rights = Rights(members.own, rooms.gate, entrusting.address_of, entrusting.told, entrusting.failing)
         self._courier = Courier(journal, Path(rooms.home.notify), telling, rights)
         self.channels = Channels(members, journal, rooms.auditor, telling, self._entrusting, self._courier)
         journal.beside_events(telling.happened)

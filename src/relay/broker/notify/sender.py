@@ -7,13 +7,13 @@ killed meanwhile knows what to do again. Nothing that it says has a part of the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import re
 import resource
 import sys
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,10 +21,14 @@ from relay.spawn.shim.kernel import die_with_parent, forbid_dumps
 
 BEGAN = "began"
 MOST_ERROR = 300
-MOST_MEMORY = 2 << 30
+MOST_MEMORY, MOST_OF_OWN = 2 << 30, 384 << 20
+CONNECT_S, ANSWER_S = 10.0, 20.0
 LEAST_SECRET = 4
 BAD_ADDRESS = "no service takes an address of this form"
+SEVERAL = "it is more than one address: add a channel for each"
 NO_WORD = "the service did not take it, and said no more"
+SLOW = "it gave no answer in time"
+BROKE_OFF = "its answer was too long, or its plugin failed"
 
 
 def masked(text: str, address: str) -> str:
@@ -37,23 +41,29 @@ def masked(text: str, address: str) -> str:
 
 
 class _Said(logging.Handler):
-    """Keeps what a plugin warns of."""
+    """Keeps what a plugin warns of, and why the service may have taken what it did not say that it took."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.DEBUG)
         self.lines: list[str] = []
+        self.doubt = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if len(self.lines) < 8:
+        said = str(record.msg)
+        if said.startswith("Socket Exception") and "read timed out" in record.getMessage().lower():
+            self.doubt = SLOW
+        elif said.startswith("Notification") and "raised an exception" in said:
+            self.doubt = BROKE_OFF
+        elif record.levelno >= logging.WARNING and len(self.lines) < 8:
             self.lines.append(record.getMessage())
 
 
 def _bound() -> None:
     die_with_parent()
     forbid_dumps()
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    for what, most in ((resource.RLIMIT_AS, MOST_MEMORY), (resource.RLIMIT_DATA, MOST_OF_OWN)):
+        hard = resource.getrlimit(what)[1]
+        resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _silence() -> int:
@@ -75,28 +85,34 @@ def _note(path: str | None, text: str) -> None:
         os.close(file)
 
 
-def _send(order: dict[str, Any], said: Iterable[str]) -> dict[str, Any]:
+def _send(order: dict[str, Any], said: _Said) -> dict[str, Any]:
     import apprise
 
+    apprise.URLBase.socket_connect_timeout, apprise.URLBase.socket_read_timeout = CONNECT_S, ANSWER_S
     services = apprise.Apprise()
-    if not services.add(order["address"]):
-        return {"ok": False, "bad": True, "error": BAD_ADDRESS}
+    if not services.add(order["address"]) or len(services) != 1:
+        return {"ok": False, "bad": True, "error": SEVERAL if len(services) > 1 else BAD_ADDRESS}
     if order["check"]:
         return {"ok": True, "error": ""}
+    for each in services:
+        each.redirects = False  # another place, asked by GET, answers 200 to what nobody got
     _note(order["marker"], BEGAN)
     done = services.notify(body=order["body"], title=order["title"], notify_type=order["level"], body_format="text")
-    return {"ok": bool(done), "error": "" if done else "; ".join(said) or NO_WORD}
+    if done:
+        return {"ok": True, "error": ""}
+    return {"ok": False, "error": said.doubt or "; ".join(said.lines) or NO_WORD, "doubt": bool(said.doubt)}
 
 
 def _done(order: dict[str, Any]) -> dict[str, Any]:
     said = _Said()
     logger = logging.getLogger("apprise")
     logger.handlers[:] = [said]
+    logger.setLevel(logging.DEBUG)
     logger.propagate = False
     if os.getppid() != order["parent"]:
         os._exit(1)  # the broker died before this process was bound to it
     try:
-        answer = _send(order, said.lines)
+        answer = _send(order, said)
     except Exception as error:
         answer = {"ok": False, "error": f"its plugin failed: {type(error).__name__}: {error}"}
     return answer | {"error": masked(str(answer["error"]), order["address"])}
@@ -109,8 +125,8 @@ def main() -> None:
     for line in sys.stdin.buffer:
         order = json.loads(line)
         text = json.dumps(_done(order))
-        if not order["check"]:
-            _note(order["marker"], text)
+        with contextlib.suppress(OSError):  # a full disk: what is said here counts as much while the broker lives
+            _note(None if order["check"] else order["marker"], text)
         os.write(answer, text.encode() + b"\n")
 
 

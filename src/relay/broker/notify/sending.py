@@ -9,13 +9,14 @@ import os
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relay.broker.notify.sender import BEGAN
 
 WITHIN_S = 40.0
 REST_S = 15.0  # to load the services takes most of a second: many that end together pay it once
+CUT_OFF = "it was cut off"
 PROGRAM = (sys.executable, "-P", "-m", "relay.broker.notify.sender")
 _KEPT = (
     *("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"),
@@ -61,6 +62,11 @@ class Went:
     is_bad: bool = False
     is_in_doubt: bool = False
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether the service had time to say that it took it, and did not."""
+        return self.is_in_doubt and self.error != CUT_OFF
+
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
     return {name: own[name] for name in _KEPT if name in own}
@@ -85,8 +91,8 @@ class Senders:
         if said == b"" and not is_fresh and (parcel.marker is None or not parcel.marker.exists()):
             return await self.send(parcel)  # it ended as it was asked, and has certainly sent nothing
         if said is None:
-            return Went(False, f"no answer in {WITHIN_S:g} s")
-        return _read(said) or Went(False, "the program that sends ended before it had an answer")
+            return _cut_off(parcel.marker, f"no answer in {WITHIN_S:g} s")
+        return _read(said) or _cut_off(parcel.marker, "the program that sends ended before it had an answer")
 
     def _rested(self) -> tuple[Process, bool] | None:
         while self._idle:
@@ -154,9 +160,15 @@ def _order(parcel: Parcel) -> bytes:
 def _read(said: bytes) -> Went | None:
     try:
         told = json.loads(said)
-        return Went(bool(told["ok"]), str(told["error"]), bool(told.get("bad")))
+        return Went(bool(told["ok"]), str(told["error"]), bool(told.get("bad")), bool(told.get("doubt")))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _cut_off(marker: Path | None, why: str) -> Went:
+    """How a try went whose child said nothing; what it had begun, the service may have taken."""
+    went = None if marker is None else left_by(marker)
+    return Went(False, why) if went is None else replace(went, error=why) if went.is_in_doubt else went
 
 
 def left_by(marker: Path) -> Went | None:
@@ -169,4 +181,4 @@ def left_by(marker: Path) -> Went | None:
         # the last line of one that never began is its error
         return _read(lines[-1].encode()) if lines else None
     went = _read(lines[-1].encode()) if len(lines) > 1 else None
-    return went or Went(False, "it was cut off", is_in_doubt=True)
+    return went or Went(False, CUT_OFF, is_in_doubt=True)

@@ -58,13 +58,16 @@ def _say_rest(said: BrokerAgents) -> None:
     if said["truth"] is None:
         speech.note(clean(f"{name} did not say: {said['why']}; shown is what its record names"))
         return
-    missing = [agent["name"] for agent in said["agents"] if not agent["installed"]]
+    missing = [agent["name"] for agent in said["agents"] if not agent["installed"] and not agent["note"]]
     if missing:
         speech.note(clean(f"not installed on {name}: {', '.join(missing)}"))
+    for why in dict.fromkeys(agent["note"] for agent in said["agents"] if agent["note"] and not agent["installed"]):
+        names = ", ".join(agent["name"] for agent in said["agents"] if agent["note"] == why)
+        speech.note(clean(f"not to be had on {name}: {names}: {why}"))
     for agent in said["agents"]:
         if agent["logged_in"] is False:
             speech.note(clean(f"log in to {agent['name']} on {name}, as the user of its broker: {agent['log_in']}"))
-        if agent["note"]:
+        if agent["note"] and agent["installed"]:
             speech.note(clean(f"{agent['name']} on {name}: {agent['note']}"))
 
 
@@ -98,7 +101,7 @@ def _testable(said: BrokerAgents) -> tuple[list[str], list[tuple[str, str]]]:
     skipped = []
     for agent in said["agents"]:
         if not agent["installed"]:
-            skipped.append((agent["name"], "not installed"))
+            skipped.append((agent["name"], agent["note"] or "not installed"))
         elif agent["logged_in"] is False:
             skipped.append((agent["name"], f"not logged in; there: {agent['log_in']}"))
     left_out = {name for name, _ in skipped}

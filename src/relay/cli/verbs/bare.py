@@ -39,10 +39,13 @@ def run(invocation: Invocation) -> int:
     found = invocation.client().ask(routes.away(seq, _milliseconds(since)))
     if invocation.json:
         told = {"since": since, "needs_you": found["needs_you"], "ended": found["ended"]}
-        speech.document({**told, "going_on": found["going_on"]})
+        speech.document({**told, "going_on": found["going_on"], "unreachable": found.get("unreachable", 0)})
     else:
         _say(home, found, since)
-    _remember(home, now, found["seq"])
+    try:
+        _remember(home, now, found["seq"])
+    except OSError as fault:
+        speech.note(f"that you looked cannot be written down ({fault.strerror}): the same is told again next time")
     return 0
 
 
@@ -72,7 +75,10 @@ def _say(home: Home, found: Away, since: str) -> None:
     if not found["needs_you"] and not ended:
         speech.say(f"nothing has ended since you last looked{_ago(since)}")
     going = found["going_on"]
-    speech.say(f"{going} going on: {home.command('ps')}" if going else f"nothing runs: {home.command('spawn --help')}")
+    unseen = found.get("unreachable", 0)
+    away = f" ({unseen} on machines out of reach)" if unseen else ""
+    goes_on = f"{going} going on{away}: {home.command('ps')}"
+    speech.say(goes_on if going else f"nothing runs: {home.command('spawn --help')}")
 
 
 def _say_needing(home: Home, spawn: Spawn) -> None:
@@ -132,7 +138,12 @@ def _last_look(home: Home) -> tuple[str, int | None]:
 
 def _remember(home: Home, at: str, seq: int) -> None:
     temporary = f"{home.seen}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump({"at": at, "seq": seq}, file)
-    os.replace(temporary, home.seen)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"at": at, "seq": seq}, file)
+        os.replace(temporary, home.seen)
+    except OSError:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise

@@ -24,7 +24,8 @@ def run(invocation: Invocation, *, older_than: str | None, dry_run: bool) -> int
         return 0
     for each in done["removed"]:
         speech.say(f"{spoken(each['bytes']):>10}  {clean(each['name'] or '-')}  {clean(each['path'])}")
-    count, verb = len(done["removed"]), "would be" if dry_run else "were"
+    count = len(done["removed"])
+    verb = "would be" if dry_run else "was" if count == 1 else "were"
     speech.say(f"{count} folder{'' if count == 1 else 's'} {verb} removed, {spoken(done['bytes'])} in all.")
     for each in done["kept"]:
         speech.note(f"kept:  {clean(each['name'] or each['path'])}: {clean(each['why'])}")

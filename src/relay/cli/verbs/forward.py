@@ -46,6 +46,8 @@ async def _forward(invocation: Invocation, spawn: Spawn, port: int, local: int) 
             speech.say(f"{HOST}:{here} is port {port} of {title(spawn)} (Ctrl-C ends this)")
             speech.note("")
         await _ended(invocation, spawn)
+        server.close()
+        await way.rest()
     speech.note(f"{title(spawn)} has ended")
     return 0
 

@@ -18,7 +18,7 @@ PORT = 7413
 def run(invocation: Invocation, *, names: str | None, http: bool, port: int | None, patience: str | None) -> NoReturn:
     """Become the program that serves: one client on standard input and output, or many over HTTP."""
     style = style_of(names)
-    words = [sys.executable, "-m", "relay.mcp_server", "--home", invocation.home.path, "--names", style]
+    words = [sys.executable, "-P", "-m", "relay.mcp_server", "--home", invocation.home.path, "--names", style]
     words += ["--patience", str(_seconds(patience))] if patience is not None else []
     if http:
         words += ["--listening", str(_listening(invocation, PORT if port is None else port))]

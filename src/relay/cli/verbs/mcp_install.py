@@ -45,7 +45,7 @@ def run(invocation: Invocation, *, client: str, names: str | None, yes: bool) ->
 def _words(invocation: Invocation, style: str) -> list[str]:
     beside = os.path.join(os.path.dirname(sys.executable), "relay")
     program = beside if os.access(beside, os.X_OK) else shutil.which("relay")
-    words = [os.path.abspath(program)] if program else [sys.executable, "-m", "relay"]
+    words = [os.path.abspath(program)] if program else [sys.executable, "-P", "-m", "relay"]
     # always named: codex hands its servers next to nothing of the environment, so not the RELAY_HOME of now either
     return [*words, "--home", invocation.home.path, "mcp", *(["--names", style] if style != STYLES[0] else [])]
 

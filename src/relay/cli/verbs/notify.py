@@ -113,7 +113,7 @@ def _row(channel: Channel) -> list[str]:
     when = f"instead of {channel['instead_of']}" if channel["instead_of"] else ",".join(channel["on"])
     last, owner = channel["last"], channel["owner"]["name"]
     via = ", ".join(each["name"] + _unless(each["state"], "accepted") for each in channel["via"]) or "-"
-    refused = "; ".join(f"{each['name']}: {each['why']}" for each in channel["via"] if each["state"] == "refused")
+    refused = "; ".join(f"{each['name']}: {each['why']}" for each in channel["via"] if each["why"])
     shown = f"{_said(last)} {ages.since(last['ended'] or last['created'])} ago" if last else "never"
     trouble = channel["trouble"] or refused
     service = f"{channel['service']} of {owner}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from relay.api import routes
 from relay.api.sizes import spoken
 from relay.cli import giving_back, phases, speech
-from relay.cli.spawn_lines import has_ended, print_result, ref, say_failure, say_notes, status_of, title
-from relay.dashboard.words import word
+from relay.cli.spawn_lines import has_ended, print_result, ref, say_failure, say_notes, standing, status_of, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def run(invocation: Invocation, *, spawn: str, files: str | None, force: bool) -
             say_failure(found, invocation.home)
     else:
         command = invocation.home.command(f"wait {ref(found)}")
-        speech.note(f"{title(found)} has not ended: {word(found['state'])}\ntry:   {command}")
+        speech.note(f"{title(found)} has not ended: {standing(found)}\ntry:   {command}")
     return status_of(found) if has_ended(found) else 1
 
 

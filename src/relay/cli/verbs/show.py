@@ -5,7 +5,7 @@ from __future__ import annotations
 from relay.api import routes
 from relay.cli import ages, course, phases, queue_lines, speech, table
 from relay.cli.clean import brief
-from relay.cli.spawn_lines import outcome
+from relay.cli.spawn_lines import is_out_of_reach, outcome, standing
 from relay.dashboard.words import word
 
 TYPE_CHECKING = False
@@ -41,17 +41,23 @@ def _what(spawn: Spawn) -> list[tuple[str, str]]:
 def _how_it_stands(spawn: Spawn) -> list[tuple[str, str]]:
     needs, truth = spawn["needs"], spawn["truth"]
     return [
-        ("state", f"{word(spawn['state'])} ({spawn['state']}) for {ages.since(spawn['since'])}"),
+        ("state", _state(spawn)),
         ("so", "" if spawn["ended"] else spawn["ack"]),
         ("why", spawn["reason"]),
         ("attempt", str(spawn["attempt"]) if spawn["attempt"] > 1 else ""),
         *queue_lines.place(spawn),
         *queue_lines.attempts(spawn),
-        ("took", ages.between(spawn["started"], spawn["ended"])),
+        ("took", "" if is_out_of_reach(spawn) else ages.between(spawn["started"], spawn["ended"])),
         ("needs", needs["text"] if needs else ""),
         ("resolved", _resolved(spawn)),
         ("word of", f"{_named(spawn, truth['from'])}, {ages.since(truth['at'])} ago" if truth else "nobody yet"),
     ]
+
+
+def _state(spawn: Spawn) -> str:
+    if is_out_of_reach(spawn):
+        return standing(spawn)
+    return f"{word(spawn['state'])} ({spawn['state']}) for {ages.since(spawn['since'])}"
 
 
 def _named(spawn: Spawn, broker: str) -> str:

@@ -97,7 +97,10 @@ def _left(spawn: Spawn) -> str:
     left = result.get("processes_left")
     parts = [] if left is None else [f"{left} process{'' if left == 1 else 'es'} left"]
     parts += [f"branch {clean(str(result['branch']))} kept"] if result.get("branch") else []
-    parts += [f"it was in attempt {spawn['attempt']}"] if spawn["attempt"] > 1 else []
+    if spawn["state"] == "cancelled" and spawn["attempt"] and not spawn["started"]:
+        parts += [f"it was waiting for attempt {spawn['attempt'] + 1}"]
+    elif spawn["attempt"] > 1:
+        parts += [f"it was in attempt {spawn['attempt']}"]
     parts += [_how(spawn)] if spawn["state"] == "cancelled" and spawn["started"] else []
     return "".join(f"; {part}" for part in parts)
 

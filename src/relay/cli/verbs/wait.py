@@ -6,8 +6,7 @@ import time
 
 from relay.api import routes
 from relay.cli import ages, awaiting, speech
-from relay.cli.spawn_lines import has_ended, outcome, ref, say_failure, status_of, title
-from relay.dashboard.words import word
+from relay.cli.spawn_lines import has_ended, outcome, ref, say_failure, standing, status_of, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def _fault(invocation: Invocation, awaited: awaiting.Awaited, timeout: str) -> U
     from relay.core.errors import Code, Unreachable
 
     going = awaited.going
-    named = ", ".join(f"{title(each)} ({word(each['state'])})" for each in going[: awaiting.SHOWN])
+    named = ", ".join(f"{title(each)} ({standing(each)})" for each in going[: awaiting.SHOWN])
     more = f" and {len(going) - awaiting.SHOWN} more" if len(going) > awaiting.SHOWN else ""
     return Unreachable(
         f"not all have ended within {timeout}" if awaited.ended else f"none has ended within {timeout}",

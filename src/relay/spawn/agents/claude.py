@@ -107,6 +107,7 @@ class StreamReader(JsonReader):
         self._log_in = log_in
         self._result: dict[str, Any] | None = None
         self._session: str | None = None
+        self._began: str | None = None
         self._model: str | None = None
         self._last_retry = ""
         self._missing: list[str] = []
@@ -116,11 +117,15 @@ class StreamReader(JsonReader):
 
     def event(self, event: dict[str, Any]) -> list[str]:
         kind = event.get("type")
-        self._session = text_of(event.get("session_id")) or self._session
+        if kind == "system" and event.get("subtype") == "init":
+            self._began = text_of(event.get("session_id"))
+        self._session = self._began or text_of(event.get("session_id")) or self._session
         if kind == "result":
-            self._result = event
+            self._ends(event)
         elif kind == "assistant":
             self._last_retry = ""
+            if not event.get("parent_tool_use_id"):
+                self._result = None  # another turn, whose own result counts
             return _progress(event)
         elif kind == "system":
             return self._system(event)
@@ -129,6 +134,12 @@ class StreamReader(JsonReader):
         else:
             self._control(kind, event)
         return []
+
+    def _ends(self, result: dict[str, Any]) -> None:
+        session = text_of(result.get("session_id"))
+        if self._began is None or session in (None, self._began):
+            self._result = result
+            self.final()
 
     def _system(self, event: dict[str, Any]) -> list[str]:
         if event.get("subtype") == "api_retry":

@@ -156,6 +156,9 @@ class ServerReader(JsonReader):
     def _note(self, method: str, params: dict[str, Any]) -> None:
         if method == "turn/completed" and text_of(params.get("threadId")) == self._thread:
             self._turn, self._turns = table(params.get("turn")), self._turns + 1
+            self.final()
+        elif method == "turn/started" and text_of(params.get("threadId")) == self._thread:
+            self._turn = None
         elif method == "thread/tokenUsage/updated":
             self._usage = numbers(table(params.get("tokenUsage")).get("total"), _TOKENS)
         elif method == "serverRequest/resolved":

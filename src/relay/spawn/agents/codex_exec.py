@@ -29,6 +29,9 @@ class ExecReader(JsonReader):
             self._thread = text_of(event.get("thread_id"))
         elif kind == "turn.completed":
             self._is_over, self._usage = True, numbers(event.get("usage"))
+            self.final()
+        elif kind == "turn.started":
+            self._is_over = False
         elif kind == "turn.failed":
             self._error = str(table(event.get("error")).get("message") or "the turn failed")
         elif kind in ("item.started", "item.completed"):

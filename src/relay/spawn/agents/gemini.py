@@ -88,6 +88,7 @@ class GeminiReader(JsonReader):
             self._tool_result(event)
         elif kind == "result":
             self._result = event
+            self.final()
         return []
 
     def _message(self, event: dict[str, Any]) -> list[str]:

@@ -54,6 +54,7 @@ class GooseReader(JsonReader):
             self._fault = faults.fault_in("goose", str(event.get("error") or ""), _LOG_IN)
         elif kind == "complete":
             self._complete = event
+            self.final()
         elif kind == "message":
             return self._message(table(event.get("message")))
         return []

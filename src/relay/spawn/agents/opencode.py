@@ -63,10 +63,13 @@ class OpencodeReader(JsonReader):
         if kind == "text":
             self._said = plain(str(part.get("text") or "").strip(), MAX_SUMMARY)
             return [self._said[:200]] if self._said else []
+        if kind == "step_start":
+            self._reason = None
         if kind == "tool_use":
             return self._tool(part)
         if kind == "step_finish":
             self._reason = text_of(part.get("reason"))
+            self.final()
             tokens = numbers(part.get("tokens"), {"input": "input_tokens", "output": "output_tokens"})
             self._usage = {name: self._usage.get(name, 0) + count for name, count in tokens.items()}
         elif kind == "error":

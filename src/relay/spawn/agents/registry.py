@@ -33,8 +33,9 @@ from relay.spawn.agents.gemini import Gemini
 from relay.spawn.agents.goose import Goose
 from relay.spawn.agents.llm import Llm, groq
 from relay.spawn.agents.opencode import Opencode
-from relay.spawn.agents.templates import Template, fault, is_environment, template
+from relay.spawn.agents.templates import Section, Template, fault, is_environment, template
 from relay.spawn.environment import is_forbidden, task_environment
+from relay.trust.grantfile import line_of
 from relay.trust.keyfile import read_private
 
 __all__ = ["Agents", "AgentsFile", "Template", "UnknownReader", "load_templates"]
@@ -95,46 +96,61 @@ def load_templates(path: Path, known: frozenset[str] = frozenset()) -> AgentsFil
     Raises:
         LocalFault: `bad_agents_file`, with the place.
     """
-    document = _document(path)
+    document, text = _document(path)
     tables, environment = document.get("agents", {}), document.get("environment", {})
-    if not isinstance(tables, dict) or set(document) - {"agents", "environment"}:
-        raise fault(path, "it has to hold sections [agents.NAME], perhaps one [environment], and nothing else")
+    if foreign := [*(set(document) - {"agents", "environment"}), *(() if isinstance(tables, dict) else ["agents"])]:
+        why = "it has to hold sections [agents.NAME], perhaps one [environment], and nothing else"
+        raise fault(path, why, line_of(text, foreign[0]))
     if not is_environment(environment):
-        raise fault(path, "section environment has to be a table of texts")
+        raise _bad_environment(Section(path, text, ("environment",)), environment)
     found = AgentsFile(environment=environment)
     for name, table in tables.items():
+        section = Section(path, text, ("agents", name))
         if isinstance(table, dict) and name in known and "command" not in table:
-            found.additions[name], found.inherited[name] = _additions(path, name, table)
+            found.additions[name], found.inherited[name] = _additions(section, table)
+        elif name in FIXED:
+            why = f"{name} has a meaning of its own: it runs what the request brings; give this one another name"
+            raise section.fault(why)
         else:
-            found.agents[name] = template(path, name, table)
+            found.agents[name] = template(section, name, table)
     return found
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: Path) -> tuple[dict[str, Any], str]:
+    """What it says, and its text."""
     try:
         data = read_private(path, Code.BAD_AGENTS_FILE, forbidden=0)
     except FileNotFoundError:
-        return {}
+        return {}, ""
     if len(data) > MAX_FILE:
         raise fault(path, f"it is longer than {MAX_FILE} bytes")
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        text = data.decode("utf-8")
+        return tomllib.loads(text), text
     except (ValueError, RecursionError) as error:
         text = data.decode("utf-8", "replace")
-        raise fault(path, f"line {line_of_fault(text, error)}: {why_of_fault(error)}") from None
+        raise fault(path, why_of_fault(error), line_of_fault(text, error)) from None
 
 
-def _additions(path: Path, name: str, table: dict[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
-    where = f"in section agents.{name}"
-    if unknown := set(table) - _ADDITIONS:
-        key = sorted(unknown)[0]
-        raise fault(path, f"{where}: {key!r} needs a command; without one it may have environment and env")
+def _additions(section: Section, table: dict[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+    if unknown := sorted(set(table) - _ADDITIONS):
+        why = f"{unknown[0]!r} needs a command; without one it may have environment and env"
+        raise section.fault(why, unknown[0])
     environment, inherited = table.get("environment", {}), table.get("env", [])
     if not is_environment(environment):
-        raise fault(path, f"{where}: environment has to be a table of texts")
+        raise _bad_environment(section, environment, "environment")
     if not isinstance(inherited, list) or not all(isinstance(each, str) and each for each in inherited):
-        raise fault(path, f"{where}: env has to be a list of names of variables")
+        raise section.fault("env has to be a list of names of variables", "env")
     return environment, tuple(inherited)
+
+
+def _bad_environment(section: Section, environment: object, *keys: str) -> LocalFault:
+    """The fault of what has to be a table of texts, at the entry that is none."""
+    wrong = [each for each, value in environment.items() if not is_environment({each: value})] if isinstance(
+        environment, dict
+    ) else []
+    what = ".".join((*keys, *wrong[:1])) or "it"
+    return section.fault(f"{what} has to be {'a text' if wrong else 'a table of texts'}", *keys, *wrong[:1])
 
 
 @cache

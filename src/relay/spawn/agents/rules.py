@@ -57,6 +57,7 @@ class ObjectReader(JsonReader):
     def event(self, event: dict[str, Any]) -> list[str]:
         if all(at_path(event, path) is not _MISSING for path in self._rule.success):
             self._last = event
+            self.final()
         if self._rule.session:
             self._session = text_of(at_path(event, self._rule.session)) or self._session
         said = at_path(event, self._rule.summary) if self._rule.summary else None

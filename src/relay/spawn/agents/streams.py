@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any
 
 from relay.core.errors import Code
@@ -98,7 +99,15 @@ class JsonReader(ABC):
         """What the output says about the end."""
         for event in self._lines.end():
             self.event(event)
-        return self.verdict(exit_code)
+        found = self.verdict(exit_code)
+        if found.state is not State.COMPLETED or not self._lines.unread:
+            return found
+        why = f"{self._agent} said more after its result, which could not be read: it may have said that it failed"
+        return replace(found, state=State.FAILED, code=Code.AGENT_NO_RESULT, why=why, hint=LOGS)
+
+    def final(self) -> None:
+        """Its final word was read: what could not be read before it says nothing about the end."""
+        self._lines.unread = False
 
     @abstractmethod
     def event(self, event: dict[str, Any]) -> list[str]:
@@ -116,7 +125,8 @@ class JsonReader(ABC):
             last: the last thing known; else it is the last line on standard error.
             more: further fields.
         """
-        why = f"{self._agent} ended with exit code {exit_code} and gave no result"
+        unread = ", or none that could be read" if self._lines.unread else ""
+        why = f"{self._agent} ended with exit code {exit_code} and gave no result{unread}"
         known = last or self._errors.line()
         return Finding(
             State.FAILED, code=Code.AGENT_NO_RESULT, why=f"{why}; last: {known}" if known else why, hint=LOGS, **more

@@ -23,6 +23,7 @@ import re
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,15 @@ from relay.spawn.agents.agent import (
 from relay.spawn.agents.claude import StreamReader
 from relay.spawn.agents.codex_exec import ExecReader
 from relay.spawn.agents.rules import ObjectReader, Rule, TextReader
+from relay.trust.grantfile import line_of
 
 STREAMS = ("plain", "jsonl", "claude", "codex")
 STOPS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
-_MARK = re.compile(r"\{(task|mode|model|session)\}")
+MARKS = ("task", "mode", "model", "session")
+_MARK = re.compile(rf"\{{({'|'.join(MARKS)})\}}")
+_BRACED = re.compile(r"\{([A-Za-z_]+)\}")
+_MEANT = {"prompt": "task", "message": "task", "session_id": "session", **dict(zip(MARKS, MARKS, strict=True))}
+_KNOWN_MARKS = ", ".join(f"{{{each}}}" for each in MARKS)
 _MAX_PATTERN = 500
 
 
@@ -134,9 +140,29 @@ def _put_in(word: str, values: dict[str, str]) -> str:
 # reading the file
 
 
-def fault(path: Path, why: str) -> LocalFault:
-    """What is wrong with the file."""
-    return LocalFault(f"{path.name} cannot be used", code=Code.BAD_AGENTS_FILE, why=why, hint=f"mend {path}")
+def fault(path: Path, why: str, line: int | None = None) -> LocalFault:
+    """What is wrong with the file, and in which line, from 1; None for all of it."""
+    place = path.name if line is None else f"{path.name}, line {line},"
+    return LocalFault(f"{place} cannot be used", code=Code.BAD_AGENTS_FILE, why=why, hint=f"mend {path}")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the file, for the words: `agents.NAME`, or `environment`.
+
+    Attributes:
+        path: the file, `text`: what stands in it.
+        keys: the section's name, part by part.
+    """
+
+    path: Path
+    text: str
+    keys: tuple[str, ...]
+
+    def fault(self, why: str, *keys: str) -> LocalFault:
+        """What is wrong with it, or with one of its keys, and in which line."""
+        line = max(line_of(self.text, *self.keys), line_of(self.text, *self.keys, *keys) if keys else 0)
+        return fault(self.path, f"in section {'.'.join(self.keys)}: {why}", line)
 
 
 def _is_word(value: object) -> bool:
@@ -174,7 +200,7 @@ def _are_patterns(value: object) -> bool:
         return False
     try:
         return all(re.compile(each) is not None for each in value)
-    except re.error:
+    except (re.error, RecursionError, OverflowError):
         return False
 
 
@@ -194,27 +220,26 @@ _KEYS: dict[str, tuple[Callable[[object], bool], str]] = {
 _OF_STREAM = {"success": "jsonl", "session": "jsonl", "summary": "jsonl", "failure": "plain"}
 
 
-def template(path: Path, name: str, table: Any) -> Template:
+def template(section: Section, name: str, table: Any) -> Template:
     """The agent that a section defines.
 
     Args:
-        path: the file, for the words.
+        section: where it stands, for the words.
         name: the agent's.
         table: the section.
 
     Raises:
         LocalFault: `bad_agents_file`, with the place.
     """
-    where = f"in section agents.{name}"
     if not ids.is_name(name) or not isinstance(table, dict):
-        raise fault(path, f"{where}: not a table, or not a name")
-    if unknown := set(table) - set(_KEYS):
-        raise fault(path, f"{where}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(_KEYS))}")
+        raise section.fault("not a table, or not a name")
+    if unknown := sorted(set(table) - set(_KEYS)):
+        raise section.fault(f"unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}", unknown[0])
     for key, (fits, words) in _KEYS.items():
         if (key in table or key == "command") and not fits(table.get(key)):
-            raise fault(path, f"{where}: {key} has to be {words}")
-    if why := _contradiction(table):
-        raise fault(path, f"{where}: {why}")
+            raise section.fault(f"{key} has to be {words}{_bad_pattern(key, table.get(key))}", key)
+    if found := _contradiction(table) or _misspelled(table):
+        raise section.fault(found[1], found[0])
     rule = Rule(
         table.get("success", {}),
         tuple(map(re.compile, table.get("failure", ()))),
@@ -234,18 +259,40 @@ def template(path: Path, name: str, table: Any) -> Template:
     )
 
 
-def _contradiction(table: dict[str, Any]) -> str:
+def _bad_pattern(key: str, value: object) -> str:
+    """Which regular expression is none, and why, where that is what is wrong."""
+    for each in value if key == "failure" and isinstance(value, list) else ():
+        try:
+            re.compile(str(each))
+        except (re.error, RecursionError, OverflowError) as error:
+            return f": {str(each)[:80]!r} is none: {error}"
+    return ""
+
+
+def _contradiction(table: dict[str, Any]) -> tuple[str, str] | None:
+    """The key that goes with another one badly, and why."""
     stream = table.get("stream", "plain")
     for key, of in _OF_STREAM.items():
         if key in table and stream != of:
-            return f"{key} is for stream = \"{of}\", and this one is \"{stream}\""
+            return key, f"{key} is for stream = \"{of}\", and this one is \"{stream}\""
     if stream == "jsonl" and "success" not in table:
-        return "stream = \"jsonl\" needs success: what its last object has to say"
+        return "stream", "stream = \"jsonl\" needs success: what its last object has to say"
     for key in ("command", "resume"):
         if key in table and _MARK.search(table[key][0]):
-            return f"{key} has to begin with a program: no request may choose it"
+            return key, f"{key} has to begin with a program: no request may choose it"
     if "resume" in table and not any("{session}" in word for word in table["resume"]):
-        return "resume has to name {session}"
+        return "resume", "resume has to name {session}"
     if any("{session}" in word for word in table["command"]):
-        return "{session} is for resume: a first run has none"
-    return ""
+        return "command", "{session} is for resume: a first run has none"
+    return None
+
+
+def _misspelled(table: dict[str, Any]) -> tuple[str, str] | None:
+    """The key with a mark that is none, and what was meant: it would reach the program as it is."""
+    for key in ("command", "resume"):
+        for word in table.get(key, ()):
+            for name in _BRACED.findall(word):
+                near = _MEANT.get(name) or next(iter(get_close_matches(name.lower(), MARKS, 1)), name)
+                if near != name:
+                    return key, f"{{{name}}} is put in for nothing; {{{near}}} would be, of {_KNOWN_MARKS}"
+    return None

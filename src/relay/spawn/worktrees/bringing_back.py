@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relay.core.sources import is_commit
-from relay.core.withheld import is_withheld
+from relay.core.withheld import is_git_s_own, is_withheld
 from relay.core.workplaces import MAX_BUNDLE, MAX_DIFFSTAT, MAX_FILE
 from relay.git.command import LONG_S, Git, Leash
 from relay.git.snapshot import plain_git
-from relay.git.tree import shown
+from relay.git.tree import entries, leading_out, shown
 from relay.spawn.worktrees.place import Began, Place
 
 TIP = "refs/relay/tip"
@@ -133,10 +133,12 @@ def _tree(place: Place, began: Began, head: str, made: Brought, into: Path, stop
     found = git.paths(*listing)
     if not began.is_folder:
         found += _added(place, {*found, *git.paths("ls-files", "-z")}, stop)
-    fresh = [each for each in found if not each.endswith("/") and not is_withheld(each)]
+    unkept = {each for each in found if is_git_s_own(each, os.path.islink(place.tree / each))}
+    fresh = [each for each in found if not each.endswith("/") and not is_withheld(each) and each not in unkept]
     nested, secret = [each for each in found if each.endswith("/")], [each for each in found if is_withheld(each)]
     big = {each for each in fresh if _is_big(place.tree / each)}
     for what, paths in (
+        ("not brought back, as git takes their names for its own", unkept),
         ("repositories in it are not brought back", nested),
         ("not brought back, as they may be secrets", secret),
         (f"not brought back, as they have more than {MAX_FILE >> 20} MiB", big),
@@ -148,7 +150,17 @@ def _tree(place: Place, began: Began, head: str, made: Brought, into: Path, stop
     if given:
         words = ("--literal-pathspecs", "add", "-f", "--pathspec-from-file=-", "--pathspec-file-nul")
         git.run(*words, given=given, seconds=LONG_S)
+    if began.is_folder:
+        _drop_links_out(git, made)
     return git.text("write-tree")
+
+
+def _drop_links_out(git: Git, made: Brought) -> None:
+    """Of a plain folder no link leads out, on either way: it would lead to something else."""
+    if out := leading_out(git, entries(git, "ls-files", "-s", "-z")):
+        given = b"".join(os.fsencode(each) + b"\0" for each in out)
+        git.run("update-index", "--force-remove", "-z", "--stdin", given=given)
+        made.notes.append(f"not brought back, as they are links that lead out of the folder: {shown(out)}")
 
 
 def _excluded(place: Place, began: Began) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -59,11 +60,11 @@ class Checkout:
             making.rename(place.tree)
             borrow(place.beside, *self._lent(place, began))
             place.note(began)
-        except OSError as fault:
-            place.remove()
-            raise _no_room(fault) from None
-        except BaseException:
-            place.remove()
+        except BaseException as fault:
+            with contextlib.suppress(OSError):
+                place.remove()
+            if isinstance(fault, OSError):
+                raise _no_room(fault) from None
             raise
 
     def _fetched(self, place: Place, wish: Workplace, stop: Leash) -> Began:

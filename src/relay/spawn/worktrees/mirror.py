@@ -73,15 +73,17 @@ class Mirrors:
         return git
 
     def _fetch(self, git: Git, url: str) -> None:
-        # HEAD is asked for by name, since it is no branch; nothing is pruned, as places may still need it
+        # HEAD is asked for by name, since it is no branch. Branches that are gone go: they would be worked from, and be
+        # in the way of others (`x` of `x/y`). Their commits stay, as places may need them: nothing collects here.
         refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/relay/HEAD")
-        words = ("fetch", "-q", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance")
+        words = ("fetch", "-q", "--no-tags", "--prune", "--force", "--no-write-fetch-head", "--no-auto-maintenance")
         try:
             git.run(*words, "--", url, *refs, seconds=LONG_S)
         except Failed as fault:
             if "HEAD" not in fault.why:
                 raise
             git.run(*words, "--", url, *refs[:-1], seconds=LONG_S)  # its HEAD names a branch that is not there
+            git.run("update-ref", "-d", "refs/relay/HEAD")
 
     def _meant(self, git: Git, url: str, ref: str | None) -> str:
         if ref is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from relay.core.ids import is_spawn_id
 
 MIRRORS = ".mirrors"
-_NOTE, _BESIDE, _MAKING = ".json", ".git", ".making-"
+_NOTE, _BESIDE, _MAKING, _LEFT = ".json", ".git", ".making-", ".left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Place:
         self.tree = root / spawn
         self.beside = root / f"{spawn}{_BESIDE}"
         self._note = root / f"{spawn}{_NOTE}"
+        self._left = root / f"{spawn}{_LEFT}"
 
     @property
     def is_whole(self) -> bool:
@@ -80,23 +81,54 @@ class Place:
         """Note what was brought back last."""
         self.note(replace(began, tip=tip, head=head))
 
+    def stays(self) -> None:
+        """Note that what the task changed lies here alone: nobody but a person removes it."""
+        self._left.touch()
+
+    def was_brought_back(self) -> None:
+        """What the task changed is elsewhere as well."""
+        self._left.unlink(missing_ok=True)
+
+    @property
+    def has_all_there_is(self) -> bool:
+        """Whether what the task changed could not be brought back, and lies here alone."""
+        return self._left.exists() and os.path.lexists(self.tree)
+
+    def set_aside(self) -> None:
+        """Take its name from it, at once: from then on it counts as not made, whatever becomes of the rest."""
+        self._note.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self.tree.rename(self.making)
+
     def remove(self) -> None:
-        """Remove all of it, the note first: what is left of it after a crash counts as not made."""
+        """Remove all of it, the note first: what is left of it after a crash counts as not made.
+
+        Raises:
+            OSError: something of it cannot be removed; all else was.
+        """
         self._note.unlink(missing_ok=True)
         for path in (self.tree, self.beside, *self.root.glob(f"{self.spawn}{_MAKING}*")):
             remove_tree(path)
+        self._left.unlink(missing_ok=True)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder with all that is in it, folders without the right to write included."""
+    """Remove a folder with all that is in it, folders without the right to read or write included.
+
+    Raises:
+        OSError: something in it cannot be removed; all else was.
+    """
     if path.is_symlink() or path.is_file():
         path.unlink()
         return
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path, onerror=_try_again)
+        shutil.rmtree(path, onerror=_let)
+        shutil.rmtree(path, onerror=_let)  # now that each folder can be listed
+        shutil.rmtree(path)
 
 
-def _try_again(work: object, path: str, error: object) -> None:
+def _let(work: object, path: str, error: object) -> None:
+    """Allow what failed, and do it where that is enough."""
     parent = os.path.dirname(path)
     for each in (parent, path):
         with contextlib.suppress(OSError):

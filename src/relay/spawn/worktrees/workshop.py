@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 from relay.core.errors import RelayError
 from relay.core.sources import read_source
+from relay.core.spawning import FRESH_DIRECTORY
 from relay.core.workplaces import KEY, Change, Workplace, branch_of, change_of
 from relay.git.command import LONG_S, MARK, Git, Leash, Stopped
 from relay.spawn.outcome import Outcome
@@ -160,14 +161,16 @@ class Workshop:
             with self._scratch() as scratch:
                 brought = await self._run(stop, self._brought, row, Path(scratch), stop)
                 told = await self._told(row, wish, brought, stop)
+            self.place(row.id).was_brought_back()
         except Stopped:
             raise asyncio.CancelledError from None
         except asyncio.CancelledError:
             stop.set()
             raise
         except (RelayError, OSError, ValueError) as fault:
-            where = self.place(row.id).tree
-            told = {"notes": [f"what it changed was not brought back, and stays in {where}: {_of(fault)}"]}
+            place = self.place(row.id)
+            place.stays()
+            told = {"notes": [f"what it changed was not brought back, and stays in {place.tree}: {_of(fault)}"]}
         notes = [*outcome.result["notes"], *told.pop("notes")]
         result = outcome.result | told | {"notes": [each[:1000] for each in notes[:MOST_NOTES]]}
         return dataclasses.replace(outcome, result=result)
@@ -218,8 +221,19 @@ class Workshop:
     # cleaning and closing
 
     async def remove(self, spawn: str) -> None:
-        """Remove a spawn's place, where there is one. It must have ended."""
+        """Remove a spawn's place, where there is one. It must have ended.
+
+        Raises:
+            OSError: something of it cannot be removed; all else was.
+        """
         await asyncio.get_running_loop().run_in_executor(self._pool, self.place(spawn).remove)
+
+    def is_gone(self, row: SpawnRow) -> bool:
+        """Whether a spawn has run in a folder of its own that is here no more."""
+        if row.attempt == 0 or row.cwd != FRESH_DIRECTORY:
+            return False
+        place = self.place(row.id)
+        return not (place.tree.is_dir() if row.wishes.place is None else place.is_whole)
 
     async def close(self) -> None:
         """Stop git; what was under way is begun anew at the next start."""

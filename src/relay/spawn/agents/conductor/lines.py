@@ -19,12 +19,16 @@ class Lines:
 
     Args:
         most: bytes that a line may have.
+
+    Attributes:
+        unread: whether something was passed over that may have been an object; whoever reads sets it back.
     """
 
     def __init__(self, most: int = MAX_LINE) -> None:
         self._most = most
         self._pieces: list[bytes] = []
         self._size = 0
+        self.unread = False
 
     def feed(self, data: bytes) -> list[Word]:
         """The objects that are whole with these bytes."""
@@ -41,10 +45,13 @@ class Lines:
         line, too_long = b"".join(self._pieces), self._size > self._most
         self._pieces, self._size = [], 0
         if too_long or not line:
+            self.unread |= too_long
             return []
         try:
-            word = json.loads(line)
+            # what is no UTF-8, or a control letter that should have been escaped, costs a letter and not the word
+            word = json.loads(line.decode("utf-8-sig", "replace"), strict=False)
         except (ValueError, RecursionError):
+            self.unread |= line.startswith(b'{"')
             return []
         return [word] if isinstance(word, dict) else []
 
