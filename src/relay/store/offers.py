@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from relay.core.ids import BrokerId
 from relay.core.offers import Catalogue, Offer
-from relay.store.query import Query, Tx, columns, insertion, mapper, to_json
+from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,10 @@ SHARE: Query[Share] = Query(f"SELECT {columns(Share)} FROM shares WHERE name = :
 HEARD: Query[Heard] = Query(f"SELECT {columns(Heard)} FROM catalogues ORDER BY broker", mapper(Heard, offers=_offers))
 HEARD_OF: Query[Heard] = Query(
     f"SELECT {columns(Heard)} FROM catalogues WHERE broker = :broker", mapper(Heard, offers=_offers)
+)
+# each tool of the list begins as `["NAME",`; a quote inside of a definition has a backslash before it
+WHO_HAS: Query[BrokerId] = Query(
+    """SELECT broker FROM catalogues WHERE instr(offers, '["' || :name || '",') > 0 ORDER BY broker""", first_column
 )
 TOLD: Query[Told] = Query(f"SELECT {columns(Told)} FROM catalogues_told WHERE broker = :broker", mapper(Told))
 HIDDEN: Query[tuple[str, BrokerId | None]] = Query(

@@ -93,11 +93,9 @@ async def who_has(store: Store, members: Members, tool: str) -> BrokerId:
         return members.own
     hidden = set(await store.all(offers.HIDDEN))
     found = [
-        heard.broker
-        for heard in await store.all(offers.HEARD)
-        if members.keys(heard.broker) is not None
-        and any(each.name == tool for each in heard.offers)
-        and not hidden & {(tool, None), (tool, heard.broker)}
+        broker
+        for broker in await store.all(offers.WHO_HAS, name=tool)
+        if members.keys(broker) is not None and not hidden & {(tool, None), (tool, broker)}
     ]
     if len(found) == 1:
         return found[0]
