@@ -272,4 +272,6 @@ TABLE: dict[str, Entry] = {
         'text', None)}, 'values': {'scopes': None}},
     'dashboard publish': {'target': 'relay.cli.verbs.dashboard_publish:run', 'words': [], 'options': {'--off': ('off',
         'flag', True)}, 'values': {'off': False}},
+    'dashboard terminal': {'target': 'relay.cli.verbs.dashboard_terminal:run', 'words': [('action', False, False)],
+        'options': {'--from': ('source', 'text', None)}, 'values': {'action': 'show', 'source': None}},
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from relay.core.values import frozen
 from relay.mcp_server.schemas import (
     AGENT,
     BROKER,
@@ -21,7 +21,7 @@ from relay.mcp_server.schemas import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offer:
     """One tool.
 

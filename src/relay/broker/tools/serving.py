@@ -160,6 +160,8 @@ class Serving:
             await self._result(program, message["result"], is_long)
         elif "offers" in message:
             await self._offers(program, message["offers"])
+        elif "leaving" in message:
+            await self._leaving(program, message["leaving"])
 
     def _begin(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -212,6 +214,22 @@ class Serving:
         self._line.look(entry, program)
 
     # leaving
+
+    async def _leaving(self, program: Program, never_begun: Any) -> None:
+        """A program is about to end: it takes nothing more, and these of its calls it has never begun."""
+        if not isinstance(never_begun, list):
+            raise Misuse("a word was refused", why="what was never begun is a list of calls", hint="relay version")
+        program.takes = False
+        back = {str(call)[:64] for call in never_begun}
+
+        def decide(entry: Entry) -> None:
+            for row in call_rows.IN_HAND.all(entry.tx, own=self._members.own):
+                if row.program == program.id and row.id in back and row.state is State.STARTING:
+                    self._fence(entry, row)
+            for call in back:
+                entry.then(lambda call=call: program.say({"kept": call}))  # type: ignore[misc]
+
+        await self._journal.commit(decide)
 
     async def left(self, program: Program) -> None:
         """A connection has ended: its program is gone, or comes again.
