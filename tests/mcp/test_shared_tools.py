@@ -220,6 +220,11 @@ def test_the_verbs_of_tools_say_how_it_stands(two: Scene) -> None:
     assert "echo" in listed and "vps" in listed and "offered" in listed
     done = relay(two.laptop, "tools", "call", "echo", "-", typed=b'{"text": "typed"}')
     assert (done.returncode, done.stdout) == (0, b"typed\n")
+    called = relay_json(two.laptop, "tools", "calls", "-n", "1")
+    assert [each["tool"] for each in called] == ["echo"] and called[0]["result"] is None
+    assert called[0]["id"] in relay(two.laptop, "tools", "calls").stdout.decode()
+    shares = relay(two.vps, "tools", "shares").stdout.decode()
+    assert "odd" in shares and "running" in shares and "scripted.py" in shares
     pictured = relay(two.laptop, "tools", "call", "picture")
     assert pictured.stdout == b"seen\n" and b"image/png" in pictured.stderr
     failed = relay(two.laptop, "tools", "call", "fail")

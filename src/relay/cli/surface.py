@@ -231,6 +231,7 @@ TABLE: dict[str, Entry] = {
     'tools list': {'target': 'relay.cli.verbs.tools:run', 'words': [], 'options': {'--broker': ('broker', 'text',
         None), '-b': ('broker', 'text', None), '--all': ('everything', 'flag', True), '-a': ('everything', 'flag',
         True)}, 'values': {'broker': None, 'everything': False}},
+    'tools shares': {'target': 'relay.cli.verbs.tools:shares', 'words': [], 'options': {}, 'values': {}},
     'tools hide': {'target': 'relay.cli.verbs.tools_hide:hide', 'words': [('name', True, False)], 'options':
         {'--broker': ('broker', 'text', None), '-b': ('broker', 'text', None)}, 'values': {'name': None, 'broker':
         None}},
@@ -242,6 +243,8 @@ TABLE: dict[str, Entry] = {
         ('timeout', 'text', None), '--ttl': ('ttl', 'text', None), '--wait': ('wait', 'flag', True), '--no-wait':
         ('wait', 'flag', False)}, 'values': {'name': None, 'arguments': None, 'broker': None, 'timeout': None, 'ttl':
         None, 'wait': True}},
+    'tools calls': {'target': 'relay.cli.verbs.tools:calls', 'words': [], 'options': {'--limit': ('limit', 'number',
+        None), '-n': ('limit', 'number', None)}, 'values': {'limit': None}},
     'tools result': {'target': 'relay.cli.verbs.tools_call:result', 'words': [('call', True, False)], 'options':
         {'--wait': ('wait', 'flag', True)}, 'values': {'call': None, 'wait': False}},
     'tools stop': {'target': 'relay.cli.verbs.tools_call:stop', 'words': [('call', True, False)], 'options': {},

@@ -76,6 +76,10 @@ def _declare_showing(tools: typer.Typer) -> None:
     ) -> None:
         """List the tools that other machines share with this one, and what is offered and shared here."""
 
+    @verb(tools, "tools shares", "tools:shares", SECTION, ("relay tools shares", "relay tools shares --json"))
+    def shares() -> None:
+        """List what is shared here, and how the server of each does."""
+
     @verb(
         tools,
         "tools hide",
@@ -123,6 +127,14 @@ def _declare_calls(tools: typer.Typer) -> None:
         A machine that sleeps runs it when it is back. Exit status: 0 done; 1 failed; 124 timed out; 123 lost (it may
         have acted); 125 refused or expired, and nothing ran; 130 stopped, or Ctrl-C, which leaves it running.
         """
+
+    @verb(tools, "tools calls", "tools:calls", SECTION, ("relay tools calls", "relay tools calls -n 5 --json"))
+    def calls(
+        limit: Annotated[
+            int | None, typer.Option("--limit", "-n", min=1, max=1000, metavar="N", help="At most so many (20).")
+        ] = None,
+    ) -> None:
+        """List the calls that are known here, newest first: those that were made here, and those that run here."""
 
     @verb(
         tools,

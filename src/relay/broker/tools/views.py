@@ -132,7 +132,7 @@ class ToolViews:
         return {"tools": listed, "clashes": clashes(told)}
 
     def _own(self, offered: Offered, shares: list[Share]) -> dict[str, Any]:
-        by = offered.share
+        by = offered.share if offered.kind == "mcp" else None
         # a host that is connected may have lost the server of one of its shares
         served = self._programs.get(offered.program) is not None and (by is None or self.hosting.serves(by))
         trouble = "" if served or by is None else self.hosting.trouble(by)

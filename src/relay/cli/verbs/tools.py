@@ -1,17 +1,23 @@
-"""`relay tools` and `tools list`."""
+"""`relay tools`, `tools list`, `tools shares` and `tools calls`."""
 
 from __future__ import annotations
 
+import shlex
+
 from relay.api import tool_routes
-from relay.cli import speech, table
+from relay.cli import ages, speech, table
 from relay.cli.blanks import refuse_blank
+from relay.cli.call_lines import has_ended
 from relay.cli.clean import brief, clean
+from relay.dashboard.words import word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from relay.api.tool_shapes import Share, Tool
+    from relay.api.tool_shapes import Share, Tool, ToolCall
     from relay.cli.invocation import Invocation
 
+CALLS = ("ID", "TOOL", "BROKER", "STATE", "TIME", "WHAT")
+SHARES = ("NAME", "STATE", "TOOLS", "WHAT", "WHY")
 HEADINGS = ("NAME", "BROKER", "SHARE", "STATE", "WHAT")
 _NEXT = 'tools share NAME --mcp "COMMAND"'
 
@@ -63,3 +69,36 @@ def _say_share(invocation: Invocation, share: Share) -> None:
     if share["reason"]:
         how = "is shared, with this reserve" if share["running"] else "is shared and does not run"
         speech.note(clean(f"{share['name']} {how}: {share['reason']}"))
+
+
+def shares(invocation: Invocation) -> int:
+    """List what is shared here."""
+    found = invocation.client().ask(tool_routes.shares())
+    if invocation.json:
+        speech.document(found)
+    else:
+        nothing = f"nothing is shared here; to share tools: {invocation.home.command(_NEXT)}"
+        table.show(SHARES, [_share_row(each) for each in found], nothing)
+    return 0
+
+
+def _share_row(share: Share) -> list[str]:
+    what = f"runner {share['runner']}" if share["runner"] else shlex.join(share["command"] or [])
+    state = "running" if share["running"] else "not running"
+    return [share["name"], state, str(len(share["tools"])), brief(what), share["reason"]]
+
+
+def calls(invocation: Invocation, *, limit: int | None) -> int:
+    """List the calls that are known here."""
+    found = invocation.client().ask(tool_routes.calls(limit))
+    if invocation.json:
+        speech.document(found)
+    else:
+        table.show(CALLS, [_call_row(each) for each in found], "no tool was called, here or from here")
+    return 0
+
+
+def _call_row(call: ToolCall) -> list[str]:
+    never_ran = has_ended(call) and not call["started"]
+    took = "" if never_ran else ages.between(call["started"], call["ended"]) or ages.since(call["created"])
+    return [call["id"], call["tool"], call["broker"]["name"], word(call["state"]), took, brief(call["reason"])]
