@@ -52,9 +52,9 @@ class Raw:
         self._socket.settimeout(seconds)
 
     def takes(self, piece: bytes, most: int) -> bool:
-        """Whether so much of the same is taken: so many bytes, or as much as goes in two seconds."""
-        until, sent = time.monotonic() + 2.0, 0
-        self.patience(2.0)
+        """Whether so much of the same is taken: so many bytes, or as much as goes in 15 s."""
+        until, sent = time.monotonic() + 15.0, 0
+        self.patience(15.0)
         while sent < most and time.monotonic() < until:
             if not self.say(piece):
                 return False
