@@ -233,7 +233,7 @@ class Rooms:
         self.blobs = self.results.blobs
         self.persons = Persons(self)
         self.notify = Notify(self)
-        self.tools = Tools(self, Hosting())
+        self.tools = Tools(self, Hosting(self.home))
         self.inbox = inbox_of(self)
         self.inbox.on_word = self.letters.attendance.heard
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox, self.greeter)
@@ -330,4 +330,4 @@ class Rooms:
 
     async def _checks(self) -> list[dict[str, object]]:
         known = [self.rollback.finding(), *self.membership.findings(), *await self.notify.found()]
-        return [*known, *await self.checkup.run()]
+        return [*known, *self.tools.hosting.found(), *await self.checkup.run()]

@@ -7,7 +7,7 @@ the task's shim: hiding the token makes nobody a person. What a task asks for ca
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from relay.broker.inbox import Opened
 from relay.broker.members import Members
@@ -18,6 +18,7 @@ from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.provenance import KEY, MOST_CAUSED, Link, SignedLink, links_from_content, links_to_content
 from relay.core.spawning import SpawnRequest
 from relay.core.states import IN_HAND
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 from relay.spawn.attempting import Attempting
 from relay.store import provenance
@@ -32,7 +33,7 @@ from relay.trust.provenance import check_chain, sign_link
 MAX_LINKS = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caller:
     """The task that asks: its spawn, and which attempt at it."""
 

@@ -6,19 +6,20 @@ Nothing of it is kept: it holds for the moment it was said in, and a spawn finds
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from relay.core import ids
 from relay.core.errors import PeerFault
 from relay.core.spawning import MAX_MOMENT
 from relay.core.states import State
+from relay.core.values import frozen
 
 TEST_LABEL = "relay.test"
 """The label of a spawn that `relay agents test` asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tested:
     """How the last test of an agent ended.
 
@@ -35,7 +36,7 @@ class Tested:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentFacts:
     """One agent of a broker.
 

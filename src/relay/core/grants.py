@@ -11,13 +11,13 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from relay.core.allowlist import ANY_AGENT, DEFAULT_MODE, PROFILES, VERBS, Change, Grant, combined, extended, profile
 from relay.core.errors import Code
 from relay.core.hours import minutes_until_open
 from relay.core.ids import BrokerId
 from relay.core.spawning import FRESH_DIRECTORY, MODES
+from relay.core.values import frozen
 
 __all__ = [
     "PROFILES",
@@ -48,7 +48,7 @@ MINUTE_MS = 60_000
 FOUR_CHOICES = "add --cwd DIR (a folder there), --cwd new (a fresh one), --repo URL[@REF], or --here (this tree)"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """One request, as the rules see it.
 
@@ -79,14 +79,14 @@ class Asked:
     by_name: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Granted:
     """It may be done; `hold` when a person has to say yes first."""
 
     hold: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waiting:
     """It may be done later; `why` is for people. `hold` as in `Granted`.
 
@@ -98,7 +98,7 @@ class Waiting:
     until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Denied:
     """It may not be done: `Refused` in waiting, with the command that mends it."""
 
@@ -129,7 +129,7 @@ def covers_directory(dirs: Sequence[str], directory: str) -> bool:
     return any(wanted[: len(parts)] == parts for parts in granted)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Lack:
     code: Code
     message: str

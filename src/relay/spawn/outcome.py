@@ -6,7 +6,7 @@ is written only when the process tree has ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from signal import Signals
 from typing import Any
 
@@ -14,12 +14,13 @@ from relay.core.errors import Code, RelayError
 from relay.core.spawning import MAX_SUMMARY, MAX_TAIL
 from relay.core.states import State
 from relay.core.tails import Tail
+from relay.core.values import frozen
 from relay.core.workplaces import KEY
 from relay.spawn.agents.agent import Finding
 from relay.spawn.attempt import ExitRecord, LaunchError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """How an attempt ended.
 
@@ -44,7 +45,7 @@ class Outcome:
     resets: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Verdict:
     state: State
     reason: str

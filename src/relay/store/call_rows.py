@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.calls import CallRequest, Outcome
 from relay.core.ids import BrokerId
 from relay.core.states import TERMINAL, State
+from relay.core.values import frozen
 from relay.store.query import Query, columns, first_column, mapper
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallRow:
     """One call. Times in milliseconds; what is said of `CallRequest` and `Word` is not said again.
 

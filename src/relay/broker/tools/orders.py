@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from relay.broker.members import Members
@@ -14,12 +13,13 @@ from relay.core.errors import Code, Misuse, Refused
 from relay.core.ids import BrokerId
 from relay.core.offers import AT, is_runner_name
 from relay.core.spawning import MAX_TIMEOUT_S
+from relay.core.values import frozen
 from relay.store import offers
 from relay.store.engine import Store
 from relay.store.journal import Journal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallOrder:
     """A checked request of a client: `operation` is its own, so that the same one acts once."""
 

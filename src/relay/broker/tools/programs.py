@@ -13,6 +13,7 @@ from relay.core import json_values
 from relay.core.errors import Code, Misuse
 from relay.core.ids import is_spawn_id
 from relay.core.offers import KINDS, MOST_OFFERS, Offer, read_offer
+from relay.core.values import frozen
 from relay.spawn.shim import processes
 from relay.store.call_rows import CallRow
 
@@ -25,7 +26,7 @@ _KIND_OF = {LIBRARY: KINDS[1], SHARE: KINDS[0]}
 Message = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hello:
     """What a program says of itself.
 

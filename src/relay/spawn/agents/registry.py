@@ -13,7 +13,7 @@ import shutil
 import time
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -23,9 +23,10 @@ from relay.core.errors import Code, LocalFault, Refused, RelayError
 from relay.core.ids import is_name
 from relay.core.states import State
 from relay.core.toml_faults import line_of_fault, why_of_fault
-from relay.spawn.agents.agent import Agent, Finding, Probe, TerminalAgent
+from relay.core.values import frozen
+from relay.spawn.agents.agent import Agent, Finding, Probe
 from relay.spawn.agents.aider import Aider
-from relay.spawn.agents.asking import AnswerableAgent
+from relay.spawn.agents.asking import is_driven
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.codex import Codex
 from relay.spawn.agents.commands import Exec, Python, Shell
@@ -51,7 +52,7 @@ _ADDITIONS = {"environment", "env"}
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnknownReader:
     """For an attempt whose agent is no longer defined: nobody can read its output, so nobody may call it a success."""
 
@@ -69,7 +70,7 @@ class UnknownReader:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentsFile:
     """What `agents.toml` says.
 
@@ -232,7 +233,7 @@ class Agents:
             agent = self.get(name)
         except RelayError:
             return True
-        return isinstance(agent, (AnswerableAgent, TerminalAgent))
+        return is_driven(agent)
 
     def names(self) -> list[str]:
         """All names, sorted; without those of `agents.toml` where it is broken."""
