@@ -2,7 +2,7 @@
 #
 #   make demo    two brokers on this machine, a refused and a granted spawn, its log live
 #   make test    the tests (some minutes)
-#   make test-agents   the real claude and codex against a stub of their models (needs npm; ALL=1: five more)
+#   make test-agents   the real claude and codex against a stub of their models, real MCP servers (needs npm; ALL=1: five more)
 #   make test-web      the dashboard in Debian's Chromium (needs it, and npm); pictures in build/web
 #   make check   lint, types and the floors between the packages
 #   make chaos   the long crash and fuzz runs, with their counts
@@ -35,7 +35,7 @@ test: $(READY)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The versions stand in tests/agents/npm; claude's own install script puts its program in place, the others need none.
-AGENT_SETS := main $(if $(ALL),all py-aider py-llm)
+AGENT_SETS := main tools $(if $(ALL),all py-aider py-llm)
 
 agents: $(AGENT_SETS:%=$(AGENTS)/%/.ready)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench import command, envelopes, floor, idle, links, live, others, past, relayed, shims, spawns, sshd
+from bench import command, envelopes, floor, idle, links, live, others, past, relayed, shims, spawns, sshd, tools
 from bench.table import Line, Table
 from bench.timing import Job, Spread, in_turns, medians_in_turns
 from relay.testing.mesh import Mesh
@@ -166,6 +166,14 @@ def _shims(table: Table, node: Node) -> None:
     table.add(Line(f"one of {shims.COUNT} live shims", f"{found:.2f} MiB PSS", "", found, 2.0, unit="MiB"))
 
 
+def _tools(table: Table) -> None:
+    _say("relay mcp, and a shared tool")
+    first, bare, far, near = tools.measured()
+    table.add(_beside(first, bare, "relay mcp, first answer", "import of its package", tools.MOST_RATIO))
+    over, beside = far.p50 - near.p50, f"its server, directly: {near}"
+    table.add(Line("a shared tool, p50 / p99 ms", str(far), beside, over, tools.MOST_OVER_MS, unit="ms over"))
+
+
 def main() -> None:
     """Measure everything and print the table."""
     table = Table()
@@ -181,6 +189,7 @@ def main() -> None:
             _say("remote spawns beside other runners of work")
             others.add_lines(table, laptop, vps, IN_FLIGHT)
             _relayed(table, laptop, vps)
+        _tools(table)
         _long_past(table)
         _envelopes(table, folder)
         _idle_links(table)

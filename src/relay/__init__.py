@@ -10,16 +10,50 @@ if TYPE_CHECKING:
     from relay.api.client import Client
     from relay.api.home import Home
     from relay.core.errors import RelayError
+    from relay.library.connect import connect
+    from relay.library.mesh import Mesh
+    from relay.library.outcomes import AwaitingApproval, Failed
+    from relay.library.runners import Call, runner
+    from relay.library.seen import NotCompleted
+    from relay.library.serving import serve, serving
+    from relay.library.spawns import Spawn
 
-__all__ = ["AsyncClient", "Client", "Home", "RelayError", "__version__", "routes"]
+__all__ = [
+    "AsyncClient",
+    "AwaitingApproval",
+    "Call",
+    "Client",
+    "Failed",
+    "Home",
+    "Mesh",
+    "NotCompleted",
+    "RelayError",
+    "Spawn",
+    "__version__",
+    "connect",
+    "routes",
+    "runner",
+    "serve",
+    "serving",
+]
 __version__ = "0.1.0"
 
 _HOME_OF = {
     "AsyncClient": "relay.api.aclient",
+    "AwaitingApproval": "relay.library.outcomes",
+    "Call": "relay.library.runners",
     "Client": "relay.api.client",
+    "Failed": "relay.library.outcomes",
     "Home": "relay.api.home",
+    "Mesh": "relay.library.mesh",
+    "NotCompleted": "relay.library.seen",
     "RelayError": "relay.core.errors",
+    "Spawn": "relay.library.spawns",
+    "connect": "relay.library.connect",
     "routes": "relay.api.routes",
+    "runner": "relay.library.runners",
+    "serve": "relay.library.serving",
+    "serving": "relay.library.serving",
 }
 
 

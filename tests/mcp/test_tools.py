@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,13 @@ from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, fresh, relay, relay_json
 from tests.e2e.stand_ins import on_path, with_claude
 from tests.e2e.test_continue import CLAUDE
+from tests.mcp.clients import LEGACY, MODERN, opened
 from tests.mcp.odd import HELLO, odd_messages
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
 
-ERAS = ("legacy", "auto")
+ERAS = (LEGACY, MODERN)
 Work = Callable[["Client"], Awaitable[None]]
 
 
@@ -36,20 +37,10 @@ def two() -> Iterator[Scene]:
         yield scene
 
 
-@contextlib.asynccontextmanager
-async def _client(
-    two: Scene, mode: str = "auto", names: str = "dots", folder: Path | None = None
-) -> AsyncIterator[Client]:
-    # here and not above: 1.5 s of processor time, which every worker would spend as it collects
-    from mcp.client.client import Client
-    from mcp.client.stdio import StdioServerParameters, stdio_client
-
-    words = ["-m", "relay", "--home", str(two.laptop.home), "mcp", "--names", names]
-    started = StdioServerParameters(
-        command=sys.executable, args=words, env=two.laptop.environment(), cwd=folder or two.laptop.work
-    )
-    async with Client(stdio_client(started), mode=mode) as client:
-        yield client
+def _client(
+    two: Scene, mode: str = MODERN, names: str = "dots", folder: Path | None = None
+) -> AbstractAsyncContextManager[Client]:
+    return opened(two.laptop, "--names", names, mode=mode, folder=folder)
 
 
 def _with(two: Scene, work: Work, **settings: Any) -> None:

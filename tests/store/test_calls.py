@@ -6,8 +6,9 @@ from typing import Any
 
 from relay.core.calls import CallRequest, Outcome, Piece, Word
 from relay.core.kinds import Kind
+from relay.core.offers import Catalogue, Offer
 from relay.core.states import State
-from relay.store import call_rows, calls, outbox
+from relay.store import call_rows, calls, offers, outbox
 from relay.store.call_rows import BY_ID, CallRow
 from relay.store.outbox import Posting
 from relay.store.query import Tx
@@ -71,6 +72,13 @@ def test_pieces_of_one_word_alone_are_kept(tx: Tx) -> None:
     assert calls.whole(tx, spawn_id(1), 4, 2) == b"4041" and calls.whole(tx, spawn_id(1), 3, 1) is None
     calls.drop_pieces(tx, spawn_id(1))
     assert calls.whole(tx, spawn_id(1), 4, 2) is None
+
+
+def test_who_has_a_tool_is_found_by_its_name_and_not_by_what_is_said_of_it(tx: Tx) -> None:
+    told = (Offer("ls", '{"name":"ls","description":"[\\"rm\\",1] rm"}'), Offer("a.b-c", '{"name":"a.b-c"}'))
+    assert offers.hear(tx, THERE, Catalogue(1, told), 5)
+    for name, found in (("ls", [THERE]), ("a.b-c", [THERE]), ("rm", []), ("l", []), ("LS", []), ("a_b-c", [])):
+        assert offers.WHO_HAS.all(tx, name=name) == found, name
 
 
 def test_what_is_next_due_is_a_timeout_or_an_expiry(tx: Tx) -> None:

@@ -45,7 +45,7 @@ def test_a_request_comes_back_whole(tx: Tx) -> None:
     )
     row = spawns.insert(tx, asked, origin=HERE, target=THERE, operation="op", state=State.QUEUED, since=5, reason="r")
     assert row == spawn_rows.BY_ID.one(tx, id=asked.id)
-    assert all(getattr(row, name) == getattr(asked, name) for name in asked.__slots__)
+    assert all(getattr(row, name) == getattr(asked, name) for name in asked.__match_args__)
     assert (row.state, row.since, row.reason, row.order, row.at) == (State.QUEUED, 5, "r", (0, 0), None)
 
 

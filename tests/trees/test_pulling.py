@@ -182,7 +182,7 @@ def test_another_repository_is_refused_and_nothing_is_in_it(repo: Path, tmp_path
     (other / "a").write_text("of its own\n")
     git(other, "add", ".")
     git(other, "commit", "-qm", "another history")
-    back = Returned(**{name: getattr(back, name) for name in Returned.__slots__} | {"sent": None})
+    back = Returned(**{name: getattr(back, name) for name in Returned.__match_args__} | {"sent": None})
     with pytest.raises(Misuse, match="what task began from is not here") as refused:
         _pull(far, back, other)
     assert "the tree that it was sent from" in refused.value.hint
@@ -258,7 +258,7 @@ def test_a_plain_folder_that_has_changed_gets_one_beside(tmp_path: Path, far: Fa
 
 def test_a_change_that_is_not_what_was_told_is_refused(repo: Path, far: Far) -> None:
     _, back, _ = _done(far, repo)
-    fields = {name: getattr(back, name) for name in Returned.__slots__}
+    fields = {name: getattr(back, name) for name in Returned.__match_args__}
     junk = far.scratch() / "junk"
     junk.write_bytes(b"# v2 git bundle\n" + b"0" * 40 + b" refs/relay/tip\n\nPACKjunk")
     for other in ({"tip": back.base}, {"change": junk}):

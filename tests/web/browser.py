@@ -86,11 +86,6 @@ class Visit:
         self.page.screenshot(path=PICTURES / f"{name}.png")
 
 
-def keys_of(folder: Path) -> str:
-    """The program that finds what a page makes hard for some people."""
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
-
-
 def axe_folder() -> Path:
     """Where `make test-web` has put it.
 

@@ -54,6 +54,21 @@ def test_spawn_on_the_other_broker_with_its_live_log_and_result(two: Scene, visi
     expect(pane).to_be_hidden()
 
 
+def test_how_busy_a_machine_is_stands_there_before_anything_is_typed(two: Scene, visit: Open) -> None:
+    two.grant("--agent", "shell", "--dir", "new", "--dir", str(two.vps.work))
+    spawn = two.begin("while :; do sleep 0.1; done", name=fresh("busy"))
+    two.until(spawn, "running")
+    at = visit(two.laptop)
+    at.page.keyboard.press("n")
+    box = at.page.get_by_role("dialog")
+    expect(box.locator("[name=broker] option", has_text="vps")).to_contain_text("1 working")
+    box.locator("[name=broker]").select_option(two.vps.id)
+    box.locator("[name=agent]").select_option("shell")
+    expect(at.page.locator("#forecast")).to_contain_text("vps has 1 of ")
+    expect(at.page.locator("#forecast")).to_contain_text("busy, 0 waiting")
+    two.laptop.relay("stop", spawn)
+
+
 def test_the_selector_scopes_the_list_and_the_url_keeps_it(two: Scene, visit: Open) -> None:
     two.grant()
     here, there = fresh("here"), fresh("there")

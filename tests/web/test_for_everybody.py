@@ -5,30 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.e2e.scene import Scene, fresh, relay_json
-from tests.web.browser import DESK, PHONE, axe_folder, keys_of
+from tests.web.axe import violations
+from tests.web.browser import DESK, PHONE
 from tests.web.conftest import Open
 
 pytestmark = pytest.mark.web
-
-
-def _violations(page: Page) -> list[str]:
-    # a world of its own: the page's policy lets no script in that is not the page's
-    session = page.context.new_cdp_session(page)
-    frame = session.send("Page.getFrameTree")["frameTree"]["frame"]["id"]
-    world = session.send("Page.createIsolatedWorld", {"frameId": frame})["executionContextId"]
-    session.send("Runtime.evaluate", {"expression": keys_of(axe_folder()), "contextId": world})
-    call = {"expression": "axe.run(document)", "contextId": world, "awaitPromise": True, "returnByValue": True}
-    told: dict[str, Any] = session.send("Runtime.evaluate", call)["result"]["value"]
-    session.detach()
-    assert told["passes"], "it has looked"
-    return [
-        f"{each['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-        for each in told["violations"]
-        for node in each["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("view", [DESK, PHONE], ids=["desk", "phone"])
@@ -41,20 +25,20 @@ def test_no_view_has_a_violation(two: Scene, visit: Open, view: Any, scheme: str
     relay_json(two.vps, "spawn", bad, "shell", "echo oops >&2; exit 3", "--cwd", str(two.vps.work), "--wait", status=3)
     at = visit(two.vps, view=view, scheme=scheme)
     expect(at.page.get_by_role("article", name=f"{name} needs you")).to_be_visible()
-    found = {"agents": _violations(at.page)}
+    found = {"agents": violations(at.page)}
     at.page.locator(f"#rows li:has-text('{bad}') a").click()
     expect(at.page.locator("#detail").get_by_role("log")).to_contain_text("oops")
-    found["log"] = _violations(at.page)
+    found["log"] = violations(at.page)
     for tab in ("Result", "Timeline"):
         at.page.get_by_role("tab", name=tab).click()
-        found[tab] = _violations(at.page)
+        found[tab] = violations(at.page)
     at.page.get_by_role("button", name="Back to the list").click()
     for section in ("Mesh", "Queue"):
         at.page.get_by_role("navigation").get_by_role("link", name=section).click()
         expect(at.page.get_by_role("heading", name=section, exact=True)).to_be_visible()
-        found[section] = _violations(at.page)
+        found[section] = violations(at.page)
     at.page.get_by_role("button", name="Spawn").click()
     expect(at.page.get_by_role("dialog")).to_be_visible()
-    found["spawn"] = _violations(at.page)
+    found["spawn"] = violations(at.page)
     assert {view: bad for view, bad in found.items() if bad} == {}
     two.vps.relay("deny", spawn)

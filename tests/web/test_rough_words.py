@@ -106,3 +106,16 @@ def test_a_card_shows_all_that_is_asked_and_nothing_turned_round(two: Scene, vis
     told = page.evaluate(_CARD, {"command": "ls", "sandbox": False})
     assert '"sandbox": false' in told and '"command": "ls"' in told
     assert page.evaluate(_CARD, {"command": "a\u202eb\u200bc\x1bd"}) == "a\\u{202e}b\\u{200b}c\\u{1b}d"
+
+
+def test_what_is_unseen_in_a_task_is_seen_wherever_it_is_drawn(two: Scene, visit: Open) -> None:
+    name = fresh("turned")
+    task = "exit 3 # \u202eevil\u202c \u200bx\u0007"
+    two.laptop.relay("spawn", name, "shell", "--cwd", str(two.laptop.work), "--wait", task, check=False)
+    page = visit(two.laptop).page
+    row = page.locator(f"#rows li:has-text('{name}')")
+    expect(row.locator(".task")).to_contain_text("\\u{202e}evil\\u{202c} \\u{200b}x")
+    row.locator("a").click()
+    expect(page.locator("#detail .task")).to_contain_text("\\u{202e}evil")
+    drawn = page.evaluate("document.body.innerText")
+    assert not set(drawn) & set("\u202e\u202c\u200b\u0007")

@@ -12,7 +12,7 @@ from relay.api.client import broke_off, document, no_broker, too_slow, trusted_s
 from relay.api.task_token import token_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from types import TracebackType
 
     from relay.api.home import Home
@@ -96,7 +96,7 @@ class AsyncClient:
         answer: Answer = document(status, body, self.home)  # type: ignore[assignment]
         return answer
 
-    async def lines(self, call: Call[Answer]) -> AsyncIterator[Answer]:
+    async def lines(self, call: Call[Answer]) -> AsyncGenerator[Answer, None]:
         """The documents of a stream, as they come, on a connection of their own.
 
         Raises:

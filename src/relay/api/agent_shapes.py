@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from relay.api.shapes import Named, SpawnTruth
 
@@ -23,6 +23,7 @@ class OfferedAgent(TypedDict):
         installed: whether a task there would find its program.
         logged_in: null where nobody can say, or nobody need be.
         log_in: the command that logs in, for the user of that machine.
+        runner: whether it is a function that a program there offers.
     """
 
     name: str
@@ -33,6 +34,7 @@ class OfferedAgent(TypedDict):
     log_in: str | None
     note: str | None
     test: AgentTest | None
+    runner: NotRequired[bool]
 
 
 class NamedOrSelf(Named):

@@ -7,20 +7,29 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 32 * 1024
+"""Bytes of a request beside its body: its head, and what stands between and after the pieces of a body."""
+BODY_WORTH = 4
+"""How many bytes beside it one byte of a body may bring along: it comes in pieces, and not one by one for ever."""
+MOST_AHEAD = 8
 HEAD_S = 10.0
+REST_S = 5.0
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Ends a connection whose next request has a head that is too long, or takes too long."""
+    """Ends a connection whose next request is too long beside its body, takes too long, or comes too far ahead.
 
-    _head = 0
-    _is_in_head = True
+    Attributes:
+        rest_s: how long the rest of a request may take that is answered already.
+    """
+
+    rest_s = REST_S
+    _beside = 0
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection has come."""
         super().connection_made(transport)
-        self._late = self.loop.call_later(HEAD_S, transport.abort)
+        self._end_in(HEAD_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A connection has gone."""
@@ -29,28 +38,51 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some of a request has come."""
-        self._head += len(data)
+        self._beside += len(data)
         super().data_received(data)
-        if self._is_in_head and self._head > MAX_HEAD:
+        if self._beside > MAX_HEAD:
             self.transport.abort()
+        self._beside = max(self._beside, 0)
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._is_in_head, self._head = True, 0
+        self._beside = 0
         if self._late is None:
-            self._late = self.loop.call_later(HEAD_S, self.transport.abort)
+            self._end_in(HEAD_S)
 
     def on_headers_complete(self) -> None:
         """Its head is whole."""
-        self._is_in_head = False
         self._on_time()
+        if len(self.pipeline) >= MOST_AHEAD:
+            self.transport.abort()
+            raise ValueError("more requests than anybody asks ahead")
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of its body has come."""
+        self._beside -= BODY_WORTH * len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """It is whole."""
+        self._on_time()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """It is answered; what was answered before it was whole has to be whole soon."""
+        if not self.pipeline and self.cycle.more_body:
+            self._end_in(self.rest_s)
+        super().on_response_complete()
 
     def handle_websocket_upgrade(self) -> None:
         """It is no HTTP any more."""
         self._on_time()
         super().handle_websocket_upgrade()
+
+    def _end_in(self, seconds: float) -> None:
+        self._on_time()
+        self._late = self.loop.call_later(seconds, self.transport.abort)
 
     def _on_time(self) -> None:
         if self._late is not None:

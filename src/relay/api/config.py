@@ -6,14 +6,16 @@ import ipaddress
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from relay.api import durations, sizes
 from relay.core import ids
 from relay.core.errors import Code, LocalFault, Misuse
+from relay.core.push import is_origin
 from relay.core.slots import MOST_SLOTS, is_slot_name
 from relay.core.toml_faults import line_of_fault, why_of_fault
+from relay.core.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +40,7 @@ def _slots() -> int:
     return max(4, 2 * (os.cpu_count() or 1))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Config:
     """The settings of a broker.
 
@@ -59,7 +61,8 @@ class Config:
         mdns_interfaces: addresses of the interfaces that this is done on; empty for all.
         tailscale: whether `tailscale status` is asked where members are.
         peers: by a member's name, addresses to dial it at, whatever else is known of it.
-        dashboard: `port`, where on loopback the dashboard is served; 0 for any that is free.
+        dashboard: `port`, where on loopback the dashboard is served; 0 for any that is free. `push_hosts`, origins of
+            services of Web Push beside the known ones.
         notify: a reserved table.
     """
 
@@ -79,7 +82,7 @@ class Config:
     mdns_interfaces: tuple[str, ...] = ()
     tailscale: bool = True
     peers: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    dashboard: dict[str, int] = field(default_factory=lambda: {"port": DASHBOARD_PORT})
+    dashboard: dict[str, Any] = field(default_factory=lambda: {"port": DASHBOARD_PORT, "push_hosts": []})
     notify: dict[str, Any] = field(default_factory=dict)
 
 
@@ -213,15 +216,21 @@ def _slot_counts(value: object) -> dict[str, int]:
     return found
 
 
-def _dashboard(value: object) -> dict[str, int]:
-    port = DASHBOARD_PORT
+def _dashboard(value: object) -> dict[str, Any]:
+    found: dict[str, Any] = {"port": DASHBOARD_PORT, "push_hosts": []}
     for key, given in _table(value).items():
-        if key != "port":
-            raise WrongEntry(key, "the settings of the dashboard are port")
-        if type(given) is not int or not 0 <= given <= 65_535:
+        if key not in found:
+            raise WrongEntry(key, "the settings of the dashboard are port and push_hosts")
+        if key == "port" and (type(given) is not int or not 0 <= given <= 65_535):
             raise WrongEntry(key, "a port is a whole number from 1 to 65535; 0 is any that is free")
-        port = given
-    return {"port": port}
+        if key == "push_hosts" and not _are_origins(given):
+            raise WrongEntry(key, 'push services are written ["https://HOST"]; http:// only on this machine')
+        found[key] = given
+    return found
+
+
+def _are_origins(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= MOST_ADDRESSES and all(map(is_origin, value))
 
 
 def _table(value: object) -> dict[str, Any]:

@@ -6,12 +6,16 @@ from typing import TypedDict
 
 
 class DashboardPlace(TypedDict):
-    """Where it is served; `address` and `port` are null while it is not, `published` where it has no public name."""
+    """Where it is served; `address` and `port` are null while it is not, `published` where it has no public name.
+
+    `terminal` says whether it can show a task's terminal.
+    """
 
     address: str | None
     port: int | None
     wanted_port: int
     published: str | None
+    terminal: bool
 
 
 class DashboardCode(DashboardPlace):

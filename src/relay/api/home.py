@@ -134,6 +134,21 @@ class Home:
         return self._file("notify")
 
     @property
+    def tools(self) -> str:
+        """What the host of shared MCP servers is told and tells, and what each server says beside the protocol."""
+        return self._file("tools")
+
+    @property
+    def terminal(self) -> str:
+        """What the dashboard shows a task's terminal in, once it was fetched; public."""
+        return self._file("terminal")
+
+    @property
+    def push_key(self) -> str:
+        """What this broker signs with as a sender of Web Push."""
+        return self._file("push.key")
+
+    @property
     def blobs(self) -> str:
         """Files that travel between brokers, by their hash."""
         return self._file("blobs")

@@ -73,6 +73,7 @@ TEMPLATE = """\
 
 # Where on loopback the dashboard is served; 0 is any port that is free. relay config set dashboard.port 7500
 # dashboard = { port = 7412 }
+# Services that browsers may be told by, beside those of their makers: relay config set dashboard.push_hosts https://HOST
 
 # [notify] is reserved.
 """
@@ -101,7 +102,7 @@ def get(home: Home, key: str) -> object:
 
 def _value(key: str, words: Sequence[str]) -> object:
     """What was typed, as TOML: a list's words, a number or switch, else a text."""
-    if key in ("listen", "env", "mdns_interfaces") or key.startswith(f"{config.PEERS}."):
+    if key in ("listen", "env", "mdns_interfaces", "dashboard.push_hosts") or key.startswith(f"{config.PEERS}."):
         return [part for word in words for part in word.split(",") if part]
     text = " ".join(words)
     try:

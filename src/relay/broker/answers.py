@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from relay.broker.answering import Answering
@@ -19,6 +19,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.questions import Answer, Asked, Reply, is_request, outcome_from_content
 from relay.core.states import TERMINAL
+from relay.core.values import frozen
 from relay.spawn.asking import needs_of
 from relay.store import answers, operations, questions
 from relay.store.answers import Answered
@@ -29,7 +30,7 @@ ANSWER_TTL = 7 * 86_400_000
 MIN_PREFIX = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Typed:
     """What a client asked for.
 
@@ -50,7 +51,7 @@ class Typed:
     person: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     """The spawn that was meant, what is asked about it as far as is known here, and what was asked last."""
 
@@ -61,7 +62,7 @@ class _Found:
     last: Item | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Meant:
     """The question that is answered; all empty where text goes to a task that asks nothing."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from relay.broker.members import Members
@@ -15,6 +14,7 @@ from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId
 from relay.core.questions import Asked, is_request
 from relay.core.spawning import MAX_ARGV, MAX_CHAIN, MAX_MOMENT, MODES, is_broker_id, is_json
+from relay.core.values import frozen
 from relay.core.wire import pack
 from relay.store.spawn_rows import SpawnRow
 
@@ -22,7 +22,7 @@ MAX_ITEM = 200 * 1024
 MAX_SHOWN = 60_000  # characters of a task that would not fit an envelope with the rest
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Item:
     """A question that is open.
 
@@ -57,10 +57,8 @@ class Item:
 
     def to_content(self) -> dict[str, Any]:
         """As it crosses a link."""
-        return {name: getattr(self, name) for name in self.__slots__} | {
-            "chain": list(self.chain),
-            "argv": list(self.argv),
-        }
+        own: dict[str, Any] = {name: getattr(self, name) for name in self.__match_args__}
+        return own | {"chain": list(self.chain), "argv": list(self.argv)}
 
 
 def moment_or_none(value: object) -> int | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from relay.broker.channel import Message
 from relay.core.errors import PeerFault
+from relay.core.values import frozen
 from relay.spawn.door import SENDS
 
 SOURCE_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """What a viewer asked for.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 from relay.broker.audit_heads import Heads
 from relay.core.errors import Code, RelayError
 from relay.core.hello import AuditHead, Hello
+from relay.core.values import frozen
 from relay.store import audit, audit_heads
 from relay.store.engine import Store
 from relay.store.journal import Entry
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 ALLOWED, REFUSED = "allowed", "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     """What is written down.
 

@@ -37,6 +37,7 @@ from relay.broker.words import rfc3339
 from relay.core.errors import LocalFault
 from relay.core.ids import BrokerId
 from relay.core.states import IN_HAND, NEEDS_A_PERSON, NOT_STARTED, State
+from relay.core.values import frozen
 from relay.spawn.agents.registry import Agents
 from relay.spawn.queue import PAUSED, pause_from
 from relay.spawn.supervisor import Supervisor
@@ -48,7 +49,7 @@ from relay.store.spawn_rows import COUNTS, RUNNING_ON
 from relay.trust.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """What a broker says of itself.
 

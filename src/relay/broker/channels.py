@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 
 from relay.broker.channel import Channel, Conversation, Message
@@ -18,6 +17,7 @@ from relay.core.errors import Code, PeerFault, Refused, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.streams import STREAM_BYTES, stream_of
+from relay.core.values import frozen
 
 MAX_STREAMS = 256
 ASK_AGAIN_S = 3.0
@@ -29,7 +29,7 @@ Serve = Callable[[Conversation, BrokerId, str, Message], Awaitable[None]]
 """Serves one channel to its end: the channel, who opened it, the spawn, and what it asked."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Family:
     """The three kinds of a sort of channel."""
 

@@ -53,8 +53,7 @@ class Cleaning:
             row = await self._store.one(BY_ID, id=spawn)
             place = self._workshop.place(spawn)
             told = {"spawn": spawn, "name": row.name if row else None, "path": str(place.tree)}
-            why = await self._why_kept(row, older_s, now)
-            if why:
+            if why := await self._why_kept(row, place, older_s, now):
                 kept.append(told | {"why": why})
                 continue
             size = await asyncio.to_thread(_bytes_below, place.tree, place.beside)
@@ -86,13 +85,13 @@ class Cleaning:
     def _why_needed(self, row: SpawnRow | None) -> str:
         return f"it is {row.state}" if row is not None and row.target == self._own and row.state not in TERMINAL else ""
 
-    async def _why_kept(self, row: SpawnRow | None, older_s: float, now: int) -> str:
+    async def _why_kept(self, row: SpawnRow | None, place: Place, older_s: float, now: int) -> str:
+        if place.has_all_there_is and not self._why_needed(row):
+            return "what it changed could not be brought back, and is here alone; remove it by hand"
         if row is None or row.target != self._own:
             return ""  # forgotten here: nobody can ask for it by name any more
         if why := self._why_needed(row):
             return why
-        if self._workshop.place(row.id).has_all_there_is:
-            return "what it changed could not be brought back, and is here alone; remove it by hand"
         try:
             change = change_of(row.result)
         except PeerFault:

@@ -8,7 +8,6 @@ either: what comes too late, or expires too late, only its recipient can say, so
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from relay.broker.host import Load
 from relay.broker.members import Members
@@ -17,6 +16,7 @@ from relay.core.envelope import MAX_LIFE_MS, Envelope, unpack_envelope
 from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import AHEAD, KINDS, Kind
+from relay.core.values import frozen
 from relay.store import held
 from relay.store.engine import Store
 from relay.store.held import Kept, Parcel, Quota
@@ -179,7 +179,7 @@ def _quota(envelope: Envelope) -> Quota:
     return Quota(QUOTA.envelopes * more, QUOTA.bytes * more, QUOTA.total_bytes)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeldLoad:
     """What is kept for one recipient, on its way over the link to it."""
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from relay.api import terminal_package
 from relay.broker.devices import Devices
 from relay.core.errors import Misuse, RelayError
 from relay.store import meta
@@ -48,12 +49,15 @@ class DashboardSeat:
         devices: who may open it.
         published: the origin, `https://HOST`, by which others than this machine reach it; None for none.
         wanted: the port of config.toml.
+        home: where what was fetched for the page is.
     """
 
     def __init__(self, rooms: Rooms) -> None:
         self._journal = rooms.journal
         self._open_face = rooms.open_face
+        self.home = rooms.home
         self.devices = Devices(rooms.journal, rooms.auditor)
+        self.devices.on_revoked = rooms.notify.browsers.gone
         self.wanted = rooms.config.dashboard["port"]
         self._face: Face | None = None
         self._opening = asyncio.Lock()
@@ -121,7 +125,9 @@ class DashboardSeat:
     def shown(self) -> dict[str, Any]:
         """Where it is."""
         address = None if self.port is None else f"http://{HOST}:{self.port}"
-        return {"address": address, "port": self.port, "wanted_port": self.wanted, "published": self.published}
+        has_terminal = terminal_package.kept(self.home) is not None
+        place = {"address": address, "port": self.port, "wanted_port": self.wanted, "published": self.published}
+        return place | {"terminal": has_terminal}
 
     async def close(self) -> None:
         """Listen no more."""

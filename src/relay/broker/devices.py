@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import secrets
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +43,9 @@ class Devices:
     Args:
         journal: writes, and tells the time.
         auditor: writes down who came and went.
+
+    Attributes:
+        on_revoked: takes away what a device has elsewhere, in the transaction that revokes it.
     """
 
     def __init__(self, journal: Journal, auditor: Auditor) -> None:
@@ -52,6 +55,7 @@ class Devices:
         self._by_hash: dict[bytes, str] = {}
         self._watched: dict[str, set[asyncio.Event]] = {}
         self._wrong: deque[int] = deque(maxlen=MOST_TRIES)
+        self.on_revoked: Callable[[Entry, Device], None] = lambda entry, device: None
 
     async def open(self) -> None:
         """Read those that there are."""
@@ -174,6 +178,7 @@ class Devices:
 
         def decide(entry: Entry) -> None:
             devices.revoke(entry.tx, device.id, entry.now)
+            self.on_revoked(entry, device)
             detail = f"{actor(device)} {device.name}"
             self._auditor.write(entry, Decision("local", "dashboard revoke", ALLOWED, "", detail))
             entry.then(lambda: self._remove(device))

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from relay.api.config import Config
@@ -31,6 +30,7 @@ from relay.core.named_links import chosen_links
 from relay.core.record_book import FANOUT, Held
 from relay.core.records import MAX_SKEW_MS, Record
 from relay.core.roster import Roster
+from relay.core.values import frozen
 from relay.store import peers, records
 from relay.store.engine import Store
 from relay.store.query import Tx
@@ -47,7 +47,7 @@ POKE_AGAIN_MS = 5_000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Around:
     """The broker that finds and is found.
 

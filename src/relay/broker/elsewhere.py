@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from relay.broker.inbox import Hear
 from relay.broker.lists import RECENT_ENDED, Asked, Found
@@ -24,6 +23,7 @@ from relay.core.errors import Code, Misuse, PeerFault, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL
+from relay.core.values import frozen
 from relay.store.engine import Store
 from relay.store.spawn_rows import BY_ID, SpawnRow
 
@@ -36,7 +36,7 @@ AGAIN_S = 0.5  # between two looks at a spawn that is waited for
 _AS_TYPED = ("states", "agent", "name", "labels", "since", "before", "all", "limit")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Around:
     """What others told for a list.
 

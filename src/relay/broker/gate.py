@@ -102,6 +102,14 @@ class Gate:
         self._require_place(row)
         return verdict
 
+    def require_grant(self, entry: Entry, row: SpawnRow) -> None:
+        """Raise where a spawn's grant does not allow it any more; that it would have to wait is no reason.
+
+        Raises:
+            RelayError: why.
+        """
+        self._granted(entry, row)
+
     def _require_place(self, row: SpawnRow) -> None:
         place = row.wishes.place
         if place is None:
@@ -126,6 +134,7 @@ class Gate:
         asked = Asked(
             verb="spawn",
             agent=row.agent,
+            by_name=self._agents.is_runner(row.agent),
             directory=resolved(row.cwd) if row.cwd not in (None, FRESH_DIRECTORY) and row.cwd else None,
             wanted_cwd=row.cwd,
             mode=row.mode,
@@ -154,7 +163,8 @@ class Gate:
     def _labelled(self, broker: BrokerId) -> tuple[str, Grant | None]:
         name = self._members.name(broker)
         if broker == self._members.own:
-            return name, Grant(broker, ("spawn",), ("*", *BY_NAME_ONLY), ("/", FRESH_DIRECTORY), "full", 1 << 20)
+            agents = ("*", *BY_NAME_ONLY, *self._agents.runners)
+            return name, Grant(broker, ("spawn",), agents, ("/", FRESH_DIRECTORY), "full", 1 << 20)
         # who was put out of the workspace may act here no more, whatever trust.toml still says; what had come, or
         # waits in the queue, is judged by this as well
         return name, None if self._members.keys(broker) is None else self._all().get(broker)

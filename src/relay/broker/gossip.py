@@ -12,7 +12,6 @@ import itertools
 import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from relay.broker.gossip_bounds import Bounds
@@ -23,6 +22,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.record_book import Book, Held
 from relay.core.records import Record, Verdict, judge
+from relay.core.values import frozen
 from relay.trust.records import MAX_SIGNED
 
 PAGE_RECORDS = 64
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 Read = Callable[[object], Record]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surroundings:
     """What gossip needs of the broker around it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from relay.broker.members import Members
@@ -23,11 +23,12 @@ from relay.core.hello import (
     judge_incarnation,
 )
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.trust.hello import is_start_of, sign_hello, sign_start, verify_hello
 from relay.trust.identity import Identity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Greeted:
     """A verified hello of a member.
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from relay.api.durations import rfc3339
 from relay.broker.members import Members
@@ -22,6 +21,7 @@ from relay.core.envelope import EXPIRES_LATE, MAX_LIFE_MS, Body, Envelope, Heade
 from relay.core.errors import Code, LocalFault, PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
+from relay.core.values import frozen
 from relay.store import inbox
 from relay.store.inbox import Taken
 from relay.store.journal import Entry, Journal
@@ -32,7 +32,7 @@ LIVE_SKEW_MS = 10 * 60_000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opened:
     """A verified envelope with its body.
 
@@ -70,7 +70,7 @@ HasTaken = Callable[[Entry, Opened], bool | None]
 """Whether what an envelope asks for, or is a word on, was taken in before; None where that may have been forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Verdict:
     receipt: bool
     nack: RelayError | None = None

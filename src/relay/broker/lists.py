@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from relay.api.routes import MOST_LISTED
 from relay.broker.members import Members
 from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.states import GROUPS, TERMINAL, State
+from relay.core.values import frozen
 from relay.store import events, spawn_lists
 from relay.store.engine import Store
 from relay.store.spawn_lists import EVER, NO_LIMIT, SORTS, Wanted
@@ -24,7 +24,7 @@ _UNFINISHED = tuple(name for name, states in GROUPS.items() if not states & TERM
 _WHOLE = re.compile(r"[0-9]{1,15}\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """One question for a list.
 
@@ -42,7 +42,7 @@ class Asked:
     reverse: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """A list.
 
@@ -58,7 +58,7 @@ class Found:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Away:
     """What happened since somebody last looked.
 

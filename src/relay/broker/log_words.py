@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.errors import Code, LocalFault, Refused, Unreachable, from_json
+from relay.core.values import frozen
 from relay.store.spawn_rows import SpawnRow
 
 MAX_STREAMS = 64
 REQUEST = "a log request"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waits:
     """A follower gets nothing because the other machine is not heard, and goes on waiting.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from relay.broker.inbox import Opened
@@ -20,6 +19,7 @@ from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.streams import STREAM_BYTES, stream_of
+from relay.core.values import frozen
 from relay.core.wire import pack
 
 MOST_ITEMS = 2_000
@@ -28,7 +28,7 @@ MAX_REFUSAL = 300
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told:
     """What is answered to a look.
 
@@ -103,7 +103,7 @@ class Telling:
         self._mesh.say(origin, self._kind, content)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen(Generic[T]):
     """What a look found.
 

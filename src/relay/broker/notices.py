@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 from relay.broker.inbox import Hear, Opened
 from relay.broker.members import Members
@@ -13,6 +12,7 @@ from relay.core.errors import Code, LocalFault, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import State
+from relay.core.values import frozen
 from relay.store import outbox, spawns
 from relay.store.journal import Entry, Journal
 from relay.store.spawn_rows import BY_ID
@@ -30,7 +30,7 @@ _WORDS: dict[str, str] = {
 _OTHER = "{name} takes nothing in now: its store cannot be written; on {name}: relay doctor"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notice:
     """The last word of a peer on its intake: the code, and when it came (milliseconds)."""
 

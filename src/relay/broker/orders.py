@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
 from relay.broker.members import Members
@@ -12,6 +11,7 @@ from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.sources import read_source
 from relay.core.spawning import FRESH_DIRECTORY, MAX_ARGV, MAX_TASK, MODES, SpawnRequest, first_bad_field
+from relay.core.values import frozen
 from relay.core.wishes import (
     MAX_COLLECT,
     MAX_PRIORITY,
@@ -29,7 +29,7 @@ MADE_UP = "-"
 DEFAULT_TTL_S, MAX_TTL_S = 7 * 86_400, 30 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """A checked request of a client.
 

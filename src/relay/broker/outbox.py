@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from relay.broker.host import Load
 from relay.core.delivery import MAX_QUEUED, MAX_QUEUED_BYTES, Outgoing, Window
 from relay.core.ids import BrokerId
 from relay.core.kinds import AHEAD, Kind
+from relay.core.values import frozen
 from relay.core.ways import Ways
 from relay.store import calls, outbox, spawns
 from relay.store.engine import Store
@@ -228,7 +228,7 @@ class Outbox:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutboxLoad:
     """The rows for one recipient, on their way over one link."""
 

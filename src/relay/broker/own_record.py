@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from relay.core import ids
 from relay.core.ids import BrokerId
@@ -17,6 +16,7 @@ from relay.core.records import (
     RENEW_AFTER_MS,
     Record,
 )
+from relay.core.values import frozen
 from relay.trust.identity import Identity
 from relay.trust.records import sign_record
 
@@ -25,7 +25,7 @@ LINKS_SETTLE_S = 5.0
 LINKS_SETTLE_EACH_S = 0.1  # by member: what a mesh of any size hears a second stays the same
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Saying:
     """What this broker has to say of itself; see `Record`."""
 

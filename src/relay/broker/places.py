@@ -12,12 +12,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from relay.core.addresses import host_of, is_only_local
 from relay.core.hello import MAX_ADDRESSES, is_address
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 
 MAX_DIALLED = 24
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -34,7 +35,7 @@ class Source(StrEnum):
     TAILSCALE = "tailscale"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hint:
     """One address of a member.
 

@@ -6,13 +6,14 @@ What is not known is None: a broker that was never linked, or one that was linke
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from relay.broker.link import NO_MEMBER, TWO_MACHINES, Link
 from relay.broker.words import ago
 from relay.core.backoff import CALM
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.peers import Peer
 
 SAID = "the other side said: "
@@ -60,7 +61,7 @@ def _left(at: int | None, farewell: str) -> int | None:
     return at if farewell in _GOODBYES else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen:
     """What this broker remembers of another.
 

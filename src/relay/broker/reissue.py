@@ -8,7 +8,6 @@ it for its key or its time: at once, then after ever longer pauses, since a cloc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from relay.api.durations import spoken
@@ -19,6 +18,7 @@ from relay.core.errors import Code
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL
+from relay.core.values import frozen
 from relay.spawn.ledger import SNAPSHOT_TTL, content_of
 from relay.store import outbox, tails, words
 from relay.store.journal import Entry
@@ -35,7 +35,7 @@ MENDED_BY_SEALING = frozenset({Code.EXPIRED, Code.EXPIRES_LATE, Code.UNKNOWN_KEY
 _KINDS = frozenset({Kind.SNAPSHOT, Kind.STOP})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Pause:
     """After a refusal: how long, and until when by the clock of links; milliseconds."""
 

@@ -50,6 +50,7 @@ from relay.broker.rollback import Rollback
 from relay.broker.roster import RosterKeeper
 from relay.broker.taking_in import Keys, take_in
 from relay.broker.tasks import Tasks
+from relay.broker.tools.as_agents import as_agents
 from relay.broker.tools.hosting import Hosting
 from relay.broker.tools.room import Tools
 from relay.broker.views import Views
@@ -66,7 +67,7 @@ from relay.spawn.limits import Limits
 from relay.spawn.remains import Remains
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.watch import Watcher
-from relay.store import peers
+from relay.store import offers, peers
 from relay.store.engine import Store
 from relay.store.journal import Journal
 from relay.store.query import SQLITE_VERSION
@@ -119,6 +120,8 @@ class Rooms:
         self._mesh_rooms(identity, incarnation)
         self._spawn_rooms(identity)
         self._serving_rooms(identity)
+        # before the spawns of an earlier run are looked at: one of them may be a runner's
+        self.agents.runners = as_agents(await self.store.all(offers.ALL), identity.id)
         await self.keeper.load(read)
         await self._remember_peers()
 
@@ -230,7 +233,7 @@ class Rooms:
         self.blobs = self.results.blobs
         self.persons = Persons(self)
         self.notify = Notify(self)
-        self.tools = Tools(self, Hosting())
+        self.tools = Tools(self, Hosting(self.home))
         self.inbox = inbox_of(self)
         self.inbox.on_word = self.letters.attendance.heard
         self.rollback = Rollback(self.store, self.journal, self.auditor, self.inbox, self.greeter)
@@ -327,4 +330,4 @@ class Rooms:
 
     async def _checks(self) -> list[dict[str, object]]:
         known = [self.rollback.finding(), *self.membership.findings(), *await self.notify.found()]
-        return [*known, *await self.checkup.run()]
+        return [*known, *self.tools.hosting.found(), *await self.checkup.run()]

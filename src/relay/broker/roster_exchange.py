@@ -25,6 +25,7 @@ from relay.core.statement_book import (
     checked_statements,
     checked_sums,
 )
+from relay.core.values import frozen
 
 SILENT_MS = 10_000
 MOST_TRIES = 3
@@ -36,7 +37,7 @@ _MARKS_A_TOKEN = 16  # a mark is so much shorter than a statement
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surroundings:
     """What the exchange needs of the broker around it.
 

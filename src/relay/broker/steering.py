@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import request_from_content
 from relay.core.states import TERMINAL
+from relay.core.values import frozen
 from relay.spawn.marks import Marks, apply_change, has_started, not_ended, session_of
 from relay.spawn.requests import request_of
 from relay.spawn.waiting_room import WaitingRoom
@@ -37,7 +37,7 @@ ANSWER_WITHIN_S = 5.0
 DONE, ASKED = "done", "asked"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Steered:
     """What became of a request.
 

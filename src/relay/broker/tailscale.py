@@ -11,8 +11,10 @@ import os
 import re
 import shutil
 import signal
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from relay.core.values import frozen
 
 COMMAND = "tailscale"
 TIMEOUT_S = 5.0
@@ -24,7 +26,7 @@ _DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tailnet:
     """A tailnet as this machine sees it.
 

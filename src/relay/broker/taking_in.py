@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from relay.api.home import Home
@@ -10,6 +9,7 @@ from relay.broker.roster import pass_over
 from relay.core.errors import Code, LocalFault
 from relay.core.roster import Roster, fold
 from relay.core.statements import Statement
+from relay.core.values import frozen
 from relay.store import meta, peers, statements
 from relay.store.peers import Peer
 from relay.store.query import Tx
@@ -22,7 +22,7 @@ from relay.trust.workspace import Workspace, load_workspace
 _WORKSPACE = "workspace"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keys:
     """What makes this broker itself."""
 

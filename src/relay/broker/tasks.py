@@ -7,7 +7,7 @@ the task's shim: hiding the token makes nobody a person. What a task asks for ca
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from relay.broker.inbox import Opened
 from relay.broker.members import Members
@@ -18,6 +18,7 @@ from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.provenance import KEY, MOST_CAUSED, Link, SignedLink, links_from_content, links_to_content
 from relay.core.spawning import SpawnRequest
 from relay.core.states import IN_HAND
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 from relay.spawn.attempting import Attempting
 from relay.store import provenance
@@ -32,7 +33,7 @@ from relay.trust.provenance import check_chain, sign_link
 MAX_LINKS = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caller:
     """The task that asks: its spawn, and which attempt at it."""
 
@@ -110,15 +111,19 @@ class Tasks:
         by = f"{parent.requested_by} by {parent.name}".strip()[:128]
         return replace(order, request=replace(order.request, chain=chain, requested_by=by))
 
-    async def chain_of(self, caller: Caller) -> tuple[SpawnRow, tuple[BrokerId, ...]]:
+    async def chain_of(self, caller: Caller, runner: str | None = None) -> tuple[SpawnRow, tuple[BrokerId, ...]]:
         """The spawn of a task that asks, and the chain of origin of what it asks for.
+
+        Args:
+            caller: the task.
+            runner: the runner of this broker that it calls, if it does: a spawn of that runner goes no deeper by it.
 
         Raises:
             Refused: `task_over`, or `too_deep`.
         """
         parent = self._require_running(await self._store.one(BY_ID, id=caller.spawn), caller)
         chain = (*parent.chain, parent.origin)
-        if len(chain) > DEFAULT_DEPTH:
+        if len(chain) > DEFAULT_DEPTH and parent.agent != runner:
             why = f"{parent.name} was itself started by a spawn, and the limit is {DEFAULT_DEPTH} deep"
             hint = "start it yourself: relay spawn NAME AGENT TASK --broker BROKER"
             raise Refused("the chain of spawns is too deep", code=Code.TOO_DEEP, why=why, hint=hint)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from relay.broker.attempt_logs import moved
 from relay.broker.log_pieces import last_of, not_before
@@ -19,13 +19,14 @@ from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.spawning import MAX_TAIL
 from relay.core.states import TERMINAL
+from relay.core.values import frozen
 from relay.spawn.transcript import Chunk
 from relay.store import tails
 from relay.store.engine import Store
 from relay.store.spawn_rows import SpawnRow
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AsOf:
     """What follows is the end of the output as it was told here.
 

@@ -18,6 +18,7 @@ from relay.cli import (
     service,
     set_up,
     steer,
+    tools,
     trees,
     trust,
     watch,
@@ -42,7 +43,7 @@ def build() -> typer.Typer:
     )
     root.callback(invoke_without_command=True)(_bare)
     first = (set_up, service, workspace, trust, run, looking, watch, live, steer)
-    for room in (*first, persons, queue, trees, blobs, offer, notify, web):
+    for room in (*first, persons, queue, trees, blobs, offer, tools, notify, web):
         room.declare(root)
     return root
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.errors import Code, LocalFault, Misuse
+from relay.core.values import frozen
 
 SERVER = "relay"
 # codex waits for no server that it does not require, and begins without the tools; beside HOME, PATH and the like it
@@ -18,7 +18,7 @@ CODEX = {"required": True, "startup_timeout_sec": 60, "env_vars": ["RELAY_TOKEN"
 CLAUDE = {"alwaysLoad": True}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """A client's file.
 

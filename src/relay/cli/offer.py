@@ -30,10 +30,22 @@ def _declare_mcp(root: typer.Typer) -> None:
             int | None,
             typer.Option("--port", metavar="N", help="Of --http (7413); 0 takes a free one.", min=0, max=65535),
         ] = None,
+        patience: Annotated[
+            str | None,
+            typer.Option("--patience", metavar="T", help="Wait so long for another machine's tool (45s)."),
+        ] = None,
     ) -> None:
-        """Serve the mesh to an agent as MCP tools, on standard input and output; a client of the agent starts this."""
+        """Serve the mesh to an agent as MCP tools, on standard input and output; a client of the agent starts this.
 
-    lines = ("relay mcp", "relay mcp --names underscore", "relay mcp --http --port 7500")
+        Beside the tools for agents it has those that other machines share (relay tools), under their own names.
+        """
+
+    lines = (
+        "relay mcp",
+        "relay mcp --names underscore",
+        "relay mcp --patience 2m",
+        "relay mcp --http --port 7500",
+    )
     mcp = verb_with_more(root, "mcp", "mcp:run", SECTION, lines, serve)
     examples = ("relay mcp install claude", "relay mcp install codex --yes", "relay mcp install cursor --json")
 

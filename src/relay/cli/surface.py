@@ -214,11 +214,41 @@ TABLE: dict[str, Entry] = {
         {'--broker': ('broker', 'text', None), '-b': ('broker', 'text', None), '--timeout': ('timeout', 'text',
         None)}, 'values': {'agent': None, 'broker': None, 'timeout': None}},
     'mcp': {'target': 'relay.cli.verbs.mcp:run', 'words': [], 'options': {'--names': ('names', 'text', None),
-        '--http': ('http', 'flag', True), '--port': ('port', 'number', None)}, 'values': {'names': None, 'http':
-        False, 'port': None}},
+        '--http': ('http', 'flag', True), '--port': ('port', 'number', None), '--patience': ('patience', 'text',
+        None)}, 'values': {'names': None, 'http': False, 'port': None, 'patience': None}},
     'mcp install': {'target': 'relay.cli.verbs.mcp_install:run', 'words': [('client', True, False)], 'options':
         {'--names': ('names', 'text', None), '--yes': ('yes', 'flag', True), '-y': ('yes', 'flag', True)}, 'values':
         {'client': None, 'names': None, 'yes': False}},
+    'tools': {'target': 'relay.cli.verbs.tools:run', 'words': [], 'options': {'--broker': ('broker', 'text', None),
+        '-b': ('broker', 'text', None), '--all': ('everything', 'flag', True), '-a': ('everything', 'flag', True)},
+        'values': {'broker': None, 'everything': False}},
+    'tools share': {'target': 'relay.cli.verbs.tools_share:run', 'words': [('name', False, False)], 'options':
+        {'--mcp': ('mcp', 'text', None), '--runner': ('runner', 'text', None), '--only': ('only', 'texts', None),
+        '--env': ('env', 'texts', None)}, 'values': {'name': None, 'mcp': None, 'runner': None, 'only': [], 'env':
+        []}},
+    'tools unshare': {'target': 'relay.cli.verbs.tools_share:unshare', 'words': [('name', True, False)], 'options':
+        {}, 'values': {'name': None}},
+    'tools list': {'target': 'relay.cli.verbs.tools:run', 'words': [], 'options': {'--broker': ('broker', 'text',
+        None), '-b': ('broker', 'text', None), '--all': ('everything', 'flag', True), '-a': ('everything', 'flag',
+        True)}, 'values': {'broker': None, 'everything': False}},
+    'tools shares': {'target': 'relay.cli.verbs.tools:shares', 'words': [], 'options': {}, 'values': {}},
+    'tools hide': {'target': 'relay.cli.verbs.tools_hide:hide', 'words': [('name', True, False)], 'options':
+        {'--broker': ('broker', 'text', None), '-b': ('broker', 'text', None)}, 'values': {'name': None, 'broker':
+        None}},
+    'tools unhide': {'target': 'relay.cli.verbs.tools_hide:unhide', 'words': [('name', True, False)], 'options':
+        {'--broker': ('broker', 'text', None), '-b': ('broker', 'text', None)}, 'values': {'name': None, 'broker':
+        None}},
+    'tools call': {'target': 'relay.cli.verbs.tools_call:run', 'words': [('name', True, False), ('arguments', False,
+        False)], 'options': {'--broker': ('broker', 'text', None), '-b': ('broker', 'text', None), '--timeout':
+        ('timeout', 'text', None), '--ttl': ('ttl', 'text', None), '--wait': ('wait', 'flag', True), '--no-wait':
+        ('wait', 'flag', False)}, 'values': {'name': None, 'arguments': None, 'broker': None, 'timeout': None, 'ttl':
+        None, 'wait': True}},
+    'tools calls': {'target': 'relay.cli.verbs.tools:calls', 'words': [], 'options': {'--limit': ('limit', 'number',
+        None), '-n': ('limit', 'number', None)}, 'values': {'limit': None}},
+    'tools result': {'target': 'relay.cli.verbs.tools_call:result', 'words': [('call', True, False)], 'options':
+        {'--wait': ('wait', 'flag', True)}, 'values': {'call': None, 'wait': False}},
+    'tools stop': {'target': 'relay.cli.verbs.tools_call:stop', 'words': [('call', True, False)], 'options': {},
+        'values': {'call': None}},
     'notify add': {'target': 'relay.cli.verbs.notify:add', 'words': [('name', True, False)], 'options':
         {'--address-file': ('address_file', 'text', None), '--on': ('on', 'texts', None), '--by': ('by', 'texts',
         None), '--label': ('label', 'texts', None), '--agent': ('agent', 'texts', None), '--broker': ('broker',
@@ -242,4 +272,6 @@ TABLE: dict[str, Entry] = {
         'text', None)}, 'values': {'scopes': None}},
     'dashboard publish': {'target': 'relay.cli.verbs.dashboard_publish:run', 'words': [], 'options': {'--off': ('off',
         'flag', True)}, 'values': {'off': False}},
+    'dashboard terminal': {'target': 'relay.cli.verbs.dashboard_terminal:run', 'words': [('action', False, False)],
+        'options': {'--from': ('source', 'text', None)}, 'values': {'action': 'show', 'source': None}},
 }

@@ -25,6 +25,7 @@ def declare(root: typer.Typer) -> None:
     dashboard = verb_with_more(root, "dashboard", "dashboard:run", SECTION, examples, look)
     _declare_devices(dashboard)
     _declare_elsewhere(dashboard)
+    _declare_terminal(dashboard)
 
 
 def _declare_devices(dashboard: typer.Typer) -> None:
@@ -70,3 +71,25 @@ def _declare_elsewhere(dashboard: typer.Typer) -> None:
         off: Annotated[bool, typer.Option("--off", help="Serve it to this machine alone again.")] = False,
     ) -> None:
         """Serve the dashboard to the machines of your tailnet, by `tailscale serve`: over HTTPS, to nobody else."""
+
+
+def _declare_terminal(dashboard: typer.Typer) -> None:
+    @verb(
+        dashboard,
+        "dashboard terminal",
+        "dashboard_terminal:run",
+        SECTION,
+        (
+            "relay dashboard terminal",
+            "relay dashboard terminal install",
+            "relay dashboard terminal install --from xterm-6.0.0.tgz",
+            "relay dashboard terminal remove",
+        ),
+    )
+    def terminal(
+        action: Annotated[str, typer.Argument(metavar="[show|install|remove]", help="What to do (show).")] = "show",
+        source: Annotated[
+            str | None, typer.Option("--from", metavar="FILE", help="With install: the package, fetched before.")
+        ] = None,
+    ) -> None:
+        """Have tasks' terminals in the dashboard: fetches xterm.js once, from the npm registry, checked by its hash."""

@@ -6,19 +6,20 @@ Nothing of it is kept: it holds for the moment it was said in, and a spawn finds
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from relay.core import ids
 from relay.core.errors import PeerFault
 from relay.core.spawning import MAX_MOMENT
 from relay.core.states import State
+from relay.core.values import frozen
 
 TEST_LABEL = "relay.test"
 """The label of a spawn that `relay agents test` asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tested:
     """How the last test of an agent ended.
 
@@ -35,7 +36,7 @@ class Tested:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentFacts:
     """One agent of a broker.
 
@@ -47,6 +48,7 @@ class AgentFacts:
         log_in: the command that logs in, or empty.
         note: what else is to be known of it, or empty.
         tested: its last test there, or None.
+        runner: whether it is a function that a program offers; nothing is known of it before it is called.
     """
 
     name: str
@@ -56,6 +58,7 @@ class AgentFacts:
     log_in: str = ""
     note: str = ""
     tested: Tested | None = None
+    runner: bool = False
 
     def after(self, tested: Tested) -> AgentFacts:
         """The same, with its last test."""
@@ -64,6 +67,8 @@ class AgentFacts:
     def to_content(self) -> dict[str, Any]:
         """Its form in a message."""
         content = {key: getattr(self, key) for key in _CHECKS}
+        if self.runner:
+            content["runner"] = True
         if self.tested is not None:
             content["tested"] = [self.tested.spawn, self.tested.at, str(self.tested.state), self.tested.reason]
         return content
@@ -106,4 +111,4 @@ def facts_from_content(content: object) -> AgentFacts:
     if known["tested"] is not None:
         spawn, at, state, reason = known["tested"]
         known["tested"] = Tested(spawn, at, State(state), reason)
-    return AgentFacts(**known)
+    return AgentFacts(**known, runner=content.get("runner") is True)

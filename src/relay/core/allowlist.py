@@ -6,12 +6,12 @@ The rules that judge by them are in `relay.core.grants`, the file in `relay.trus
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 from relay.core.errors import Misuse
 from relay.core.hours import Rate
 from relay.core.ids import BrokerId
 from relay.core.spawning import FRESH_DIRECTORY
+from relay.core.values import frozen
 
 VERBS = tuple("spawn view attach send stop approve handoff push message tool forward notify".split())
 VERBS_BY_NAME = frozenset({"notify"})  # no profile has them: they let another machine speak from here
@@ -22,7 +22,7 @@ NEVER = 0
 NO_RATE = Rate(0, 0, "none")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grant:
     """What one identity may do on this machine.
 
@@ -54,7 +54,7 @@ class Grant:
     hours: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """What `relay trust allow` adds to a grant. None leaves a value as it is.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +17,7 @@ from relay.core.ids import BrokerId
 from relay.core.offers import is_runner_name
 from relay.core.spawning import MAX_CHAIN, MAX_MOMENT, MAX_TIMEOUT_S, is_broker_id
 from relay.core.states import State
+from relay.core.values import frozen
 
 MAX_ARGUMENTS = 240 * 1024
 PIECE = 200 * 1024
@@ -47,7 +47,7 @@ STATE_OF: dict[Outcome, State] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallRequest:
     """What one broker asks another (or itself) to run.
 
@@ -78,7 +78,7 @@ class CallRequest:
         return content | {"chain": list(self.chain)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Word:
     """The target's word on a call at one moment. Copies keep the highest seq.
 
@@ -116,7 +116,7 @@ class Word:
         return content | {"state": str(self.state), "outcome": outcome}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """A part of a result that one envelope does not hold: `n` counts from 0."""
 

@@ -11,13 +11,13 @@ import difflib
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.code_words import BITS_EACH, WORDS
 from relay.core.envelope import authenticated
 from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.ids import BrokerId, is_name, to_digest
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 SECRET_WORDS = 3
@@ -31,7 +31,7 @@ MAX_TEXT = 200
 _KNOWN = frozenset(WORDS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InviteCode:
     """What a person reads out.
 
@@ -110,7 +110,7 @@ def _bad(why: str) -> Misuse:
 # what both sides make of the exchange
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offer:
     """What an invite by code lets its user become.
 
@@ -125,7 +125,7 @@ class Offer:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Agreed:
     """What both sides have after the exchange, if both knew the code.
 
@@ -189,7 +189,7 @@ SPAKE_BYTES = 33
 OPENING, OFFERED, WELCOME = "code", "offer", "welcome"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opening:
     """The joiner's first message.
 

@@ -5,11 +5,11 @@ A list is believed as a whole or not at all: its names become names of files on 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.blobs import HASH_BYTES
 from relay.core.errors import Code, PeerFault
+from relay.core.values import frozen
 
 MAX_FILES = 256
 MAX_LIST = 40 * 1024
@@ -21,7 +21,7 @@ MODE_BITS = 0o777
 KEY = "files"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CollectedFile:
     """One file.
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from relay.core.frames import MAX_BATCH, MAX_BATCH_BYTES
+from relay.core.values import frozen
 
 MAX_QUEUED = 2_048
 MAX_QUEUED_BYTES = 16 * 1024 * 1024
@@ -22,7 +23,7 @@ MAX_IN_FLIGHT = 1_024
 RESEND_AFTER = 30_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outgoing:
     """One outbox row.
 

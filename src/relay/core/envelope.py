@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from relay.core import ids
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 VERSION = 1
@@ -32,7 +33,7 @@ EXPIRES_LATE = "it expires more than 32 days from now: the clock it was made by 
 _DOMAIN = b"relay-envelope/1"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Header:
     """What a carrier may read. Times are milliseconds since 1970."""
 
@@ -46,7 +47,7 @@ class Header:
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Envelope:
     """A decoded, not yet verified envelope; `raw` is what arrived."""
 
@@ -62,7 +63,7 @@ class Envelope:
         return hashlib.sha256(self.raw).digest()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Body:
     """What stood inside the seal.
 

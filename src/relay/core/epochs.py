@@ -10,7 +10,6 @@ broker alike. Signing and verifying are in `relay.trust.epochs`.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core import ids
@@ -19,6 +18,7 @@ from relay.core.errors import Code, PeerFault
 from relay.core.hello import HASH_BYTES, is_bytes, is_count
 from relay.core.ids import BrokerId
 from relay.core.statements import is_workspace_id
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 VERSION = 1
@@ -31,7 +31,7 @@ _HASH_DOMAIN = b"relay-epoch-hash/1"
 _COMMITMENT_DOMAIN = b"relay-epoch-key/1"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rotation:
     """A signer's word that an epoch begins.
 

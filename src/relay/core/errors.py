@@ -84,6 +84,7 @@ class Code(StrEnum):
     SERVICE_FAILED = "service_failed"
     NO_TAILSCALE = "no_tailscale"
     PUBLISH_FAILED = "publish_failed"
+    NOT_AS_PINNED = "not_as_pinned"
     INTERNAL = "internal"
     # Unreachable
     NOT_RUNNING = "not_running"
@@ -91,6 +92,7 @@ class Code(StrEnum):
     NO_ADDRESS = "no_address"
     TIMED_OUT = "timed_out"
     WAIT_TIMEOUT = "wait_timeout"
+    FETCH_FAILED = "fetch_failed"
     # Refused
     NO_GRANT = "no_grant"
     NO_VERB = "no_verb"
@@ -149,6 +151,7 @@ class Code(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TASK_TIMED_OUT = "task_timed_out"
     TASK_LOST = "task_lost"
+    AWAITS_APPROVAL = "awaits_approval"
     AGENT_ERROR = "agent_error"
     AGENT_NO_RESULT = "agent_no_result"
     AGENT_DENIED = "agent_denied"
@@ -163,6 +166,8 @@ class Code(StrEnum):
     RUNNER_TIMED_OUT = "runner_timed_out"
     RESULT_TOO_LARGE = "result_too_large"
     BAD_RESULT = "bad_result"
+    TOOL_SERVER_ENDED = "tool_server_ended"
+    TOOL_SERVER_DOWN = "tool_server_down"
 
 
 class RelayError(Exception):
@@ -228,7 +233,7 @@ _BRANCH_OF: dict[str, str] = {
         " bad_source bad_tree no_change unknown_device too_large bad_offer unknown_call unknown_share".split(),
         "Misuse",
     ),
-    **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout".split(), "Unreachable"),
+    **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout fetch_failed".split(), "Unreachable"),
     **dict.fromkeys(
         "no_grant no_verb no_agent no_runner no_directory foreign_directory mode_beyond_grant grant_expired"
         " grant_frozen out_of_hours unproved_chain task_scope task_over"

@@ -14,12 +14,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.envelope import MAX_ENVELOPE
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import ENVELOPE_ID_BYTES
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 MAX_FRAME = 320 * 1024
@@ -29,70 +29,70 @@ MAX_HELLO = 8 * 1024
 MAX_REASON = 200
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HelloFrame:
     """The signed hello, not yet verified."""
 
     hello: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Batch:
     """Envelopes, as bytes."""
 
     envelopes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ping:
     """Asks for a Pong of the same number."""
 
     n: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pong:
     """Answers a Ping."""
 
     n: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bye:
     """The other side leaves, and says why."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credit:
     """The other side will take this many more bytes of envelopes."""
 
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hold:
     """Envelopes for somebody else, to be kept."""
 
     envelopes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Custody:
     """What became of envelopes that were to be kept: their ids, and why not; an empty text means kept."""
 
     answers: tuple[tuple[bytes, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Taken:
     """Ids of envelopes that need not be kept for the sender of this frame any more."""
 
     ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pass:
     """Envelopes for somebody else, to be handed on at once or dropped."""
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from relay.core.allowlist import ANY_AGENT, DEFAULT_MODE, PROFILES, VERBS, Change, Grant, combined, extended, profile
 from relay.core.errors import Code
 from relay.core.hours import minutes_until_open
 from relay.core.ids import BrokerId
 from relay.core.spawning import FRESH_DIRECTORY, MODES
+from relay.core.values import frozen
 
 __all__ = [
     "PROFILES",
@@ -48,7 +48,7 @@ MINUTE_MS = 60_000
 FOUR_CHOICES = "add --cwd DIR (a folder there), --cwd new (a fresh one), --repo URL[@REF], or --here (this tree)"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """One request, as the rules see it.
 
@@ -63,6 +63,7 @@ class Asked:
         own: for other verbs: whether the spawn concerned was asked for by the same origin.
         minute: of the week on this machine's clock, from Monday 00:00; None where hours are not looked at.
         next_start: when the grant's rate lets the next one start, milliseconds since 1970; None for now.
+        by_name: the agent is granted by its name alone, as those of `BY_NAME_ONLY` are.
     """
 
     verb: str = "spawn"
@@ -75,16 +76,17 @@ class Asked:
     own: bool = False
     minute: int | None = None
     next_start: int | None = None
+    by_name: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Granted:
     """It may be done; `hold` when a person has to say yes first."""
 
     hold: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waiting:
     """It may be done later; `why` is for people. `hold` as in `Granted`.
 
@@ -96,7 +98,7 @@ class Waiting:
     until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Denied:
     """It may not be done: `Refused` in waiting, with the command that mends it."""
 
@@ -127,7 +129,7 @@ def covers_directory(dirs: Sequence[str], directory: str) -> bool:
     return any(wanted[: len(parts)] == parts for parts in granted)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Lack:
     code: Code
     message: str
@@ -145,10 +147,12 @@ def _lack_of_verb(grant: Grant, asked: Asked) -> _Lack | None:
 
 def _lack_of_agent(grant: Grant, asked: Asked) -> _Lack | None:
     agent = asked.agent or ""
-    if covers_agent(grant.agents, agent):
+    if agent in grant.agents or (covers_agent(grant.agents, agent) and not asked.by_name):
         return None
     why = f"its grant allows the agents {', '.join(grant.agents) or '(none)'}"
-    if agent in BY_NAME_ONLY and ANY_AGENT in grant.agents:
+    if asked.by_name and ANY_AGENT in grant.agents:
+        why += f"; {agent} is a runner and is granted by name only"
+    elif agent in BY_NAME_ONLY and ANY_AGENT in grant.agents:
         why += f"; {agent} takes commands and is granted by name only"
     return _Lack(Code.NO_AGENT, f"may not run the agent {agent} here", why, ("--agent", agent))
 

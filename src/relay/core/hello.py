@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -20,6 +20,7 @@ from relay.core import ids
 from relay.core.envelope import MAX_INTEGER, authenticated
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 PROTOCOL_VERSIONS = (1,)
@@ -41,7 +42,7 @@ class Role(StrEnum):
     HOLDER = "holder"  # always on and willing to keep envelopes for others
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Binding:
     """The connection a hello belongs to: who dialled whom, by TLS leaf key (raw Ed25519, 32 bytes each)."""
 
@@ -55,7 +56,7 @@ class Binding:
         return hashlib.sha256(authenticated(_BINDING_DOMAIN, *both, *map(ids.digest_of, both))).digest()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Incarnation:
     """One start of one broker: a stored counter, raised at each start, and 16 random bytes.
 
@@ -67,7 +68,7 @@ class Incarnation:
     proof: bytes = field(default=b"", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditHead:
     """The last link of an audit chain: its sequence number (0 for an empty log) and hash (32 bytes)."""
 
@@ -75,7 +76,7 @@ class AuditHead:
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hello:
     """What a broker says of itself before anything else crosses a link.
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from relay.core.values import frozen
 
 DAY = 24 * 60
 WEEK = 7 * DAY
@@ -20,7 +21,7 @@ _SPAN = re.compile(r"(?:([a-z]{3})(?:-([a-z]{3}))? )?([0-9]{2}):([0-9]{2})-([0-9
 _RATE = re.compile(r"([0-9]{1,5})/([0-9]{1,6})([smhd])\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rate:
     """At most `most` starts in any `seconds`; its text is `text`."""
 

@@ -12,7 +12,6 @@ import binascii
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core import ids
@@ -20,6 +19,7 @@ from relay.core.envelope import authenticated
 from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.hello import are_addresses, is_bytes, is_count
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 VERSION = 1
@@ -31,7 +31,7 @@ MAX_LINK_TEXT = 8192
 _CHECK_DOMAIN = b"relay-link-check/1"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InviteLink:
     """What a person carries to the new machine.
 
@@ -63,7 +63,7 @@ class InviteLink:
         return _derived(self.secret, b"relay-invite-verifier/1")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InviteRow:
     """An invite as the inviter keeps it.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from relay.core.values import frozen
 
 
 class Kind(StrEnum):
@@ -56,7 +57,7 @@ class Kind(StrEnum):
     BLOB_CHUNK = "blob.chunk"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KindFacts:
     """How a kind is carried.
 

@@ -13,6 +13,7 @@ from enum import Enum, auto
 
 from relay.core.errors import Code, PeerFault
 from relay.core.frames import Batch, Bye, Credit, Custody, Frame, HelloFrame, Hold, Pass, Ping, Pong, Taken
+from relay.core.values import frozen
 
 HELLO_TIMEOUT = 10_000
 IDLE_PING = 53_000  # with a step and the answer's 6 s, what is half open and idle is found in less than 60
@@ -37,68 +38,68 @@ class LinkState(Enum):
     CLOSED = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Send:
     """Put this frame on the wire."""
 
     frame: Frame
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Greet:
     """A hello arrived: verify it, then call `accept`, or close."""
 
     hello: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Take:
     """Envelopes arrived, in this order."""
 
     envelopes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keep:
     """The other side's envelopes for somebody else arrived, to be kept."""
 
     envelopes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PassOn:
     """The other side's envelopes for somebody else arrived, to be handed on now or never."""
 
     envelopes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """The other side says what became of what it was to keep: ids, and why not (empty: it is kept)."""
 
     answers: tuple[tuple[bytes, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forget:
     """The other side needs these ids kept for it no longer."""
 
     ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RoundTrip:
     """A ping was answered after this many milliseconds."""
 
     ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Granted:
     """The other side will take more."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Close:
     """Close the connection, for this reason."""
 
@@ -273,7 +274,7 @@ class LinkMachine:
         return self.ping_now(now)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """What decides between two connections of one pair of brokers.
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from relay.core.ids import BrokerId
 from relay.core.states import ENDED_BADLY, NEEDS_A_PERSON, TERMINAL, State
+from relay.core.values import frozen
 
 END, FAILURE, NEEDS, ASKED = "end", "failure", "needs", "asked"
 ON = (END, FAILURE, NEEDS, ASKED)
@@ -61,7 +62,7 @@ class Told(Protocol):
     def needs(self) -> dict[str, Any] | None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rules:
     """Which happenings a channel tells of. An empty filter lets everything through.
 
@@ -149,7 +150,7 @@ def event_of(spawn: Told) -> str:
 # in words
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Words:
     """What is sent.
 

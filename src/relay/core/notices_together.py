@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from relay.core.notices import MAX_FULL, Happening, Words
+from relay.core.values import frozen
 
 
 class Single(Protocol):
@@ -24,7 +24,7 @@ class Single(Protocol):
     def level(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Together:
     """What is sent, and the events that are counted in it and not named."""
 

@@ -9,13 +9,13 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core import json_values
 from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.spawning import MAX_MOMENT
+from relay.core.values import frozen
 
 MAX_DEFINITION = 64 * 1024
 MOST_OFFERS = 512  # of one program, of one broker, of one catalogue
@@ -27,7 +27,7 @@ AT = "@"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offer:
     """One runner.
 
@@ -44,7 +44,7 @@ class Offer:
     share: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Catalogue:
     """What one broker offers another.
 
@@ -61,7 +61,7 @@ class Catalogue:
         return {"number": self.number, "offers": packed_offers(self.offers)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen:
     """One tool of another broker, as a client of this one is to see it.
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core import ids
@@ -34,6 +33,7 @@ from relay.core.ids import BrokerId
 from relay.core.invites import INVITE_ID_BYTES, InviteLink, InviteRow, format_link, parse_link, row_of
 from relay.core.roster import MAX_MEMBERS
 from relay.core.statements import MAX_STATEMENT, MAX_STATEMENTS
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 __all__ = [
@@ -64,7 +64,7 @@ MAX_SEALED_KEY = 512
 _PROOF_DOMAIN = b"relay-join-proof/1"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JoinRequest:
     """What the joiner sends.
 
@@ -94,7 +94,7 @@ class JoinRequest:
         return ids.broker_id(self.public)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerRecord:
     """Where a member was last known to listen; a hint, never a right."""
 
@@ -102,7 +102,7 @@ class PeerRecord:
     addresses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What the inviter signs for one joiner.
 
@@ -122,12 +122,12 @@ class Answer:
     records: tuple[PeerRecord, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FirstUse:
     """The invite is open and the proof is right: admit the joiner and consume it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FetchAgain:
     """The same joiner asks again: send this."""
 

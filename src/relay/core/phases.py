@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from relay.core.states import State
+from relay.core.values import frozen
 
 PHASES = ("queued", "delivered", "held", "waiting", "starting", "running")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Said:
     """One word of the target: its order, the state, and when it was said (milliseconds, the target's clock)."""
 
@@ -25,7 +25,7 @@ class Said:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """When an attempt's task was started and when it ended, on the target's clock; None where it is not known."""
 

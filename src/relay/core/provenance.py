@@ -8,11 +8,11 @@ One link for each broker on the chain of origin, oldest first. Signing is in `re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.spawning import MAX_CHAIN, is_broker_id
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 KEY = "provenance"
@@ -23,7 +23,7 @@ MOST_CAUSED = 16
 SIGNATURE_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Link:
     """One step of a chain.
 
@@ -46,7 +46,7 @@ class Link:
         return pack([self.parent, self.origin, self.child, self.by, self.target])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignedLink:
     """A link's bytes and its signature (64 bytes)."""
 

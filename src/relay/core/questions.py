@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +19,7 @@ from relay.core.envelope import authenticated
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.spawning import SpawnRequest
+from relay.core.values import frozen
 from relay.core.wire import pack
 
 MAX_ANSWER = 64 * 1024
@@ -46,7 +46,7 @@ class Reply(StrEnum):
     SEND = "send"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """A person's answer.
 
@@ -138,7 +138,7 @@ def answer_from_content(content: dict[str, Any]) -> Answer:
     return Answer(**known | {"verb": Reply(content["verb"])})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """What became of an answer, by the word of the broker that was asked.
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from relay.core import ids
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import is_bytes, is_count
 from relay.core.ids import BrokerId
 from relay.core.records import MAX_LINKED, Record
+from relay.core.values import frozen
 
 BUCKETS = 64
 SUM_BYTES = 8
@@ -32,7 +32,7 @@ _TOKEN_DOMAIN = b"relay-record-token/1"
 _MODULUS = 1 << (8 * ROOT_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """A record that is held.
 

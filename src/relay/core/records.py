@@ -10,7 +10,7 @@ The owner's highest (incarnation, seq) counts. Signing is in `relay.trust.record
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
 
@@ -18,6 +18,7 @@ from relay.core import ids
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import are_addresses, is_bytes, is_count
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 MAX_RECORD = 4 * 1024
@@ -32,7 +33,7 @@ DIGEST_BYTES = 32
 _TRIMMED = ("agents", "capabilities", "addresses")  # never `linked`: a short list of links is a whole one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """What a broker says of itself.
 

@@ -20,6 +20,7 @@ from relay.core import ids
 from relay.core.envelope import authenticated
 from relay.core.ids import BrokerId
 from relay.core.statements import FIRST_PREVIOUS, MAX_STATEMENTS, Cut, Member, Statement, StatementKind
+from relay.core.values import frozen
 
 MAX_MEMBERS = 4_096  # four times the size Relay is made for
 MAX_SEATS = 128  # promotions that count, those that are over included; those nearest the root first
@@ -30,7 +31,7 @@ _HEAD_DOMAIN = b"relay-roster-head/1"
 _RULINGS = (StatementKind.EVICT, StatementKind.DEMOTE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seat:
     """A right to sign, and the chain of statements under it.
 
@@ -58,7 +59,7 @@ class Seat:
         return MAX_PROMOTED_STATEMENTS if self.above else MAX_STATEMENTS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Roster:
     """What the statements add up to.
 

@@ -7,9 +7,9 @@ what is known at the moment; that it was the wrong one costs time, never the env
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 
 SILENT_AFTER = 60_000
 """How long a holder may be away before a second one gets what it keeps, milliseconds."""
@@ -19,7 +19,7 @@ _SECOND_AFTER = 10 * 60_000
 _AGAIN_AFTER = 6 * 3_600_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Neighbour:
     """A broker that is linked with this one.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from relay.core import ids
+from relay.core.values import frozen
 
 LABEL = "label:"
 MOST_SLOTS = 1_024
@@ -39,7 +39,7 @@ def shown(name: str) -> str:
     return name.removeprefix(LABEL)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Occupancy:
     """How many slots are taken.
 

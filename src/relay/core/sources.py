@@ -8,9 +8,9 @@ secret by, is refused with the reason.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from relay.core.errors import Code, Misuse
+from relay.core.values import frozen
 
 MAX_URL, MAX_REF = 2_048, 255
 NETWORK = ("https", "ssh", "git")
@@ -26,7 +26,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _FORMS = "https://HOST/PATH, ssh://HOST/PATH, USER@HOST:PATH, git://HOST/PATH, or a whole path on that machine"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """A checked source.
 

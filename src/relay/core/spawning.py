@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from relay.core import ids
 from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.states import State
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 from relay.core.wishes import NONE, Wishes, wishes_from_content
 
@@ -30,7 +31,7 @@ MAX_MOMENT = 253_402_300_799_999  # the last of the year 9999: later ones no cal
 FRESH_DIRECTORY = "new"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpawnRequest:
     """What one broker asks another (or itself) to run.
 
@@ -80,7 +81,7 @@ class SpawnRequest:
 _REQUEST_FIELDS = tuple(item.name for item in dataclasses.fields(SpawnRequest))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """The target's word on a spawn at one moment. Copies keep the highest (attempt, seq).
 

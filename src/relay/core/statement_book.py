@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import HASH_BYTES, is_bytes
 from relay.core.statements import MAX_STATEMENTS
+from relay.core.values import frozen
 
 BLOCK = 64
 MAX_BLOCKS = MAX_STATEMENTS // BLOCK
@@ -30,7 +30,7 @@ _SUM_DOMAIN = b"relay-statement-block/1"
 _EMPTY = bytes(SUM_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filed:
     """A statement that is held: its place in its chain, its bytes as received, how many sign above its signer."""
 

@@ -6,7 +6,7 @@ Signatures are checked in `relay.trust.roster`, before a statement gets here.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +15,7 @@ from relay.core.envelope import authenticated
 from relay.core.errors import Code, PeerFault
 from relay.core.hello import HASH_BYTES, is_bytes, is_count
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 VERSION = 1
@@ -41,7 +42,7 @@ class StatementKind(StrEnum):
 _ADMITTING = (StatementKind.ADMIT, StatementKind.PROMOTE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """One broker of the workspace.
 
@@ -60,7 +61,7 @@ class Member:
     admitted_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cut:
     """Up to where a signer's chain is honoured.
 
@@ -75,7 +76,7 @@ class Cut:
     last: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Statement:
     """One signed word on the roster.
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.errors import Code, PeerFault
+from relay.core.values import frozen
 
 MAX_TAIL_BYTES = 32 * 1024
 MAX_PIECES = 512  # what changes between its two streams at each letter is cut earlier, or its frame would outweigh it
 _NUMBERS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """Output of one stream.
 
@@ -36,7 +36,7 @@ class Piece:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tail:
     """The end of one attempt's transcript.
 

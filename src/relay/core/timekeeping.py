@@ -9,13 +9,14 @@ it was then: where that has been set since, the word says how wrong it is now.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from relay.core.values import frozen
 
 MAX_SKEW_MS = 5 * 60_000
 MOST_AT_ONCE_MS = 7 * 86_400_000  # a week alone and asleep is usual, a month is a reason to ask somebody
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Greeting:
     """What a linked peer's hello said of the clocks.
 

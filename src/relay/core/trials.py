@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +17,7 @@ from relay.core.envelope import authenticated
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.spawning import MAX_MOMENT, MODES, SpawnRequest, is_broker_id, request_from_content
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 HASH_BYTES = 32
@@ -39,7 +39,7 @@ class Verdict(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """What is asked.
 
@@ -76,7 +76,7 @@ def hash_of(stream: bytes, question: bytes) -> bytes:
     return hashlib.sha256(authenticated(_DOMAIN, stream, question)).digest()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Word:
     """The target's word.
 

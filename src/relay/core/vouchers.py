@@ -9,13 +9,13 @@ An older target ignores it. Signing is in `relay.trust.vouchers`.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.errors import PeerFault
 from relay.core.ids import BrokerId, is_name, is_spawn_id
 from relay.core.spawning import MAX_LABELS, Snapshot, is_broker_id
 from relay.core.states import State
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
 KEY = "notify"
@@ -25,7 +25,7 @@ MAX_VOUCHER = 32 * 1024
 SIGNATURE_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Voucher:
     """An origin's word on a spawn that it asked another broker for.
 
@@ -55,7 +55,7 @@ class Voucher:
 _FIELDS = tuple(item.name for item in dataclasses.fields(Voucher))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignedVoucher:
     """A voucher's bytes with its origin's signature, 64 bytes."""
 
@@ -111,7 +111,7 @@ def _fault(why: str) -> PeerFault:
     return PeerFault("a voucher was refused", why=why)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Vouched:
     """A spawn of others as it is told of: what its origin signed and what its target signed."""
 

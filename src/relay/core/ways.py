@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from relay.core.delivery import Window
+from relay.core.values import frozen
 
 Peer = TypeVar("Peer")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered(Generic[Peer]):
     """What a holder said of the rows of one recipient.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.allowlist import ANY_AGENT, VERBS, Grant
 from relay.core.grants import BY_NAME_ONLY, STARTING, Asked, Denied, Waiting, judge
 from relay.core.spawning import FRESH_DIRECTORY, MODES
+from relay.core.values import frozen
 
 _WIDE: dict[str, Any] = {
     "verbs": VERBS,
@@ -29,7 +29,7 @@ _WIDE: dict[str, Any] = {
 OF_STARTING = ("agents", "dirs", "mode", "max_parallel", "rate", "ask")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """What one field of a grant says to a request.
 

@@ -13,6 +13,7 @@ import msgpack
 from relay.core.errors import Code, PeerFault
 
 MAX_DEPTH = 16
+_LOOKED_AT = frozenset({dict, list, msgpack.Timestamp})
 
 
 def pack(value: Any) -> bytes:
@@ -37,14 +38,18 @@ def _refuse_ext(code: int, data: bytes) -> Any:
 
 
 def _check_shape(value: Any, left: int) -> None:
-    kind = type(value)
-    if kind is dict or kind is list:
-        if left == 0:
-            raise _fault("nested too deep")
-        for item in value.values() if kind is dict else value:
-            _check_shape(item, left - 1)
-    elif kind is msgpack.Timestamp:
+    """Look into a list or a mapping; only what may hold more, or may not be at all, costs a call of its own."""
+    if left == 0:
+        raise _fault("nested too deep")
+    for item in value.values() if type(value) is dict else value:
+        if type(item) in _LOOKED_AT:
+            _check_item(item, left - 1)
+
+
+def _check_item(value: Any, left: int) -> None:
+    if type(value) is msgpack.Timestamp:
         raise _fault("timestamp")
+    _check_shape(value, left)
 
 
 def unpack(data: bytes, limit: int) -> Any:
@@ -76,12 +81,14 @@ def unpack(data: bytes, limit: int) -> Any:
         raise
     except Exception as error:  # msgpack raises a family of its own plus ValueError, UnicodeDecodeError, RecursionError
         raise _fault(f"it is no msgpack that ends where it should ({type(error).__name__})") from None
-    _check_shape(value, MAX_DEPTH)
+    if type(value) in _LOOKED_AT:
+        _check_item(value, MAX_DEPTH)
     return value
 
 
 def _checked_keys(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
-    for key, _ in pairs:
+    mapping = _unique(pairs)
+    for key in mapping:
         if type(key) is not str:
             raise ValueError("a key that is not text")
-    return _unique(pairs)
+    return mapping

@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core import ids
 from relay.core.errors import Code, PeerFault
+from relay.core.values import frozen
 from relay.core.workplaces import Workplace, is_place, place_from_content
 
 MAX_PRIORITY = 1_000
@@ -31,7 +31,7 @@ AFTER_SUCCESS, AFTER_ANY = "success", "any"
 CONDITIONS = (AFTER_SUCCESS, AFTER_ANY)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class After:
     """A predecessor on the same broker.
 
@@ -44,7 +44,7 @@ class After:
     condition: str = AFTER_SUCCESS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wishes:
     """How a spawn is to be queued and run.
 

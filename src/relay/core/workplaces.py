@@ -9,12 +9,12 @@ What it changed comes back as a bundle of commits on the branch `relay/NAME` (`C
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.blobs import HASH_BYTES
 from relay.core.errors import Code, Misuse, PeerFault
 from relay.core.sources import MAX_URL, is_commit, is_ref, read_source
+from relay.core.values import frozen
 
 MAX_BUNDLE = 1 << 30
 """Bytes of a tree that is sent, and of what comes back."""
@@ -31,7 +31,7 @@ _KEY_FORM = re.compile(r"[a-z0-9]{8,32}\Z")
 _ADDRESS = re.compile(rf"[0-9a-f]{{{2 * HASH_BYTES}}}\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SentTree:
     """A working tree that comes with the request.
 
@@ -66,7 +66,7 @@ class SentTree:
         return {name: getattr(self, name) for name in ("key", "kind", "blob", "size", "commit", "tree")}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Workplace:
     """The wish `place`; either `repo` or `tree`.
 
@@ -169,7 +169,7 @@ def branch_of(name: str) -> str:
     return f"relay/{plain.removesuffix('.lock') or 'spawn'}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """What a spawn changed, as its end tells.
 

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from starlette.types import Message, Send
 
 SECURE = "https://"
+FRAME = "/terminal"
+"""The one document that a page may have in a frame (`frame`)."""
 ALWAYS: tuple[tuple[str, str], ...] = (
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
@@ -34,11 +36,13 @@ def policy(origin: str) -> str:
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"connect-src 'self' {scheme}://{origin.partition('://')[2]}; manifest-src 'self'; worker-src 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
+        f"frame-src {origin}{FRAME}; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
         "require-trusted-types-for 'script'; trusted-types relay-worker"
     )
 
 
+WORKER, WORKERS = "/sw.js", "default-src 'none'; connect-src 'self'; require-trusted-types-for 'script'"
+"""The page's worker, and its policy: it fetches files of the page and shows what is told, and that is all."""
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
 """The policy of an answer to who asked for another host: there is no page of ours there."""
 

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Match, Route
 from relay.broker.auditor import ALLOWED, REFUSED, Auditor, Decision
 from relay.broker.control.catalogue import LIVE, PREFIX, SCOPE_OF
 from relay.broker.control.failing import error_answer
+from relay.broker.control.push import DEVICE
 from relay.broker.devices import Devices, actor
 from relay.core.errors import Code, Refused
 from relay.store.devices import Device
@@ -65,6 +66,7 @@ class Guard:
             await error_answer(refusal)(scope, receive, send)
             return
         await self._devices.note_use(device)
+        scope = {**scope, DEVICE: device}
         if name[0] != "GET" and name not in LIVE:
             # begun, it is carried out: what it has done cannot be cut off
             await self._application(scope, receive, send)

@@ -11,6 +11,7 @@ from relay.broker.control.embedding import Embedded
 from relay.core.errors import Code, LocalFault
 from relay.dashboard.armour import ALWAYS
 from relay.dashboard.feed import Feed
+from relay.dashboard.frame import Frame
 from relay.dashboard.guard import Guard
 from relay.dashboard.hosts import Hosts
 from relay.dashboard.pages import Pages
@@ -64,7 +65,8 @@ class Listener:
         hosts = Hosts(self.port, lambda: broker.dashboard.published)
         devices = broker.dashboard.devices
         sockets, feed, terminal = Sockets(devices), Feed(broker), Terminal(broker)
-        site = Site(hosts, Pages(), Sessions(devices), guard, sockets, feed, terminal)
+        frame = Frame(broker.dashboard.home)
+        site = Site(hosts, Pages(), Sessions(devices), guard, sockets, feed, terminal, frame)
         self._served = Embedded(
             site,
             listening,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
+
+from relay.core.values import frozen
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -26,7 +27,7 @@ AT_ROOT = ("sw.js", "manifest.webmanifest")
 STATIC = "/static/"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class File:
     """One file as it is served."""
 

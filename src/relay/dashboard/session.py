@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
+
 from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.control.failing import error_answer
 from relay.broker.devices import Devices, shown
@@ -25,6 +27,8 @@ async def _texts(request: Request) -> tuple[str, str]:
     try:
         async with asyncio.timeout(BODY_S):
             data = await _whole(request)
+    except ClientDisconnect:
+        raise Misuse("the request is not whole", why="who sent it has left", hint=OTHER_VERSION) from None
     except TimeoutError:
         why = f"it did not come within {BODY_S:g} seconds"
         raise Misuse("the request is not whole", why=why, hint=OTHER_VERSION) from None

@@ -11,7 +11,7 @@ from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.control.failing import error_answer
 from relay.core.errors import Misuse, RelayError
 from relay.core.scopes import TERMINAL, VIEW
-from relay.dashboard.armour import NOTHING, armoured, policy
+from relay.dashboard.armour import FRAME, NOTHING, WORKER, WORKERS, armoured, policy
 from relay.dashboard.hosts import Hosts, require_origin
 from relay.dashboard.openapi import document
 from relay.dashboard.terminal import Terminal, spawn_of
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from relay.dashboard.feed import Feed
+    from relay.dashboard.frame import Frame
     from relay.dashboard.pages import Pages
     from relay.dashboard.session import Sessions
     from relay.dashboard.sockets import Sockets
@@ -41,6 +42,7 @@ class Site:
         sockets: lets devices talk.
         feed: the socket of events.
         terminal: the sockets of tasks.
+        frame: what shows them on the page.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Site:
         sockets: Sockets,
         feed: Feed,
         terminal: Terminal,
+        frame: Frame,
     ) -> None:
         self._hosts = hosts
         self._pages = pages
@@ -60,6 +63,7 @@ class Site:
         self._sockets = sockets
         self._feed = feed
         self._terminal = terminal
+        self._frame = frame
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one socket."""
@@ -68,7 +72,10 @@ class Site:
         except RelayError as error:
             await _refuse(error, scope, receive, armoured(send, NOTHING))
             return
-        sending = armoured(send, policy(origin))
+        if scope["type"] == "http" and scope["path"] == FRAME and scope["method"] in LOOKING:
+            await self._show_frame(origin, scope, receive, send)
+            return
+        sending = armoured(send, WORKERS if scope["path"] == WORKER else policy(origin))
         try:
             await self._serve(origin, scope, receive, sending)
         except (RelayError, _Nothing) as error:
@@ -86,6 +93,15 @@ class Site:
             return
         answer = await self._answer(Request(scope, receive))
         await answer(scope, receive, send)
+
+    async def _show_frame(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """The one document with a policy of its own."""
+        made = self._frame.made(origin)
+        if made is None:
+            await _refuse(_Nothing(scope), scope, receive, armoured(send, policy(origin)))
+            return
+        document, security = made
+        await document(scope, receive, armoured(send, security))
 
     async def _talk(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == EVENTS:

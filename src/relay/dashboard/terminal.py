@@ -52,8 +52,10 @@ class Terminal:
         decision = Decision(actor(device), "dashboard", ALLOWED, "", f"WS attach {ref}"[:200])
         await self._broker.journal.commit(lambda entry: self._broker.auditor.write(entry, decision))
         try:
-            row = await self._broker.requests.find(ref)
-            conversation = await self._broker.live.attach(row, unpacked(first))
+            ask, elsewhere = unpacked(first), self._broker.queueing.elsewhere
+            # who goes on after a break waits for its broker to be back
+            row = await (elsewhere.find_again(ref) if ask.get("again") is True else elsewhere.find(ref))
+            conversation = await self._broker.live.attach(row, ask)
         except RelayError as error:
             await say(send, {"error": error.to_json()})
             return

@@ -11,12 +11,13 @@ import shutil
 import signal
 import subprocess
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import IO
 
 from relay.core.errors import Code, LocalFault
 from relay.core.sources import without_secrets
+from relay.core.values import frozen
 
 QUICK_S, LONG_S = 120.0, 3_600.0
 LOOK_EVERY_S = 0.1
@@ -81,7 +82,7 @@ class Leash(threading.Event):
         self.mark = mark
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Git:
     """How git is run.
 

@@ -10,10 +10,10 @@ Either way the commits are on the branch `relay/NAME`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from relay.core.errors import Code, Misuse, RelayError
+from relay.core.values import frozen
 from relay.git import filters
 from relay.git.command import LONG_S, Failed, Git
 from relay.git.filters import guarded
@@ -25,7 +25,7 @@ from relay.git.tree import shown
 FORWARD, APPLIED, WORKTREE, FOLDER, ALREADY = "fast-forward", "applied", "worktree", "folder", "already"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pulled:
     """What became of it.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from relay.core.errors import Code, Misuse
+from relay.core.values import frozen
 from relay.core.workplaces import FOLDER
 from relay.git.command import LONG_S, Failed, Git
 from relay.git.filters import guarded
@@ -20,7 +20,7 @@ _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--
 PATCH = ("--binary", "--full-index", "--no-renames", *_PLAIN)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Returned:
     """What came back.
 

@@ -14,10 +14,10 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from relay.core.globs import Globs
+from relay.core.values import frozen
 from relay.core.withheld import is_withheld
 from relay.core.workplaces import FOLDER, GIT, MAX_BUNDLE
 from relay.git import tree as trees
@@ -32,7 +32,7 @@ BARE_BYTES = "* -text -filter -ident -eol -working-tree-encoding\n"
 """Attributes that keep git from changing a byte of a plain folder."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """What is sent.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relay.core.errors import Code, Misuse
+from relay.core.values import frozen
 from relay.core.withheld import is_git_s_own, links_out
 from relay.core.workplaces import MAX_FILE
 from relay.git import filters
@@ -23,7 +24,7 @@ GITLINK, LINK = "160000", "120000"
 NO_COMMIT = "0" * 40
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One path of a tree: its mode, as git writes it, the name of its content, and where it is."""
 

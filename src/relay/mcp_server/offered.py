@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from relay.mcp_server.schemas import AGENT, BROKER, ID, STATES, WAIT_S, Schema, flag, many, maybe, text, thing, whole
+from relay.core.values import frozen
+from relay.mcp_server.schemas import (
+    AGENT,
+    BROKER,
+    ID,
+    STATES,
+    WAIT_S,
+    Schema,
+    flag,
+    many,
+    maybe,
+    text,
+    thing,
+    whole,
+)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offer:
     """One tool.
 
@@ -28,7 +41,7 @@ class Offer:
     ends: bool = False
 
 
-_MENTION = re.compile(r"\b(?:agent|broker)\.[a-z]+\b")
+_MENTION = re.compile(r"\b(?:agent|broker|tool)\.[a-z]+\b")
 _ANSWER = {
     "request": text("Which of its questions; not needed where there is one."),
 }
@@ -134,6 +147,23 @@ OFFERS = (
                     "All members.",
                 )
             }
+        ),
+    ),
+    Offer(
+        "tool.result",
+        "What a tool of another machine came to that answered with a ticket. Its content is that of the tool.",
+        thing({"ticket": text("The ticket.")}, {"wait": WAIT_S}),
+        thing(
+            {
+                "ticket": text("The ticket."),
+                "tool": text("Which tool."),
+                "broker": text("On which machine."),
+                "state": text("How it stands.", enum=STATES),
+                "ended": flag("Whether nothing more will happen."),
+                "spoken": text("How it stands in a sentence, for the person: true, and to be said as it is."),
+                "result": maybe({"type": "object", "description": "All that the tool gave; null: nothing yet."}),
+            },
+            {"error": text("Why it failed, and what to try.")},
         ),
     ),
 )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from relay.core.errors import RelayError
+from relay.core.values import frozen
 from relay.store.journal import Entry
 from relay.store.spawn_rows import SpawnRow
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Admission:
     """The judge's word.
 

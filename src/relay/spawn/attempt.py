@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from relay.core.values import frozen
 from relay.spawn import transcript
 from relay.spawn.recovery import Verdict, settle
 from relay.spawn.shim import folder as layout
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value", "Intent", "Started", "ExitRecord")
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Intent:
     """The shim's promise, durable before the task can exist."""
 
@@ -36,7 +36,7 @@ class Intent:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Started:
     """The task is past exec.
 
@@ -52,14 +52,14 @@ class Started:
     not_awake: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Output:
     """The log has grown to `up_to_offset` bytes; its last frame may still be on its way."""
 
     up_to_offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LaunchError:
     """Why a task could not be started, or the shim not do its work.
 
@@ -75,7 +75,7 @@ class LaunchError:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExitRecord:
     """How an attempt ended; written when no process of its tree was left (but `survivors`).
 
@@ -113,7 +113,7 @@ class ExitRecord:
     not_awake: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exited:
     """The end, with its record, and who asked for it where the record says `stopped`."""
 
@@ -121,7 +121,7 @@ class Exited:
     stopped_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Vanished:
     """The shim is gone and left no exit record; the tree has been swept, the attempt can start no more.
 
@@ -134,7 +134,7 @@ class Vanished:
     survivors: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """All slots of the record at one moment; None or False where absent."""
 
@@ -174,7 +174,7 @@ class Attempt:
     def read(self) -> Record:
         """The record as it stands. Reads 4 KiB of page cache. A missing folder reads as an empty record."""
         try:
-            fd = os.open(self.folder / layout.RECORD, os.O_RDONLY)
+            fd = os.open(f"{self.folder}/{layout.RECORD}", os.O_RDONLY)
         except FileNotFoundError:
             return Record(None, None, None, fenced=False, stopping=False)
         try:
@@ -238,6 +238,7 @@ class _Following:
         on_event: Callable[[Started | Output], None],
     ) -> None:
         self._attempt = attempt
+        self._log = attempt.log
         self._watcher = watcher
         self._changes = changes
         self._on_event = on_event
@@ -290,7 +291,7 @@ class _Following:
         # One descriptor for the whole attempt: this is looked at on every sign of life.
         if self._fd is None:
             try:
-                self._fd = os.open(self._attempt.folder / layout.RECORD, os.O_RDONLY)
+                self._fd = os.open(f"{self._attempt.folder}/{layout.RECORD}", os.O_RDONLY)
             except FileNotFoundError:
                 return b""
         return os.pread(self._fd, record.RECORD_BYTES, 0)
@@ -303,7 +304,7 @@ class _Following:
 
     def _tell_output(self) -> None:
         try:
-            size = transcript.end(self._attempt.log)
+            size = transcript.end(self._log)
         except FileNotFoundError:
             return
         if size > self._offset:

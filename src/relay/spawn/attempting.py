@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from relay.core.errors import Code, LocalFault, Refused, RelayError
+from relay.core.values import frozen
 from relay.core.wishes import NONE, Wishes
 from relay.spawn import token
 from relay.spawn.agents.agent import Command
@@ -24,7 +24,7 @@ FIRST_SIZE = (24, 80)
 Heard = Callable[[Started | Output], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What to launch, and where.
 
@@ -51,12 +51,12 @@ class Plan:
     make: Callable[[Callable[[], bool]], Awaitable[None]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fenced:
     """Nothing of the attempt was or will be started."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unlaunchable:
     """It could not be launched, for a reason that will not pass by itself."""
 

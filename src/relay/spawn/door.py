@@ -11,10 +11,10 @@ import contextlib
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from relay.core.errors import Code, LocalFault, Misuse
+from relay.core.values import frozen
 from relay.spawn.attempt import Attempt
 from relay.spawn.shim import door as wire
 
@@ -32,7 +32,7 @@ class DoorShut(LocalFault):
     default_code = Code.INPUT_CLOSED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shown:
     """Output of the task between two offsets of its log; both are 0 where some was left out, and the log has it."""
 

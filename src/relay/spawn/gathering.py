@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from relay.core.collected import MODE_BITS, is_path
 from relay.core.globs import Globs, States
+from relay.core.values import frozen
 
 MAX_LOOKED_AT = 100_000
 MAX_DEPTH = 64
@@ -50,7 +51,7 @@ class Left:
         return f"{names}{f' and {more} more' if more else ''}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """One file that is asked for, open for reading; who gets it closes it.
 

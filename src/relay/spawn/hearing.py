@@ -40,11 +40,12 @@ class Hearing:
         self._started: Started | None = None
         self._told = row.state is not State.STARTING
         self._said_at = 0.0
+        self._grace: asyncio.TimerHandle | None = None
 
     def __call__(self, event: Started | Output) -> None:
         if isinstance(event, Started):
             self._started = event
-            asyncio.get_running_loop().call_later(GRACE_S, self._running)
+            self._grace = asyncio.get_running_loop().call_later(GRACE_S, self._running)
         else:
             self._running()
             self._listener.grew(self._row)
@@ -66,6 +67,8 @@ class Hearing:
     def over(self) -> None:
         """The attempt has ended: a grace that runs out now says nothing any more."""
         self._told = True
+        if self._grace is not None:
+            self._grace.cancel()
         self._watch.over()
 
     def _running(self) -> None:

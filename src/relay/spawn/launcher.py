@@ -13,12 +13,12 @@ import signal
 import socket
 import struct
 import sys
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relay.core.errors import Code, LocalFault, Misuse
+from relay.core.values import frozen
 from relay.spawn.attempt import Attempt
 from relay.spawn.recovery import settle
 from relay.spawn.shim import spec as wire
@@ -56,7 +56,7 @@ class LaunchFenced(LocalFault):
     default_code = Code.LAUNCH_FAILED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LaunchSpec:
     """What to run in a prepared attempt folder.
 

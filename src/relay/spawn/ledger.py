@@ -7,7 +7,7 @@ the origin are one journal entry.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from relay.core.ids import BrokerId
@@ -15,6 +15,7 @@ from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, snapshot_from_bytes
 from relay.core.states import NEEDS_A_PERSON, TERMINAL, State, advance
 from relay.core.tails import Tail
+from relay.core.values import frozen
 from relay.spawn.attempt import Started
 from relay.spawn.outcome import Outcome, with_left
 from relay.store import questions, queueing, schedules, spawns, tails, words
@@ -27,7 +28,7 @@ SNAPSHOT_TTL = 30 * 86_400_000
 TOLD_LATER = frozenset({State.WAITING, State.STARTING})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """What changes in a step.
 

@@ -6,12 +6,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from relay.core.agent_facts import AgentFacts
 from relay.core.errors import Code, Refused, RelayError
 from relay.core.spawning import SpawnRequest
+from relay.core.values import frozen
 from relay.git.command import is_installed
 from relay.spawn.agents.agent import Probe
 from relay.spawn.agents.probing import Found, Sight, found
@@ -23,7 +24,7 @@ KEPT_S, NO_LOGIN_KEPT_S = 30.0, 1.0
 """How long what was found of an agent is told again: finding it out starts programs, and a missing login is mended."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """One look at an agent.
 
@@ -92,10 +93,11 @@ class Means:
         """Every agent that is known here, as a task that starts now would find it, by name."""
         names = self._agents.names()
         looks = await asyncio.gather(*(self._known(name) for name in names), return_exceptions=True)
-        return [
+        found = [
             _facts(name, look) if isinstance(look, Found) else AgentFacts(name, None, note=str(look)[:500])
             for name, look in zip(names, looks, strict=True)
         ]
+        return [replace(each, runner=self._agents.is_runner(each.name)) for each in found]
 
     async def _program(self, request: SpawnRequest, directory: str) -> Found:
         path = self.environment.get("PATH", os.defpath)

@@ -6,7 +6,7 @@ is written only when the process tree has ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from signal import Signals
 from typing import Any
 
@@ -14,12 +14,13 @@ from relay.core.errors import Code, RelayError
 from relay.core.spawning import MAX_SUMMARY, MAX_TAIL
 from relay.core.states import State
 from relay.core.tails import Tail
+from relay.core.values import frozen
 from relay.core.workplaces import KEY
 from relay.spawn.agents.agent import Finding
 from relay.spawn.attempt import ExitRecord, LaunchError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """How an attempt ended.
 
@@ -44,7 +45,7 @@ class Outcome:
     resets: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Verdict:
     state: State
     reason: str
@@ -135,9 +136,10 @@ def _result(
     verdict: _Verdict, tail: str, lost_bytes: int = 0, survivors: int = 0, notes: list[str] | None = None
 ) -> dict[str, Any]:
     finding = verdict.finding
+    done = "awaiting_approval" if finding.awaits else "done"
     return {
         "status": str(verdict.state),
-        "outcome": "done" if verdict.state is State.COMPLETED else "error",
+        "outcome": done if verdict.state is State.COMPLETED else "error",
         "summary": (finding.summary or verdict.reason or _last_line(tail))[:MAX_SUMMARY],
         "output_tail": tail[-MAX_TAIL:],
         "output_before_bytes": 0,

@@ -9,7 +9,7 @@ from relay.core.spawning import MAX_TAIL
 from relay.core.tails import Tail
 from relay.spawn import transcript
 from relay.spawn.agents.agent import Finding, PlainReader, Reader
-from relay.spawn.agents.asking import AgentQuestion, AskingReader
+from relay.spawn.agents.asking import AgentQuestion, AskingReader, asks
 from relay.spawn.shim.frames import ERR, OUT
 from relay.spawn.transcript import Chunk
 
@@ -28,8 +28,7 @@ class LogReading:
     def __init__(self, log: Path, reader: Reader) -> None:
         self._log = log
         self._reader = reader
-        # found out once: such a look costs more than reading a chunk does
-        self._asking = reader if isinstance(reader, AskingReader) else None
+        self._asking: AskingReader | None = reader if asks(reader) else None
         self._offset = 0
         self.questions: list[AgentQuestion] = []
         self.withdrawn: list[str] = []

@@ -26,10 +26,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from relay.core.values import frozen
 from relay.spawn import tree
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import processes, record
@@ -53,7 +53,7 @@ class Verdict(Enum):
     SWEEP_AND_LOST = "sweep and lost"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """What is found in an attempt's folder. `shim_lives` is about the intent and means nothing without one."""
 
@@ -65,7 +65,7 @@ class Found:
     shim_lives: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recovered:
     """What was decided and done. `survivors` counts processes that a sweep could not kill."""
 

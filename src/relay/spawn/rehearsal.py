@@ -6,7 +6,7 @@ So the part that is undone leaves nothing: no row, no envelope, no audit entry, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NoReturn
 
 from relay.core.errors import Code, Misuse, RelayError
@@ -15,6 +15,7 @@ from relay.core.slots import needs
 from relay.core.spawning import FRESH_DIRECTORY
 from relay.core.states import State
 from relay.core.trials import MOST_SORTS, Question, Verdict
+from relay.core.values import frozen
 from relay.spawn.admission import Judge
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.timetable import next_after
@@ -25,7 +26,7 @@ from relay.store.spawn_rows import SpawnRow
 _VERDICTS = {State.STARTING: Verdict.START, State.WAITING: Verdict.WAIT, State.HELD: Verdict.HOLD}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rehearsed:
     """What became of it.
 

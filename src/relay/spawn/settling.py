@@ -9,7 +9,7 @@ from relay.core.ids import BrokerId
 from relay.core.questions import Answer, Asked, Reply, request_hash
 from relay.core.states import IN_HAND, State
 from relay.spawn.agents.agent import Agent
-from relay.spawn.agents.asking import AgentQuestion, AnswerableAgent
+from relay.spawn.agents.asking import AgentQuestion, is_answerable
 from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.feeding import Feeding
@@ -123,7 +123,7 @@ class Settling:
         self, entry: Entry, row: SpawnRow, question: Question, answer: Answer, who: str, by: BrokerId
     ) -> str:
         agent = self._agent(row)
-        if not isinstance(agent, AnswerableAgent):
+        if not is_answerable(agent):
             raise _no_answer("its agent cannot be answered any more", row, question)
         asked = AgentQuestion(
             question.name or "", question.kind, question.text, question.tool, question.input, question.mode
@@ -158,7 +158,7 @@ class Settling:
         if onward is not None and onward.terminal:
             raise _in_its_interface(row)
         agent = self._agent(row)
-        if isinstance(agent, AnswerableAgent):
+        if is_answerable(agent):
             data = agent.message(text)
         elif row.wishes.stdin or row.wishes.tty:
             data = f"{text}\n".encode("utf-8", "replace")

@@ -16,6 +16,7 @@ import shutil
 from collections import deque
 from pathlib import Path
 
+from relay.spawn import token
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import record
 
@@ -69,11 +70,12 @@ class Spares:
     def take(self, name: str) -> bool:
         """Give a spare this attempt's name; False where there is none, or the attempt has a folder."""
         self._note_use()
-        if not self._ready or (self._root / name).exists():
+        folder = f"{self._root}/{name}"
+        if not self._ready or os.path.exists(folder):
             return False
         spare = self._ready.popleft()
         try:
-            os.rename(self._root / spare, self._root / name)
+            os.rename(f"{self._root}/{spare}", folder)
         except OSError:
             return False
         return True
@@ -119,7 +121,10 @@ class Spares:
 
 def _make(root: Path, count: int) -> list[str]:
     names = [PREFIX + os.urandom(6).hex() for _ in range(count)]
-    layout.furnish(*(str(root / name) for name in names))
+    folders = [f"{root}/{name}" for name in names]
+    layout.furnish(*folders)
+    for folder in folders:
+        token.make_room(folder)
     return names
 
 

@@ -35,7 +35,7 @@ class Telling:
         self._own = own
         self._journal = journal
         self._ledger = ledger
-        self._untold: dict[str, tuple[int, int]] = {}
+        self._untold: dict[str, tuple[tuple[int, int], asyncio.TimerHandle]] = {}
         self._overtaken = 0
         self._work: set[asyncio.Task[None]] = set()
 
@@ -45,15 +45,18 @@ class Telling:
             entry.then(lambda: self._schedule(row))
 
     def _schedule(self, row: SpawnRow) -> None:
-        self._untold[row.id] = row.order
+        self._forget(row.id)
         self._look_in(WITHIN_S, row)
 
     def _look_in(self, wait: float, row: SpawnRow) -> None:
-        asyncio.get_running_loop().call_later(wait, self._due, wait, row, self._overtaken)
+        due = asyncio.get_running_loop().call_later(wait, self._due, wait, row, self._overtaken)
+        self._untold[row.id] = row.order, due
+
+    def _forget(self, spawn: str) -> None:
+        if (untold := self._untold.pop(spawn, None)) is not None:
+            untold[1].cancel()
 
     def _due(self, wait: float, row: SpawnRow, overtaken: int) -> None:
-        if self._untold.get(row.id) != row.order:
-            return
         if overtaken != self._overtaken and wait < LAST_LOOK_S:
             self._look_in(2 * wait, row)
             return
@@ -72,7 +75,7 @@ class Telling:
     def overtaken(self, spawn: str) -> None:
         """A later word was said, or is about to be."""
         self._overtaken += 1
-        self._untold.pop(spawn, None)
+        self._forget(spawn)
 
     async def tell_waiting(self) -> None:
         """Tell what waits: an earlier run may have ended before it did."""

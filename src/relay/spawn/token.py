@@ -1,10 +1,14 @@
 """The token of an attempt: a file of its folder, 0600, by which its task shows the broker whose task it is.
 
 It opens nothing that the task's user could not open; it takes away: what asks with it is no person (`broker/tasks.py`).
+The file is made with the folder, ahead, and stays in it when it is emptied: where files come and go, ext4 looks through
+all that went in the last seconds for each one that comes (measured, with 64 spawns in flight: a sixth of what both
+brokers took).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import secrets
@@ -15,13 +19,18 @@ from relay.api.task_token import FILE, VARIABLE
 BYTES = 24
 
 
+def make_room(folder: str) -> None:
+    """Make the file of a token that is not there yet. Raises OSError."""
+    os.close(os.open(f"{folder}/{FILE}", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+
+
 def write(folder: Path) -> None:
     """Make an attempt's token, before its task is started.
 
     Raises:
         OSError: the folder takes no file.
     """
-    file = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    file = os.open(f"{folder}/{FILE}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         os.write(file, secrets.token_urlsafe(BYTES).encode())
     finally:
@@ -30,7 +39,7 @@ def write(folder: Path) -> None:
 
 def environment(folder: Path) -> dict[str, str]:
     """Where the task finds it."""
-    return {VARIABLE: str(folder / FILE)}
+    return {VARIABLE: f"{folder}/{FILE}"}
 
 
 def fits(folder: Path, secret: str) -> bool:
@@ -44,4 +53,5 @@ def fits(folder: Path, secret: str) -> bool:
 
 def remove(folder: Path) -> None:
     """The attempt is over."""
-    (folder / FILE).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.truncate(f"{folder}/{FILE}", 0)

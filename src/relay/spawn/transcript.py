@@ -9,10 +9,11 @@ and it reaches from that offset to the oldest one that is kept.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from relay.core.tails import MAX_PIECES, MAX_TAIL_BYTES, Piece, Tail
+from relay.core.values import frozen
 from relay.spawn.shim import segments
 from relay.spawn.shim.frames import BLOCK, GAP, HEAD, MAGIC, padding
 
@@ -24,7 +25,7 @@ _READ = 4 * BLOCK
 SAME_MOMENT_MS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chunk:
     """One piece of output, or the word that some is no longer kept.
 

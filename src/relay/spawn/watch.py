@@ -54,6 +54,7 @@ class Watcher:
     def __init__(self) -> None:
         self._fd: int | None = None
         self._watched: dict[int, set[Changes]] = {}
+        self._idle: list[int] = []
         self._polled: dict[Changes, int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -80,7 +81,7 @@ class Watcher:
             yield changes
         finally:
             self._watched[number].discard(changes)
-            asyncio.get_running_loop().call_later(_LINGER_S, self._unwatch, number)
+            self._unwatch_later(number)
 
     @contextlib.contextmanager
     def process(self, pid: int, changes: Changes) -> Iterator[Callable[[], bool]]:
@@ -114,6 +115,17 @@ class Watcher:
             self._fd = fd
             asyncio.get_running_loop().add_reader(fd, self._read)
         # Without one every add_watch fails, and the timer serves.
+
+    def _unwatch_later(self, number: int) -> None:
+        # one timer for all of them: each by itself would wake the broker once more for each attempt
+        self._idle.append(number)
+        if len(self._idle) == 1:
+            asyncio.get_running_loop().call_later(_LINGER_S, self._unwatch_idle)
+
+    def _unwatch_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for number in idle:
+            self._unwatch(number)
 
     def _unwatch(self, number: int) -> None:
         if not self._watched.get(number, True):

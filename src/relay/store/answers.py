@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, mapper, to_json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """One answer.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, first_column, mapper, to_json
 
 
@@ -22,7 +22,7 @@ class AttemptState(StrEnum):
 OPEN = (AttemptState.PREPARED, AttemptState.STARTED)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """One try. Times in milliseconds; `exit` is the shim's exit record, or None."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, mapper
 
 GENESIS = bytes(32)  # what the first entry is chained to
@@ -13,7 +13,7 @@ GENESIS = bytes(32)  # what the first entry is chained to
 MakeEntry: TypeAlias = Callable[[int, bytes], tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditRow:
     """One entry: its number from 1, when (milliseconds), its bytes and the hash (32 bytes) of chain and entry."""
 
@@ -23,7 +23,7 @@ class AuditRow:
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditHead:
     """The newest entry's number and hash."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, insertion, mapper
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditHeads:
     """What is known between this broker and one peer. Hashes are 32 bytes, a proof 64 or empty; 0 for no entry.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
 LEAST = 8 * 1024  # what a blob counts at least: two files, however short
@@ -36,7 +36,7 @@ class NeedState(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Blob:
     """One blob: its address (32 bytes), size in bytes, whether all of it is here; `items` of its walk are synced."""
 
@@ -47,7 +47,7 @@ class Blob:
     created: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reference:
     """One need of a blob.
 

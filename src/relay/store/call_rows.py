@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.calls import CallRequest, Outcome
 from relay.core.ids import BrokerId
 from relay.core.states import TERMINAL, State
+from relay.core.values import frozen
 from relay.store.query import Query, columns, first_column, mapper
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallRow:
     """One call. Times in milliseconds; what is said of `CallRequest` and `Word` is not said again.
 
@@ -95,16 +95,21 @@ WAITING: Query[CallRow] = Query(
 )
 WAITING_FOR: Query[CallRow] = Query(
     f"{_SELECT} WHERE target = :own AND live = 1 AND state = 'waiting'"
-    " AND tool IN (SELECT name FROM offers WHERE program = :program) ORDER BY n LIMIT :limit",
+    " AND tool IN (SELECT name FROM offers WHERE program = :program)"
+    " AND tool NOT IN (SELECT value FROM json_each(:full)) ORDER BY n LIMIT :limit",
     _row,
 )
 IN_HAND: Query[CallRow] = Query(f"{_SELECT} WHERE target = :own AND live = 1 AND {_IN_HAND} ORDER BY n", _row)
 IN_HAND_OF: Query[int] = Query(
     f"SELECT count(*) FROM calls WHERE target = :own AND live = 1 AND {_IN_HAND} AND program = :program", first_column
 )
+IN_HAND_OF_TOOL: Query[int] = Query(
+    f"SELECT count(*) FROM calls WHERE target = :own AND live = 1 AND {_IN_HAND} AND program = :program"
+    " AND tool = :tool",
+    first_column,
+)
 AHEAD_OF: Query[int] = Query(
-    "SELECT count(*) FROM calls WHERE target = :own AND live = 1 AND state = 'waiting' AND n < :n"
-    " AND tool IN (SELECT name FROM offers WHERE program = :program)",
+    "SELECT count(*) FROM calls WHERE target = :own AND live = 1 AND state = 'waiting' AND n < :n AND tool = :tool",
     first_column,
 )
 LIVE_HERE: Query[CallRow] = Query(f"{_SELECT} WHERE target = :own AND live = 1 ORDER BY n", _row)

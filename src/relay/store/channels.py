@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from relay.core.ids import BrokerId
 from relay.core.notices import Rules, rules_from_content
+from relay.core.values import frozen
 from relay.core.vouchers import SignedVoucher
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Channel:
     """One channel. Times in milliseconds.
 
@@ -44,7 +44,7 @@ class Channel:
     trouble: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entrusted:
     """What a broker said of a channel entrusted to it: `asked`, `accepted`, `refused` or `failing`, and why."""
 
@@ -61,7 +61,7 @@ _row = mapper(
     via=lambda text: tuple(json.loads(text)),
 )
 _SELECT = f"SELECT {columns(Channel)} FROM notify_channels"
-_NAMES = tuple(Channel.__slots__)
+_NAMES = tuple(Channel.__match_args__)
 _INSERT = insertion("notify_channels", _NAMES).replace("INSERT", "INSERT OR REPLACE", 1)
 
 ALL: Query[Channel] = Query(f"{_SELECT} ORDER BY created, id", _row)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper
 
 
@@ -22,7 +22,7 @@ class Told(StrEnum):
     UNSURE = "unsure"  # cut off twice in the middle: told at least once, if at all
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delivery:
     """One event over one channel. Times in milliseconds.
 
@@ -60,7 +60,7 @@ class Delivery:
 
 _row = mapper(Delivery, state=Told)
 _SELECT = f"SELECT {columns(Delivery)} FROM notify_deliveries"
-_NAMES = tuple(Delivery.__slots__)
+_NAMES = tuple(Delivery.__match_args__)
 _INSERT = insertion("notify_deliveries", _NAMES).replace("INSERT", "INSERT OR IGNORE", 1)
 _UPDATE = ", ".join(f"{name} = :{name}" for name in _NAMES if name not in ("event", "channel"))
 

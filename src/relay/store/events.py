@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, first_column, mapper
 
 PURGE_STEP = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One event; `at` in milliseconds, `data` its own keys."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper
 
 
@@ -19,7 +19,7 @@ class Kept(StrEnum):
     FORGED = "it holds another envelope of that id"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parcel:
     """An envelope to keep.
 
@@ -41,7 +41,7 @@ class Parcel:
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quota:
     """How much may be kept for one origin, and for all of them."""
 
@@ -50,7 +50,7 @@ class Quota:
     total_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeldRow:
     """An envelope on its way to its recipient: `n` is where the next page starts."""
 
@@ -60,7 +60,7 @@ class HeldRow:
     envelope: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeldLine:
     """A row as it is listed. `bytes` is the envelope's length, times in milliseconds."""
 

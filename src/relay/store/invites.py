@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from relay.core.ids import BrokerId
 from relay.core.invites import InviteRow
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, mapper
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Invite:
     """One invitation.
 

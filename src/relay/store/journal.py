@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from relay.core.delivery import Outgoing
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.values import frozen
 from relay.store import events
 from relay.store.engine import Store
 from relay.store.events import Event
@@ -24,7 +25,7 @@ from relay.store.spawn_rows import SpawnRow
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Letter:
     """What is to be sealed and kept in the outbox.
 

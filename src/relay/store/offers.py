@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Any
 
 from relay.core.ids import BrokerId
 from relay.core.offers import Catalogue, Offer
-from relay.store.query import Query, Tx, columns, insertion, mapper, to_json
+from relay.core.values import frozen
+from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offered:
     """A runner that a program offers here, or did when it last ran.
 
@@ -38,7 +39,7 @@ class Offered:
         return Offer(self.name, self.definition, self.kind, self.share)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Share:
     """What a person shares: the tools of an MCP server, or a runner.
 
@@ -59,7 +60,7 @@ class Share:
     created: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heard:
     """What another broker last told of its tools, and when that came (milliseconds)."""
 
@@ -69,7 +70,7 @@ class Heard:
     offers: tuple[Offer, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told:
     """What a broker was last told of this one's tools."""
 
@@ -99,17 +100,22 @@ HEARD: Query[Heard] = Query(f"SELECT {columns(Heard)} FROM catalogues ORDER BY b
 HEARD_OF: Query[Heard] = Query(
     f"SELECT {columns(Heard)} FROM catalogues WHERE broker = :broker", mapper(Heard, offers=_offers)
 )
+# each tool of the list begins as `["NAME",`; a quote inside of a definition has a backslash before it
+WHO_HAS: Query[BrokerId] = Query(
+    """SELECT broker FROM catalogues WHERE instr(offers, '["' || :name || '",') > 0 ORDER BY broker""", first_column
+)
 TOLD: Query[Told] = Query(f"SELECT {columns(Told)} FROM catalogues_told WHERE broker = :broker", mapper(Told))
 HIDDEN: Query[tuple[str, BrokerId | None]] = Query(
     "SELECT name, broker FROM hidden_tools ORDER BY name, broker", lambda row: (row[0], row[1] or None)
 )
-_PUT = insertion("offers", Offered.__slots__).replace("INSERT", "INSERT OR REPLACE", 1)
-_ADD_SHARE = insertion("shares", Share.__slots__).replace("INSERT", "INSERT OR REPLACE", 1)
+_PUT = insertion("offers", Offered.__match_args__).replace("INSERT", "INSERT OR REPLACE", 1)
+_ADD_SHARE = insertion("shares", Share.__match_args__).replace("INSERT", "INSERT OR REPLACE", 1)
 
 
 def put(tx: Tx, offered: Offered) -> None:
     """Keep an offer, in place of the one of its name."""
-    tx.execute(_PUT, {name: getattr(offered, name) for name in Offered.__slots__})
+    values: dict[str, Any] = {name: getattr(offered, name) for name in Offered.__match_args__}
+    tx.execute(_PUT, values)
 
 
 def drop(tx: Tx, names: Iterable[str]) -> None:
@@ -124,7 +130,7 @@ def note_served(tx: Tx, program: str, now: int) -> None:
 
 def put_share(tx: Tx, share: Share) -> None:
     """Keep a share, in place of the one of its name."""
-    values = {name: getattr(share, name) for name in Share.__slots__}
+    values: dict[str, Any] = {name: getattr(share, name) for name in Share.__match_args__}
     command = None if share.command is None else to_json(list(share.command))
     values |= {"command": command, "chosen": to_json(list(share.chosen)), "env": to_json(share.env)}
     tx.execute(_ADD_SHARE, values)

@@ -6,11 +6,11 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from relay.core.errors import Code, LocalFault
+from relay.core.values import frozen
 from relay.store import faults
 from relay.store.migrations import migrate
 from relay.store.query import Tx
@@ -29,7 +29,7 @@ _PRAGMAS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opened:
     """A store that is ready for its writer, and the lock that keeps others out while it is open."""
 

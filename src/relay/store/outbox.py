@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.core.errors import Code, LocalFault
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper
 
 
@@ -19,7 +19,7 @@ class OutboxState(StrEnum):
     DEAD = "dead"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Posting:
     """An envelope to post.
 
@@ -44,7 +44,7 @@ class Posting:
     tries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quota:
     """How much the outbox may hold, dead letters counted."""
 
@@ -52,7 +52,7 @@ class Quota:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parcel:
     """A row of a page to send: `n` is where the next page starts."""
 
@@ -63,7 +63,7 @@ class Parcel:
     tries: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutboxLine:
     """A row as it is listed, without its envelope. `bytes` is the envelope's length, times in milliseconds.
 
@@ -88,7 +88,7 @@ class OutboxLine:
     handed: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Totals:
     """What the outbox holds: envelopes, their bytes, when the oldest was made (milliseconds or None)."""
 

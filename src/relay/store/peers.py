@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Peer:
     """One broker that is not this one.
 

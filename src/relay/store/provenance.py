@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, first_column, mapper
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Provenance:
     """The spawn that caused one, and the packed links of its chain."""
 

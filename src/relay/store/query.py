@@ -6,8 +6,9 @@ import dataclasses
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
+
+from relay.core.values import frozen
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -20,7 +21,7 @@ ValueFault = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
 SQLITE_VERSION = sqlite3.sqlite_version_info
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Query(Generic[T_co]):
     """One SELECT, written once for ops and for the reading side.
 

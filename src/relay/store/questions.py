@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.ids import BrokerId
 from relay.core.questions import Asked
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
 APPROVED, WITHDRAWN, ENDED = "approve", "withdrawn", "ended"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """One question. Times in milliseconds.
 
@@ -57,7 +57,7 @@ class Question:
 
 _row = mapper(Question, kind=Asked, input=json.loads)
 _SELECT = f"SELECT {columns(Question)} FROM questions"
-_NAMES = tuple(Question.__slots__)
+_NAMES = tuple(Question.__match_args__)
 _INSERT = insertion("questions", _NAMES)
 
 BY_REQUEST: Query[Question] = Query(f"{_SELECT} WHERE request = :request AND spawn = :spawn", _row)
@@ -124,7 +124,7 @@ def is_approved(tx: Tx, spawn: str, request_hash: str) -> bool:
     return _APPROVED.one(tx, spawn=spawn, hash=request_hash) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Input:
     """What is to be typed into a running attempt.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.ids import BrokerId
 from relay.core.spawning import SpawnRequest
 from relay.core.states import State
+from relay.core.values import frozen
 from relay.core.wishes import After
 from relay.store.query import Query, Tx, first_column, mapper, to_json
 from relay.store.spawn_rows import SpawnRow, spawn_query
@@ -20,7 +20,7 @@ _NOTHING_OPEN = "NOT EXISTS (SELECT 1 FROM predecessors p WHERE p.spawn = spawns
 FIRST_PLACE = (2**31, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Head:
     """What waits, without its text: there may be thousands."""
 
@@ -89,7 +89,7 @@ WAITING_FOR_OTHERS = spawn_query(f"WHERE {_WAITS} AND origin <> :target ORDER BY
 # predecessors
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Open:
     """A predecessor that a spawn waits for, and how that stands; state None where it is not here."""
 
@@ -174,7 +174,7 @@ def edit(tx: Tx, request: SpawnRequest) -> None:
 # attempts that another one followed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Try:
     """An attempt that another one followed; `asked`: by whom that was asked for, empty for a retry."""
 
@@ -205,7 +205,7 @@ LEFT_KEY = "left"
 """In an outcome: what of the attempt's result is still there if no other attempt comes to run."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Onward:
     """How attempts go on: in a session of their agent, and whether in its own interface; how the one before ended.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, insertion, mapper
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordRow:
     """One record.
 

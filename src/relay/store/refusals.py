@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, mapper
 
 KEPT_EACH = 100  # of one origin: a peer that floods drives out its own only
@@ -18,7 +18,7 @@ class RefusalState(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """An envelope that was not taken in. Times in milliseconds.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
 PURGE_AFTER_MS = 31 * 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Schedule:
     """One schedule. Times in milliseconds.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from relay.core.ids import BrokerId
 from relay.core.states import URGENCY, State
+from relay.core.values import frozen
 from relay.store.query import Query, first_column
 from relay.store.spawn_rows import SpawnRow, spawn_query
 
@@ -37,7 +38,7 @@ _ORDERS: dict[str, tuple[str, bool]] = {
 SORTS = tuple(_ORDERS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """Which spawns; None filters nothing.
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.agent_facts import TEST_LABEL
 from relay.core.ids import BrokerId
 from relay.core.states import State
+from relay.core.values import frozen
 from relay.core.wishes import NONE, Wishes, wishes_from_content
 from relay.store.query import Query, columns, first_column, mapper
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpawnRow:
     """One spawn as this broker knows it. Times in milliseconds.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, mapper
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StatementRow:
     """One statement: its hash (32 bytes), its place in its signer's chain, and its bytes."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.store.query import Query, Tx, mapper, to_json
 
 MOST_EARLY, MOST_EARLY_LETTERS = 1_000, 1024 * 1024  # of one origin
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Steer:
     """One request to another broker.
 
@@ -62,7 +62,7 @@ def purge(tx: Tx, before: int) -> None:
     tx.execute("DELETE FROM early_steers WHERE expires < ?", (before,))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Early:
     """One that came before its spawn."""
 

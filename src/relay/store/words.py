@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.errors import PeerFault
@@ -11,6 +10,7 @@ from relay.core.ids import BrokerId
 from relay.core.phases import Said
 from relay.core.spawning import snapshot_from_bytes
 from relay.core.states import State
+from relay.core.values import frozen
 from relay.store.query import Query, Row, Tx, columns, first_column, mapper
 
 MOST_FOLDED = 64
@@ -18,7 +18,7 @@ MOST_TOMBSTONES = 10_000  # of one origin
 FOLDED_REASON = 200  # letters of a reason that outlive their word
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignedWord:
     """A snapshot as it was signed: it may be sealed again for another viewer and still be verified.
 
@@ -37,7 +37,7 @@ class SignedWord:
     bytes: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """What is told of a spawn's course: one state, and who said so.
 

@@ -81,6 +81,8 @@ class Writer:
         self._loop = loop
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lazy: deque[_Job] = deque()
+        self._lazy_at = 0.0
+        self._hurrying = False
         self._ended: asyncio.Future[None] = loop.create_future()
         self._closing = False
         # a daemon, so that a process that failed before close() still exits; nothing acknowledged is in its hands
@@ -115,12 +117,25 @@ class Writer:
         """
         if self._closing:
             raise faults.closed(self._path)
+        if not self._lazy:
+            self._lazy_at = self._loop.time()
         self._lazy.append(_Job(op, None))
-        if len(self._lazy) == 1:
-            self._loop.call_later(LINGER_S, self._hurry)
+        self._hurry_in(LINGER_S)
+
+    def _hurry_in(self, wait: float) -> None:
+        # one timer: one for each op would soon end in the midst of others, and commit by itself what has just come
+        if not self._hurrying:
+            self._hurrying = True
+            self._loop.call_later(wait, self._hurry)
 
     def _hurry(self) -> None:
-        if self._lazy and not self._closing:
+        self._hurrying = False
+        if not self._lazy or self._closing:
+            return
+        left = self._lazy_at + LINGER_S - self._loop.time()
+        if left > 0:
+            self._hurry_in(left)
+        else:
             self._queue.put(_Job(_nothing, None))
 
     async def close(self) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from relay.core.envelope import authenticated
 from relay.core.errors import PeerFault
 from relay.core.hello import HASH_BYTES, AuditHead
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 from relay.trust.identity import Identity
 from relay.trust.signing import is_signed
@@ -25,7 +25,7 @@ _ENTRY_DOMAIN = b"relay-audit/1"
 _HEAD_DOMAIN = b"relay-audit-head/1"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditEntry:
     """One decision.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from relay.core import ids
 from relay.core.envelope import KEY_ID_BYTES
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.trust.keyfile import bad_key_file, create_private, key_field, load_key_document, replace_private
 
 FILE_VERSION = 1
@@ -28,7 +29,7 @@ def key_id_of(sealing_public: bytes) -> bytes:
     return hashlib.sha256(sealing_public).digest()[:KEY_ID_BYTES]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SealingKey:
     """One X25519 key pair.
 
@@ -50,7 +51,7 @@ def _sealing_key(secret: bytes, retired: int | None = None) -> SealingKey:
     return SealingKey(public, secret, key_id_of(public), retired)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """This broker's keys.
 

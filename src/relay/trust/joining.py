@@ -7,7 +7,7 @@ import contextlib
 import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from relay.core.hello import NONCE_BYTES
 from relay.core.ids import BrokerId
 from relay.core.network_words import dial_words
 from relay.core.pairing import MAX_ANSWER, InviteLink, parse_link
+from relay.core.values import frozen
 from relay.trust.code_exchange import Guest, check_confirmation
 from relay.trust.founding import HomeFiles, own_identity, present_roster, write_roster
 from relay.trust.identity import Identity
@@ -42,7 +43,7 @@ ANSWER_S = 30.0
 SERVER_NAME = "pair.relay.invalid"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Joined:
     """What a join brought.
 

@@ -7,7 +7,7 @@ On the wire each message is one binary frame: the request and the answer are sig
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nacl import bindings
 from nacl.exceptions import CryptoError
@@ -34,6 +34,7 @@ from relay.core.pairing import (
 )
 from relay.core.roster import Roster, fold
 from relay.core.statements import Member, Statement
+from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 from relay.trust.epochs import verify_rotation
 from relay.trust.identity import Identity, check_public_key, check_sealing_key
@@ -46,7 +47,7 @@ _ANSWER_DOMAIN = b"relay-join-answer/1"
 _REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Welcome:
     """What a joiner has when the answer is checked.
 
@@ -63,7 +64,7 @@ class Welcome:
     records: tuple[PeerRecord, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Invited:
     """What a joiner holds of its invite, whichever way it came to it.
 

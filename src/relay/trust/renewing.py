@@ -6,12 +6,12 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from relay.core import ids
 from relay.core.errors import Code, LocalFault, Misuse
 from relay.core.ids import BrokerId
+from relay.core.values import frozen
 from relay.trust.founding import HomeFiles, found, present_roster
 from relay.trust.identity import load_identity
 from relay.trust.workspace import Workspace, load_workspace
@@ -24,7 +24,7 @@ _MOVED = ("roster.json", "trust.toml", "seen.json", "attempts", "blobs", "backup
 _STORE = "relay.db*"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Former:
     """Whom a machine was before.
 

@@ -7,7 +7,7 @@ make or to cache. What an envelope looks like is in `relay.core.envelope`.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from nacl import bindings
 from nacl.exceptions import CryptoError
@@ -27,6 +27,7 @@ from relay.core.envelope import (
 from relay.core.errors import Code, PeerFault
 from relay.core.ids import BrokerId
 from relay.core.statements import Member
+from relay.core.values import frozen
 from relay.trust.identity import Identity, key_id_of
 from relay.trust.signing import is_signed
 
@@ -34,7 +35,7 @@ _SNAPSHOT_DOMAIN = b"relay-snapshot/1"
 _id_of = functools.lru_cache(maxsize=4096)(ids.broker_id)  # 9 of the 60 microseconds a verification takes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerKeys:
     """What one needs to seal to a broker, online or not.
 

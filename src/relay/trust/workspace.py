@@ -11,7 +11,7 @@ import base64
 import datetime
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from relay.core.errors import Code, PeerFault
 from relay.core.hello import is_bytes, is_count
 from relay.core.ids import BrokerId
 from relay.core.statements import WORKSPACE_ID_CHARS
+from relay.core.values import frozen
 from relay.trust.identity import Identity, check_public_key
 from relay.trust.keyfile import bad_key_file, key_field, load_key_document, replace_private
 
@@ -46,7 +47,7 @@ def workspace_id(root_public: bytes, nonce: bytes) -> str:
     return base64.b32encode(digest).decode("ascii").lower()[:WORKSPACE_ID_CHARS]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Former:
     """One epoch as a member holds it.
 
@@ -61,7 +62,7 @@ class Former:
     rotation: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Workspace:
     """One workspace as a member holds it.
 

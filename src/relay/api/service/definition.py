@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from hashlib import sha256
 
 from relay.api.home import platform_folder
+from relay.core.values import frozen
 
 MODULE = "relay.daemon"
 HASH_DIGITS = 8
 MAX_SLUG = 24
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Definition:
     """A service as it is written down.
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from relay.api.home import Home
 from relay.api.service import launchd, systemd
 from relay.api.service.definition import Definition
 from relay.core.errors import Code, LocalFault
+from relay.core.values import frozen
 
 MAX_FILE = 128 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """The one file that defines a home's service for one manager.
 

@@ -14,6 +14,7 @@ from relay.core.blobs import Place
 from relay.core.errors import PeerFault, RelayError
 from relay.core.pace import Pace
 from relay.core.pulling import Pull
+from relay.core.values import frozen
 from relay.store.blobs import Blob, Reference
 
 SILENT_AFTER_S = 2.0  # what comes comes several times a second
@@ -26,7 +27,7 @@ def monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """An item that came, not yet verified."""
 

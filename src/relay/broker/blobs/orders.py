@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from relay.broker.blobs import faults
@@ -22,6 +21,7 @@ from relay.core.errors import Code, Misuse, Refused, RelayError, from_json
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.pace import Pace
+from relay.core.values import frozen
 from relay.store import blobs, operations, outbox
 from relay.store.blobs import Blob, Need, NeedState, Reference
 from relay.store.journal import Entry, Journal
@@ -35,7 +35,7 @@ ADDRESS_DIGITS = 64
 Line = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sending:
     """A checked request to send a file."""
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from relay.broker.auditor import Auditor
@@ -22,6 +21,7 @@ from relay.broker.members import Members
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.values import frozen
 from relay.store import blobs
 from relay.store.blobs import Blob
 from relay.store.journal import Journal
@@ -30,7 +30,7 @@ SWEEP_EVERY_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Terms:
     """What the settings say of blobs.
 

@@ -6,13 +6,13 @@ import contextlib
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from relay.broker.blobs import faults
 from relay.broker.blobs.files import CREATE, NEW, BlobFile, paths, sync_folder, write_all
 from relay.core.blobs import HASH_BYTES, MAX_SIZE, Place, Shape, chunk_hash, node_hash, pack_node
 from relay.core.errors import Code, Misuse
+from relay.core.values import frozen
 
 STEP_CHUNKS = 16
 # without blocking: a pipe must not hold up the broker until somebody writes to it
@@ -156,7 +156,7 @@ def _stamp(found: os.stat_result) -> tuple[int, ...]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spot:
     """Where a file is to be made.
 

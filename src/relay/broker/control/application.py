@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -26,6 +26,7 @@ from relay.broker.control.live import LiveControl
 from relay.broker.control.looking import LookingControl
 from relay.broker.control.notify import NotifyControl
 from relay.broker.control.persons import PersonsControl
+from relay.broker.control.push import PushControl
 from relay.broker.control.qr import drawn
 from relay.broker.control.queue import QueueControl, attempts_and_asked
 from relay.broker.control.results import ResultControl, log_lines
@@ -69,6 +70,11 @@ async def _on_no_route(request: Request, error: Exception) -> Response:
     return error_answer(
         Misuse("there is nothing of that name to ask for", why=f"{request.method} {path[:80]}", hint=OTHER_VERSION)
     )
+
+
+async def _on_left(request: Request, error: Exception) -> Response:
+    """Nobody reads this any more; it is no fault of ours that would belong into the log."""
+    return error_answer(Misuse("the request is not whole", why="who sent it has left", hint=OTHER_VERSION))
 
 
 async def _on_any_error(request: Request, error: Exception) -> Response:
@@ -275,7 +281,8 @@ def application(broker: Broker) -> ASGIApp:
 
 def scoped(routes: Starlette, broker: Broker) -> ASGIApp:
     """These routes, with what tasks ask for told apart from what persons do."""
-    return TaskScope(routes, broker.tasks, broker.requests, broker.tools.asking, error_answer)
+    tools = broker.tools
+    return TaskScope(routes, broker.tasks, broker.requests, tools.asking, tools.hosting, error_answer)
 
 
 def everything(broker: Broker) -> Starlette:
@@ -315,6 +322,7 @@ def everything(broker: Broker) -> Starlette:
         *TreeControl(broker).routes,
         *RosterControl(broker.belonging).routes,
         *DashboardControl(broker).routes,
+        *PushControl(broker).routes,
         *GrantControl(Granting(broker)).routes,
         *NotifyControl(broker).routes,
         *ToolControl(broker).routes,
@@ -325,7 +333,12 @@ def everything(broker: Broker) -> Starlette:
             *LiveControl(broker).routes,
             *ToolControl(broker).live,
         ],
-        exception_handlers={RelayError: _on_relay_error, HTTPException: _on_no_route, Exception: _on_any_error},
+        exception_handlers={
+            RelayError: _on_relay_error,
+            HTTPException: _on_no_route,
+            ClientDisconnect: _on_left,
+            Exception: _on_any_error,
+        },
     )
     made.router.redirect_slashes = False  # a spawn without a name is not the list of all
     return made

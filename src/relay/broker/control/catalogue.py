@@ -6,16 +6,16 @@ is for this machine's own user on the control socket. The dashboard's OpenAPI do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from relay.core.scopes import APPROVE, SPAWN, TERMINAL, TRUST, VIEW
+from relay.core.values import frozen
 
 PREFIX = "/api/v1/"
 TITLE = "The control API of a Relay broker"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Described:
     """One route.
 
@@ -212,6 +212,9 @@ CATALOGUE: tuple[Described, ...] = (
     _post("dashboard/open", None, "Serve the dashboard from now on"),
     _post("dashboard/codes", None, "A code that opens the dashboard once", "scopes:texts!"),
     _post("dashboard/publish", None, "What the dashboard is called in public", "origin:text?"),
+    _get("dashboard/push", "Whether this device is told by Web Push, and the key that it has to name"),
+    _post("dashboard/push", VIEW, "Tell this device by Web Push", "endpoint:text! key:text! auth:text! full:flag"),
+    _post("dashboard/push/off", VIEW, "Tell this device no more"),
     _get("dashboard/devices", "The devices that may open the dashboard"),
     _post("dashboard/devices/{ref}/revoke", TRUST, "Take the token of a device away"),
 )

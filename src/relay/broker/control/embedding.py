@@ -58,7 +58,7 @@ class Embedded:
             access_log=False,
             proxy_headers=False,
             log_config=None,
-            log_level="warning",
+            log_level="error",  # what strangers send amiss is no news: they would fill the log
             server_header=False,
             date_header=False,
             timeout_graceful_shutdown=STOP_S,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from relay.broker.requests import Requests
     from relay.broker.tasks import Caller, Tasks
     from relay.broker.tools.asking import CallAsking
+    from relay.broker.tools.hosting import Hosting
 
 CALLER = "relay.caller"
 PROCESSES = "relay.processes"
@@ -41,6 +42,7 @@ class TaskScope:
         tasks: knows which task asks.
         requests: finds spawns.
         calls: finds calls.
+        hosting: knows which processes are those of shared servers.
         refused: makes the answer of an error.
     """
 
@@ -50,9 +52,11 @@ class TaskScope:
         tasks: Tasks,
         requests: Requests,
         calls: CallAsking,
+        hosting: Hosting,
         refused: Callable[[RelayError], Response],
     ) -> None:
         self._calls = calls
+        self._hosting = hosting
         self._application = application
         self._tasks = tasks
         self._requests = requests
@@ -69,7 +73,12 @@ class TaskScope:
         await self._application(scope, receive, send)
 
     async def _judged(self, request: Request) -> Caller | None:
-        caller = await self._tasks.caller(request.headers.get(HEADER), request.scope.get(PROCESSES, ()))
+        lineage = request.scope.get(PROCESSES, ())
+        caller = await self._tasks.caller(request.headers.get(HEADER), lineage)
+        if caller is None and self._hosting.has_started(lineage):
+            # else whoever may call its tools could have it act as this machine's person
+            why = "it is part of a shared MCP server, which may look and nothing else"
+            raise Refused("a shared server may not ask for that", code=Code.TASK_SCOPE, why=why, hint="do it yourself")
         if caller is not None and not await self._may(caller, request.url.path):
             why = "it is part of a task; a task may look, start spawns, call tools, and stop what it started"
             hint = "do it yourself, outside of the task"

@@ -151,7 +151,7 @@ class ToolControl:
         try:
             async for each in lines:
                 if each.strip():
-                    await self._tools.serving.heard(program, await _read(each))
+                    await self._tools.serving.heard(program, await _read(each), len(each) >= LONG)
         except LocalFault:
             pass  # what it said is not kept: it says so again over its next connection
         except RelayError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from relay.broker.auditor import Auditor, Decision
 from relay.broker.members import Members
+from relay.broker.notify.browsers import is_browser
 from relay.broker.notify.courier import Courier
 from relay.broker.notify.entrusting import MAX_ADDRESS, MOST_OF_ONE, Entrusting
 from relay.broker.notify.sending import Parcel
@@ -19,6 +20,7 @@ from relay.broker.words import rfc3339
 from relay.core import ids
 from relay.core.errors import Code, Misuse
 from relay.core.notices import END, MAX_LINK, NEEDS, is_rules, rules_from_content
+from relay.core.push import SERVICE
 from relay.core.vouchers import MAX_VIA
 from relay.store import channels, deliveries, operations
 from relay.store.channels import Channel, Entrusted
@@ -84,7 +86,8 @@ class Channels:
         known = operations.ANSWER.one(entry.tx, op=operation)
         if known is not None and (earlier := channels.BY_ID.one(entry.tx, id=str(known.get("channel")))):
             return earlier
-        others = channels.OF_OWNER.all(entry.tx, owner=self._members.own)
+        own = channels.OF_OWNER.all(entry.tx, owner=self._members.own)
+        others = [each for each in own if not is_browser(each)]
         if any(each.name == made.name for each in others):
             hint = f"relay notify remove {made.name}, or choose another name"
             raise Misuse(f"there is a channel {made.name} already", code=Code.NAME_IN_USE, hint=hint)
@@ -261,6 +264,8 @@ def _standing_in(made: Channel, instead_of: object, others: list[Channel]) -> Ch
 def _address(body: dict[str, Any]) -> str:
     address = body.get("address")
     text = address.strip() if isinstance(address, str) else ""
+    if text.startswith(f"{SERVICE}://"):
+        raise _bad("a browser asks by itself", "a page of the dashboard turns its notifications on", "relay dashboard")
     if len(text) > MAX_ADDRESS or not _SERVICE.match(text) or not text.isprintable():
         why = f"it is one line of at most {MAX_ADDRESS} letters, with a service in front of ://"
         raise _bad("the address cannot be used", why, f"an address of apprise, {_FORMS}")

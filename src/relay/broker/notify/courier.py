@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from relay.broker.gate import Gate
@@ -23,6 +23,8 @@ from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.notices import Happening
 from relay.core.notices_together import words_together
+from relay.core.push import SERVICE
+from relay.core.values import frozen
 from relay.store import channels, deliveries
 from relay.store.channels import Channel
 from relay.store.deliveries import Delivery, Told
@@ -45,7 +47,7 @@ NO_KEY = "its address was sealed to a key that this broker no longer holds: remo
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rights:
     """What a try is judged by.
 
@@ -55,6 +57,8 @@ class Rights:
         address_of: opens a channel's address; None where the key is gone.
         told: tells the other brokers of a channel that something was told, inside the transaction.
         failing: tells the owner of an entrusted channel that it does not work from here, likewise.
+        push_key: the file of the key that messages to browsers are signed with.
+        gone: a channel is removed, since nobody is behind it any more; inside the transaction.
     """
 
     own: BrokerId
@@ -62,6 +66,8 @@ class Rights:
     address_of: Callable[[Channel], str | None]
     told: Callable[[Entry, Channel, Delivery], None]
     failing: Callable[[Entry, Channel, Delivery], None]
+    push_key: str
+    gone: Callable[[Entry, Channel], None]
 
 
 class Courier:
@@ -191,10 +197,18 @@ class Courier:
         begun = await self._journal.commit(lambda entry: self._begin(entry, batch))
         if begun is None:
             return
-        now, address = begun
-        made = words_together(now).words
-        went = await self.senders.send(Parcel(address, made.title, made.body, made.level, self._marker(now)))
-        await self._record(now, went)
+        went = await self.senders.send(self._parcel(*begun))
+        await self._record(begun[0], went)
+
+    def _parcel(self, now: list[Delivery], address: str) -> Parcel:
+        made, push = words_together(now).words, None
+        if address.startswith(f"{SERVICE}://"):
+            # to a browser what stands below, where to look and which event it is, goes as what it is
+            alone = now[0] if len(now) == 1 else None
+            body = made.body if alone is None else made.body.rpartition("\n\n")[0]
+            made = replace(made, body=body)
+            push = {"key": self._rights.push_key, "event": now[0].event, "spawn": alone.spawn if alone else ""}
+        return Parcel(address, made.title, made.body, made.level, self._marker(now), push)
 
     async def _resume(self, batch: list[Delivery]) -> None:
         went = sending.left_by(self._marker(batch))
@@ -264,8 +278,12 @@ class Courier:
                 self._end(entry, channel, replace(now, error=COUNTED if each.event in unnamed else ""), Told.DELIVERED)
             elif now.doubts >= MOST_DOUBTS:
                 self._unsure(entry, channel, now)
+            elif went.is_gone:
+                self._end(entry, channel, now, Told.FAILED)
             else:
                 self._again(entry, channel, now, went)
+        if went.is_gone:
+            self._rights.gone(entry, channel)
         deliveries.forget_before(entry.tx, entry.now - KEEP_MS)
 
     def _unsure(self, entry: Entry, channel: Channel, now: Delivery) -> None:

@@ -22,6 +22,7 @@ from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.notices import MAX_LINK, is_rules, rules_from_content
+from relay.core.push import SERVICE
 from relay.core.spawning import SpawnRequest, is_broker_id, snapshot_from_bytes
 from relay.core.vouchers import KEY, MAX_VIA, Vouched, Voucher, signed_voucher
 from relay.store import channels, deliveries
@@ -199,6 +200,7 @@ class Entrusting:
             and type(service) is str
             and address.startswith(f"{service}://")
             and len(service) <= MAX_SERVICE
+            and service != SERVICE
             and type(link) is str
             and len(link) <= MAX_LINK
             and type(full) is bool

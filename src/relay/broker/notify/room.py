@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relay.broker.inbox import Act, Opened
+from relay.broker.notify.browsers import Browsers
 from relay.broker.notify.channels import Channels
 from relay.broker.notify.courier import Courier, Rights
 from relay.broker.notify.entrusting import Entrusting
@@ -31,7 +32,17 @@ class Notify:
         self._prove = rooms.tasks.prove
         self._entrusting = Entrusting(identity, members, rooms.gate, rooms.auditor, telling)
         entrusting = self._entrusting
-        rights = Rights(members.own, rooms.gate, entrusting.address_of, entrusting.told, entrusting.failing)
+        further = tuple(rooms.config.dashboard["push_hosts"])
+        self.browsers = Browsers(rooms.home, members, journal, rooms.auditor, entrusting, further)
+        rights = Rights(
+            members.own,
+            rooms.gate,
+            entrusting.address_of,
+            entrusting.told,
+            entrusting.failing,
+            rooms.home.push_key,
+            self.browsers.is_gone,
+        )
         self._courier = Courier(journal, Path(rooms.home.notify), telling, rights)
         self.channels = Channels(members, journal, rooms.auditor, telling, self._entrusting, self._courier)
         journal.beside_events(telling.happened)

@@ -86,6 +86,11 @@ def _note(path: str | None, text: str) -> None:
 
 
 def _send(order: dict[str, Any], said: _Said) -> dict[str, Any]:
+    if order["push"] is not None:
+        from relay.broker.notify.webpush import push
+
+        _note(order["marker"], BEGAN)
+        return push(order)
     import apprise
 
     apprise.URLBase.socket_connect_timeout, apprise.URLBase.socket_read_timeout = CONNECT_S, ANSWER_S

@@ -9,10 +9,12 @@ import os
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from relay.broker.notify.sender import BEGAN
+from relay.core.values import frozen
 
 WITHIN_S = 40.0
 REST_S = 15.0  # to load the services takes most of a second: many that end together pay it once
@@ -26,7 +28,7 @@ _KEPT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parcel:
     """What is sent, and whereto. The address is not shown where this is printed.
 
@@ -34,6 +36,7 @@ class Parcel:
         address: of the channel.
         title, body, level: what is sent.
         marker: where the child writes how far it is; None to look at the address only.
+        push: for a browser: the file of this broker's key, the event and the spawn.
     """
 
     address: str
@@ -41,12 +44,13 @@ class Parcel:
     body: str = ""
     level: str = "info"
     marker: Path | None = None
+    push: dict[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"Parcel({self.title!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Went:
     """How it went.
 
@@ -55,12 +59,14 @@ class Went:
         error: why not, without any part of the address.
         is_bad: no service takes such an address, so that another try is pointless.
         is_in_doubt: it was cut off where the service may have taken it.
+        is_gone: there is nobody any more behind that address.
     """
 
     ok: bool
     error: str = ""
     is_bad: bool = False
     is_in_doubt: bool = False
+    is_gone: bool = False
 
     @property
     def is_slow(self) -> bool:
@@ -153,14 +159,17 @@ async def _ended(child: Process) -> None:
 
 def _order(parcel: Parcel) -> bytes:
     marker = None if parcel.marker is None else str(parcel.marker)
-    order = {"address": parcel.address, "title": parcel.title, "body": parcel.body, "level": parcel.level}
-    return json.dumps(order | {"marker": marker, "check": marker is None, "parent": os.getpid()}).encode() + b"\n"
+    order: dict[str, Any] = {"address": parcel.address, "title": parcel.title, "body": parcel.body}
+    order |= {"level": parcel.level}
+    order |= {"marker": marker, "check": marker is None, "parent": os.getpid(), "push": parcel.push}
+    return json.dumps(order).encode() + b"\n"
 
 
 def _read(said: bytes) -> Went | None:
     try:
         told = json.loads(said)
-        return Went(bool(told["ok"]), str(told["error"]), bool(told.get("bad")), bool(told.get("doubt")))
+        bad, doubt, gone = (bool(told.get(key)) for key in ("bad", "doubt", "gone"))
+        return Went(bool(told["ok"]), str(told["error"]), bad, doubt, gone)
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from relay.broker.tools.waiters import Waiters
@@ -16,6 +16,7 @@ from relay.core.errors import LocalFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL, State, advance
+from relay.core.values import frozen
 from relay.store import calls, outbox
 from relay.store.call_rows import BY_ID, CallRow
 from relay.store.journal import Entry, Journal, Letter
@@ -26,7 +27,7 @@ LATER_S = 0.15
 _TOLD_LATER = frozenset({State.WAITING, State.STARTING, State.RUNNING})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """What changes in a step.
 

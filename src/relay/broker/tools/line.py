@@ -19,6 +19,7 @@ from relay.store import call_rows, calls, offers
 from relay.store.call_rows import CallRow
 from relay.store.journal import Entry
 from relay.store.offers import Offered
+from relay.store.query import to_json
 
 MOST_REWORDED = 1_000
 
@@ -57,7 +58,7 @@ class Line:
         if error is not None or offered is None:
             return self.refuse(entry, row, error or self._no_runner(row))
         program = self._programs.get(offered.program)
-        if program is not None and self._room(entry, program) > 0 and not self._ahead(entry, row, program):
+        if program is not None and self._has_place(entry, row, program):
             return self._start(entry, row, program)
         return self._wait(entry, row, offered)
 
@@ -86,17 +87,33 @@ class Line:
 
     def _room(self, entry: Entry, program: Program) -> int:
         in_hand = call_rows.IN_HAND_OF.one(entry.tx, own=self._members.own, program=program.id) or 0
-        return program.hello.parallel - in_hand
+        return program.hello.parallel - in_hand if program.takes else 0
 
-    def _ahead(self, entry: Entry, row: CallRow, program: Program) -> int:
-        return call_rows.AHEAD_OF.one(entry.tx, own=self._members.own, n=row.n, program=program.id) or 0
+    def _room_of(self, entry: Entry, program: Program, tool: str) -> int:
+        """How many more calls of one runner its program takes."""
+        most = program.hello.at_once.get(tool)
+        if most is None:
+            return self._room(entry, program)
+        own = self._members.own
+        return most - (call_rows.IN_HAND_OF_TOOL.one(entry.tx, own=own, program=program.id, tool=tool) or 0)
+
+    def _has_place(self, entry: Entry, row: CallRow, program: Program) -> bool:
+        # what waits of another runner waits for a place of that one, and is passed over
+        has_room = self._room(entry, program) > 0 and self._room_of(entry, program, row.tool) > 0
+        return has_room and not self._ahead(entry, row)
+
+    def _ahead(self, entry: Entry, row: CallRow) -> int:
+        return call_rows.AHEAD_OF.one(entry.tx, own=self._members.own, n=row.n, tool=row.tool) or 0
 
     def look(self, entry: Entry, program: Program) -> None:
         """Start what waits for a program, as much as it has room for."""
+        own = self._members.own
         while (room := self._room(entry, program)) > 0 and program.is_open:
-            found = call_rows.WAITING_FOR.all(entry.tx, own=self._members.own, program=program.id, limit=room)
+            full = [tool for tool in program.hello.at_once if self._room_of(entry, program, tool) <= 0]
+            found = call_rows.WAITING_FOR.all(entry.tx, own=own, program=program.id, full=to_json(full), limit=room)
             for row in found:
-                self._try(entry, row, program)
+                if self._room_of(entry, program, row.tool) > 0:
+                    self._try(entry, row, program)
             if len(found) < room:
                 return
 
@@ -149,8 +166,9 @@ class Line:
         program = self._programs.get(offered.program)
         if program is None:
             return self.absence(offered)
-        in_hand = program.hello.parallel - self._room(entry, program)
-        return f"{in_hand + self._ahead(entry, row, program)} ahead"
+        most = program.hello.at_once.get(row.tool, program.hello.parallel)
+        in_hand = most - self._room_of(entry, program, row.tool)
+        return f"{in_hand + self._ahead(entry, row)} ahead"
 
     def absence(self, offered: Offered) -> str:
         """Why a runner is not served now."""
@@ -178,7 +196,7 @@ class Line:
             for row in call_rows.LIVE_HERE.all(entry.tx, own=self._members.own)
             if (row.origin != self._members.own or row.chain)
             and row.stop_requested is None
-            and (error := self._rights.lack(row, entry.now)) is not None
+            and (error := self._rights.lack(entry, row)) is not None
         ]
         for row, error in found:
             self._rights.note_refusal(entry, row, error)

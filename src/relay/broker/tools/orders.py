@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from relay.broker.members import Members
@@ -14,12 +13,13 @@ from relay.core.errors import Code, Misuse, Refused
 from relay.core.ids import BrokerId
 from relay.core.offers import AT, is_runner_name
 from relay.core.spawning import MAX_TIMEOUT_S
+from relay.core.values import frozen
 from relay.store import offers
 from relay.store.engine import Store
 from relay.store.journal import Journal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallOrder:
     """A checked request of a client: `operation` is its own, so that the same one acts once."""
 
@@ -54,7 +54,7 @@ class CallOrders:
         by = str(body.get("requested_by") or "")[:128]
         chain: tuple[BrokerId, ...] = ()
         if caller is not None:
-            parent, chain = await self._tasks.chain_of(caller)
+            parent, chain = await self._tasks.chain_of(caller, tool if target == self._members.own else None)
             by = f"{parent.requested_by} by {parent.name}".strip()[:128]
         request = CallRequest(
             id=ids.spawn_id(ids.digest_of(f"call/{operation}".encode())),
@@ -93,11 +93,9 @@ async def who_has(store: Store, members: Members, tool: str) -> BrokerId:
         return members.own
     hidden = set(await store.all(offers.HIDDEN))
     found = [
-        heard.broker
-        for heard in await store.all(offers.HEARD)
-        if members.keys(heard.broker) is not None
-        and any(each.name == tool for each in heard.offers)
-        and not hidden & {(tool, None), (tool, heard.broker)}
+        broker
+        for broker in await store.all(offers.WHO_HAS, name=tool)
+        if members.keys(broker) is not None and not hidden & {(tool, None), (tool, broker)}
     ]
     if len(found) == 1:
         return found[0]

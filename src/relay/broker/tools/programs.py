@@ -13,6 +13,7 @@ from relay.core import json_values
 from relay.core.errors import Code, Misuse
 from relay.core.ids import is_spawn_id
 from relay.core.offers import KINDS, MOST_OFFERS, Offer, read_offer
+from relay.core.values import frozen
 from relay.spawn.shim import processes
 from relay.store.call_rows import CallRow
 
@@ -25,7 +26,7 @@ _KIND_OF = {LIBRARY: KINDS[1], SHARE: KINDS[0]}
 Message = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hello:
     """What a program says of itself.
 
@@ -35,6 +36,7 @@ class Hello:
         title: what it calls itself.
         pid: its process.
         parallel: how many calls it takes at once.
+        at_once: how many of them of one runner, by its name; what is not in it has no bound of its own.
         offers: what it serves.
         refused: what of it cannot be offered, with why.
         holding: the calls it has: that run, or ended with a result that was not acknowledged.
@@ -45,6 +47,7 @@ class Hello:
     title: str
     pid: int
     parallel: int
+    at_once: dict[str, int]
     offers: tuple[Offer, ...]
     refused: tuple[tuple[str, Misuse], ...]
     holding: frozenset[str]
@@ -70,10 +73,17 @@ def read_hello(document: Message, lineage: Collection[int]) -> Hello:
         raise _bad("its pid is not that of the process that is connected")
     if type(parallel) is not int or not 0 < parallel <= MOST_AT_ONCE:
         raise _bad(f"it takes between 1 and {MOST_AT_ONCE} calls at once")
+    at_once = document.get("at_once") or {}
+    if not isinstance(at_once, dict) or len(at_once) > MOST_OFFERS or not all(map(_is_bound, at_once.values())):
+        raise _bad(f"of each of its runners it takes between 1 and {MOST_AT_ONCE} calls at once")
     if not isinstance(holding, list) or len(holding) > MOST_HELD or not all(map(is_spawn_id, holding)):
         raise _bad("what it holds is no list of calls")
     offers, refused = read_offers(document.get("offers"), kind)
-    return Hello(program, kind, title[:MAX_TITLE], pid, parallel, offers, refused, frozenset(holding))
+    return Hello(program, kind, title[:MAX_TITLE], pid, parallel, at_once, offers, refused, frozenset(holding))
+
+
+def _is_bound(value: object) -> bool:
+    return type(value) is int and 0 < value <= MOST_AT_ONCE
 
 
 def read_offers(documents: Any, kind: str) -> tuple[tuple[Offer, ...], tuple[tuple[str, Misuse], ...]]:
@@ -115,12 +125,14 @@ class Program:
         hello: what it said; its offers as they are now.
         ticks, boot: with its pid, what names its process for good.
         is_open: whether what is said to it may still reach it.
+        takes: whether it takes calls; one that is about to end takes no more.
     """
 
     hello: Hello
     ticks: int
     boot: str
     is_open: bool = True
+    takes: bool = True
     _outgoing: deque[Message] = field(default_factory=deque)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 

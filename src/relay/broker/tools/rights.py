@@ -13,6 +13,8 @@ from relay.store import offers
 from relay.store.call_rows import CallRow
 from relay.store.journal import Entry
 from relay.store.offers import Offered, Share
+from relay.store.spawn_rows import BY_ID as SPAWN_BY_ID
+from relay.store.spawn_rows import SpawnRow
 
 VERB = "tool"
 _ENDED = frozenset({Code.NO_GRANT, Code.NO_VERB, Code.GRANT_EXPIRED})
@@ -49,28 +51,38 @@ class ToolRights:
     def refusal(self, entry: Entry, row: CallRow) -> RelayError | None:
         """Why a call may not be done here now, or None; a refusal is written down."""
         try:
-            self._require(row, entry.now)
+            self._require(entry, row)
         except RelayError as error:
             self.note_refusal(entry, row, error)
             return error
         return None
 
-    def lack(self, row: CallRow, now: int) -> RelayError | None:
+    def lack(self, entry: Entry, row: CallRow) -> RelayError | None:
         """What a call lacks of rights since they were changed; None where it was not they that changed."""
         try:
-            self._require(row, now)
+            self._require(entry, row)
         except RelayError as error:
             return error if error.code in _ENDED else None
         return None
 
-    def _require(self, row: CallRow, now: int) -> None:
+    def _require(self, entry: Entry, row: CallRow) -> None:
+        if (spawn := self._spawn_of(entry, row)) is not None:
+            self._gate.require_grant(entry, spawn)
+            return
         if len(row.chain) > DEFAULT_DEPTH:
             why = f"this call came through {len(row.chain)} spawns, the limit is {DEFAULT_DEPTH}"
             hint = f"call it yourself: relay tools call {row.tool}"
             raise Refused("the chain of spawns is too deep", code=Code.TOO_DEEP, why=why, hint=hint)
         for each in (row.origin, *row.chain):
             if each != self._members.own:
-                self._gate.require(each, VERB, own=False, now=now)
+                self._gate.require(each, VERB, own=False, now=entry.now)
+
+    def _spawn_of(self, entry: Entry, row: CallRow) -> SpawnRow | None:
+        """The spawn of this very runner whose work a call is: its grant names the runner, which is enough."""
+        if row.parent is None or row.origin != self._members.own or row.target != self._members.own:
+            return None
+        spawn = SPAWN_BY_ID.one(entry.tx, id=row.parent)
+        return spawn if spawn is not None and spawn.target == row.target and spawn.agent == row.tool else None
 
     def note(self, entry: Entry, row: CallRow) -> None:
         """A call starts: another broker's is written down."""

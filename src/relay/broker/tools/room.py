@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from relay.broker.inbox import Act, Hear, Opened
+from relay.broker.tools.as_agents import as_agents
 from relay.broker.tools.asking import CallAsking
 from relay.broker.tools.catalogues import Catalogues
 from relay.broker.tools.hosting import Hosting
@@ -29,6 +30,7 @@ from relay.core.errors import LocalFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import NOT_STARTED
+from relay.spawn.agents.runner import RunnerAgent
 from relay.store import call_rows, calls, offers
 from relay.store.call_rows import CallRow
 from relay.store.journal import Entry
@@ -89,6 +91,11 @@ class Tools:
     def _changed(self, entry: Entry) -> None:
         self._catalogues.tell(entry)
         entry.event("tool.changed", {"broker": self._members.own})
+        found = as_agents(offers.ALL.all(entry.tx), self._members.own)
+        entry.then(lambda: self._spawnable(found))
+
+    def _spawnable(self, found: dict[str, RunnerAgent]) -> None:
+        self._rooms.agents.runners = found
 
     def _changed_by_person(self, entry: Entry) -> None:
         self._changed(entry)

@@ -138,8 +138,13 @@ class Serving:
 
     # speaking
 
-    async def heard(self, program: Program, message: Message) -> None:
+    async def heard(self, program: Program, message: Message, is_long: bool = False) -> None:
         """Act on a line of a connected program; nothing where another connection of it has taken its place.
+
+        Args:
+            program: whose line.
+            message: what it says.
+            is_long: whether to look through it takes so long that the loop is not to wait for it.
 
         Raises:
             Misuse: it has another form.
@@ -152,9 +157,11 @@ class Serving:
         elif "progress" in message:
             self._progress.said(program, message["progress"])
         elif "result" in message:
-            await self._result(program, message["result"])
+            await self._result(program, message["result"], is_long)
         elif "offers" in message:
             await self._offers(program, message["offers"])
+        elif "leaving" in message:
+            await self._leaving(program, message["leaving"])
 
     def _begin(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -176,11 +183,12 @@ class Serving:
         except LocalFault as fault:
             _log.warning("that a call runs was not written down: %s", fault.why)
 
-    async def _result(self, program: Program, said: Any) -> None:
+    async def _result(self, program: Program, said: Any, is_long: bool) -> None:
         if not isinstance(said, dict) or not isinstance(said.get("call"), str):
             raise Misuse("a result was refused", why="it names no call", hint="relay version")
         call = said["call"][:64]
-        step = await asyncio.to_thread(ended, said, program.hello.kind == LIBRARY)
+        is_function = program.hello.kind == LIBRARY
+        step = await asyncio.to_thread(ended, said, is_function) if is_long else ended(said, is_function)
 
         def decide(entry: Entry) -> None:
             row = BY_ID.one(entry.tx, id=call)
@@ -206,6 +214,22 @@ class Serving:
         self._line.look(entry, program)
 
     # leaving
+
+    async def _leaving(self, program: Program, never_begun: Any) -> None:
+        """A program is about to end: it takes nothing more, and these of its calls it has never begun."""
+        if not isinstance(never_begun, list):
+            raise Misuse("a word was refused", why="what was never begun is a list of calls", hint="relay version")
+        program.takes = False
+        back = {str(call)[:64] for call in never_begun}
+
+        def decide(entry: Entry) -> None:
+            for row in call_rows.IN_HAND.all(entry.tx, own=self._members.own):
+                if row.program == program.id and row.id in back and row.state is State.STARTING:
+                    self._fence(entry, row)
+            for call in back:
+                entry.then(lambda call=call: program.say({"kept": call}))  # type: ignore[misc]
+
+        await self._journal.commit(decide)
 
     async def left(self, program: Program) -> None:
         """A connection has ended: its program is gone, or comes again.

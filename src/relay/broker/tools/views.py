@@ -132,8 +132,10 @@ class ToolViews:
         return {"tools": listed, "clashes": clashes(told)}
 
     def _own(self, offered: Offered, shares: list[Share]) -> dict[str, Any]:
-        served = self._programs.get(offered.program) is not None
-        trouble = "" if served or offered.share is None else self.hosting.trouble(offered.share)
+        by = offered.share if offered.kind == "mcp" else None
+        # a host that is connected may have lost the server of one of its shares
+        served = self._programs.get(offered.program) is not None and (by is None or self.hosting.serves(by))
+        trouble = "" if served or by is None else self.hosting.trouble(by)
         shared = is_shared(offered, shares)
         return self._tool(self._members.own, offered.offer) | {
             "here": True,
@@ -166,7 +168,9 @@ class ToolViews:
     def share(self, share: Share, own: list[Offered]) -> dict[str, Any]:
         """One share, with what it offers; of its environment the names alone."""
         mine = [each for each in own if each.name == share.runner or (share.command and each.share == share.name)]
-        running = any(self._programs.get(each.program) is not None for each in mine)
+        connected = any(self._programs.get(each.program) is not None for each in mine)
+        running = self.hosting.serves(share.name) if share.command else connected
+        trouble = self.hosting.trouble(share.name) if share.command else ""
         absent = "it has not offered anything yet" if not mine else self._line.absence(mine[0])
         return {
             "name": share.name,
@@ -177,5 +181,5 @@ class ToolViews:
             "created": rfc3339(share.created),
             "tools": [each.name for each in mine if is_shared(each, [share])],
             "running": running,
-            "reason": "" if running else self.hosting.trouble(share.name) or absent,
+            "reason": trouble or ("" if running else absent),
         }

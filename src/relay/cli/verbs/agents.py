@@ -42,7 +42,7 @@ def run(invocation: Invocation, *, broker: str | None) -> int:
 
 
 def _row(said: BrokerAgents, agent: OfferedAgent) -> list[str]:
-    version = agent["version"] or ("" if said["truth"] else "unknown")
+    version = "runner" if agent.get("runner") else agent["version"] or ("" if said["truth"] else "unknown")
     return [said["broker"]["name"], agent["name"], version, _LOGIN[agent["logged_in"]], _last(agent["test"])]
 
 
@@ -100,7 +100,9 @@ def _testable(said: BrokerAgents) -> tuple[list[str], list[tuple[str, str]]]:
         raise Unreachable(f"{name} cannot be asked", why=why, hint=f"relay agents test NAME --broker {name}")
     skipped = []
     for agent in said["agents"]:
-        if not agent["installed"]:
+        if agent.get("runner"):
+            skipped.append((agent["name"], "a runner, which would do what it is told"))
+        elif not agent["installed"]:
             skipped.append((agent["name"], agent["note"] or "not installed"))
         elif agent["logged_in"] is False:
             skipped.append((agent["name"], f"not logged in; there: {agent['log_in']}"))

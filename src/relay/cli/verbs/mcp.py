@@ -15,10 +15,11 @@ STYLES = ("dots", "underscore")
 PORT = 7413
 
 
-def run(invocation: Invocation, *, names: str | None, http: bool, port: int | None) -> NoReturn:
+def run(invocation: Invocation, *, names: str | None, http: bool, port: int | None, patience: str | None) -> NoReturn:
     """Become the program that serves: one client on standard input and output, or many over HTTP."""
     style = style_of(names)
     words = [sys.executable, "-P", "-m", "relay.mcp_server", "--home", invocation.home.path, "--names", style]
+    words += ["--patience", str(_seconds(patience))] if patience is not None else []
     if http:
         words += ["--listening", str(_listening(invocation, PORT if port is None else port))]
         words += ["--json"] if invocation.json else []
@@ -27,6 +28,12 @@ def run(invocation: Invocation, *, names: str | None, http: bool, port: int | No
 
         raise Misuse("--port is of --http", why="standard input has no port", hint=f"relay mcp --http --port {port}")
     os.execv(sys.executable, words)  # noqa: S606 - our own program, in the place of this one
+
+
+def _seconds(patience: str) -> float:
+    from relay.api.durations import parse
+
+    return parse(patience)
 
 
 def _listening(invocation: Invocation, port: int) -> int:

@@ -30,10 +30,12 @@ export function update(id) {
 function opened(pane, id) {
   const head = h("div", { class: "top" }), body = h("div", { class: "tabbody" }), foot = h("div", { class: "foot" });
   const tabs = h("div", { class: "tabs", role: "tablist" });
+  // beside the others and not in their place: a frame that is taken out begins anew
+  const screen = h("div", { class: "tabbody", id: "tabscreen", role: "tabpanel", "aria-labelledby": "tab-Terminal", hidden: true });
   // one and the same for as long as the pane is open: what is typed into it outlives what happens meanwhile
   const words = h("textarea", { rows: 1 });
-  let now = null, tab = "Log", log = null, changes = null, card = null, isClosed = false, asked = 0;
-  put(pane, head, tabs, body, foot);
+  let now = null, tab = "Log", log = null, terminal = null, changes = null, card = null, isClosed = false, asked = 0;
+  put(pane, head, tabs, body, screen, foot);
 
   async function refresh() {
     const mine = ++asked;
@@ -62,11 +64,17 @@ function opened(pane, id) {
   }
 
   function drawTabs() {
-    const names = ["Log", "Result", now.result?.branch && "Changes", "Timeline"].filter(Boolean);
+    const mayType = document.body.dataset.scopes.includes("terminal") && (!isEnded(now.state) || terminal);
+    const names = ["Log", mayType && "Terminal", "Result", now.result?.branch && "Changes", "Timeline"].filter(Boolean);
     put(tabs, names.map((name) => h("button", {
-      role: "tab", id: `tab-${name}`, "aria-selected": String(tab === name), "aria-controls": "tabbody", type: "button",
+      role: "tab", id: `tab-${name}`, "aria-selected": String(tab === name), "aria-controls": name === "Terminal" ? "tabscreen" : "tabbody", type: "button",
       onclick: () => { tab = name; draw(); },
     }, name)));
+    const isScreen = tab === "Terminal";
+    body.hidden = isScreen;
+    screen.hidden = !isScreen;
+    pane.classList.toggle("has-screen", isScreen);
+    if (isScreen) return void (terminal ||= opening());
     body.id = "tabbody";
     body.setAttribute("role", "tabpanel");
     body.setAttribute("aria-labelledby", `tab-${tab}`);
@@ -77,6 +85,16 @@ function opened(pane, id) {
       changes ||= changesView(now);
       if (body.firstChild !== changes) put(body, changes);
     } else put(body, tab === "Result" ? result(now) : course(now));
+  }
+
+  function opening() {
+    const made = { close: () => {} };
+    import("./terminal.js").then(({ terminalView }) => {
+      if (isClosed) return;
+      Object.assign(made, terminalView(now, () => isEnded(now.state)));
+      put(screen, made.node);
+    });
+    return made;
   }
 
   function drawFoot() {
@@ -94,6 +112,8 @@ function opened(pane, id) {
     close() {
       isClosed = true;
       log?.close();
+      terminal?.close();
+      pane.classList.remove("has-screen");
       put(pane);
     },
   };

@@ -1,6 +1,11 @@
-// Elements from code. Text is always text: nothing here can become markup.
+// Elements from code. Text is always text: nothing here can become markup, and nothing in it is unseen.
 
 const SVG = "http://www.w3.org/2000/svg";
+const UNSEEN = /[\p{Cf}\x00-\x08\x0b-\x1f\x7f-\x9f]/gu;
+const WORDED = new Set(["aria-label", "title", "placeholder", "alt"]);
+
+/** A text with what would be invisible, or turn round what stands beside it, as its code. */
+export const seen = (text) => text.replace(UNSEEN, (each) => `\\u{${each.codePointAt(0).toString(16)}}`);
 
 function fill(node, props, children) {
   for (const [key, value] of Object.entries(props || {})) {
@@ -8,17 +13,17 @@ function fill(node, props, children) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else if (key === "vars") for (const [name, is] of Object.entries(value)) node.style.setProperty(name, is);
     else if (key === "value" || key === "checked" || key === "disabled" || key === "selected") node[key] = value;
-    else node.setAttribute(key, value === true ? "" : String(value));
+    else node.setAttribute(key, value === true ? "" : WORDED.has(key) ? seen(String(value)) : String(value));
   }
   append(node, children);
   return node;
 }
 
-/** Add children: nodes, texts, lists of them; what is null or false is left out. */
+/** Add children: nodes as they are, texts as they can be seen, lists of them; what is null or false is left out. */
 export function append(node, children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
-    node.append(child instanceof Node ? child : String(child));
+    node.append(child instanceof Node ? child : seen(String(child)));
   }
 }
 
@@ -36,7 +41,8 @@ export function put(node, ...children) {
 }
 
 /** Set a text only if it is another one, so that nothing flickers and a selection stays. */
-export function say(node, text) {
+export function say(node, words) {
+  const text = seen(words);
   if (node.textContent !== text) node.textContent = text;
 }
 

@@ -79,7 +79,9 @@ export function logView(spawn, isEnded) {
     }
     isAgain = false;
     if (!line || (length && length + part.length > LONGEST)) newLine(stream === "err" ? "err" : "");
-    line.append(name ? h("span", { class: name }, part) : part);
+    // as it was written: a log is read, and nothing is decided by a name in it
+    const text = document.createTextNode(part);
+    line.append(name ? h("span", { class: name }, text) : text);
     length += part.length;
     letters += part.length;
   }

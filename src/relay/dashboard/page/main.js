@@ -4,7 +4,7 @@ import { signIn, signOut, token } from "./api.js";
 import * as agents from "./agents.js";
 import { dialog, h, isTyping, put, say, toast } from "./dom.js";
 import { Live } from "./live.js";
-import { notify, notifyButton } from "./notify.js";
+import { forgetPush, notify, notifyButton } from "./notify.js";
 import { SECTIONS, go, place, url } from "./route.js";
 import { model } from "./state.js";
 import { theme } from "./theme.js";
@@ -43,6 +43,8 @@ function updateTop() {
     put(top.selector, options.map(([value, text]) => h("option", { value, selected: value === (at.broker || "") }, text)));
     top.selector.dataset.now = wanted;
   }
+  const tasks = model.status?.tasks;
+  top.selector.title = tasks ? `Here ${tasks.running} running, ${tasks.waiting} waiting` : "";
   const needs = model.questions.length;
   say(top.badge, String(needs));
   top.badge.hidden = !needs;
@@ -72,6 +74,7 @@ function signedOut(why = "") {
   section = "";
   live.stop();
   signOut();
+  forgetPush();
   for (const each of document.querySelectorAll("dialog[open]")) each.close();
   detail?.show(pane, null);
   put(document.getElementById("top"), h("a", { class: "brand", href: "#/" }, h("img", { src: "/static/icon.svg", alt: "", width: 24, height: 24 }), h("b", null, "Relay")));

@@ -17,15 +17,12 @@ function outcome(verb, told, broker) {
   return [{ approve: "Approved: the agent goes on", deny: "Denied: the agent was told", send: "Answered: the agent goes on" }[verb], "done"];
 }
 
-/** A text with what would be invisible, or turn round what stands beside it, as its code. */
-const seen = (text) => text.replace(/[\p{Cf}\x00-\x08\x0b-\x1f\x7f-\x9f]/gu, (each) => `\\u{${each.codePointAt(0).toString(16)}}`);
-
 function input(question) {
   if (question.input === null || question.input === undefined) return null;
   const { command, ...more } = typeof question.input === "object" ? question.input : {};
   // a command alone reads best; what is asked beside it is never left out
   const isAlone = typeof command === "string" && !Object.keys(more).length;
-  const text = seen(isAlone ? command : JSON.stringify(question.input, null, 2));
+  const text = isAlone ? command : JSON.stringify(question.input, null, 2);
   return h("pre", { tabindex: "0" }, text);
 }
 
@@ -39,7 +36,7 @@ export function questionCard(question) {
   const isOpen = question.kind === "question" || question.kind === "silent";
   const more = question.kind === "held"
     ? h("dl", { class: "facts" },
-      h("dt", null, "Task"), h("dd", null, seen(question.task || question.argv.join(" ")), question.cut && " … (cut)"),
+      h("dt", null, "Task"), h("dd", null, question.task || question.argv.join(" "), question.cut && " … (cut)"),
       h("dt", null, "Agent"), h("dd", null, `${question.agent} · mode ${question.mode}`),
       h("dt", null, "Directory"), h("dd", null, question.cwd || "none"),
       h("dt", null, "Asked by"), h("dd", null, `${question.requested_by || "?"} on ${question.origin.name} (${short(question.origin.id)})`))
@@ -79,7 +76,7 @@ export function questionCard(question) {
   const node = h("article", { class: "card", "data-request": question.request, "aria-label": `${question.name} needs you` },
     h("header", null, mark(question.broker), h("b", null, question.name), h("span", null, `on ${question.broker.name}`),
       h("time", { title: clock(question.asked) }, ago(question.asked))),
-    h("p", null, seen(question.text)), question.tool && h("p", { class: "tool" }, question.tool), input(question), more,
+    h("p", null, question.text), question.tool && h("p", { class: "tool" }, question.tool), input(question), more,
     question.expires && h("small", null, `open until ${clock(question.expires)}`),
     isOpen && reply, buttons, said);
   return { node, isBusy: () => busy };

@@ -36,6 +36,12 @@ function presence(broker) {
 
 const trusts = (broker) => broker.self || broker.grants.to_us === null || broker.grants.to_us.includes("spawn");
 const isAway = (broker) => !broker.self && broker.online !== true;
+// as far as this broker knows: what others have running there is that machine's own word, told for the chosen one
+const onIt = (broker) => {
+  const there = [...model.spawns.values()].filter((each) => each.broker.id === broker.id && !isEnded(each.state));
+  const working = there.filter((each) => each.started).length, waiting = there.length - working;
+  return [working && `${working} working`, waiting && `${waiting} waiting`].filter(Boolean).map((each) => `, ${each}`).join("");
+};
 const ahead = (broker) => [...model.spawns.values()].filter((each) => each.broker.id === broker.id && !each.started && !isEnded(each.state)).length;
 
 /** Ask what to start, and start it. */
@@ -45,7 +51,7 @@ export async function spawnDialog(first = {}) {
   const last = { ...remembered(), ...first };
   const wanted = place().broker || last.broker;
   const pick = (name, options, chosen) => h("select", { name }, options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
-  const brokers = pick("broker", model.brokers.map((each) => [each.id, `${each.name} — ${presence(each)}`]), wanted);
+  const brokers = pick("broker", model.brokers.map((each) => [each.id, `${each.name} — ${presence(each)}${onIt(each)}`]), wanted);
   if (!wanted && model.own) brokers.value = model.own.id;
   const agent = h("select", { name: "agent" });
   const task = h("textarea", { name: "task", rows: 4, required: true, value: first.task || "" });
@@ -117,11 +123,14 @@ export async function spawnDialog(first = {}) {
       const n = ahead(broker);
       return tell(`Queue: ${broker.name} is ${presence(broker)}; it starts when ${broker.name} is back${n ? `, ${n} ahead` : ""}.`, "wait");
     }
-    if (!task.value.trim() || (where.value !== "new" && !path.value.trim())) return tell("", "");
+    const isBare = !task.value.trim() || (where.value !== "new" && !path.value.trim());
     try {
-      const told = await post("trials", order());
+      // before there is anything to judge: how busy it is, asked with a task that is nothing
+      const bare = { ...order(), task: agent.value === "exec" ? "" : "x", cwd: "new", place: undefined, ...(agent.value === "exec" ? { argv: ["true"] } : {}) };
+      const told = await post("trials", isBare ? bare : order());
       if (mine !== asked) return;
       const slots = told.facts?.slots;
+      if (isBare) return tell(slots ? `${broker.name} has ${slots.used} of ${count(slots.of, "slot")} busy, ${slots.ahead || 0} waiting.` : "", "");
       const words = {
         start: `Starts at once on ${broker.name}${slots ? ` (${slots.used} of ${slots.of} slots busy)` : ""}.`,
         wait: `Waits on ${broker.name}: ${told.reason || `${count(slots?.ahead || 0, "task")} ahead`}.`,
@@ -130,7 +139,7 @@ export async function spawnDialog(first = {}) {
       const isFine = told.verdict in words;
       tell(isFine ? words[told.verdict] : [told.error?.message || told.reason, told.error?.why, told.error?.hint && `try: ${told.error.hint}`].filter(Boolean).join(" — "), isFine ? "good" : "bad");
     } catch (error) {
-      if (mine === asked) tell(error.words || String(error), "bad");
+      if (mine === asked) tell(isBare ? "" : error.words || String(error), isBare ? "" : "bad");
     }
   }
 

@@ -1,4 +1,5 @@
 // The page's shell, for when the broker does not answer: what is shown then says that it is old. No data is kept.
+// And what is told of by Web Push: one line of it, with where it leads.
 const SHELL = "relay-shell";
 
 self.addEventListener("install", (event) => event.waitUntil(self.skipWaiting()));
@@ -21,6 +22,23 @@ async function freshOrKept(request) {
     if (found) return found;
     throw error;
   }
+}
+
+self.addEventListener("push", (event) => event.waitUntil(tell(event.data)));
+
+async function tell(data) {
+  let told = {};
+  try {
+    told = data.json();
+  } catch { /* it was ours to read and is not: that something happened is said all the same */ }
+  const { title, body, event, spawn } = told || {};
+  const isSpawn = typeof spawn === "string" && /^[a-z0-9]{4,32}$/.test(spawn);
+  const line = typeof title === "string" && title ? title : "Something happened on one of your machines";
+  // what is told again of the same event stands in the place of the first
+  await self.registration.showNotification(line, {
+    body: typeof body === "string" ? body : "", tag: isSpawn ? spawn : String(event || "relay"), icon: "/static/icon.svg",
+    data: isSpawn ? `/#/agents?spawn=${spawn}` : "/",
+  });
 }
 
 self.addEventListener("notificationclick", (event) => {

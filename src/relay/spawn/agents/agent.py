@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol, runtime_checkable
 
 from relay.core.errors import Code, Misuse
 from relay.core.spawning import SpawnRequest
 from relay.core.states import State
+from relay.core.values import frozen
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """What the shim executes.
 
@@ -34,7 +35,7 @@ class Command:
     program: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionPlace:
     """Where an agent keeps one conversation; patterns are those of `glob`, relative to the root.
 
@@ -49,7 +50,7 @@ class SessionPlace:
     beside: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """What an agent's own output says about its end.
 
@@ -64,6 +65,7 @@ class Finding:
         resets: milliseconds since 1970: when a usage limit that was reached is lifted; None where none was, or
             the agent did not say.
         waited_for: what it was waiting for last, such as its model; empty for nothing.
+        awaits: it completed, and what it did waits for a person's approval.
     """
 
     state: State
@@ -77,6 +79,7 @@ class Finding:
     notes: tuple[str, ...] = ()
     resets: int | None = None
     waited_for: str = ""
+    awaits: bool = False
 
 
 class Reader(Protocol):
@@ -89,7 +92,7 @@ class Reader(Protocol):
         """What the output says, once the task has ended by itself with this exit code."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Probe:
     """How to find out whether an agent's program is there, and whether somebody is logged in to it.
 

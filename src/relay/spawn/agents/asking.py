@@ -8,15 +8,17 @@ beginning, so that a reader raises the same questions again: they are told apart
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+import functools
+from dataclasses import replace
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from relay.core.questions import Asked, Reply
+from relay.core.values import frozen
 from relay.core.wishes import Wishes
-from relay.spawn.agents.agent import Agent
+from relay.spawn.agents.agent import Agent, Reader, TerminalAgent
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentQuestion:
     """What an agent wants to know.
 
@@ -59,6 +61,27 @@ class AnswerableAgent(Protocol):
         """What a person says without being asked, as it goes to standard input."""
 
 
+# looked at once a class: such a look takes 60 microseconds, and each spawn and each key takes some
+@functools.cache
+def _is_a(kind: type, seam: type) -> bool:
+    return issubclass(kind, seam)
+
+
+def is_answerable(agent: Agent | None) -> TypeGuard[AnswerableAgent]:
+    """Whether an agent is answered by its standard input."""
+    return agent is not None and _is_a(type(agent), AnswerableAgent)
+
+
+def asks(reader: Reader) -> TypeGuard[AskingReader]:
+    """Whether the agent of a reader asks."""
+    return _is_a(type(reader), AskingReader)
+
+
+def is_driven(agent: Agent) -> bool:
+    """Whether an agent asks before it acts, or has an interface of its own."""
+    return is_answerable(agent) or _is_a(type(agent), TerminalAgent)
+
+
 def wishes_of(agent: Agent, wishes: Wishes) -> Wishes:
     """How a request is to be run by this agent: one that is answered by its input has it open, asked for or not."""
-    return replace(wishes, stdin=True) if isinstance(agent, AnswerableAgent) else wishes
+    return replace(wishes, stdin=True) if is_answerable(agent) else wishes

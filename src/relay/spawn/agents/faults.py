@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from relay.core.errors import Code
+from relay.core.values import frozen
 from relay.spawn.agents.streams import LOGS, plain
 
 NO_LOGIN = re.compile(
@@ -21,7 +21,7 @@ NO_SESSION = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """Why an agent's run is no success."""
 

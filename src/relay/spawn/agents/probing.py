@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from relay.api import config
 from relay.api.home import Home
 from relay.api.service import installed
 from relay.core.errors import RelayError
+from relay.core.values import frozen
 from relay.spawn.agents.agent import Agent, Probe
 from relay.spawn.agents.registry import Agents
 from relay.spawn.environment import task_environment
@@ -41,7 +42,7 @@ LOGIN_WORDS = {True: "logged in", False: "NOT logged in", None: "nobody can say 
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sight:
     """What tasks find in their environment, and why.
 
@@ -113,7 +114,7 @@ def _examined(agent: Agent, probe: Probe, agents: Agents, seen: Sight) -> dict[s
     return _finding(name, look.logged_in is not False, ", ".join(told if probe.version else told[:1]), hint)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """What there is of one agent.
 
@@ -173,7 +174,7 @@ def _login(program: str, probe: Probe, version: str, asking: _Asking) -> bool | 
     return probe.logged_in(_said([program, *probe.login], replace(asking, told=probe.told, ends=probe.has_answered)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Asking:
     """How a program is asked: in which environment, told what, until when."""
 

@@ -12,8 +12,8 @@ import os
 import shutil
 import time
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import field, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -23,9 +23,10 @@ from relay.core.errors import Code, LocalFault, Refused, RelayError
 from relay.core.ids import is_name
 from relay.core.states import State
 from relay.core.toml_faults import line_of_fault, why_of_fault
-from relay.spawn.agents.agent import Agent, Finding, Probe, TerminalAgent
+from relay.core.values import frozen
+from relay.spawn.agents.agent import Agent, Finding, Probe
 from relay.spawn.agents.aider import Aider
-from relay.spawn.agents.asking import AnswerableAgent
+from relay.spawn.agents.asking import is_driven
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.codex import Codex
 from relay.spawn.agents.commands import Exec, Python, Shell
@@ -51,7 +52,7 @@ _ADDITIONS = {"environment", "env"}
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnknownReader:
     """For an attempt whose agent is no longer defined: nobody can read its output, so nobody may call it a success."""
 
@@ -69,7 +70,7 @@ class UnknownReader:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentsFile:
     """What `agents.toml` says.
 
@@ -185,6 +186,9 @@ class Agents:
     Args:
         path: agents.toml.
         allowed: `env` of config.toml: what tasks inherit beside the basic variables.
+
+    Attributes:
+        runners: those that programs of this machine offer now, by name; an agent of the same name goes before.
     """
 
     def __init__(self, path: Path, allowed: tuple[str, ...] = ()) -> None:
@@ -195,6 +199,7 @@ class Agents:
         self._presets: dict[str, Agent] = brought() | {each.name: each for each in presets}
         self._stamp: tuple[int, int] | None = (0, 0)
         self._file = AgentsFile()
+        self.runners: Mapping[str, Agent] = {}
 
     def _refresh(self) -> None:
         try:
@@ -218,28 +223,33 @@ class Agents:
         """Whether this name stands for one of relay's own agents, and `agents.toml` does not replace it."""
         return name in self._presets and name not in self._file.agents
 
+    def is_runner(self, name: str) -> bool:
+        """Whether this name stands for a runner: a grant has to name it."""
+        return name in self.runners and name not in self._presets and name not in self._file.agents
+
     def is_asked(self, name: str) -> bool:
         """Whether this agent asks before it acts, or has an interface of its own; so where nobody can say."""
         try:
             agent = self.get(name)
         except RelayError:
             return True
-        return isinstance(agent, (AnswerableAgent, TerminalAgent))
+        return is_driven(agent)
 
     def names(self) -> list[str]:
-        """All names, sorted; the presets alone where `agents.toml` is broken."""
+        """All names, sorted; without those of `agents.toml` where it is broken."""
         try:
             self._refresh()
         except LocalFault:
-            return sorted(self._presets)
-        return sorted({*self._presets, *self._file.agents})
+            return sorted({*self._presets, *self.runners})
+        return sorted({*self._presets, *self._file.agents, *self.runners})
 
     def installed(self) -> list[str]:
         """Those of the names whose program a task would find on this machine, sorted; `shell` and `exec` always.
 
-        No process is started. Looked up anew when PATH or `agents.toml` has changed, and every 30 s.
+        Runners are not among them: not everybody is told of those. No process is started. Looked up anew when PATH or
+        `agents.toml` has changed, and every 30 s.
         """
-        names = self.names()
+        names = [name for name in self.names() if not self.is_runner(name)]
         key, now = (os.environ.get("PATH"), tuple(names), self._stamp), time.monotonic()
         known, at, found = self._looked
         if known != key or now - at >= LOOK_AGAIN_S:
@@ -272,7 +282,7 @@ class Agents:
         return inherited | self._file.environment | self._file.additions.get(name, {})
 
     def _known(self, name: str) -> Agent:
-        return self._file.agents.get(name) or self._presets[name]
+        return self._file.agents.get(name) or self._presets.get(name) or self.runners[name]
 
     def get(self, name: str) -> Agent:
         """The agent of this name; a template of a preset's name replaces it, except those that take commands.
@@ -284,7 +294,7 @@ class Agents:
         if name in FIXED:
             return self._presets[name]
         self._refresh()
-        found = self._file.agents.get(name) or self._presets.get(name)
+        found = self._file.agents.get(name) or self._presets.get(name) or self.runners.get(name)
         if found is None:
             raise Refused(
                 f"there is no agent named {name}",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from relay.core.errors import Code
 from relay.core.spawning import MAX_SUMMARY
 from relay.core.states import State
+from relay.core.values import frozen
 from relay.spawn.agents import faults
 from relay.spawn.agents.agent import Finding
 from relay.spawn.agents.faults import Fault
@@ -28,7 +29,7 @@ def at_path(value: Any, path: str) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """When a run is a success, beside exit code 0.
 

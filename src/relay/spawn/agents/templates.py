@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from typing import Any
 from relay.core import ids
 from relay.core.errors import Code, LocalFault, Misuse
 from relay.core.spawning import MODES, SpawnRequest
+from relay.core.values import frozen
 from relay.spawn.agents.agent import (
     Command,
     PlainReader,
@@ -57,7 +58,7 @@ _KNOWN_MARKS = ", ".join(f"{{{each}}}" for each in MARKS)
 _MAX_PATTERN = 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
     """An agent from `agents.toml`: its words with `{task}`, `{model}`, `{mode}` and `{session}` put in."""
 
@@ -146,7 +147,7 @@ def fault(path: Path, why: str, line: int | None = None) -> LocalFault:
     return LocalFault(f"{place} cannot be used", code=Code.BAD_AGENTS_FILE, why=why, hint=f"mend {path}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Section:
     """A section of the file, for the words: `agents.NAME`, or `environment`.
 

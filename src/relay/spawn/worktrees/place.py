@@ -6,16 +6,17 @@ import contextlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from relay.core.ids import is_spawn_id
+from relay.core.values import frozen
 
 MIRRORS = ".mirrors"
 _NOTE, _BESIDE, _MAKING, _LEFT = ".json", ".git", ".making-", ".left"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Began:
     """Where a spawn's place began.
 

@@ -1,0 +1,157 @@
+"""Calls of other brokers' tools: the result as the tool's own server gave it, or a ticket where that takes longer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from relay.api import tool_routes
+from relay.api.person import person
+from relay.core.states import TERMINAL, State
+from relay.mcp_server.offered import named
+
+if TYPE_CHECKING:
+    from relay.api.aclient import AsyncClient
+    from relay.api.tool_shapes import CallOrder, ToolCall
+    from relay.mcp_server.shared import Shared
+
+JSON = dict[str, Any]
+Tell = Callable[[float, float | None, str], Awaitable[None]]
+PATIENCE_S = 45.0
+ONE_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0
+"""A client that wants to hear of progress is told four times a second; another hears of the end."""
+TICK, TICK_S = 1e-6, 2.0
+"""Before a tool tells of progress of its own, the client hears that it waits; of what it then tells nothing is less."""
+
+
+class SharedCalls:
+    """Makes them.
+
+    Args:
+        client: the broker's.
+        style: of the tools' names.
+        patience_s: how long a client waits for a tool.
+    """
+
+    def __init__(self, client: AsyncClient, style: str, patience_s: float) -> None:
+        self._client = client
+        self._style = style
+        self._patience_s = patience_s
+
+    async def call(self, shared: Shared, arguments: JSON, tell: Tell | None) -> JSON:
+        """What a tool gives, as MCP has it.
+
+        Args:
+            shared: the tool.
+            arguments: for it; its own server judges them.
+            tell: told of progress; None where nobody wants to know.
+
+        Raises:
+            RelayError: it was not asked.
+        """
+        began = time.monotonic()
+        order: CallOrder = {
+            "tool": shared.tool,
+            "broker": shared.broker,
+            "arguments": arguments,
+            "wait_s": min(_one_wait(tell), self._patience_s),
+            "requested_by": person(),
+        }
+        asked = await self._client.ask(tool_routes.call(order))
+        call = await self._waited(asked, began + self._patience_s, tell)
+        if State(call["state"]) in TERMINAL:
+            return _end_of(call)
+        # a client holds what is no error against the schema that the tool promises
+        return self._ticket(call, is_error=shared.promises_structure)
+
+    async def result(self, ticket: str, wait_s: float, tell: Tell | None) -> JSON:
+        """What a call came to, by its ticket, as MCP has it.
+
+        Raises:
+            RelayError: there is no such call.
+        """
+        began = time.monotonic()
+        call = await self._client.ask(tool_routes.call_shown(ticket))
+        call = await self._waited(call, began + wait_s, tell)
+        if State(call["state"]) not in TERMINAL:
+            return self._ticket(call, is_error=False)
+        end = _end_of(call)
+        structured = _facts(call) | {"result": call["result"]}
+        return {"content": end["content"], "structuredContent": structured, "isError": end.get("isError", False)}
+
+    async def _waited(self, asked: ToolCall, until: float, tell: Tell | None) -> ToolCall:
+        call, told = asked, _Told(tell)
+        while State(call["state"]) not in TERMINAL and (left := until - time.monotonic()) > 0:
+            await told.look(call)
+            call = await self._client.ask(tool_routes.call_shown(call["id"], min(_one_wait(tell), left)))
+        return call
+
+    def _ticket(self, call: ToolCall, *, is_error: bool) -> JSON:
+        ask = named("tool.result", self._style)
+        text = (
+            f"{call['spoken']}\nThere is no result yet, and nothing is to be done again: the call goes on. "
+            f"Ask {ask} for it with the ticket {call['id']}."
+        )
+        structured = _facts(call) | {"result": None}
+        return {"content": [_text(text)], "structuredContent": structured, "isError": is_error}
+
+
+class _Told:
+    """What one client was told of one call."""
+
+    def __init__(self, tell: Tell | None) -> None:
+        self._tell = tell
+        self._last: object = None
+        self._ticks = 0
+        self._tick_due = 0.0
+
+    async def look(self, call: ToolCall) -> None:
+        """Tell of what is new."""
+        if self._tell is None:
+            return
+        progress = call["progress"]
+        if progress is not None and progress != self._last:
+            self._last = progress
+            await self._tell(progress["done"], progress["of"], progress["words"])
+        elif progress is None and time.monotonic() >= self._tick_due:
+            self._ticks, self._tick_due = self._ticks + 1, time.monotonic() + TICK_S
+            await self._tell(self._ticks * TICK, None, call["spoken"])
+
+
+def _one_wait(tell: Tell | None) -> float:
+    return LONGEST_WAIT_S if tell is None else ONE_WAIT_S
+
+
+def _facts(call: ToolCall) -> JSON:
+    error = call["error"]
+    facts = {
+        "ticket": call["id"],
+        "tool": call["tool"],
+        "broker": call["broker"]["name"],
+        "state": call["state"],
+        "ended": State(call["state"]) in TERMINAL,
+        "spoken": call["spoken"],
+    }
+    return facts | ({"error": _error_text(error["message"], error["why"], error["hint"])} if error else {})
+
+
+def _end_of(call: ToolCall) -> JSON:
+    """The result of a call that has ended; where there is none, why, as an error of the tool."""
+    if call["result"] is not None:
+        return call["result"]
+    error = call["error"]
+    if error is None:
+        lines = [call["spoken"], f"code: {call['state']}"]
+    else:
+        lines = [call["spoken"], _error_text(error["message"], error["why"], error["hint"]), f"code: {error['code']}"]
+    return {"content": [_text("\n".join(lines))], "isError": True}
+
+
+def _error_text(message: str, why: str, hint: str) -> str:
+    lines = [f"error: {message}", *([f"why: {why}"] if why else []), *([f"try: {hint}"] if hint else [])]
+    return "\n".join(lines)
+
+
+def _text(text: str) -> JSON:
+    return {"type": "text", "text": text}

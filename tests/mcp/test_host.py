@@ -1,0 +1,224 @@
+"""The host of shared MCP servers: what it starts, what it says, and what is left where it or its broker is killed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.testing.mesh import Mesh
+from relay.testing.node import Node
+from relay.testing.processes import wait_until
+from tests.e2e.scene import relay, relay_json
+from tests.mcp.scripted import TOOLS
+from tests.mcp.sharing import (
+    begin,
+    call,
+    host_of,
+    is_gone,
+    processes_of,
+    seen,
+    share,
+    share_of,
+    shown,
+    until,
+    until_runs,
+)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    """A broker by itself; it is stopped as a person stops it, and nothing may be left."""
+    with Mesh.scratch("relay-host-") as mesh:
+        made = mesh.add("mini")
+        yield made
+        if made.running:
+            made.relay("down")
+        assert "Traceback" not in made.log()
+        log = made.home / "tools" / "host.log"
+        assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def odd(node: Node, tmp_path: Path) -> Iterator[Path]:
+    """The folder of a scripted server that is shared for one test."""
+    share(node, "odd", tmp_path)
+    yield tmp_path
+    relay(node, "tools", "unshare", "odd")
+
+
+def _pid(folder: Path) -> int:
+    return int(seen(folder, "start")[-1].split()[1])
+
+
+def test_the_tools_are_offered_as_the_server_words_them(node: Node, odd: Path) -> None:
+    tools = {each["name"]: each for each in relay_json(node, "tools")["tools"]}
+    for definition in TOOLS[:-1]:
+        assert json.dumps(tools[definition["name"]]["definition"]) == json.dumps(definition)
+    assert "odd name/here" not in tools
+    assert "odd name/here" in share_of(node, "odd")["reason"]
+    assert "not offered" in relay(node, "tools").stderr.decode()
+    echoed = call(node, "echo", text="é", nothing=None)
+    assert list(echoed["result"]) == ["x-more", "structuredContent", "content"]
+    assert echoed["result"]["structuredContent"] == {"given": {"text": "é", "nothing": None}}
+
+
+def test_what_fails_says_why_and_the_server_is_back_after_it_died(node: Node, odd: Path) -> None:
+    failed = call(node, "fail", status=1)
+    assert (failed["state"], failed["error"]["message"]) == ("failed", "the oven is cold")
+    assert failed["result"]["isError"] is True
+    assert call(node, "refuse", status=1)["error"]["message"] == "nothing of that kind"
+    died = call(node, "die", status=1)
+    assert died["error"]["code"] == "tool_server_ended" and "may have acted" in died["error"]["why"]
+    assert call(node, "echo", text="again")["state"] == "completed"
+    assert len(seen(odd, "start")) == 2 and len(seen(odd, "die")) == 1
+
+
+def test_other_tools_of_the_server_are_other_offers(node: Node, odd: Path) -> None:
+    assert call(node, "grow")["state"] == "completed"
+
+    def grown() -> bool:
+        tools = {each["name"]: each["definition"] for each in relay_json(node, "tools")["tools"]}
+        return "new" in tools and tools["echo"]["description"] == "Another one."
+
+    wait_until(grown, 20, "the new tools")
+    assert call(node, "new")["result"]["content"][0]["text"] == "new"
+
+
+def test_results_may_be_long_and_not_endless(node: Node, odd: Path) -> None:
+    long = call(node, "big", letters=2_000_000)
+    assert len(long["result"]["content"][0]["text"]) == 2_000_000
+    endless = call(node, "big", status=1, letters=17 << 20)
+    assert endless["error"]["code"] == "result_too_large" and len(seen(odd, "big")) == 2
+
+
+def test_a_call_that_is_stopped_is_cancelled_at_its_server(node: Node, odd: Path) -> None:
+    running = begin(node, "slow", seconds=20, steps=40)
+    until(node, running, "running")
+    wait_until(lambda: shown(node, running)["progress"] is not None, 20, "its progress")
+    relay(node, "tools", "stop", running)
+    assert until(node, running, "cancelled")["ended"]
+    wait_until(lambda: bool(seen(odd, "cancelled")), 10, "the server to hear of it")
+
+
+def test_a_killed_broker_finds_the_call_still_running(node: Node, odd: Path) -> None:
+    running = begin(node, "slow", seconds=4)
+    until(node, running, "running")
+    host = host_of(node).pid
+    node.restart()
+    assert until(node, running, "completed")["result"]["content"][0]["text"] == "slept"
+    assert host_of(node).pid == host and len(seen(odd, "slow {")) == 1 and len(seen(odd, "start")) == 1
+
+
+def test_of_a_killed_host_nothing_is_left_and_another_serves(node: Node, odd: Path) -> None:
+    orphan = int(call(node, "orphan")["result"]["content"][0]["text"])
+    server, running = _pid(odd), begin(node, "slow", seconds=60)
+    until(node, running, "running")
+    host_of(node).kill()
+    wait_until(lambda: is_gone(server) and is_gone(orphan), 5, "the end of the server and of what it left")
+    lost = until(node, running, "lost")
+    assert "may have acted" in lost["reason"]
+    until_runs(node, "odd")
+    assert call(node, "echo", text="x")["state"] == "completed"
+    assert len(seen(odd, "slow {")) == 1
+
+
+def test_what_a_host_and_its_keepers_left_behind_is_ended_by_the_next(node: Node, odd: Path) -> None:
+    orphan = int(call(node, "orphan")["result"]["content"][0]["text"])
+    host = host_of(node)
+    keeper = next(each for each in host.children() if "keeper.py" in " ".join(each.cmdline()))
+    host.suspend()  # so that neither hears of the other's end
+    keeper.kill()
+    host.kill()
+    wait_until(lambda: is_gone(orphan), 10, "the end of what nobody keeps")
+
+
+def test_a_server_that_cannot_start_is_shown_with_the_reason(node: Node, tmp_path: Path) -> None:
+    for name, line, why in (
+        ("nowhere", "no-such-program --at-all", "there is no program no-such-program"),
+        ("broken", f"{sys.executable} -c 'import sys; sys.exit(\"no key was given\")'", "no key was given"),
+        ("mute", "/bin/echo hello", "exit status 0"),
+    ):
+        relay(node, "tools", "share", name, "--mcp", line)
+        wait_until(lambda name=name, why=why: why in share_of(node, name)["reason"], 20, why)  # type: ignore[misc]
+        assert why in relay(node, "tools").stderr.decode()
+    checks = relay_json(node, "doctor", status=None)
+    found = next(each for each in checks if each["name"] == "share nowhere")
+    assert not found["ok"] and "no-such-program" in found["detail"]
+    for name in ("nowhere", "broken", "mute"):
+        assert relay(node, "tools", "unshare", name).returncode == 0
+
+
+def test_a_server_has_what_it_was_given_and_nothing_shows_that(node: Node, tmp_path: Path) -> None:
+    secret = "k3y-of-nobody"
+    share(node, "keyed", tmp_path, "--env", "API_KEY", "--only", "environment", API_KEY=secret, OTHER="stays here")
+    try:
+        found = json.loads(call(node, "environment")["result"]["content"][0]["text"])
+        assert found["API_KEY"] == secret and "OTHER" not in found and "PATH" in found
+        assert not {name for name in found if name.startswith("RELAY_")} - {"RELAY_SHARE_OF", "RELAY_SHARE_RUN"}
+        assert share_of(node, "keyed")["tools"] == ["environment"]
+        told = relay(node, "tools", "--json").stdout + json.dumps(share_of(node, "keyed")).encode()
+        assert secret.encode() not in told and share_of(node, "keyed")["env"] == ["API_KEY"]
+        assert secret not in node.log() + (node.home / "tools" / "host.log").read_text()
+        assert not any(secret in word for each in processes_of(node) for word in each.cmdline())
+        kept = node.home / "tools" / "shares.json"
+        assert secret in kept.read_text() and kept.stat().st_mode & 0o077 == 0
+    finally:
+        relay(node, "tools", "unshare", "keyed")
+    refused = relay(node, "tools", "share", "keyed", "--mcp", "x", "--env", f"API_KEY={secret}")
+    assert refused.returncode == 2 and b"does not belong on the command line" in refused.stderr
+
+
+def test_a_server_of_the_newer_era_is_shared_as_well(node: Node, tmp_path: Path) -> None:
+    share(node, "newer", tmp_path, more=("modern",))
+    try:
+        assert call(node, "echo", text="x")["result"]["structuredContent"] == {"given": {"text": "x"}}
+        assert call(node, "grow")["state"] == "completed"
+        names: list[Any] = []
+
+        def grown() -> bool:
+            names[:] = [each["name"] for each in relay_json(node, "tools")["tools"]]
+            return "new" in names
+
+        wait_until(grown, 20, "the new tool")
+    finally:
+        relay(node, "tools", "unshare", "newer")
+
+
+def test_a_server_is_no_person_and_may_look_alone(node: Node, odd: Path) -> None:
+    """Else whoever may call a tool that runs programs could do all that this machine's person may."""
+    relay_here = [sys.executable, "-m", "relay", "--home", str(node.home)]
+
+    def said(*words: str) -> str:
+        given = call(node, "run", words=[*words])
+        return str(given["result"]["content"][0]["text"])
+
+    for words in (("spawn", "-", "shell", "true"), ("tools", "call", "echo"), ("tools", "unshare", "odd")):
+        assert "a shared server may not ask for that" in said(*relay_here, *words)
+        assert "a shared server may not ask for that" in said("setsid", "-f", "-w", *relay_here, *words)
+    assert "mini" in said(*relay_here, "status")
+    assert relay_json(node, "ps", "--all") == []
+
+
+def test_what_is_shared_no_more_is_ended(node: Node, tmp_path: Path) -> None:
+    share(node, "brief", tmp_path)
+    server = _pid(tmp_path)
+    assert relay(node, "tools", "unshare", "brief").returncode == 0
+    wait_until(lambda: is_gone(server) and not processes_of(node), 10, "the end of the host")
+    assert relay_json(node, "tools")["tools"] == []
+    assert relay_json(node, "tools", "unshare", "brief", status=2)["error"]["code"] == "unknown_share"
+
+
+def test_a_broker_that_is_stopped_takes_its_servers_along(node: Node, tmp_path: Path) -> None:
+    share(node, "last", tmp_path)
+    server = _pid(tmp_path)
+    node.relay("down")
+    wait_until(lambda: not processes_of(node), 5, "the end of the host")
+    assert is_gone(server)
+    node.start()
+    until_runs(node, "last")
+    assert call(node, "echo", text="x")["state"] == "completed" and len(seen(tmp_path, "start")) == 2
