@@ -212,8 +212,8 @@ class Spawn:
         )
         done = await self._asking.ask(call)
         if done["accepted"] is False:
-            why = done["said"] or ""
-            raise Refused(f"{self.name} on {self.broker} did not take it", code=Code.DENIED, why=why)
+            what, why = f"{self.name} on {self.broker} did not take it", done["said"] or ""
+            raise Refused(what, code=Code.DENIED, why=why, hint=f"relay show {self.id[:8]}")
         return Answered(done["accepted"], done["said"] or "")
 
 
