@@ -131,11 +131,26 @@ async def test_its_program_is_waited_for(two: Scene, app: Served) -> None:
         await asyncio.to_thread(app.stop)
         key = fresh("k")
         spawn = await _spawn(mesh, "write", key)
-        await asyncio.to_thread(wait_until, lambda: _log_has(two, spawn.id, "not running on vps"), 20, "its log")
+        await asyncio.to_thread(wait_until, lambda: _waits_for_its_program(two, spawn.id), 20, "it to wait for it")
         app.let_go(key)
         await asyncio.to_thread(app.start)
         assert (await spawn.wait(30)).ok
 
 
-def _log_has(two: Scene, spawn: str, words: str) -> bool:
-    return words in two.vps.relay("logs", spawn, check=False).stderr
+def _waits_for_its_program(two: Scene, spawn: str) -> bool:
+    """On its target's own word, told to who asked for it."""
+    shown = relay_json(two.laptop, "show", spawn)
+    return shown["state"] == "waiting" and "its program is not running on vps" in shown["reason"]
+
+
+async def test_what_its_program_has_begun_and_did_not_end_is_lost(two: Scene, app: Served) -> None:
+    """It may have acted: that is no failure like others."""
+    async with relay.connect(two.laptop.home) as mesh:
+        key = fresh("k")
+        spawn = await _spawn(mesh, "write", key)
+        await asyncio.to_thread(wait_until, lambda: app.ran(key) == ["began"], 20, "it to begin")
+        await asyncio.to_thread(app.kill)
+        ended = await spawn.wait(30)
+        assert ended.state == "lost" and "may have acted" in ended.reason
+        assert two.laptop.relay("wait", spawn.id, check=False).returncode == 123
+        await asyncio.to_thread(app.start)

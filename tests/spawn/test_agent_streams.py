@@ -108,9 +108,9 @@ def test_codex_failures(events: list[Event], exit_code: int, code: Code) -> None
 
 def test_codex_asks_and_withdraws() -> None:
     reader = ServerReader()
-    ask = {"id": 0, **called("item/commandExecution/requestApproval", command="rm -rf build", cwd="/w", reason="why")}
+    asked = {"id": 0, **called("item/commandExecution/requestApproval", command="rm -rf build", cwd="/w", reason="why")}
     choice = {"id": "q", "question": "Which?", "options": [{"label": "red"}, {"label": "blue"}]}
-    read(reader, [ask, {"id": 1, **called("item/tool/requestUserInput", questions=[choice])}])
+    read(reader, [asked, {"id": 1, **called("item/tool/requestUserInput", questions=[choice])}])
     assert asks(reader)
     first, second = reader.asked()
     assert (first.name, first.kind, first.mode, first.tool) == ("0", Asked.PERMISSION, "full", "command")
