@@ -18,6 +18,7 @@ from tests.mcp.scripted import TOOLS
 from tests.mcp.sharing import (
     begin,
     call,
+    command,
     host_of,
     is_gone,
     processes_of,
@@ -112,6 +113,16 @@ def test_a_killed_broker_finds_the_call_still_running(node: Node, odd: Path) -> 
     node.restart()
     assert until(node, running, "completed")["result"]["content"][0]["text"] == "slept"
     assert host_of(node).pid == host and len(seen(odd, "slow {")) == 1 and len(seen(odd, "start")) == 1
+
+
+def test_a_broker_that_is_started_again_finds_the_call_still_running(node: Node, odd: Path) -> None:
+    """As its service manager does it, and not `relay down`."""
+    running = begin(node, "slow", seconds=4)
+    until(node, running, "running")
+    node.stop()
+    node.start()
+    assert until(node, running, "completed")["result"]["content"][0]["text"] == "slept"
+    assert len(seen(odd, "slow {")) == 1 and len(seen(odd, "start")) == 1
 
 
 def test_of_a_killed_host_nothing_is_left_and_another_serves(node: Node, odd: Path) -> None:
@@ -210,6 +221,9 @@ def test_what_is_shared_no_more_is_ended(node: Node, tmp_path: Path) -> None:
     assert relay(node, "tools", "unshare", "brief").returncode == 0
     wait_until(lambda: is_gone(server) and not processes_of(node), 10, "the end of the host")
     assert relay_json(node, "tools")["tools"] == []
+    for verb in (("share", "brief", "--mcp", command(tmp_path)), ("unshare", "brief")):
+        assert relay(node, "tools", *verb).returncode == 0
+    wait_until(lambda: not processes_of(node), 10, "the end of a host that has only begun")
     assert relay_json(node, "tools", "unshare", "brief", status=2)["error"]["code"] == "unknown_share"
 
 

@@ -11,9 +11,9 @@ import contextlib
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
-from asyncio.subprocess import Process
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -27,7 +27,7 @@ from relay.store.offers import Share
 PROGRAM = (sys.executable, "-P", "-m", "relay.mcp_server.host", "--home")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 SOUND_S = 30.0
-LOOK_S, CLOSE_LOOK_S = 1.0, 0.05
+LOOK_S, CLOSE_LOOK_S = 0.5, 0.05
 END_S = 12.0
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class Hosting:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._hosted: list[dict[str, Any]] = []
+        self._process: subprocess.Popen[bytes] | None = None
         self._keeping: asyncio.Task[None] | None = None
 
     async def open(self, shares: Sequence[Share]) -> None:
@@ -111,6 +112,7 @@ class Hosting:
                 continue
             began = time.monotonic()
             ended = await self._run()
+            self._process = None
             if time.monotonic() - began > SOUND_S:
                 pause = FIRST_PAUSE_S
             _log.warning("the host of MCP servers has ended (%s); again in %g s", ended, pause)
@@ -120,20 +122,23 @@ class Hosting:
     async def _run(self) -> str:
         """Run a host; how it ended."""
         try:
-            process = await self._started()
+            self._process = self._started()
         except OSError as fault:
             return f"it could not be started: {fault.strerror}"
-        return f"exit status {await process.wait()}"
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if (status := self._process.poll()) is not None:
+                return f"exit status {status}"
 
-    async def _started(self) -> Process:
+    def _started(self) -> subprocess.Popen[bytes]:
+        """A host. Not as a process of the loop's, which would kill it when the loop ends: it is to outlive a broker."""
         path = os.path.join(self._home.tools, tools_folder.LOG)
         log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            return await asyncio.create_subprocess_exec(
-                *PROGRAM,
-                self._home.path,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
+            return subprocess.Popen(
+                [*PROGRAM, self._home.path],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 stderr=log,
                 env={name: value for name, value in os.environ.items() if not is_forbidden(name)},
                 start_new_session=True,
@@ -150,12 +155,20 @@ class Hosting:
         """End the host, and with it its servers; returns when that is done."""
         await self._leave_off()
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if self._tell(number):
+            if self._tell(number) or self._signal_own(number):
                 await self._until_gone()
+
+    def _signal_own(self, number: int) -> bool:
+        """Signal a host that has only been started, and has not taken its lock yet; whether there is one."""
+        if self._process is None or self._process.poll() is not None:
+            return False
+        self._process.send_signal(number)
+        return True
 
     async def _until_gone(self) -> None:
         for _ in range(round(END_S / CLOSE_LOOK_S)):
-            if tools_folder.held(self._home) is None:
+            own = self._process is not None and self._process.poll() is None
+            if not own and tools_folder.held(self._home) is None:
                 return
             await asyncio.sleep(CLOSE_LOOK_S)
 

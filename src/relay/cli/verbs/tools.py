@@ -85,7 +85,7 @@ def shares(invocation: Invocation) -> int:
 def _share_row(share: Share) -> list[str]:
     what = f"runner {share['runner']}" if share["runner"] else shlex.join(share["command"] or [])
     state = "running" if share["running"] else "not running"
-    return [share["name"], state, str(len(share["tools"])), brief(what), share["reason"]]
+    return [share["name"], state, str(len(share["tools"])), what, share["reason"]]
 
 
 def calls(invocation: Invocation, *, limit: int | None) -> int:

@@ -56,8 +56,8 @@ class Host:
             await self._program.close()
             await asyncio.gather(*(share.close() for share in self._shares.values()))
 
-    async def _follow(self) -> None:
-        """Be what `shares.json` says, now and whenever it is said to be another."""
+    async def _follow(self) -> str:
+        """Be what `shares.json` says, now and whenever it is said to be another; until there is nothing in it."""
         while True:
             self._look.clear()
             wanted = {each.name: each for each in _wanted(tools_folder.read(self._home, tools_folder.SHARES))}
@@ -70,6 +70,8 @@ class Host:
                 self._shares[name] = Share(wanted[name], self._home, self._former(wanted[name]), self._changed)
                 self._shares[name].open()
             self._changed()
+            if not wanted:
+                return "nothing is shared"
             await self._look.wait()
 
     def _former(self, wanted: Wanted) -> tuple[JSON, ...]:
