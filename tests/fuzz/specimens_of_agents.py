@@ -9,7 +9,7 @@ from typing import Any
 
 from relay.core.wire import pack
 from relay.spawn.agents.agent import Reader
-from relay.spawn.agents.asking import AskingReader
+from relay.spawn.agents.asking import asks
 from relay.spawn.agents.claude import StreamReader
 from relay.spawn.agents.codex import ServerReader
 from relay.spawn.agents.codex_exec import ExecReader
@@ -69,7 +69,7 @@ def _read(made: Callable[[], Reader]) -> Callable[[bytes], object]:
         words = [word for at in range(0, len(data), 97) for word in reader.feed(at % 2, data[at : at + 97])]
         words += reader.feed(0, data)
         found = dataclasses.asdict(reader.finding(0))
-        asked = reader.asked() if isinstance(reader, AskingReader) else []
+        asked = reader.asked() if asks(reader) else []
         texts = [[each.name, each.text, each.tool] for each in asked]
         return pack([words, texts, {**found, "state": str(found["state"]), "notes": list(found["notes"])}])
 

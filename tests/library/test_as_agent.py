@@ -97,6 +97,18 @@ async def test_a_task_may_spawn_it_where_its_own_origin_may(two: Scene, app: Ser
         assert refused.state == "failed" and "may not run the agent secret here" in refused.output
 
 
+async def test_no_other_verb_is_needed(two: Scene, app: Served) -> None:
+    """A grant to spawn that names the runner is enough, and is not one to call it."""
+    with served(two.laptop, "tests.library.tasks_app"):
+        words = ("--verb", "spawn", "--agent", "ask.first", "--dir", "new")
+        two.laptop.relay("trust", "allow", two.vps.id, *words)
+        async with relay.connect(two.vps.home) as mesh:
+            spawn = await mesh.spawn(fresh("r"), "ask.first", "go", broker="laptop", cwd="new")
+            assert (await spawn.wait(30)).outcome == "awaiting_approval"
+            called = await (await mesh.begin("ask.first", {"task": "go"}, broker="laptop")).wait(30)
+            assert called.state == "rejected" and called.error is not None and called.error.code is Code.NO_VERB
+
+
 async def test_a_grant_names_it(two: Scene, app: Served) -> None:
     """`*` does not cover a runner; one that takes no task, or is not there, is no agent."""
     async with relay.connect(two.laptop.home) as mesh:
@@ -131,11 +143,26 @@ async def test_its_program_is_waited_for(two: Scene, app: Served) -> None:
         await asyncio.to_thread(app.stop)
         key = fresh("k")
         spawn = await _spawn(mesh, "write", key)
-        await asyncio.to_thread(wait_until, lambda: _log_has(two, spawn.id, "not running on vps"), 20, "its log")
+        await asyncio.to_thread(wait_until, lambda: _waits_for_its_program(two, spawn.id), 20, "it to wait for it")
         app.let_go(key)
         await asyncio.to_thread(app.start)
         assert (await spawn.wait(30)).ok
 
 
-def _log_has(two: Scene, spawn: str, words: str) -> bool:
-    return words in two.vps.relay("logs", spawn, check=False).stderr
+def _waits_for_its_program(two: Scene, spawn: str) -> bool:
+    """On its target's own word, told to who asked for it."""
+    shown = relay_json(two.laptop, "show", spawn)
+    return shown["state"] == "waiting" and "its program is not running on vps" in shown["reason"]
+
+
+async def test_what_its_program_has_begun_and_did_not_end_is_lost(two: Scene, app: Served) -> None:
+    """It may have acted: that is no failure like others."""
+    async with relay.connect(two.laptop.home) as mesh:
+        key = fresh("k")
+        spawn = await _spawn(mesh, "write", key)
+        await asyncio.to_thread(wait_until, lambda: app.ran(key) == ["began"], 20, "it to begin")
+        await asyncio.to_thread(app.kill)
+        ended = await spawn.wait(30)
+        assert ended.state == "lost" and "may have acted" in ended.reason
+        assert two.laptop.relay("wait", spawn.id, check=False).returncode == 123
+        await asyncio.to_thread(app.start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from relay.testing.processes import wait_until
 from tests.e2e.scene import error_of, relay, relay_json
@@ -93,9 +93,13 @@ def test_a_broker_that_cannot_tell_says_so_to_who_entrusted_it(ground: Ground) -
     wait_until(lambda: stands("failing"), 20, "laptop to hear of it")
     doctor = {each["name"]: each for each in relay_json(ground.laptop, "doctor", status=None)}
     assert "vps: " in doctor["notify hook"]["detail"] and not doctor["notify hook"]["ok"]
+    (mine,) = wait_until(lambda: ground.sent(spawn), 20, "laptop to know of its end")
     ground.laptop.kill()
     ground.receiver.down.clear()
     ground.receiver.wait_for(name)
+    due = datetime.fromisoformat(mine["next_try"])
+    wait_until(lambda: datetime.now(UTC) > due, 30, "the moment in which laptop would tell it", every=0.5)
     ground.laptop.start()
     wait_until(lambda: stands("accepted"), 20, "laptop to hear that it works again")
-    ground.told(spawn, "hook", "elsewhere", "delivered")
+    ground.told(spawn, "hook", "elsewhere")
+    assert len(ground.receiver.told_of(name)) == 1, "laptop, back again, hears first whether it was told"

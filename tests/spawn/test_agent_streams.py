@@ -14,7 +14,7 @@ from relay.core.states import State
 from relay.core.wishes import Wishes
 from relay.spawn.agents.agent import Agent, Finding, Reader
 from relay.spawn.agents.aider import Aider
-from relay.spawn.agents.asking import AskingReader
+from relay.spawn.agents.asking import asks
 from relay.spawn.agents.claude import Claude
 from relay.spawn.agents.codex import Codex, ServerReader
 from relay.spawn.agents.codex_exec import ExecReader
@@ -108,10 +108,10 @@ def test_codex_failures(events: list[Event], exit_code: int, code: Code) -> None
 
 def test_codex_asks_and_withdraws() -> None:
     reader = ServerReader()
-    asks = {"id": 0, **called("item/commandExecution/requestApproval", command="rm -rf build", cwd="/w", reason="why")}
+    asked = {"id": 0, **called("item/commandExecution/requestApproval", command="rm -rf build", cwd="/w", reason="why")}
     choice = {"id": "q", "question": "Which?", "options": [{"label": "red"}, {"label": "blue"}]}
-    read(reader, [asks, {"id": 1, **called("item/tool/requestUserInput", questions=[choice])}])
-    assert isinstance(reader, AskingReader)
+    read(reader, [asked, {"id": 1, **called("item/tool/requestUserInput", questions=[choice])}])
+    assert asks(reader)
     first, second = reader.asked()
     assert (first.name, first.kind, first.mode, first.tool) == ("0", Asked.PERMISSION, "full", "command")
     assert first.input == {"command": "rm -rf build", "cwd": "/w", "reason": "why"} and "rm -rf build" in first.text
@@ -159,7 +159,7 @@ def test_claude_asks_and_withdraws() -> None:
             {"type": "control_cancel_request", "request_id": "r1"},
         ],
     )
-    assert isinstance(reader, AskingReader)
+    assert asks(reader)
     asked = [(each.name, each.kind, each.tool, each.mode) for each in reader.asked()]
     assert asked == [("r1", Asked.PERMISSION, "Write", "edit"), ("r2", Asked.PERMISSION, "Bash", "full")]
     assert reader.withdrawn() == ["r1"]

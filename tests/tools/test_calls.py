@@ -21,7 +21,7 @@ def test_a_call_made_while_its_machine_is_off_waits_with_the_true_reason_and_run
         call = ground.call(tool, wait_s=0.2, arguments={"a": 1})
         assert call["state"] == "queued" and "vps is asleep (last seen" in call["reason"]
         assert call["spoken"].startswith("Queued: vps is asleep") and call["truth"]["from"] == ground.laptop.id
-        assert ground.tool(ground.laptop, tool, here=False)["reason"] == call["reason"]  # type: ignore[index]
+        assert "vps is asleep (last seen" in ground.tool(ground.laptop, tool, here=False)["reason"]  # type: ignore[index]
     done = ground.ended(call["id"])
     assert done["state"] == "completed" and done["outcome"] == "done", done
     assert json.loads(done["result"]["content"][0]["text"]) == {"a": 1}

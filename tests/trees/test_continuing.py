@@ -67,7 +67,7 @@ def test_in_a_folder_that_was_removed_nobody_goes_on(scene: Scene, tree: Path, w
         repository(far)
         scene.grant("--agent", "claude", "--dir", "new", "--dir", str(scene.vps.work))
     first = relay("spawn", name, "claude", "plan it", "--broker", "vps", *option, "--wait")
-    wait_until(lambda: _cleaned(scene, first["id"]), 20, "its folder to be removed", every=0.2)
+    wait_until(lambda: _cleaned(scene, first["id"]), 60, "its folder to be removed", every=0.2)
     for words in (("continue", name, "go on"), *([("retry", name)] if where == "--here" else [])):
         assert relay(*words, status=1)["error"]["code"] == "place_gone"
     shown = relay("show", name)

@@ -86,7 +86,8 @@ def _own_end(exit_code: int, finding: Finding) -> _Verdict:
     if finding.state is State.COMPLETED and exit_code == 0:
         return _Verdict(State.COMPLETED, "", finding=finding)
     why = finding.why or f"the task ended with exit code {exit_code}"
-    return _Verdict(State.FAILED, why, finding.code or Code.EXIT_NONZERO, finding.hint or "relay logs {id}", finding)
+    state = State.LOST if finding.state is State.LOST else State.FAILED
+    return _Verdict(state, why, finding.code or Code.EXIT_NONZERO, finding.hint or "relay logs {id}", finding)
 
 
 def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: str) -> _Verdict:

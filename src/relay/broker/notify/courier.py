@@ -39,6 +39,7 @@ DOUBT_MS = 60_000  # a service that hangs, and may have taken it, may be sound a
 MOST_AT_ONCE = 4
 MOST_SINGLY, ONE_IN_S = 10, 30.0  # words over one channel: so many at once, then one in so long
 MOST_TOGETHER = 1_000
+HEAR_S = 5.0
 COUNTED = "counted there, and not named: too many were told together"
 KEEP_MS = 30 * 86_400_000
 LONGEST_REST_S = 60.0
@@ -94,6 +95,8 @@ class Courier:
         self._settled = asyncio.Event()
         self._rations: dict[str, Allowance] = {}
         self._failing: dict[str, str] = {}
+        self._shared: set[str] = set()
+        self._alone_until = 0.0
 
     def look(self) -> None:
         """Something may be due: look now."""
@@ -106,6 +109,9 @@ class Courier:
             cut_off.setdefault(each.channel, []).append(each)
         for batch in cut_off.values():
             await self._resume(batch)
+        known = await self._journal.store.all(channels.ALL)
+        self._shared = {each.id for each in known if each.via and each.owner == self._rights.own}
+        self._alone_until = time.monotonic() + HEAR_S
         self._loop = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
@@ -146,14 +152,19 @@ class Courier:
             if each.due > now:
                 rest = min(rest, (each.due - now) / 1000)
                 continue
-            batch = await self._batch(each, now)
+            batch = [] if self._may_be_told(each) else await self._batch(each, now)
             if not batch:
-                rest = min(rest, ONE_IN_S / 10)
+                rest = min(rest, ONE_IN_S / 30)
                 continue
             task = asyncio.get_running_loop().create_task(self._carry(batch))
             self._busy[each.channel] = task
             task.add_done_callback(lambda done, channel=each.channel: self._over(channel, done))  # type: ignore[misc]
         return rest
+
+    def _may_be_told(self, each: Delivery) -> bool:
+        """Whether another broker may have told it while this one was down, and has had no time to say so."""
+        is_early = each.channel in self._shared and time.monotonic() < self._alone_until
+        return is_early and each.happening != Happening.TEST
 
     async def _batch(self, first: Delivery, now: int) -> list[Delivery]:
         """What is sent with one try: one alone, or all that are due where there are too many; empty for not yet."""

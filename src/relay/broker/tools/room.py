@@ -34,6 +34,7 @@ from relay.spawn.agents.runner import RunnerAgent
 from relay.store import call_rows, calls, offers
 from relay.store.call_rows import CallRow
 from relay.store.journal import Entry
+from relay.store.spawn_rows import SpawnRow
 
 if TYPE_CHECKING:
     from relay.broker.rooms import Rooms
@@ -76,10 +77,18 @@ class Tools:
         )
         self.sharing = Sharing(members, journal, rooms.auditor, self.programs, self.views, self._changed_by_person)
         rooms.letters.reissue.tools = WordsAgain(self._catalogues)
+        rooms.supervisor.room.lacks.append(self._missing)
 
     def _absence(self, broker: BrokerId) -> str:
         views, attendance = self._rooms.views, self._rooms.letters.attendance
         return "" if views.is_in_reach(broker) else attendance.absence(broker, self._members.name(broker))
+
+    def _missing(self, entry: Entry, row: SpawnRow) -> str:
+        """Why a spawn of a runner cannot start yet, or empty: a call would only wait for its program, and look busy."""
+        if not self._rooms.agents.is_runner(row.agent):
+            return ""
+        offered = offers.BY_NAME.one(entry.tx, name=row.agent)
+        return "" if offered is None or self.programs.get(offered.program) else self._line.absence(offered)
 
     def _given(self, row: CallRow) -> None:
         self._progress.given(row)
@@ -121,7 +130,9 @@ class Tools:
 
     async def welcome(self, document: Message, lineage: Collection[int]) -> Program:
         """Take a program in: as `Serving.welcome`."""
-        return await self.serving.welcome(document, lineage, self._rooms.home.path)
+        program = await self.serving.welcome(document, lineage, self._rooms.home.path)
+        await self._rooms.supervisor.start_waiting()
+        return program
 
     # what changes around
 

@@ -61,7 +61,7 @@ class RunnerAgent:
     program: str
 
     def probe(self) -> Probe | None:
-        return None
+        return Probe(sys.executable)  # what follows the call; whether its function is served is the call's affair
 
     def command(self, request: SpawnRequest, attempt: int, resume: str | None = None) -> Command:
         no_resume(self.name, resume)
@@ -118,10 +118,11 @@ class CallReader:
         summary, said = self._text.decode("utf-8", "replace")[:MAX_SUMMARY], self._last
         if said is None:
             why = f"the call was not seen to its end: what followed it ended with exit code {exit_code}"
-            return Finding(State.FAILED, summary, Code.RUNNER_LOST, why, "relay tools calls, on that machine")
+            return Finding(State.LOST, summary, Code.RUNNER_LOST, why, "relay tools calls, on that machine")
         if said.get("outcome") in (DONE, AWAITING) and exit_code == 0:
             return Finding(State.COMPLETED, summary, awaits=said["outcome"] == AWAITING)
         code, known = str(said.get("code")), Code._value2member_map_
         found = Code(code) if code in known else Code.RUNNER_FAILED
         hint = str(said.get("hint") or "relay logs {id}")
-        return Finding(State.FAILED, summary, found, str(said.get("why", "")), hint)
+        state = State.LOST if found is Code.RUNNER_LOST else State.FAILED
+        return Finding(state, summary, found, str(said.get("why", "")), hint)
