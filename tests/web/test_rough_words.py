@@ -119,3 +119,16 @@ def test_what_is_unseen_in_a_task_is_seen_wherever_it_is_drawn(two: Scene, visit
     expect(page.locator("#detail .task")).to_contain_text("\\u{202e}evil")
     drawn = page.evaluate("document.body.innerText")
     assert not set(drawn) & set("\u202e\u202c\u200b\u0007")
+
+
+def test_the_spawn_dialog_asked_for_before_the_machines_are_known_opens_once_they_are(two: Scene, visit: Open) -> None:
+    at = visit(two.laptop)
+    held: list[Route] = []
+    at.page.route("**/api/v1/brokers", lambda route: held.append(route))
+    at.page.reload()
+    expect(at.page.get_by_role("heading", name="Agents")).to_be_visible()
+    at.page.keyboard.press("n")
+    expect(at.page.get_by_role("dialog")).to_have_count(0)
+    for each in held:
+        each.continue_()
+    expect(at.page.get_by_role("dialog").locator("[name=broker]")).to_have_value(two.laptop.id)

@@ -46,6 +46,8 @@ const ahead = (broker) => [...model.spawns.values()].filter((each) => each.broke
 
 /** Ask what to start, and start it. */
 export async function spawnDialog(first = {}) {
+  // asked for before the machines are known: it opens once they are
+  while (!model.own) await new Promise((go) => model.addEventListener("changed", go, { once: true }));
   if (document.querySelector("dialog[open]")) return;
   agents = null;
   const last = { ...remembered(), ...first };
