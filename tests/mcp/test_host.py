@@ -36,6 +36,8 @@ def node() -> Iterator[Node]:
     """A broker by itself; it is stopped as a person stops it, and nothing may be left."""
     with Mesh.scratch("relay-host-") as mesh:
         made = mesh.add("mini")
+        # offers nothing, and keeps the host from a start of 1 s of processor time for each test
+        relay(made, "tools", "share", "stays", "--mcp", command(made.work), "--only", "none")
         yield made
         if made.running:
             made.relay("down")
@@ -216,6 +218,7 @@ def test_a_server_is_no_person_and_may_look_alone(node: Node, odd: Path) -> None
 
 
 def test_what_is_shared_no_more_is_ended(node: Node, tmp_path: Path) -> None:
+    relay(node, "tools", "unshare", "stays")
     share(node, "brief", tmp_path)
     server = _pid(tmp_path)
     assert relay(node, "tools", "unshare", "brief").returncode == 0

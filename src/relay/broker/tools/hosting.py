@@ -58,8 +58,9 @@ class Hosting:
         if not self._hosted:
             await self._end()
             return
-        self._tell(signal.SIGHUP)
-        if self._keeping is None or self._keeping.done():
+        if not self._tell(signal.SIGHUP) and (self._process is None or self._process.poll() is not None):
+            await self._leave_off()  # a person is waiting: no pause of one that has failed
+        if self._keeping is None:
             self._keeping = asyncio.get_running_loop().create_task(self._keep())
 
     async def close(self, for_good: bool) -> None:

@@ -139,6 +139,7 @@ def main() -> int:
     parser.add_argument("--home", required=True)
     home = Home(parser.parse_args().home)
     kernel.forbid_dumps()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of who has the lock: what is said before it listens it reads anyway
     lock = tools_folder.take(home, processes.ticks(os.getpid()))
     if lock is None:
         return ANOTHER_RUNS

@@ -81,14 +81,17 @@ class Program:
         self._news.set()
 
     async def run(self) -> str:
-        """Serve until the broker sends this program away, or has been gone for a minute; why it is over."""
+        """Serve until the broker has been gone for a minute; why it is over.
+
+        A broker that sends this program away has no use for what it offers; what else is shared another one offers.
+        """
         alone_since = time.monotonic()
         while time.monotonic() - alone_since < WITHOUT_BROKER_S:
             try:
                 async with await ProgramLink.open(self._home, self._hello()) as link:
-                    why = await self._converse(link)
-                    if why is not None:
-                        return why
+                    if (why := await self._converse(link)) is not None:
+                        _log.info("sent away: %s", why)
+                        self._id = secrets.token_hex(16)
                     alone_since = time.monotonic()
             except RelayError as error:
                 _log.debug("no broker: %s", error.why or error.message)
