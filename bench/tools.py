@@ -22,7 +22,7 @@ from tests.mcp.clients import LEGACY, RawClient, raw, words_of
 SCRIPT = Path(__file__).parents[1] / "tests" / "mcp" / "scripted.py"
 STARTS, CALLS, WITHIN = 15, 300, 25.0
 MOST_RATIO, MOST_OVER_MS = 1.4, 15.0
-IMPORT = [sys.executable, "-c", "import mcp.server.lowlevel"]
+IMPORT = [sys.executable, "-c", "import mcp.server.lowlevel; print('here', flush=True)"]
 
 
 def _first_answer(node: Node) -> Job:
@@ -36,7 +36,12 @@ def _first_answer(node: Node) -> Job:
 
 
 def _imported(node: Node) -> Job:
-    return Job(lambda: subprocess.run(IMPORT, env=node.environment(), check=True), STARTS, WITHIN, warm_up=2)
+    def once() -> None:
+        with subprocess.Popen(IMPORT, env=node.environment(), stdout=subprocess.PIPE) as it:
+            assert it.stdout is not None and it.stdout.readline() == b"here\n"
+            it.kill()
+
+    return Job(once, STARTS, WITHIN, warm_up=2)
 
 
 def _called(client: RawClient) -> Job:

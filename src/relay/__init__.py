@@ -10,25 +10,31 @@ if TYPE_CHECKING:
     from relay.api.client import Client
     from relay.api.home import Home
     from relay.core.errors import RelayError
+    from relay.library.answers import Answer
     from relay.library.connect import connect
     from relay.library.mesh import Mesh
     from relay.library.outcomes import AwaitingApproval, Failed
     from relay.library.runners import Call, runner
-    from relay.library.seen import NotCompleted
+    from relay.library.seen import Ended, Event, NotCompleted
     from relay.library.serving import serve, serving
     from relay.library.spawns import Spawn
+    from relay.library.tickets import Ticket
 
 __all__ = [
+    "Answer",
     "AsyncClient",
     "AwaitingApproval",
     "Call",
     "Client",
+    "Ended",
+    "Event",
     "Failed",
     "Home",
     "Mesh",
     "NotCompleted",
     "RelayError",
     "Spawn",
+    "Ticket",
     "__version__",
     "connect",
     "routes",
@@ -39,16 +45,20 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME_OF = {
+    "Answer": "relay.library.answers",
     "AsyncClient": "relay.api.aclient",
     "AwaitingApproval": "relay.library.outcomes",
     "Call": "relay.library.runners",
     "Client": "relay.api.client",
+    "Ended": "relay.library.seen",
+    "Event": "relay.library.seen",
     "Failed": "relay.library.outcomes",
     "Home": "relay.api.home",
     "Mesh": "relay.library.mesh",
     "NotCompleted": "relay.library.seen",
     "RelayError": "relay.core.errors",
     "Spawn": "relay.library.spawns",
+    "Ticket": "relay.library.tickets",
     "connect": "relay.library.connect",
     "routes": "relay.api.routes",
     "runner": "relay.library.runners",

@@ -97,6 +97,18 @@ async def test_a_task_may_spawn_it_where_its_own_origin_may(two: Scene, app: Ser
         assert refused.state == "failed" and "may not run the agent secret here" in refused.output
 
 
+async def test_no_other_verb_is_needed(two: Scene, app: Served) -> None:
+    """A grant to spawn that names the runner is enough, and is not one to call it."""
+    with served(two.laptop, "tests.library.tasks_app"):
+        words = ("--verb", "spawn", "--agent", "ask.first", "--dir", "new")
+        two.laptop.relay("trust", "allow", two.vps.id, *words)
+        async with relay.connect(two.vps.home) as mesh:
+            spawn = await mesh.spawn(fresh("r"), "ask.first", "go", broker="laptop", cwd="new")
+            assert (await spawn.wait(30)).outcome == "awaiting_approval"
+            called = await (await mesh.begin("ask.first", {"task": "go"}, broker="laptop")).wait(30)
+            assert called.state == "rejected" and called.error is not None and called.error.code is Code.NO_VERB
+
+
 async def test_a_grant_names_it(two: Scene, app: Served) -> None:
     """`*` does not cover a runner; one that takes no task, or is not there, is no agent."""
     async with relay.connect(two.laptop.home) as mesh:

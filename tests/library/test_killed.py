@@ -137,6 +137,30 @@ async def test_the_broker_is_killed_before_its_program_has_read_the_call(two: Sc
         assert (await ticket.wait(40)).ok and app.ran(key) == ["began", "ended"]
 
 
+async def test_its_time_ends_it_though_nobody_is_there_to_say_so(two: Scene, app: Served) -> None:
+    """The broker is away when a call's time is over: the function is cancelled all the same."""
+    key = fresh("k")
+    async with _laptop(two) as mesh:
+        ticket = await mesh.begin("hangs", {"key": key}, broker="vps", timeout=1.0)
+        await asyncio.to_thread(app.until_ran, key, "began")
+        await asyncio.to_thread(two.vps.kill)
+        await asyncio.to_thread(app.until_ran, key, "cancelled")
+        await asyncio.to_thread(two.vps.start)
+        assert (await ticket.wait(40)).state in ("timed_out", "failed")
+
+
+async def test_a_program_that_is_there_before_its_broker(two: Scene, app: Served) -> None:
+    """It waits for it, and serves when it comes."""
+    await asyncio.to_thread(app.stop)
+    await asyncio.to_thread(two.vps.stop)
+    await asyncio.to_thread(app.start)
+    assert "trying again" in app.said() and app.shout("early") == "EARLY"
+    await asyncio.to_thread(two.vps.start)
+    async with _laptop(two) as mesh:
+        answer = await (await mesh.begin("greet", {"name": "Ann"}, broker="vps")).wait(30)
+        assert answer.ok
+
+
 async def test_the_callers_broker_is_killed_meanwhile(two: Scene, app: Served) -> None:
     """Its ticket goes on; another program of that machine picks it up by its id."""
     key = fresh("k")

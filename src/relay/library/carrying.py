@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator
 
 from relay.core.calls import Outcome
 from relay.core.errors import Code
@@ -18,7 +19,9 @@ from relay.library.runners import Call, Origin, Runner
 from relay.library.running import run
 
 LEAVING_S, TELLING_S = 5.0, 2.0
+LATE_S = 2.0  # the broker ends it at its time, unless it is away
 LEFT = "its program stopped serving while it ran"
+OVERDUE = "it had no end in its time"
 _log = logging.getLogger(__name__)
 
 
@@ -87,8 +90,24 @@ class Carrier:
         async with self._places[name]:
             self._identity.held.enter(context.id)
             self._identity.say({"running": context.id})
-            came = await run(runner, context, arguments)
+            with self._bounded(context):
+                came = await run(runner, context, arguments)
+        if came.outcome is Outcome.CANCELLED and context.cancelled == OVERDUE:
+            return outcomes.failed(OVERDUE, code=Code.RUNNER_TIMED_OUT)
         return outcomes.failed(LEFT) if came.outcome is Outcome.CANCELLED and self._leaving else came
+
+    @contextlib.contextmanager
+    def _bounded(self, context: Call) -> Iterator[None]:
+        """End it a little after its time where the broker, which is to end it, is away."""
+        timer = None
+        if context.timeout is not None:
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(context.timeout + LATE_S, self.stop, context.id, OVERDUE)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _context(self, call: str, given: Message) -> Call:
         origin = given.get("origin") or {}
