@@ -2,8 +2,8 @@
 
 It opens nothing that the task's user could not open; it takes away: what asks with it is no person (`broker/tasks.py`).
 The file is made with the folder, ahead, and stays in it when it is emptied: where files come and go, ext4 looks through
-all that went in the last seconds for each one that comes (measured, with 64 spawns in flight: a sixth of what both
-brokers took).
+all that went in the last seconds for each one that comes (measured, with 64 spawns in flight: 7.6 % of the processor
+time of the whole).
 """
 
 from __future__ import annotations
