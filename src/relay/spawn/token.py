@@ -8,7 +8,6 @@ time of the whole).
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import os
 import secrets
@@ -53,5 +52,8 @@ def fits(folder: Path, secret: str) -> bool:
 
 def remove(folder: Path) -> None:
     """The attempt is over."""
-    with contextlib.suppress(FileNotFoundError):
-        os.truncate(f"{folder}/{FILE}", 0)
+    file = f"{folder}/{FILE}"
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
+    except OSError:  # the task has put a link in its place, or it is gone
+        Path(file).unlink(missing_ok=True)
