@@ -157,6 +157,22 @@ def test_what_is_said_is_what_is(two: Scene, with_client: Callable[[Work], None]
     with_client(work)
 
 
+def test_an_agent_works_in_a_tree_of_a_repository(
+    two: Scene, with_client: Callable[[Work], None], tmp_path: Path
+) -> None:
+    for words in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", "first")):
+        subprocess.run(("git", "-c", "user.name=a", "-c", "user.email=a@b", *words), cwd=tmp_path, check=True)
+
+    async def work(client: Client) -> None:
+        asked = {"name": fresh("mcp"), "cli": "shell", "task": "echo new > made", "repo": str(tmp_path)}
+        done = await _ask(client, "agent.add", **asked, wait=60)
+        assert done["state"] == "completed" and done["branch"] == f"relay/{asked['name']}", done
+        both = await client.call_tool("agent.add", asked | {"name": fresh("mcp"), "cwd": "new"})
+        assert both.is_error and "cwd does not go with repo" in both.content[0].text  # type: ignore[union-attr]
+
+    with_client(work)
+
+
 def test_a_session_goes_on_and_a_question_is_answered(two: Scene, with_client: Callable[[Work], None]) -> None:
     async def work(client: Client) -> None:
         first = await _ask(

@@ -31,6 +31,14 @@ ANSWER_S = 10.0
 Arguments = dict[str, Any]
 
 
+def _place(repo: str | None, cwd: str | None, broker: str | None) -> Any:
+    if repo is None:
+        return None
+    from relay.library.places import place  # at the first of its kind: the client waits for our start
+
+    return place(repo, False, None, cwd, broker)
+
+
 def agent(spawn: Spawn) -> dict[str, Any]:
     """A spawn as the tools give it."""
     state, needs, result, error = State(spawn["state"]), spawn["needs"], spawn["result"], spawn["error"]
@@ -95,6 +103,7 @@ class Calls:
             why = "exec takes words, and this tool has a text"
             raise Misuse("exec cannot be started by this tool", code=Code.BAD_TASK, why=why, hint="take cli shell")
         cwd, broker = given.get("cwd"), given.get("broker")
+        found = _place(given.get("repo"), cwd, broker)
         order: SpawnOrder = {
             "operation": operation,
             "name": f"{cli}-{operation[:8]}" if given["name"] == "-" else given["name"],
@@ -103,13 +112,15 @@ class Calls:
             "argv": [],
             "broker": broker,
             "cwd": cwd,
-            "caller_cwd": None if cwd else self._folder,
+            "caller_cwd": None if cwd or found else self._folder,
             "mode": given.get("mode"),
             "model": given.get("model"),
             "timeout_s": parse(given["timeout"]) if given.get("timeout") else None,
             "labels": {},
             "requested_by": person(),
         }
+        if found is not None:
+            order["place"] = found
         spawn = await self._client.ask(routes.spawn(order))
         return agent(await self._until_ended(spawn, given.get("wait", 0), tell))
 

@@ -59,7 +59,8 @@ OFFERS = (
             },
             {
                 "broker": BROKER,
-                "cwd": text("A folder on that machine, or `new` for a fresh one. Another machine needs it to be said."),
+                "cwd": text("A folder there, or `new` for a fresh one. Another machine needs this or `repo`."),
+                "repo": text("Work in a fresh tree of this git repository: URL or URL@BRANCH. Changes come back."),
                 "model": text("Which model, for agents that know models."),
                 "mode": text("How far it may go without asking.", enum=["plan", "edit", "full"]),
                 "timeout": text("End it after so long, such as 30m or 2h."),
