@@ -60,6 +60,8 @@ def test_what_it_allows_is_answered_without_a_fault(browser: Browser, route: Any
     if route.path == "queue/pause":
         # on this worker nothing else would be started, and whoever asks for it to go on may be on another
         assert browser.post("queue/resume", "after-the-pause").status == 200
+    if route.path == "brokers/{ref}/rename":
+        assert browser.post(f"brokers/{browser.node.id}/rename", "after-the-renaming", name="laptop").status == 200
 
 
 def _query(values: dict[str, Any]) -> str:

@@ -105,9 +105,10 @@ def test_never_awake_together(three: Three) -> None:
     (line,) = three.held()
     assert (line["kind"], line["state"]) == ("spawn", "held")
     assert "laptop" in line["peer"] and "mini" in line["peer"]
-    three.until(lambda: "vps" in three.outgoing(three.laptop)[0]["reason"], "the origin to know who keeps it")
-    shown = three.laptop.relay_json("show", asked["id"])
-    assert shown["state"] == "queued" and "vps" in shown["ack"], shown["ack"]
+    three.until(lambda: "vps" in three.outgoing(three.laptop)[0]["reason"], "the origin to know the way that it went")
+    # the holder's word that it has it comes a moment after that
+    three.until(lambda: "vps" in three.laptop.relay_json("show", asked["id"])["ack"], "the origin to know who keeps it")
+    assert three.laptop.relay_json("show", asked["id"])["state"] == "queued"
     three.laptop.stop()
     _wakes(three.mini, three.vps)
     three.until(lambda: {line["kind"] for line in three.held()} == {"receipt", "snapshot"}, "the result on its way")
