@@ -124,3 +124,10 @@ def test_killed_midway(bench: Bench, agent: str) -> None:
     relay(bench.scene.laptop, "stop", spawn)
     assert bench.scene.until(spawn, "cancelled", within=WITHIN)["state"] == "cancelled"
     gone_within(spawn)
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_a_limit_of_turns_is_refused_at_once(bench: Bench, agent: str) -> None:
+    """Neither can be held to one: that is said before anything is asked of a model."""
+    found = bench.run(agent, "x", "--max-turns", "2", *MODEL[agent], status=125)
+    assert (found["state"], found["error"]["code"]) == ("rejected", "agent_cannot") and not bench.stub.requests

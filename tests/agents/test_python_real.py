@@ -111,3 +111,10 @@ def test_a_model_that_is_not_there(bench: Bench, agent: str) -> None:
     bench.stub.close()
     found = bench.waited(*words(agent, "x", "--wait", timeout="20s"))
     assert found["state"] in ("failed", "timed_out") and found["error"]["code"] != "agent_no_login", found
+
+
+@EACH
+def test_a_limit_of_turns_is_refused_at_once(bench: Bench, agent: str) -> None:
+    """None of them can be held to one: that is said before anything is asked of a model."""
+    found = bench.waited(*words(agent, "x", "--max-turns", "2", "--wait"), status=125)
+    assert (found["state"], found["error"]["code"]) == ("rejected", "agent_cannot") and not bench.stub.requests

@@ -208,6 +208,7 @@ def test_what_is_typed_outlives_what_happens_meanwhile(two: Scene, visit: Open) 
 
 def test_who_is_signed_out_keeps_no_key_and_comes_back_by_a_code(two: Scene, visit: Open) -> None:
     at = visit(two.laptop)
+    at.page.wait_for_load_state("networkidle")  # what is on its way meanwhile would be refused, and the browser says so
     newest = max(two.laptop.relay_json("dashboard", "devices", "list"), key=lambda each: str(each["created"]))
     two.laptop.relay("dashboard", "devices", "revoke", newest["id"])
     expect(at.page.get_by_role("heading", name="This browser is not signed in")).to_be_visible()
