@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from relay.core import ids
 from relay.core.errors import Code, PeerFault
+from relay.core.field_checks import MAX_MOMENT, MAX_TIMEOUT_S
 from relay.core.spawning import (
     MAX_ARGV,
     MAX_CHAIN,
     MAX_LABELS,
-    MAX_MOMENT,
     MAX_SNAPSHOT,
     MAX_TASK,
-    MAX_TIMEOUT_S,
     Snapshot,
     SpawnRequest,
     first_bad_field,

@@ -11,9 +11,10 @@ from relay.broker.members import Members
 from relay.broker.words import rfc3339
 from relay.core import ids
 from relay.core.errors import PeerFault
+from relay.core.field_checks import MAX_MOMENT
 from relay.core.ids import BrokerId
 from relay.core.questions import Asked, is_request
-from relay.core.spawning import MAX_ARGV, MAX_CHAIN, MAX_MOMENT, MODES, is_broker_id, is_json
+from relay.core.spawning import MAX_ARGV, MAX_CHAIN, MODES, is_broker_id, is_json
 from relay.core.values import frozen
 from relay.core.wire import pack
 from relay.store.spawn_rows import SpawnRow

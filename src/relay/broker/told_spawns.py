@@ -8,8 +8,9 @@ from typing import Any
 
 from relay.core import ids
 from relay.core.errors import PeerFault
+from relay.core.field_checks import MAX_MOMENT
 from relay.core.ids import BrokerId
-from relay.core.spawning import MAX_MOMENT, Snapshot, is_broker_id, request_from_content, snapshot_from_bytes
+from relay.core.spawning import Snapshot, is_broker_id, request_from_content, snapshot_from_bytes
 from relay.core.states import State
 from relay.core.wire import pack
 from relay.core.wishes import first_bad_wish

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from relay.api.durations import rounded, spoken
-from relay.core.spawning import MAX_MOMENT
+from relay.core.field_checks import MAX_MOMENT
 from relay.core.states import TERMINAL, State
 from relay.store.spawn_rows import SpawnRow
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from relay.core import ids
 from relay.core.errors import PeerFault
-from relay.core.spawning import MAX_MOMENT
+from relay.core.field_checks import MAX_MOMENT
 from relay.core.states import State
 from relay.core.values import frozen
 

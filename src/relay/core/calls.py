@@ -13,9 +13,10 @@ from typing import Any
 
 from relay.core import ids, json_values
 from relay.core.errors import Code, Misuse, PeerFault
+from relay.core.field_checks import is_count, is_moment, is_seconds, optional
 from relay.core.ids import BrokerId
 from relay.core.offers import is_runner_name
-from relay.core.spawning import MAX_CHAIN, MAX_MOMENT, MAX_TIMEOUT_S, is_broker_id
+from relay.core.spawning import MAX_CHAIN, is_broker_id
 from relay.core.states import State
 from relay.core.values import frozen
 
@@ -183,22 +184,6 @@ def _encodes(text: str) -> bool:
     return True
 
 
-def _maybe(check: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: value is None or check(value)
-
-
-def _count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**53
-
-
-def _moment(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MAX_MOMENT
-
-
-def _seconds(value: object) -> bool:
-    return type(value) in (int, float) and 0 < value <= MAX_TIMEOUT_S  # type: ignore[operator]
-
-
 def _json(most: int) -> Callable[[object], bool]:
     return lambda value: type(value) is bytes and len(value) <= most and _is_object(value, most)
 
@@ -219,29 +204,29 @@ _REQUEST: dict[str, Callable[[object], bool]] = {
     "call": ids.is_spawn_id,
     "tool": is_runner_name,
     "arguments": _json(MAX_ARGUMENTS),
-    "created": _moment,
-    "expires": _moment,
-    "timeout_s": _seconds,
+    "created": is_moment,
+    "expires": is_moment,
+    "timeout_s": is_seconds,
     "requested_by": _text(128),
     "chain": lambda value: type(value) is list and len(value) <= MAX_CHAIN and all(map(is_broker_id, value)),
 }
 _WORD: dict[str, Callable[[object], bool]] = {
     "call": ids.is_spawn_id,
-    "seq": _count,
+    "seq": is_count,
     "state": lambda value: type(value) is str and value in State._value2member_map_,
-    "at": _moment,
-    "since": _moment,
+    "at": is_moment,
+    "since": is_moment,
     "reason": _text(4_096),
-    "started": _maybe(_moment),
-    "ended": _maybe(_moment),
-    "outcome": _maybe(lambda value: type(value) is str and value in Outcome._value2member_map_),
-    "result": _maybe(_json(PIECE)),
+    "started": optional(is_moment),
+    "ended": optional(is_moment),
+    "outcome": optional(lambda value: type(value) is str and value in Outcome._value2member_map_),
+    "result": optional(_json(PIECE)),
     "pieces": lambda value: type(value) is int and 0 <= value <= MOST_PIECES,
-    "error": _maybe(_is_error),
+    "error": optional(_is_error),
 }
 _PIECE: dict[str, Callable[[object], bool]] = {
     "call": ids.is_spawn_id,
-    "seq": _count,
+    "seq": is_count,
     "piece": lambda value: type(value) is int and 0 <= value < MOST_PIECES,
     "data": lambda value: type(value) is bytes and 0 < len(value) <= PIECE,
 }

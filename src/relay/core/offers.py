@@ -13,8 +13,8 @@ from typing import Any
 
 from relay.core import json_values
 from relay.core.errors import Code, Misuse, PeerFault
+from relay.core.field_checks import MAX_MOMENT
 from relay.core.ids import BrokerId
-from relay.core.spawning import MAX_MOMENT
 from relay.core.values import frozen
 
 MAX_DEFINITION = 64 * 1024

@@ -13,6 +13,7 @@ from typing import Any
 
 from relay.core import ids
 from relay.core.errors import Code, Misuse, PeerFault
+from relay.core.field_checks import is_count, is_moment, is_seconds, optional
 from relay.core.ids import BrokerId
 from relay.core.states import State
 from relay.core.values import frozen
@@ -24,10 +25,8 @@ MAX_TASK = 200 * 1024
 MAX_ARGV = 1024
 MAX_LABELS = 32
 MAX_CHAIN = 8
-MAX_TIMEOUT_S = 30 * 86_400
 MAX_SUMMARY, MAX_TAIL = 4_000, 16_000
 MAX_SNAPSHOT = 128 * 1024
-MAX_MOMENT = 253_402_300_799_999  # the last of the year 9999: later ones no calendar can show
 FRESH_DIRECTORY = "new"
 
 
@@ -154,22 +153,6 @@ def _encoded_length(text: str) -> float:
         return math.inf
 
 
-def _optional(check: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: value is None or check(value)
-
-
-def _count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**53
-
-
-def _moment(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MAX_MOMENT
-
-
-def _seconds(value: object) -> bool:
-    return type(value) in (int, float) and 0 < value <= MAX_TIMEOUT_S  # type: ignore[operator]
-
-
 def _labels(value: object) -> bool:
     return type(value) is dict and len(value) <= MAX_LABELS and all(map(_text(256), [*value, *value.values()]))
 
@@ -218,13 +201,13 @@ _REQUEST_CHECKS: dict[str, Callable[[object], bool]] = {
     "name": ids.is_name,
     "agent": ids.is_name,
     "task": _plain(_text(MAX_TASK)),
-    "created": _moment,
-    "expires": _moment,
+    "created": is_moment,
+    "expires": is_moment,
     "argv": lambda value: _texts(MAX_ARGV, MAX_TASK)(value) and not any("\0" in word for word in value),  # type: ignore[attr-defined]
-    "cwd": _optional(_plain(_text(4096))),
+    "cwd": optional(_plain(_text(4096))),
     "mode": lambda value: value in MODES,
-    "model": _optional(_plain(_text(128))),
-    "timeout_s": _optional(_seconds),
+    "model": optional(_plain(_text(128))),
+    "timeout_s": optional(is_seconds),
     "labels": _labels,
     "requested_by": _text(128),
     "chain": lambda value: type(value) is list and len(value) <= MAX_CHAIN and all(map(is_broker_id, value)),
@@ -234,31 +217,31 @@ _MAYBE_TEXTS = ("why", "hint", "tool", "session", "branch", "diffstat")
 _SNAPSHOT_CHECKS: dict[str, Callable[[object], bool]] = {
     "spawn": ids.is_spawn_id,
     "target": is_broker_id,
-    "attempt": _count,
-    "seq": _count,
+    "attempt": is_count,
+    "seq": is_count,
     "state": lambda value: type(value) is str and value in State._value2member_map_,
-    "at": _moment,
-    "since": _moment,
+    "at": is_moment,
+    "since": is_moment,
     "reason": _text(4096),
-    "cwd": _optional(_text(4096)),
-    "started": _optional(_moment),
-    "ended": _optional(_moment),
-    "exit_code": _optional(lambda value: type(value) is int and -1024 < value < 1024),
-    "signal": _optional(lambda value: type(value) is int and 0 < value < 128),
-    "result": _optional(_document("status", "outcome", "summary", "output_tail")),
-    "error": _optional(_document("code", "message")),
-    "needs": _optional(_document("text")),
+    "cwd": optional(_text(4096)),
+    "started": optional(is_moment),
+    "ended": optional(is_moment),
+    "exit_code": optional(lambda value: type(value) is int and -1024 < value < 1024),
+    "signal": optional(lambda value: type(value) is int and 0 < value < 128),
+    "result": optional(_document("status", "outcome", "summary", "output_tail")),
+    "error": optional(_document("code", "message")),
+    "needs": optional(_document("text")),
 }
 
 
 def _is_tried(value: object) -> bool:
     return (
         type(value) is dict
-        and _count(value.get("n"))
+        and is_count(value.get("n"))
         and _text(128)(value.get("asked"))
         and _document("state", "reason")(outcome := value.get("outcome"))
         and type(outcome) is dict
-        and all(_optional(_moment)(outcome.get(key)) for key in ("started", "ended"))
+        and all(optional(is_moment)(outcome.get(key)) for key in ("started", "ended"))
         and outcome["state"] in State._value2member_map_
     )
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from relay.core.envelope import authenticated
 from relay.core.errors import Code, PeerFault
+from relay.core.field_checks import is_moment, optional
 from relay.core.ids import BrokerId
-from relay.core.spawning import MAX_MOMENT, MODES, SpawnRequest, is_broker_id, request_from_content
+from relay.core.spawning import MODES, SpawnRequest, is_broker_id, request_from_content
 from relay.core.values import frozen
 from relay.core.wire import pack, unpack
 
@@ -109,20 +110,12 @@ def _text(limit: int) -> Check:
     return lambda value: type(value) is str and len(value.encode("utf-8", "surrogatepass")) <= limit
 
 
-def _optional(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
 def _flag(value: object) -> bool:
     return type(value) is bool
 
 
 def _count(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**31
-
-
-def _moment(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MAX_MOMENT
 
 
 class _Map:
@@ -162,17 +155,17 @@ _LONG, _SHORT = _text(4096), _text(256)
 _MEANS = _Map(asked=_flag, possible=_flag, why=_SHORT)
 _FACTS = _Map(
     agent=_Map(
-        name=_SHORT, path=_optional(_LONG), version=_SHORT, logged_in=_optional(_flag), log_in=_SHORT, note=_LONG
+        name=_SHORT, path=optional(_LONG), version=_SHORT, logged_in=optional(_flag), log_in=_SHORT, note=_LONG
     ),
-    directory=_Map(asked=_optional(_LONG), path=_LONG, fresh=_flag),
+    directory=_Map(asked=optional(_LONG), path=_LONG, fresh=_flag),
     mode=lambda value: value in MODES,
     slots=_Map(
         used=_count, of=_count, ahead=_count, sorts=_List(MOST_SORTS, _Map(name=_SHORT, used=_count, of=_count))
     ),
     limits=_MEANS,
     keep_awake=_MEANS,
-    timeout_s=_optional(lambda value: type(value) in (int, float) and 0 < value < 2**31),  # type: ignore[operator]
-    next=_optional(_moment),
+    timeout_s=optional(lambda value: type(value) in (int, float) and 0 < value < 2**31),  # type: ignore[operator]
+    next=optional(is_moment),
 )
 _ERROR = _Map(code=_SHORT, message=_LONG, why=_LONG, hint=_LONG)
 
@@ -185,11 +178,11 @@ _CHECKS: dict[str, Check] = {
     "hash": _bytes(HASH_BYTES),
     "asker": is_broker_id,
     "target": is_broker_id,
-    "at": _moment,
+    "at": is_moment,
     "verdict": lambda value: type(value) is str and value in Verdict._value2member_map_,
     "reason": _LONG,
-    "error": _optional(_ERROR),
-    "facts": _optional(_FACTS),
+    "error": optional(_ERROR),
+    "facts": optional(_FACTS),
 }
 
 

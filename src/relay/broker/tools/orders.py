@@ -10,9 +10,9 @@ from relay.broker.tasks import Caller, Tasks
 from relay.core import ids
 from relay.core.calls import DEFAULT_TIMEOUT_S, DEFAULT_TTL_S, MAX_TTL_S, CallRequest, read_arguments
 from relay.core.errors import Code, Misuse, Refused
+from relay.core.field_checks import MAX_TIMEOUT_S
 from relay.core.ids import BrokerId
 from relay.core.offers import AT, is_runner_name
-from relay.core.spawning import MAX_TIMEOUT_S
 from relay.core.values import frozen
 from relay.store import offers
 from relay.store.engine import Store

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.core.errors import Code, Misuse
-from relay.core.spawning import MAX_SUMMARY, MAX_TIMEOUT_S, SpawnRequest
+from relay.core.field_checks import MAX_TIMEOUT_S
+from relay.core.spawning import MAX_SUMMARY, SpawnRequest
 from relay.core.states import State
 from relay.spawn.agents.agent import (
     Command,
