@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_LINE = 32 << 20
 """A result that travels is 16 MiB at most; twice that is written by nobody who means it."""
 CLOSE_S, END_S, NOTE_S = 1.0, 6.0, 0.5
+MOST_PASSED_OVER, MOST_NOTED = 10_000, 100
+"""Lines in a row that are no messages: after so many it is no server of the protocol; so many of them are logged."""
 KEEPER = (sys.executable, "-I", keeper.__file__)
 
 
@@ -41,7 +43,10 @@ class Pipes:
     Attributes:
         read, write: the messages.
         closed: set when nothing more comes of it.
+        fault: why nothing more is read of it, where it has not ended.
     """
+
+    fault = ""
 
     def __init__(self, process: Process, lifeline: int, log: ServerLog) -> None:
         self._process = process
@@ -66,13 +71,16 @@ class Pipes:
         """End it: its input first, then the tree."""
         assert self._process.stdin is not None
         self._process.stdin.close()
+        self._tasks[0].cancel()
+        await asyncio.gather(self._tasks[0], return_exceptions=True)
+        self._tasks[0] = asyncio.get_running_loop().create_task(self._draining())
         await self._gone(CLOSE_S)
         self._let_go()
         if not await self._gone(END_S):
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
-        await asyncio.wait(self._tasks[-1:], timeout=NOTE_S)  # its last words say why
+        await asyncio.wait([self._tasks[0], self._tasks[-1]], timeout=NOTE_S)  # its last words say why
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -94,14 +102,27 @@ class Pipes:
 
     async def _reading(self) -> None:
         assert self._process.stdout is not None
+        passed_over = 0
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError), self._in:
-            while line := await self._line(self._process.stdout):
+            while passed_over < MOST_PASSED_OVER and (line := await self._line(self._process.stdout)):
                 message = _message(line)
-                if message is None:
-                    self._log.write(b"not the protocol, and passed over: " + line[:200].rstrip() + b"\n")
-                else:
+                if message is not None:
+                    passed_over = 0
                     await self._in.send(message)
+                    continue
+                passed_over += 1
+                if passed_over <= MOST_NOTED:
+                    self._log.write(b"not the protocol, and passed over: " + line[:200].rstrip() + b"\n")
+                await asyncio.sleep(0)  # there may be no end of them, and others are served by this process
+            if passed_over == MOST_PASSED_OVER:
+                self.fault = f"it wrote {MOST_PASSED_OVER:,} lines that are not the protocol"
         self.closed.set()
+
+    async def _draining(self) -> None:
+        """Read to the end what nobody wants any more: without that asyncio does not see the end of the process."""
+        assert self._process.stdout is not None
+        while await self._process.stdout.read(1 << 20):
+            continue
 
     async def _line(self, stream: asyncio.StreamReader) -> bytes:
         try:

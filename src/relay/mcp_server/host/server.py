@@ -126,7 +126,8 @@ class Server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 await self._pipes.ended()
-        return ServerFault(_GONE[0], why=f"{how_it_ended(self._pipes.status)}; {_GONE[1]}", hint=THERE)
+        how = self._pipes.fault or how_it_ended(self._pipes.status)
+        return ServerFault(_GONE[0], why=f"{how}; {_GONE[1]}", hint=THERE)
 
 
 def how_it_ended(status: int | None) -> str:
@@ -201,5 +202,5 @@ async def _negotiate(session: ClientSession, pipes: Pipes) -> None:
             async with asyncio.timeout(3):
                 await pipes.ended()
         status = pipes.status
-        why = str(fault)[:300] if status is None else how_it_ended(status)
+        why = pipes.fault or (str(fault)[:300] if status is None else how_it_ended(status))
         raise ServerFault("it could not be greeted", why=why, hint=THERE) from None

@@ -168,7 +168,7 @@ class Share:
             self._server = None
             self._up.clear()
             await process.close()
-        return f"its server ended: {how_it_ended(process.status)}"
+        return f"its server ended: {process.fault or how_it_ended(process.status)}"
 
     async def _started(self) -> pipes.Pipes:
         environment = self._environment()
