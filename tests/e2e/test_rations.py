@@ -41,7 +41,9 @@ def test_requests_without_a_grant_are_rationed_before_anything_is_stored(mesh: M
         return rows if all(row["state"] in TERMINAL for row in rows) else []
 
     last = wait_until(refused, 20, "the last of them to be refused")
-    assert {row["error"]["code"] for row in last} == {"rate_limited"} and {row["state"] for row in last} == {"rejected"}
+    assert {row["state"] for row in last} == {"rejected"}
+    # on a slow machine one may have come just when the bucket had dripped
+    assert {"rate_limited"} <= {row["error"]["code"] for row in last} <= {"rate_limited", "no_grant"}
     # what the bucket let through, and what has dripped into it meanwhile
     most = rationing.AT_ONCE + 60 * rationing.PER_SECOND
     for table in ("spawns", "seen", "effects", "snapshots"):
