@@ -110,6 +110,10 @@ class Gate:
         """
         self._granted(entry, row)
 
+    def is_runner(self, agent: str) -> bool:
+        """Whether an agent of this name is a runner, and not another program of the same name."""
+        return self._agents.is_runner(agent)
+
     def _require_place(self, row: SpawnRow) -> None:
         place = row.wishes.place
         if place is None:

@@ -82,7 +82,9 @@ class ToolRights:
         if row.parent is None or row.origin != self._members.own or row.target != self._members.own:
             return None
         spawn = SPAWN_BY_ID.one(entry.tx, id=row.parent)
-        return spawn if spawn is not None and spawn.target == row.target and spawn.agent == row.tool else None
+        if spawn is None or spawn.target != row.target or spawn.agent != row.tool:
+            return None
+        return spawn if self._gate.is_runner(spawn.agent) else None
 
     def note(self, entry: Entry, row: CallRow) -> None:
         """A call starts: another broker's is written down."""
