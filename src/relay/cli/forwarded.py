@@ -8,7 +8,8 @@ import contextlib
 from relay.api import http1
 from relay.api.breaking import break_off
 from relay.api.client import broke_off, document, no_broker, trusted_socket
-from relay.api.duplex import LENGTH, chunk, head
+from relay.api.duplex import ANSWER_S, LENGTH, chunk, head
+from relay.api.silence import too_slow
 from relay.cli import speech
 from relay.cli.clean import clean
 from relay.core.errors import RelayError
@@ -107,7 +108,11 @@ class Way:
         line = Line(reader, writer, early)
         try:
             writer.write(head(self._path))
-            await self._answered(reader, line.response, early)
+            async with asyncio.timeout(ANSWER_S):
+                await self._answered(reader, line.response, early)
+        except TimeoutError as fault:
+            writer.close()
+            raise too_slow(self._home) from fault
         except BaseException:
             writer.close()
             raise
