@@ -94,8 +94,11 @@ class Way:
         self._carrying: set[asyncio.Task[None]] = set()
         self._bringing: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> Line:
+    async def open(self, look: bool = False) -> Line:
         """A connection to the port.
+
+        Args:
+            look: only find out whether one could be made: a server of one connection would take it for the one.
 
         Raises:
             RelayError: it is refused, or cannot be reached.
@@ -107,7 +110,7 @@ class Way:
         early: list[bytes] = []
         line = Line(reader, writer, early)
         try:
-            writer.write(head(self._path))
+            writer.write(head(self._path + ("&look=1" if look else "")))
             async with asyncio.timeout(ANSWER_S):
                 await self._answered(reader, line.response, early)
         except TimeoutError as fault:
