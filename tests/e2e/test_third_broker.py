@@ -97,6 +97,12 @@ def test_only_its_own_broker_may_edit_or_try_it_again(third: Third) -> None:
     refused = relay(third.phone, "--json", "retry", spawn)
     assert refused.returncode == 1 and error_of(refused)["code"] == "no_verb"
     assert third.show(spawn)["attempt"] == 1
+    # what it may look at is never said not to be there
+    for words in (("edit", "--priority", "1"), ("diff",), ("pull",), ("result", "--files", "x")):
+        error = error_of(relay(third.phone, "--json", words[0], spawn, *words[1:]))
+        assert error["code"] == "no_verb" and error["hint"].startswith("on laptop: relay "), error
+    error = error_of(relay(third.phone, "--json", "resolve", spawn, "done"))
+    assert error["code"] == "conflict" and error["hint"] == f"on laptop: relay resolve {spawn} done"
 
 
 def test_a_pause_is_the_targets_to_grant(third: Third) -> None:

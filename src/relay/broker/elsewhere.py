@@ -19,7 +19,7 @@ from relay.broker.sorting import in_order
 from relay.broker.telling_spawns import LOOK, MOST_LISTED
 from relay.broker.told_spawns import row_from_content
 from relay.broker.waiting import Waiting
-from relay.core.errors import Code, Misuse, PeerFault, Unreachable
+from relay.core.errors import Code, Misuse, PeerFault, Refused, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL
@@ -122,6 +122,28 @@ class Elsewhere:
             if unknown.code is not Code.UNKNOWN_SPAWN:
                 raise
             return await self._asked_for(ref, unknown)
+
+    async def kept(self, ref: str, command: str) -> SpawnRow:
+        """The spawn a person means, where this broker runs it or asked for it: the others can only look at it.
+
+        Args:
+            ref: which.
+            command: what to type where that can be done, up to the spawn's id.
+
+        Raises:
+            Refused: it is another's.
+            Misuse, Unreachable: as of `find`.
+        """
+        row = await self.find(ref)
+        if await self.is_known(row):
+            return row
+        origin, target = self._members.name(row.origin), self._members.name(row.target)
+        raise Refused(
+            f"{row.name} is for {origin} and {target} alone to do this with",
+            code=Code.NO_VERB,
+            why=f"{origin} asked for it and {target} runs it; this broker may only look at it there",
+            hint=f"on {origin}: relay {command} {row.id}",
+        )
 
     async def find_again(self, ref: str) -> SpawnRow:
         """As `find`, for who had found it before: its broker, or this one, may be about to come back.
