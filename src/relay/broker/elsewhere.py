@@ -208,7 +208,8 @@ class Elsewhere:
             message = f"{unknown.message} that is known here, and {name} cannot be asked now"
             return Unreachable(message, why=why[target], hint=f"relay broker ping {name}")
         said = "; ".join(f"{self._members.name(each)}: {text}" for each, text in why.items() if text)
-        return Misuse(unknown.message, code=Code.UNKNOWN_SPAWN, why=said, hint=unknown.hint)
+        told = unknown.message + (" that is known here" if None in seen.values() else "")
+        return Misuse(told, code=Code.UNKNOWN_SPAWN, why=said, hint=unknown.hint)
 
     def _why(self, broker: BrokerId, seen: Seen[SpawnRow] | None) -> str:
         if seen is not None:
