@@ -140,6 +140,21 @@ def test_without_view_it_is_not_there_and_who_keeps_silent_is_named(third: Third
         third.vps.resume()
 
 
+def test_what_may_be_on_a_machine_that_sleeps_is_not_said_not_to_be(third: Third) -> None:
+    third.vps.stop()
+    try:
+
+        def is_seen_gone() -> bool:
+            return any(each["name"] == "vps" and each["online"] is False for each in relay_json(third.phone, "brokers"))
+
+        wait_until(is_seen_gone, 10, "vps to be seen gone", every=0.2)
+        error = error_of(relay(third.phone, "--json", "wait", "somewhere", "--timeout", "1s"))
+        assert error["message"].endswith("that is known here") and error["why"].startswith("vps: "), error
+    finally:
+        third.vps.start()
+        third.linked()
+
+
 def test_a_follower_goes_on_over_a_restart_of_its_own_broker(third: Third) -> None:
     spawn = third.begin("for n in 1 2 3 4 5 6; do echo $n; sleep 0.5; done", name=fresh("long"))
     third.until(spawn, "running")

@@ -191,6 +191,8 @@ class Elsewhere:
             raise unknown
         asked = self._may_tell() if target is None else [target]
         seen = dict(zip(asked, await self._at(self._looks, asked, {"ref": name, "list": None}), strict=True))
+        if target is None:
+            seen |= dict.fromkeys(self._would_tell())
         found = [row for each in seen.values() if each is not None for row in each.items if _is_meant(row, name)]
         if len(found) == 1:
             return found[0]
@@ -215,6 +217,11 @@ class Elsewhere:
         if seen is not None:
             return seen.refusal
         return "it did not answer" if self._mesh.has_way(broker) else self._absence(broker)
+
+    def _would_tell(self) -> list[BrokerId]:
+        """Who is out of reach, and has let this broker view."""
+        away = [each.id for each in self._members.others if not self._mesh.has_way(each.id)]
+        return [each for each in away if (told := self._granted.granted_there(each)) is not None and "view" in told[0]]
 
     def _may_tell(self) -> list[BrokerId]:
         """Who is in reach and lets this broker view, as far as that is known."""
