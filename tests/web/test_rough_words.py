@@ -111,6 +111,33 @@ def test_an_order_whose_answer_was_lost_is_sent_again_as_the_same_one(two: Scene
     assert [each for each in names if each.startswith(name)] == [name]
 
 
+_DRAWN = """
+async ([piece, times]) => {
+  const { logView } = await import("/static/log.js");
+  const ask = window.fetch, line = JSON.stringify({ stream: "out", data: piece }) + "\\n";
+  window.fetch = async () => new Response(line.repeat(times));
+  const began = performance.now();
+  const view = await new Promise((go) => {
+    const made = logView({ id: "x", name: "x" }, () => { setTimeout(() => go(made)); return true; });
+    document.body.append(made.node);
+  });
+  window.fetch = ask;
+  const drawn = view.node.querySelectorAll("*").length;
+  view.close();
+  view.node.remove();
+  return [drawn, performance.now() - began];
+}
+"""
+
+
+def test_a_flood_of_colours_or_of_lines_is_drawn_within_bounds(two: Scene, visit: Open) -> None:
+    page = visit(two.laptop).page
+    for piece in ("\x1b[31ma\x1b[32mb" * 6_000, "\n" * 60_000):
+        drawn, took = page.evaluate(_DRAWN, [piece, 10])
+        print(f"{drawn} elements after {took:.0f} ms")
+        assert drawn < 100_000, drawn
+
+
 _CARD = """
 async (input) => {
   const { questionCard } = await import("/static/question.js");
