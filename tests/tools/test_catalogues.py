@@ -106,6 +106,15 @@ def test_what_a_program_offers_no_more_is_told_no_more(ground: Ground) -> None:
     assert ground.tool(ground.laptop, one)
 
 
+def test_what_waits_for_a_runner_that_its_program_was_rid_of_is_refused_at_its_next_start(ground: Ground) -> None:
+    kept, gone, title = fresh("tool"), fresh("tool"), fresh("title")
+    ground.serve(kept, gone, title=title).kill()
+    call = ground.call(gone, wait_s=0)["id"]
+    ground.reaches(call, "waiting")
+    ground.serve(kept, title=title)
+    assert ground.reaches(call, "rejected")["error"]["code"] == "no_runner"
+
+
 def test_a_hidden_tool_is_not_called_by_its_name_alone(ground: Ground) -> None:
     tool = fresh("tool")
     ground.serve(tool)

@@ -92,8 +92,12 @@ class Serving:
         await self._journal.commit(lambda entry: self._came(entry, program))
         # only now: what it holds has been looked through, so that nothing is given out to it twice
         self._programs.add(program)
-        await self._journal.commit(lambda entry: self._line.look(entry, program))
+        await self._journal.commit(lambda entry: self._begins(entry, program))
         return program
+
+    def _begins(self, entry: Entry, program: Program) -> None:
+        self._line.look(entry, program)
+        self._line.reword(entry)
 
     def _came(self, entry: Entry, program: Program) -> None:
         if self._names.claim(entry, program):
