@@ -7,7 +7,7 @@ import pytest
 from relay.testing.control import ControlError
 from relay.testing.processes import wait_until
 from tests.e2e.scene import audit, fresh
-from tests.tools.conftest import Ground, asleep
+from tests.tools.conftest import Ground, Served, asleep
 from tests.tools.program import definition
 
 
@@ -96,6 +96,21 @@ def test_of_two_programs_with_one_name_the_first_keeps_it_as_long_as_it_lives(gr
     first.kill()
     wait_until(lambda: ground.tool(ground.vps, tool, served=True), 20, "the second to serve it")
     wait_until(lambda: ground.call(tool)["state"] == "completed" and second.lines("ran"), 20, "the second to run it")
+
+
+def test_what_waits_for_the_first_is_begun_by_the_second(ground: Ground) -> None:
+    tool, gate = fresh("tool"), ground.vps.scratch / fresh("gate")
+    first = ground.serve(tool, parallel=1)
+    running = ground.call(tool, wait_s=0, arguments={"do": "wait", "gate": str(gate)})["id"]
+    ground.reaches(running, "running")
+    behind = ground.call(tool, wait_s=0)["id"]
+    ground.reaches(behind, "waiting")
+    second = Served(ground.vps, (tool,), fresh("title"), "library", "test", 1)
+    ground.served.append(second)
+    wait_until(lambda: second.lines("refused:name_in_use"), 20, "the second to be refused")
+    first.kill()
+    assert ground.reaches(behind, "completed")["id"] in second.lines("ran")
+    assert ground.ended(running)["state"] == "lost"
 
 
 def test_what_a_program_offers_no_more_is_told_no_more(ground: Ground) -> None:

@@ -264,7 +264,7 @@ class Serving:
         changed = [program for program in self._programs if self._names.claim(entry, program)]
         if changed:
             self._offers_changed(entry)
-        for program in changed:
+        for program in self._programs:  # also one that offers just what the former did: calls may wait for that
             self._line.look(entry, program)
 
     def close(self) -> None:
