@@ -194,7 +194,8 @@ _ASKED = """
 async (n) => {
   const { model } = await import("/static/state.js");
   const broker = { id: model.own.id, name: "laptop" };
-  const one = (i) => ({ request: `r${i}`, kind: "question", name: `coder-${i}`, spawn: `s${i}`, text: "which?", broker });
+  const asked = { kind: "question", text: "which?", broker };
+  const one = (i) => ({ ...asked, request: `r${i}`, name: `coder-${i}`, spawn: `s${i}` });
   model.questions = [...Array(n).keys()].reverse().map(one);
   model.changed("spawns");
 }
