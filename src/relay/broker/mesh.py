@@ -63,6 +63,7 @@ class Mesh:
         self._on_change: Callable[[Link, bool], None] = lambda link, up: None
         self._on_clone: Callable[[Link], None] = lambda link: None
         self.on_former: Callable[[Link], None] = lambda link: link.close("this epoch is over")
+        self.on_piece: Callable[[BrokerId, bytes], None] = lambda peer, piece: None
         self.closed = False
         self.turned_down: dict[BrokerId, str] = {}
 
@@ -313,6 +314,15 @@ class Mesh:
             link = self.link(header.recipient)
             if link is not None:
                 link.pass_on(raw)
+
+    def hear(self, peer: BrokerId, pieces: Sequence[bytes]) -> None:
+        """Give pieces of channels with that peer to them.
+
+        Raises:
+            PeerFault: one of them is malformed.
+        """
+        for piece in pieces:
+            self.on_piece(peer, piece)
 
     def answered(self, peer: BrokerId, answers: Sequence[tuple[bytes, str]]) -> None:
         """That peer says what became of what it was to keep."""

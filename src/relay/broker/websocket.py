@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
+from websockets.protocol import State
 
+from relay.broker.at_once import AtOnce
 from relay.broker.carrier import CarrierClosed
 from relay.broker.openings import Crowd, Openings, Port
 from relay.core.errors import Code, LocalFault, PeerFault, Unreachable
@@ -52,13 +54,30 @@ class WebSocketCarrier:
     """One WebSocket to one peer whose TLS key was checked."""
 
     def __init__(
-        self, connection: Connection, peer_public: bytes, *, dialled: bool, address: str, is_former: bool
+        self, connection: AtOnce, peer_public: bytes, *, dialled: bool, address: str, is_former: bool
     ) -> None:
         self._connection = connection
         self.peer_public = peer_public
         self.dialled = dialled
         self.address = address
         self.is_former = is_former
+
+    @property
+    def at_once(self) -> Callable[[bytes], None] | None:
+        """What is given each `Said` frame as it comes."""
+        return self._connection.at_once
+
+    @at_once.setter
+    def at_once(self, hear: Callable[[bytes], None] | None) -> None:
+        self._connection.at_once = hear
+
+    def send_now(self, message: bytes) -> bool:
+        connection = self._connection
+        if connection.protocol.state is not State.OPEN or connection.transport.get_write_buffer_size():
+            return False
+        connection.protocol.send_binary(message)
+        connection.send_data()
+        return True
 
     async def send(self, message: bytes) -> None:
         try:
@@ -147,6 +166,7 @@ async def dial(
         why = _dial_words(error, address)
         raise Unreachable(f"{address} does not answer", why=why, hint="relay doctor") from error
     try:
+        assert isinstance(connection, _Dialled)
         public = require_peer(_tls(connection), expected)
     except PeerFault:
         await connection.close()
@@ -167,7 +187,7 @@ def _end_if_unread(connection: Connection, most: int) -> None:
         transport.abort()
 
 
-class _Dialled(ClientConnection):
+class _Dialled(AtOnce, ClientConnection):
     """A connection that this side made, bounded in what the other side leaves unread."""
 
     def data_received(self, data: bytes) -> None:
@@ -179,7 +199,7 @@ Welcome = Callable[[WebSocketCarrier], Awaitable[None]]
 Pair = Callable[[ServerConnection], Awaitable[None]]
 
 
-class _Gated(ServerConnection):
+class _Gated(AtOnce, ServerConnection):
     """A connection that passes the TLS gate before one byte of it is parsed."""
 
     purpose: Purpose | None = None
