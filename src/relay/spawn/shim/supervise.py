@@ -93,7 +93,7 @@ class Supervisor:
         self._kills.mark()
         while not self._finished():
             self._keep_time()
-            for fd, _ in self._poll.poll(self._pause_ms()):
+            for fd, _ in (self._door or self._poll).poll(self._pause_ms()):
                 self._hear(fd)
         self._drain()
         if self._door is not None:
