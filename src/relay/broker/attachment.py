@@ -60,6 +60,7 @@ class Attachment:
         self._size = asked.size
         self._said: asyncio.Queue[Message] = asyncio.Queue(WINDOW)
         self._typed_soon = Acknowledging(lambda message: self._do(self._channel.send(message)))
+        self._allowed_on: object = ()  # what it was found to be allowed to type on, last
         self._is_idle = False  # it waits for something to be typed
         self._told: set[asyncio.Task[None]] = set()
         self.title = server.label(asked.who, origin)
@@ -271,7 +272,14 @@ class Attachment:
 
     def may_drive(self) -> bool:
         """Whether it may type, as it is granted now."""
-        return self._server.rights.may(self.origin, self._verb, self.row)
+        rights = self._server.rights
+        basis = rights.basis(self.origin), self._verb, self.row.agent
+        if basis == self._allowed_on:
+            return True
+        if not rights.may(self.origin, self._verb, self.row):
+            return False
+        self._allowed_on = basis
+        return True
 
     def replaced_by(self, title: str) -> None:
         """Another drives now."""
