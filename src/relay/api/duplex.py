@@ -6,7 +6,7 @@ import socket as _socket
 import struct
 
 from relay.api import http1
-from relay.api.client import CONNECT_S, READ_BYTES, broke_off, document, no_broker, trusted_socket
+from relay.api.client import CONNECT_S, broke_off, document, no_broker, trusted_socket
 from relay.api.task_token import token_for
 
 TYPE_CHECKING = False
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from relay.api.home import Home
 
 ANSWER_S = 60.0
+READ_BYTES = 32 * 1024
+"""At once: what is longer costs fresh pages for each key's echo."""
 LENGTH = struct.Struct("!I")
 """What stands before each piece of a forwarded connection; an empty one is the end of a direction."""
 

@@ -61,6 +61,7 @@ class Channels:
         self._over: dict[Channel, Link] = {}  # the link that each was opened over
         self._starts: dict[Channel, int] = {}  # the incarnation of who opened it
         self._tasks: dict[tuple[BrokerId, bytes], asyncio.Task[None]] = {}
+        mesh.on_piece[family.number] = self.heard
 
     @property
     def hears(self) -> dict[Kind, Hear]:

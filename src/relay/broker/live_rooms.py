@@ -19,7 +19,6 @@ from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import State
-from relay.core.streams import unpack_piece
 from relay.spawn.supervisor import Supervisor
 from relay.store.spawn_rows import SpawnRow
 
@@ -49,19 +48,12 @@ class LiveRooms:
         self._forward = ForwardServer(rights, hub)
         self._attached = Channels(ATTACH, mesh, self._attach.serve)
         self._forwarded = Channels(FORWARD, mesh, self._forward.serve)
-        self._by_number = {ATTACH.number: self._attached, FORWARD.number: self._forwarded}
         self._serving: set[asyncio.Task[None]] = set()
-        mesh.on_piece = self._heard
 
     @property
     def hears(self) -> dict[Kind, Hear]:
         """By kind."""
         return self._attached.hears | self._forwarded.hears
-
-    def _heard(self, peer: BrokerId, piece: bytes) -> None:
-        family, content = unpack_piece(piece)
-        if family in self._by_number:
-            self._by_number[family].heard(peer, content)
 
     async def attach(self, row: SpawnRow, ask: Message) -> Conversation:
         """Attach to a spawn.

@@ -47,6 +47,9 @@ class Shown:
     data: bytes
 
 
+GAP = Shown(0, 0, b"")
+
+
 class Door(asyncio.Protocol):
     """One connection to a task's door. Made by `opened`.
 
@@ -64,7 +67,7 @@ class Door(asyncio.Protocol):
         self._news = asyncio.Event()
         self._may_write = asyncio.Event()
         self._may_write.set()
-        self._is_watching = self._is_lost = False
+        self._is_watching = self._is_lost = self._is_paused = False
 
     async def feed(self, n: int, data: bytes, source: bytes = SENDS) -> None:
         """Type `data` into the task, once for each `source` and `n`; returns when the shim has it.
@@ -97,6 +100,7 @@ class Door(asyncio.Protocol):
         if self._is_lost or not self._may_write.is_set() or len(data) > MOST or len(self._answers) >= AHEAD:
             return False
         self._answers.append(answered)
+        self._read_on()
         self._send(wire.FEED, source, n, data)
         return True
 
@@ -115,8 +119,8 @@ class Door(asyncio.Protocol):
         self._send(wire.WATCH, SENDS, 0, b"")
         while await self._has_shown():
             yield self._shown.popleft()
-            if len(self._shown) == MOST_SHOWN // 2:
-                self._transport.resume_reading()
+            if len(self._shown) <= MOST_SHOWN // 2:
+                self._read_on()
 
     async def _has_shown(self) -> bool:
         self._is_watching = True
@@ -144,6 +148,7 @@ class Door(asyncio.Protocol):
         await self._writable()
         takes: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._answers.append(lambda answer: None if takes.done() else takes.set_result(answer))
+        self._read_on()
         self._send(kind, source, n, data)
         if not await takes:
             if self._is_lost:
@@ -194,10 +199,22 @@ class Door(asyncio.Protocol):
         shown = Shown(start, end, data)
         if self.at_once is not None and self._is_watching and not self._shown and self.at_once(shown):
             return
-        self._shown.append(shown)
         self._news.set()
-        if len(self._shown) == MOST_SHOWN:
+        if len(self._shown) < MOST_SHOWN:
+            self._shown.append(shown)
+        elif self._answers:
+            # who types and does not look goes on typing: its answers come behind what is shown, which the log has too
+            if self._shown[-1] != GAP:
+                self._shown.append(GAP)
+        else:
+            self._shown.append(shown)
+            self._is_paused = True
             self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
 
 
 @contextlib.asynccontextmanager

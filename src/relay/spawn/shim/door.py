@@ -103,9 +103,8 @@ class Door:
         return self._poll.poll(pause_ms)
 
     def _pay(self) -> None:
-        caller, self._debtor = self._debtor, None
-        if caller is not None and caller.owed:
-            self._say(caller, b"")
+        if self._debtor is not None:
+            self._say(self._debtor, b"")
 
     def show(self, start: int, end: int, data: bytes) -> None:
         """Tell those who watch what stands between two offsets of the log."""
@@ -190,6 +189,8 @@ class Door:
     def _say(self, caller: _Caller, data: bytes) -> None:
         caller.going += caller.owed + data
         caller.owed = b""
+        if self._debtor is caller:
+            self._debtor = None
         try:
             self._push(caller)
         except OSError:
