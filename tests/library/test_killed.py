@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
@@ -95,6 +97,25 @@ async def test_killed_while_it_runs(two: Scene, app: Served) -> None:
         app.let_go(behind)
         await asyncio.to_thread(app.start)
         assert (await next_.wait(20)).ok and (app.ran(key), app.ran(behind)) == (["began"], ["began"])
+
+
+async def test_killed_while_what_it_forked_lives_on(two: Scene, app: Served) -> None:
+    """That one holds its connection, and is not it: the call is lost, and what comes then waits for the next start."""
+    key, next_key = fresh("k"), fresh("k")
+    async with _laptop(two) as mesh:
+        ticket = await _begin(mesh, "forks", key)
+        child = int((await asyncio.to_thread(wait_until, lambda: app.ran(key), 20, "it to fork"))[0])
+        try:
+            await asyncio.to_thread(app.kill)
+            assert (await ticket.wait(20)).state == "lost"
+            next_ = await _begin(mesh, "step", next_key)
+            await _until_told(mesh, next_, "waiting")
+            assert "not running on vps" in next_.last.reason
+        finally:
+            os.kill(child, signal.SIGKILL)
+        app.let_go(next_key)
+        await asyncio.to_thread(app.start)
+        assert (await next_.wait(20)).ok and app.ran(next_key) == ["began", "ended"]
 
 
 async def test_killed_when_it_had_said_its_result(two: Scene, app: Served) -> None:

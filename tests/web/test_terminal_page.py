@@ -205,6 +205,23 @@ def test_the_frame_has_no_origin_no_storage_no_token_and_no_network(two: Scene, 
     at.faults.clear()  # what it tried
 
 
+def test_a_phones_keys_are_those_that_the_program_awaits_and_leave_its_keyboard_open(
+    two: Scene, visit: Open, program: None
+) -> None:
+    spawn = _shell(two, "printf '\\033[?1hready'; cat > /dev/null", fresh("tty"))  # as less, htop and vim ask for
+    at = visit(two.laptop, view=PHONE)
+    frame = open_terminal(at, spawn)
+    expect(_screen(frame)).to_contain_text("ready")
+    expect(at.page.get_by_role("group", name="Keys")).to_be_visible()
+    frame.locator("textarea").focus()
+    at.page.get_by_role("button", name="Up").click()
+    expect(_screen(frame)).to_contain_text("^[OA")
+    assert at.page.evaluate("document.activeElement.tagName") == "IFRAME"
+    at.page.get_by_role("button", name="Esc").click()
+    expect(_screen(frame)).to_contain_text("^[OA^[")
+    two.laptop.relay("stop", spawn)
+
+
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_on_a_phone(two: Scene, visit: Open, program: None, scheme: str) -> None:
     spawn = _shell(two, "printf 'line\\n%.0s' $(seq 60); cat", fresh("tty"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Coroutine
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,9 @@ from relay.core.errors import PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.log_places import attempt_of, offset_of, start_of
 from relay.core.states import TERMINAL
+from relay.core.terminal_questions import without_stale_questions
 from relay.spawn import door
+from relay.spawn.transcript import Chunk
 from relay.store.spawn_rows import SpawnRow
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
 RECALLED = 16 * 1024
 """How much of what was shown before a new viewer sees, bytes."""
 VIEW = "view"
+
+
+def _as_of_now(chunk: Chunk) -> bytes:
+    return without_stale_questions(chunk.data, chunk.at_ms, time.time_ns() // 1_000_000)
 
 
 class Attachment:
@@ -139,7 +146,7 @@ class Attachment:
         async with contextlib.aclosing(self._server.logs.read(row.id, place, None, follow=True)) as pieces:  # type: ignore[type-var]
             async for found in pieces:
                 for chunk in found:
-                    await self._out(chunk.data, chunk.next_offset, chunk.stream)
+                    await self._out(_as_of_now(chunk), chunk.next_offset, chunk.stream)
                 place = found[-1].next_offset
                 if found[-1].stream == NOTE:
                     return place, False
@@ -173,7 +180,7 @@ class Attachment:
     async def _catch_up(self, log: Path, start: int, at: int) -> int:
         while found := await asyncio.to_thread(log_pieces.read, log, at):
             for chunk in found:
-                await self._out(chunk.data, start + chunk.next_offset, chunk.stream)
+                await self._out(_as_of_now(chunk), start + chunk.next_offset, chunk.stream)
                 at = chunk.next_offset
         return at
 

@@ -29,7 +29,9 @@ _POLL_S = 0.25
 _LINGER_S = 0.05
 """How long a folder is watched in vain: the kernel takes its time to let go of one, and an end has to be told."""
 _REST_S = 0.005
-"""How long nothing is looked at after output that came sooner than that after other; an end is told by its process."""
+"""How long nothing is looked at where output comes fast: an end is told so much later, at most."""
+_MANY = 8
+"""Pieces of output in a row, within twice that of each other, are fast: the end of a short task is not kept waiting."""
 _LOG = LOG.encode()
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -62,6 +64,7 @@ class Watcher:
         self._polled: dict[Changes, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._looked_at = 0.0
+        self._in_a_row = 0
 
     def close(self) -> None:
         """Let go of the descriptor; observers still waiting are not woken."""
@@ -91,7 +94,7 @@ class Watcher:
     @contextlib.contextmanager
     def process(self, pid: int, changes: Changes) -> Iterator[Callable[[], bool]]:
         """Poke `changes` when the process ends. What is yielded tells whether it has ended."""
-        handle = _handle_of(pid)
+        handle = processes.handle_of(pid)
         if handle is None:
             with self._polling(changes):
                 yield lambda: not _lives(pid)
@@ -149,9 +152,10 @@ class Watcher:
             at += length
             self._poke(number)
         now = asyncio.get_running_loop().time()
-        if logs_only and now - self._looked_at < _REST_S:
-            self._rest()
+        self._in_a_row = self._in_a_row + 1 if logs_only and now - self._looked_at < 2 * _REST_S else 0
         self._looked_at = now
+        if self._in_a_row >= _MANY:
+            self._rest()
 
     def _rest(self) -> None:
         """Output comes fast: what more of it comes in the next moment is one wake-up, and not one a piece."""
@@ -202,12 +206,3 @@ def _ended(handle: int, ended: asyncio.Event, changes: Changes) -> None:
 def _lives(pid: int) -> bool:
     found = processes.look_up(pid)
     return found is not None and found.alive
-
-
-def _handle_of(pid: int) -> int | None:
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None
