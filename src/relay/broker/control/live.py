@@ -21,7 +21,8 @@ from starlette.routing import Route
 from relay.api.duplex import LENGTH
 from relay.broker.channel import Conversation, Message
 from relay.broker.control.answers import OTHER_VERSION, line
-from relay.core.errors import Misuse, RelayError
+from relay.core.attach_words import in_form
+from relay.core.errors import Misuse, PeerFault, RelayError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -186,9 +187,19 @@ def unpacked(document: Any) -> Message:
 
 
 def packed(message: Message) -> dict[str, Any]:
-    """What a conversation carries, as a client sees it in JSON."""
-    data = message.get("data")
-    return message if data is None else message | {"data": base64.b64encode(data).decode("ascii")}
+    """What the machine of a task says to who attaches, as a client sees it in JSON.
+
+    Raises:
+        PeerFault: it has another form.
+    """
+    told = in_form(message)
+    if told is None:
+        raise _foreign()
+    return told | ({"data": base64.b64encode(told["data"]).decode("ascii")} if "data" in told else {})
+
+
+def _foreign() -> PeerFault:
+    return PeerFault("what the machine of the task said was refused", why="it has another form", hint=OTHER_VERSION)
 
 
 def _as_line(message: Message) -> bytes:
@@ -210,5 +221,7 @@ async def _pieces(request: Request) -> AsyncIterator[Message]:
 def _as_bytes(message: Message) -> bytes:
     if message.get("k") == "open":
         return b""
-    data = bytes(message.get("data", b""))
+    data = message.get("data", b"")
+    if type(data) is not bytes:
+        raise _foreign()
     return LENGTH.pack(len(data)) + data
