@@ -23,7 +23,8 @@ from relay.api.duplex import LENGTH
 from relay.broker.channel import Conversation, Message
 from relay.broker.control.answers import OTHER_VERSION, line
 from relay.broker.control.straight import STRAIGHT, Straight
-from relay.core.errors import Misuse, RelayError
+from relay.core.attach_words import in_form
+from relay.core.errors import Misuse, PeerFault, RelayError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -106,8 +107,7 @@ async def _carry(
         message = await conversation.receive()
         await begin(send, media_type)
         if straight is not None:
-            say_now = straight.say_now
-            conversation.at_once = lambda said: say_now(form(said))
+            conversation.at_once = partial(_say_at_once, straight, form)
         speaking = asyncio.get_running_loop().create_task(_speak(conversation, said))
         while message is not None:
             await more(send, form(message))
@@ -125,6 +125,14 @@ async def _carry(
         if speaking is not None:
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)
+
+
+def _say_at_once(straight: Straight, form: Callable[[Message], bytes], message: Message) -> bool:
+    """Tell the client; what has another form than it should is for who receives in turn."""
+    try:
+        return straight.say_now(form(message))
+    except RelayError:
+        return False
 
 
 async def begin(send: Send, media_type: bytes) -> None:
@@ -224,9 +232,19 @@ def unpacked(document: Any) -> Message:
 
 
 def packed(message: Message) -> dict[str, Any]:
-    """What a conversation carries, as a client sees it in JSON."""
-    data = message.get("data")
-    return message if data is None else message | {"data": base64.b64encode(data).decode("ascii")}
+    """What the machine of a task says to who attaches, as a client sees it in JSON.
+
+    Raises:
+        PeerFault: it has another form.
+    """
+    told = in_form(message)
+    if told is None:
+        raise _foreign()
+    return told | ({"data": base64.b64encode(told["data"]).decode("ascii")} if "data" in told else {})
+
+
+def _foreign() -> PeerFault:
+    return PeerFault("what the machine of the task said was refused", why="it has another form", hint=OTHER_VERSION)
 
 
 def _as_line(message: Message) -> bytes:
@@ -248,5 +266,7 @@ async def _pieces(request: Request) -> AsyncIterator[Message]:
 def _as_bytes(message: Message) -> bytes:
     if message.get("k") == "open":
         return b""
-    data = bytes(message.get("data", b""))
+    data = message.get("data", b"")
+    if type(data) is not bytes:
+        raise _foreign()
     return LENGTH.pack(len(data)) + data
