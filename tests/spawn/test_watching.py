@@ -7,14 +7,14 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from relay.spawn import watch
 from relay.spawn.attempt import Vanished
-from relay.spawn.watch import Watcher
+from relay.spawn.watch import Changes, Watcher
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from .yard import Yard
 
@@ -31,6 +31,47 @@ async def test_a_change_wakes_all_who_watch_the_folder_and_nobody_else(tmp_path:
         assert not elsewhere.done()
         (there / "file").write_text("x")
         await elsewhere
+    watcher.close()
+
+
+@pytest.mark.skipif(watch._libc is None, reason="there is no inotify here")
+@pytest.mark.parametrize("telling", ["log", "other"])
+async def test_a_narrow_watch_tells_once_and_then_of_all(tmp_path: Path, telling: str) -> None:
+    watcher = Watcher()
+    (tmp_path / "log").touch()
+    with (
+        (tmp_path / "log").open("wb", buffering=0) as log,
+        (tmp_path / "record").open("wb", buffering=0) as record,
+        watcher.folder(tmp_path, "log") as changes,
+    ):
+        record.write(b"x")
+        assert changes.is_narrow and not await _is_woken(changes)
+        if telling == "log":
+            log.write(b"x")
+        else:
+            (tmp_path / "other").write_text("x")
+        assert await _is_woken(changes)
+        changes.widen()
+        for file in (record, log):
+            file.write(b"y")
+            assert await _is_woken(changes)
+    watcher.close()
+
+
+async def _is_woken(changes: Changes) -> bool:
+    waiting = asyncio.create_task(changes.wait())
+    done, _ = await asyncio.wait([waiting], timeout=0.2)
+    waiting.cancel()
+    return bool(done)
+
+
+async def test_who_comes_later_hears_of_all_and_so_does_the_first(tmp_path: Path) -> None:
+    watcher = Watcher()
+    (tmp_path / "log").touch()
+    with watcher.folder(tmp_path, "log") as first, watcher.folder(tmp_path, "log") as second:
+        for number in range(2):
+            (tmp_path / "file").write_text(str(number))
+            await asyncio.gather(first.wait(), second.wait())
     watcher.close()
 
 

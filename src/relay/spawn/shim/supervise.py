@@ -101,7 +101,7 @@ class Supervisor:
         self._sweep_orphans()
         for fd in tuple(self._open):
             self._close(fd)
-        self._log.close()
+        self._log.flush()
         return self._exit_fields()
 
     def _listen(self) -> None:
