@@ -233,14 +233,9 @@ class _Following:
     """What an observer has been told so far."""
 
     def __init__(
-        self,
-        attempt: Attempt,
-        watcher: Watcher,
-        changes: Changes,
-        on_event: Callable[[Started | Output], None],
+        self, attempt: Attempt, watcher: Watcher, changes: Changes, on_event: Callable[[Started | Output], None]
     ) -> None:
         self._attempt = attempt
-        self._log = attempt.log
         self._watcher = watcher
         self._changes = changes
         self._on_event = on_event
@@ -312,7 +307,7 @@ class _Following:
 
     def _tell_output(self, known: int | None) -> None:
         try:
-            size = transcript.end(self._log) if known is None else known
+            size = transcript.end(self._attempt.log) if known is None else known
         except FileNotFoundError:
             return
         if size > self._offset:
@@ -334,8 +329,7 @@ def _slot(page: bytes, number: int) -> dict[str, Any] | None:
 
 
 def _typed(slots: list[dict[str, Any] | None]) -> Record:
-    intent, started, end = slots[record.INTENT], slots[record.STARTED], slots[record.EXIT]
-    stop = slots[record.STOP]
+    intent, started, end, stop = (slots[at] for at in (record.INTENT, record.STARTED, record.EXIT, record.STOP))
     return Record(
         intent=_pick(Intent, intent) if intent else None,
         started=_pick(Started, started) if started else None,

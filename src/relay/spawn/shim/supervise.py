@@ -66,8 +66,7 @@ class Supervisor:
         self._task = task
         self._noted = noted
         self._log = log
-        self._record = record_fd
-        self._wakeup = wakeup
+        self._record, self._wakeup = record_fd, wakeup
         self._mark = f"{MARKER}={spec.name}".encode()
         # With a subreaper the session finds nothing more, and an ended session's number may be used again.
         self._session = None if ADOPTS else task.pid
@@ -82,8 +81,7 @@ class Supervisor:
         self._childless = self._given_up = self._stopping = self._asked = self._ask_at_exec = False
         self._survivors = 0
         self._timed_out = self._oom = False
-        self._kills = kills
-        self._awake = awake
+        self._kills, self._awake = kills, awake
         self._error: dict[str, object] | None = None
         self._end: dict[str, object] = {}
 
