@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from relay.spawn.watch import Changes, Watcher
 
+QUIET_S = 0.3
+"""For how long an attempt that was just launched need not tell of its steps, but of output and its end."""
 _Value = TypeVar("_Value", "Intent", "Started", "ExitRecord")
 
 @frozen
@@ -219,7 +221,7 @@ class Attempt:
             shim: the shim's pid as `Launcher.launch` returned it. Without it, and without an intent in the
                 record, the attempt is recovered: fenced if nobody is about to start it.
         """
-        with watcher.folder(self.folder) as changes:
+        with watcher.folder(self.folder, None if shim is None else layout.LOG) as changes:
             following = _Following(self, watcher, changes, on_event)
             try:
                 return await following.to_the_end(shim)
@@ -231,14 +233,9 @@ class _Following:
     """What an observer has been told so far."""
 
     def __init__(
-        self,
-        attempt: Attempt,
-        watcher: Watcher,
-        changes: Changes,
-        on_event: Callable[[Started | Output], None],
+        self, attempt: Attempt, watcher: Watcher, changes: Changes, on_event: Callable[[Started | Output], None]
     ) -> None:
         self._attempt = attempt
-        self._log = attempt.log
         self._watcher = watcher
         self._changes = changes
         self._on_event = on_event
@@ -258,18 +255,24 @@ class _Following:
 
     async def _while_it_lives(self, shim: int | None) -> Exited | None:
         """Until the exit record is there, or without one the shim is gone; `shim` serves without an intent."""
+        if shim is not None:
+            return await self._until_ended(shim, None)
         now = self._attempt.read()
         if now.stopping:
             # The broker that wrote the wish may have died before it told the shim.
             _tell(now)
-        pid = now.intent.shim if now.intent else shim
-        if pid is None:
-            return self._end()
+        return await self._until_ended(now.intent.shim, now.intent) if now.intent else self._end()
+
+    async def _until_ended(self, pid: int, intent: Intent | None) -> Exited | None:
         with self._watcher.process(pid, self._changes) as ended:
             # The pid was opened before it is compared: it cannot become another's in between.
-            gone = now.intent is not None and not _same_shim(now.intent)
+            gone = intent is not None and not _same_shim(intent)
             while (end := self._end()) is None and not (gone or ended()):
-                await self._changes.wait()
+                # one that ends at once says so once; whatever else comes, or does not, is watched from then on
+                quiet = self._changes.is_narrow
+                await self._changes.wait(QUIET_S if quiet else None)
+                if quiet and (end := self._end()) is None:
+                    self._changes.widen()
         return end or self._end()
 
     def _end(self) -> Exited | None:
@@ -281,7 +284,7 @@ class _Following:
         if started:
             self._started = True
             self._on_event(_pick(Started, started))
-        self._tell_output()
+        self._tell_output(None if end is None else end.get("log_bytes"))
         if end is None:
             return None
         stop = _slot(page, record.STOP)
@@ -302,9 +305,9 @@ class _Following:
             os.close(self._fd)
             self._fd = None
 
-    def _tell_output(self) -> None:
+    def _tell_output(self, known: int | None) -> None:
         try:
-            size = transcript.end(self._log)
+            size = transcript.end(self._attempt.log) if known is None else known
         except FileNotFoundError:
             return
         if size > self._offset:
@@ -326,8 +329,7 @@ def _slot(page: bytes, number: int) -> dict[str, Any] | None:
 
 
 def _typed(slots: list[dict[str, Any] | None]) -> Record:
-    intent, started, end = slots[record.INTENT], slots[record.STARTED], slots[record.EXIT]
-    stop = slots[record.STOP]
+    intent, started, end, stop = (slots[at] for at in (record.INTENT, record.STARTED, record.EXIT, record.STOP))
     return Record(
         intent=_pick(Intent, intent) if intent else None,
         started=_pick(Started, started) if started else None,

@@ -45,7 +45,9 @@ class Hearing:
     def __call__(self, event: Started | Output) -> None:
         if isinstance(event, Started):
             self._started = event
-            self._grace = asyncio.get_running_loop().call_later(GRACE_S, self._running)
+            # it may have been heard of late; by a clock that was set it has not begun, or long ago
+            lived = time.time() - event.at / 1000
+            self._grace = asyncio.get_running_loop().call_later(GRACE_S - min(max(lived, 0), GRACE_S), self._running)
         else:
             self._running()
             self._listener.grew(self._row)

@@ -30,6 +30,7 @@ class LogReading:
         self._reader = reader
         self._asking: AskingReader | None = reader if asks(reader) else None
         self._offset = 0
+        self._length: int | None = None
         self.questions: list[AgentQuestion] = []
         self.withdrawn: list[str] = []
 
@@ -68,8 +69,14 @@ class LogReading:
             self.questions += self._asking.asked()
             self.withdrawn += self._asking.withdrawn()
 
-    async def conclude(self, exit_code: int) -> tuple[Finding, str]:
-        """The finding and the tail; off the loop where there is much to read."""
+    async def conclude(self, exit_code: int, length: int | None = None) -> tuple[Finding, str]:
+        """The finding and the tail; off the loop where there is much to read.
+
+        Args:
+            exit_code: of the task.
+            length: the offset of the log's end, where that is known.
+        """
+        self._length = length
         if isinstance(self._reader, PlainReader) and self._size() <= SMALL:
             return self.finding(exit_code), self.tail()
         return await asyncio.to_thread(lambda: (self.finding(exit_code), self.tail()))
@@ -88,6 +95,8 @@ class LogReading:
         return await asyncio.to_thread(lambda: transcript.ending(self._log, attempt, now))
 
     def _size(self) -> int:
+        if self._length is not None:
+            return self._length
         try:
             return transcript.end(self._log)
         except FileNotFoundError:
@@ -101,6 +110,8 @@ class LogReading:
 
     def tail(self) -> str:
         """The last 16,000 bytes of output as text; empty where there is no log."""
+        if self._length == 0:
+            return ""
         try:
             return transcript.tail_text(self._log, MAX_TAIL)
         except FileNotFoundError:

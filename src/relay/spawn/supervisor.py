@@ -170,7 +170,9 @@ class Supervisor:
         self.on_over(row)
         match end:
             case Exited(record, by):
-                finding, text = await reading.conclude(record.exit_code or 0)
+                # a shim that failed could not say how long the log is
+                length = None if record.error else record.log_bytes
+                finding, text = await reading.conclude(record.exit_code or 0, length)
                 outcome = outcome_of(row.id, record, finding, text, self._planner.timeout(row), by)
                 await self._finish_run(row, outcome, reading, text, dataclasses.asdict(record))
             case Vanished(_, survivors):

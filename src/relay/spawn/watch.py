@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 _EVENT = struct.Struct("iIII")
 _IN_MODIFY = 0x2
 _IN_CLOSE_WRITE = 0x8
+_IN_IGNORED = 0x8000
+_IN_ONESHOT = 0x80000000
+_ANY = _IN_MODIFY | _IN_CLOSE_WRITE
 _POLL_S = 0.25
-_LINGER_S = 0.05
+_LINGER_S = 0.5
 """How long a folder is watched in vain: the kernel takes its time to let go of one, and an end has to be told."""
 _REST_S = 0.005
 """How long nothing is looked at where output comes fast: an end is told so much later, at most."""
@@ -41,6 +44,7 @@ class Changes:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._widen: Callable[[], None] | None = None
 
     def poke(self) -> None:
         """Wake the observer, now or at its next wait."""
@@ -53,6 +57,17 @@ class Changes:
                 await self._event.wait()
         self._event.clear()
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether only the first of a few changes wakes."""
+        return self._widen is not None
+
+    def widen(self) -> None:
+        """Be woken by every change from now on."""
+        widen, self._widen = self._widen, None
+        if widen is not None:
+            widen()
+
 
 class Watcher:
     """The process's one watch. Made and closed within one event loop, shared by all attempts."""
@@ -61,6 +76,8 @@ class Watcher:
         self._fd: int | None = None
         self._watched: dict[int, set[Changes]] = {}
         self._idle: list[int] = []
+        self._folders: dict[bytes, int] = {}
+        """How many watch each folder."""
         self._polled: dict[Changes, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._looked_at = 0.0
@@ -76,18 +93,42 @@ class Watcher:
             self._timer.cancel()
 
     @contextlib.contextmanager
-    def folder(self, folder: Path) -> Iterator[Changes]:
-        """Watch the files of a folder. The yielded `Changes` is also what `process` pokes."""
+    def folder(self, folder: Path, first: str | None = None) -> Iterator[Changes]:
+        """Watch the files of a folder. The yielded `Changes` is also what `process` pokes.
+
+        Args:
+            folder: which.
+            first: until `Changes.widen`, wake once only: when this file of it is written to, or any other closed.
+        """
         changes = Changes()
-        number = self._watch(os.fsencode(folder))
+        path = os.fsencode(folder)
+        with contextlib.ExitStack() as until:
+            if first is None or path in self._folders:
+                self._add(path, _ANY, changes, until)
+            else:
+                # a folder by itself has one mask for all who watch it, and these two end with what they tell
+                self._add(path, _IN_CLOSE_WRITE | _IN_ONESHOT, changes, until)
+                self._add(path + b"/" + os.fsencode(first), _IN_MODIFY | _IN_ONESHOT, changes, until)
+                changes._widen = lambda: self._add(path, _ANY, changes, until)
+            self._folders[path] = self._folders.get(path, 0) + 1
+            until.callback(self._left, path)
+            yield changes
+
+    def _left(self, path: bytes) -> None:
+        self._folders[path] -= 1
+        if not self._folders[path]:
+            del self._folders[path]
+
+    def _add(self, path: bytes, mask: int, changes: Changes, until: contextlib.ExitStack) -> None:
+        number = self._watch(path, mask)
         if number is None:
-            with self._polling(changes):
-                yield changes
+            until.enter_context(self._polling(changes))
             return
         self._watched.setdefault(number, set()).add(changes)
-        try:
-            yield changes
-        finally:
+        until.callback(self._unwatch_for, number, changes)
+
+    def _unwatch_for(self, number: int, changes: Changes) -> None:
+        if number in self._watched:
             self._watched[number].discard(changes)
             self._unwatch_later(number)
 
@@ -108,12 +149,12 @@ class Watcher:
             loop.remove_reader(handle)
             os.close(handle)
 
-    def _watch(self, folder: bytes) -> int | None:
+    def _watch(self, path: bytes, mask: int) -> int | None:
         if _libc is None:
             return None
         if self._fd is None:
             self._open()
-        number: int = _libc.inotify_add_watch(self._fd, folder, _IN_MODIFY | _IN_CLOSE_WRITE)
+        number: int = _libc.inotify_add_watch(self._fd, path, mask)
         return None if number < 0 else number
 
     def _open(self) -> None:
@@ -146,11 +187,13 @@ class Watcher:
         events = os.read(self._fd, 65536)
         at, logs_only = 0, True
         while at < len(events):
-            number, _, _, length = _EVENT.unpack_from(events, at)
+            number, mask, _, length = _EVENT.unpack_from(events, at)
             at += _EVENT.size
             logs_only &= events.startswith(_LOG, at)
             at += length
             self._poke(number)
+            if mask & _IN_IGNORED:
+                self._watched.pop(number, None)
         now = asyncio.get_running_loop().time()
         self._in_a_row = self._in_a_row + 1 if logs_only and now - self._looked_at < 2 * _REST_S else 0
         self._looked_at = now

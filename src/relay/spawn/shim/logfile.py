@@ -68,10 +68,9 @@ class LogFile:
 
     def close(self) -> None:
         """Nothing more is written."""
-        self._flush()
         os.close(self._fd)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Bring the log to the disk, so that an exit record never stands over a log that a power cut took."""
         if not self.end:
             return

@@ -53,8 +53,12 @@ def run(spec: Spec, wakeup: Wakeup, kills: Kills) -> int:
         return REFUSED
     task = fork_task(spec, lock)
     _promise(record_fd, spec.name)
-    fields = _carry_out(spec, task, record_fd, wakeup, kills)
-    record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=True)
+    fields, log = _carry_out(spec, task, record_fd, wakeup, kills)
+    record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=False)
+    if log is not None:
+        # This tells the broker, which need not wait for the disk: what it writes down stands for the record.
+        log.close()
+    record.sync(record_fd)
     if fields["survivors"]:
         return SURVIVED
     if fields["error"] or not kernel.ADOPTS or not spec.is_plain:
@@ -83,22 +87,27 @@ def _promise(record_fd: int, name: str) -> None:
     record.write_slot(record_fd, record.INTENT, fields, durable=True)
 
 
-def _carry_out(spec: Spec, task: Task, record_fd: int, wakeup: Wakeup, kills: Kills) -> dict[str, object]:
+def _carry_out(
+    spec: Spec, task: Task, record_fd: int, wakeup: Wakeup, kills: Kills
+) -> tuple[dict[str, object], LogFile | None]:
+    log = None
     try:
         if record.read_slot(record_fd, record.STOP) is not None:
             task.abandon()
-            return _never_ran("stopped", "stopped before it was started", stopped=True)
+            return _never_ran("stopped", "stopped before it was started", stopped=True), None
         if spec.limits and (why := confining.fault_of(spec)) is not None:
             task.abandon()
-            return _never_ran("no_limits", why[:150], stopped=False)
-        return _supervise(spec, task, record_fd, wakeup, kills)
+            return _never_ran("no_limits", why[:150], stopped=False), None
+        log = LogFile(f"{spec.folder}/{folder.LOG}", spec.log_limit)
+        return _supervise(spec, task, log, record_fd, wakeup, kills), log
     except Exception as fault:  # whatever it is, the tree must go and the record must say so
         _kill_everything(spec)
-        return _never_ran("shim_fault", f"{type(fault).__name__}: {fault}"[:100], stopped=False)
+        return _never_ran("shim_fault", f"{type(fault).__name__}: {fault}"[:100], stopped=False), log
 
 
-def _supervise(spec: Spec, task: Task, record_fd: int, wakeup: Wakeup, kills: Kills) -> dict[str, object]:
-    log = LogFile(f"{spec.folder}/{folder.LOG}", spec.log_limit)
+def _supervise(
+    spec: Spec, task: Task, log: LogFile, record_fd: int, wakeup: Wakeup, kills: Kills
+) -> dict[str, object]:
     noted: dict[str, object] = {"pid": task.pid, "ticks": processes.ticks(task.pid)}
     record.write_slot(record_fd, record.TASK, noted, durable=False)
     awake = Awake(spec.name, spec.env.get("PATH", os.defpath), task.pid) if spec.keep_awake else None

@@ -66,8 +66,7 @@ class Supervisor:
         self._task = task
         self._noted = noted
         self._log = log
-        self._record = record_fd
-        self._wakeup = wakeup
+        self._record, self._wakeup = record_fd, wakeup
         self._mark = f"{MARKER}={spec.name}".encode()
         # With a subreaper the session finds nothing more, and an ended session's number may be used again.
         self._session = None if ADOPTS else task.pid
@@ -99,7 +98,7 @@ class Supervisor:
         self._sweep_orphans()
         for fd in tuple(self._open):
             self._close(fd)
-        self._log.close()
+        self._log.flush()
         return self._exit_fields()
 
     def _listen(self) -> None:
