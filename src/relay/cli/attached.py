@@ -15,6 +15,7 @@ import time
 from relay.api import http1, silence
 from relay.api.duplex import Duplex
 from relay.cli import progress, speech
+from relay.cli.clean import clean
 from relay.cli.typed_ahead import KEPT_S, TypedAhead
 
 TYPE_CHECKING = False
@@ -131,7 +132,8 @@ class Attached:
         except RelayError as fault:
             self._broke(fault)
 
-    def _say(self, text: str) -> None:
+    def _say(self, said: str) -> None:
+        text = clean(said)  # names of others are in it
         if text != self._told:
             self._told = text
             end = "\r\n" if self._screen.is_raw else "\n"
