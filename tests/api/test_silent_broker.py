@@ -119,6 +119,14 @@ def test_a_stream_whose_broker_answers_nothing_is_told_of_once_and_goes_on(home:
         assert [fault.code for fault in asking.told] == [Code.TIMED_OUT]
 
 
+def test_a_broker_that_breaks_off_may_have_done_what_it_was_asked(home: Home) -> None:
+    for call, left_open in ((routes.stop("build"), True), (routes.status(), False)):
+        with listening(home, _break_off):
+            fault = refused(home, call)
+        Path(home.socket).unlink()
+        assert fault.code is Code.NOT_RUNNING and ("may have been done" in fault.why) is left_open
+
+
 class _Told(Client):
     def __init__(self, home: Home) -> None:
         super().__init__(home)
@@ -141,6 +149,12 @@ def listening(home: Home, speak: Callable[[socket.socket], None]) -> Iterator[No
         speaking.start()
         yield
         speaking.join()
+
+
+def _break_off(made: socket.socket) -> None:
+    connection, _ = made.accept()
+    with connection:
+        connection.recv(65536)
 
 
 def _answer(connection: socket.socket, body: bytes) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
+from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 
+from relay.cli.watching.board import draw
 from relay.testing import processes
+from tests.api.canned_broker import RUNNING
+from tests.api.canned_broker import spawn as listed
 from tests.e2e.scene import Scene, fresh, relay, started
 from tests.live.terminal import terminal
 
@@ -29,6 +35,18 @@ def test_it_follows_what_happens_and_ends_with_q(granted: Scene) -> None:
         assert b"\x1b[?1049l" in person.seen and b"\x1b[?25h" in person.seen
         assert person.is_as_before
     relay(granted.laptop, "stop", other)
+
+
+@pytest.mark.parametrize("width", [20, 24, 40, 60, 80, 120])
+def test_how_it_stands_is_there_however_narrow_the_window(width: int) -> None:
+    console = Console(width=width, file=io.StringIO())
+    long = listed(**RUNNING, name="a-name-that-is-rather-long", broker={"id": "b" * 56, "name": "a-broker-with-a-name"})
+    found: Any = {"spawns": [long], "seq": 0, "matched": 1, "exact": True}
+    console.print(draw(found, width, 6, is_away=False))
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Working" in said and "a-na" in said
+    assert all(len(line) <= width for line in said.splitlines())
+    assert ("make test" in said) is (width >= 60)
 
 
 def test_the_window_may_be_any_size(granted: Scene) -> None:

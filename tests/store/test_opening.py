@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from relay.core.errors import Code, LocalFault
-from relay.store.engine import Store
+from relay.store.engine import REPLACED, Store
 from relay.store.migrations import KEPT_COPIES, MIGRATIONS, migrate, version
 from relay.store.opening import connect, open_file
 from tests.store.specimens import COUNT_EVENTS, add_event, program
@@ -110,6 +110,16 @@ async def test_damage_inside_is_found_by_the_check_and_told_without_traceback(tm
         with pytest.raises(LocalFault) as caught:
             await store.write(lambda tx: [add_event(tx, number, 3_000) for number in range(100)])
     assert caught.value.code is Code.STORE_CORRUPT
+
+
+async def test_a_file_that_is_taken_away_is_not_called_intact(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+    async with await Store.open(path) as store:
+        path.unlink()
+        assert await store.integrity() == [REPLACED]
+        assert not path.exists(), "looking made an empty one"
+        path.touch()
+        assert await store.integrity() == [REPLACED]
 
 
 async def test_a_missing_folder_is_a_fault(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ class Client:
 
     def _went_away(self, kept: bool) -> Exception:
         self.close()
-        return _Stale() if kept else broke_off(self.home)
+        return _Stale() if kept else broke_off(self.home, is_order=self._is_order)
 
     def _send(self, data: bytes) -> None:
         assert self._socket is not None
@@ -195,7 +195,7 @@ class Client:
             response.end()
         except http1.BadAnswer as fault:
             self.close()
-            raise broke_off(self.home, str(fault)) from fault
+            raise broke_off(self.home, str(fault), self._is_order) from fault
         return []
 
     def _connect(self) -> None:
@@ -301,9 +301,14 @@ def not_set_up(home: Home) -> RelayError:
     )
 
 
-def broke_off(home: Home, why: str = "it closed the connection without an answer") -> RelayError:
-    """The error for a broker that stopped in the middle of an answer."""
+def broke_off(
+    home: Home, why: str = "it closed the connection without an answer", is_order: bool = False
+) -> RelayError:
+    """The error for a broker that stopped in the middle of an answer; `is_order` as of `silence.too_slow`."""
     from relay.core.errors import Code, Unreachable
 
-    what = "the broker of this machine broke off"
-    return Unreachable(what, code=Code.NOT_RUNNING, why=why, hint=home.command("doctor"))
+    hint = home.command("doctor")
+    if is_order:
+        why += "; what was asked may have been done all the same"
+        hint = f"look before you ask again: {home.command('ps --all')}; and {hint}"
+    return Unreachable("the broker of this machine broke off", code=Code.NOT_RUNNING, why=why, hint=hint)

@@ -21,6 +21,7 @@ from relay.store.writer import Writer
 T = TypeVar("T")
 MAX_PROBLEMS = 20
 CHECKED = "checked"
+REPLACED = "its file was removed, or replaced, while this broker had it open: what that writes now goes when it ends"
 
 
 class Store:
@@ -28,6 +29,7 @@ class Store:
 
     def __init__(self, path: Path, opened: Opened, readers: Readers) -> None:
         self.path = path
+        self._file = _identity(path)
         self._lock = opened.lock
         self._readers = readers
         self._writer = Writer(opened.connection, path, asyncio.get_running_loop())
@@ -132,6 +134,8 @@ class Store:
         Args:
             thorough: check the indexes against their tables too.
         """
+        if await asyncio.to_thread(_identity, self.path) != self._file:
+            return [REPLACED]
         return await asyncio.to_thread(_problems, self.path, "integrity_check" if thorough else "quick_check")
 
     async def back_up(self, copy: Path) -> None:
@@ -150,6 +154,14 @@ class Store:
         await self._readers.close()
         await self._writer.close()
         self._lock.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _problems(path: Path, check: str) -> list[str]:

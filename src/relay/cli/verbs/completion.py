@@ -21,7 +21,11 @@ ALTOGETHER_S = 0.5  # whatever happens: somebody has pressed a key and waits
 def run(invocation: Invocation, *, shell: str, words: list[str]) -> int:
     """Print a shell's script, or for `words` and `line` what may be typed next."""
     if shell in ASKING:
-        return _candidates(invocation, shell, words)
+        try:
+            return _candidates(invocation, shell, words)
+        finally:
+            sys.stdout.flush()
+            signal.setitimer(signal.ITIMER_REAL, 0)  # Python gives the signal back on its way out, and it would kill
     from relay.cli.completing.scripts import BY_SHELL, script
 
     if shell not in BY_SHELL:

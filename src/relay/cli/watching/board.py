@@ -20,22 +20,28 @@ if TYPE_CHECKING:
 
 STYLES = {"31": "red", "32": "green", "33": "bold yellow", "2": "dim"}
 WIDEST = {"NAME": 28, "BROKER": 16, "AGENT": 12, "STATE": 12}
+LEAST = {"ID": spawn_lines.SHORT, "TIME": 6, "STATE": 9}
+ENOUGH = {"NAME": 16, "BROKER": 16, "WHAT": 8}
+"""How much of a column is enough to show it, where there would be more."""
+FIRST_TO_GO = ("AGENT", "ID", "BROKER", "WHAT", "TIME")
+GAP = 2
+SHORTEST_NAME = 6
 AROUND = 3  # lines beside the rows: the headings, an empty line, the foot
 STATE = spawn_lines.HEADINGS.index("STATE")
 
 
-def draw(found: Listing, height: int, is_away: bool) -> RenderableType:
+def draw(found: Listing, width: int, height: int, is_away: bool) -> RenderableType:
     """The whole screen.
 
     Args:
         found: the list as it was last told.
-        height: lines of the window.
+        width, height: of the window.
         is_away: the broker does not answer now, so that this is how it stood.
     """
     spawns = sorted(found["spawns"], key=lambda each: each["state"] not in NEEDS_A_PERSON)
     room = max(height - AROUND, 1)
     shown = spawns if len(spawns) <= room else spawns[: room - 1]
-    parts: list[RenderableType] = [_table(shown)]
+    parts: list[RenderableType] = [_table(shown, width)]
     if len(shown) < len(spawns):
         parts.append(Text(f"and {len(spawns) - len(shown):,} more", style="dim"))
     if not spawns:
@@ -43,23 +49,41 @@ def draw(found: Listing, height: int, is_away: bool) -> RenderableType:
     return Group(*parts, Text(), _foot(spawns, is_away))
 
 
-def _table(spawns: list[Spawn]) -> Table:
-    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in spawn_lines.HEADINGS:
-        last = heading == spawn_lines.HEADINGS[-1]
-        least = {"ID": spawn_lines.SHORT, "TIME": 6, "STATE": 9}.get(heading)
+def _table(spawns: list[Spawn], width: int) -> Table:
+    table = Table(box=None, expand=True, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    rows = [[clean(text) for text in spawn_lines.row(spawn)] for spawn in spawns]
+    needed = _columns(rows, width)
+    shown = [at for at, heading in enumerate(spawn_lines.HEADINGS) if heading in needed]
+    name = max(width - sum(needed.values()) + needed["NAME"] - GAP, SHORTEST_NAME)
+    for at in shown:
+        heading = spawn_lines.HEADINGS[at]
         table.add_column(
             heading,
             no_wrap=True,
             overflow="ellipsis",
-            ratio=1 if last else None,
-            max_width=WIDEST.get(heading),
-            min_width=least,
+            ratio=1 if at == shown[-1] else None,
+            max_width=min(name, WIDEST["NAME"]) if heading == "NAME" else WIDEST.get(heading),
+            min_width=LEAST.get(heading),
         )
-    for spawn in spawns:
-        cells = [clean(text) for text in spawn_lines.row(spawn)]
-        table.add_row(*(Text(text, style=_style(text) if at == STATE else "") for at, text in enumerate(cells)))
+    for cells in rows:
+        table.add_row(*(Text(cells[at], style=_style(cells[at]) if at == STATE else "") for at in shown))
     return table
+
+
+def _columns(rows: list[list[str]], width: int) -> dict[str, int]:
+    """The columns there is room for, and how much each needs: how it stands is the last to go."""
+    needed = {
+        heading: GAP + max(LEAST.get(heading, 0), min(_longest(rows, at), ENOUGH.get(heading, 12)))
+        for at, heading in enumerate(spawn_lines.HEADINGS)
+    }
+    for heading in FIRST_TO_GO:
+        if sum(needed.values()) > width + GAP:
+            del needed[heading]
+    return needed
+
+
+def _longest(rows: list[list[str]], at: int) -> int:
+    return max(len(text) for text in (spawn_lines.HEADINGS[at], *(cells[at] for cells in rows)))
 
 
 def _style(word: str) -> str:

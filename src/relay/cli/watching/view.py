@@ -17,9 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from relay.api.client import Client
     from relay.api.view_shapes import Listing
     from relay.cli.invocation import Invocation
+    from relay.cli.patient import PatientClient
 
 INTERRUPTED = 130
 TICK_S = 1.0  # how often ages are drawn anew
@@ -43,10 +43,11 @@ class Source:
         feed: says when it is out of date.
     """
 
-    def __init__(self, client: Client, filters: dict[str, object]) -> None:
+    def __init__(self, client: PatientClient, filters: dict[str, object]) -> None:
         self._client = client
         self._filters = filters
         self.found: Listing = client.ask(routes.listing(filters))
+        client.says = ""  # nothing is drawn into the screen
         self._asked = time.monotonic()
         self.feed = Feed(client.home, self.found["seq"])
 
@@ -129,7 +130,7 @@ def _loop(source: Source, live: Live, fds: list[int], signals: int) -> int:
     while True:
         now = time.monotonic()
         if source.refresh() or source.feed.is_away or now >= drawn + TICK_S or not drawn:
-            live.update(draw(source.found, live.console.size.height, source.feed.is_away), refresh=True)
+            live.update(draw(source.found, *live.console.size, source.feed.is_away), refresh=True)
             drawn = now
         ready = source.wait(fds, max(drawn + TICK_S - time.monotonic(), 0))
         if signals in ready:
