@@ -12,6 +12,7 @@ import pytest
 from relay.api.home import Home
 from relay.api.program_link import Message, ProgramLink
 from relay.core.errors import RelayError
+from relay.testing.processes import wait_until
 from tests.e2e.scene import fresh
 from tests.tools.conftest import Ground
 from tests.tools.program import definition
@@ -80,6 +81,29 @@ def test_offers_that_cannot_be_told_are_named_and_the_others_served(ground: Grou
     refused = asyncio.run(play())
     assert [each["code"] for each in refused] == ["bad_offer", "bad_name", "bad_name", "name_in_use"]
     assert refused[0]["name"] == bad and ground.tool(ground.vps, good) and not ground.tool(ground.vps, bad)
+
+
+def test_what_is_too_much_for_one_list_is_said_to_be_told_to_nobody(ground: Ground) -> None:
+    small, large = fresh("tool"), [fresh("tool") for _ in range(8)]
+    said = hello(small)
+    for name in large:
+        about = {"name": name, "description": secrets.token_hex(30_000)}
+        said["offers"].append({"name": name, "definition": about, "share": "test"})
+
+    async def play() -> None:
+        async with await ProgramLink.open(Home(str(ground.vps.home)), said) as link:
+            await heard(link, "welcome")
+            await asyncio.to_thread(wait_until, lambda: ground.tool(ground.laptop, small), WITHIN_S, "it to be told")
+            told = [name for name in large if ground.tool(ground.laptop, name)]
+            why = {name: (ground.tool(ground.vps, name) or {})["reason"] for name in (small, *large)}
+            assert 0 < len(told) < len(large) and {name for name, reason in why.items() if not reason} == {small, *told}
+            assert "told to nobody" in why[next(name for name in large if name not in told)]
+            await link.send({"offers": []})
+            await asyncio.to_thread(
+                wait_until, lambda: not ground.tool(ground.vps, small), WITHIN_S, "nothing to be offered"
+            )
+
+    asyncio.run(play())
 
 
 LINES = ("[]", "nonsense", '{"result": 7}', '{"result": {"call": 7}}', '{"offers": 7}', '{"a": NaN}')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -14,13 +15,14 @@ from relay.broker.tools.progress import Progress
 from relay.broker.tools.rights import is_shared
 from relay.broker.words import rfc3339
 from relay.core.ids import BrokerId
-from relay.core.offers import Offer, clashes
+from relay.core.offers import Offer, clashes, fitting
 from relay.core.states import IN_HAND, State
 from relay.store import call_rows, offers
 from relay.store.call_rows import CallRow
 from relay.store.engine import Store
 from relay.store.offers import Offered, Share
 
+LEFT_OUT = "told to nobody: one list cannot carry all that is shared here; share fewer with --only"
 _PHRASES: dict[State, str] = {
     State.DELIVERED: "{target} has it and has not decided yet.",
     State.WAITING: "Waiting on {target}: {reason}.",
@@ -127,22 +129,25 @@ class ToolViews:
         own = await self._store.all(offers.ALL)
         heard = [each for each in await self._store.all(offers.HEARD) if self._members.keys(each.broker) is not None]
         told = [(each.broker, offer) for each in heard for offer in each.offers]
-        listed = [self._own(each, shares) for each in own]
+        visible = [each.offer for each in own if is_shared(each, shares)]
+        fit = {offer.name for offer in await asyncio.to_thread(fitting, visible)}
+        listed = [self._own(each, shares, fit) for each in own]
         listed += [self._told(broker, offer, hidden) for broker, offer in told]
         return {"tools": listed, "clashes": clashes(told)}
 
-    def _own(self, offered: Offered, shares: list[Share]) -> dict[str, Any]:
+    def _own(self, offered: Offered, shares: list[Share], fit: set[str]) -> dict[str, Any]:
         by = offered.share if offered.kind == "mcp" else None
         # a host that is connected may have lost the server of one of its shares
         served = self._programs.get(offered.program) is not None and (by is None or self.hosting.serves(by))
         trouble = "" if served or by is None else self.hosting.trouble(by)
         shared = is_shared(offered, shares)
+        left_out = shared and offered.name not in fit
         return self._tool(self._members.own, offered.offer) | {
             "here": True,
             "shared": shared,
             "served": served,
             "hidden": False,
-            "reason": "" if served else trouble or self._line.absence(offered),
+            "reason": (LEFT_OUT if left_out else "") if served else trouble or self._line.absence(offered),
         }
 
     def _told(self, broker: BrokerId, offer: Offer, hidden: set[tuple[str, BrokerId | None]]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Server:
             found += [each for each in page["tools"] if isinstance(each, dict)]
             cursor = page.get("nextCursor")
             if not cursor or len(found) > MOST_TOOLS:
-                return found[:MOST_TOOLS]
+                return found
         raise ServerFault("its list of tools does not end", why=f"it has more than {MOST_PAGES} pages", hint=THERE)
 
     async def call(self, tool: str, arguments: JSON, tell: ProgressFnT) -> JSON:

@@ -19,7 +19,7 @@ from relay.core.errors import Code, LocalFault, RelayError
 from relay.mcp_server.host import pipes
 from relay.mcp_server.host.log import ServerLog
 from relay.mcp_server.host.results import THERE
-from relay.mcp_server.host.server import Server, ServerFault, greeted, how_it_ended
+from relay.mcp_server.host.server import MOST_TOOLS, Server, ServerFault, greeted, how_it_ended
 from relay.spawn.environment import ALWAYS, DEFAULT_PATH, is_forbidden
 
 if TYPE_CHECKING:
@@ -246,6 +246,9 @@ def _offered(wanted: Wanted, listed: list[JSON]) -> tuple[tuple[JSON, ...], str]
         except RelayError as error:
             left_out.append(f"{str(name)[:64]} ({error.why})")
             continue
-        found.setdefault(str(name), offer)
+        if len(found) < MOST_TOOLS:
+            found.setdefault(str(name), offer)
+        elif name not in found:
+            left_out.append(f"{name} (there are more than {MOST_TOOLS})")
     missing = [f"{name} (its server has no such tool)" for name in wanted.only if name not in found]
     return tuple(found.values()), f"not offered: {', '.join(missing + left_out)}" if missing + left_out else ""
