@@ -22,7 +22,7 @@ from relay.broker.tasks import Caller
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError, from_json
 from relay.core.spawning import Snapshot
 from relay.core.states import TERMINAL
-from relay.core.workplaces import NOT_YET, Change, SentTree, change_of
+from relay.core.workplaces import NOT_YET, UNBROUGHT, Change, SentTree, change_of
 from relay.store import blobs
 from relay.store.blobs import Blob, Cargo, Need, NeedState, Reference, label_of, operation_of
 from relay.store.engine import Store
@@ -254,6 +254,9 @@ def no_change(row: SpawnRow) -> Misuse:
         why, hint = f"it has not ended: it is {row.state}", f"relay wait {row.id}"
     elif (row.result or {}).get("branch"):
         why = "its changes did not fit into what may come back; its notes say where they are"
+    elif row.result is None:
+        why = "it never ran" if row.attempt == 0 else "nobody knows what it changed"
     else:
-        why = "it changed nothing in its place"
+        notes = [str(each) for each in row.result.get("notes") or ()]
+        why = next((each for each in notes if each.startswith(UNBROUGHT)), "it changed nothing in its place")
     return Misuse(f"{row.name} brought no changes back", code=Code.NO_CHANGE, why=why, hint=hint)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from relay.core.sources import is_commit
 from relay.core.withheld import is_git_s_own, is_withheld
-from relay.core.workplaces import MAX_BUNDLE, MAX_DIFFSTAT, MAX_FILE
+from relay.core.workplaces import MAX_BUNDLE, MAX_DIFFSTAT, MAX_FILE, UNBROUGHT
 from relay.git.command import LONG_S, Git, Leash
 from relay.git.snapshot import plain_git
 from relay.git.sound import in_git_s_way, no_files, unsound_repository
@@ -63,9 +63,13 @@ def bring_back(place: Place, began: Began, message: str, into: Path, stop: Leash
     made = Brought(began.base, began.base)
     own = None if began.is_folder else _own(place, stop)
     borrow(place.beside, *place.lenders(began, own is not None))
-    head = began.base if began.is_folder else _head(own, bare, began, made.notes)
-    tree = _tree(place, began, own, head, made, into, stop)
-    made.tip = _tip(bare, began, head, tree, message)
+    if place.tree.is_dir():
+        head = began.base if began.is_folder else _head(own, bare, began, made.notes)
+        tree = _tree(place, began, own, head, made, into, stop)
+        made.tip = _tip(bare, began, head, tree, message)
+    else:  # what came back of it before still does
+        head, made.tip = began.head, began.tip
+        made.notes.append(f"{UNBROUGHT}: the folder that it worked in was removed meanwhile")
     if made.tip == began.base:
         return made
     bare.run("update-ref", TIP, made.tip)
