@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -295,6 +296,15 @@ def test_who_made_a_commit_is_kept_as_it_was_where_it_is_put_onto_the_true_histo
     ).stdout
     assert raw.endswith(nobody + b"\ncaf\xe9\n\n\nand blank lines\n\n")
     assert git(tmp_path / "shallow", "rev-list", "--count", "HEAD") == "4"
+
+
+def test_two_pulls_at_once_are_one_after_the_other(repo: Path, far: Far) -> None:
+    made = far.sent(repo)
+    _works(far, far.received(made))
+    back, places = far.returned(made), [far.scratch(), far.scratch()]
+    with ThreadPoolExecutor(2) as pool:
+        hows = pool.map(lambda into: pull(back, repo, far.near, into, None).how, places)
+        assert sorted(hows) == ["already", "fast-forward"]
 
 
 @pytest.mark.parametrize("who", ["<> 1700000000 +0000", "<a@b> 1700000000 +0000", "Ann<a@b <c>> 01700000000 +051800"])

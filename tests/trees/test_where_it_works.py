@@ -61,6 +61,13 @@ def test_a_place_that_its_task_removed_is_said_and_costs_nothing_that_came_back_
     assert relay(two.laptop, tree, "pull", found["id"]).returncode == 0 and (tree / "new").read_text() == "n\n"
 
 
+def test_why_there_is_nothing_to_pull_is_true(two: Scene, tree: Path) -> None:
+    new = spawned(two, tree, "echo x > x", "--cwd", "new")
+    assert "an empty folder of its own" in error_of(relay(two.laptop, tree, "pull", new["id"], "--json"))["why"]
+    refused = spawned(two, tree, "true", "--repo", "/nowhere/allowed", status=125)
+    assert error_of(relay(two.laptop, tree, "diff", refused["id"], "--json"))["why"] == "it never ran"
+
+
 def test_a_plain_folder_there_and_back(two: Scene) -> None:
     plain = two.mesh.folder / fresh("plain")
     (plain / "deep").mkdir(parents=True)

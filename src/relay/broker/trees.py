@@ -20,7 +20,7 @@ from relay.broker.orders import Order
 from relay.broker.requests import Requests
 from relay.broker.tasks import Caller
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError, from_json
-from relay.core.spawning import Snapshot
+from relay.core.spawning import FRESH_DIRECTORY, Snapshot
 from relay.core.states import TERMINAL
 from relay.core.workplaces import NOT_YET, UNBROUGHT, Change, SentTree, change_of
 from relay.store import blobs
@@ -249,7 +249,9 @@ def no_change(row: SpawnRow) -> Misuse:
     """Why there is nothing to show or to pull of a spawn."""
     hint = f"relay show {row.id}"
     if row.wishes.place is None:
-        why = "it worked in a directory that was there; what it did there is there"
+        is_new = row.cwd == FRESH_DIRECTORY
+        where = "an empty folder of its own" if is_new else "a directory that was there"
+        why = f"it worked in {where}; what it did there is there (spawn --collect brings files)"
     elif row.state not in TERMINAL:
         why, hint = f"it has not ended: it is {row.state}", f"relay wait {row.id}"
     elif (row.result or {}).get("branch"):

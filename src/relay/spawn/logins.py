@@ -77,6 +77,8 @@ class Logins:
         probe, look = self._latest(row.agent)
         if probe is None:
             return ""
+        if look is None:
+            entry.then(lambda: self._look(row.agent))
         if not _may_be_certain(probe, request_of(row)) or _is_for_a_person(entry, row):
             return ""
         if look is None or (look := look.ended()) is None:
@@ -111,9 +113,11 @@ class Logins:
             self._means.look(name)
 
     def _wait_for_the_first(self, row: SpawnRow) -> None:
-        self._look(row.agent)
         _, look = self._latest(row.agent)
-        if look is None or row.id in self._first:
+        if row.id in self._first:
+            return
+        if look is None:  # agents.toml was changed meanwhile: the gate has its own word on that
+            self._room.decide_again([row.id], lambda: None)
             return
         self._first.add(row.id)
 
