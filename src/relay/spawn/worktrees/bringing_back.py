@@ -140,7 +140,7 @@ def _tree(place: Place, began: Began, own: Git | None, head: str, made: Brought,
     git = replace(git, index=into / "index", stop=stop)
     git.run("read-tree", head)
     _clear_the_way(place, git, made.notes)
-    listing = ("ls-files", "-o", "-z", "--exclude-standard", *_excluded(place, began))
+    listing = ("ls-files", "-o", "-z", "--exclude-standard", *_excluded(place, own))
     found = git.paths(*listing)
     if not began.is_folder:
         found += _added(place, own, {*found, *git.paths("ls-files", "-z")})
@@ -183,12 +183,12 @@ def _drop_links_out(git: Git, made: Brought) -> None:
         made.notes.append(f"not brought back, as they are links that lead out of the folder: {shown(out)}")
 
 
-def _excluded(place: Place, began: Began) -> tuple[str, ...]:
+def _excluded(place: Place, own: Git | None) -> tuple[str, ...]:
     """The patterns that tools put into a repository for themselves."""
-    own = place.tree / ".git" / "info" / "exclude"
-    if began.is_folder or own.is_symlink() or not own.is_file():
+    patterns = place.tree / ".git" / "info" / "exclude"
+    if own is None or patterns.is_symlink() or not patterns.is_file():
         return ()
-    return ("--exclude-from", str(own))
+    return ("--exclude-from", str(patterns))
 
 
 def _is_big(path: Path) -> bool:
