@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from relay.spawn import watch
 from relay.spawn.attempt import Vanished
+from relay.spawn.shim import processes
 from relay.spawn.watch import Watcher
+
+from .yard import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +37,32 @@ async def test_a_change_wakes_all_who_watch_the_folder_and_nobody_else(tmp_path:
     watcher.close()
 
 
+async def test_output_that_comes_fast_wakes_seldom_and_its_last_piece_all_the_same(tmp_path: Path) -> None:
+    watcher, woken = Watcher(), 0
+
+    async def count() -> None:
+        nonlocal woken
+        while True:
+            await changes.wait()
+            woken += 1
+
+    loop = asyncio.get_running_loop()
+    with watcher.folder(tmp_path) as changes, (tmp_path / "log").open("ab", buffering=0) as log:
+        counting, began, written = asyncio.create_task(count()), loop.time(), 0
+        while loop.time() < began + 0.3:
+            log.write(b"x")
+            written += 1
+            await asyncio.sleep(0)
+        # 0.3 s have room for 60 wake-ups that are 5 ms apart; without a rest there is one for nearly each piece
+        assert 2 <= woken <= (loop.time() - began) / watch._REST_S + 5 < written
+        await asyncio.sleep(watch._REST_S * 3)
+        before = woken
+        log.write(b"last")
+        await until(lambda: woken > before, 5)
+        counting.cancel()
+    watcher.close()
+
+
 async def test_a_wait_may_end_by_its_timeout(tmp_path: Path) -> None:
     watcher = Watcher()
     with watcher.folder(tmp_path) as changes:
@@ -43,7 +72,7 @@ async def test_a_wait_may_end_by_its_timeout(tmp_path: Path) -> None:
 
 async def test_without_inotify_and_pidfd_a_timer_serves(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "_libc", None)
-    monkeypatch.setattr(watch, "_handle_of", lambda pid: None)
+    monkeypatch.setattr(processes, "handle_of", lambda pid: None)
     assert (await yard.run("echo out; exit 5")).exit_code == 5
     run = await yard.sh("echo ready; sleep 60")
     await run.says("ready")

@@ -76,20 +76,43 @@ async def test_callers_resume_in_the_order_of_their_writes(store: Store) -> None
     assert resumed == list(range(100))
 
 
-async def test_a_failing_op_undoes_itself_alone(store: Store) -> None:
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_failing_op_undoes_itself_alone(store: Store, place: int) -> None:
     def half(tx: Tx) -> None:
         add_event(tx, 99)
         raise KeyError("mine")
 
     gate = _Gate(store)
     await gate.held()
-    writes = [asyncio.ensure_future(store.write(op)) for op in (_add(1), half, _add(2))]
+    ops = [_add(1), _add(2)]
+    ops.insert(place, half)
+    writes = [asyncio.ensure_future(store.write(op)) for op in ops]
     await asyncio.sleep(0)
     await gate.open()
-    first, failed, last = await asyncio.gather(*writes, return_exceptions=True)
-    assert (first, last) == (1, 2)
-    assert isinstance(failed, KeyError)
+    answers = await asyncio.gather(*writes, return_exceptions=True)
+    assert isinstance(answers.pop(place), KeyError)
+    assert answers == [1, 2]
     assert await store.one(COUNT_EVENTS) == 2
+
+
+async def test_what_is_done_lazily_goes_before_its_batch_or_behind_it(store: Store) -> None:
+    gate = _Gate(store)
+    await gate.held()
+    store.write_lazily(_add(3), behind=True)
+    store.write_lazily(_add(1))
+    write = asyncio.ensure_future(store.write(_add(2)))
+    await asyncio.sleep(0)
+    await gate.open()
+    await write
+    found = await store.all(events.SINCE, seq=0, limit=10)
+    assert [event.data["number"] for event in found] == [1, 2, 3]
+
+
+async def test_what_goes_behind_waits_for_no_other(store: Store) -> None:
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    store.write_lazily(lambda tx: loop.call_soon_threadsafe(done.set), behind=True)
+    await asyncio.wait_for(done.wait(), 10)
 
 
 @pytest.mark.parametrize("raised", [StopIteration(), asyncio.CancelledError(), SystemExit(3)])

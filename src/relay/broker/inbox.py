@@ -183,7 +183,7 @@ class Inbox:
             raise
 
     async def _take_durable(self, durable: list[Opened], done: list[Header], giver: BrokerId) -> None:
-        verdicts = await self._journal.commit(lambda entry: self._act_all(entry, durable))
+        verdicts = await self._verdicts(durable)
         receipts: dict[BrokerId, list[bytes]] = {}
         for each, verdict in zip(durable, verdicts, strict=True):
             if verdict.receipt:
@@ -196,6 +196,18 @@ class Inbox:
                 done.append(each.header)
         for origin, taken in receipts.items():
             self._answer(origin, Kind.RECEIPT, {"ids": taken}, giver)
+
+    async def _verdicts(self, durable: list[Opened]) -> list[_Verdict]:
+        # savepoints copy each page that is written: there is one each only where one of several fails, to find it
+        try:
+            return await self._journal.commit(lambda entry: [self._acted(entry, each) for each in durable])
+        except Exception as error:
+            if (trouble := trouble_of_ours(error)) is not None:
+                raise trouble from error
+            failed = error
+        if len(durable) == 1:
+            return [await self._journal.commit(lambda entry: self._failed(entry, durable[0].header, failed))]
+        return await self._journal.commit(lambda entry: [self._act(entry, each) for each in durable])
 
     def _put_off(self, durable: list[Opened], code: Code) -> None:
         """Tell the origins that nothing is taken in now: it is not refused, and comes again."""
@@ -269,23 +281,6 @@ class Inbox:
         self._answer(header.origin, Kind.NACK, content)
 
     # inside the transaction
-
-    def _act_all(self, entry: Entry, durable: list[Opened]) -> list[_Verdict]:
-        if len(durable) == 1:
-            return [self._act(entry, durable[0])]
-        # one savepoint for all of them; one each only where one of them fails, to find out which
-        mark = entry.mark()
-        entry.tx.execute("SAVEPOINT batch")
-        try:
-            verdicts = [self._acted(entry, each) for each in durable]
-        except Exception as error:
-            if (trouble := trouble_of_ours(error)) is not None:
-                raise trouble from error
-            entry.tx.execute("ROLLBACK TO batch")
-            entry.forget_since(mark)
-            verdicts = [self._act(entry, each) for each in durable]
-        entry.tx.execute("RELEASE batch")
-        return verdicts
 
     def _act(self, entry: Entry, each: Opened) -> _Verdict:
         mark = entry.mark()

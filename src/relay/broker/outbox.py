@@ -200,7 +200,8 @@ class Outbox:
                 if line.kind == Kind.TOOL_CALL:
                     calls.delivered(tx, line.operation.partition("/")[2], now)
 
-        self._store.write_lazily(close)
+        # the target's word, which often comes with the receipt, says more than that it was delivered
+        self._store.write_lazily(close, behind=True)
 
     def refused(self, peer: BrokerId, envelope: bytes, dead: bool) -> None:
         """The recipient will not have this envelope; `dead` where it stays as a dead letter."""

@@ -12,9 +12,10 @@ import os
 import select
 import time
 
-from relay.api import http1
+from relay.api import http1, silence
 from relay.api.duplex import Duplex
 from relay.cli import progress, speech
+from relay.cli.clean import clean
 from relay.cli.typed_ahead import KEPT_S, TypedAhead
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 PIECE = 4096
 MOST_UNACKNOWLEDGED = 64
 AGAIN_S = 0.3
+SILENT_S, LOOK_S = 10.0, 2.0
 INTERRUPT = 3
 LEFT, OVER = "left", "over"
 
@@ -81,6 +83,7 @@ class Attached:
         self._is_greeted = False  # over this line: what was typed before goes before what is typed now
         self._lines = http1.Lines()
         self._told = ""
+        self._can_break: type[Exception]
 
     def run(self) -> str:
         """Until the task has ended (`OVER`) or the person leaves (`LEFT`).
@@ -88,6 +91,9 @@ class Attached:
         Raises:
             RelayError: it cannot be attached to.
         """
+        from relay.core.errors import RelayError
+
+        self._can_break = RelayError
         with progress.Shown("waiting for the machine that runs it", quiet=True):
             self._connect()  # until it has said its first word: a greeting, or why there is none
         try:
@@ -130,7 +136,8 @@ class Attached:
         except RelayError as fault:
             self._broke(fault)
 
-    def _say(self, text: str) -> None:
+    def _say(self, said: str) -> None:
+        text = clean(said)  # names of others are in it
         if text != self._told:
             self._told = text
             end = "\r\n" if self._screen.is_raw else "\n"
@@ -139,17 +146,19 @@ class Attached:
     # one turn
 
     def _turn(self) -> str | None:
-        from relay.core.errors import RelayError
-
         line = self._line
         watched: list[Any] = [self._wakeup]
-        watched += [0] if self._reads_keys() else []
-        watched += [line] if line is not None else []
+        if self._reads_keys():
+            watched.append(0)
+        if line is not None:
+            watched.append(line)
         ready, _, _ = select.select(watched, [], [], self._patience())
         if self._wakeup in ready:
             self._resized()
         if 0 in ready and self._typed() == LEFT:
             return LEFT
+        if line is not None and not ready:
+            self._look()
         if line is None:
             self._give_up_what_is_old()
             if not ready:
@@ -157,7 +166,7 @@ class Attached:
             return None
         try:
             return self._heard(line) if line in ready or line.waits else None
-        except RelayError as fault:
+        except self._can_break as fault:
             self._broke(fault)
             return None
 
@@ -170,7 +179,15 @@ class Attached:
     def _patience(self) -> float | None:
         if self._line is None:
             return AGAIN_S
-        return 0 if self._line.waits else None
+        if self._line.waits:
+            return 0
+        return SILENT_S if self._unacknowledged or not self._is_greeted else None
+
+    def _look(self) -> None:
+        """Nothing came for a while though something should have: find out whether the broker is at fault."""
+        if not silence.answers(self._home.socket, LOOK_S):
+            fault = silence.too_slow(self._home)
+            self._say(f"{fault.message}: {fault.why} ({_leaving(self._screen, self._key)})")
 
     def _heard(self, line: Duplex) -> str | None:
         for piece in line.receive():
@@ -234,12 +251,10 @@ class Attached:
             self._say(f"for {KEPT_S:.0f} s it could not be reached: what you type is dropped until it can")
 
     def _send(self, message: Message) -> None:
-        from relay.core.errors import RelayError
-
         if self._line is not None:
             try:
                 self._line.send(json.dumps(message).encode() + b"\n")
-            except RelayError as fault:
+            except self._can_break as fault:
                 self._broke(fault)
 
     def _typed(self) -> str | None:

@@ -92,13 +92,17 @@ class Store:
         """
         self._writer.submit(op, None)
 
-    def write_lazily(self, op: Callable[[Tx], object]) -> None:
+    def write_lazily(self, op: Callable[[Tx], object], *, behind: bool = False) -> None:
         """Run an op with the next batch, or in 50 ms; for tidying that is worth no commit of its own.
+
+        Args:
+            op: as for `write`.
+            behind: after the ops of that batch that were handed over later, so that it may find its work done.
 
         Raises:
             LocalFault: the store is closed.
         """
-        self._writer.submit_lazily(op)
+        self._writer.submit_lazily(op, behind)
 
     async def all(self, query: Query[T], /, **params: Any) -> list[T]:
         """Every row of a query, as of the last commit."""

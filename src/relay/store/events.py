@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from relay.core.values import frozen
-from relay.store.query import Query, Tx, first_column, mapper
+from relay.store.query import Query, Tx, as_json, first_column, mapper
 
 PURGE_STEP = 20_000
 
@@ -38,7 +38,7 @@ def append(tx: Tx, kind: str, data: dict[str, Any], at: int) -> int:
         data: its own keys.
         at: milliseconds.
     """
-    text = json.dumps(data, separators=(",", ":"))
+    text = as_json(data)
     return tx.execute("INSERT INTO events (at, kind, data) VALUES (?, ?, ?)", (at, kind, text)).lastrowid or 0
 
 

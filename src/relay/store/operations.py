@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from relay.store.query import Query, Tx
+from relay.store.query import Query, Tx, as_json
 
 ANSWER: Query[Any] = Query("SELECT answer FROM operations WHERE op = :op", lambda row: json.loads(row[0]))
 
@@ -18,7 +18,7 @@ def remember(tx: Tx, op: str, at: int, answer: Any) -> None:
         at: milliseconds.
         answer: any JSON value but null.
     """
-    tx.execute("INSERT INTO operations VALUES (?, ?, ?)", (op, at, json.dumps(answer, separators=(",", ":"))))
+    tx.execute("INSERT INTO operations VALUES (?, ?, ?)", (op, at, as_json(answer)))
 
 
 def purge(tx: Tx, before: int) -> int:

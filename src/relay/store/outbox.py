@@ -9,7 +9,7 @@ from enum import StrEnum
 from relay.core.errors import Code, LocalFault
 from relay.core.ids import BrokerId
 from relay.core.values import frozen
-from relay.store.query import Query, Tx, columns, first_column, insertion, mapper
+from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, values_of
 
 
 class OutboxState(StrEnum):
@@ -175,6 +175,7 @@ TOTALS: Query[Totals] = Query(
     "SELECT envelopes, bytes, (SELECT created FROM outbox ORDER BY n LIMIT 1) FROM outbox_size", mapper(Totals)
 )
 _POSTED = tuple(item.name for item in dataclasses.fields(Posting))
+_posted = values_of(Posting)
 _POST = insertion("outbox", (*_POSTED, "bytes")) + " ON CONFLICT (recipient, kind, operation) DO NOTHING"
 
 
@@ -201,7 +202,7 @@ def post(tx: Tx, item: Posting, quota: Quota | None) -> int | None:
     Raises:
         LocalFault: `outbox_full`.
     """
-    values = {name: getattr(item, name) for name in _POSTED}
+    values = _posted(item)
     values["bytes"] = len(item.envelope)
     done = tx.execute(_POST, values)
     if done.rowcount == 0:

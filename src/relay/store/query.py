@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -75,9 +76,19 @@ def first_column(row: Row) -> Any:
     return row[0]
 
 
+as_json = json.JSONEncoder(separators=(",", ":")).encode  # made once: `json.dumps` makes one for each text
+
+
 def to_json(value: Any) -> str | None:
     """The stored form of a JSON column; None stays NULL."""
-    return None if value is None else json.dumps(value, separators=(",", ":"))
+    return None if value is None else as_json(value)
+
+
+def values_of(kind: Any) -> Callable[[Any], dict[str, Any]]:
+    """What makes a dict of all fields of a dataclass's values, in one go, for named parameters."""
+    names = tuple(item.name for item in dataclasses.fields(kind))
+    read = operator.attrgetter(*names)
+    return lambda value: dict(zip(names, read(value), strict=True))
 
 
 def insertion(table: str, names: Iterable[str]) -> str:

@@ -82,7 +82,7 @@ class SpawnRow:
 
 
 def _texts(stored: str) -> tuple[str, ...]:
-    return tuple(json.loads(stored))
+    return () if stored == "[]" else tuple(json.loads(stored))
 
 
 def _wishes(stored: str) -> Wishes:

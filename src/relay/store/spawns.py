@@ -12,7 +12,7 @@ from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot, SpawnRequest
 from relay.core.states import State
 from relay.store import blobs
-from relay.store.query import Tx, insertion, to_json
+from relay.store.query import Tx, insertion, to_json, values_of
 from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
 
 PURGE_STEP = 500  # spawns a transaction
@@ -22,6 +22,7 @@ _BESIDE = (*_OF_ITS_RUN, "predecessors", "tries", "steers", "provenance", "notif
 _ASKED = tuple(item.name for item in dataclasses.fields(SpawnRequest))
 _TOLD = tuple(item.name for item in dataclasses.fields(Snapshot))
 _ROW_FIELDS = frozenset(item.name for item in dataclasses.fields(SpawnRow))
+_asked, _told = values_of(SpawnRequest), values_of(Snapshot)
 _UNTOLD: dict[str, Any] = dict.fromkeys(_ROW_FIELDS) | {"attempt": 0, "seq": 0}
 _QUEUEING = ("priority", "not_before")  # of the wishes: what waiting spawns are ordered and woken by
 _INSERT = insertion(
@@ -79,7 +80,7 @@ def drafted(request: SpawnRequest, **values: Any) -> SpawnRow:
         values: its other columns.
     """
     queueing = {name: getattr(request.wishes, name) for name in _QUEUEING}
-    return SpawnRow(**_UNTOLD | {name: getattr(request, name) for name in _ASKED} | queueing | values)
+    return SpawnRow(**_UNTOLD | _asked(request) | queueing | values)
 
 
 def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
@@ -101,7 +102,7 @@ def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
 
 def asked_values(request: SpawnRequest) -> dict[str, Any]:
     """A request's columns, as they are stored."""
-    values: dict[str, Any] = {name: getattr(request, name) for name in _ASKED}
+    values = _asked(request)
     values["wishes"] = to_json(request.wishes.to_content())
     return values | {key: to_json(values[key]) for key in ("argv", "labels", "chain")}
 
@@ -136,7 +137,7 @@ def apply_snapshot(tx: Tx, snapshot: Snapshot, now: int) -> bool:
         snapshot: verified: its signature is by `snapshot.target`.
         now: milliseconds, by this machine's clock: when the word came.
     """
-    values: dict[str, Any] = {name: getattr(snapshot, name) for name in _TOLD}
+    values = _told(snapshot)
     values |= {key: to_json(values[key]) for key in ("needs", "error", "result")}
     values |= {"state": str(snapshot.state), "now": now}
     return tx.execute(_APPLY, values).rowcount > 0

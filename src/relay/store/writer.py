@@ -81,6 +81,7 @@ class Writer:
         self._loop = loop
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lazy: deque[_Job] = deque()
+        self._behind: deque[_Job] = deque()
         self._lazy_at = 0.0
         self._hurrying = False
         self._ended: asyncio.Future[None] = loop.create_future()
@@ -109,17 +110,21 @@ class Writer:
             raise faults.closed(self._path)
         self._queue.put(_Job(op, done, after))
 
-    def submit_lazily(self, op: Callable[[Tx], Any]) -> None:
+    def submit_lazily(self, op: Callable[[Tx], Any], behind: bool = False) -> None:
         """Hand over an op that may wait for the next batch, at most 50 ms; what it does may be lost in a crash.
+
+        Args:
+            op: as for `submit`.
+            behind: it runs after the ops of that batch that came later, so that it may find its work done.
 
         Raises:
             LocalFault: the store is closed.
         """
         if self._closing:
             raise faults.closed(self._path)
-        if not self._lazy:
+        if not self._lazy and not self._behind:
             self._lazy_at = self._loop.time()
-        self._lazy.append(_Job(op, None))
+        (self._behind if behind else self._lazy).append(_Job(op, None))
         self._hurry_in(LINGER_S)
 
     def _hurry_in(self, wait: float) -> None:
@@ -130,7 +135,7 @@ class Writer:
 
     def _hurry(self) -> None:
         self._hurrying = False
-        if not self._lazy or self._closing:
+        if not (self._lazy or self._behind) or self._closing:
             return
         left = self._lazy_at + LINGER_S - self._loop.time()
         if left > 0:
@@ -173,28 +178,42 @@ class Writer:
                 if len(batch) == MAX_BATCH:
                     break
                 job = self._queue.get_nowait()
+        while self._behind:
+            batch.append(self._behind.popleft())
         return batch, job is not None
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for job in batch:
+            self._attempt_first(batch[0])
+            for job in batch[1:]:
                 self._attempt(job)
             self._connection.execute("COMMIT")
             self.trouble = ""
         except BaseException as error:
             self._abandon(batch, error)
 
+    def _attempt_first(self, job: _Job) -> None:
+        # nothing stands before it, so that it is undone with all: a savepoint would copy each page that it writes
+        if not self._try(job):
+            self._connection.execute("ROLLBACK")
+            self._connection.execute("BEGIN IMMEDIATE")
+
     def _attempt(self, job: _Job) -> None:
         self._connection.execute("SAVEPOINT op")
+        if not self._try(job):
+            self._connection.execute("ROLLBACK TO op")
+        self._connection.execute("RELEASE op")
+
+    def _try(self, job: _Job) -> bool:
         try:
             job.outcome = job.op(self._connection)
         except BaseException as error:
             job.error = self._told(error)
             if not self._connection.in_transaction:  # SQLite rolled the whole batch back (full disk, I/O)
                 raise
-            self._connection.execute("ROLLBACK TO op")
-        self._connection.execute("RELEASE op")
+            return False
+        return True
 
     def _abandon(self, batch: list[_Job], error: BaseException) -> None:
         """Nothing of the batch was done: tell everyone so, each with an exception of their own."""

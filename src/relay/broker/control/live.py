@@ -2,7 +2,8 @@
 
     POST spawns/{ref}/attach          lines of JSON both ways; the first is what is asked
     POST spawns/{ref}/forward?port=   pieces of bytes both ways, each with its length (u32, big-endian); an empty one is
-                                      the end of that direction, and a body that ends without it was broken off
+                                      the end of that direction, and a body that ends without it was broken off; with
+                                      look=1 no connection is made, and the answer ends at once
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import binascii
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -20,6 +22,7 @@ from starlette.routing import Route
 from relay.api.duplex import LENGTH
 from relay.broker.channel import Conversation, Message
 from relay.broker.control.answers import OTHER_VERSION, line
+from relay.broker.control.straight import STRAIGHT, Straight
 from relay.core.errors import Misuse, RelayError
 
 if TYPE_CHECKING:
@@ -66,12 +69,16 @@ class LiveControl:
 
     async def attach(self, request: Request, send: Send) -> None:
         """`relay attach`."""
-        lines = lines_of(request)
+        gap = Gap()
+        lines = lines_of(request, gap=gap)
         ask = _message(await anext(lines, b"{}"))
         elsewhere, ref = self._broker.queueing.elsewhere, request.path_params["ref"]
         row = await (elsewhere.find_again(ref) if ask.get("again") is True else elsewhere.find(ref))
         conversation = await self._broker.live.attach(row, ask)
-        await _carry(conversation, _said(lines), send, NDJSON, _as_line)
+        straight: Straight | None = request.scope.get(STRAIGHT)
+        if straight is not None:
+            straight.heard = partial(_hear_at_once, conversation, gap)
+        await _carry(conversation, _said(lines), send, NDJSON, _as_line, straight)
 
     async def forward(self, request: Request, send: Send) -> None:
         """`relay forward`: one connection."""
@@ -79,8 +86,10 @@ class LiveControl:
         port = request.query_params.get("port", "")
         if not port.isdigit() or not 0 < int(port) < 65536:
             raise Misuse("which port?", why="a port lies between 1 and 65535", hint="relay forward ID PORT")
-        conversation = await self._broker.live.forward(row, int(port))
-        await _carry(conversation, _pieces(request), send, BYTES, _as_bytes)
+        look = request.query_params.get("look") == "1"
+        conversation = await self._broker.live.forward(row, int(port), look)
+        straight: Straight | None = request.scope.get(STRAIGHT)
+        await _carry(conversation, _pieces(request), send, BYTES, _as_bytes, straight)
 
 
 async def _carry(
@@ -89,12 +98,16 @@ async def _carry(
     send: Send,
     media_type: bytes,
     form: Callable[[Message], bytes],
+    straight: Straight | None,
 ) -> None:
     """Carry both directions until the task's side has ended. An early error is an answer of its own."""
     speaking: asyncio.Task[None] | None = None
     try:
         message = await conversation.receive()
         await begin(send, media_type)
+        if straight is not None:
+            say_now = straight.say_now
+            conversation.at_once = lambda said: say_now(form(said))
         speaking = asyncio.get_running_loop().create_task(_speak(conversation, said))
         while message is not None:
             await more(send, form(message))
@@ -105,6 +118,9 @@ async def _carry(
             raise
         await more(send, line({"error": error.to_json()}) if media_type == NDJSON else b"", last=True)
     finally:
+        conversation.at_once = None
+        if straight is not None:
+            straight.heard = None
         conversation.close()
         if speaking is not None:
             speaking.cancel()
@@ -136,15 +152,28 @@ async def _speak(conversation: Conversation, said: AsyncIterator[Message]) -> No
 # the forms
 
 
-async def lines_of(request: Request, most: int = MAX_LINE) -> AsyncIterator[bytes]:
+class Gap:
+    """Whether who reads lines waits for one, and has nothing of it yet."""
+
+    is_open = False
+
+
+async def lines_of(request: Request, most: int = MAX_LINE, gap: Gap | None = None) -> AsyncIterator[bytes]:
     """The lines of a request's body as they come, each of at most so many bytes.
+
+    Args:
+        request: whose body.
+        most: bytes of a line.
+        gap: told when another one may go before what this waits for.
 
     Raises:
         Misuse: one is longer.
     """
     rest: list[bytes] = []  # joined once: a line of 16 MiB comes in hundreds of pieces
     size = 0
+    gap = gap or Gap()
     async for piece in request.stream():
+        gap.is_open = False
         *lines, last = piece.split(b"\n")
         for each in lines:
             yield b"".join((*rest, each))
@@ -153,6 +182,17 @@ async def lines_of(request: Request, most: int = MAX_LINE) -> AsyncIterator[byte
         size += len(last)
         if size > most:
             raise Misuse("a line of the request is too long", hint=OTHER_VERSION)
+        gap.is_open = not size
+
+
+def _hear_at_once(conversation: Conversation, gap: Gap, body: bytes) -> bool:
+    """Pass on what is one whole line; all else, and what is wrong with one, is for who reads in turn."""
+    if not gap.is_open or body.find(b"\n") != len(body) - 1:
+        return False
+    try:
+        return conversation.send_now(_message(body))
+    except RelayError:
+        return False
 
 
 async def _said(lines: AsyncIterator[bytes]) -> AsyncIterator[Message]:
