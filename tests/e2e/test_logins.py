@@ -11,7 +11,7 @@ import pytest
 
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, fresh, relay_json
-from tests.e2e.stand_ins import with_claude
+from tests.e2e.stand_ins import on_path, with_claude
 
 # it answers of its login once nobody keeps it from that, and says at its end whether it has one
 CLAUDE = """#!/bin/sh
@@ -105,6 +105,23 @@ def test_a_login_made_a_moment_ago_is_seen(desk: Desk) -> None:
     assert desk.done() == NO or desk.done() == NO
     desk.log_in(True)
     assert desk.done() == ("completed", None)
+
+
+@pytest.mark.parametrize(("whether", "end"), [(False, NO), (True, ("completed", None))])
+def test_who_comes_before_the_first_look_has_ended_waits_for_it(
+    desk: Desk, whether: bool, end: tuple[str, str | None]
+) -> None:
+    desk.log_in(whether)
+    runs = desk.runs()
+    (desk.programs / "slow").touch()
+    with on_path(desk.programs):
+        desk.scene.vps.restart()
+    desk.scene.linked()
+    spawn = desk.run()["id"]
+    assert "is looked up" in desk.scene.until(spawn, "waiting")["reason"]
+    (desk.programs / "slow").unlink()
+    ended = desk.scene.until(spawn, "rejected", "completed", "failed")
+    assert (ended["state"], (ended["error"] or {}).get("code")) == end and desk.runs() == runs + whether
 
 
 def test_who_is_logged_in_waits_for_no_look(desk: Desk) -> None:

@@ -183,6 +183,20 @@ def test_a_pipe_in_the_task_s_own_repository_costs_its_history_alone(repo: Path,
     assert listing(repo)["b"][1] == b"committed\n" and listing(repo)["a"][1] == b"left\n"
 
 
+@pytest.mark.parametrize("part", ["HEAD", "config", "objects/info/alternates"])
+def test_a_file_of_git_s_that_is_endless_is_not_read(repo: Path, far: Far, part: str) -> None:
+    made = far.sent(repo)
+    there = far.received(made)
+    (there / "b").write_text("by the task\n")
+    for top in (repo, there):
+        with (top / ".git" / part).open("ab") as file:
+            file.truncate(1 << 40)
+    with pytest.raises(Misuse, match="git cannot be run here") as refused:
+        far.sent(repo)
+    assert f"{part} has 1048576 MiB" in refused.value.why
+    assert "b | 2 +-" in far.brought().diffstat
+
+
 @pytest.mark.parametrize("name", ["repo/.git", "bare.git", "bare"])
 def test_no_repository_with_a_pipe_is_fetched_from(repo: Path, far: Far, tmp_path: Path, name: str) -> None:
     git(tmp_path, "clone", "-q", "--bare", str(repo), str(tmp_path / "bare.git"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -294,3 +296,39 @@ def test_who_made_a_commit_is_kept_as_it_was_where_it_is_put_onto_the_true_histo
     ).stdout
     assert raw.endswith(nobody + b"\ncaf\xe9\n\n\nand blank lines\n\n")
     assert git(tmp_path / "shallow", "rev-list", "--count", "HEAD") == "4"
+
+
+def test_two_pulls_at_once_are_one_after_the_other(repo: Path, far: Far) -> None:
+    made = far.sent(repo)
+    _works(far, far.received(made))
+    back, places = far.returned(made), [far.scratch(), far.scratch()]
+    with ThreadPoolExecutor(2) as pool:
+        hows = pool.map(lambda into: pull(back, repo, far.near, into, None).how, places)
+        assert sorted(hows) == ["already", "fast-forward"]
+
+
+@pytest.mark.parametrize("who", ["<> 1700000000 +0000", "<a@b> 1700000000 +0000", "Ann<a@b <c>> 01700000000 +051800"])
+@pytest.mark.parametrize("is_shallow", [True, False])
+def test_commits_of_old_or_odd_programs_go_there_and_back_as_they_are(
+    repo: Path, far: Far, tmp_path: Path, who: str, is_shallow: bool
+) -> None:
+    _odd_commit(repo, who)
+    top = tmp_path / "clone" if is_shallow else repo
+    if is_shallow:
+        git(repo, "commit", "-q", "--allow-empty", "-m", "two")
+        git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repo}", str(top))
+    made = far.sent(top)
+    odd = _odd_commit(far.received(made), who)
+    assert pull(far.returned(made), top, far.near, far.scratch(), None).how == "fast-forward"
+    assert git(top, "cat-file", "commit", "HEAD").partition("\nauthor")[2] == odd.partition("\nauthor")[2]
+
+
+def _odd_commit(repo: Path, who: str) -> str:
+    """Commit something as git itself would not; what stands in it."""
+    (repo / "a").write_text(f"{time.monotonic_ns()}\n")
+    git(repo, "add", "a")
+    lines = [f"tree {git(repo, 'write-tree')}", f"parent {git(repo, 'rev-parse', 'HEAD')}", f"author {who}"]
+    (repo / ".git/odd").write_text("\n".join([*lines, f"committer {who}", "", "odd", ""]))
+    made = git(repo, "hash-object", "-t", "commit", "-w", "--literally", ".git/odd")
+    git(repo, "update-ref", "HEAD", made)
+    return git(repo, "cat-file", "commit", made)

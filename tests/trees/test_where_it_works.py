@@ -47,6 +47,27 @@ def test_a_failure_brings_back_what_was_done_and_a_retry_goes_on_in_the_sameplac
     assert pulled.returncode == 0 and (tree / "tries").read_text() == "once more\n" * 2
 
 
+def test_a_place_that_its_task_removed_is_said_and_costs_nothing_that_came_back_before(two: Scene, tree: Path) -> None:
+    found = spawned(two, tree, 'rm -rf "$PWD"', "--here")
+    assert "removed meanwhile" in found["result"]["notes"][0]
+    shown = relay(two.laptop, tree, "diff", found["id"], "--json")
+    assert shown.returncode == 2 and "removed meanwhile" in error_of(shown)["why"]
+    task = 'test -e new && rm -rf "$PWD"; echo n > new; exit 1'
+    found = spawned(two, tree, task, "--here", status=1)
+    assert relay(two.laptop, tree, "retry", found["id"]).returncode == 0
+    again = json.loads(relay(two.laptop, tree, "wait", found["id"], "--json").stdout)
+    again = again[0] if isinstance(again, list) else again
+    assert again["attempt"] == 2 and "removed meanwhile" in again["result"]["notes"][0]
+    assert relay(two.laptop, tree, "pull", found["id"]).returncode == 0 and (tree / "new").read_text() == "n\n"
+
+
+def test_why_there_is_nothing_to_pull_is_true(two: Scene, tree: Path) -> None:
+    new = spawned(two, tree, "echo x > x", "--cwd", "new")
+    assert "an empty folder of its own" in error_of(relay(two.laptop, tree, "pull", new["id"], "--json"))["why"]
+    refused = spawned(two, tree, "true", "--repo", "/nowhere/allowed", status=125)
+    assert error_of(relay(two.laptop, tree, "diff", refused["id"], "--json"))["why"] == "it never ran"
+
+
 def test_a_plain_folder_there_and_back(two: Scene) -> None:
     plain = two.mesh.folder / fresh("plain")
     (plain / "deep").mkdir(parents=True)

@@ -20,9 +20,9 @@ from relay.broker.orders import Order
 from relay.broker.requests import Requests
 from relay.broker.tasks import Caller
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError, from_json
-from relay.core.spawning import Snapshot
+from relay.core.spawning import FRESH_DIRECTORY, Snapshot
 from relay.core.states import TERMINAL
-from relay.core.workplaces import NOT_YET, Change, SentTree, change_of
+from relay.core.workplaces import NOT_YET, UNBROUGHT, Change, SentTree, change_of
 from relay.store import blobs
 from relay.store.blobs import Blob, Cargo, Need, NeedState, Reference, label_of, operation_of
 from relay.store.engine import Store
@@ -249,11 +249,16 @@ def no_change(row: SpawnRow) -> Misuse:
     """Why there is nothing to show or to pull of a spawn."""
     hint = f"relay show {row.id}"
     if row.wishes.place is None:
-        why = "it worked in a directory that was there; what it did there is there"
+        is_new = row.cwd == FRESH_DIRECTORY
+        where = "an empty folder of its own" if is_new else "a directory that was there"
+        why = f"it worked in {where}; what it did there is there (spawn --collect brings files)"
     elif row.state not in TERMINAL:
         why, hint = f"it has not ended: it is {row.state}", f"relay wait {row.id}"
     elif (row.result or {}).get("branch"):
         why = "its changes did not fit into what may come back; its notes say where they are"
+    elif row.result is None:
+        why = "it never ran" if row.attempt == 0 else "nobody knows what it changed"
     else:
-        why = "it changed nothing in its place"
+        notes = [str(each) for each in row.result.get("notes") or ()]
+        why = next((each for each in notes if each.startswith(UNBROUGHT)), "it changed nothing in its place")
     return Misuse(f"{row.name} brought no changes back", code=Code.NO_CHANGE, why=why, hint=hint)

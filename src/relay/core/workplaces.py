@@ -23,6 +23,8 @@ MAX_FILE = 256 << 20
 MAX_SUB = 1_024
 MAX_DIFFSTAT = 6_000
 KEY = "change"
+UNBROUGHT = "what it changed was not brought back"
+"""How a note of a result begins that says so."""
 ORIGIN = "origin"
 NOT_YET = "0" * 2 * HASH_BYTES
 """The address of a tree that is asked about, and not sent (a dry run)."""

@@ -9,19 +9,24 @@ Either way the commits are on the branch `relay/NAME`.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from relay.core.errors import Code, Misuse, RelayError
 from relay.core.values import frozen
 from relay.git import filters
-from relay.git.command import LONG_S, Failed, Git
+from relay.git.command import LONG_S, LOOK_EVERY_S, Failed, Git
 from relay.git.filters import guarded
 from relay.git.returning import Returned, applies, grafted, patch, repository_of, require_base, scratch
 from relay.git.snapshot import plain_git, tree_of
 from relay.git.taking_in import take_in
 from relay.git.tree import shown
 
+ALONE_WITHIN_S = 60.0
 FORWARD, APPLIED, WORKTREE, FOLDER, ALREADY = "fast-forward", "applied", "worktree", "folder", "already"
 
 
@@ -59,11 +64,36 @@ def pull(returned: Returned, folder: Path, own_home: Path, into: Path, beside: P
         RelayError: otherwise.
     """
     if returned.is_folder:
-        return _into_folder(returned, Path(os.path.realpath(folder)), own_home, into, beside)
+        top = Path(os.path.realpath(folder))
+        with _alone(top):
+            return _into_folder(returned, top, own_home, into, beside)
     git = repository_of(folder)
     if git is None:
         raise _refused(f"{folder} is no git working tree", "cd into the repository that it belongs to")
-    return _Pull(returned, git, own_home, into, beside).done()
+    with _alone(Path(git.text("rev-parse", "--path-format=absolute", "--git-common-dir"))):
+        return _Pull(returned, git, own_home, into, beside).done()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One pull after the other: each finds what the one before has done."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        until = time.monotonic() + ALONE_WITHIN_S
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    why, hint = f"another pull has been at work in {folder} for {ALONE_WITHIN_S:.0f} s", "try it again"
+                    raise _refused(why, hint) from None
+                time.sleep(LOOK_EVERY_S)
+            except OSError:
+                break  # a file system without locks: git's own have to do
+        yield
+    finally:
+        os.close(handle)
 
 
 class _Pull:

@@ -142,7 +142,8 @@ def _again(git: Git, commit: str, parents: list[str]) -> str:
         # a signature was of the commit as it was; what begins with a blank belongs to the line before
         is_kept = is_kept if line.startswith(b" ") else line.split(b" ")[0] not in _NOT_AGAIN
         kept += [line] if is_kept else []
-    made = git.run("hash-object", "-t", "commit", "-w", "--stdin", given=b"\n".join(kept) + b"\n\n" + message)
+    words = ("hash-object", "-t", "commit", "-w", "--literally", "--stdin")  # it was let in as it is, odd names and all
+    made = git.run(*words, given=b"\n".join(kept) + b"\n\n" + message)
     return made.decode().strip()
 
 

@@ -17,6 +17,9 @@ MOST_ENTRIES = 2_000_000
 MOST_BYTES = 1 << 20
 READ_IN_A_TREE = frozenset({".gitignore", ".gitattributes"})
 _UNREAD = frozenset({"hooks", "lfs", "modules", "annex"})  # of .git: a module is a repository of its own
+_MOST_OF = dict.fromkeys(("HEAD", "commondir", "gitdir", "alternates"), 1 << 20) | dict.fromkeys(
+    ("config", "config.worktree", "exclude", "attributes"), 16 << 20
+) | dict.fromkeys(("index", "packed-refs", "shallow"), 1 << 30)
 _GIT_S = frozenset({"HEAD", "config", "objects"})
 
 
@@ -149,7 +152,7 @@ def _walked(top: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, str]]:
             with os.scandir(at) as entries:
                 for each in entries:
                     if each.is_file(follow_symlinks=False):
-                        yield each.path, ""
+                        yield each.path, "" if "logs" in at.parts else _too_long(Path(each.path))
                         continue
                     path = Path(each.path)
                     yield each.path, _no_file(path)
@@ -170,6 +173,14 @@ def _no_file(path: Path) -> str:
     kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
     what = next((word for is_one, word in kinds if is_one(mode)), "")
     return f"{_plain(path)} is {what}, and git would wait for its end" if what else ""
+
+
+def _too_long(path: Path) -> str:
+    """What is wrong with a file that git reads as a whole, where it is longer than any that git makes."""
+    most = _MOST_OF.get(path.name)
+    if most is None or path.lstat().st_size <= most:
+        return ""
+    return f"{_plain(path)} has {path.lstat().st_size >> 20} MiB, and git would read all of it"
 
 
 def _said(path: Path) -> bytes:

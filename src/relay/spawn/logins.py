@@ -1,10 +1,11 @@
 """What would only find that nobody is logged in to its agent is refused at once, and is not started to find that out.
 
-    nothing is known ─► it starts; a look follows            a look says yes, or nobody can say ─► it starts
+    nothing is known ─► it waits for a first look            a look says yes, or nobody can say ─► it starts
     a look says no ─► it waits for a look that begins now ─► no: refused; else it starts
 
-So nobody waits for a look but who would be refused without it. What an agent itself said at its end counts as well:
-after it was refused for want of a login it is looked at again.
+So nobody waits for a look but who would be refused without it, and who comes before the first one has ended: a broker
+looks at its start. What an agent itself said at its end counts as well: after it was refused for want of a login it is
+looked at again.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Logins:
         self._asked: dict[str, float] = {}
         """When each spawn that waits began to, by the clock of looks."""
         self._waiting: dict[str, list[str]] = {}
+        self._first: set[str] = set()
+        """Those that wait for the first look at their agent."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take_part(self, ledger: Ledger) -> None:
@@ -74,11 +77,15 @@ class Logins:
         probe, look = self._latest(row.agent)
         if probe is None:
             return ""
-        if look is None or (look := look.ended()) is None:
+        if look is None:
             entry.then(lambda: self._look(row.agent))
+        if not _may_be_certain(probe, request_of(row)) or _is_for_a_person(entry, row):
             return ""
+        if look is None or (look := look.ended()) is None:
+            entry.then(lambda: self._wait_for_the_first(row))
+            return LOOKING
         found = look.says()
-        if found is None or not _is_certain(probe, found, request_of(row)) or _is_for_a_person(entry, row):
+        if found is None or not _says_no(found):
             return ""
         if look.began >= self._asked.get(row.id, _NEVER):
             raise _refusal(row.agent, found)
@@ -104,6 +111,21 @@ class Logins:
         probe, look = self._latest(name)
         if probe is not None and (look is None or look.found.done()):
             self._means.look(name)
+
+    def _wait_for_the_first(self, row: SpawnRow) -> None:
+        _, look = self._latest(row.agent)
+        if row.id in self._first:
+            return
+        if look is None:  # agents.toml was changed meanwhile: the gate has its own word on that
+            self._room.decide_again([row.id], lambda: None)
+            return
+        self._first.add(row.id)
+
+        def seen(_: object) -> None:
+            self._first.discard(row.id)
+            self._room.decide_again([row.id], lambda: None)
+
+        look.found.add_done_callback(seen)
 
     def _wait(self, row: SpawnRow) -> None:
         if row.id in self._asked:
@@ -150,13 +172,16 @@ class Logins:
     async def _says_no(self, probe: Probe, look: Look, request: SpawnRequest) -> Refused | None:
         await asyncio.wait([look.found])
         found = look.says()
-        return None if found is None or not _is_certain(probe, found, request) else _refusal(request.agent, found)
+        is_no = found is not None and _says_no(found) and _may_be_certain(probe, request)
+        return _refusal(request.agent, found) if found is not None and is_no else None
 
 
-def _is_certain(probe: Probe, found: Found, request: SpawnRequest) -> bool:
-    """Whether nobody is logged in, whatever there may be where it would run."""
-    if found.path is None or found.logged_in is not False:
-        return False
+def _says_no(found: Found) -> bool:
+    return found.path is not None and found.logged_in is False
+
+
+def _may_be_certain(probe: Probe, request: SpawnRequest) -> bool:
+    """Whether a look counts, whatever there may be where it would run."""
     if not probe.beside or (request.cwd == FRESH_DIRECTORY and request.wishes.place is None):
         return True
     if request.wishes.place is not None or request.cwd is None:

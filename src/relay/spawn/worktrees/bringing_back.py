@@ -13,7 +13,7 @@ from pathlib import Path
 
 from relay.core.sources import is_commit
 from relay.core.withheld import is_git_s_own, is_withheld
-from relay.core.workplaces import MAX_BUNDLE, MAX_DIFFSTAT, MAX_FILE
+from relay.core.workplaces import MAX_BUNDLE, MAX_DIFFSTAT, MAX_FILE, UNBROUGHT
 from relay.git.command import LONG_S, Git, Leash
 from relay.git.snapshot import plain_git
 from relay.git.sound import in_git_s_way, no_files, unsound_repository
@@ -63,9 +63,13 @@ def bring_back(place: Place, began: Began, message: str, into: Path, stop: Leash
     made = Brought(began.base, began.base)
     own = None if began.is_folder else _own(place, stop)
     borrow(place.beside, *place.lenders(began, own is not None))
-    head = began.base if began.is_folder else _head(own, bare, began, made.notes)
-    tree = _tree(place, began, own, head, made, into, stop)
-    made.tip = _tip(bare, began, head, tree, message)
+    if place.tree.is_dir():
+        head = began.base if began.is_folder else _head(own, bare, began, made.notes)
+        tree = _tree(place, began, own, head, made, into, stop)
+        made.tip = _tip(bare, began, head, tree, message)
+    else:  # what came back of it before still does
+        head, made.tip = began.head, began.tip
+        made.notes.append(f"{UNBROUGHT}: the folder that it worked in was removed meanwhile")
     if made.tip == began.base:
         return made
     bare.run("update-ref", TIP, made.tip)
@@ -136,7 +140,7 @@ def _tree(place: Place, began: Began, own: Git | None, head: str, made: Brought,
     git = replace(git, index=into / "index", stop=stop)
     git.run("read-tree", head)
     _clear_the_way(place, git, made.notes)
-    listing = ("ls-files", "-o", "-z", "--exclude-standard", *_excluded(place, began))
+    listing = ("ls-files", "-o", "-z", "--exclude-standard", *_excluded(place, own))
     found = git.paths(*listing)
     if not began.is_folder:
         found += _added(place, own, {*found, *git.paths("ls-files", "-z")})
@@ -179,12 +183,12 @@ def _drop_links_out(git: Git, made: Brought) -> None:
         made.notes.append(f"not brought back, as they are links that lead out of the folder: {shown(out)}")
 
 
-def _excluded(place: Place, began: Began) -> tuple[str, ...]:
+def _excluded(place: Place, own: Git | None) -> tuple[str, ...]:
     """The patterns that tools put into a repository for themselves."""
-    own = place.tree / ".git" / "info" / "exclude"
-    if began.is_folder or own.is_symlink() or not own.is_file():
+    patterns = place.tree / ".git" / "info" / "exclude"
+    if own is None or patterns.is_symlink() or not patterns.is_file():
         return ()
-    return ("--exclude-from", str(own))
+    return ("--exclude-from", str(patterns))
 
 
 def _is_big(path: Path) -> bool:

@@ -57,6 +57,11 @@ class Place:
         return self._note.exists() and self.tree.is_dir()
 
     @property
+    def was_made(self) -> bool:
+        """Whether it was made, and not cleaned away; its tree may have been removed by the task."""
+        return self._note.exists() and self.beside.is_dir()
+
+    @property
     def making(self) -> Path:
         """Where it is made, before it gets its name: another path each time."""
         return self.root / f"{self.spawn}{_MAKING}{os.urandom(4).hex()}"

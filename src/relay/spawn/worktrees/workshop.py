@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 from relay.core.errors import RelayError
 from relay.core.sources import read_source
 from relay.core.spawning import FRESH_DIRECTORY
-from relay.core.workplaces import KEY, Change, Workplace, branch_of, change_of
+from relay.core.workplaces import KEY, UNBROUGHT, Change, Workplace, branch_of, change_of
 from relay.git.command import LONG_S, MARK, Git, Leash, Stopped
 from relay.spawn.outcome import Outcome
 from relay.spawn.shim import processes
@@ -154,7 +154,7 @@ class Workshop:
             outcome: how its attempt ended, its tree gone.
         """
         wish = row.wishes.place
-        if wish is None or outcome.result is None or not self.place(row.id).is_whole:
+        if wish is None or outcome.result is None or not self.place(row.id).was_made:
             return outcome
         stop = Leash(str(self.root))
         try:
@@ -170,7 +170,7 @@ class Workshop:
         except (RelayError, OSError, ValueError) as fault:
             place = self.place(row.id)
             place.stays()
-            told = {"notes": [f"what it changed was not brought back, and stays in {place.tree}: {_of(fault)}"]}
+            told = {"notes": [f"{UNBROUGHT}, and stays in {place.tree}: {_of(fault)}"]}
         notes = [*outcome.result["notes"], *told.pop("notes")]
         result = outcome.result | told | {"notes": [each[:1000] for each in notes[:MOST_NOTES]]}
         return dataclasses.replace(outcome, result=result)
