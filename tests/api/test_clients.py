@@ -55,7 +55,7 @@ def test_an_abandoned_stream_does_not_spoil_the_next_call(home: Home, broker: Ca
         assert client.ask(routes.show("build"))["state"] == "completed"
 
 
-@pytest.mark.parametrize("step", ["_send", "_receive", "_fed", "_patience"])
+@pytest.mark.parametrize("step", ["_send", "_receive", "_fed"])
 def test_who_is_interrupted_at_any_step_can_go_on_asking(home: Home, broker: CannedBroker, step: str) -> None:
     """Ctrl-C comes when it comes: what was begun then must not be taken for the answer to the next call."""
     broker.log_hangs = True

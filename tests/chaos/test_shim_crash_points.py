@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,9 @@ from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.tickets import Ticket
 from relay.testing.trial import TERMINAL
+
+if TYPE_CHECKING:
+    import psutil
 
 _STRACE = shutil.which("strace")
 _SYNCS = range(1, 4)  # a shim syncs twice in its life: its promise and its exit; the third number shows that this is so
@@ -47,6 +50,14 @@ def _dying_at_sync(pid: int, nth: int) -> Iterator[None]:
         tracer.communicate(timeout=10)
 
 
+def _end_free_shims(server: psutil.Process) -> None:
+    # they were forked before the trace, which would not follow them
+    free = server.children()
+    for each in free:
+        each.kill()
+    processes.wait_until(lambda: not any(each.is_running() for each in free), 5, "the end of the free shims")
+
+
 def _run(node: Node, ticket: Ticket) -> dict[str, Any]:
     with node.control() as control:
         ticket.spawn = control.post("spawns", ticket.request(0))["id"]
@@ -66,6 +77,7 @@ def test_shim_dies_at_each_sync() -> None:
         for number, (nth, shape) in enumerate((nth, shape) for nth in _SYNCS for shape in ("quick", "sleeps")):
             ticket = Ticket(number, shape, node, node)
             [server] = processes.wait_until(node.fork_servers, 10, "the fork server")
+            _end_free_shims(server)
             with _dying_at_sync(server.pid, nth):
                 row = _run(node, ticket)
             states.setdefault(nth, set()).add(row["state"])

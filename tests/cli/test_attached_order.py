@@ -1,4 +1,4 @@
-"""What was typed before a break is typed before what is typed after it."""
+"""What was typed before a break is typed before what is typed after it; who drives is named as text."""
 
 from __future__ import annotations
 
@@ -47,3 +47,15 @@ def test_keys_between_the_new_line_and_its_greeting_come_after_those_of_before(
     person._typed()
     person._take(dict(HELLO))
     assert [b"".join(line.data) for line in lines] == [b"one ", b"one two "]
+
+
+def test_the_name_of_who_drives_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing: Any = lambda message: None  # noqa: E731
+    person = Attached(Home("/nowhere"), "s", True, Screen(), 0, 29, "me", nothing, nothing)
+    person._line = cast("Duplex", Sent())
+    person._take(dict(HELLO))
+    person._take({"k": "driver", "driver": "\x1b]52;c;ZXZpbA==\x07\u202ex@vps"})
+    person._take({**HELLO, "drives": False, "driver": "\x1b[2Jx@vps"})
+    said = capsys.readouterr().err
+    assert "]52;c;" in said and "[2Jx@vps drives now" in said
+    assert not set(said) & set("\x1b\x07\u202e")

@@ -48,6 +48,30 @@ async def test_what_is_typed_goes_in_and_what_is_written_comes_out(browser: Brow
     assert f"WS attach {spawn}" in [each["detail"] for each in entries]
 
 
+async def _recalled(browser: Browser, spawn: str, until: bytes) -> bytes:
+    """What one who comes now is shown of what was there before."""
+    written = b""
+    async with _attached(browser, spawn, **ASK | {"drive": False}) as terminal:
+        while until not in written:
+            written += base64.b64decode((await terminal.next()).get("data", ""))
+    return written
+
+
+async def test_what_a_task_asked_its_terminal_is_not_asked_again_of_who_comes_much_later(browser: Browser) -> None:
+    def asking() -> str:
+        words = ("/bin/sh", "-c", "printf '\\033[31m\\033[6n\\033[casked'; exec cat")
+        with browser.node.control() as opened:
+            return str(opened.spawn(*words, cwd=str(browser.node.work), tty=True)["id"])
+
+    spawn = await asyncio.to_thread(asking)
+    for _ in range(60):
+        if b"\x1b[6n" not in await _recalled(browser, spawn, b"asked"):
+            break
+        await asyncio.sleep(0.5)  # its answer may still be awaited
+    assert await _recalled(browser, spawn, b"asked") == b"\x1b[31masked"
+    await asyncio.to_thread(browser.post, f"spawns/{spawn}/stop", spawn)
+
+
 async def test_it_needs_the_scope_and_ends_with_the_device(browser: Browser) -> None:
     spawn = await asyncio.to_thread(_asking, browser)
     viewer = await asyncio.to_thread(Browser.of, browser.node, "view")

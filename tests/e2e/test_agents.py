@@ -93,11 +93,16 @@ def test_what_a_broken_file_hides_is_not_said_to_be_missing(two: Scene) -> None:
     file = two.vps.home / "agents.toml"
     try:
         file.write_text('[agents.mine]\ncommand = ["mine", "{taks}"]\n')
-        why = "agents.toml, line 2, cannot be used"
+        why = "mine: agents.toml, line 2, cannot be used: in section agents.mine: {taks} is put in for nothing"
         said = relay(two.vps, "agents", "--broker", two.vps.name).stderr.decode()
-        assert why in said and said.count(why) == 1 and "not installed" not in said
-        tried = relay_json(two.vps, "agents", "test", status=None)
-        assert {each["skipped"] for each in tried if each["spawn"] is None} == {why}
+        assert why in said and said.count("agents.toml") == 1
+        tried = relay_json(two.vps, "agents", "test", status=1)
+        assert why.removeprefix("mine: ") in next(each["skipped"] for each in tried if each["agent"] == "mine")
+        assert next(each["spawn"]["state"] for each in tried if each["agent"] == "claude") == "completed"
+        file.write_text("no TOML")
+        tried = relay_json(two.vps, "agents", "test", status=1)
+        hit = {each["agent"] for each in tried if "agents.toml, line 1" in (each["skipped"] or "")}
+        assert "claude" in hit and "shell" not in hit
     finally:
         file.write_text(AGENTS)
 

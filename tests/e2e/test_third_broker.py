@@ -97,6 +97,12 @@ def test_only_its_own_broker_may_edit_or_try_it_again(third: Third) -> None:
     refused = relay(third.phone, "--json", "retry", spawn)
     assert refused.returncode == 1 and error_of(refused)["code"] == "no_verb"
     assert third.show(spawn)["attempt"] == 1
+    # what it may look at is never said not to be there
+    for words in (("edit", "--priority", "1"), ("diff",), ("pull",), ("result", "--files", "x")):
+        error = error_of(relay(third.phone, "--json", words[0], spawn, *words[1:]))
+        assert error["code"] == "no_verb" and error["hint"].startswith("on laptop: relay "), error
+    error = error_of(relay(third.phone, "--json", "resolve", spawn, "done"))
+    assert error["code"] == "conflict" and error["hint"] == f"on laptop: relay resolve {spawn} done"
 
 
 def test_a_pause_is_the_targets_to_grant(third: Third) -> None:
@@ -132,6 +138,21 @@ def test_without_view_it_is_not_there_and_who_keeps_silent_is_named(third: Third
         assert listed.returncode == 0 and b"what vps runs for others is not shown" in listed.stderr
     finally:
         third.vps.resume()
+
+
+def test_what_may_be_on_a_machine_that_sleeps_is_not_said_not_to_be(third: Third) -> None:
+    third.vps.stop()
+    try:
+
+        def is_seen_gone() -> bool:
+            return any(each["name"] == "vps" and each["online"] is False for each in relay_json(third.phone, "brokers"))
+
+        wait_until(is_seen_gone, 10, "vps to be seen gone", every=0.2)
+        error = error_of(relay(third.phone, "--json", "wait", "somewhere", "--timeout", "1s"))
+        assert error["message"].endswith("that is known here") and error["why"].startswith("vps: "), error
+    finally:
+        third.vps.start()
+        third.linked()
 
 
 def test_a_follower_goes_on_over_a_restart_of_its_own_broker(third: Third) -> None:

@@ -7,6 +7,7 @@ leaves a line in a file of FOLDER, and what waits there is let go by a file.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -83,6 +84,17 @@ async def hangs(key: str) -> None:
         await asyncio.Event().wait()
     finally:
         _note(key, "cancelled")
+
+
+@relay.runner("forks", share=True)
+async def forks(key: str) -> None:
+    """Leave a process behind that holds all that this one has open; note its pid, and never end."""
+    child = os.fork()
+    if not child:
+        signal.pause()
+        os._exit(0)
+    _note(key, str(child))
+    await asyncio.Event().wait()
 
 
 @relay.runner("asks", share=True)

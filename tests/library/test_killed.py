@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
@@ -42,6 +44,16 @@ async def _until_told(mesh: Mesh, ticket: Ticket, state: str) -> None:
                 return
 
 
+async def _until_reworded(mesh: Mesh, ticket: Ticket) -> str:
+    """Why a call waits, once that is another reason."""
+    before = ticket.last.reason
+    async with asyncio.timeout(20), aclosing(mesh.events(0, kinds=["call.state"])) as events:
+        async for _ in events:
+            if (await ticket.look()).reason != before:
+                break
+    return ticket.last.reason
+
+
 def _until_on_vps(two: Scene, ticket: Ticket, *states: str) -> None:
     def there() -> bool:
         with two.vps.control() as control:
@@ -60,6 +72,8 @@ async def test_what_waits_is_drained_at_the_start(two: Scene, app: Served) -> No
             await _until_told(mesh, ticket, "waiting")
         assert "not running on vps" in tickets[0].last.reason
         await asyncio.to_thread(app.start)
+        await asyncio.to_thread(app.until_ran, keys[0], "began")
+        assert "not running" not in await _until_reworded(mesh, tickets[2])
         for key, ticket in zip(keys, tickets, strict=True):
             await asyncio.to_thread(app.until_ran, key, "began")
             assert sum(len(app.ran(each)) for each in keys) == keys.index(key) + 1
@@ -95,6 +109,25 @@ async def test_killed_while_it_runs(two: Scene, app: Served) -> None:
         app.let_go(behind)
         await asyncio.to_thread(app.start)
         assert (await next_.wait(20)).ok and (app.ran(key), app.ran(behind)) == (["began"], ["began"])
+
+
+async def test_killed_while_what_it_forked_lives_on(two: Scene, app: Served) -> None:
+    """That one holds its connection, and is not it: the call is lost, and what comes then waits for the next start."""
+    key, next_key = fresh("k"), fresh("k")
+    async with _laptop(two) as mesh:
+        ticket = await _begin(mesh, "forks", key)
+        child = int((await asyncio.to_thread(wait_until, lambda: app.ran(key), 20, "it to fork"))[0])
+        try:
+            await asyncio.to_thread(app.kill)
+            assert (await ticket.wait(20)).state == "lost"
+            next_ = await _begin(mesh, "step", next_key)
+            await _until_told(mesh, next_, "waiting")
+            assert "not running on vps" in next_.last.reason
+        finally:
+            os.kill(child, signal.SIGKILL)
+        app.let_go(next_key)
+        await asyncio.to_thread(app.start)
+        assert (await next_.wait(20)).ok and app.ran(next_key) == ["began", "ended"]
 
 
 async def test_killed_when_it_had_said_its_result(two: Scene, app: Served) -> None:

@@ -60,6 +60,23 @@ async def test_both_ways_in_order_and_an_end_after_the_last(wire: Wire) -> None:
         await wire.asker.send({})
 
 
+async def test_one_that_is_over_before_it_is_looked_at_has_said_all_it_said() -> None:
+    wire = Wire()
+    await wire.server.send({"k": "hello"})
+    wire.server.close(Misuse("and no more"))
+    await wire.asker.opened()
+    assert await wire.asker.receive() == {"k": "hello"}
+    with pytest.raises(Misuse, match="and no more"):
+        await wire.asker.receive()
+
+
+async def test_one_that_was_refused_was_not_opened() -> None:
+    wire = Wire()
+    wire.server.close(Misuse("not so"))
+    with pytest.raises(Misuse, match="not so"):
+        await wire.asker.opened()
+
+
 async def test_an_error_arrives_as_it_is(wire: Wire) -> None:
     wire.server.close(Misuse("not so", code=Code.CONFLICT))
     with pytest.raises(Misuse, match="not so"):

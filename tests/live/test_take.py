@@ -46,6 +46,7 @@ def two() -> Iterator[Scene]:
         yield scene
 
 
+UNREACHABLE = 1
 _GRANT = ("--agent", "claude", "--agent", "shell", "--dir", "new", "--verb", "attach")
 
 
@@ -188,6 +189,36 @@ def test_who_wants_it_too_attaches_and_ends_nobody_s_session(two: Scene) -> None
         first.type(b"quit\r")
         assert first.exit() == 1
     assert _shown(two, spawn)["attempt"] == 2
+
+
+def test_what_nobody_waits_for_any_more_never_opens(two: Scene) -> None:
+    spawn = _at_work(two)
+    with two.vps.asleep(), terminal(two.laptop, "attach", spawn, "--take") as person:
+        person.until(b"vps has not answered", within=25)
+        assert person.exit() == UNREACHABLE and b"is yours" not in person.seen
+    two.linked()
+    shown = relay_json(two.laptop, "show", _awake(two, spawn))
+    assert (shown["state"], shown["attempt"]) == ("running", 1)
+    with on_path(two.vps.scratch / "programs"):
+        two.vps.stop()
+        wait_until(lambda: not _is_linked(two), 20, "the vps to be gone")
+        with terminal(two.laptop, "attach", spawn, "--take") as person:
+            person.until(b"vps cannot be reached now")
+            assert person.exit() == UNREACHABLE and b"its turn is ended" not in person.seen
+        two.vps.start()
+    two.linked()
+    assert _shown(two, _awake(two, spawn))["attempt"] == 1
+    relay_json(two.laptop, "stop", spawn)
+
+
+def _awake(two: Scene, spawn: str) -> str:
+    """The same, once the vps has worked off all that came before."""
+    two.until(_spawned(two, "plan"), "completed")
+    return spawn
+
+
+def _is_linked(two: Scene) -> bool:
+    return bool(relay_json(two.laptop, "status")["links"])
 
 
 def test_a_turn_that_waits_for_a_person_is_taken_over_without_its_question(two: Scene) -> None:

@@ -1,6 +1,6 @@
 """An MCP server that does what it is asked to: slow, failing, dying, changing. The standard library alone.
 
-    python scripted.py FOLDER [modern]
+    python scripted.py FOLDER [modern] [restless]
 
 Each start of it and each call of a tool is a line in FOLDER/seen, so that a test can count them.
 """
@@ -48,6 +48,7 @@ TOOLS: list[JSON] = [
     {"name": "orphan", "inputSchema": _takes()},
     {"name": "grow", "inputSchema": _takes()},
     {"name": "run", "inputSchema": {"type": "object", "properties": {"words": {"type": "array"}}}},
+    {"name": "raw", "inputSchema": _takes(line="string")},
     {"name": "odd name/here", "inputSchema": _takes()},
 ]
 
@@ -59,7 +60,8 @@ class Refusal(Exception):
 class Server:
     """One run."""
 
-    def __init__(self, folder: Path, modern: bool) -> None:
+    def __init__(self, folder: Path, modern: bool, restless: bool) -> None:
+        self._restless = restless
         self._folder = folder
         self._modern = modern
         self._lock = threading.Lock()
@@ -115,8 +117,9 @@ class Server:
         if method == "tools/call":
             self.note(f"{params['name']} {json.dumps(params.get('arguments'), sort_keys=True)}")
             token = params.get("_meta", {}).get("progressToken")
-            tool: Callable[..., JSON] = getattr(self, f"do_{params['name']}")
-            return tool(params.get("arguments") or {}, token, request) | more
+            tool: Callable[..., JSON | None] = getattr(self, f"do_{params['name']}")
+            result = tool(params.get("arguments") or {}, token, request)
+            return None if result is None else result | more
         raise Refusal(-32601, f"no method {method}", None)
 
     def _acknowledge(self, honored: JSON) -> None:
@@ -125,6 +128,10 @@ class Server:
         self.say({"method": "notifications/subscriptions/acknowledged", "params": params})
 
     def _page(self, cursor: str | None) -> JSON:
+        if self._restless:  # what it says has changed again by the time that it is heard
+            self.note("listed")
+            self.say({"method": "notifications/tools/list_changed"})
+            return {"tools": [{"name": "ever", "description": f"{time.time()}", "inputSchema": _takes()}]}
         at = int(cursor or 0)
         page: JSON = {"tools": self._tools[at : at + 5]}
         return page | ({"nextCursor": str(at + 5)} if at + 5 < len(self._tools) else {})
@@ -176,6 +183,13 @@ class Server:
         made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         return {"content": [{"type": "text", "text": made.stdout.strip()}]}
 
+    def do_raw(self, given: JSON, token: object, request: object) -> None:
+        """Write this, each letter of it a byte; TOKEN and REQUEST are those of the call."""
+        line = given["line"].replace("TOKEN", json.dumps(token)).replace("REQUEST", json.dumps(request))
+        with self._lock:
+            sys.stdout.buffer.write(line.encode("latin-1") + b"\n")
+            sys.stdout.flush()
+
     def do_run(self, given: JSON, token: object, request: object) -> JSON:
         done = subprocess.run(given["words"], capture_output=True, text=True, check=False)
         return {"content": [{"type": "text", "text": done.stdout + done.stderr}]}
@@ -192,4 +206,4 @@ class Server:
 
 
 if __name__ == "__main__":
-    Server(Path(sys.argv[1]), "modern" in sys.argv[2:]).serve()
+    Server(Path(sys.argv[1]), "modern" in sys.argv, "restless" in sys.argv).serve()

@@ -215,6 +215,20 @@ def test_names_that_two_machines_have_say_whose_they_are() -> None:
     ]
 
 
+def test_no_tool_is_lost_to_a_name_that_another_has_as_well() -> None:
+    def tool(name: str, broker: str) -> Any:
+        told = {"name": name, "broker": {"id": broker * 4, "name": broker}, "here": False, "hidden": False}
+        return told | {"definition": {"name": name, "inputSchema": {}}}
+
+    found = exposed([tool("a.b", "vps"), tool("a_b", "vps")], "underscore", frozenset())
+    assert {name: each.tool for name, each in found.items()} == {"a_b__vps": "a.b", "a_b__vps_2": "a_b"}
+    assert [each.definition["name"] for each in found.values()] == list(found)
+    # a name that says whose it is cannot be had by giving it to a tool of one's own
+    names = [("z_x", "vps"), ("z_x", "evil"), ("z.x__vps", "evil")]
+    found = exposed([tool(*each) for each in names], "underscore", frozenset())
+    assert found["z_x__vps"].broker == "vps" * 4 and found["z_x__vps_2"].tool == "z.x__vps" and len(found) == 3
+
+
 def test_the_verbs_of_tools_say_how_it_stands(two: Scene) -> None:
     listed = relay(two.laptop, "tools").stdout.decode()
     assert "echo" in listed and "vps" in listed and "offered" in listed

@@ -12,7 +12,8 @@ import pytest
 
 from relay.spawn.agents.conducted import conducted
 from relay.spawn.agents.conductor import claude, codex
-from relay.spawn.agents.conductor.lines import Lines
+from relay.spawn.agents.conductor import lines as lines_of
+from relay.spawn.agents.conductor.lines import Cut, Lines
 
 
 def permission(name: str, tool: str, **given: Any) -> dict[str, Any]:
@@ -43,6 +44,27 @@ def test_a_line_that_is_too_long_is_passed_over_and_not_kept() -> None:
     assert [lines.feed(b"x" * 60) for _ in range(50)] == [[]] * 50
     assert lines._pieces == []
     assert lines.feed(b'\n{"a": 1}\n') == [{"a": 1}]
+
+
+def test_of_a_line_that_is_too_long_all_is_kept_but_the_rest_of_its_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_of, "MAX_TEXT", 12)
+    said = {"a": "\\\"é\x00" * 20, "b": {"c": [1.5, True, "short"]}, "d": "\U0001f600" * 30, "e": "plain " * 40, "f": 1}
+    for data in (json.dumps(said).encode(), json.dumps(said, ensure_ascii=False).encode()):
+        for size in (1, 2, 3, 7, 64, len(data)):
+            lines = Lines(250)
+            whole = data + b'\n{"g": 1}\n'
+            found = [word for at in range(0, len(whole), size) for word in lines.feed(whole[at : at + size])]
+            first, then = found
+            assert isinstance(first, Cut) and not isinstance(then, Cut) and not lines.unread
+            assert (first["b"], first["f"], then) == (said["b"], 1, {"g": 1})
+            for key in "ade":
+                assert 0 < len(first[key]) <= 14 and str(said[key]).startswith(first[key][:1])
+
+
+def test_a_line_that_is_too_long_without_its_texts_is_passed_over() -> None:
+    lines = Lines(100)
+    assert lines.feed(b'{"a": [' + b"1, " * 100) == [] and lines._pieces == []
+    assert lines.feed(b'1]}\n{"a": 1}\n') == [{"a": 1}] and lines.unread
 
 
 # claude
@@ -217,6 +239,25 @@ def test_a_conversation_through_the_program(tmp_path: Path) -> None:
 def test_its_exit_status_and_its_signal_are_the_agents() -> None:
     assert conduct(["sh", "-c", "exit 7"])[0] == 7
     assert conduct(["sh", "-c", "kill -9 $$"])[0] == -9
+
+
+LONG = """
+import json, sys
+say = lambda **word: print(json.dumps(word), flush=True)
+sys.stdin.readline()
+request = {"subtype": "can_use_tool", "tool_name": "Write", "input": {"content": "x" * (9 << 20)}}
+say(type="control_request", request_id="r", request=request)
+say(type="assistant", told=json.loads(sys.stdin.readline())["response"]["response"])
+say(result="é" * (6 << 20), type="result", subtype="success", permission_denials=[])
+assert sys.stdin.read() == ""
+"""
+
+
+def test_a_word_that_is_too_long_to_show_is_refused_and_a_result_that_is_ends_the_conversation() -> None:
+    status, said = conduct([sys.executable, "-c", LONG])
+    assert status == 0 and [each["type"] for each in said] == ["control_request", "assistant", "result"]
+    assert said[1]["told"]["behavior"] == "deny" and "smaller parts" in said[1]["told"]["message"]
+    assert len(said[2]["result"]) == 6 << 20, "the log has all of it"
 
 
 def test_what_an_agent_leaves_running_does_not_hold_it_up() -> None:

@@ -6,7 +6,9 @@ Wherever it strikes, the task has started at most once, and the verdict never cl
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from relay.spawn.launcher import LaunchFenced
 from relay.spawn.recovery import Verdict, recover
 from relay.spawn.shim import processes
 
-from .yard import until
+from .yard import holds, until
 
 if TYPE_CHECKING:
     from .yard import Yard
@@ -42,7 +44,10 @@ SHIM = [
     ("fdatasync", 2, LOST),  # the log
     ("pwrite64", 5, LOST),  # the exit record is not written
     ("fdatasync", 3, DONE),  # written; the machine stays up, so it counts
+    ("write", 3, DONE),  # all is over, and it is about to be free
 ]
+_ONCE = {"pipe2": 1, "ioctl": 2}  # the pipe for signals is made by fresh ones only
+KEPT = [(call, when - _ONCE.get(call, 0), verdict) for call, when, verdict in SHIM if call != "set_robust_list"]
 SERVER = [
     ("recvfrom", 1, {REQUEUED}),
     ("clone", 1, {REQUEUED}),
@@ -51,19 +56,30 @@ SERVER = [
 ]
 
 
-async def _trace(yard: Yard, call: str, when: int) -> asyncio.subprocess.Process:
+async def _trace(yard: Yard, call: str, when: int, *, kept: bool) -> asyncio.subprocess.Process:
     # A server that has served and reaped is past the calls that it makes itself.
-    shim = (await yard.sh("exit 0")).shim
-    await until(lambda: processes.look_up(shim) is None)
-    server = yard.launcher.server_pid
-    assert server is not None
+    server, shim = await _served(yard)
+    if not kept:
+        os.kill(shim, signal.SIGKILL)
+        await until(lambda: processes.look_up(shim) is None)
     # Counted for each process by itself, the server, the shim and the task.
     tracer = await asyncio.create_subprocess_exec(
         *("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"),
-        *("-e", f"inject={call}:signal=SIGKILL:when={when}", "-p", str(server)),
+        *("-e", f"inject={call}:signal=SIGKILL:when={when}"),
+        *("-p", str(shim if kept else server)),
     )
-    await until(lambda: f"TracerPid:\t{tracer.pid}" in _status(server))
+    await until(lambda: f"TracerPid:\t{tracer.pid}" in _status(shim if kept else server))
     return tracer
+
+
+async def _served(yard: Yard) -> tuple[int, int]:
+    """The fork server, and a shim that has ended an attempt and waits for the next."""
+    run = await yard.sh("exit 0")
+    await run.exit()
+    server = yard.launcher.server_pid
+    assert server is not None
+    await until(lambda: not holds(run.shim, run.attempt.folder))
+    return server, run.shim
 
 
 def _status(pid: int) -> str:
@@ -88,10 +104,10 @@ async def _run(yard: Yard, attempt: Attempt, ran: Path) -> Exited | Vanished:
     return await yard.observe(attempt, shim).end()
 
 
-async def _run_traced(yard: Yard, ran: Path, call: str, when: int) -> Verdict:
+async def _run_traced(yard: Yard, ran: Path, call: str, when: int, *, kept: bool = False) -> Verdict:
     """The verdict on an attempt during which the fork server or the shim was killed."""
     attempt = yard.prepare()
-    tracer = await _trace(yard, call, when)
+    tracer = await _trace(yard, call, when, kept=kept)
     try:
         end = await _run(yard, attempt, ran)
     finally:
@@ -114,6 +130,14 @@ def _check_truth(end: Exited | Vanished, ran: Path) -> None:
 @pytest.mark.parametrize(("call", "when", "verdict"), SHIM)
 async def test_the_shim_dies_at(yard: Yard, tmp_path: Path, call: str, when: int, verdict: Verdict) -> None:
     assert await _run_traced(yard, tmp_path / "ran", call, when) is verdict
+
+
+@pytest.mark.parametrize(("call", "when", "verdict"), KEPT)
+async def test_a_shim_dies_in_its_second_attempt_at(
+    yard: Yard, tmp_path: Path, call: str, when: int, verdict: Verdict
+) -> None:
+    assert await _run_traced(yard, tmp_path / "ran", call, when, kept=True) is verdict
+    assert (await yard.run("exit 3")).exit_code == 3
 
 
 @pytest.mark.parametrize(("call", "when", "verdicts"), SERVER)

@@ -80,6 +80,22 @@ async def test_an_answer_that_was_lost_is_never_asked_for_again(yard: Yard, tmp_
     assert not (tmp_path / "ran").exists()
 
 
+async def test_a_fork_server_that_says_nothing_is_replaced(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await yard.sh("echo ready; sleep 0.5; exit 16")
+    await running.says("ready")
+    server = yard.launcher.server_pid
+    assert server is not None
+    os.kill(server, signal.SIGSTOP)
+    with monkeypatch.context() as soon, pytest.raises(LaunchFenced):
+        soon.setattr("relay.spawn.launcher.SILENT_S", 0.2)
+        await yard.launcher.launch(yard.spec(yard.prepare(), "touch", str(tmp_path / "ran")))
+    assert (await yard.run("exit 12")).exit_code == 12
+    assert (await running.exit()).exit_code == 16
+    assert yard.launcher.server_pid not in (None, server) and not (tmp_path / "ran").exists()
+
+
 async def test_a_second_launch_of_one_attempt_runs_nothing(yard: Yard, tmp_path: Path) -> None:
     attempt = yard.prepare()
     spec = yard.spec(attempt, "sh", "-c", f"echo ran >> {tmp_path}/ran")

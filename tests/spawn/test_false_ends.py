@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +17,7 @@ from relay.spawn.agents.codex_exec import ExecReader
 from relay.spawn.agents.gemini import GeminiReader
 from relay.spawn.agents.goose import GooseReader
 from relay.spawn.agents.opencode import OpencodeReader
-from relay.spawn.agents.rules import ObjectReader, Rule
+from relay.spawn.agents.rules import ObjectReader, Rule, TextReader
 from relay.spawn.agents.streams import MAX_LINE
 
 GOOD = b'{"type":"result","subtype":"success","is_error":false,"result":"Done.","session_id":"s1"}\n'
@@ -46,13 +47,29 @@ def ended(reader: Reader, *said: bytes) -> tuple[State, Code | None]:
 
 @pytest.mark.parametrize(("made", "good"), OVER)
 def test_what_could_not_be_read_after_the_final_word_may_deny_it(made: Callable[[], Reader], good: bytes) -> None:
-    endless = BAD % (b"x" * MAX_LINE)
+    endless = b'{"type":[' + b"1," * (MAX_LINE // 2) + b"1]}\n"
     cut, deep = b'{"type":"result","subty', b'{"a":' * 100_000 + b"\n"
     assert ended(made(), good) == (State.COMPLETED, None)
     for later in (endless, cut, deep, deep + b'{"type":"system","subtype":"x"}\n'):
         assert ended(made(), good, later) == (State.FAILED, Code.AGENT_NO_RESULT)
         assert ended(made(), later.rstrip(b"\n") + b"\n", good) == (State.COMPLETED, None), "what comes before is over"
     assert ended(made(), good, b"npm notice: {a newer version}\n") == (State.COMPLETED, None)
+
+
+def test_a_result_of_any_length_is_read() -> None:
+    long = b"x" * (2 * MAX_LINE)
+    assert ended(StreamReader(), GOOD, BAD % long) == (State.FAILED, Code.AGENT_ERROR)
+    assert ended(StreamReader(), BAD % b"", GOOD.replace(b"Done.", long)) == (State.COMPLETED, None)
+    asked = b'{"type":"control_request","request_id":"r","request":{"subtype":"can_use_tool","input":"%s"}}\n' % long
+    reader = StreamReader()
+    assert ended(reader, asked, GOOD) == (State.COMPLETED, None) and reader.asked() == []
+
+
+def test_a_word_that_begins_an_endless_line_is_found() -> None:
+    reader = TextReader("mine", (re.compile("^error:"),))
+    assert ended(reader, b"error: no", b" disk" * 100_000, b"\nbye\n")[0] is State.FAILED
+    reader = TextReader("mine", (re.compile("no disk$"),))
+    assert ended(reader, b"x" * 500_000, b" no disk")[0] is State.FAILED
 
 
 @pytest.mark.parametrize("letter", [b"\xff\xfe", b"\0", b"\x1b[31m", b"\xed\xa0\x80"])

@@ -11,7 +11,7 @@ import pytest
 from relay.spawn.recovery import Found, Verdict, decide, recover
 from relay.spawn.shim import folder, processes, record
 
-from .yard import alive, until
+from .yard import alive, holds, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,7 @@ async def test_a_folder_deleted_under_a_running_task_is_lost(yard: Yard) -> None
     run.attempt.folder.rmdir()
     for _ in range(2):
         assert recover(run.attempt.folder).verdict is Verdict.SWEEP_AND_LOST
-    await until(lambda: not alive(pid) and not alive(run.shim))
+    await until(lambda: not alive(pid) and not holds(run.shim, run.attempt.folder))
 
 
 def test_after_a_reboot_a_promise_without_an_end_is_lost(tmp_path: Path) -> None:

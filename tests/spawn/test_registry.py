@@ -124,12 +124,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_file_is_refused_whole_and_names_the_place(file: Path, wrong: str) -> None:
+def test_what_is_wrong_is_refused_and_names_the_place(file: Path, wrong: str) -> None:
     text, told = WRONG[wrong]
     write(file, GOOD + text if "[" in text and not text.startswith("#") else text)
-    with pytest.raises(LocalFault) as caught:
-        load_templates(file)
-    fault = caught.value
+    fault = Agents(file).fault()
+    assert fault is not None
     assert fault.code is Code.BAD_AGENTS_FILE and str(file) in fault.hint
     assert told in fault.why or told == "line 1", fault.why
 
@@ -170,9 +169,9 @@ def test_what_takes_commands_cannot_be_replaced(file: Path, name: str) -> None:
     write(file, f'[agents.claude]\ncommand = ["other"]\n[agents.{name}]\ncommand = ["other"]\n')
     agents = Agents(file)
     assert isinstance(agents.get("shell"), Shell) and isinstance(agents.get("exec"), Exec), "they run all the same"
-    with pytest.raises(LocalFault, match=r"agents\.toml") as refused:
-        agents.get("claude")
-    assert "line 3" in refused.value.message and f"agents.{name}" in refused.value.why
+    fault = agents.fault_of(name)
+    assert fault is not None and "line 3" in fault.message and f"agents.{name}" in fault.why
+    assert isinstance(agents.get("claude"), Template), "nothing is wrong with that one"
 
 
 def test_another_one_can_be(file: Path) -> None:

@@ -135,13 +135,47 @@ command = ["fine"]
         ('[agents.claude]\nmodel = "x"', 9, "needs a command"),
         ('[agents.claude]\n[agents.claude.environment]\nA = "1"\nB = 2', 11, "environment.B has to be a text"),
         ("[agent.mine]\ncommand = []", 8, "and nothing else"),
+        ('[agents.mine]\ncommand = ["a"]\nmodes = { plan = ["-n"] }', 9, "needs the word {mode}"),
+        ('[agents.mine]\nresume = ["a", "{session}"]\ncommand = ["a", "{mode}"]\nmodes = { plan = [] }', 9, "{mode}"),
+        ('[agents.mine]\ncommand = ["a"]\nfailure = ["FAIL", "(error)*"]', 10, "'(error)*' is found in every line"),
+        ('[agents.mine]\ncommand = ["a"]\nstream = "jsonl"\nsuccess = { a = 1, "a.b" = 2 }', 11, "have a.b in it"),
+        ('[agents.mine]\ncommand = ["a"]\nstream = "jsonl"\nsuccess = { a.b = 2 }', 11, "in quotes"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, section: str, line: int, what: str) -> None:
-    with pytest.raises(LocalFault) as caught:
-        agents(tmp_path, HEAD + section).get("mine")
-    assert caught.value.message == f"agents.toml, line {line}, cannot be used" and what in caught.value.why
-    assert "\n" not in caught.value.why
+    known = agents(tmp_path, HEAD + section)
+    fault = known.fault()
+    assert fault is not None and fault.code is Code.BAD_AGENTS_FILE
+    assert fault.message == f"agents.toml, line {line}, cannot be used" and what in fault.why and "\n" not in fault.why
+    name = section.partition("]")[0].partition(".")[2]
+    if section.startswith("[agents."):
+        if name != "shell":
+            with pytest.raises(LocalFault):
+                known.get(name)
+        assert known.get("fine").name == "fine" and name in known.names() and not known.is_preset(name)
+    else:
+        with pytest.raises(LocalFault):
+            known.get("fine")
+
+
+@pytest.mark.parametrize(
+    ("text", "hit"),
+    [
+        ("[agents.mine", {"mine"}),
+        ('[agents.codex.environment]\nA = "1"\n\n[agents.mine]\ncommand = ["a]\n', {"codex", "mine"}),
+        ('[environment]\nA = "1"\n[agents.mine', {"mine", "codex", "claude"}),
+        ('[agents]\nclaude.env = []\ncodex = [', {"mine", "codex", "claude"}),
+        ('agents.claude.env = []\n[agents.mine', {"mine", "codex", "claude"}),
+        ("what is this", {"mine", "codex", "claude"}),
+    ],
+)
+def test_what_is_no_toml_stops_those_that_it_may_be_about(tmp_path: Path, text: str, hit: set[str]) -> None:
+    known = agents(tmp_path, text)
+    assert known.fault() is not None and known.get("shell").name == "shell"
+    assert {name for name in ("mine", "codex", "claude") if known.fault_of(name) is not None} == hit
+    assert known.installed()
+    (tmp_path / "agents.toml").write_text('[agents.mine]\ncommand = ["mended"]\n')
+    assert known.fault() is None and known.get("mine").name == "mine" and known.get("claude").name == "claude"
 
 
 def test_braces_that_are_no_mark_reach_the_program(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from relay.spawn import watch
 from relay.spawn.attempt import Vanished
+from relay.spawn.shim import processes
 from relay.spawn.watch import Watcher
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def test_a_wait_may_end_by_its_timeout(tmp_path: Path) -> None:
 
 async def test_without_inotify_and_pidfd_a_timer_serves(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "_libc", None)
-    monkeypatch.setattr(watch, "_handle_of", lambda pid: None)
+    monkeypatch.setattr(processes, "handle_of", lambda pid: None)
     assert (await yard.run("echo out; exit 5")).exit_code == 5
     run = await yard.sh("echo ready; sleep 60")
     await run.says("ready")

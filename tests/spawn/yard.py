@@ -36,6 +36,15 @@ def alive(pid: int) -> bool:
     return found is not None and found.alive
 
 
+def holds(pid: int, folder: Path) -> bool:
+    """Whether a process has files of that folder open."""
+    try:
+        found = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    except FileNotFoundError:  # it, or one of the files, is closed meanwhile
+        return alive(pid)
+    return any(file.startswith(str(folder)) for file in found)
+
+
 @dataclass
 class Run:
     """One observed attempt."""

@@ -28,6 +28,7 @@ DESK: ViewportSize = {"width": 1440, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 PICTURES = Path(__file__).parents[2] / "build" / "web"
 WITHIN_MS = 10_000
+REFUSED = "error: Failed to load resource: the server responded with a status of 401 (Unauthorized)"
 
 
 @contextlib.contextmanager
@@ -79,6 +80,10 @@ class Visit:
         if not path.startswith("api/"):
             with contextlib.suppress(Error):
                 self.loaded[path] = len(response.body())
+
+    def was_signed_out(self) -> None:
+        """What it asked for before it knew was refused, and the browser says so."""
+        self.faults[:] = [fault for fault in self.faults if fault != REFUSED]
 
     def picture(self, name: str) -> None:
         """Keep how it looks, in build/web."""

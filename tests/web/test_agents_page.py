@@ -206,12 +206,47 @@ def test_what_is_typed_outlives_what_happens_meanwhile(two: Scene, visit: Open) 
     two.laptop.relay("stop", spawn)
 
 
+_ASKED = """
+async () => {
+  const { get } = await import("/static/api.js");
+  const ask = window.fetch, asked = [];
+  window.fetch = (...words) => { asked.push(words[0]); return ask(...words); };
+  const { status } = await get("status").catch((error) => error);
+  window.fetch = ask;
+  return [status, asked];
+}
+"""
+
+
 def test_who_is_signed_out_keeps_no_key_and_comes_back_by_a_code(two: Scene, visit: Open) -> None:
     at = visit(two.laptop)
-    at.page.wait_for_load_state("networkidle")  # what is on its way meanwhile would be refused, and the browser says so
     newest = max(two.laptop.relay_json("dashboard", "devices", "list"), key=lambda each: str(each["created"]))
+    assert at.faults == []
     two.laptop.relay("dashboard", "devices", "revoke", newest["id"])
     expect(at.page.get_by_role("heading", name="This browser is not signed in")).to_be_visible()
     assert at.page.evaluate("localStorage.getItem('relay.token')") is None
+    assert at.page.evaluate(_ASKED) == [401, []], "it asks for nothing once it knows"
     at.page.goto(link(two.laptop))
     expect(at.page.locator("#top .live")).to_contain_text("Live")
+    at.was_signed_out()
+
+
+_LATE = """
+async () => {
+  const { get } = await import("/static/api.js");
+  const key = localStorage.getItem("relay.token"), ask = window.fetch;
+  const refused = new Response('{"error": {"code": "no_token", "message": "no"}}', { status: 401 });
+  window.fetch = async () => { localStorage.setItem("relay.token", key); return refused; };
+  localStorage.setItem("relay.token", "an older one");
+  const { status } = await get("status").catch((error) => error);
+  window.fetch = ask;
+  return [status, localStorage.getItem("relay.token") === key];
+}
+"""
+
+
+def test_what_an_older_key_was_refused_signs_nobody_out(two: Scene, visit: Open) -> None:
+    at = visit(two.laptop)
+    expect(at.page.locator("#top .live")).to_contain_text("Live")
+    assert at.page.evaluate(_LATE) == [401, True]
+    expect(at.page.get_by_role("heading", name="Agents")).to_be_visible()

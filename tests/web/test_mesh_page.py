@@ -72,6 +72,7 @@ def test_a_device_that_is_revoked_is_signed_out_at_once(two: Scene, visit: Open)
     one.page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     expect(other.page.get_by_role("heading", name="This browser is not signed in")).to_be_visible()
     expect(one.page.locator("#toasts")).to_contain_text("is signed out")
+    other.was_signed_out()
 
 
 def test_a_device_is_offered_what_it_may_do_and_no_more(two: Scene, visit: Open) -> None:

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from relay.api import http1
-from relay.api.client import broke_off, document, no_broker, too_slow, trusted_socket
+from relay.api.client import broke_off, document, no_broker, trusted_socket
+from relay.api.silence import too_slow
 from relay.api.task_token import token_for
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class AsyncClient:
             async with asyncio.timeout(call.patience_s), self._slots:
                 status, body = await self._answered(call)
         except TimeoutError as fault:
-            raise too_slow(self.home) from fault
+            raise too_slow(self.home, call.method == "POST") from fault
         answer: Answer = document(status, body, self.home)  # type: ignore[assignment]
         return answer
 

@@ -24,6 +24,7 @@ class OfferedAgent(TypedDict):
         logged_in: null where nobody can say, or nobody need be.
         log_in: the command that logs in, for the user of that machine.
         runner: whether it is a function that a program there offers.
+        broken: whether agents.toml there keeps it from running; `note` has what is wrong.
     """
 
     name: str
@@ -35,6 +36,7 @@ class OfferedAgent(TypedDict):
     note: str | None
     test: AgentTest | None
     runner: NotRequired[bool]
+    broken: NotRequired[bool]
 
 
 class NamedOrSelf(Named):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import _socket  # `socket` adds selectors and enums, 6 ms; connect, sendall and recv are these very ones
 import json
 import os
+import time
 
 from relay.api import http1
+from relay.api.routes import FOLLOWED_S
 from relay.api.task_token import token_for
 
 TYPE_CHECKING = False
@@ -22,7 +24,13 @@ if TYPE_CHECKING:
     Answer = TypeVar("Answer")
 
 CONNECT_S = 10.0
+LOOK_AFTER_S = 10.0
+"""After so long without a word it is looked whether the broker answers at all: an answer may take long, silence not."""
+STREAM_LOOK_AFTER_S = 30.0
+"""The same for what is followed, and may rest for long."""
+SEND_S = 20.0
 READ_BYTES = 256 * 1024
+QUESTIONS = ("/person", "/trials", "/ping")  # of all that is posted, what leaves nothing behind
 OTHERS_WRITE = 0o022
 
 
@@ -40,6 +48,8 @@ class Client:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._socket: _socket.socket | None = None
+        self._patience_s: float | None = CONNECT_S  # for the next piece of an answer; None for a stream's
+        self._is_order = False
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +91,7 @@ class Client:
             response, pieces = self._begin(call)
             if response.status >= 400:
                 self._refuse(response, pieces)
-            self._patience(None)
+            self._patience_s = None
             while True:
                 for piece in pieces:
                     yield from map(json.loads, cutter.feed(piece))
@@ -92,6 +102,9 @@ class Client:
             self.close()
             raise
         self._finish(response)
+
+    def silent(self, fault: RelayError) -> None:
+        """Told once of each silence of a stream whose broker answers nothing; what it raises ends the stream."""
 
     def _refuse(self, response: http1.Response, pieces: list[bytes]) -> None:
         while not response.done:
@@ -105,6 +118,7 @@ class Client:
 
     def _begin(self, call: Call[Answer]) -> tuple[http1.Response, list[bytes]]:
         body = None if call.body is None else json.dumps(call.body).encode()
+        self._is_order = call.method == "POST" and not call.path.endswith(QUESTIONS)
         data = http1.request(call.method, call.path, body, token_for(self.home.path))
         try:
             return self._exchange(data, call.patience_s)
@@ -115,7 +129,7 @@ class Client:
     def _exchange(self, data: bytes, patience_s: float) -> tuple[http1.Response, list[bytes]]:
         kept = self._socket is not None
         self._connect()
-        self._patience(patience_s)
+        self._patience_s = None if patience_s >= FOLLOWED_S else patience_s
         response = http1.Response()
         try:
             self._send(data)
@@ -135,19 +149,37 @@ class Client:
 
     def _send(self, data: bytes) -> None:
         assert self._socket is not None
+        self._socket.settimeout(min(self._patience_s or SEND_S, SEND_S))
         try:
             self._socket.sendall(data)
         except TimeoutError as fault:
-            self.close()
-            raise too_slow(self.home) from fault
+            raise self._too_slow() from fault
 
     def _receive(self) -> bytes:
+        """What comes next; silence ends it where the patience is over, or the broker answers nobody else either."""
         assert self._socket is not None
-        try:
-            return self._socket.recv(READ_BYTES)
-        except TimeoutError as fault:
-            self.close()
-            raise too_slow(self.home) from fault
+        began, told = time.monotonic(), False
+        while True:
+            left = None if self._patience_s is None else began + self._patience_s - time.monotonic()
+            self._socket.settimeout(STREAM_LOOK_AFTER_S if left is None else max(min(left, LOOK_AFTER_S), 0.001))
+            try:
+                return self._socket.recv(READ_BYTES)
+            except TimeoutError as fault:
+                if left is not None and (left <= LOOK_AFTER_S or not self._is_answered()):
+                    raise self._too_slow() from fault
+                if left is None and not told and not self._is_answered():
+                    told = True
+                    self.silent(self._too_slow())
+
+    def _is_answered(self) -> bool:
+        from relay.api import silence
+
+        return silence.answers(self.home.socket)
+
+    def _too_slow(self) -> RelayError:
+        from relay.api import silence
+
+        return silence.too_slow(self.home, self._is_order)
 
     def _more(self, response: http1.Response) -> list[bytes]:
         try:
@@ -166,10 +198,6 @@ class Client:
             raise broke_off(self.home, str(fault)) from fault
         return []
 
-    def _patience(self, seconds: float | None) -> None:
-        if self._socket is not None:
-            self._socket.settimeout(seconds)
-
     def _connect(self) -> None:
         if self._socket is not None:
             return
@@ -181,6 +209,9 @@ class Client:
         try:
             connection.settimeout(CONNECT_S)
             connection.connect(path)
+        except BlockingIOError as fault:
+            connection.close()
+            raise self._too_slow() from fault  # more wait to be let in than there is room for
         except OSError as fault:
             connection.close()
             raise no_broker(self.home, fault) from fault
@@ -276,26 +307,3 @@ def broke_off(home: Home, why: str = "it closed the connection without an answer
 
     what = "the broker of this machine broke off"
     return Unreachable(what, code=Code.NOT_RUNNING, why=why, hint=home.command("doctor"))
-
-
-def too_slow(home: Home) -> RelayError:
-    """The error for a broker that is there and says nothing."""
-    from relay.core.errors import Code, Unreachable
-
-    pid = _pid_of(home)
-    return Unreachable(
-        "the broker of this machine does not answer",
-        code=Code.TIMED_OUT,
-        why=f"{pid or 'it'} took the request and said nothing in time: it is stopped, or the machine is too busy",
-        hint=f"kill -CONT {pid.split()[-1]}, and try again; or see {home.log}" if pid else f"see {home.log}",
-    )
-
-
-def _pid_of(home: Home) -> str:
-    """`pid N` of the broker that holds the home, as its lock says; empty where it does not."""
-    try:
-        with open(home.lock, encoding="ascii", errors="replace") as file:
-            text = file.read(32).strip()
-    except OSError:
-        return ""
-    return f"pid {text}" if text.isdigit() else ""

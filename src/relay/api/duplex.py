@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket as _socket
 import struct
+import time
 
-from relay.api import http1
-from relay.api.client import CONNECT_S, READ_BYTES, broke_off, document, no_broker, trusted_socket
+from relay.api import http1, silence
+from relay.api.client import CONNECT_S, LOOK_AFTER_S, READ_BYTES, broke_off, document, no_broker, trusted_socket
 from relay.api.task_token import token_for
 
 TYPE_CHECKING = False
@@ -50,8 +51,7 @@ class Duplex:
         self._socket = _connected(home)
         try:
             self._socket.sendall(head(path, token_for(home.path)) + chunk(first))
-            while not self._response.status or (self._response.status >= 400 and not self._response.done):
-                self._early += self._heard()
+            self._answered()
         except OSError as fault:
             self.close()
             raise broke_off(home) from fault
@@ -59,6 +59,16 @@ class Duplex:
             self.close()
             raise
         self._socket.settimeout(None)
+
+    def _answered(self) -> None:
+        """Wait for the beginning of the answer, as long as the broker answers anything."""
+        until = time.monotonic() + ANSWER_S
+        while not self._response.status or (self._response.status >= 400 and not self._response.done):
+            try:
+                self._early += self._heard()
+            except TimeoutError as fault:
+                if time.monotonic() >= until or not silence.answers(self._home.socket):
+                    raise silence.too_slow(self._home) from fault
 
     def fileno(self) -> int:
         """For `select`."""
@@ -102,6 +112,8 @@ class Duplex:
             pieces = self._response.feed(data) if data else []
             if not data:
                 self._response.end()
+        except TimeoutError:
+            raise
         except (OSError, http1.BadAnswer) as fault:
             raise broke_off(self._home, str(fault)) from fault
         return pieces if self._response.status < 400 else self._refused(pieces)
@@ -126,8 +138,11 @@ def _connected(home: Home) -> _socket.socket:
     try:
         connection.settimeout(CONNECT_S)
         connection.connect(path)
+    except BlockingIOError as fault:
+        connection.close()
+        raise silence.too_slow(home) from fault
     except OSError as fault:
         connection.close()
         raise no_broker(home, fault) from fault
-    connection.settimeout(ANSWER_S)
+    connection.settimeout(LOOK_AFTER_S)
     return connection

@@ -15,8 +15,9 @@ import json
 from typing import TYPE_CHECKING, Any, Self
 
 from relay.api import http1
-from relay.api.client import CONNECT_S, READ_BYTES, broke_off, document, no_broker, too_slow, trusted_socket
+from relay.api.client import CONNECT_S, READ_BYTES, broke_off, document, no_broker, trusted_socket
 from relay.api.duplex import ANSWER_S, chunk, head
+from relay.api.silence import too_slow
 from relay.api.task_token import token_for
 from relay.api.tool_routes import PROGRAMS
 

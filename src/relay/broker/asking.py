@@ -7,7 +7,7 @@ from relay.core.errors import PeerFault
 from relay.core.values import frozen
 from relay.spawn.door import SENDS
 
-SOURCE_BYTES = 16
+SOURCE_BYTES, MOST_LETTERS = 16, 128
 
 
 @frozen
@@ -41,9 +41,8 @@ class Asked:
         is_offset = offset is None or (type(offset) is int and 0 <= offset < 2**53)
         if type(source) is not bytes or len(source) != SOURCE_BYTES or source == SENDS or not is_offset:
             raise PeerFault("a request to attach was refused", why="it has another form")
-        return cls(
-            source, bool(ask.get("drive")), bool(ask.get("again")), offset, str(ask.get("who", ""))[:128], size_of(ask)
-        )
+        who = "".join(filter(str.isprintable, str(ask.get("who", ""))[:MOST_LETTERS]))
+        return cls(source, bool(ask.get("drive")), bool(ask.get("again")), offset, who, size_of(ask))
 
 
 def size_of(message: Message) -> tuple[int, int] | None:

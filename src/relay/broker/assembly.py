@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from functools import partial
 from pathlib import Path
 
 from relay.api.config import split_address
-from relay.api.home import make_socket_folder
+from relay.api.home import Home, make_socket_folder
 from relay.broker.carrier import Carrier
 from relay.broker.control.application import application
 from relay.broker.control.server import ControlServer
@@ -56,7 +58,7 @@ class Running(Rooms):
             link_server_context(self.keys.workspace, self.keys.identity), self._welcome, self.admitting.pair
         )
         make_socket_folder(self.home)
-        self.control = ControlServer(application(self.broker), self.home.socket)
+        self.control = ControlServer(application(self.broker), self.home.socket, partial(_make_room, self.home))
         try:
             await self._listen()
             await asyncio.to_thread(self.reserve.hold)
@@ -95,12 +97,16 @@ class Running(Rooms):
                 self.results.durations.write_down,
                 self.tools.forget,
             ),
-            self.belonging.look,
+            self._look,
             self.tools.expire,
         )
         self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
         if self.broker.dashboard.is_in_use:
             self._tasks.append(asyncio.get_running_loop().create_task(self.broker.dashboard.open_again(self.broker)))
+
+    async def _look(self) -> None:
+        await self.control.look()
+        await self.belonging.look()
 
     async def _listen(self) -> None:
         wanted = tuple(map(split_address, self.config.listen))
@@ -169,3 +175,9 @@ class Running(Rooms):
         await self.membership.close()
         await self.belonging.close()
         await self.store.close()
+
+
+def _make_room(home: Home) -> None:
+    """Make the folder of the control socket again, but no home that somebody has removed."""
+    if os.path.dirname(home.socket) != home.path:
+        make_socket_folder(home)

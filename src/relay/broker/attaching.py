@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ from relay.core.errors import PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.log_places import attempt_of, offset_of, start_of
 from relay.core.states import IN_HAND, TERMINAL
+from relay.core.terminal_questions import without_stale_questions
 from relay.spawn import door
 from relay.spawn.supervisor import Supervisor
+from relay.spawn.transcript import Chunk
 from relay.store.spawn_rows import SpawnRow
 
 RECALLED = 16 * 1024
@@ -38,6 +41,10 @@ RECALLED = 16 * 1024
 ECHO_S = 0.05
 """How long an acknowledgement waits for output that takes it along."""
 VIEW = "view"
+
+
+def _as_of_now(chunk: Chunk) -> bytes:
+    return without_stale_questions(chunk.data, chunk.at_ms, time.time_ns() // 1_000_000)
 
 
 class AttachServer:
@@ -200,7 +207,7 @@ class _Attachment:
         async with contextlib.aclosing(self._server.logs.read(row.id, place, None, follow=True)) as pieces:  # type: ignore[type-var]
             async for found in pieces:
                 for chunk in found:
-                    await self._out(chunk.data, chunk.next_offset, chunk.stream)
+                    await self._out(_as_of_now(chunk), chunk.next_offset, chunk.stream)
                 place = found[-1].next_offset
                 if found[-1].stream == NOTE:
                     return place, False
@@ -223,7 +230,7 @@ class _Attachment:
     async def _catch_up(self, log: Path, start: int, at: int) -> int:
         while found := await asyncio.to_thread(log_pieces.read, log, at):
             for chunk in found:
-                await self._out(chunk.data, start + chunk.next_offset, chunk.stream)
+                await self._out(_as_of_now(chunk), start + chunk.next_offset, chunk.stream)
                 at = chunk.next_offset
         return at
 
@@ -297,8 +304,6 @@ class _Attachment:
         except door.DoorShut:
             return False
         return True
-
-    # its seat
 
     @property
     def source(self) -> bytes:

@@ -107,14 +107,15 @@ class Channel:
             self._end(None)
 
     async def opened(self) -> None:
-        """Wait until the other side has answered.
+        """Wait until the other side has answered; it may have ended it by then.
 
         Raises:
             RelayError: it refused, or did not answer.
         """
         while not self.session and self._ended is False:
             await self._wait()
-        self._check()
+        if isinstance(self._ended, RelayError) and not self._incoming:
+            raise self._ended  # what was all said before the end, and came with it, is there to be received
 
     @property
     def has_ended(self) -> bool:

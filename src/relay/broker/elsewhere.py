@@ -19,7 +19,7 @@ from relay.broker.sorting import in_order
 from relay.broker.telling_spawns import LOOK, MOST_LISTED
 from relay.broker.told_spawns import row_from_content
 from relay.broker.waiting import Waiting
-from relay.core.errors import Code, Misuse, PeerFault, Unreachable
+from relay.core.errors import Code, Misuse, PeerFault, Refused, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import TERMINAL
@@ -123,6 +123,28 @@ class Elsewhere:
                 raise
             return await self._asked_for(ref, unknown)
 
+    async def kept(self, ref: str, command: str) -> SpawnRow:
+        """The spawn a person means, where this broker runs it or asked for it: the others can only look at it.
+
+        Args:
+            ref: which.
+            command: what to type where that can be done, up to the spawn's id.
+
+        Raises:
+            Refused: it is another's.
+            Misuse, Unreachable: as of `find`.
+        """
+        row = await self.find(ref)
+        if await self.is_known(row):
+            return row
+        origin, target = self._members.name(row.origin), self._members.name(row.target)
+        raise Refused(
+            f"{row.name} is for {origin} and {target} alone to do this with",
+            code=Code.NO_VERB,
+            why=f"{origin} asked for it and {target} runs it; this broker may only look at it there",
+            hint=f"on {origin}: relay {command} {row.id}",
+        )
+
     async def find_again(self, ref: str) -> SpawnRow:
         """As `find`, for who had found it before: its broker, or this one, may be about to come back.
 
@@ -169,6 +191,8 @@ class Elsewhere:
             raise unknown
         asked = self._may_tell() if target is None else [target]
         seen = dict(zip(asked, await self._at(self._looks, asked, {"ref": name, "list": None}), strict=True))
+        if target is None:
+            seen |= dict.fromkeys(self._would_tell())
         found = [row for each in seen.values() if each is not None for row in each.items if _is_meant(row, name)]
         if len(found) == 1:
             return found[0]
@@ -186,12 +210,18 @@ class Elsewhere:
             message = f"{unknown.message} that is known here, and {name} cannot be asked now"
             return Unreachable(message, why=why[target], hint=f"relay broker ping {name}")
         said = "; ".join(f"{self._members.name(each)}: {text}" for each, text in why.items() if text)
-        return Misuse(unknown.message, code=Code.UNKNOWN_SPAWN, why=said, hint=unknown.hint)
+        told = unknown.message + (" that is known here" if None in seen.values() else "")
+        return Misuse(told, code=Code.UNKNOWN_SPAWN, why=said, hint=unknown.hint)
 
     def _why(self, broker: BrokerId, seen: Seen[SpawnRow] | None) -> str:
         if seen is not None:
             return seen.refusal
         return "it did not answer" if self._mesh.has_way(broker) else self._absence(broker)
+
+    def _would_tell(self) -> list[BrokerId]:
+        """Who is out of reach, and has let this broker view."""
+        away = [each.id for each in self._members.others if not self._mesh.has_way(each.id)]
+        return [each for each in away if (told := self._granted.granted_there(each)) is not None and "view" in told[0]]
 
     def _may_tell(self) -> list[BrokerId]:
         """Who is in reach and lets this broker view, as far as that is known."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from relay.broker.members import Members
-from relay.broker.requests import Requests
 from relay.broker.views import Views
 from relay.core.errors import Code, Misuse
 from relay.core.states import TERMINAL
@@ -17,6 +17,7 @@ WORDS = ("done", "failed", "pending")
 PENDING = "pending"
 ALL = "all"
 MOST = 1_000
+Find = Callable[[str], Awaitable[SpawnRow]]
 MAX_NOTES = 4_000
 TAIL_LINES = 10
 
@@ -27,14 +28,14 @@ class Failures:
     Args:
         members: names.
         journal: where a word becomes durable.
-        requests: finds spawns.
+        find: the spawn a person means, also one that only its target knows.
         views: shows them.
     """
 
-    def __init__(self, members: Members, journal: Journal, requests: Requests, views: Views) -> None:
+    def __init__(self, members: Members, journal: Journal, find: Find, views: Views) -> None:
         self._members = members
         self._journal = journal
-        self._requests = requests
+        self._find = find
         self._views = views
 
     async def listing(self) -> list[dict[str, Any]]:
@@ -61,7 +62,7 @@ class Failures:
                 why=f"the words are {', '.join(WORDS)}",
                 hint="relay resolve ID done",
             )
-        rows = None if refs == [ALL] else [await self._requests.find(ref) for ref in refs]
+        rows = None if refs == [ALL] else [self._own(await self._find(ref)) for ref in refs]
         changed = await self._journal.commit(lambda entry: self._resolve(entry, rows, word, notes, person))
         return [self._views.line(row) for row in changed]
 
@@ -72,14 +73,14 @@ class Failures:
             resolved = int(word == PENDING)
             rows = FAILURES.all(entry.tx, origin=self._members.own, resolved=resolved, limit=MOST)
         for row in rows:
-            self._require_own_end(spawns.require(entry.tx, row.id))
+            _require_end(spawns.require(entry.tx, row.id))
         said = {"as": word, "notes": notes[:MAX_NOTES], "at": entry.now, "by": person[:128]}
         for row in rows:
             spawns.resolve(entry.tx, row.id, None if word == PENDING else said)
             entry.event("spawn.resolved", {"spawn": row.id, "as": word})
         return [spawns.require(entry.tx, row.id) for row in rows]
 
-    def _require_own_end(self, row: SpawnRow) -> None:
+    def _own(self, row: SpawnRow) -> SpawnRow:
         if row.origin != self._members.own:
             where = self._members.name(row.origin)
             raise Misuse(
@@ -88,9 +89,13 @@ class Failures:
                 why="what a person says of an end stands where the task was asked for",
                 hint=f"on {where}: relay resolve {row.id} done",
             )
-        if row.state not in TERMINAL:
-            why = f"it is {row.state}"
-            raise Misuse(f"{row.name} has not ended", code=Code.CONFLICT, why=why, hint=f"relay wait {row.id}")
+        return row
+
+
+def _require_end(row: SpawnRow) -> None:
+    if row.state not in TERMINAL:
+        why = f"it is {row.state}"
+        raise Misuse(f"{row.name} has not ended", code=Code.CONFLICT, why=why, hint=f"relay wait {row.id}")
 
 
 def _tail(row: SpawnRow) -> list[str]:

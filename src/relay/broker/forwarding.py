@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import dataclass
 
 from relay.api.breaking import break_off
+from relay.broker import listening_ports as listening
 from relay.broker.channel import Conversation, Message
 from relay.broker.hub import Hub
 from relay.broker.rights import Rights
@@ -36,7 +37,7 @@ class ForwardServer:
         self._hub = hub
 
     async def serve(self, channel: Conversation, origin: BrokerId, spawn: str, ask: Message) -> None:
-        """Serve one connection until both sides are done, or the task has ended.
+        """Serve one connection until both sides are done, or the task has ended; or say that one could be made.
 
         Raises:
             RelayError: it may not, the task does not run, nothing listens there, or it broke.
@@ -46,6 +47,11 @@ class ForwardServer:
         await self._rights.ask(origin, FORWARD, row, f"{row.id} {row.name} port {port}")
         if row.state not in IN_HAND:
             raise _not_running(row)
+        if ask.get("look") is True:
+            if await asyncio.to_thread(listening.hears, port) is False:
+                raise _nobody(port)
+            await channel.send({"k": "open"})
+            return
         reader, writer = await _connected(port)
         try:
             await channel.send({"k": "open"})
@@ -163,7 +169,11 @@ async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWri
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(CONNECT_S):
                 return await asyncio.open_connection(host, port, limit=PIECE)
-    raise Unreachable(
+    raise _nobody(port)
+
+
+def _nobody(port: int) -> Unreachable:
+    return Unreachable(
         f"nothing listens on port {port}",
         code=Code.NO_ADDRESS,
         why="on the loopback of the machine that runs the task, no connection was accepted",

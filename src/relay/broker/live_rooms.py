@@ -63,13 +63,19 @@ class LiveRooms:
         """
         return await self._opened(row, ask, self._attached, self._attach.serve)
 
-    async def forward(self, row: SpawnRow, port: int) -> Conversation:
+    async def forward(self, row: SpawnRow, port: int, look: bool = False) -> Conversation:
         """A connection to a port of the loopback of the machine that runs a spawn.
+
+        Args:
+            row: the spawn.
+            port: which.
+            look: only find out whether one could be made; it ends at once.
 
         Raises:
             RelayError: it may not be, cannot be reached, or nothing listens there.
         """
-        return await self._opened(row, {"port": port}, self._forwarded, self._forward.serve)
+        ask: Message = {"port": port} | ({"look": True} if look else {})
+        return await self._opened(row, ask, self._forwarded, self._forward.serve)
 
     async def _opened(self, row: SpawnRow, ask: Message, channels: Channels, serve: Serve) -> Conversation:
         if row.target == self._own:

@@ -144,10 +144,10 @@ def _view(facts: AgentFacts) -> dict[str, Any]:
         test = {"spawn": tested.spawn, "at": rfc3339(tested.at), "state": str(tested.state), "reason": tested.reason}
     found = {"installed": facts.path is not None, "path": facts.path, "version": facts.version or None}
     login = {"logged_in": facts.logged_in, "log_in": facts.log_in or None, "note": facts.note or None}
-    return {"name": facts.name} | found | login | {"test": test, "runner": facts.runner}
+    return {"name": facts.name} | found | login | {"test": test, "runner": facts.runner, "broken": facts.broken}
 
 
 def _named(name: str) -> dict[str, Any]:
     """One that a record names: its broker had it when it signed that."""
     nothing = dict.fromkeys(("path", "version", "logged_in", "log_in", "note", "test"))
-    return {"name": name, "installed": True} | nothing | {"runner": False}
+    return {"name": name, "installed": True} | nothing | {"runner": False, "broken": False}

@@ -40,7 +40,7 @@ class Persons:
         self.answers = Answers(
             members, journal, rooms.requests, rooms.queueing.elsewhere.find, self.review, self._answering
         )
-        self.failures = Failures(members, journal, rooms.requests, rooms.views)
+        self.failures = Failures(members, journal, rooms.queueing.elsewhere.find, rooms.views)
 
     @property
     def acts(self) -> dict[Kind, Act]:

@@ -303,7 +303,7 @@ class Rooms:
         self.letters.reissue.clock_was_set()
         self.dialler.poke()
         self.discovery.woke()
-        self.supervisor.room.alarm.look()
+        self.supervisor.room.clock_was_set()
 
     def _trouble(self, peer: BrokerId) -> str:
         return TWO_MACHINES if self.membership.is_cloned(peer) else self.letters.trouble(peer)

@@ -18,7 +18,7 @@ from relay.broker.requests import Requests
 from relay.broker.scheduling import Scheduling
 from relay.broker.steer_taking import AFTER_ITS_END, STEER_TTL, UNSCHEDULE, VERBS, rest_or_go_on
 from relay.core import errors, ids
-from relay.core.errors import Code, Misuse, PeerFault
+from relay.core.errors import Code, Misuse, PeerFault, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import request_from_content
@@ -34,6 +34,7 @@ from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.store.steers import Steer
 
 ANSWER_WITHIN_S = 5.0
+TAKE_WITHIN_S = 15.0  # and not a moment later: an interface that opens has to have somebody before it
 DONE, ASKED = "done", "asked"
 
 
@@ -106,17 +107,20 @@ class Steering:
 
         Raises:
             Misuse, Refused: it cannot be done.
+            Unreachable: of `take`, which waits for nobody.
         """
         row = await self._find(ref)
         if row.target == self._members.own:
             row = await self._journal.commit(lambda entry: self._here(entry, row.id, verb, content, operation, by))
             return Steered(DONE, row, row.target)
+        if verb == "take" and not self._is_in_reach(row.target):
+            raise self._away(row.target, "cannot be reached now", "nothing was asked of it, and its turn goes on")
         if verb == "retry" and row.state in TERMINAL and row.at is None:
             return await self._anew(row, operation)
         if await self._journal.store.one(BY_ID, id=row.id) is None:
             return await self.elsewhere(row, verb, content, operation, by)
         asking = self._asking(row.target, row.id, verb, content, operation, by)
-        return await self._there(row.target, row.id, operation, asking)
+        return await self._there(row.target, row.id, operation, asking, verb)
 
     async def elsewhere(
         self, row: SpawnRow, verb: str, content: dict[str, Any], operation: str, by: str
@@ -132,7 +136,7 @@ class Steering:
                 steer = Steer(operation, "", verb, {"by": by[:100], "target": row.target}, entry.now, None)
                 self._post(entry, row.target, steer, content | {"spawn": row.id, "verb": verb, "by": by[:100]})
 
-        done = await self._there(row.target, "", operation, ask)
+        done = await self._there(row.target, "", operation, ask, verb)
         return Steered(done.state, row, row.target)
 
     def _here(
@@ -197,20 +201,29 @@ class Steering:
 
     # asking another broker
 
-    async def _there(self, target: BrokerId, spawn: str, operation: str, ask: Callable[[Entry], None]) -> Steered:
+    async def _there(
+        self, target: BrokerId, spawn: str, operation: str, ask: Callable[[Entry], None], verb: str = ""
+    ) -> Steered:
         answer = self._answers.setdefault(operation, asyncio.get_running_loop().create_future())
         try:
             await self._journal.commit(ask)
             known = await self._journal.store.one(steers.BY_OPERATION, operation=operation)
             if known is not None and known.error is None and self._is_in_reach(target):
-                await asyncio.wait([answer], timeout=ANSWER_WITHIN_S)
+                await asyncio.wait([answer], timeout=TAKE_WITHIN_S if verb == "take" else ANSWER_WITHIN_S)
                 known = await self._journal.store.one(steers.BY_OPERATION, operation=operation)
         finally:
             self._answers.pop(operation, None)
         if known is not None and known.error:
             raise errors.from_json(known.error)
         state = ASKED if known is None or known.error is None else DONE
+        if verb == "take" and state == ASKED:
+            raise self._away(target, "has not answered", "it was asked to open it for 15 s, and does not do so later")
         return Steered(state, await self._journal.store.one(BY_ID, id=spawn) if spawn else None, target)
+
+    def _away(self, target: BrokerId, what: str, then: str) -> Unreachable:
+        name = self._members.name(target)
+        why = f"an agent is taken over only while both machines are awake; {then}"
+        return Unreachable(f"{name} {what}", why=why, hint=f"relay broker show {name}")
 
     def _asking(
         self, target: BrokerId, spawn: str, verb: str, content: dict[str, Any], operation: str, by: str
@@ -237,7 +250,8 @@ class Steering:
 
     def _post(self, entry: Entry, target: BrokerId, steer: Steer, body: dict[str, Any]) -> None:
         steers.ask(entry.tx, steer)
-        letter = Letter(target, Kind.STEER, body, steer.operation, STEER_TTL, steer.spawn or None)
+        ttl = int(TAKE_WITHIN_S * 1000) if steer.verb == "take" else STEER_TTL
+        letter = Letter(target, Kind.STEER, body, steer.operation, ttl, steer.spawn or None)
         if not entry.post(letter):
             raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
 

@@ -12,9 +12,10 @@ import os
 import select
 import time
 
-from relay.api import http1
+from relay.api import http1, silence
 from relay.api.duplex import Duplex
 from relay.cli import progress, speech
+from relay.cli.clean import clean
 from relay.cli.typed_ahead import KEPT_S, TypedAhead
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 PIECE = 4096
 MOST_UNACKNOWLEDGED = 64
 AGAIN_S = 0.3
+SILENT_S, LOOK_S = 10.0, 2.0
 INTERRUPT = 3
 LEFT, OVER = "left", "over"
 
@@ -130,7 +132,8 @@ class Attached:
         except RelayError as fault:
             self._broke(fault)
 
-    def _say(self, text: str) -> None:
+    def _say(self, said: str) -> None:
+        text = clean(said)  # names of others are in it
         if text != self._told:
             self._told = text
             end = "\r\n" if self._screen.is_raw else "\n"
@@ -150,6 +153,8 @@ class Attached:
             self._resized()
         if 0 in ready and self._typed() == LEFT:
             return LEFT
+        if line is not None and not ready:
+            self._look()
         if line is None:
             self._give_up_what_is_old()
             if not ready:
@@ -170,7 +175,15 @@ class Attached:
     def _patience(self) -> float | None:
         if self._line is None:
             return AGAIN_S
-        return 0 if self._line.waits else None
+        if self._line.waits:
+            return 0
+        return SILENT_S if self._unacknowledged or not self._is_greeted else None
+
+    def _look(self) -> None:
+        """Nothing came for a while though something should have: find out whether the broker is at fault."""
+        if not silence.answers(self._home.socket, LOOK_S):
+            fault = silence.too_slow(self._home)
+            self._say(f"{fault.message}: {fault.why} ({_leaving(self._screen, self._key)})")
 
     def _heard(self, line: Duplex) -> str | None:
         for piece in line.receive():

@@ -25,6 +25,8 @@ __all__ = ["SHOWN", "Awaited", "say_it_goes_on"]
 FIRST_S, LONGEST_S = 1.0, 5.0
 """How long one question to the broker waits: what is shown of those that go on is that old at most."""
 PAUSE_S = 2.0
+LATE_S = 5.0
+"""How much later than the moment that a person has set an answer may come."""
 SHOWN = 5  # named in one sentence
 
 
@@ -81,7 +83,10 @@ class Awaited:
     def _ask(self, seconds: float, until: float | None) -> None:
         asked = [each["id"] for each in self.going[: ending_routes.MOST_AWAITED]]
         began = time.monotonic()
-        for spawn in patiently(self._client, ending_routes.first_end(asked, seconds), until):
+        call = ending_routes.first_end(asked, seconds)
+        if until is not None:
+            call.patience_s = seconds + LATE_S
+        for spawn in patiently(self._client, call, until):
             self._now[spawn["id"]] = spawn
         self._say_needs()
         asks = any(each["state"] == "needs_input" for each in self.going)

@@ -8,7 +8,8 @@ import contextlib
 from relay.api import http1
 from relay.api.breaking import break_off
 from relay.api.client import broke_off, document, no_broker, trusted_socket
-from relay.api.duplex import LENGTH, chunk, head
+from relay.api.duplex import ANSWER_S, LENGTH, chunk, head
+from relay.api.silence import too_slow
 from relay.cli import speech
 from relay.cli.clean import clean
 from relay.core.errors import RelayError
@@ -93,8 +94,11 @@ class Way:
         self._carrying: set[asyncio.Task[None]] = set()
         self._bringing: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> Line:
+    async def open(self, look: bool = False) -> Line:
         """A connection to the port.
+
+        Args:
+            look: only find out whether one could be made: a server of one connection would take it for the one.
 
         Raises:
             RelayError: it is refused, or cannot be reached.
@@ -106,8 +110,12 @@ class Way:
         early: list[bytes] = []
         line = Line(reader, writer, early)
         try:
-            writer.write(head(self._path))
-            await self._answered(reader, line.response, early)
+            writer.write(head(self._path + ("&look=1" if look else "")))
+            async with asyncio.timeout(ANSWER_S):
+                await self._answered(reader, line.response, early)
+        except TimeoutError as fault:
+            writer.close()
+            raise too_slow(self._home) from fault
         except BaseException:
             writer.close()
             raise

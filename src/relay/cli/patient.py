@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.api.client import Client
-from relay.cli import progress
+from relay.cli import progress, speech
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from relay.api.home import Home
     from relay.api.http1 import Response
     from relay.api.routes import Call
+    from relay.core.errors import RelayError
 
     Answer = TypeVar("Answer")
 
@@ -54,6 +55,9 @@ class PatientClient(Client):
             yield from super().lines(call)
         finally:
             self._streams = False
+
+    def silent(self, fault: RelayError) -> None:
+        speech.note(f"{fault.message}: {fault.why}; this goes on once it does ({fault.hint})")
 
     def _begin(self, call: Call[Answer]) -> tuple[Response, list[bytes]]:
         text = text_of(call) if self.says is None else self.says

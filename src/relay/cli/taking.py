@@ -5,7 +5,6 @@ from __future__ import annotations
 from relay.api import queue_routes, routes
 from relay.cli import speech
 from relay.cli.spawn_lines import title
-from relay.cli.steering import tell
 from relay.cli.waiting import until_ended
 from relay.core.errors import Misuse, RelayError
 
@@ -14,14 +13,12 @@ if TYPE_CHECKING:
     from relay.api.shapes import Spawn
     from relay.cli.invocation import Invocation
 
-NOT_TAKEN = 1
 
-
-def take(invocation: Invocation, spawn: Spawn, view: bool, is_terminal: bool) -> Spawn | None:
-    """The spawn with its agent's interface about to open; None where its machine has not answered, which was said.
+def take(invocation: Invocation, spawn: Spawn, view: bool, is_terminal: bool) -> Spawn:
+    """The spawn with its agent's interface about to open.
 
     Raises:
-        RelayError: it cannot be taken over; nothing was ended then.
+        RelayError: it cannot be taken over; nothing was ended then, or it was said.
     """
     _refuse_what_makes_no_sense(view, is_terminal)
     client = invocation.client()
@@ -34,9 +31,6 @@ def take(invocation: Invocation, spawn: Spawn, view: bool, is_terminal: bool) ->
         client.ask(routes.stop(spawn["id"]))
         until_ended(client, client.ask(routes.show(spawn["id"])), is_told=False)
         taken = client.ask(queue_routes.take(spawn["id"]))
-    if taken["steer"]["state"] != "done":
-        tell(invocation, taken, "is yours")
-        return None
     return taken
 
 

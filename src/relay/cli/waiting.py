@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from relay.api.routes import Call
     from relay.api.shapes import Spawn
     from relay.cli.patient import PatientClient
+    from relay.core.errors import Unreachable
 
     Answer = TypeVar("Answer")
 
@@ -103,11 +104,12 @@ def patiently(client: PatientClient, call: Call[Answer], until: float | None = N
             _until_back(client, fault, until)
 
 
-def _until_back(client: PatientClient, fault: Exception, until: float | None) -> None:
+def _until_back(client: PatientClient, fault: Unreachable, until: float | None) -> None:
     """A broker may be restarted under its tasks: look for it again for a while."""
-    from relay.core.errors import Unreachable
+    from relay.core.errors import Code, Unreachable
 
-    speech.note("the broker of this machine went away; what it runs goes on; waiting for it to be back")
+    what = "does not answer" if fault.code is Code.TIMED_OUT else "went away"
+    speech.note(f"the broker of this machine {what}; what it runs goes on; waiting for it to be back")
     longest = time.monotonic() + BROKER_AWAY_S
     while time.monotonic() < (longest if until is None else min(longest, until)):
         time.sleep(AWAY_PAUSE_S)

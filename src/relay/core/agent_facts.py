@@ -49,6 +49,7 @@ class AgentFacts:
         note: what else is to be known of it, or empty.
         tested: its last test there, or None.
         runner: whether it is a function that a program offers; nothing is known of it before it is called.
+        broken: whether agents.toml keeps it from running; `note` has what is wrong there.
     """
 
     name: str
@@ -59,6 +60,7 @@ class AgentFacts:
     note: str = ""
     tested: Tested | None = None
     runner: bool = False
+    broken: bool = False
 
     def after(self, tested: Tested) -> AgentFacts:
         """The same, with its last test."""
@@ -67,8 +69,7 @@ class AgentFacts:
     def to_content(self) -> dict[str, Any]:
         """Its form in a message."""
         content = {key: getattr(self, key) for key in _CHECKS}
-        if self.runner:
-            content["runner"] = True
+        content |= {key: True for key in _MARKS if getattr(self, key)}
         if self.tested is not None:
             content["tested"] = [self.tested.spawn, self.tested.at, str(self.tested.state), self.tested.reason]
         return content
@@ -99,6 +100,9 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
 }
 
 
+_MARKS = ("runner", "broken")  # only where they are so: an earlier relay did not tell them
+
+
 def facts_from_content(content: object) -> AgentFacts:
     """One agent that another broker told of; unknown keys are ignored.
 
@@ -111,4 +115,4 @@ def facts_from_content(content: object) -> AgentFacts:
     if known["tested"] is not None:
         spawn, at, state, reason = known["tested"]
         known["tested"] = Tested(spawn, at, State(state), reason)
-    return AgentFacts(**known, runner=content.get("runner") is True)
+    return AgentFacts(**known, runner=content.get("runner") is True, broken=content.get("broken") is True)

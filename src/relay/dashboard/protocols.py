@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from relay.api.bounded_http import BoundedHttp
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 STALLED_S = 20.0
 MOST_OPEN = 288
@@ -76,6 +79,12 @@ class PatientSocket(WebSocketsSansIOProtocol):
         if is_first and not self.handshake_initiated:
             self.transport.write(NO_REQUEST)
             self.transport.close()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Say something. A socket that is refused has had its answer: that is no news for the log."""
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True
 
     def handle_ping(self) -> None:
         """It wants an answer, and has to take those that it had before."""

@@ -19,7 +19,7 @@ from relay.core.errors import Code, LocalFault
 from relay.core.sources import without_secrets
 from relay.core.values import frozen
 
-QUICK_S, LONG_S = 120.0, 3_600.0
+LOOK_S, QUICK_S, LONG_S = 20.0, 120.0, 3_600.0
 LOOK_EVERY_S = 0.1
 LAST_WORDS = 600
 MARK = "RELAY_GIT"
@@ -180,9 +180,9 @@ class Git:
         """What git prints with `-z`: names as the system has them; as `run`."""
         return [os.fsdecode(each) for each in self.run(*words).split(b"\0") if each]
 
-    def says(self, *words: str) -> str | None:
+    def says(self, *words: str, seconds: float = QUICK_S) -> str | None:
         """What git prints, or None where it ended with another status than 0."""
-        status, out, _ = self._ran(words, b"", QUICK_S, None)
+        status, out, _ = self._ran(words, b"", seconds, None)
         return out.decode("utf-8", "surrogateescape").removesuffix("\n") if status == 0 else None
 
     def _ran(

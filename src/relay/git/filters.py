@@ -13,9 +13,11 @@ from pathlib import Path
 
 from relay.core.errors import Code, Misuse
 from relay.git.command import Git
+from relay.git.sound import require_file
 
 MOST = 100
 _KEYS = r"^filter\..*\.(clean|smudge|process)$"
+_READ = r"^core\.(excludes|attributes)file$"
 _HARMLESS = ("", "cat")
 
 
@@ -23,8 +25,10 @@ def guarded(git: Git) -> Git:
     """Git as it is, without the filters that the configuration of the repository itself names.
 
     Raises:
-        Misuse: `bad_tree`: it names more of them than anybody needs.
+        Misuse: `bad_tree`: it names more of them than anybody needs, or something to read that has no end.
     """
+    for setting in (git.says("config", "-z", "--type=path", "--get-regexp", _READ) or "").split("\0"):
+        require_file(git.folder / setting.partition("\n")[2])
     names = {name for name, _, _ in _named(git)}
     if len(names) > MOST:
         why, hint = f"its configuration names more than {MOST} filters", "look into .git/config"

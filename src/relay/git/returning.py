@@ -9,8 +9,9 @@ from typing import IO
 from relay.core.errors import Code, Misuse
 from relay.core.values import frozen
 from relay.core.workplaces import FOLDER
-from relay.git.command import LONG_S, Failed, Git
+from relay.git.command import LONG_S, LOOK_S, Failed, Git
 from relay.git.filters import guarded
+from relay.git.sound import require_sound
 from relay.git.taking_in import borrow, new_bare, take_in
 from relay.git.tree import entries, require_links_inside
 
@@ -54,9 +55,11 @@ def repository_of(folder: Path) -> Git | None:
     """Git in the working tree around a folder; None where there is none.
 
     Raises:
+        Misuse: `bad_tree`: git would not come back from it.
         LocalFault: `no_git`.
     """
-    top = Git(folder, own_settings=True).says("rev-parse", "--show-toplevel")
+    require_sound(Path(os.path.realpath(folder)))
+    top = Git(folder, own_settings=True).says("rev-parse", "--show-toplevel", seconds=LOOK_S)
     return None if not top else guarded(Git(Path(os.path.realpath(top)), own_settings=True))
 
 

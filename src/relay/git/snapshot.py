@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from relay.git.taking_in import new_bare
 from relay.git.tree import GITLINK, NO_COMMIT, Ground, refused, shown
 
 MAX_HISTORY = 64 << 20
-INCLUDE = ".relayinclude"
+INCLUDE, MAX_INCLUDE = ".relayinclude", 1 << 20
 _GONE = ("did not match any files", "unable to stat", "No such file or directory")
 BARE_BYTES = "* -text -filter -ident -eol -working-tree-encoding\n"
 """Attributes that keep git from changing a byte of a plain folder."""
@@ -167,8 +168,13 @@ class _Taking:
         """A copy of the user's index; with its time, by which git knows which files to look at again."""
         own = self._ground.git.text("rev-parse", "--path-format=absolute", "--git-path", "index")
         copy = self._into / name
-        if os.path.exists(own):
+        try:
             shutil.copy2(own, copy)
+        except FileNotFoundError:
+            pass  # nothing was ever added
+        except OSError as fault:
+            why = f"its index: {own}: {fault.strerror}"
+            raise refused("this tree cannot be sent", why, "git status, here") from None
         return copy
 
     def _show_hidden(self, git: Git) -> None:
@@ -183,8 +189,12 @@ class _Taking:
 
     def _included(self, git: Git) -> list[str]:
         """Ignored files that `.relayinclude` names."""
+        path = self._ground.top / INCLUDE
         try:
-            lines = (self._ground.top / INCLUDE).read_text("utf-8", "replace").splitlines()
+            if not stat.S_ISREG((found := path.stat()).st_mode) or found.st_size > MAX_INCLUDE:
+                why = f"{INCLUDE} is no file, or longer than {MAX_INCLUDE >> 20} MiB"
+                raise refused("this tree cannot be sent", why, "put it right, or remove it")
+            lines = path.read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:
             return []
         except OSError as fault:

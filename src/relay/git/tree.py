@@ -13,8 +13,8 @@ from relay.core.errors import Code, Misuse
 from relay.core.values import frozen
 from relay.core.withheld import is_git_s_own, links_out
 from relay.core.workplaces import MAX_FILE
-from relay.git import filters
-from relay.git.command import Failed, Git
+from relay.git import filters, sound
+from relay.git.command import LOOK_S, Failed, Git
 from relay.git.filters import guarded
 
 MAX_FILES = 200_000
@@ -80,14 +80,18 @@ def ground(folder: Path, own_home: Path) -> Ground:
         LocalFault: `no_git`.
     """
     folder = Path(os.path.realpath(folder))
+    sound.require_sound(folder)
     git = Git(folder, own_settings=True)
     try:
-        inside = git.text("rev-parse", "--is-inside-work-tree")
+        inside = git.text("rev-parse", "--is-inside-work-tree", seconds=LOOK_S)
     except Failed as fault:
-        if "not a git repository" not in fault.why:
-            raise refused("this tree cannot be sent", f"git says: {fault.why}", "git status, here") from None
+        broken = sound.nearest(folder)
+        if "not a git repository" not in fault.why or broken is not None:
+            where = f", though there is {broken}" if broken is not None else ""
+            raise refused("this tree cannot be sent", f"git says: {fault.why}{where}", "git status, here") from None
         found = Ground(folder, "", False, Git(folder))
         _require_harmless(found.top, own_home)
+        _require_files(found)
         return found
     if inside != "true":
         why = "this folder is a repository's own, and not its working tree"
@@ -100,7 +104,17 @@ def ground(folder: Path, own_home: Path) -> Ground:
         raise refused("this tree cannot be sent", "its repository names its objects by SHA-256", "use --repo URL")
     found.head = found.git.says("rev-parse", "-q", "--verify", "HEAD^{commit}")
     found.is_shallow = found.git.text("rev-parse", "--is-shallow-repository") == "true"
+    _require_files(found)
     return found
+
+
+def _require_files(found: Ground) -> None:
+    """Refuse what is no file where git would read one, or where its index has one."""
+    special = sound.no_files(found.top)
+    tracked = found.git.paths("ls-files", "-z", "--full-name") if special and found.is_git else ()
+    if wrong := sound.in_git_s_way(special, tracked):
+        why = f"pipes, sockets and devices have nothing that can travel: {shown(wrong)}"
+        raise refused("there is something else where a file should be", why, "remove them, or put the files back")
 
 
 def _require_harmless(top: Path, own_home: Path) -> None:
@@ -222,6 +236,8 @@ def require_clean_submodules(top: Path, links: Iterable[str], notes: list[str]) 
         Misuse: `bad_tree`.
     """
     there = [each for each in links if os.path.lexists(top / each / ".git")]
+    for each in there:
+        sound.require_sound(Path(os.path.realpath(top / each)))
     words = ("status", "--porcelain", "-z", "--ignore-submodules=none")
     dirty = [each for each in there if guarded(Git(top / each, own_settings=True)).run(*words)]
     if dirty:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,13 +89,29 @@ def exposed(listed: Iterable[Tool], style: str, taken: frozenset[str]) -> dict[s
     own = {each["name"] for each in every if each["here"]}
     others = [each for each in every if not each["here"] and not each["hidden"] and each["name"] not in own]
     times = Counter(named(each["name"], style) for each in others)
+
+    def says_whose(tool: Tool) -> bool:
+        name = named(tool["name"], style)
+        return times[name] > 1 or name in taken
+
     found: dict[str, Shared] = {}
-    for each in sorted(others, key=lambda tool: (tool["name"], tool["broker"]["id"])):
+    # first those that say whose they are: what another machine calls its own tools takes no such name away
+    for each in sorted(others, key=lambda tool: (not says_whose(tool), tool["name"], tool["broker"]["id"])):
         name = named(each["name"], style)
-        if times[name] > 1 or name in taken:
+        if says_whose(each):
             name += AT[style] + named(each["broker"]["name"], style)
-        definition = each["definition"]
-        if definition.get("name") != name:
-            definition = {key: name if key == "name" else value for key, value in definition.items()}
-        found.setdefault(name, Shared(each["broker"]["id"], each["name"], definition))
+        found |= {(free := _free(name, found)): Shared(each["broker"]["id"], each["name"], _as(each, free))}
     return found
+
+
+def _free(name: str, found: Mapping[str, Shared]) -> str:
+    """The name, with a number where another tool has it: with underscores `a.b` and `a_b` are one."""
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in found)
+
+
+def _as(tool: Tool, name: str) -> JSON:
+    definition = tool["definition"]
+    if definition.get("name") == name:
+        return definition
+    return {key: name if key == "name" else value for key, value in definition.items()}

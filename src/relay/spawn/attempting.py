@@ -137,11 +137,14 @@ class Attempting:
 
     @contextlib.contextmanager
     def _known(self, shim: int, name: str) -> Iterator[None]:
+        # a shim that is given another attempt has ended the one before, though that may be still to be heard of
+        for before in [each for each, pid in self.shims.items() if pid == shim and pid]:
+            del self.shims[before]
         self.shims[name] = shim
         try:
             yield
         finally:
-            del self.shims[name]
+            self.shims.pop(name, None)
 
     def is_token(self, name: str, secret: str) -> bool:
         """Whether this is the secret of the attempt of that name."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from relay.spawn.watch import Watcher
 
 DEFAULT_LOG_LIMIT = 256 << 20
+SILENT_S = 60.0
+"""How long a launch may go unanswered: what stopped the fork server would else stop all that is to start."""
+_log = logging.getLogger(__name__)
 _ANSWER = struct.Struct("!I")
 _ENVIRONMENT = {"PATH": os.defpath, "LD_BIND_NOW": "1"}
 """The fork server's. Bound late, each shim and each task would look the same symbols up again: 30 pages copied."""
@@ -167,6 +171,12 @@ class _Server(asyncio.Protocol):
         assert self._transport
         self._transport.write_eof()
 
+    def end(self) -> None:
+        """End one that says nothing; its shims go on, and what it was asked for last is settled as after any death."""
+        if not self.gone.is_set():
+            _log.error("the fork server, pid %d, has said nothing for %g s: it is replaced", self.pid, SILENT_S)
+            os.kill(self.pid, signal.SIGKILL)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
@@ -230,10 +240,13 @@ class Launcher:
         """
         server = await self._usable()
         serial = next(self._serials)
+        silent = asyncio.get_running_loop().call_later(SILENT_S, server.end)
         try:
             answer = await server.ask(serial, spec.packed(serial))
         except _AnswerLost:
             return await self._resolve(spec.folder)
+        finally:
+            silent.cancel()
         if "refused" in answer:
             raise LaunchRefused(f"the task was not started: {answer['refused']}", hint=_ON_IT)
         return int(answer["pid"])

@@ -94,10 +94,16 @@ class Means:
         names = self._agents.names()
         looks = await asyncio.gather(*(self._known(name) for name in names), return_exceptions=True)
         found = [
-            _facts(name, look) if isinstance(look, Found) else AgentFacts(name, None, note=str(look)[:500])
+            self._told(name, look)
             for name, look in zip(names, looks, strict=True)
         ]
         return [replace(each, runner=self._agents.is_runner(each.name)) for each in found]
+
+    def _told(self, name: str, look: Found | BaseException) -> AgentFacts:
+        told = _facts(name, look) if isinstance(look, Found) else AgentFacts(name, None, note=str(look)[:500])
+        if (fault := self._agents.fault_of(name)) is None:
+            return told
+        return replace(told, note=_clean(f"{fault.message}: {fault.why}")[:500], broken=True)
 
     async def _program(self, request: SpawnRequest, directory: str) -> Found:
         path = self.environment.get("PATH", os.defpath)

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 from relay.core.errors import Code
+from relay.core.ids import BrokerId
 from relay.core.retrying import may_retry, pause_ms
 from relay.core.states import State
 from relay.core.wishes import LIMIT_WAITS
@@ -48,6 +49,27 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
     queueing.not_before(entry.tx, row.id, moment)
     words = moment_words(moment, used, row.wishes.retries, entry.now)
     return Step(State.WAITING, words, tried={"n": row.attempt, "asked": "", "outcome": how}), moment
+
+
+def put_off_too_long(entry: Entry, own: BrokerId) -> list[str]:
+    """Have what waits for a retry wait no longer than a retry may: its moment was found by a clock that was ahead.
+
+    Args:
+        entry: the transaction.
+        own: this broker's id.
+
+    Returns:
+        The spawns that wait less long now.
+    """
+    found: list[str] = []
+    for row in queueing.TRIED_LATER.all(entry.tx, target=own, moment=entry.now + pause_ms(1, 1.0)):
+        used = queueing.RETRIES_USED.one(entry.tx, spawn=row.id) or 0
+        latest = entry.now + pause_ms(used, 1.0)
+        # a person may have named the moment, or the agent
+        if used and row.not_before != row.wishes.not_before and (row.not_before or 0) > latest:
+            queueing.not_before(entry.tx, row.id, latest)
+            found.append(row.id)
+    return found
 
 
 def _after_the_limit(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, int] | None:

@@ -24,6 +24,7 @@ from relay.store.schedules import Schedule
 from relay.store.spawn_rows import LIVE_NAMED
 
 MOST_SCHEDULES = 200  # of one origin
+MOST_ACTED_ON = 1_000  # due times that a clock which was ahead had come upon already
 MOST_BODY = 100 * 1024  # a run's word carries none of it, but its row does, again and again
 
 
@@ -40,7 +41,7 @@ class Schedules:
         self._own = own
         self._room = room
         self._judge = judge
-        room.due_runs = self.due
+        room.due_runs, room.runs_anew = self.due, self.set_back
 
     def accept(self, entry: Entry, schedule: Schedule) -> Schedule:
         """Take a schedule of this machine on; as it stands then.
@@ -63,8 +64,9 @@ class Schedules:
         refusal = self._judge(entry, draft).refusal
         if refusal is not None:
             raise refusal
-        first = request.wishes.not_before or next_after(schedule.every, schedule.created, entry.now)
-        anchor = request.wishes.not_before or schedule.created
+        # a clock that is ahead at its origin puts nothing off
+        anchor = request.wishes.not_before or min(schedule.created, entry.now)
+        first = request.wishes.not_before or next_after(schedule.every, anchor, entry.now)
         active = dataclasses.replace(schedule, state="active", next=first, created=anchor, since=entry.now)
         schedules.add(entry.tx, active)
         self._room.wake_at(entry, first)
@@ -89,6 +91,26 @@ class Schedules:
         for schedule in schedules.DUE.all(entry.tx, target=self._own, now=entry.now):
             self._run(entry, schedule)
         return schedules.NEXT.one(entry.tx, target=self._own)
+
+    def set_back(self, entry: Entry) -> None:
+        """Find out anew when each runs next: what was found by a clock that was ahead may be hours away."""
+        for schedule in schedules.LIVE_HERE.all(entry.tx, target=self._own):
+            if schedule.state == "active" and schedule.next is not None:
+                self._find_anew(entry, schedule, schedule.next)
+
+    def _find_anew(self, entry: Entry, schedule: Schedule, known: int) -> None:
+        anchor = schedule.created
+        if anchor > entry.now and schedule.request.get("wishes", {}).get("not_before") is None:
+            anchor = entry.now
+            schedules.count_from(entry.tx, schedule.id, anchor)
+        moment = next_after(schedule.every, anchor, entry.now)
+        for _ in range(MOST_ACTED_ON):
+            if moment >= known:
+                return
+            if schedules.ACTED_ON.one(entry.tx, id=schedule.id, due=moment) is None:
+                schedules.due_next(entry.tx, schedule.id, moment)
+                return
+            moment = next_after(schedule.every, anchor, moment)
 
     def _run(self, entry: Entry, schedule: Schedule) -> None:
         assert schedule.next is not None

@@ -296,7 +296,7 @@ class Supervisor:
         for row in await self._journal.store.all(IN_HAND, target=self._own):
             self._go(self._resume(row))
         await self._telling.tell_waiting()
-        await self._journal.commit(self.room.due)
+        await self._journal.commit(self.room.anew)
 
     async def _resume(self, row: SpawnRow) -> None:
         reading, log = await self._planner.reading(row), self.log_of(row.id, row.attempt)

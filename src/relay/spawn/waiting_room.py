@@ -16,6 +16,7 @@ from relay.spawn.asking import Asking
 from relay.spawn.ledger import Ledger, Step
 from relay.spawn.limits import Limits
 from relay.spawn.queue import Queue, same_cause
+from relay.spawn.retries import put_off_too_long
 from relay.spawn.succession import MayView, Succession
 from relay.spawn.telling import Telling
 from relay.store import queueing, spawns
@@ -70,6 +71,7 @@ class WaitingRoom:
         self.lacks: list[Callable[[Entry, SpawnRow], str]] = []
         """What a spawn may have to wait for beside the queue: each says why, or nothing, or refuses it."""
         self.due_runs: Callable[[Entry], int | None] = lambda entry: None
+        self.runs_anew: Callable[[Entry], None] = lambda entry: None
 
     # admitting
 
@@ -177,6 +179,18 @@ class WaitingRoom:
         self._word_anew(entry, [row.id for row in arrived])
         moments = (next_run, queueing.NEXT_START.one(entry.tx, target=self._own))
         self.wake_at(entry, min((each for each in moments if each is not None), default=NEVER))
+
+    def anew(self, entry: Entry) -> None:
+        """As `due`, after the clock may have been set back: what it had put off while it was ahead is due sooner."""
+        self.runs_anew(entry)
+        sooner = put_off_too_long(entry, self._own)
+        self.due(entry)
+        self._word_anew(entry, sooner)
+
+    def clock_was_set(self) -> None:
+        """Look at everything that waits for a moment by the clock as it is now."""
+        self.alarm.look()
+        self._later(self.anew)
 
     def pause_queue(self, entry: Entry, by: str) -> None:
         """Let nothing start any more; what runs goes on, and the origins of what waits are told why."""

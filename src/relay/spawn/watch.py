@@ -86,7 +86,7 @@ class Watcher:
     @contextlib.contextmanager
     def process(self, pid: int, changes: Changes) -> Iterator[Callable[[], bool]]:
         """Poke `changes` when the process ends. What is yielded tells whether it has ended."""
-        handle = _handle_of(pid)
+        handle = processes.handle_of(pid)
         if handle is None:
             with self._polling(changes):
                 yield lambda: not _lives(pid)
@@ -179,12 +179,3 @@ def _ended(handle: int, ended: asyncio.Event, changes: Changes) -> None:
 def _lives(pid: int) -> bool:
     found = processes.look_up(pid)
     return found is not None and found.alive
-
-
-def _handle_of(pid: int) -> int | None:
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None

@@ -80,6 +80,10 @@ DUE = spawn_query(
     f"WHERE n IN (SELECT n {_TIMED} WHERE {_WAITS} AND not_before IS NOT NULL AND not_before <= :now LIMIT 500)"
     " ORDER BY priority DESC, n"
 )
+# which wait for another attempt until after a moment
+TRIED_LATER = spawn_query(
+    f"WHERE n IN (SELECT n {_TIMED} WHERE {_WAITS} AND not_before > :moment) AND attempt > 0 ORDER BY n"
+)
 NEXT_START: Query[int | None] = Query(
     f"SELECT min(not_before) {_TIMED} WHERE {_WAITS} AND not_before IS NOT NULL", first_column
 )

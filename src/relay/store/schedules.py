@@ -67,6 +67,7 @@ DUE: Query[Schedule] = Query(
 NEXT: Query[int | None] = Query(
     "SELECT min(next) FROM schedules WHERE state = 'active' AND target = :target", first_column
 )
+ACTED_ON: Query[int] = Query("SELECT 1 FROM schedule_runs WHERE schedule = :id AND due = :due", first_column)
 NEXT_OF: Query[int | None] = Query("SELECT next FROM schedules WHERE id = :id", first_column)
 LIVE_HERE: Query[Schedule] = Query(f"{_SELECT} WHERE target = :target AND {_LIVES}", _row)
 LIVE_FROM: Query[int] = Query(
@@ -97,6 +98,11 @@ def stand(tx: Tx, schedule: str, state: str, now: int, error: dict[str, Any] | N
 def due_next(tx: Tx, schedule: str, moment: int | None) -> None:
     """Say when it runs next (milliseconds)."""
     tx.execute("UPDATE schedules SET next = ? WHERE id = ?", (moment, schedule))
+
+
+def count_from(tx: Tx, schedule: str, moment: int) -> None:
+    """Say what its period is counted from (milliseconds)."""
+    tx.execute("UPDATE schedules SET created = ? WHERE id = ?", (moment, schedule))
 
 
 def act_on(tx: Tx, schedule: str, due: int, spawn: str | None) -> None:

@@ -2,8 +2,9 @@
 
     python -m relay.testing.clocked --ahead-s 3456000 -- --home DIR ...
 
-What follows `--` goes to `relay.daemon`. Only this process's `time.time` and `time.time_ns` are shifted; monotonic
-time runs as it does, but that the broker tidies each second and sends again after two, so that no test waits for it.
+What follows `--` goes to `relay.daemon`. SIGUSR1 sets the clock right. Only this process's `time.time` and
+`time.time_ns` are shifted; monotonic time runs as it does, but that the broker tidies each second and sends again after
+two, so that no test waits for it.
 Production code has no hooks for this.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import runpy
+import signal
 import sys
 import time
 
@@ -40,6 +42,7 @@ def main() -> None:
     housekeeping.SWEEP_EVERY_S = housekeeping.LOOK_EVERY_S = 1.0
     delivery.RESEND_AFTER = 2_000
     shift(parser.parse_args(sys.argv[1:at]).ahead_s)
+    signal.signal(signal.SIGUSR1, lambda *_: shift(0))
     sys.argv = ["relay.daemon", *sys.argv[at + 1 :]]
     runpy.run_module("relay.daemon", run_name="__main__")
 

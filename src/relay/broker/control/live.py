@@ -2,7 +2,8 @@
 
     POST spawns/{ref}/attach          lines of JSON both ways; the first is what is asked
     POST spawns/{ref}/forward?port=   pieces of bytes both ways, each with its length (u32, big-endian); an empty one is
-                                      the end of that direction, and a body that ends without it was broken off
+                                      the end of that direction, and a body that ends without it was broken off; with
+                                      look=1 no connection is made, and the answer ends at once
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class LiveControl:
         port = request.query_params.get("port", "")
         if not port.isdigit() or not 0 < int(port) < 65536:
             raise Misuse("which port?", why="a port lies between 1 and 65535", hint="relay forward ID PORT")
-        conversation = await self._broker.live.forward(row, int(port))
+        look = request.query_params.get("look") == "1"
+        conversation = await self._broker.live.forward(row, int(port), look)
         await _carry(conversation, _pieces(request), send, BYTES, _as_bytes)
 
 

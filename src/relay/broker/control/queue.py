@@ -60,7 +60,7 @@ class QueueControl:
     async def edit(self, request: Request) -> Response:
         """`relay edit`."""
         body = await body_of(request)
-        row = await self._broker.requests.find(request.path_params["ref"])
+        row = await self._broker.queueing.elsewhere.kept(request.path_params["ref"], "edit")
         body = await self._broker.queueing.predecessors.resolved(body, row.target)
         change = read_change(body, row, self._broker.journal.clock())
         return await self._steer(request, body, "edit", {"change": change})

@@ -45,7 +45,7 @@ class ResultControl:
         """`relay result ID --files DIR`."""
         body = await body_of(request)
         check_operation(body)
-        row = await self._broker.requests.find(request.path_params["ref"])
+        row = await self._broker.queueing.elsewhere.kept(request.path_params["ref"], "result")
         folder = absolute(body.get("to"), "the folder to write to")
         return await stream(_lines(self._broker.results.placing.write(row, folder, body.get("force") is True)))
 

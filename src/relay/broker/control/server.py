@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 BACKLOG = 256
+MOST_SERVED = 8  # sockets whose connections go on, of those that were removed and the one there is
+_log = logging.getLogger(__name__)
 _UCRED = struct.Struct("3i")
 MOST_ANCESTORS = 256
 _LOCAL_PEERPID = 0x002
@@ -112,19 +115,45 @@ class ControlServer:
     Args:
         application: the API.
         path: the socket's.
+        room: makes the socket's folder where that has gone too.
     """
 
-    def __init__(self, application: ASGIApp, path: str) -> None:
+    def __init__(self, application: ASGIApp, path: str, room: Callable[[], None] = lambda: None) -> None:
+        self._application = application
         self._path = path
-        self._socket = bind(path)
-        self._served = Embedded(application, self._socket, http=_OwnUserOnly, ws="none")
+        self._room = room
+        self._served = [self._bound()]
+        self._is_given_up = False
+
+    def _bound(self) -> Embedded:
+        return Embedded(self._application, bind(self._path), http=_OwnUserOnly, ws="none")
 
     async def start(self) -> None:
         """Serve from now on."""
-        await self._served.start()
+        await self._served[-1].start()
+
+    async def look(self) -> None:
+        """Where somebody has removed the socket, as what tidies /tmp does, make it anew; open answers go on."""
+        if self._is_there() or self._is_given_up:
+            return
+        try:
+            self._room()
+            served = self._bound()
+        except (LocalFault, OSError) as fault:
+            self._is_given_up = True
+            _log.error("the control socket %s was removed and cannot be made anew: %s", self._path, fault)
+            return
+        _log.warning("the control socket %s was removed: it is made anew", self._path)
+        await served.start()
+        self._served.append(served)
+        if len(self._served) > MOST_SERVED:
+            await self._served.pop(0).close()
+
+    def _is_there(self) -> bool:
+        return os.path.lexists(self._path)
 
     async def close(self) -> None:
         """Finish open answers (2 s at most) and remove the socket."""
-        await self._served.close()
+        await asyncio.gather(*(each.close() for each in self._served))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)

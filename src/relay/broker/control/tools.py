@@ -17,6 +17,7 @@ from relay.broker.control.answers import MAX_BODY, OTHER_VERSION, body_of, json_
 from relay.broker.control.live import NDJSON, Both, begin, lines_of, more
 from relay.broker.control.tasks import PROCESSES, caller_of
 from relay.broker.orders import check_operation
+from relay.broker.tools.outlived import leave_with_its_process
 from relay.broker.tools.programs import Message, Program, read_message
 from relay.core import json_values
 from relay.core.calls import MAX_RESULT, too_large
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 MAX_WAIT_S = 300.0
 MOST_LISTED = 1_000
 MAX_SAID = 2 * MAX_RESULT  # what is too large is told to be; what is larger still ends the connection
+LAST_WORD_S = 1.0
+"""Nobody may read what is said to a process that has ended."""
 LONG = 256 * 1024
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -133,25 +136,32 @@ class ToolControl:
         lines = lines_of(request, MAX_SAID)
         hello = await _read(await anext(lines, b"{}"))
         program = await self._tools.welcome(hello, request.scope.get(PROCESSES, ()))
-        hearing: asyncio.Task[None] | None = None
+        tasks: list[asyncio.Task[None]] = []
         try:
             await begin(send, NDJSON)
-            hearing = asyncio.get_running_loop().create_task(self._hear(program, lines))
-            while (message := await program.next()) is not None:
-                await more(send, line(message))
-            await more(send, b"", last=True)
+            work = (self._say(program, send), leave_with_its_process(program), self._hear(program, lines))
+            tasks = [asyncio.get_running_loop().create_task(each) for each in work]
+            await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks[:1], timeout=LAST_WORD_S)
         finally:
             program.leave()
-            if hearing is not None:
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._tools.serving.left(program)
+
+    async def _say(self, program: Program, send: Send) -> None:
+        while (message := await program.next()) is not None:
+            await more(send, line(message))
+        await more(send, b"", last=True)
 
     async def _hear(self, program: Program, lines: AsyncIterator[bytes]) -> None:
         try:
             async for each in lines:
                 if each.strip():
+                    program.is_heard = True
                     await self._tools.serving.heard(program, await _read(each), len(each) >= LONG)
+                    program.heard, program.is_heard = program.heard + 1, False
         except LocalFault:
             pass  # what it said is not kept: it says so again over its next connection
         except RelayError as error:

@@ -42,13 +42,13 @@ class TreeControl:
         """`relay diff` and `relay pull`: the bundles of a spawn, into a folder of the client's."""
         body = await body_of(request)
         check_operation(body)
-        row = await self._broker.requests.find(request.path_params["ref"])
+        row = await self._broker.queueing.elsewhere.kept(request.path_params["ref"], "diff")
         folder = absolute(body.get("to"), "the folder to write to")
         return await stream(_lines(self._broker.results.tree_writing.write(row, folder)))
 
     async def diff(self, request: Request) -> Response:
         """What a spawn changed, for the dashboard to show."""
-        row = await self._broker.requests.find(request.path_params["ref"])
+        row = await self._broker.queueing.elsewhere.kept(request.path_params["ref"], "diff")
         return json_answer(await self._broker.results.differences.of(row))
 
     async def clean(self, request: Request) -> Response:

@@ -63,7 +63,7 @@ def _is_failure(result: Any, is_function: bool) -> bool:
     structured = result.get("structuredContent")
     status = structured.get("status") if isinstance(structured, dict) else None
     says_so = is_function and isinstance(status, str) and status.lower() in _FAILED_WORDS
-    return says_so or result.get("isError") is True
+    return says_so or bool(result.get("isError"))
 
 
 def _first_text(result: Any) -> str:

@@ -184,6 +184,6 @@ class Hosting:
 def _hosted(shares: Sequence[Share]) -> list[dict[str, Any]]:
     return [
         {"name": each.name, "command": list(each.command), "only": list(each.chosen), "env": each.env}
-        for each in shares
+        for each in sorted(shares, key=lambda share: share.created)  # of two with one tool the first has it
         if each.command is not None
     ]

@@ -126,6 +126,8 @@ class Program:
         ticks, boot: with its pid, what names its process for good.
         is_open: whether what is said to it may still reach it.
         takes: whether it takes calls; one that is about to end takes no more.
+        heard: how many lines of it have been acted on.
+        is_heard: whether one of them is acted on now.
     """
 
     hello: Hello
@@ -133,6 +135,8 @@ class Program:
     boot: str
     is_open: bool = True
     takes: bool = True
+    heard: int = 0
+    is_heard: bool = False
     _outgoing: deque[Message] = field(default_factory=deque)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from relay.broker.auditor import Auditor, Decision
@@ -65,7 +66,8 @@ class Sharing:
             if before is not None and (before.command, before.env) != (share.command, share.env):
                 self._drop_offers(entry, before)
                 entry.then(lambda: self._end_programs(share.name, "it is shared otherwise now"))
-            offers.put_share(entry.tx, share)
+            created = share.created if before is None else before.created
+            offers.put_share(entry.tx, replace(share, created=created))
             what = f"the runner {share.runner}" if share.runner else "the tools of an MCP server"
             self._auditor.write(entry, Decision("local", ACTION, detail=f"{share.name}: {what}"))
             self._changed(entry)

@@ -75,7 +75,9 @@ def test(invocation: Invocation, *, agent: str | None, broker: str | None, timeo
     """Spawn a tiny task for one agent or for all of them, wait for the ends, and say what they were."""
     refuse_blank(agent=agent, broker=broker)
     client = invocation.client()
-    names, skipped = ([agent], []) if agent else _testable(client.ask(routes.agents(broker or _own(invocation)))[0])
+    said = None if agent else client.ask(routes.agents(broker or _own(invocation)))[0]
+    names, skipped = ([str(agent)], []) if said is None else _testable(said)
+    broken = said is not None and any(each.get("broken") for each in said["agents"])
     spawns = [client.ask(routes.spawn(_order(name, broker, timeout or WITHIN))) for name in names]
     awaited = awaiting.Awaited(client, spawns, lambda spawn: None)
     try:
@@ -83,7 +85,8 @@ def test(invocation: Invocation, *, agent: str | None, broker: str | None, timeo
     except KeyboardInterrupt:
         speech.note(f"\n{len(awaited.going)} go on: {', '.join(map(title, awaited.going[: awaiting.SHOWN]))}")
         return INTERRUPTED
-    return _tell(invocation, awaited.in_order, skipped)
+    status = _tell(invocation, awaited.in_order, skipped)
+    return status or (FAILED if broken else 0)
 
 
 def _own(invocation: Invocation) -> str:

@@ -32,10 +32,7 @@ def run(invocation: Invocation, *, spawn: str, view: bool, detach_key: str | Non
     found: Spawn = invocation.client().ask(routes.show(spawn))
     screen = Screen()
     if take:
-        taken = taking.take(invocation, found, view, screen.is_terminal)
-        if taken is None:
-            return taking.NOT_TAKEN
-        found = taken
+        found = taking.take(invocation, found, view, screen.is_terminal)
     face = _Face(invocation, found, screen, key, view)
     end = LEFT
     try:

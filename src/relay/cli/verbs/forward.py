@@ -55,8 +55,8 @@ async def _forward(invocation: Invocation, spawn: Spawn, port: int, local: int) 
 async def _tried(way: forwarded.Way, quiet: bool) -> None:
     """Find out at once what will not work at all; that nothing listens there yet may pass."""
     try:
-        with progress.Shown("opening a connection to that machine", quiet):
-            (await way.open()).close()
+        with progress.Shown("asking that machine", quiet):
+            (await way.open(look=True)).close()
     except RelayError as fault:
         if fault.code is not Code.NO_ADDRESS:
             raise

@@ -19,6 +19,13 @@ PAUSE_S = 0.3
 AWAY = frozenset({Code.NOT_RUNNING, Code.TIMED_OUT})
 
 
+class _Impatient(Client):
+    """Takes a broker that answers nothing for one that is away."""
+
+    def silent(self, fault: RelayError) -> None:
+        raise fault
+
+
 class Feed:
     """The events after a number, as a mark that something is new.
 
@@ -62,7 +69,7 @@ class Feed:
 
     def _follow(self) -> None:
         """Until the broker goes away."""
-        with Client(self._home) as client:
+        with _Impatient(self._home) as client:
             try:
                 client.ask(routes.status())
                 if self.is_away:

@@ -1,6 +1,6 @@
 // The broker's own API, with this device's token.
 
-const KEY = "relay.token";
+const KEY = "relay.token", SESSION = "/session";
 
 export class Failed extends Error {
   constructor(status, error) {
@@ -20,9 +20,18 @@ export class Failed extends Error {
 export const token = () => localStorage.getItem(KEY);
 export const signOut = () => localStorage.removeItem(KEY);
 
+/** A token was refused: whether this browser is signed out. It is not where it came back with another one meanwhile. */
+export function refused(shown) {
+  const isOut = !token() || shown === token();
+  if (isOut) dispatchEvent(new CustomEvent("signed-out"));
+  return isOut;
+}
+
 async function answer(path, init = {}) {
-  const headers = { ...init.headers };
-  if (token()) headers.Authorization = `Bearer ${token()}`;
+  const headers = { ...init.headers }, shown = token();
+  // who is signed out knows the answer
+  if (!shown && path !== SESSION) throw new Failed(401, { code: "no_token", message: "this browser is not signed in", hint: "relay dashboard" });
+  if (shown) headers.Authorization = `Bearer ${shown}`;
   let response;
   try {
     response = await fetch(path, { cache: "no-store", credentials: "omit", redirect: "error", ...init, headers });
@@ -35,7 +44,7 @@ async function answer(path, init = {}) {
   try {
     said = (await response.json()).error || {};
   } catch { /* no document of ours: the status says it */ }
-  if (response.status === 401 && path !== "/session") dispatchEvent(new CustomEvent("signed-out"));
+  if (response.status === 401 && path !== SESSION) refused(shown);
   throw new Failed(response.status, said);
 }
 
@@ -45,7 +54,7 @@ export async function signIn(code) {
   const kind = /iPhone|iPad/.test(agent) ? "iPhone" : /Android/.test(agent) ? "Android" : /Mac/.test(agent) ? "Mac" : "computer";
   const browser = /Firefox/.test(agent) ? "Firefox" : /Edg/.test(agent) ? "Edge" : /Chrom/.test(agent) ? "Chrome" : "Safari";
   const body = JSON.stringify({ code, device: `${browser} on ${kind}` });
-  const made = await (await answer("/session", { method: "POST", headers: { "Content-Type": "application/json" }, body })).json();
+  const made = await (await answer(SESSION, { method: "POST", headers: { "Content-Type": "application/json" }, body })).json();
   localStorage.setItem(KEY, made.token);
   return made.device;
 }

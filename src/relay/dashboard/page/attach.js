@@ -1,6 +1,6 @@
 // A task's terminal over a WebSocket: what comes, what is typed, and going on by itself after a break.
 
-import { ref, token } from "./api.js";
+import { ref, refused, token } from "./api.js";
 
 const PIECE = 2048;
 const MOST_UNACKNOWLEDGED = 64;
@@ -83,9 +83,10 @@ export class Attached {
     this.#timer = 0;
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/v1/spawns/${ref(this.id)}/attach`);
     this.#socket = socket;
+    const shown = token();
     let error = null;
     socket.onopen = () => socket.send(JSON.stringify({
-      token: token(), source: this.#source, drive: this.drive, again: this.#isGreeted, who: this.who, offset: this.#offset, ...(this.drive ? this.#size : null),
+      token: shown, source: this.#source, drive: this.drive, again: this.#isGreeted, who: this.who, offset: this.#offset, ...(this.drive ? this.#size : null),
     }));
     socket.onmessage = (message) => {
       if (socket !== this.#socket) return;
@@ -93,7 +94,7 @@ export class Attached {
       if (told.error) error = told.error;
       else this.#take(told);
     };
-    socket.onclose = (closed) => socket === this.#socket && this.#closed(closed.code, error);
+    socket.onclose = (closed) => socket === this.#socket && this.#closed(closed.code, error, shown);
   }
 
   #take(told) {
@@ -158,11 +159,11 @@ export class Attached {
     this.#flush();
   }
 
-  #closed(code, error) {
+  #closed(code, error, shown) {
     this.#socket = null;
     this.#isUp = false;
     const isPassing = error ? this.#isGreeted && PASSING.has(error.code) : code !== DONE && code !== REVOKED && code !== NO_SCOPE;
-    if (code === REVOKED) dispatchEvent(new CustomEvent("signed-out"));
+    if (code === REVOKED) refused(shown);
     if (!isPassing) {
       this.#isLeft = true;
       const why = code === NO_SCOPE ? { message: "this device may not open terminals", hint: "relay dashboard --scopes view,terminal" } : error;

@@ -1,11 +1,11 @@
 // One WebSocket for all that happens. It goes on by number where it was cut, and says when what is shown may be old.
 
-import { signOut, token } from "./api.js";
+import { refused, token } from "./api.js";
 
 const SILENT_MS = 40_000;
 const FIRST_RETRY_MS = 400;
 const LAST_RETRY_MS = 15_000;
-const REVOKED = 4401;
+const REVOKED = 4401, NO_SCOPE = 4403;
 
 export class Live extends EventTarget {
   #socket = null;
@@ -58,16 +58,17 @@ export class Live extends EventTarget {
 
   #connect() {
     this.#timer = 0;
-    if (!token()) return;
+    const shown = token();
+    if (!shown) return void refused(shown);
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/events`);
     this.#socket = socket;
     const began = performance.now();
     socket.onopen = () => {
       this.rtt = performance.now() - began;
-      socket.send(JSON.stringify({ token: token(), since: this.#seq }));
+      socket.send(JSON.stringify({ token: shown, since: this.#seq }));
     };
     socket.onmessage = (message) => socket === this.#socket && this.#heard(JSON.parse(message.data));
-    socket.onclose = (closed) => this.#closed(socket, closed.code);
+    socket.onclose = (closed) => this.#closed(socket, closed.code, shown);
   }
 
   #heard(event) {
@@ -86,16 +87,13 @@ export class Live extends EventTarget {
     }
   }
 
-  #closed(socket, code) {
+  #closed(socket, code, shown) {
     if (socket !== this.#socket) return;
     clearTimeout(this.#silent);
     const was = this.isUp;
     this.isUp = false;
-    if (code === REVOKED) {
-      signOut();
-      dispatchEvent(new CustomEvent("signed-out"));
-      return;
-    }
+    if (code === REVOKED && refused(shown)) return;
+    if (code === NO_SCOPE) return this.#tell("denied");
     this.#tell("down", { was });
     this.#timer = setTimeout(() => this.#connect(), this.#retry * (0.7 + Math.random() * 0.6));
     this.#retry = Math.min(this.#retry * 2, LAST_RETRY_MS);

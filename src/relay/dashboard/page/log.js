@@ -7,7 +7,8 @@ import { clock } from "./words.js";
 
 const TAIL = 2000;
 const MOST_LINES = 5000;
-const MOST_LETTERS = 4_000_000;
+const MOST_WEIGHT = 4_000_000; // letters, and as many for each run of one style as its element takes room
+const RUN = 64;
 const LONGEST = 20_000;
 const NEAR_PX = 24;
 const AGAIN_MS = 2000;
@@ -23,7 +24,8 @@ export function logView(spawn, isEnded) {
     h("div", { class: "logbar" }, find, hits, h("span", { class: "fill" }), end, keep), box);
   const ansi = { out: new Ansi(), err: new Ansi() };
   const leaving = new AbortController();
-  let line = null, length = 0, letters = 0, isAgain = false, next = 0, isCut = false, found = [], at = -1;
+  const weights = []; // of each line
+  let line = null, length = 0, weight = 0, isAgain = false, next = 0, isCut = false, isDrawing = false, found = [], at = -1;
 
   const isAtEnd = () => box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
 
@@ -32,24 +34,56 @@ export function logView(spawn, isEnded) {
     length = 0;
     isAgain = false;
     box.append(line);
-    while (box.childElementCount > MOST_LINES || letters > MOST_LETTERS) {
-      letters -= box.firstElementChild.textContent.length;
+    weights.push(0);
+    while (weights.length > MOST_LINES || weight > MOST_WEIGHT) {
+      weight -= weights.shift();
       box.firstElementChild.remove();
       isCut = true;
     }
   }
 
-  function add(piece) {
+  function weigh(more) {
+    weight += more;
+    weights[weights.length - 1] += more;
+  }
+
+  // once for all that comes until it is seen: to ask where the end is costs as much as to draw
+  function follows() {
+    if (isDrawing) return;
+    isDrawing = true;
     const stick = isAtEnd();
+    requestAnimationFrame(() => {
+      isDrawing = false;
+      if (stick) box.scrollTop = box.scrollHeight;
+      end.hidden = isAtEnd();
+    });
+  }
+
+  function add(piece) {
+    follows();
     if (piece.as_of) note(`as it was told at ${clock(piece.as_of)}: ${piece.reason || "its machine is out of reach"}`);
     if (piece.stream === "gap") note(`${piece.missing ?? "some"} bytes are missing here`);
     else if (piece.stream === "note") note(piece.data);
     else {
-      for (const [text, name] of ansi[piece.stream === "err" ? "err" : "out"].read(piece.data || "")) write(text, name, piece.stream);
+      const runs = ansi[piece.stream === "err" ? "err" : "out"].read(piece.data || "");
+      for (const [text, name] of newest(runs)) write(text, name, piece.stream);
     }
     if (piece.next !== undefined) next = piece.next;
-    if (stick) box.scrollTop = box.scrollHeight;
-    end.hidden = isAtEnd();
+  }
+
+  /** Of more lines than are shown the last ones: the others would go as they came. */
+  function newest(runs) {
+    let more = runs.reduce((n, [text]) => n + text.split("\n").length - 1, -MOST_LINES);
+    if (more <= 0) return runs;
+    isCut = true;
+    line = null;
+    return runs.map(([text, name]) => {
+      let from = 0;
+      for (; more > 0 && from >= 0; more -= 1) from = text.indexOf("\n", from) + 1 || -1;
+      if (from >= 0) return [text.slice(from), name];
+      more += 1;
+      return ["", name];
+    });
   }
 
   function write(text, name, stream) {
@@ -73,7 +107,7 @@ export function logView(spawn, isEnded) {
 
   function extend(part, name, stream) {
     if (isAgain && line) {
-      letters -= length;
+      weigh(-weights.at(-1));
       length = 0;
       put(line);
     }
@@ -83,13 +117,13 @@ export function logView(spawn, isEnded) {
     const text = document.createTextNode(part);
     line.append(name ? h("span", { class: name }, text) : text);
     length += part.length;
-    letters += part.length;
+    weigh(part.length + RUN);
   }
 
   function note(text) {
     newLine("note");
     line.append(text);
-    letters += text.length;
+    weigh(text.length);
     line = null;
   }
 

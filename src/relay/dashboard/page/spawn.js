@@ -156,6 +156,9 @@ export async function spawnDialog(first = {}) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     send.disabled = true;
+    // what comes of it stands there from now on, and no forecast that was still on its way
+    clearTimeout(thinking);
+    asked += 1;
     try {
       const wanted = order(), said = JSON.stringify(wanted);
       // the same order again, where its answer was lost on the way, is the same spawn and not a second one

@@ -3,6 +3,7 @@
 (() => {
   const PAGE = new URL(location.href).origin; // its own is none
   const DETACH = 29; // Ctrl-], as of relay attach
+  const ARROW = /^\x1b\[([A-D])$/;
   const LOOKS = {
     dark: { background: "#0f1315", foreground: "#e6ece8", cursor: "#57c7a5", selectionBackground: "#2b5548", blue: "#7db4ff", brightBlue: "#9cc6ff", black: "#3a4547" },
     light: { background: "#fbfcfb", foreground: "#17201e", cursor: "#0c7358", selectionBackground: "#bfe0d5", yellow: "#8f5600", brightYellow: "#8f5600", green: "#0c7358", brightGreen: "#0c7358", white: "#4d5a56", brightWhite: "#17201e", cyan: "#0b6a7a", brightCyan: "#0b6a7a" },
@@ -42,7 +43,7 @@
   });
   addEventListener("message", (event) => {
     if (event.source !== parent || event.origin !== PAGE || typeof event.data !== "object" || !event.data) return;
-    const { k, data, look, drives, small, isRead } = event.data;
+    const { k, data, look, drives, small, isRead, text } = event.data;
     if (k === "out" && data instanceof Uint8Array) term.write(data, () => tell({ k: "shown", bytes: data.length }));
     else if (k === "look" && Object.hasOwn(LOOKS, look)) {
       term.options.theme = LOOKS[look];
@@ -53,6 +54,9 @@
     } else if (k === "drive") {
       isTyping = drives === true;
       term.options.disableStdin = !isTyping;
+    } else if (k === "press" && typeof text === "string") {
+      // the arrows are others where the program asked for that
+      term.input(term.modes.applicationCursorKeysMode ? text.replace(ARROW, "\x1bO$1") : text);
     } else if (k === "focus") term.focus();
   });
   new ResizeObserver(fit).observe(box);

@@ -19,7 +19,8 @@ export function terminalView(spawn, isEnded) {
   const deeds = h("div", { class: "buttons" }), place = h("div", { class: "termplace" });
   const node = h("div", { class: "termbox" }, h("div", { class: "termbar" }, banner, deeds), place);
   const keys = h("div", { class: "keys", role: "group", "aria-label": "Keys" }, KEYS.map(([text, sent, name]) =>
-    h("button", { type: "button", "aria-label": name || text, onclick: () => attached.type(new TextEncoder().encode(sent)) }, text)));
+    // a key takes nobody's place: a phone's keyboard stays open
+    h("button", { type: "button", "aria-label": name || text, onmousedown: (event) => event.preventDefault(), onclick: () => shown.frame?.press(sent) }, text)));
   const shown = { log: null, frame: null };
   let attached = null, drives = true, installed = false, isClosed = false;
 
@@ -148,7 +149,7 @@ function framed(spawn, { typed, sized, shown, left }) {
   const node = h("iframe", { class: "term", title: `Terminal of ${spawn.name}`, sandbox: "allow-scripts", src: "/terminal", referrerpolicy: "no-referrer" });
   const held = [];
   let isReady = false, mayType = false, holds = 0;
-  const made = { node, size: null, drive, show, reading, close: () => { removeEventListener("message", heard); dark.removeEventListener("change", dress); looks.disconnect(); } };
+  const made = { node, size: null, drive, show, reading, press: (text) => tell({ k: "press", text }), close: () => { removeEventListener("message", heard); dark.removeEventListener("change", dress); looks.disconnect(); } };
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const looks = new MutationObserver(dress);
   // it has no origin that could be named here
@@ -159,7 +160,7 @@ function framed(spawn, { typed, sized, shown, left }) {
     const { k, data, rows, columns, bytes } = event.data;
     if (k === "in" && mayType && data instanceof Uint8Array) typed(data);
     else if (k === "size" && isSize(rows) && isSize(columns)) sized((made.size = { rows, columns }));
-    else if (k === "shown" && Number.isInteger(bytes)) shown(bytes);
+    else if (k === "shown" && Number.isInteger(bytes) && bytes > 0) shown(bytes);
     else if (k === "leave") left();
     else if (k === "ready") ready();
   }

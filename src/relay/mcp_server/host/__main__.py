@@ -69,6 +69,7 @@ class Host:
             for name in wanted.keys() - self._shares.keys():
                 self._shares[name] = Share(wanted[name], self._home, self._former(wanted[name]), self._changed)
                 self._shares[name].open()
+            self._shares = {name: self._shares[name] for name in wanted}  # in their order: the first keeps a name
             self._changed()
             if not wanted:
                 return "nothing is shared"
@@ -86,7 +87,8 @@ class Host:
         self._program.changed()
 
     def _tell(self) -> None:
-        standing = {name: _standing(share, self._program.refused) for name, share in self._shares.items()}
+        holders = {offer["name"]: offer["share"] for offer in self._offers()}
+        standing = {name: _standing(share, self._program.refused, holders) for name, share in self._shares.items()}
         try:
             tools_folder.write(self._home, tools_folder.STANDING, standing)
         except OSError as fault:
@@ -94,7 +96,7 @@ class Host:
 
     def _offers(self) -> list[JSON]:
         found: dict[str, JSON] = {}
-        for share in sorted(self._shares.values(), key=lambda each: each.wanted.name):
+        for share in self._shares.values():
             for offer in share.standing.offers:
                 found.setdefault(offer["name"], offer)
         return list(found.values())
@@ -112,8 +114,9 @@ def _wanted(document: object) -> list[Wanted]:
     ]
 
 
-def _standing(share: Share, refused: dict[str, str]) -> JSON:
-    names = {each["name"] for each in share.standing.offers}
+def _standing(share: Share, refused: dict[str, str], holders: dict[str, str]) -> JSON:
+    names, own = {each["name"] for each in share.standing.offers}, share.wanted.name
+    refused = refused | {name: f"the share {holders[name]} has it" for name in names if holders[name] != own}
     not_served = [f"{name} is not served: {why}" for name, why in refused.items() if name in names]
     return {
         "of": [list(share.wanted.command), list(share.wanted.only)],

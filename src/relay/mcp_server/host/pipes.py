@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import sys
@@ -13,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import anyio
-import mcp_types as types
 from mcp.shared.message import SessionMessage
 
 from relay.mcp_server.host import keeper
 from relay.mcp_server.host.keeper import OF, RUN
+from relay.mcp_server.host.messages import message_of
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -105,7 +104,7 @@ class Pipes:
         passed_over = 0
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError), self._in:
             while passed_over < MOST_PASSED_OVER and (line := await self._line(self._process.stdout)):
-                message = _message(line)
+                message = message_of(line)
                 if message is not None:
                     passed_over = 0
                     await self._in.send(message)
@@ -147,14 +146,6 @@ class Pipes:
 
 def _stream() -> tuple[MemoryObjectSendStream[SessionMessage], MemoryObjectReceiveStream[SessionMessage]]:
     return anyio.create_memory_object_stream[SessionMessage](0)
-
-
-def _message(line: bytes) -> SessionMessage | None:
-    try:
-        # by this reader: it keeps what the package's own refuses, such as half of a pair of surrogates
-        return SessionMessage(types.jsonrpc_message_adapter.validate_python(json.loads(line), by_name=False))
-    except (ValueError, RecursionError):
-        return None
 
 
 async def started(command: Sequence[str], environment: Mapping[str, str], home: str, log: ServerLog) -> Pipes:

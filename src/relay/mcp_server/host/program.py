@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import time
@@ -201,7 +202,9 @@ class Program:
 
         async def tell(progress: float, total: float | None, message: str | None) -> None:
             nonlocal last_told
-            if time.monotonic() - last_told >= PROGRESS_EVERY_S:
+            # a number that JSON cannot spell would cost the connection, over which all that runs is told
+            can_be_told = math.isfinite(progress) and (total is None or math.isfinite(total))
+            if can_be_told and time.monotonic() - last_told >= PROGRESS_EVERY_S:
                 last_told = time.monotonic()
                 told = {"call": call["id"], "done": progress, "of": total, "words": message or ""}
                 await self._say({"progress": told})

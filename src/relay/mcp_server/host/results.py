@@ -33,7 +33,7 @@ def answer_of(result: JSON) -> JSON:
         why = f"it has {size >> 20} MiB, and {MAX_RESULT >> 20} are carried; it has acted all the same"
         hint = "ask it for less"
         return failure_of(LocalFault("its result is too large", code=Code.RESULT_TOO_LARGE, why=why, hint=hint))
-    if result.get("isError") is True:
+    if result.get("isError"):  # a client takes "yes" for it as well
         error = {"code": str(Code.RUNNER_FAILED), "message": _said(result), "why": "", "hint": ""}
         return {"outcome": "error", "result": result, "error": error}
     return {"outcome": "done", "result": result, "error": None}

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from relay import __version__
 from relay.core.errors import Code, LocalFault
+from relay.mcp_server.host.messages import is_unreadable
 from relay.mcp_server.host.pipes import Pipes
 from relay.mcp_server.host.results import THERE
 
@@ -31,6 +32,8 @@ START_S = 60.0
 LIST_S = 30.0
 MOST_PAGES = 64
 MOST_TOOLS = 512
+CLOSED_WORDS = "Connection closed"
+"""Of the package, where it could not even ask."""
 JSON = dict[str, Any]
 _AS_IT_CAME: TypeAdapter[Any] = TypeAdapter(JSON)
 _GONE = ("the tool's server ended while it ran", "it may have acted: look before you ask for it again")
@@ -95,8 +98,10 @@ class Server:
         try:
             given: JSON = await self._session.send_request(asked, _AS_IT_CAME, progress_callback=tell)
         except MCPError as error:
-            if error.error.code == types.CONNECTION_CLOSED:
+            if self._has_ended(error):
                 raise await self._ended() from None
+            if is_unreadable(error.error):
+                raise _unreadable("answer", error, Code.BAD_RESULT) from None
             why = f"the tool's server answered {error.error.code}"
             hint = "call it otherwise: relay tools --json"
             raise ToolRefused(error.error.message[:1000], why=why, hint=hint) from None
@@ -115,12 +120,18 @@ class Server:
         try:
             page: JSON = await self._session.send_request(request, _AS_IT_CAME, request_read_timeout_seconds=seconds)
         except MCPError as error:
-            if error.error.code == types.CONNECTION_CLOSED:
+            if self._has_ended(error):
                 raise await self._ended() from None
             raise ServerFault("its tools cannot be listed", why=error.error.message[:300], hint=THERE) from None
         except ValidationError as fault:
             raise _not_the_protocol("list of tools", fault) from None
         return page
+
+    def _has_ended(self, error: MCPError) -> bool:
+        """Whether it is the package's own word that nothing more comes: many a server says the same of other things."""
+        told = error.error
+        is_that_word = told.code == types.CONNECTION_CLOSED
+        return is_that_word and (self._pipes.closed.is_set() or told.message == CLOSED_WORDS)
 
     async def _ended(self) -> ServerFault:
         with contextlib.suppress(TimeoutError):
@@ -135,6 +146,11 @@ def how_it_ended(status: int | None) -> str:
     if status is None:
         return "it closed its output"
     return f"it was ended by signal {status - 128}" if status > 128 else f"it ended with exit status {status}"
+
+
+def _unreadable(what: str, error: MCPError, code: Code) -> ServerFault:
+    why = f"{error.error.message}; the tool may have acted"
+    return ServerFault(f"its {what} cannot be read", code=code, why=why, hint=THERE)
 
 
 def _not_the_protocol(what: str, fault: ValidationError, code: Code = Code.TOOL_SERVER_ENDED) -> ServerFault:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 SOUND_S = 30.0
 """A server that lived for so long has not failed to start."""
+CALM_S, FIRST_REST_S, LONGEST_REST_S = 10.0, 0.1, 5.0
+"""Tools that change again so soon are looked at ever more seldom: a server may say so with each answer."""
 CALL_WAITS_S = 60.0
 FAILS_BEFORE_CALLS_DO = 2
 """A server that has failed so often in a row has no calls wait for it."""
@@ -91,6 +93,7 @@ class Share:
         self._up = asyncio.Event()
         self._relist = asyncio.Event()
         self._failures = 0
+        self._listed, self._rest = time.monotonic(), 0.0
         self._life: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -199,16 +202,22 @@ class Share:
                 await asyncio.wait([ended, closed, changed], return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
                 if self._relist.is_set() and not ended.done():
-                    self._relist.clear()
+                    await asyncio.wait([ended, closed], timeout=self._rest_before_looking())
                     await self._stand(server)
         finally:
             ended.cancel()
             closed.cancel()
 
+    def _rest_before_looking(self) -> float:
+        is_calm = time.monotonic() - self._listed > CALM_S
+        self._rest = 0.0 if is_calm else min(max(2 * self._rest, FIRST_REST_S), LONGEST_REST_S)
+        return self._rest
+
     # how it stands
 
     async def _stand(self, server: Server) -> None:
         self._relist.clear()
+        self._listed = time.monotonic()
         listed = await server.tools()
         offered, left_out = _offered(self.wanted, listed)
         self._set(Standing(offered, running=True, reason=left_out))

@@ -30,6 +30,7 @@ from relay.spawn.agents.agent import (
 from relay.spawn.agents.asking import AgentQuestion
 from relay.spawn.agents.conducted import Conducted, Questions, conducted, spelled_choice
 from relay.spawn.agents.conductor.claude import QUESTION
+from relay.spawn.agents.conductor.lines import Cut
 from relay.spawn.agents.faults import Fault
 from relay.spawn.agents.streams import MAX_LINE, JsonReader, numbers, plain, table, tables, text_of
 
@@ -158,6 +159,8 @@ class StreamReader(JsonReader):
             return
         request = table(event.get("request"))
         if kind == "control_request" and request.get("subtype") == "can_use_tool":
+            if isinstance(event, Cut):
+                return  # the conductor refuses it
             self._questions.ask(_question(plain(name, 128), request))
         elif kind == "control_cancel_request":
             self._questions.withdraw(plain(name, 128))

@@ -31,6 +31,7 @@ from relay.spawn.agents.agent import (
 from relay.spawn.agents.asking import AgentQuestion
 from relay.spawn.agents.conducted import Conducted, Questions, conducted, spelled_choice
 from relay.spawn.agents.conductor import codex as protocol
+from relay.spawn.agents.conductor.lines import Cut
 from relay.spawn.agents.faults import Fault
 from relay.spawn.agents.streams import JsonReader, numbers, plain, table, tables, text_of
 
@@ -131,6 +132,8 @@ class ServerReader(JsonReader):
         if not isinstance(method, str):
             self._answer(event)
             return []
+        if "id" in event and isinstance(event, Cut):
+            return []  # the conductor refuses it
         if "id" in event:
             self._asks(method, str(event["id"]), params)
         elif method in ("item/started", "item/completed"):

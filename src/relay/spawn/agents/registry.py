@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import time
 import tomllib
@@ -49,6 +50,7 @@ PRESETS: tuple[Callable[[], Agent], ...] = (
     Shell, Exec, Python, Claude, Codex, Gemini, Opencode, Aider, Goose, Llm, groq
 )
 _ADDITIONS = {"environment", "env"}
+_HEAD = re.compile(r"\[\s*agents\s*\.\s*([a-z0-9_-]+)\s*(?:[].#]|\Z)")
 _log = logging.getLogger(__name__)
 
 
@@ -79,25 +81,34 @@ class AgentsFile:
         environment: what every agent's tasks get.
         additions: what the tasks of an agent that is known already get beside that, by its name.
         inherited: names of the broker's own variables that they inherit, by the agent's name.
+        faults: what is wrong with a section, by the agent's name.
     """
 
     agents: dict[str, Agent] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     additions: dict[str, dict[str, str]] = field(default_factory=dict)
     inherited: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    faults: dict[str, LocalFault] = field(default_factory=dict)
 
 
 def load_templates(path: Path, known: frozenset[str] = frozenset()) -> AgentsFile:
-    """What `agents.toml` says; nothing where there is no file.
+    """What `agents.toml` says; nothing where there is no file. What is wrong with one section is a fault of that agent.
 
     Args:
         path: the file.
         known: agents that are known without it.
 
     Raises:
-        LocalFault: `bad_agents_file`, with the place.
+        LocalFault: `bad_agents_file`, with the place: whose agents it would concern cannot be told.
     """
-    document, text = _document(path)
+    text = _text(path)
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        wrong = fault(path, why_of_fault(error), line_of_fault(text, error))
+        if not (names := _headed(text)):
+            raise wrong from None
+        return AgentsFile(faults=dict.fromkeys(names, wrong))
     tables, environment = document.get("agents", {}), document.get("environment", {})
     if foreign := [*(set(document) - {"agents", "environment"}), *(() if isinstance(tables, dict) else ["agents"])]:
         why = "it has to hold sections [agents.NAME], perhaps one [environment], and nothing else"
@@ -107,30 +118,47 @@ def load_templates(path: Path, known: frozenset[str] = frozenset()) -> AgentsFil
     found = AgentsFile(environment=environment)
     for name, table in tables.items():
         section = Section(path, text, ("agents", name))
-        if isinstance(table, dict) and name in known and "command" not in table:
-            found.additions[name], found.inherited[name] = _additions(section, table)
-        elif name in FIXED:
-            why = f"{name} has a meaning of its own: it runs what the request brings; give this one another name"
-            raise section.fault(why)
-        else:
-            found.agents[name] = template(section, name, table)
+        try:
+            _take(found, section, name, table, known)
+        except LocalFault as wrong:
+            if not is_name(name):
+                raise
+            found.faults[name] = wrong
     return found
 
 
-def _document(path: Path) -> tuple[dict[str, Any], str]:
-    """What it says, and its text."""
+def _take(found: AgentsFile, section: Section, name: str, table: Any, known: frozenset[str]) -> None:
+    """Put in what a section says of an agent."""
+    if isinstance(table, dict) and name in known and "command" not in table:
+        found.additions[name], found.inherited[name] = _additions(section, table)
+    elif name in FIXED:
+        why = f"{name} has a meaning of its own: it runs what the request brings; give this one another name"
+        raise section.fault(why)
+    else:
+        found.agents[name] = template(section, name, table)
+
+
+def _text(path: Path) -> str:
+    """What stands in it; nothing where it is not there."""
     try:
         data = read_private(path, Code.BAD_AGENTS_FILE, forbidden=0)
     except FileNotFoundError:
-        return {}, ""
+        return ""
     if len(data) > MAX_FILE:
         raise fault(path, f"it is longer than {MAX_FILE} bytes")
     try:
-        text = data.decode("utf-8")
-        return tomllib.loads(text), text
-    except (ValueError, RecursionError) as error:
-        text = data.decode("utf-8", "replace")
-        raise fault(path, why_of_fault(error), line_of_fault(text, error)) from None
+        return data.decode("utf-8")
+    except ValueError as error:
+        raise fault(path, why_of_fault(error), line_of_fault(data.decode("utf-8", "replace"), error)) from None
+
+
+def _headed(text: str) -> set[str]:
+    """The agents that a file which is no TOML has sections of; none where it may say something of others as well."""
+    lines = [line.strip() for line in text.splitlines()]
+    heads = [line for line in lines if line.startswith("[")]
+    found = [match[1] for line in heads if (match := _HEAD.match(line))]
+    first = next((line for line in lines if line and not line.startswith("#")), "")
+    return set(found) if len(found) == len(heads) and first.startswith("[") else set()
 
 
 def _additions(section: Section, table: dict[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -197,31 +225,38 @@ class Agents:
         self._looked: tuple[object, float, list[str]] = (None, 0.0, [])
         presets = (make() for make in PRESETS)
         self._presets: dict[str, Agent] = brought() | {each.name: each for each in presets}
-        self._stamp: tuple[int, int] | None = (0, 0)
+        self._stamp: tuple[int, ...] | None = (0, 0)
         self._file = AgentsFile()
+        self._broken: LocalFault | None = None
         self.runners: Mapping[str, Agent] = {}
 
     def _refresh(self) -> None:
         try:
             stat = self._path.stat()
-            stamp: tuple[int, int] | None = (stat.st_mtime_ns, stat.st_size)
+            stamp: tuple[int, ...] | None = (stat.st_mtime_ns, stat.st_size)
         except FileNotFoundError:
             stamp = None
-        if stamp != self._stamp:
-            self._file = load_templates(self._path, frozenset(self._presets))
+        if stamp == self._stamp:
+            return
+        try:
+            self._file, self._broken = load_templates(self._path, frozenset(self._presets)), None
             self._stamp = stamp
+        except LocalFault as fault:
+            self._broken, self._stamp = fault, (0, 0)
 
     def fault(self) -> LocalFault | None:
         """What is wrong with `agents.toml`, or None."""
-        try:
-            self._refresh()
-        except LocalFault as fault:
-            return fault
-        return None
+        self._refresh()
+        return self._broken or next(iter(self._file.faults.values()), None)
+
+    def fault_of(self, name: str) -> LocalFault | None:
+        """What is wrong with what `agents.toml` says of an agent, or None; `shell` and the like run all the same."""
+        self._refresh()
+        return self._file.faults.get(name) if self._broken is None or name in FIXED else self._broken
 
     def is_preset(self, name: str) -> bool:
         """Whether this name stands for one of relay's own agents, and `agents.toml` does not replace it."""
-        return name in self._presets and name not in self._file.agents
+        return name in self._presets and name not in self._file.agents and name not in self._file.faults
 
     def is_runner(self, name: str) -> bool:
         """Whether this name stands for a runner: a grant has to name it."""
@@ -236,12 +271,10 @@ class Agents:
         return is_driven(agent)
 
     def names(self) -> list[str]:
-        """All names, sorted; without those of `agents.toml` where it is broken."""
-        try:
-            self._refresh()
-        except LocalFault:
-            return sorted({*self._presets, *self.runners})
-        return sorted({*self._presets, *self._file.agents, *self.runners})
+        """All names, sorted; without those of `agents.toml` where it is broken as a whole."""
+        self._refresh()
+        own = () if self._broken else (*self._file.agents, *self._file.faults)
+        return sorted({*self._presets, *self.runners, *own})
 
     def installed(self) -> list[str]:
         """Those of the names whose program a task would find on this machine, sorted; `shell` and `exec` always.
@@ -258,6 +291,8 @@ class Agents:
         return list(found)
 
     def _is_installed(self, name: str) -> bool:
+        if name in self._file.faults:
+            return False
         probe = self.probe(name)
         if probe is None:
             return True
@@ -293,7 +328,8 @@ class Agents:
         """
         if name in FIXED:
             return self._presets[name]
-        self._refresh()
+        if (fault := self.fault_of(name)) is not None:
+            raise fault
         found = self._file.agents.get(name) or self._presets.get(name) or self.runners.get(name)
         if found is None:
             raise Refused(

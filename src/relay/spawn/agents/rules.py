@@ -16,7 +16,7 @@ from relay.spawn.agents.agent import Finding
 from relay.spawn.agents.faults import Fault
 from relay.spawn.agents.streams import LOGS, JsonReader, LastWords, plain, text_of
 
-MAX_TEXT_LINE = 64 * 1024
+MAX_TEXT_LINE = 32 * 1024
 _MISSING = object()
 
 
@@ -100,9 +100,9 @@ class TextReader:
         """Take output; nothing is told on the way."""
         (self._errors if stream else self._out).hear(data)
         *lines, rest = (self._rest[stream] + data).split(b"\n")
-        self._rest[stream] = rest[-MAX_TEXT_LINE:]
+        self._rest[stream] = _ends(rest)
         for line in lines:
-            self._line(line[-MAX_TEXT_LINE:])
+            self._line(_ends(line))
         return []
 
     def _line(self, line: bytes) -> None:
@@ -126,6 +126,11 @@ class TextReader:
             fault = self._fault
             return Finding(State.FAILED, summary, code=fault.code, why=fault.why, hint=fault.hint)
         return by_exit_code(self._agent, exit_code, summary=summary)
+
+
+def _ends(line: bytes) -> bytes:
+    """Both ends of a line: what means a failure stands at one of them."""
+    return line if len(line) <= 2 * MAX_TEXT_LINE else line[:MAX_TEXT_LINE] + line[-MAX_TEXT_LINE:]
 
 
 def by_exit_code(agent: str, exit_code: int, **more: Any) -> Finding:

@@ -9,13 +9,12 @@ from typing import Any
 from relay.core.errors import Code
 from relay.core.states import State
 from relay.spawn.agents.agent import Finding
-from relay.spawn.agents.conductor.lines import Lines, tables
+from relay.spawn.agents.conductor.lines import MAX_LINE, Lines, tables
 
 __all__ = [
     "LOGS", "MAX_LINE", "JsonReader", "LastWords", "numbers", "plain", "table", "tables", "text_of",
 ]
 
-MAX_LINE = 8 * 1024 * 1024
 MAX_WORDS = 2_000
 MAX_NUMBERS = 32
 LOGS = "relay logs {id}"
@@ -85,7 +84,7 @@ class JsonReader(ABC):
 
     def __init__(self, agent: str) -> None:
         self._agent = agent
-        self._lines = Lines(MAX_LINE)
+        self._lines = Lines()
         self._errors = LastWords()
 
     def feed(self, stream: int, data: bytes) -> list[str]:

@@ -1,8 +1,8 @@
 """The agents that `agents.toml` defines.
 
     [agents.reviewer]
-    command = ["my-reviewer", "--model", "{model}", "--", "{task}"]
-    resume = ["my-reviewer", "--session", "{session}", "--", "{task}"]
+    command = ["my-reviewer", "{mode}", "--model", "{model}", "--", "{task}"]
+    resume = ["my-reviewer", "{mode}", "--session", "{session}", "--", "{task}"]
     modes = { plan = ["--dry-run"], edit = [], full = ["--yes"] }
     stop = "TERM"            # INT (default), TERM or KILL
     environment = { REVIEW = "strict" }
@@ -212,7 +212,7 @@ _KEYS: dict[str, tuple[Callable[[object], bool], str]] = {
     "stop": (lambda value: isinstance(value, str) and value in STOPS, "INT, TERM or KILL"),
     "environment": (is_environment, "a table of texts"),
     "stream": (lambda value: isinstance(value, str) and value in STREAMS, "plain, jsonl, claude or codex"),
-    "success": (_is_rule, "a table of texts, whole numbers and booleans, by key"),
+    "success": (_is_rule, "a table of texts, whole numbers and booleans, by key; a key with a dot in quotes"),
     "failure": (_are_patterns, "a list of regular expressions"),
     "session": (_is_word, "the key of the session's id"),
     "summary": (_is_word, "the key of the final words"),
@@ -285,6 +285,20 @@ def _contradiction(table: dict[str, Any]) -> tuple[str, str] | None:
         return "resume", "resume has to name {session}"
     if any("{session}" in word for word in table["command"]):
         return "command", "{session} is for resume: a first run has none"
+    return _vain(table)
+
+
+def _vain(table: dict[str, Any]) -> tuple[str, str] | None:
+    """The key that could never do what it is for, and why."""
+    for key in ("command", "resume"):
+        if "modes" in table and "{mode}" not in table.get(key, ["{mode}"]):
+            return key, f"{key} needs the word {{mode}}: without it what modes says reaches no program"
+    for each in table.get("failure", ()):
+        if re.search(each, ""):
+            return "failure", f"{each[:80]!r} is found in every line, so that no run could be a success"
+    for key in table.get("success", ()):
+        if longer := next((other for other in table["success"] if other.startswith(f"{key}.")), None):
+            return "success", f"{key} cannot be {table['success'][key]!r} and have {longer} in it"
     return None
 
 

@@ -15,7 +15,7 @@ import signal
 import socket
 import struct
 
-from . import kernel, processes, run, spec, tree
+from . import crew, kernel, processes, spec, tree
 from .cgroups import Kills
 from .wakeup import Wakeup, catch
 
@@ -65,22 +65,26 @@ class Server:
     def __init__(self, control: socket.socket) -> None:
         self._control: socket.socket | None = control
         self._buffer = bytearray()
-        self._shims: set[int] = set()
         # Opened once, read by each shim: all are in one group.
         self._kills = Kills(os.getpid())
         self._wakeup = Wakeup()
         self._poll = select.poll()
         self._poll.register(self._wakeup.fd, select.POLLIN)
         self._poll.register(control, select.POLLIN)
+        self._crew = crew.Crew(self._poll)
 
     def serve(self) -> None:
         """Until the broker is gone and no shim is left."""
-        while self._control or self._shims:
-            for fd, _ in self._poll.poll():
+        control = -1 if self._control is None else self._control.fileno()
+        while self._control or self._crew:
+            for fd, _ in self._poll.poll(self._crew.pause_ms()):
                 if fd == self._wakeup.fd:
                     self._wakeup.take()
-                elif self._control:
+                elif fd == control and self._control:
                     self._take_in(self._control)
+                else:
+                    self._crew.hear(fd)
+            self._crew.rest()
             # Not for SIGCHLD alone: a tracer that detaches can swallow one (seen with strace 6).
             self._reap()
 
@@ -93,11 +97,15 @@ class Server:
             self._broker_gone(control)
             return
         self._buffer += data
-        while (launch := spec.unpack(self._buffer)) is not None:
-            self._answer(control, f'{{"serial":{launch.serial},{self._launch(launch)}}}')
+        while (length := spec.length(self._buffer)) is not None:
+            packed = bytes(self._buffer[:length])
+            launch = spec.unpack(self._buffer)
+            assert launch is not None
+            self._answer(control, f'{{"serial":{launch.serial},{self._launch(launch, packed)}}}')
 
     def _broker_gone(self, control: socket.socket) -> None:
-        self._answer(control, f'{{"serial":0,"live":{len(self._shims)}}}')
+        self._answer(control, f'{{"serial":0,"live":{self._crew.at_work}}}')
+        self._crew.disband()
         self._poll.unregister(control)
         control.close()
         self._control = None
@@ -110,21 +118,35 @@ class Server:
             # The next read finds it closed; the launch is in its folder for who comes after.
             return
 
-    def _launch(self, launch: spec.Spec) -> str:
-        """Fork a shim; the fields of the answer, as JSON."""
+    def _launch(self, launch: spec.Spec, packed: bytes) -> str:
+        """Give it to a shim that is free, or fork one; the fields of the answer, as JSON."""
         fault = launch.fault()
         if fault:
             return _refusal(fault)
-        try:
-            pid = os.fork()
-        except OSError as failure:
-            return _refusal(f"no process can be made: {failure.strerror}")
-        if pid == 0:
-            self._become_shim(launch)
-        self._shims.add(pid)
+        pid = self._crew.give(packed)
+        if pid is None:
+            try:
+                pid = self._fork(launch)
+            except OSError as failure:
+                return _refusal(f"no process can be made: {failure.strerror}")
         return f'"pid":{pid}'
 
-    def _become_shim(self, launch: spec.Spec) -> NoReturn:
+    def _fork(self, launch: spec.Spec) -> int:
+        ours, theirs = crew.pair()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(ours)
+            os.close(theirs)
+            raise
+        if pid == 0:
+            os.close(ours)
+            self._become_shim(launch, theirs)
+        os.close(theirs)
+        self._crew.add(pid, ours)
+        return pid
+
+    def _become_shim(self, launch: spec.Spec, line: int) -> NoReturn:
         status = _SHIM_FAULT
         try:
             wakeup = Wakeup()
@@ -132,7 +154,9 @@ class Server:
             if self._control:
                 # Not the object's own way to close, which is three calls deep; nobody uses the object again.
                 os.close(self._control.fileno())
-            status = run.run(launch, wakeup, self._kills)
+            self._crew.forget()
+            self._buffer.clear()
+            status = crew.work(launch, line, wakeup, self._kills)
         finally:
             os._exit(status)
 
@@ -150,8 +174,7 @@ class Server:
                 return undone
             if pid == 0:
                 return undone
-            if pid in self._shims:
-                self._shims.discard(pid)
+            if self._crew.gone(pid):
                 undone |= bool(status)
 
     def _kill_strays(self) -> None:
@@ -161,11 +184,11 @@ class Server:
             if not self._some_died(strays):
                 return
         if kernel.ADOPTS:
-            tree.hunt(self._collect, self._shims)
+            tree.hunt(self._collect, self._crew.pids)
 
     def _strays(self) -> list[processes.Process]:
         table = processes.table()
-        mine = {pid for pid, process in table.items() if process.parent == os.getpid()} - self._shims
+        mine = {pid for pid, process in table.items() if process.parent == os.getpid()} - self._crew.pids
         pids = mine | processes.descendants(table, mine)
         return [table[pid] for pid in pids if table[pid].alive]
 

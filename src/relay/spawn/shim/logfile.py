@@ -66,7 +66,12 @@ class LogFile:
             "log_error": self.error,
         }
 
-    def flush(self) -> None:
+    def close(self) -> None:
+        """Nothing more is written."""
+        self._flush()
+        os.close(self._fd)
+
+    def _flush(self) -> None:
         """Bring the log to the disk, so that an exit record never stands over a log that a power cut took."""
         if not self.end:
             return

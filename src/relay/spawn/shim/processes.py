@@ -134,6 +134,16 @@ def send(process: Process, number: int) -> bool:
     return signal_exactly(process.pid, process.ticks, number)
 
 
+def handle_of(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends; None where the system has none, or it is gone."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
 def signal_exactly(pid: int, ticks: int, number: int) -> bool:
     """Signal `pid` if it is alive and started at `ticks`. False where it is gone; raises PermissionError."""
     if not hasattr(os, "pidfd_open"):

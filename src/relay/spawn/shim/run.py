@@ -1,4 +1,4 @@
-"""One shim's life: lock, refuse or promise, run, report.
+"""One attempt in a shim's life: lock, refuse or promise, run, report.
 
 Order is everything (design §7). The intent is on the disk before the task is released to exec, so that no intent
 means never started: its process is forked while the disk works, waits on a pipe, and dies with the shim. The exit
@@ -23,22 +23,28 @@ from .task import Task, fork_task
 from .wakeup import Wakeup
 
 DONE = 0
+FREE = -1
+"""All is over as well, and nothing of the attempt is left in the process: it may run another."""
 REFUSED = 3
 """The attempt has been promised, fenced or ended before, or another holds its lock: nothing was done."""
 SURVIVED = 4
 """The exit record is written but a process of the tree is still alive."""
 
 
+def settle() -> None:
+    """Become a shim, once for all that it runs."""
+    os.setsid()
+    kernel.adopt_orphans()
+    kernel.set_title("relay-shim")
+
+
 def run(spec: Spec, wakeup: Wakeup, kills: Kills) -> int:
-    """Own the attempt of `spec` from its lock to its exit record; the shim's exit status.
+    """Own the attempt of `spec` from its lock to its exit record; the shim's exit status, or `FREE`.
 
     Args:
         wakeup: of this process; TERM and CHLD are caught.
         kills: of the group that it is in.
     """
-    os.setsid()
-    kernel.adopt_orphans()
-    kernel.set_title("relay-shim")
     lock = folder.take_lock(spec.folder)
     if lock is None:
         return REFUSED
@@ -49,7 +55,13 @@ def run(spec: Spec, wakeup: Wakeup, kills: Kills) -> int:
     _promise(record_fd, spec.name)
     fields = _carry_out(spec, task, record_fd, wakeup, kills)
     record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=True)
-    return SURVIVED if fields["survivors"] else DONE
+    if fields["survivors"]:
+        return SURVIVED
+    if fields["error"] or not kernel.ADOPTS or not spec.is_plain:
+        return DONE
+    os.close(record_fd)
+    os.close(lock)
+    return FREE
 
 
 def _is_taken(record_fd: int) -> bool:

@@ -69,6 +69,11 @@ class Spec:
         """The folder's name, which is also the mark in the task's environment."""
         return self.folder.rsplit("/", 1)[-1]
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but a command, its input and its time is asked for."""
+        return not (self.limits or self.keep_awake or self.door or self.terminal)
+
     def fault(self) -> str | None:
         """Why this cannot be launched, None where it can."""
         texts = [self.folder, self.cwd, *self.argv, *self.env, *self.env.values()]
@@ -102,14 +107,21 @@ def pack(fields: dict[str, object], stdin: bytes) -> bytes:
     return WIRE.pack(len(head), len(stdin)) + head + stdin
 
 
-def unpack(buffer: bytearray) -> Spec | None:
-    """Take the first whole launch off `buffer`; None where more bytes must come first."""
+def length(buffer: bytearray) -> int | None:
+    """How many bytes of `buffer` are its first launch; None where more must come first."""
     if len(buffer) < WIRE.size:
         return None
     head, body = WIRE.unpack_from(buffer)
-    end = WIRE.size + head + body
-    if len(buffer) < end:
+    end: int = WIRE.size + head + body
+    return end if len(buffer) >= end else None
+
+
+def unpack(buffer: bytearray) -> Spec | None:
+    """Take the first whole launch off `buffer`; None where more bytes must come first."""
+    end = length(buffer)
+    if end is None:
         return None
+    head, _ = WIRE.unpack_from(buffer)
     fields = json.loads(buffer[WIRE.size : WIRE.size + head])
     if not _KNOWN.issuperset(fields):
         fields = {name: value for name, value in fields.items() if name in _KNOWN}

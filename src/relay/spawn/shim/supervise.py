@@ -99,7 +99,9 @@ class Supervisor:
         if self._door is not None:
             self._door.close()
         self._sweep_orphans()
-        self._log.flush()
+        for fd in tuple(self._open):
+            self._close(fd)
+        self._log.close()
         return self._exit_fields()
 
     def _listen(self) -> None:

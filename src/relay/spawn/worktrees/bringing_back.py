@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from relay.core.sources import is_commit
@@ -16,6 +16,8 @@ from relay.core.withheld import is_git_s_own, is_withheld
 from relay.core.workplaces import MAX_BUNDLE, MAX_DIFFSTAT, MAX_FILE
 from relay.git.command import LONG_S, Git, Leash
 from relay.git.snapshot import plain_git
+from relay.git.sound import in_git_s_way, no_files, unsound_repository
+from relay.git.taking_in import borrow
 from relay.git.tree import entries, leading_out, shown
 from relay.spawn.worktrees.place import Began, Place
 
@@ -59,8 +61,10 @@ def bring_back(place: Place, began: Began, message: str, into: Path, stop: Leash
     """
     bare = Git(place.beside, git_dir=place.beside, stop=stop)
     made = Brought(began.base, began.base)
-    head = began.base if began.is_folder else _head(place, bare, began, made.notes)
-    tree = _tree(place, began, head, made, into, stop)
+    own = None if began.is_folder else _own(place, stop)
+    borrow(place.beside, *place.lenders(began, own is not None))
+    head = began.base if began.is_folder else _head(own, bare, began, made.notes)
+    tree = _tree(place, began, own, head, made, into, stop)
     made.tip = _tip(bare, began, head, tree, message)
     if made.tip == began.base:
         return made
@@ -94,9 +98,8 @@ def cut(text: str) -> str:
     return "\n".join([*kept, " ...", last[:100]])
 
 
-def _head(place: Place, bare: Git, began: Began, notes: list[str]) -> str:
+def _head(own: Git | None, bare: Git, began: Began, notes: list[str]) -> str:
     """The task's last commit, where it descends from where the task began."""
-    own = _own(place, bare.stop)
     found = None if own is None else own.says("rev-parse", "-q", "--verify", "HEAD^{commit}")
     if is_commit(found) and bare.says("merge-base", "--is-ancestor", began.base, str(found)) is not None:
         return str(found)
@@ -105,14 +108,17 @@ def _head(place: Place, bare: Git, began: Began, notes: list[str]) -> str:
 
 
 def _own(place: Place, stop: Leash) -> Git | None:
-    """Git in the task's own repository, to look at its HEAD and its index; None where it is none any more."""
+    """Git in the task's own repository, to look at its HEAD and its index; None where it is none any more.
+
+    Nor is it one where a pipe or a device stands in it, that git would wait for.
+    """
     own = place.tree / ".git"
-    return None if own.is_symlink() or not own.is_dir() else Git(place.tree, git_dir=own, stop=stop)
+    is_one = own.is_dir() and not own.is_symlink() and not unsound_repository(own)
+    return Git(place.tree, git_dir=own, stop=stop) if is_one else None
 
 
-def _added(place: Place, listed: set[str], stop: Leash) -> list[str]:
+def _added(place: Place, own: Git | None, listed: set[str]) -> list[str]:
     """What the task added to its index though it is ignored."""
-    own = _own(place, stop)
     found = (own.says("ls-files", "-z") if own is not None else None) or ""
     names = [os.fsdecode(each) for each in found.encode("utf-8", "surrogateescape").split(b"\0") if each]
     return [each for each in names if each not in listed and _is_file(place.tree / each)]
@@ -122,17 +128,18 @@ def _is_file(path: Path) -> bool:
     return os.path.lexists(path) and not (path.is_dir() and not path.is_symlink())
 
 
-def _tree(place: Place, began: Began, head: str, made: Brought, into: Path, stop: Leash) -> str:
+def _tree(place: Place, began: Began, own: Git | None, head: str, made: Brought, into: Path, stop: Leash) -> str:
     if began.is_folder:
         git = plain_git(place.beside, place.tree)
     else:
-        git = Git(place.tree, git_dir=place.beside, work_tree=place.tree, stop=stop)
-    git = git.with_index(into / "index")
+        git = Git(place.tree, git_dir=place.beside, work_tree=place.tree)
+    git = replace(git, index=into / "index", stop=stop)
     git.run("read-tree", head)
+    _clear_the_way(place, git, made.notes)
     listing = ("ls-files", "-o", "-z", "--exclude-standard", *_excluded(place, began))
     found = git.paths(*listing)
     if not began.is_folder:
-        found += _added(place, {*found, *git.paths("ls-files", "-z")}, stop)
+        found += _added(place, own, {*found, *git.paths("ls-files", "-z")})
     unkept = {each for each in found if is_git_s_own(each, os.path.islink(place.tree / each))}
     fresh = [each for each in found if not each.endswith("/") and not is_withheld(each) and each not in unkept]
     nested, secret = [each for each in found if each.endswith("/")], [each for each in found if is_withheld(each)]
@@ -153,6 +160,15 @@ def _tree(place: Place, began: Began, head: str, made: Brought, into: Path, stop
     if began.is_folder:
         _drop_links_out(git, made)
     return git.text("write-tree")
+
+
+def _clear_the_way(place: Place, git: Git, notes: list[str]) -> None:
+    """Remove what is no file where git would read one, or has one: it holds nothing, and git would wait for its end."""
+    special = no_files(place.tree)
+    if wrong := in_git_s_way(special, git.paths("ls-files", "-z") if special else ()):
+        for each in wrong:
+            (place.tree / each).unlink()
+        notes.append(f"removed, as they were pipes, sockets or devices in the place of files: {shown(wrong)}")
 
 
 def _drop_links_out(git: Git, made: Brought) -> None:

@@ -58,7 +58,7 @@ class Checkout:
                 source = self._mirrors.path(began.mirror) if began.mirror else place.beside
                 _clone(source, making, branch, began.base, wish.repo, stop)
             making.rename(place.tree)
-            borrow(place.beside, *self._lent(place, began))
+            borrow(place.beside, *place.lenders(began))
             place.note(began)
         except BaseException as fault:
             with contextlib.suppress(OSError):
@@ -74,11 +74,6 @@ class Checkout:
         borrow(place.beside, self._mirrors.path(mirror) / "objects")
         git.run("update-ref", BASE, commit)
         return Began(commit, False, mirror, commit, commit)
-
-    def _lent(self, place: Place, began: Began) -> list[Path]:
-        """Whose objects the repository beside the tree sees: the mirror's, and those that the task makes."""
-        lent = [self._mirrors.path(began.mirror) / "objects"] if began.mirror else []
-        return lent if began.is_folder else [*lent, place.tree / ".git" / "objects"]
 
 
 def _sent(place: Place, tree: SentTree, bundle: Path | None, stop: Leash) -> Began:

@@ -12,9 +12,10 @@ import threading
 from collections import defaultdict
 from pathlib import Path
 
-from relay.core.errors import Code, LocalFault, RelayError
+from relay.core.errors import Code, LocalFault
 from relay.core.sources import is_commit, read_source
 from relay.git.command import LONG_S, Failed, Git, Leash
+from relay.git.sound import unsound_source
 from relay.git.taking_in import new_bare
 from relay.spawn.worktrees.place import MIRRORS, remove_tree
 
@@ -52,13 +53,15 @@ class Mirrors:
             Stopped: it was given up.
         """
         source = read_source(url)
+        if source.protocol == "file" and (why := unsound_source(Path(source.url))):
+            raise _failed(f"{source.url} could not be fetched", why)
         name = hashlib.sha256(source.url.encode()).hexdigest()[:32]
         with self._locks[name]:
             git = self._opened(name, source.protocol, stop)
             try:
                 self._fetch(git, source.url)
             except Failed as fault:
-                raise _failed(f"{source.url} could not be fetched", fault) from None
+                raise _failed(f"{source.url} could not be fetched", f"git says: {fault.why}") from None
             os.utime(self.path(name))
             return name, self._meant(git, source.url, ref)
 
@@ -102,6 +105,6 @@ class Mirrors:
         )
 
 
-def _failed(message: str, fault: RelayError) -> LocalFault:
+def _failed(message: str, why: str) -> LocalFault:
     hint = "try it on that machine, as the broker's user: git ls-remote URL"
-    return LocalFault(message, code=Code.PLACE_FAILED, why=f"git says: {fault.why}", hint=hint)
+    return LocalFault(message, code=Code.PLACE_FAILED, why=why, hint=hint)

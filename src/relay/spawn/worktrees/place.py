@@ -82,6 +82,16 @@ class Place:
         """Note what was brought back last."""
         self.note(replace(began, tip=tip, head=head))
 
+    def lenders(self, began: Began, with_own: bool = True) -> list[Path]:
+        """Whose objects the repository beside the tree sees: the mirror's, and those that the task makes.
+
+        Args:
+            began: the note.
+            with_own: whether the task's own can be looked at.
+        """
+        mirror = [self.root / MIRRORS / began.mirror / "objects"] if began.mirror else []
+        return [*mirror, self.tree / ".git" / "objects"] if with_own and not began.is_folder else mirror
+
     def stays(self) -> None:
         """Note that what the task changed lies here alone: nobody but a person removes it."""
         self._left.touch()

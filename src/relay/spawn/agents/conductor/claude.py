@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .lines import Word, tables
+from .lines import Cut, Word, tables
 
 QUESTION = "AskUserQuestion"
+TOO_LONG = "This is refused: it is more than 8 MiB, which nobody can be shown. Do it in smaller parts."
 
 
 class Conversation:
@@ -36,6 +37,8 @@ class Conversation:
         elif kind == "control_request" and isinstance(name, str):
             request = word.get("request")
             if isinstance(request, dict) and request.get("subtype") == "can_use_tool":
+                if isinstance(word, Cut):
+                    return [_response({"subtype": "success", "request_id": name, "response": _refusal(TOO_LONG)})]
                 self._asked[name] = request
             else:
                 return [_response({"subtype": "error", "request_id": name, "error": "not supported here"})]
@@ -67,10 +70,14 @@ def _answer(request: Word, verb: str, text: str) -> Word:
     asks = request.get("tool_name") == QUESTION
     if verb == "deny" or (verb == "send" and not asks):
         # words for a permission are what to do instead
-        return {"behavior": "deny", "message": text or "A person denied this."}
+        return _refusal(text or "A person denied this.")
     if not asks:
         return {"behavior": "allow", "updatedInput": given}
     return {"behavior": "allow", "updatedInput": {**given, "answers": _answers(given.get("questions"), text or "yes")}}
+
+
+def _refusal(why: str) -> Word:
+    return {"behavior": "deny", "message": why}
 
 
 def _answers(questions: Any, text: str) -> dict[str, str]:

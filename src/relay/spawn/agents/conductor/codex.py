@@ -7,7 +7,7 @@ What a person says meanwhile is the next turn of the same thread.
 
 from __future__ import annotations
 
-from .lines import Word, tables
+from .lines import Cut, Word, tables
 
 INITIALIZE, ACCOUNT, THREAD, TURN, INTERRUPT = 1, 2, 3, 4, 5
 MOST_UNREACHED = 6  # it tries for ever, after 2, 6, 11, 21, 40, 80 s and so on: 160 s are what claude takes as well
@@ -81,7 +81,7 @@ class Conversation:
         params = word.get("params")
         params = params if isinstance(params, dict) else {}
         if "id" in word:
-            return self._asks(method, word["id"], params)
+            return self._asks(method, word["id"], params, is_cut=isinstance(word, Cut))
         if method == "serverRequest/resolved":
             self._asked.pop(str(params.get("requestId")), None)
         if method == "turn/completed" and params.get("threadId") == self._thread:
@@ -100,7 +100,9 @@ class Conversation:
         where = {"threadId": self._thread, "turnId": params.get("turnId")}
         return [{"id": INTERRUPT, "method": "turn/interrupt", "params": where}]
 
-    def _asks(self, method: str, name: object, params: Word) -> list[Word]:
+    def _asks(self, method: str, name: object, params: Word, is_cut: bool) -> list[Word]:
+        if is_cut and method in (*APPROVALS, PERMISSIONS, QUESTION, ELICITATION):
+            return [{"id": name, "result": _result(method, params, "deny", "")}]  # nobody can be shown it
         if method in (*APPROVALS, PERMISSIONS, QUESTION, ELICITATION):
             self._asked[str(name)] = {"id": name, "method": method, "params": params}
             return []

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Protocol
 
-from .lines import Lines, Word
+from .lines import Cut, Lines, Word
 
 PIECE = 256 * 1024
 
@@ -142,7 +142,8 @@ class _Conducting:
         if not data:
             self._selector.unregister(0)
         for word in self._persons.feed(data):
-            self._say(self._talk.told(word))
+            if not isinstance(word, Cut):  # nobody's words are put in only half
+                self._say(self._talk.told(word))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,170 @@
+"""A broker that answers nothing: each client says so within a bounded time, and waits for one that is only slow."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.api import client, duplex, routes, silence
+from relay.api.client import Client
+from relay.api.home import Home, make_socket_folder
+from relay.core.errors import Code, RelayError
+from relay.testing.processes import wait_until
+from tests.api.canned_broker import mark_set_up
+
+SOON = 0.3
+NOBODY = """
+import os, socket, sys
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[1])
+listening.listen(int(sys.argv[3]))
+open(sys.argv[2], "w").write(str(os.getpid()))
+while True:
+    listening.accept()[0].recv(65536)
+"""
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LOOK_AFTER_S", SOON)
+    monkeypatch.setattr(duplex, "LOOK_AFTER_S", SOON)
+    monkeypatch.setattr(client, "STREAM_LOOK_AFTER_S", SOON)
+    monkeypatch.setattr(silence.answers, "__defaults__", (SOON,))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "h")
+
+
+@pytest.fixture(params=[16])
+def stopped(home: Home, request: pytest.FixtureRequest) -> Iterator[Home]:
+    """The home of a broker that is stopped."""
+    mark_set_up(home)
+    make_socket_folder(home)
+    process = subprocess.Popen([sys.executable, "-c", NOBODY, home.socket, home.lock, str(request.param)])
+    try:
+        wait_until(lambda: Path(home.lock).exists() and Path(home.lock).read_text(), 10, "a listener")
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: silence._is_stopped(str(process.pid)), 10, "its stop")
+        yield home
+    finally:
+        process.kill()
+        process.wait()
+
+
+def refused(home: Home, call: Any) -> RelayError:
+    began = time.monotonic()
+    with Client(home) as asking, pytest.raises(RelayError) as caught:
+        asking.ask(call)
+    assert time.monotonic() - began < 20 * SOON
+    return caught.value
+
+
+def test_an_order_to_a_stopped_broker_ends_soon_and_says_that_it_may_be_done_yet(stopped: Home) -> None:
+    fault = refused(stopped, routes.stop("build"))
+    assert fault.code is Code.TIMED_OUT and "is stopped" in fault.why and "may be done yet" in fault.why
+    assert fault.hint.startswith(f"kill -CONT {Path(stopped.lock).read_text()}") and "ps --all" in fault.hint
+
+
+def test_a_question_to_it_leaves_nothing_to_be_done(stopped: Home) -> None:
+    for call in (routes.as_person(), routes.wait("build", 600)):
+        fault = refused(stopped, call)
+        assert fault.code is Code.TIMED_OUT and "may be done" not in fault.why
+
+
+@pytest.mark.parametrize("stopped", [0], indirect=True)
+def test_a_broker_that_lets_nobody_in_any_more_runs_all_the_same(stopped: Home) -> None:
+    waiting = []
+    try:
+        with pytest.raises(BlockingIOError):
+            while True:
+                waiting.append(socket.socket(socket.AF_UNIX))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect(stopped.socket)
+        assert refused(stopped, routes.status()).code is Code.TIMED_OUT
+        with pytest.raises(RelayError) as caught:
+            duplex.Duplex(stopped, "spawns/build/attach", b"{}\n")
+        assert caught.value.code is Code.TIMED_OUT
+    finally:
+        for each in waiting:
+            each.close()
+
+
+def test_attaching_to_a_stopped_broker_ends_soon(stopped: Home) -> None:
+    with pytest.raises(RelayError) as caught:
+        duplex.Duplex(stopped, "spawns/build/attach", b"{}\n")
+    assert caught.value.code is Code.TIMED_OUT
+
+
+def test_an_answer_may_take_long_while_the_broker_answers_others(home: Home) -> None:
+    with listening(home, _slowly), Client(home) as asking:
+        assert asking.ask(routes.wait("build", 60))["name"] == "build"
+
+
+def test_a_stream_whose_broker_answers_nothing_is_told_of_once_and_goes_on(home: Home) -> None:
+    with listening(home, _speak), _Told(home) as asking:
+        lines = asking.lines(routes.events(0, follow=True))
+        assert [next(lines)["seq"], next(lines)["seq"]] == [1, 2]
+        assert [fault.code for fault in asking.told] == [Code.TIMED_OUT]
+
+
+class _Told(Client):
+    def __init__(self, home: Home) -> None:
+        super().__init__(home)
+        self.told: list[RelayError] = []
+
+    def silent(self, fault: RelayError) -> None:
+        self.told.append(fault)
+
+
+@contextlib.contextmanager
+def listening(home: Home, speak: Callable[[socket.socket], None]) -> Iterator[None]:
+    """Somebody on the socket of a home."""
+    mark_set_up(home)
+    make_socket_folder(home)
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(home.socket)
+        made.listen(16)
+        made.settimeout(20)
+        speaking = threading.Thread(target=speak, args=(made,))
+        speaking.start()
+        yield
+        speaking.join()
+
+
+def _answer(connection: socket.socket, body: bytes) -> None:
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+
+def _slowly(made: socket.socket) -> None:
+    """The first who asks is answered last, once somebody has looked twice whether anybody is answered."""
+    first, _ = made.accept()
+    for _ in range(2):
+        looking, _ = made.accept()
+        with looking:
+            _answer(looking, b"{}")
+    with first:
+        _answer(first, b'{"name": "build"}')
+
+
+def _speak(made: socket.socket) -> None:
+    """One stream of two lines, with looks between them that nobody answers."""
+    speaking, _ = made.accept()
+    with speaking, contextlib.ExitStack() as stack:
+        speaking.recv(65536)
+        speaking.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"seq": 1}\n')
+        stack.enter_context(made.accept()[0])
+        time.sleep(SOON * 3)
+        speaking.sendall(b'{"seq": 2}\n')

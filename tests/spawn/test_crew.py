@@ -1,0 +1,93 @@
+"""A shim that has run a task is given the next one, and has nothing left of the one before."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from relay.spawn.attempt import Vanished
+from relay.spawn.recovery import Verdict
+
+from .yard import alive, holds, until
+
+if TYPE_CHECKING:
+    from .yard import Run, Yard
+
+
+async def _ended(yard: Yard, script: str, **options: Any) -> Run:
+    run = await yard.sh(script, **options)
+    await run.exit()
+    await until(lambda: not holds(run.shim, run.attempt.folder))
+    return run
+
+
+def _open_files(pid: int) -> list[str]:
+    return sorted(os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
+async def test_one_shim_runs_one_task_after_the_other(yard: Yard) -> None:
+    first = await _ended(yard, "cat; exit 3", stdin=b"x" * 4096)
+    files = _open_files(first.shim)
+    for code in range(3):
+        run = await _ended(yard, f"env; exit {code}", env={"ONE": str(code)})
+        assert run.shim == first.shim and (await run.exit()).exit_code == code
+        assert f"ONE={code}\n" in run.output() and "LANG" not in run.output()
+    unread = await _ended(yard, "exit 4", stdin=b"y" * 20000)
+    assert (unread.shim, _open_files(first.shim)) == (first.shim, files)
+
+
+async def test_two_at_once_have_two_shims(yard: Yard, tmp_path: Path) -> None:
+    await _ended(yard, "true")
+    go = tmp_path / "go"
+    script = f"until test -e {go}; do sleep 0.02; done; exit "
+    runs = await asyncio.gather(*(yard.sh(f"{script}{code}") for code in (7, 8)))
+    assert len({run.shim for run in runs}) == 2
+    go.touch()
+    assert [(await run.exit()).exit_code for run in runs] == [7, 8]
+
+
+@pytest.mark.parametrize("options", [{"door": True}, {"terminal": (24, 80)}])
+async def test_a_task_with_a_door_is_the_last_of_its_shim(yard: Yard, options: dict[str, Any]) -> None:
+    run = await yard.sh("exit 5", **options)
+    assert (await run.exit()).exit_code == 5
+    await until(lambda: not alive(run.shim))
+
+
+async def test_a_shim_that_could_not_start_its_task_is_not_kept(yard: Yard) -> None:
+    run = await yard.launch("/does/not/exist")
+    end = await run.exit()
+    assert end.error is not None and end.error.kind == "not_found"
+    await until(lambda: not alive(run.shim))
+
+
+async def test_a_free_shim_that_dies_costs_nothing(yard: Yard) -> None:
+    free = (await _ended(yard, "true")).shim
+    os.kill(free, signal.SIGKILL)
+    assert (await yard.run("exit 6")).exit_code == 6
+
+
+async def test_a_launch_that_nobody_read_was_never_started(yard: Yard, tmp_path: Path) -> None:
+    free = (await _ended(yard, "true")).shim
+    os.kill(free, signal.SIGSTOP)
+    run = await yard.launch("touch", str(tmp_path / "ran"))
+    assert run.shim == free
+    os.kill(free, signal.SIGKILL)
+    assert await run.end() == Vanished(Verdict.FENCE_AND_REQUEUE, 0)
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_free_shims_leave_with_their_fork_server(yard: Yard) -> None:
+    free = (await _ended(yard, "true")).shim
+    server = yard.launcher.server_pid
+    assert server is not None
+    os.kill(server, signal.SIGKILL)
+    await until(lambda: not alive(free))
+    await until(lambda: yard.launcher.server_pid is None)
+    again = (await _ended(yard, "true")).shim
+    await yard.launcher.close()
+    await until(lambda: not alive(again))
