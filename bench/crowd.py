@@ -76,6 +76,9 @@ class _Idle:
     def pass_on(self, peer: BrokerId, envelopes: Sequence[bytes]) -> None:
         pass
 
+    def hear(self, peer: BrokerId, pieces: Sequence[bytes]) -> None:
+        pass
+
     def answered(self, peer: BrokerId, answers: Sequence[tuple[bytes, str]]) -> None:
         pass
 

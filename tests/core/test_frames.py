@@ -10,6 +10,7 @@ from relay.core.frames import (
     MAX_FRAME,
     MAX_HELLO,
     MAX_REASON,
+    SAID_MARK,
     Batch,
     Bye,
     Credit,
@@ -17,6 +18,7 @@ from relay.core.frames import (
     HelloFrame,
     Ping,
     Pong,
+    Said,
     pack_frame,
     unpack_frame,
 )
@@ -28,6 +30,7 @@ BATCHES = st.lists(st.binary(max_size=300), min_size=1, max_size=MAX_BATCH).map(
 FRAMES = st.one_of(
     st.builds(HelloFrame, st.binary(max_size=MAX_HELLO)),
     st.builds(Batch, BATCHES),
+    st.builds(Said, BATCHES),
     st.builds(Ping, COUNTS),
     st.builds(Pong, COUNTS),
     st.builds(Bye, TEXT),
@@ -52,6 +55,12 @@ def test_the_bytes_of_each_frame() -> None:
         b"\x92\x04\xa1x",
         b"\x92\x05\x01",
     ]
+
+
+def test_what_is_said_on_channels_is_told_by_its_beginning() -> None:
+    assert pack_frame(Said((b"p",))) == SAID_MARK + b"\x91\xc4\x01p"
+    others = (Batch((b"e",)), Ping(10), HelloFrame(b"h"), Credit(10), Bye("x"))
+    assert not any(pack_frame(frame).startswith(SAID_MARK) for frame in others)
 
 
 def test_a_full_batch_fits_a_frame() -> None:

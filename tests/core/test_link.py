@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core.errors import Code, PeerFault
-from relay.core.frames import Batch, Bye, Credit, Frame, HelloFrame, Ping, Pong
+from relay.core.frames import Batch, Bye, Credit, Frame, HelloFrame, Ping, Pong, Said
 from relay.core.link import (
     ANSWER_WITHIN,
     BUSY_PING,
@@ -18,6 +18,7 @@ from relay.core.link import (
     Close,
     Granted,
     Greet,
+    Hear,
     LinkMachine,
     LinkState,
     RoundTrip,
@@ -26,7 +27,7 @@ from relay.core.link import (
 )
 
 T = 1_000_000
-OTHERS: list[Frame] = [Batch((b"e",)), Ping(1), Pong(1), Credit(1)]
+OTHERS: list[Frame] = [Batch((b"e",)), Said((b"p",)), Ping(1), Pong(1), Credit(1)]
 
 
 def up(at: int = T) -> LinkMachine:
@@ -93,6 +94,7 @@ def test_a_hello_that_does_not_come() -> None:
 def test_what_each_frame_asks_for() -> None:
     machine = up()
     assert machine.receive(Batch((b"one", b"two")), T) == [Take((b"one", b"two"))]
+    assert machine.receive(Said((b"one", b"two")), T) == [Hear((b"one", b"two"))]
     assert machine.receive(Ping(7), T) == [Send(Pong(7))]
     assert machine.receive(Credit(5), T) == [Granted()]
     assert machine.receive(Bye("down"), T) == [Close("the other side said: down")]
@@ -300,6 +302,13 @@ def test_credit_is_given_back_in_quarters() -> None:
     assert machine.taken(quarter - 1) == []
     assert machine.taken(1) == [Send(Credit(quarter))]
     assert machine.taken(10) == []
+
+
+def test_what_is_said_on_channels_is_dealt_with_as_it_comes() -> None:
+    machine, piece = up(), bytes(RECEIVE_WINDOW // 16)
+    effects = [effect for _ in range(64) for effect in machine.receive(Said((piece,)), T)]
+    assert effects.count(Hear((piece,))) == 64
+    assert effects.count(Send(Credit(RECEIVE_WINDOW // 4))) == 16 and machine._in_hand == 0
 
 
 @settings(deadline=None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from relay.core import codes, frames, notices, provenance, vouchers
 from relay.core.errors import LocalFault, PeerFault
+from relay.core.streams import pack_piece, unpack_piece
 from relay.core.wire import pack, unpack
 from relay.trust import grantfile
 from tests.fuzz.specimens import ORIGIN, RECIPIENT, Form
@@ -15,6 +16,8 @@ _OFFER = codes.Offer(b"w" * 26, "home", "member")
 _LABELS = {"project": "site"}
 _VOUCHER = vouchers.Voucher("a" * 16, "coder", "claude", _LABELS, "ann", ORIGIN, RECIPIENT, (ORIGIN,), True)
 _LINK = provenance.Link("a" * 16, ORIGIN, "b" * 16, ORIGIN, RECIPIENT)
+_TYPED = {"k": "in", "n": 7, "data": b"ls\n"}
+_PIECE = pack_piece(1, {"stream": bytes(16), "session": bytes(range(16)), "n": 3, "ack": 2, "message": _TYPED}) or b""
 _GRANTS = f"""\
 # who may do what here
 [brokers."{ORIGIN}"]
@@ -66,5 +69,7 @@ def forms() -> list[Form]:
         _frame("what is to be kept", frames.Hold((b"e" * 40, b"f"))),
         _frame("what is to be passed on", frames.Pass((b"e" * 40,))),
         _frame("what became of it", frames.Custody(((bytes(16), ""), (bytes(range(16)), "quota")))),
+        _frame("what is said on channels", frames.Said((_PIECE, b"e" * 40))),
+        Form("piece of a channel", _PIECE, unpack_piece),
         _frame("what need be kept no longer", frames.Taken((bytes(16), bytes(range(16))))),
     ]

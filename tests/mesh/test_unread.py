@@ -21,12 +21,16 @@ class _Deaf(Carrier):
     dialled = True
     address = ""
     is_former = False
+    at_once = None
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
     async def send(self, message: bytes) -> None:
         self.sent.append(message)
+
+    def send_now(self, message: bytes) -> bool:
+        return False
 
     async def receive(self) -> bytes:
         raise NotImplementedError

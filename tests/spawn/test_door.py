@@ -188,6 +188,66 @@ async def test_a_watcher_sees_what_is_shown_with_its_place_in_the_log(yard: Yard
         await task
 
 
+async def test_who_types_and_watches_over_one_door_hears_of_both_at_once(yard: Yard) -> None:
+    run = await yard.sh(RAW, terminal=(24, 80))
+    await run.says("ready")
+    heard: list[bool | bytes] = []
+    async with door.opened(run.attempt.folder) as opened:
+
+        def show(shown: door.Shown) -> bool:
+            heard.extend([shown.data] if shown.data else [])
+            return bool(shown.data)
+
+        opened.at_once = show
+        seen: list[door.Shown] = []
+        task = asyncio.create_task(_gather(opened.watch(), seen))
+        await until(lambda: seen)
+        for n in range(1, 51):
+            assert opened.feed_now(n, b"%02d" % n, TYPIST, heard.append)
+            await until(lambda n=n: heard.count(True) == n and len(_bytes(heard)) == 2 * n)  # type: ignore[misc]
+        assert _bytes(heard) == b"".join(b"%02d" % n for n in range(1, 51))
+        assert heard[-2] is True, "that it was taken comes before its echo"
+        run.attempt.request_stop()
+        await run.exit()
+        await task
+        assert not opened.feed_now(51, b"x", TYPIST, heard.append)
+
+
+def _bytes(heard: list[bool | bytes]) -> bytes:
+    return b"".join(each for each in heard if isinstance(each, bytes))
+
+
+async def test_what_is_not_echoed_is_said_to_be_taken_all_the_same(yard: Yard) -> None:
+    run = await yard.sh("stty -echo; echo ready; cat > typed", terminal=(24, 80))
+    await run.says("ready")
+    heard: list[bool] = []
+    async with door.opened(run.attempt.folder) as one, door.opened(run.attempt.folder) as other:
+        tasks = [asyncio.create_task(_gather(each.watch(), [])) for each in (one, other)]
+        for n in range(1, 41):
+            # two who watch type by turns, and one of them ahead of its answers
+            assert one.feed_now(n, b"a", TYPIST, heard.append)
+            await other.feed(n, b"b")
+        await until(lambda: len(heard) == 40)
+        assert all(heard)
+        run.attempt.request_stop()
+        await run.exit()
+        await asyncio.gather(*tasks)
+
+
+async def test_what_is_under_way_when_the_task_ends_is_said_not_to_be_taken(yard: Yard) -> None:
+    run = await yard.sh("kill -STOP $$", door=True)
+    pid = (await run.started()).pid
+    heard: list[bool] = []
+    async with door.opened(run.attempt.folder) as opened:
+        sent = 0
+        while opened.feed_now(sent + 1, bytes(wire.MOST), TYPIST, heard.append):
+            sent += 1
+        assert 1 <= sent <= door.AHEAD
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: len(heard) == sent)
+        assert not heard[-1]
+
+
 async def test_a_watcher_that_does_not_read_is_told_of_a_gap(yard: Yard) -> None:
     run = await yard.sh("read go; head -c 8000000 /dev/zero; read end", terminal=(24, 80))
     await run.started()

@@ -12,6 +12,8 @@ from relay.spawn.attempt import Vanished
 from relay.spawn.shim import processes
 from relay.spawn.watch import Watcher
 
+from .yard import until
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -32,6 +34,32 @@ async def test_a_change_wakes_all_who_watch_the_folder_and_nobody_else(tmp_path:
         assert not elsewhere.done()
         (there / "file").write_text("x")
         await elsewhere
+    watcher.close()
+
+
+async def test_output_that_comes_fast_wakes_seldom_and_its_last_piece_all_the_same(tmp_path: Path) -> None:
+    watcher, woken = Watcher(), 0
+
+    async def count() -> None:
+        nonlocal woken
+        while True:
+            await changes.wait()
+            woken += 1
+
+    loop = asyncio.get_running_loop()
+    with watcher.folder(tmp_path) as changes, (tmp_path / "log").open("ab", buffering=0) as log:
+        counting, began, written = asyncio.create_task(count()), loop.time(), 0
+        while loop.time() < began + 0.3:
+            log.write(b"x")
+            written += 1
+            await asyncio.sleep(0)
+        # 0.3 s have room for 60 wake-ups that are 5 ms apart; without a rest there is one for nearly each piece
+        assert 2 <= woken <= (loop.time() - began) / watch._REST_S + 5 < written
+        await asyncio.sleep(watch._REST_S * 3)
+        before = woken
+        log.write(b"last")
+        await until(lambda: woken > before, 5)
+        counting.cancel()
     watcher.close()
 
 

@@ -7,7 +7,7 @@ import struct
 import time
 
 from relay.api import http1, silence
-from relay.api.client import CONNECT_S, LOOK_AFTER_S, READ_BYTES, broke_off, document, no_broker, trusted_socket
+from relay.api.client import CONNECT_S, LOOK_AFTER_S, broke_off, document, no_broker, trusted_socket
 from relay.api.task_token import token_for
 
 TYPE_CHECKING = False
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from relay.api.home import Home
 
 ANSWER_S = 60.0
+READ_BYTES = 32 * 1024
+"""At once: what is longer costs fresh pages for each key's echo."""
 LENGTH = struct.Struct("!I")
 """What stands before each piece of a forwarded connection; an empty one is the end of a direction."""
 

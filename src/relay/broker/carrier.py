@@ -5,6 +5,7 @@ Two implementations: the WebSocket, and the in-memory one of `relay.testing`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -20,12 +21,14 @@ class Carrier(Protocol):
         dialled: whether this side made the connection.
         address: the other side's address, for people.
         is_former: whether it was made with an epoch of the workspace that is over here.
+        at_once: given each `Said` frame as it comes, where that is set and the carrier can; `receive` has it else.
     """
 
     peer_public: bytes
     dialled: bool
     address: str
     is_former: bool
+    at_once: Callable[[bytes], None] | None
 
     async def send(self, message: bytes) -> None:
         """Hand over one message; waits while the other side is slow.
@@ -33,6 +36,9 @@ class Carrier(Protocol):
         Raises:
             CarrierClosed: the connection is gone.
         """
+
+    def send_now(self, message: bytes) -> bool:
+        """Hand over one message where nothing waits before it; False, and it is not sent, where something does."""
 
     async def receive(self) -> bytes:
         """The next message, at most `frames.MAX_FRAME` bytes.

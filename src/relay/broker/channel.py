@@ -22,6 +22,9 @@ Message = dict[str, Any]
 Say = Callable[[str, Message], bool]
 """Sends the `data` or `close` of a channel to its peer; False where there is no way."""
 
+AtOnce = Callable[[Message], bool]
+"""Takes a message without waiting for anything; where it returns False it has not, and who reads gets it."""
+
 
 class Conversation(Protocol):
     """What both ends of a channel are to those who talk, whether it goes over a link or within this broker."""
@@ -31,6 +34,16 @@ class Conversation(Protocol):
 
     async def receive(self) -> Message | None:
         """The next message, None after the last; raises RelayError where it broke."""
+
+    def send_now(self, message: Message) -> bool:
+        """Send a message at once; False, and it is not sent, where it cannot be: `send` waits, or says why."""
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """Asked to take each message as it comes, while who reads waits in `receive` and nothing stands before it."""
+
+    @at_once.setter
+    def at_once(self, take: AtOnce | None) -> None: ...
 
     def close(self, error: RelayError | None = None) -> None:
         """End it."""
@@ -64,6 +77,8 @@ class Channel:
         self._incoming: deque[Message] = deque()
         self._sent = self._acked = self._heard = self._taken = self._told = 0
         self._ended: RelayError | bool | None = False
+        self.at_once: AtOnce | None = None
+        self._is_reading = False
         self._loop = asyncio.get_running_loop()
         self._spoke = self._listened = self._loop.time()
         self._alive = self._loop.call_later(ALIVE_S, self._look)
@@ -82,22 +97,33 @@ class Channel:
         self._speak(message)
         self._sent += 1
 
+    def send_now(self, message: Message) -> bool:
+        """Send a message at once; False, and it is not sent, where there is no room, or the channel has ended."""
+        if self._ended is not False or self._sent - self._acked >= WINDOW:
+            return False
+        self._speak(message)
+        self._sent += 1
+        return True
+
     async def receive(self) -> Message | None:
         """The next message; None where the other side has closed the channel after its last one.
 
         Raises:
             RelayError: it broke, or the other side closed it with this error.
         """
-        while not self._incoming and self._ended is False:
-            await self._wait()
+        self._is_reading = True
+        try:
+            while not self._incoming and self._ended is False:
+                await self._wait()
+        finally:
+            self._is_reading = False
         if not self._incoming:
             if isinstance(self._ended, RelayError):
                 raise self._ended
             return None
-        self._taken += 1
-        if self._taken - self._told >= WINDOW // 2:
-            self._speak(None)
-        return self._incoming.popleft()
+        message = self._incoming.popleft()
+        self._has_taken()
+        return message
 
     def close(self, error: RelayError | None = None) -> None:
         """End it here and there; what was sent before arrives before."""
@@ -132,11 +158,16 @@ class Channel:
         if not self._is_ours(content) or content["session"] != self.session:
             return
         self._listened = self._loop.time()
+        may_wait_for_room = self._sent - self._acked >= WINDOW
         self._acked = max(self._acked, min(content["ack"], self._sent))
-        if message is not None:
+        if message is None:
+            if n > self._heard:
+                self.broke("a piece of it was lost on the way")
+        elif n == self._heard and self._is_taken_at_once(message):
+            if not may_wait_for_room:
+                return
+        else:
             self._take(n, message)
-        elif n > self._heard:
-            self.broke("a piece of it was lost on the way")
         self._news.set()
 
     def closed(self, content: Message) -> None:
@@ -164,6 +195,18 @@ class Channel:
             self.session = session
         # what was recorded of an earlier session must not be typed into this one; who gives up early knows none yet
         return session == self.session or not session
+
+    def _is_taken_at_once(self, message: Message) -> bool:
+        if self.at_once is None or not self._is_reading or self._incoming or not self.at_once(message):
+            return False
+        self._heard += 1
+        self._has_taken()
+        return True
+
+    def _has_taken(self) -> None:
+        self._taken += 1
+        if self._taken - self._told >= WINDOW // 2 and self._ended is False:
+            self._speak(None)
 
     def _take(self, n: int, message: Message) -> None:
         if n < self._heard:

@@ -16,7 +16,7 @@ from relay.broker.mesh import Mesh
 from relay.core.errors import Code, PeerFault, Refused, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
-from relay.core.streams import STREAM_BYTES, stream_of
+from relay.core.streams import STREAM_BYTES, pack_piece, stream_of
 from relay.core.values import frozen
 
 MAX_STREAMS = 256
@@ -36,10 +36,11 @@ class Family:
     open: Kind
     data: Kind
     close: Kind
+    number: int  # in pieces
 
 
-ATTACH = Family(Kind.ATTACH_OPEN, Kind.ATTACH_DATA, Kind.ATTACH_CLOSE)
-FORWARD = Family(Kind.FORWARD_OPEN, Kind.FORWARD_DATA, Kind.FORWARD_CLOSE)
+ATTACH = Family(Kind.ATTACH_OPEN, Kind.ATTACH_DATA, Kind.ATTACH_CLOSE, 1)
+FORWARD = Family(Kind.FORWARD_OPEN, Kind.FORWARD_DATA, Kind.FORWARD_CLOSE, 2)
 
 
 class Channels:
@@ -60,6 +61,7 @@ class Channels:
         self._over: dict[Channel, Link] = {}  # the link that each was opened over
         self._starts: dict[Channel, int] = {}  # the incarnation of who opened it
         self._tasks: dict[tuple[BrokerId, bytes], asyncio.Task[None]] = {}
+        mesh.on_piece[family.number] = self.heard
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -109,6 +111,11 @@ class Channels:
             # in order means over one way; that it ended, the other side is told by whatever way there is
             if what == "close" and not self._mesh.stands(link):
                 return self._mesh.say(peer, kinds[what], content)
+            if what == "data" and link.peer == peer and link.hears_pieces:
+                # nobody stands in between: the link itself is what an envelope would be, sealed and proved
+                piece = pack_piece(self._family.number, content)
+                if piece is not None:
+                    return self._mesh.stands(link) and link.say_piece(piece)
             return self._mesh.say_over(link, peer, kinds[what], content)
 
         return say
@@ -163,22 +170,26 @@ class Channels:
 
     # both
 
-    def _channel(self, each: Opened) -> Channel | None:
-        stream, origin = stream_of(each.body.content, _MESSAGE), each.header.origin
+    def _channel(self, origin: BrokerId, content: Message) -> Channel | None:
+        stream = stream_of(content, _MESSAGE)
         peer, ours = self._ours.get(stream, ("", None))
         return ours if ours is not None and peer == origin else self._theirs.get((origin, stream))
 
     def _data(self, each: Opened) -> None:
-        channel, content = self._channel(each), each.body.content
+        self.heard(each.header.origin, each.body.content)
+
+    def heard(self, origin: BrokerId, content: Message) -> None:
+        """A `data` of one of these channels came, in an envelope or without."""
+        channel = self._channel(origin, content)
         if channel is not None:
             channel.data(content)
         else:
             # an end that its other end has forgotten: a broker that was restarted, or a close that was lost
             answer = {"stream": content["stream"], "session": content["session"], "n": 0, "error": _unknown().to_json()}
-            self._mesh.say(each.header.origin, self._family.close, answer)
+            self._mesh.say(origin, self._family.close, answer)
 
     def _closed(self, each: Opened) -> None:
-        channel = self._channel(each)
+        channel = self._channel(each.header.origin, each.body.content)
         if channel is not None:
             channel.closed(each.body.content)
 

@@ -53,6 +53,9 @@ class FormerHost:
     def pass_on(self, peer: BrokerId, envelopes: Sequence[bytes]) -> None:
         """Hand nothing on."""
 
+    def hear(self, peer: BrokerId, pieces: Sequence[bytes]) -> None:
+        """No channel goes over it."""
+
     def answered(self, peer: BrokerId, answers: Sequence[tuple[bytes, str]]) -> None:
         """Nothing was asked."""
 

@@ -299,6 +299,18 @@ class Gate:
 
     # other verbs
 
+    def basis(self, origin: BrokerId, now: int) -> object:
+        """What a verdict on that broker rests on now: as long as it equals itself, so does the verdict.
+
+        Args:
+            origin: who wants something.
+            now: milliseconds since 1970; the grant's hours and its end are looked at each second.
+
+        Raises:
+            Refused: `bad_trust_file`.
+        """
+        return self._members.keys(origin), self._all().get(origin), now // 1000
+
     def require(self, origin: BrokerId, verb: str, own: bool, now: int) -> None:
         """Let a broker use a verb on a spawn here, or raise.
 

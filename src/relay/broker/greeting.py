@@ -10,6 +10,7 @@ from typing import Any
 from relay.broker.members import Members
 from relay.core import ids
 from relay.core.errors import Code, PeerFault
+from relay.core.frames import NEWEST
 from relay.core.hello import (
     PROTOCOL_VERSIONS,
     AuditHead,
@@ -115,6 +116,7 @@ class Greeter:
             seen_nonce_of_you=seen.nonce if seen else None,
             start=self._incarnation.proof,
             seen_start_of_you=seen.proof if seen and seen.proof else None,
+            frames=NEWEST,
             **self._of_audit(peer, head),
         )
         return sign_hello(self._identity, hello)

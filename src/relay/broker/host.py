@@ -27,6 +27,9 @@ class Host(Protocol):
     def pass_on(self, peer: BrokerId, envelopes: Sequence[bytes]) -> None:
         """Hand a peer's envelopes for others on at once, or drop them."""
 
+    def hear(self, peer: BrokerId, pieces: Sequence[bytes]) -> None:
+        """Pieces of channels with that peer came."""
+
     def answered(self, peer: BrokerId, answers: Sequence[tuple[bytes, str]]) -> None:
         """That peer says what became of what it was to keep."""
 

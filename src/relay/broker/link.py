@@ -18,7 +18,7 @@ from relay.broker.live import Wrap
 from relay.broker.sending import Sending
 from relay.core import ids
 from relay.core.errors import Code, PeerFault, RelayError
-from relay.core.frames import Batch, Bye, Frame, HelloFrame, pack_frame, unpack_frame
+from relay.core.frames import SAID, Batch, Bye, Frame, HelloFrame, pack_frame, unpack_frame
 from relay.core.hello import Judgement
 from relay.core.ids import BrokerId
 from relay.core.link import (
@@ -29,6 +29,7 @@ from relay.core.link import (
     Forget,
     Granted,
     Greet,
+    Hear,
     Keep,
     LinkMachine,
     LinkState,
@@ -194,6 +195,16 @@ class Link:
             for effect in self.machine.receive(unpack_frame(message), monotonic_ms()):
                 self._carry_out(effect)
 
+    def _read_at_once(self, message: bytes) -> None:
+        """As `_read` does, from within the carrier: it may raise nothing."""
+        try:
+            for effect in self.machine.receive(unpack_frame(message), monotonic_ms()):
+                self._carry_out(effect)
+        except PeerFault as fault:
+            self.close(f"refused: {fault.message}")
+        except Exception:
+            _log.exception("what was said on a channel was not heard")
+
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Send(frame):
@@ -202,6 +213,8 @@ class Link:
                 self._greet(hello)
             case Take() | Keep() | PassOn():
                 self._arrivals.deal_with(effect)
+            case Hear(pieces):
+                self._host.hear(self.peer, pieces)
             case Answered(answers):
                 self._host.answered(self.peer, answers)
                 self.receipted()
@@ -230,6 +243,7 @@ class Link:
             self.close(TWO_MACHINES if self.is_clone else REPLACED)
             return
         self.machine.accept(monotonic_ms())
+        self.carrier.at_once = self._read_at_once
         self._arm()
         self._sending.wake()
 
@@ -268,6 +282,15 @@ class Link:
         """Send somebody else's envelope, or drop it."""
         if self._sending.has_room_to_pass(len(raw)):
             self.send_live(raw)
+
+    @property
+    def hears_pieces(self) -> bool:
+        """Whether the other side reads what is said on channels outside of envelopes."""
+        return self.greeted is not None and (self.greeted.hello.frames or 0) >= SAID
+
+    def say_piece(self, piece: bytes) -> bool:
+        """Send a piece of a channel with the peer; False, and it is dropped, as with `send_live`."""
+        return self.is_up and self._sending.say_now(piece)
 
     async def room(self) -> bool:
         """Wait until there is room for another live envelope; False where the link has ended."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from relay.core.frames import MAX_BATCH, MAX_BATCH_BYTES, Batch, Hold, Pass
+from relay.core.frames import MAX_BATCH, MAX_BATCH_BYTES, Batch, Hold, Pass, Said
 
 MAX_LIVE = 2_000
 MAX_LIVE_BYTES = 16 << 20
 ROOM_LIVE = 64
-Wrap = type[Batch] | type[Hold] | type[Pass]
+Wrap = type[Batch] | type[Hold] | type[Pass] | type[Said]
 
 
 class LiveQueue:
@@ -31,6 +31,11 @@ class LiveQueue:
         if len(self._waiting) >= ROOM_LIVE:
             self._room.clear()
         return True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._waiting
 
     def next(self) -> tuple[Wrap, list[bytes]]:
         """The next batch, all of one wrap; empty where nothing waits."""

@@ -24,6 +24,7 @@ from relay.core.frames import Batch, Hold, Pass, Taken
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
 from relay.core.link import replaces
+from relay.core.streams import unpack_piece
 
 Take = Callable[[Sequence[bytes], BrokerId], Awaitable[list[bytes]]]
 MAX_NOTED = 1_000
@@ -63,6 +64,7 @@ class Mesh:
         self._on_change: Callable[[Link, bool], None] = lambda link, up: None
         self._on_clone: Callable[[Link], None] = lambda link: None
         self.on_former: Callable[[Link], None] = lambda link: link.close("this epoch is over")
+        self.on_piece: dict[int, Callable[[BrokerId, dict[str, Any]], None]] = {}
         self.closed = False
         self.turned_down: dict[BrokerId, str] = {}
 
@@ -313,6 +315,16 @@ class Mesh:
             link = self.link(header.recipient)
             if link is not None:
                 link.pass_on(raw)
+
+    def hear(self, peer: BrokerId, pieces: Sequence[bytes]) -> None:
+        """Give pieces of channels with that peer to them.
+
+        Raises:
+            PeerFault: one of them is malformed.
+        """
+        for family, content in map(unpack_piece, pieces):
+            if family in self.on_piece:
+                self.on_piece[family](peer, content)
 
     def answered(self, peer: BrokerId, answers: Sequence[tuple[bytes, str]]) -> None:
         """That peer says what became of what it was to keep."""

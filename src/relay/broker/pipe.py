@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from relay.broker.channel import WINDOW, Message
+from relay.broker.channel import WINDOW, AtOnce, Message
 from relay.core.errors import RelayError, Unreachable
 
 
@@ -19,6 +19,8 @@ class End:
         self._news = asyncio.Event()
         self._ended = False
         self._error: RelayError | None = None
+        self._is_reading = False
+        self.at_once: AtOnce | None = None
 
     async def send(self, message: Message) -> None:
         """Send a message, once there is room for it.
@@ -30,8 +32,20 @@ class End:
             await self._wait()
         if self._ended:
             raise Unreachable("the connection has ended", hint="do it again")
-        self.other._incoming.append(message)
-        self.other._news.set()
+        self.other._come(message)
+
+    def send_now(self, message: Message) -> bool:
+        """Send a message at once; False, and it is not sent, where there is no room, or it has ended."""
+        if self._ended or len(self.other._incoming) >= WINDOW:
+            return False
+        self.other._come(message)
+        return True
+
+    def _come(self, message: Message) -> None:
+        at_once = self.at_once if self._is_reading and not self._incoming else None
+        if at_once is None or not at_once(message):
+            self._incoming.append(message)
+            self._news.set()
 
     async def receive(self) -> Message | None:
         """The next message, None after the last one.
@@ -39,8 +53,12 @@ class End:
         Raises:
             RelayError: what the other side closed it with.
         """
-        while not self._incoming and not self._ended:
-            await self._wait()
+        self._is_reading = True
+        try:
+            while not self._incoming and not self._ended:
+                await self._wait()
+        finally:
+            self._is_reading = False
         if self._incoming:
             self.other._news.set()
             return self._incoming.popleft()

@@ -71,6 +71,13 @@ class Rights:
         if verb in TYPING:
             self._gate.require_typing(origin, row.agent)
 
+    def basis(self, origin: BrokerId) -> object:
+        """What `may` rests on now for that broker: what was allowed on the same still is."""
+        try:
+            return None if origin == self._own else self._gate.basis(origin, self._journal.clock())
+        except RelayError as error:
+            return error
+
     def may(self, origin: BrokerId, verb: str, row: SpawnRow) -> bool:
         """Whether that broker may use a verb on a spawn."""
         try:

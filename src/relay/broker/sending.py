@@ -16,7 +16,7 @@ from relay.broker.host import Load
 from relay.broker.live import LiveQueue, Wrap
 from relay.core import ids
 from relay.core.errors import LocalFault, PeerFault
-from relay.core.frames import MAX_BATCH_BYTES, Batch, Frame, Hold, Pong, pack_frame
+from relay.core.frames import MAX_BATCH_BYTES, Batch, Frame, Hold, Pong, Said, pack_frame
 from relay.core.ids import BrokerId
 from relay.core.link import RECEIVE_WINDOW, LinkMachine
 
@@ -89,6 +89,14 @@ class Sending:
         added = self._live.add(raw, wrap)
         self.wake()
         return added
+
+    def say_now(self, piece: bytes) -> bool:
+        """Send a piece of a channel, at once where nothing waits before it; False, and it is dropped, as `add_live`."""
+        at_once = self._live.is_empty and self._may_send() and self._machine.credit > len(piece)
+        if at_once and self._carrier.send_now(pack_frame(Said((piece,)))):
+            self._machine.sent(len(piece), self._now(), awaits_receipt=False)
+            return True
+        return self.add_live(piece, Said)
 
     def has_room_to_pass(self, size: int) -> bool:
         """Whether somebody else's envelope may go: half of what the peer takes is kept for what is its own."""

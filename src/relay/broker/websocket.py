@@ -7,14 +7,16 @@ import contextlib
 import logging
 import socket
 import ssl
-from asyncio import sslproto
+from asyncio import selector_events, sslproto
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
+from websockets.protocol import State
 
+from relay.broker.at_once import AtOnce
 from relay.broker.carrier import CarrierClosed
 from relay.broker.openings import Crowd, Openings, Port
 from relay.core.errors import Code, LocalFault, PeerFault, Unreachable
@@ -35,6 +37,8 @@ MAX_UNGREETED = 64
 # idle link costs. A TLS record is at most 16 KiB, so that two fit; it is the class that says it, there is no argument.
 READ_BUFFER = 32 * 1024
 sslproto.SSLProtocol.max_size = READ_BUFFER
+# What it reads at once from any other connection: 256 KiB, which the allocator maps and unmaps anew each time.
+selector_events._SelectorSocketTransport.max_size = 64 * 1024  # type: ignore[attr-defined]
 # Above the limit at which senders wait (1 MiB) and a frame beyond it stands only what the library answers to pings by
 # itself. Relay asks by frames of its own, so that who piles this up reads nothing, and means no good.
 MAX_UNREAD = WRITE_LIMIT + (1 << 20)
@@ -52,13 +56,30 @@ class WebSocketCarrier:
     """One WebSocket to one peer whose TLS key was checked."""
 
     def __init__(
-        self, connection: Connection, peer_public: bytes, *, dialled: bool, address: str, is_former: bool
+        self, connection: AtOnce, peer_public: bytes, *, dialled: bool, address: str, is_former: bool
     ) -> None:
         self._connection = connection
         self.peer_public = peer_public
         self.dialled = dialled
         self.address = address
         self.is_former = is_former
+
+    @property
+    def at_once(self) -> Callable[[bytes], None] | None:
+        """What is given each `Said` frame as it comes."""
+        return self._connection.at_once
+
+    @at_once.setter
+    def at_once(self, hear: Callable[[bytes], None] | None) -> None:
+        self._connection.at_once = hear
+
+    def send_now(self, message: bytes) -> bool:
+        connection = self._connection
+        if connection.protocol.state is not State.OPEN or connection.transport.get_write_buffer_size():
+            return False
+        connection.protocol.send_binary(message)
+        connection.send_data()
+        return True
 
     async def send(self, message: bytes) -> None:
         try:
@@ -147,6 +168,7 @@ async def dial(
         why = _dial_words(error, address)
         raise Unreachable(f"{address} does not answer", why=why, hint="relay doctor") from error
     try:
+        assert isinstance(connection, _Dialled)
         public = require_peer(_tls(connection), expected)
     except PeerFault:
         await connection.close()
@@ -167,7 +189,7 @@ def _end_if_unread(connection: Connection, most: int) -> None:
         transport.abort()
 
 
-class _Dialled(ClientConnection):
+class _Dialled(AtOnce, ClientConnection):
     """A connection that this side made, bounded in what the other side leaves unread."""
 
     def data_received(self, data: bytes) -> None:
@@ -179,7 +201,7 @@ Welcome = Callable[[WebSocketCarrier], Awaitable[None]]
 Pair = Callable[[ServerConnection], Awaitable[None]]
 
 
-class _Gated(ServerConnection):
+class _Gated(AtOnce, ServerConnection):
     """A connection that passes the TLS gate before one byte of it is parsed."""
 
     purpose: Purpose | None = None

@@ -83,6 +83,7 @@ class Attached:
         self._is_greeted = False  # over this line: what was typed before goes before what is typed now
         self._lines = http1.Lines()
         self._told = ""
+        self._can_break: type[Exception]
 
     def run(self) -> str:
         """Until the task has ended (`OVER`) or the person leaves (`LEFT`).
@@ -90,6 +91,9 @@ class Attached:
         Raises:
             RelayError: it cannot be attached to.
         """
+        from relay.core.errors import RelayError
+
+        self._can_break = RelayError
         with progress.Shown("waiting for the machine that runs it", quiet=True):
             self._connect()  # until it has said its first word: a greeting, or why there is none
         try:
@@ -142,12 +146,12 @@ class Attached:
     # one turn
 
     def _turn(self) -> str | None:
-        from relay.core.errors import RelayError
-
         line = self._line
         watched: list[Any] = [self._wakeup]
-        watched += [0] if self._reads_keys() else []
-        watched += [line] if line is not None else []
+        if self._reads_keys():
+            watched.append(0)
+        if line is not None:
+            watched.append(line)
         ready, _, _ = select.select(watched, [], [], self._patience())
         if self._wakeup in ready:
             self._resized()
@@ -162,7 +166,7 @@ class Attached:
             return None
         try:
             return self._heard(line) if line in ready or line.waits else None
-        except RelayError as fault:
+        except self._can_break as fault:
             self._broke(fault)
             return None
 
@@ -247,12 +251,10 @@ class Attached:
             self._say(f"for {KEPT_S:.0f} s it could not be reached: what you type is dropped until it can")
 
     def _send(self, message: Message) -> None:
-        from relay.core.errors import RelayError
-
         if self._line is not None:
             try:
                 self._line.send(json.dumps(message).encode() + b"\n")
-            except RelayError as fault:
+            except self._can_break as fault:
                 self._broke(fault)
 
     def _typed(self) -> str | None:

@@ -9,6 +9,7 @@
     [7, [[id, why not], …]]     custody: what became of each of them; an empty text says that it is kept durably
     [8, [id, …]]                taken: the sender of this frame has these, or never will: who holds them may forget them
     [9, [envelope bytes, …]]    pass: the sender's own, for somebody else; to be handed on at once, or dropped
+    [10, [piece, …]]            said: pieces of channels between these two brokers (`core.streams`), in no envelope
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ MAX_BATCH = 32
 MAX_BATCH_BYTES = 300 * 1024
 MAX_HELLO = 8 * 1024
 MAX_REASON = 200
+SAID = NEWEST = 10
+"""The highest type that this broker reads; a hello says it, and one that says none reads up to 9."""
+SAID_MARK = b"\x92\x0a"
+"""How a `Said` begins, and no other frame."""
 
 
 @frozen
@@ -99,7 +104,14 @@ class Pass:
     envelopes: tuple[bytes, ...]
 
 
-Frame = HelloFrame | Batch | Ping | Pong | Bye | Credit | Hold | Custody | Taken | Pass
+@frozen
+class Said:
+    """Pieces of channels that both ends of this link hold."""
+
+    pieces: tuple[bytes, ...]
+
+
+Frame = HelloFrame | Batch | Ping | Pong | Bye | Credit | Hold | Custody | Taken | Pass | Said
 
 
 def pack_frame(frame: Frame) -> bytes:
@@ -125,6 +137,8 @@ def pack_frame(frame: Frame) -> bytes:
             return pack([8, list(ids)])
         case Pass(envelopes):
             return pack([9, list(envelopes)])
+        case Said(pieces):
+            return pack([10, list(pieces)])
 
 
 def _fault(why: str) -> PeerFault:
@@ -201,6 +215,7 @@ _READERS: dict[int, Callable[[object], Frame]] = {
     7: _custody,
     8: _taken,
     9: lambda value: Pass(_envelopes(value)),
+    10: lambda value: Said(_envelopes(value)),
 }
 
 

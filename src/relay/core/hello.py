@@ -101,6 +101,7 @@ class Hello:
             signature.
         audit_at: number and hash of the sender's entry at the place that the receiver last told to hold; zeros for the
             hash where it has none.
+        frames: the highest type of frame that it reads; None from a broker that does not say.
     """
 
     versions: tuple[int, ...]
@@ -121,6 +122,7 @@ class Hello:
     audit_proof: bytes | None = None
     seen_audit_of_you: tuple[int, bytes, bytes] | None = None
     audit_at: tuple[int, bytes] | None = None
+    frames: int | None = None
 
     @property
     def own_start(self) -> Incarnation:
@@ -246,6 +248,7 @@ _OPTIONAL: dict[str, Callable[[object], bool]] = {
     "audit_proof": is_bytes(PROOF_BYTES),
     "seen_audit_of_you": _is_proved_head,
     "audit_at": _is_head,
+    "frames": is_count,
 }
 _LISTS = ("versions", "addresses", "seen_audit_of_you", "audit_at")
 

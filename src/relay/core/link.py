@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from relay.core.errors import Code, PeerFault
-from relay.core.frames import Batch, Bye, Credit, Custody, Frame, HelloFrame, Hold, Pass, Ping, Pong, Taken
+from relay.core.frames import Batch, Bye, Credit, Custody, Frame, HelloFrame, Hold, Pass, Ping, Pong, Said, Taken
 from relay.core.values import frozen
 
 HELLO_TIMEOUT = 10_000
@@ -74,6 +74,13 @@ class PassOn:
 
 
 @frozen
+class Hear:
+    """Pieces of channels arrived, in this order: to be given to them at once."""
+
+    pieces: tuple[bytes, ...]
+
+
+@frozen
 class Answered:
     """The other side says what became of what it was to keep: ids, and why not (empty: it is kept)."""
 
@@ -106,7 +113,7 @@ class Close:
     reason: str
 
 
-Effect = Send | Greet | Take | Keep | PassOn | Answered | Forget | RoundTrip | Granted | Close
+Effect = Send | Greet | Take | Keep | PassOn | Hear | Answered | Forget | RoundTrip | Granted | Close
 
 
 @dataclass(slots=True)
@@ -169,6 +176,8 @@ class LinkMachine:
                 return self._take(Keep(envelopes))
             case Pass(envelopes):
                 return self._take(PassOn(envelopes))
+            case Said(pieces):
+                return [Hear(pieces), *self._give_back(sum(map(len, pieces)))]
             case Custody(answers):
                 return [Answered(answers)]
             case Taken(ids):
@@ -209,6 +218,9 @@ class LinkMachine:
     def taken(self, size: int) -> list[Effect]:
         """Envelopes of this many bytes were dealt with: give the credit back, in steps of a quarter window."""
         self._in_hand -= size
+        return self._give_back(size)
+
+    def _give_back(self, size: int) -> list[Effect]:
         self._owed += size
         if self._owed < RECEIVE_WINDOW // 4:
             return []

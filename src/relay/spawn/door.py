@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from relay.core.errors import Code, LocalFault, Misuse
@@ -24,6 +25,11 @@ MOST = wire.MOST
 LONGEST_PATH = 100
 OPENING_S = 5.0
 _LOOK_AGAIN_S = 0.02
+AHEAD = 32
+"""Feeds that may be under way at once."""
+MOST_SHOWN = 16
+"""Pieces of output, of 64 KiB at most, that wait for a watcher before the shim is read no more."""
+Answered = Callable[[bool], None]
 
 
 class DoorShut(LocalFault):
@@ -41,12 +47,27 @@ class Shown:
     data: bytes
 
 
-class Door:
-    """One connection to a task's door, for one caller at a time. Made by `opened`."""
+GAP = Shown(0, 0, b"")
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+
+class Door(asyncio.Protocol):
+    """One connection to a task's door. Made by `opened`.
+
+    Attributes:
+        at_once: asked to take what is shown as it comes, while `watch` waits and nothing stands before it; where it
+            returns False, `watch` has it.
+    """
+
+    def __init__(self) -> None:
+        self.at_once: Callable[[Shown], bool] | None = None
+        self._transport: asyncio.Transport
+        self._came = bytearray()
+        self._answers: deque[Answered] = deque()
+        self._shown: deque[Shown] = deque()
+        self._news = asyncio.Event()
+        self._may_write = asyncio.Event()
+        self._may_write.set()
+        self._is_watching = self._is_lost = self._is_paused = False
 
     async def feed(self, n: int, data: bytes, source: bytes = SENDS) -> None:
         """Type `data` into the task, once for each `source` and `n`; returns when the shim has it.
@@ -69,54 +90,131 @@ class Door:
             )
         await self._ask(wire.FEED, source, n, data)
 
+    def feed_now(self, n: int, data: bytes, source: bytes, answered: Answered) -> bool:
+        """As `feed`, without waiting; False, and nothing is done, where it would have to.
+
+        Args:
+            n, data, source: as `feed` has them.
+            answered: told whether the task takes input, when the shim has it; also where the door is lost.
+        """
+        if self._is_lost or not self._may_write.is_set() or len(data) > MOST or len(self._answers) >= AHEAD:
+            return False
+        self._answers.append(answered)
+        self._read_on()
+        self._send(wire.FEED, source, n, data)
+        return True
+
     async def end(self, n: int, source: bytes = SENDS) -> None:
         """End the task's input; on a terminal, type what means that."""
         await self._ask(wire.END, source, n, b"")
 
     async def resize(self, rows: int, columns: int) -> None:
         """Set the size of the task's terminal; without one nothing happens."""
+        await self._writable()
         self._send(wire.SIZE, SENDS, 0, wire.SIZE_FORM.pack(rows, columns))
-        await self._drained()
 
     async def watch(self) -> AsyncIterator[Shown]:
-        """What the task shows from now on, to its end; first of all a gap, when the shim has begun to show.
-
-        Nothing else may be asked on this connection meanwhile.
-        """
+        """What the task shows from now on, to its end; first of all a gap, when the shim has begun to show."""
+        await self._writable()
         self._send(wire.WATCH, SENDS, 0, b"")
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                kind, start, end, data = await self._answer()
-                if kind == wire.SHOWN:
-                    yield Shown(start, end, data)
+        while await self._has_shown():
+            yield self._shown.popleft()
+            if len(self._shown) <= MOST_SHOWN // 2:
+                self._read_on()
+
+    async def _has_shown(self) -> bool:
+        self._is_watching = True
+        try:
+            while not self._shown and not self._is_lost:
+                self._news.clear()
+                await self._news.wait()
+        finally:
+            self._is_watching = False
+        return bool(self._shown)
 
     def close(self) -> None:
         """Leave."""
-        self._writer.close()
+        self._transport.close()
 
     def _send(self, kind: int, source: bytes, n: int, data: bytes) -> None:
-        self._writer.write(wire.HEAD.pack(kind, source, n, len(data)) + data)
+        self._transport.write(wire.HEAD.pack(kind, source, n, len(data)) + data)
 
-    async def _drained(self) -> None:
-        try:
-            await self._writer.drain()
-        except OSError:
-            raise _gone() from None
+    async def _writable(self) -> None:
+        await self._may_write.wait()
+        if self._is_lost:
+            raise _gone()
 
     async def _ask(self, kind: int, source: bytes, n: int, data: bytes) -> None:
-        try:
-            self._send(kind, source, n, data)
-            await self._writer.drain()
-            answer, *_ = await self._answer()
-        except (OSError, asyncio.IncompleteReadError):
-            raise _gone() from None
-        if answer == wire.SHUT:
+        await self._writable()
+        takes: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._answers.append(lambda answer: None if takes.done() else takes.set_result(answer))
+        self._read_on()
+        self._send(kind, source, n, data)
+        if not await takes:
+            if self._is_lost:
+                raise _gone()
             why, hint = "the task has closed its standard input", "relay logs ID -f shows what it does"
             raise DoorShut("it takes no input any more", why=why, hint=hint)
 
-    async def _answer(self) -> tuple[int, int, int, bytes]:
-        kind, start, end, length = wire.REPLY.unpack(await self._reader.readexactly(wire.REPLY.size))
-        return kind, start, end, await self._reader.readexactly(length)
+    # what the loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._is_lost = True
+        self._news.set()
+        self._may_write.set()
+        while self._answers:
+            self._answers.popleft()(False)
+
+    def pause_writing(self) -> None:
+        """The shim does not read now."""
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._may_write.set()
+
+    def data_received(self, data: bytes) -> None:
+        """The shim says something."""
+        self._came += data
+        at, size = 0, wire.REPLY.size
+        while len(self._came) - at >= size:
+            kind, start, end, length = wire.REPLY.unpack_from(self._came, at)
+            if len(self._came) - at - size < length:
+                break
+            at += size + length
+            self._hear(kind, start, end, bytes(self._came[at - length : at]))
+        del self._came[:at]
+
+    def _hear(self, kind: int, start: int, end: int, data: bytes) -> None:
+        if kind != wire.SHOWN:
+            if self._answers:
+                self._answers.popleft()(kind == wire.TAKEN)
+            return
+        shown = Shown(start, end, data)
+        if self.at_once is not None and self._is_watching and not self._shown and self.at_once(shown):
+            return
+        self._news.set()
+        if len(self._shown) < MOST_SHOWN:
+            self._shown.append(shown)
+        elif self._answers:
+            # who types and does not look goes on typing: its answers come behind what is shown, which the log has too
+            if self._shown[-1] != GAP:
+                self._shown.append(GAP)
+        else:
+            self._shown.append(shown)
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
 
 
 @contextlib.asynccontextmanager
@@ -126,7 +224,7 @@ async def opened(folder: Path) -> AsyncIterator[Door]:
     Raises:
         DoorShut: it has none, or has ended.
     """
-    door = Door(*await _connected(folder))
+    door = await _connected(folder)
     try:
         yield door
     finally:
@@ -145,7 +243,7 @@ async def resize(folder: Path, rows: int, columns: int) -> None:
         await door.resize(rows, columns)
 
 
-async def _connected(folder: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connected(folder: Path) -> Door:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + OPENING_S
     while True:
@@ -153,7 +251,7 @@ async def _connected(folder: Path) -> tuple[asyncio.StreamReader, asyncio.Stream
         over = _has_its_door_or_none(folder) or loop.time() > deadline
         try:
             with _short(folder / wire.DOOR) as path:
-                return await asyncio.open_unix_connection(path)
+                return (await loop.create_unix_connection(Door, path))[1]
         except (ConnectionRefusedError, FileNotFoundError):
             if over:
                 raise _gone() from None

@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from relay.spawn.shim import processes
+from relay.spawn.shim.folder import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +28,11 @@ _IN_CLOSE_WRITE = 0x8
 _POLL_S = 0.25
 _LINGER_S = 0.05
 """How long a folder is watched in vain: the kernel takes its time to let go of one, and an end has to be told."""
+_REST_S = 0.005
+"""How long nothing is looked at where output comes fast: an end is told so much later, at most."""
+_MANY = 8
+"""Pieces of output in a row, within twice that of each other, are fast: the end of a short task is not kept waiting."""
+_LOG = LOG.encode()
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -57,6 +63,8 @@ class Watcher:
         self._idle: list[int] = []
         self._polled: dict[Changes, int] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._looked_at = 0.0
+        self._in_a_row = 0
 
     def close(self) -> None:
         """Let go of the descriptor; observers still waiting are not woken."""
@@ -136,11 +144,30 @@ class Watcher:
     def _read(self) -> None:
         assert self._fd is not None
         events = os.read(self._fd, 65536)
-        at = 0
+        at, logs_only = 0, True
         while at < len(events):
             number, _, _, length = _EVENT.unpack_from(events, at)
-            at += _EVENT.size + length
+            at += _EVENT.size
+            logs_only &= events.startswith(_LOG, at)
+            at += length
             self._poke(number)
+        now = asyncio.get_running_loop().time()
+        self._in_a_row = self._in_a_row + 1 if logs_only and now - self._looked_at < 2 * _REST_S else 0
+        self._looked_at = now
+        if self._in_a_row >= _MANY:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Output comes fast: what more of it comes in the next moment is one wake-up, and not one a piece."""
+        loop, fd = asyncio.get_running_loop(), self._fd
+
+        def go_on() -> None:
+            if fd is not None and fd == self._fd:
+                loop.add_reader(fd, self._read)
+
+        if fd is not None:
+            loop.remove_reader(fd)
+            loop.call_later(_REST_S, go_on)
 
     def _poke(self, number: int) -> None:
         # -1 is the queue's overflow: anybody may have missed something.

@@ -199,12 +199,17 @@ class MemoryCarrier:
         self.dialled = dialled
         self.address = "memory"
         self.is_former = False
+        self.at_once: Callable[[bytes], None] | None = None
         self._connection = connection
         self._out, self._in = connection.pipes if dialled else connection.pipes[::-1]
 
     async def send(self, message: bytes) -> None:
         """Hand over one message; waits while a mebibyte is on its way."""
         await self._out.put(message)
+
+    def send_now(self, message: bytes) -> bool:
+        """Nothing goes at once here: chaos has each message in turn."""
+        return False
 
     async def receive(self) -> bytes:
         """The next message."""

@@ -13,6 +13,7 @@ import base64
 import binascii
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,7 +22,9 @@ from starlette.routing import Route
 from relay.api.duplex import LENGTH
 from relay.broker.channel import Conversation, Message
 from relay.broker.control.answers import OTHER_VERSION, line
-from relay.core.errors import Misuse, RelayError
+from relay.broker.control.straight import STRAIGHT, Straight
+from relay.core.attach_words import in_form
+from relay.core.errors import Misuse, PeerFault, RelayError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -67,12 +70,16 @@ class LiveControl:
 
     async def attach(self, request: Request, send: Send) -> None:
         """`relay attach`."""
-        lines = lines_of(request)
+        gap = Gap()
+        lines = lines_of(request, gap=gap)
         ask = _message(await anext(lines, b"{}"))
         elsewhere, ref = self._broker.queueing.elsewhere, request.path_params["ref"]
         row = await (elsewhere.find_again(ref) if ask.get("again") is True else elsewhere.find(ref))
         conversation = await self._broker.live.attach(row, ask)
-        await _carry(conversation, _said(lines), send, NDJSON, _as_line)
+        straight: Straight | None = request.scope.get(STRAIGHT)
+        if straight is not None:
+            straight.heard = partial(_hear_at_once, conversation, gap)
+        await _carry(conversation, _said(lines), send, NDJSON, _as_line, straight)
 
     async def forward(self, request: Request, send: Send) -> None:
         """`relay forward`: one connection."""
@@ -82,7 +89,8 @@ class LiveControl:
             raise Misuse("which port?", why="a port lies between 1 and 65535", hint="relay forward ID PORT")
         look = request.query_params.get("look") == "1"
         conversation = await self._broker.live.forward(row, int(port), look)
-        await _carry(conversation, _pieces(request), send, BYTES, _as_bytes)
+        straight: Straight | None = request.scope.get(STRAIGHT)
+        await _carry(conversation, _pieces(request), send, BYTES, _as_bytes, straight)
 
 
 async def _carry(
@@ -91,12 +99,15 @@ async def _carry(
     send: Send,
     media_type: bytes,
     form: Callable[[Message], bytes],
+    straight: Straight | None,
 ) -> None:
     """Carry both directions until the task's side has ended. An early error is an answer of its own."""
     speaking: asyncio.Task[None] | None = None
     try:
         message = await conversation.receive()
         await begin(send, media_type)
+        if straight is not None:
+            conversation.at_once = partial(_say_at_once, straight, form)
         speaking = asyncio.get_running_loop().create_task(_speak(conversation, said))
         while message is not None:
             await more(send, form(message))
@@ -107,10 +118,21 @@ async def _carry(
             raise
         await more(send, line({"error": error.to_json()}) if media_type == NDJSON else b"", last=True)
     finally:
+        conversation.at_once = None
+        if straight is not None:
+            straight.heard = None
         conversation.close()
         if speaking is not None:
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)
+
+
+def _say_at_once(straight: Straight, form: Callable[[Message], bytes], message: Message) -> bool:
+    """Tell the client; what has another form than it should is for who receives in turn."""
+    try:
+        return straight.say_now(form(message))
+    except RelayError:
+        return False
 
 
 async def begin(send: Send, media_type: bytes) -> None:
@@ -138,15 +160,28 @@ async def _speak(conversation: Conversation, said: AsyncIterator[Message]) -> No
 # the forms
 
 
-async def lines_of(request: Request, most: int = MAX_LINE) -> AsyncIterator[bytes]:
+class Gap:
+    """Whether who reads lines waits for one, and has nothing of it yet."""
+
+    is_open = False
+
+
+async def lines_of(request: Request, most: int = MAX_LINE, gap: Gap | None = None) -> AsyncIterator[bytes]:
     """The lines of a request's body as they come, each of at most so many bytes.
+
+    Args:
+        request: whose body.
+        most: bytes of a line.
+        gap: told when another one may go before what this waits for.
 
     Raises:
         Misuse: one is longer.
     """
     rest: list[bytes] = []  # joined once: a line of 16 MiB comes in hundreds of pieces
     size = 0
+    gap = gap or Gap()
     async for piece in request.stream():
+        gap.is_open = False
         *lines, last = piece.split(b"\n")
         for each in lines:
             yield b"".join((*rest, each))
@@ -155,6 +190,17 @@ async def lines_of(request: Request, most: int = MAX_LINE) -> AsyncIterator[byte
         size += len(last)
         if size > most:
             raise Misuse("a line of the request is too long", hint=OTHER_VERSION)
+        gap.is_open = not size
+
+
+def _hear_at_once(conversation: Conversation, gap: Gap, body: bytes) -> bool:
+    """Pass on what is one whole line; all else, and what is wrong with one, is for who reads in turn."""
+    if not gap.is_open or body.find(b"\n") != len(body) - 1:
+        return False
+    try:
+        return conversation.send_now(_message(body))
+    except RelayError:
+        return False
 
 
 async def _said(lines: AsyncIterator[bytes]) -> AsyncIterator[Message]:
@@ -186,9 +232,19 @@ def unpacked(document: Any) -> Message:
 
 
 def packed(message: Message) -> dict[str, Any]:
-    """What a conversation carries, as a client sees it in JSON."""
-    data = message.get("data")
-    return message if data is None else message | {"data": base64.b64encode(data).decode("ascii")}
+    """What the machine of a task says to who attaches, as a client sees it in JSON.
+
+    Raises:
+        PeerFault: it has another form.
+    """
+    told = in_form(message)
+    if told is None:
+        raise _foreign()
+    return told | ({"data": base64.b64encode(told["data"]).decode("ascii")} if "data" in told else {})
+
+
+def _foreign() -> PeerFault:
+    return PeerFault("what the machine of the task said was refused", why="it has another form", hint=OTHER_VERSION)
 
 
 def _as_line(message: Message) -> bytes:
@@ -210,5 +266,7 @@ async def _pieces(request: Request) -> AsyncIterator[Message]:
 def _as_bytes(message: Message) -> bytes:
     if message.get("k") == "open":
         return b""
-    data = bytes(message.get("data", b""))
+    data = message.get("data", b"")
+    if type(data) is not bytes:
+        raise _foreign()
     return LENGTH.pack(len(data)) + data

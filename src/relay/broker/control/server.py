@@ -12,9 +12,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from relay.broker.control.embedding import Embedded
+from relay.broker.control.straight import STRAIGHT, Straight
 from relay.broker.control.tasks import PROCESSES
 from relay.core.errors import Code, LocalFault
 
@@ -59,7 +58,7 @@ def lineage(pid: int) -> frozenset[int]:
     return frozenset(found)
 
 
-class _OwnUserOnly(HttpToolsProtocol):
+class _OwnUserOnly(Straight):
     """HTTP for this user's programs, and nobody else's."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -68,12 +67,12 @@ class _OwnUserOnly(HttpToolsProtocol):
             transport.abort()
             return
         # now: who connects and leaves the connection to a child was there at this moment
-        self.app = _told(self.app, lineage(peer_pid(transport.get_extra_info("socket"))))
+        self.app = _told(self.app, lineage(peer_pid(transport.get_extra_info("socket"))), self)
 
 
-def _told(application: ASGIApp, processes: frozenset[int]) -> ASGIApp:
+def _told(application: ASGIApp, processes: frozenset[int], connection: Straight) -> ASGIApp:
     async def told(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[PROCESSES] = processes
+        scope[PROCESSES], scope[STRAIGHT] = processes, connection
         await application(scope, receive, send)
 
     return told

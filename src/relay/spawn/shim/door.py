@@ -8,6 +8,9 @@ Only for a task that wished for it. Whoever may open the folder may knock. Two f
 A feed is known by its source and a number that grows: one that comes again after a broker's crash is answered and
 not typed again. While the task does not read, callers are not read either: what is kept is bounded. A watcher that is
 slow misses output and sees it by the offsets; the log has all of it.
+
+That a feed was taken is said together with what the task shows of it, where that comes within a moment: who types and
+watches over one connection is woken once.
 """
 
 from __future__ import annotations
@@ -31,17 +34,22 @@ MOST = 256 * 1024
 _SOURCES = 256
 _CALLERS = 64
 _CHUNK = 65536
+ECHO_MS = 2
+"""How long an answer waits for the echo."""
+_IN, _OUT = select.POLLIN, select.POLLOUT
 
 
 class _Caller:
-    """One connection: what came and is not whole yet, what goes and is not gone yet."""
+    """One connection: what came and is not whole yet, what goes and is not gone yet, and what may go a moment later."""
 
-    __slots__ = ("going", "missed", "socket", "taken_in", "watches")
+    __slots__ = ("going", "missed", "owed", "polled", "socket", "taken_in", "watches")
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.taken_in = bytearray()
         self.going = b""
+        self.owed = b""
+        self.polled = _IN
         self.watches = False
         self.missed = False
 
@@ -66,6 +74,7 @@ class Door:
         self._writing = False
         self._taken: dict[bytes, int] = {}
         self._callers: dict[int, _Caller] = {}
+        self._debtor: _Caller | None = None
         self._path = f"{folder}/{DOOR}"
         self._listener = _listen(folder)
         os.set_blocking(stdin, False)
@@ -85,13 +94,25 @@ class Door:
             return False
         return True
 
+    def poll(self, pause_ms: float | None) -> list[tuple[int, int]]:
+        """What the loop's poll has to tell; what is owed is said where it has nothing for a moment."""
+        if self._debtor is not None:
+            if ready := self._poll.poll(ECHO_MS):
+                return ready
+            self._pay()
+        return self._poll.poll(pause_ms)
+
+    def _pay(self) -> None:
+        if self._debtor is not None:
+            self._say(self._debtor, b"")
+
     def show(self, start: int, end: int, data: bytes) -> None:
         """Tell those who watch what stands between two offsets of the log."""
         for caller in [each for each in self._callers.values() if each.watches]:
             if caller.going:
                 caller.missed = True
             else:
-                self._say(caller, SHOWN, start, end, data)
+                self._say(caller, REPLY.pack(SHOWN, start, end, len(data)) + data)
 
     def close(self) -> None:
         """Shut the door; the task has ended."""
@@ -113,7 +134,7 @@ class Door:
                 return
             connection.setblocking(False)
             self._callers[connection.fileno()] = _Caller(connection)
-            self._poll.register(connection, select.POLLIN)
+            self._poll.register(connection, _IN)
 
     def _serve(self, caller: _Caller) -> None:
         try:
@@ -149,15 +170,27 @@ class Door:
     def _carry_out(self, caller: _Caller, kind: int, source: bytes, n: int, payload: bytes) -> None:
         if kind in (FEED, END):
             self._take(source, n, payload, kind == END)
-            self._say(caller, SHUT if self._stdin is None and kind == FEED else TAKEN, n, 0, b"")
+            self._owe(caller, REPLY.pack(SHUT if self._stdin is None and kind == FEED else TAKEN, n, 0, 0))
         elif kind == SIZE and self._is_terminal and self._stdin is not None:
             terminal.resize(self._stdin, *SIZE_FORM.unpack(payload))
         elif kind == WATCH:
             caller.watches = caller.missed = True
             self._push(caller)
 
-    def _say(self, caller: _Caller, kind: int, start: int, end: int, data: bytes) -> None:
-        caller.going += REPLY.pack(kind, start, end, len(data)) + data
+    def _owe(self, caller: _Caller, answer: bytes) -> None:
+        if self._debtor is not caller:
+            self._pay()  # one waits at a time: two who type by turns are answered at once
+        caller.owed += answer
+        if caller.watches and not caller.going and len(caller.owed) < _CHUNK:
+            self._debtor = caller
+        else:
+            self._say(caller, b"")
+
+    def _say(self, caller: _Caller, data: bytes) -> None:
+        caller.going += caller.owed + data
+        caller.owed = b""
+        if self._debtor is caller:
+            self._debtor = None
         try:
             self._push(caller)
         except OSError:
@@ -172,17 +205,19 @@ class Door:
         if caller.missed and not caller.going:
             # an empty range tells it to look into the log
             caller.missed = False
-            caller.going = REPLY.pack(SHOWN, 0, 0, 0)
+            caller.going, caller.owed = caller.owed + REPLY.pack(SHOWN, 0, 0, 0), b""
             self._push(caller)
 
     def _heed(self, caller: _Caller) -> None:
-        fd = caller.socket.fileno()
-        if fd in self._callers:
-            wanted = select.POLLIN if self._may_hear() else 0
-            self._poll.modify(fd, wanted | (select.POLLOUT if caller.going else 0))
+        wanted = (_IN if self._may_hear() else 0) | (_OUT if caller.going else 0)
+        if wanted != caller.polled and (fd := caller.socket.fileno()) in self._callers:
+            caller.polled = wanted
+            self._poll.modify(fd, wanted)
 
     def _part(self, caller: _Caller) -> None:
         fd = caller.socket.fileno()
+        if self._debtor is caller:
+            self._debtor = None
         if self._callers.pop(fd, None) is not None:
             self._poll.unregister(fd)
             caller.socket.close()

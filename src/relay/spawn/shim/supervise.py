@@ -80,10 +80,8 @@ class Supervisor:
         self._timeout_at = None if spec.timeout_s is None else time.monotonic() + spec.timeout_s
         self._status: int | None = None
         self._childless = self._given_up = self._stopping = self._asked = self._ask_at_exec = False
-        self._survivors = 0
-        self._timed_out = self._oom = False
-        self._kills = kills
-        self._awake = awake
+        self._survivors, self._timed_out, self._oom = 0, False, False
+        self._kills, self._awake = kills, awake
         self._error: dict[str, object] | None = None
         self._end: dict[str, object] = {}
 
@@ -93,7 +91,7 @@ class Supervisor:
         self._kills.mark()
         while not self._finished():
             self._keep_time()
-            for fd, _ in self._poll.poll(self._pause_ms()):
+            for fd, _ in (self._door or self._poll).poll(self._pause_ms()):
                 self._hear(fd)
         self._drain()
         if self._door is not None:

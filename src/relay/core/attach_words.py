@@ -1,0 +1,56 @@
+"""What the machine of a task may say to who attaches: each message has one form, and what is beside it is dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relay.core.field_checks import Check, is_count, optional
+
+MOST_DATA = 1 << 20
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str and len(value) <= MOST_DATA
+
+
+def _is_flag(value: object) -> bool:
+    return type(value) is bool
+
+
+def _is_data(value: object) -> bool:
+    return type(value) is bytes and len(value) <= MOST_DATA
+
+
+_OUT: dict[str, Check] = {"data": _is_data, "next": is_count, "stream": is_count}
+_HELLO: dict[str, Check] = {
+    "terminal": _is_flag,
+    "input": _is_flag,
+    "drives": _is_flag,
+    "driver": optional(_is_text),
+    "state": _is_text,
+    "reason": _is_text,
+}
+FORMS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
+    "hello": (_HELLO, {}),
+    "out": (_OUT, {"typed": is_count}),
+    "typed": ({"n": is_count, "taken": _is_flag}, {}),
+    "driver": ({"driver": optional(_is_text)}, {"drives": _is_flag}),
+}
+"""Of each kind what it has, and what it may have beside that."""
+
+
+def in_form(message: dict[str, Any]) -> dict[str, Any] | None:
+    """A message with what is known of its kind; None where it has another form.
+
+    Args:
+        message: as the other machine said it.
+    """
+    kind = message.get("k")
+    if type(kind) is not str or kind not in FORMS:
+        return None
+    needed, further = FORMS[kind]
+    if not all(name in message and check(message[name]) for name, check in needed.items()):
+        return None
+    if not all(check(message[name]) for name, check in further.items() if name in message):
+        return None
+    return {name: message[name] for name in ("k", *needed, *further) if name in message}
