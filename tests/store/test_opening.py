@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from relay.core.errors import Code, LocalFault
+from relay.core.states import State
+from relay.store import words
 from relay.store.engine import REPLACED, Store
 from relay.store.migrations import KEPT_COPIES, MIGRATIONS, migrate, version
 from relay.store.opening import connect, open_file
-from tests.store.specimens import COUNT_EVENTS, add_event, program
+from tests.store.specimens import COUNT_EVENTS, add_event, program, spawn_id
 
 NEXT = (*MIGRATIONS, "CREATE TABLE later (a INTEGER) STRICT;")
 
@@ -148,6 +150,17 @@ async def test_a_migration_copies_the_store_first(tmp_path: Path) -> None:
     assert _mode(copy.parent) == 0o700
     async with await Store.open(copy) as old:
         assert await old.one(COUNT_EVENTS) == 50
+
+
+def test_the_words_of_an_older_store_are_kept(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "relay.db")
+    migrate(connection, tmp_path / "relay.db", now=0, migrations=MIGRATIONS[:16])
+    said = [words.SignedWord(spawn_id(n), 1, seq, State.RUNNING, 5, b"s", bytes([n])) for n in (2, 1) for seq in (1, 2)]
+    assert all(words.keep(connection, each) for each in said)
+    migrate(connection, tmp_path / "relay.db", now=1)
+    assert [words.WORDS.all(connection, spawn=spawn_id(n)) for n in (2, 1)] == [said[:2], said[2:]]
+    assert not words.keep(connection, said[0])
+    connection.close()
 
 
 async def test_the_last_copies_are_kept(tmp_path: Path) -> None:

@@ -54,8 +54,12 @@ FENCED_OF_LATE: Query[int] = Query(
 
 # when the last but `skip` began of those that began since then for an origin: while it is that fresh, so many more are
 STARTED_BEFORE: Query[int] = Query(
-    "SELECT a.prepared FROM attempts AS a JOIN spawns AS s ON s.id = a.spawn WHERE a.prepared > :since"
-    " AND a.state <> 'fenced' AND s.target = :target AND s.origin = :origin"
+    "SELECT a.prepared FROM (SELECT id FROM spawns INDEXED BY spawns_live"
+    " WHERE live = 1 AND target = :target AND origin = :origin"
+    # of what has ended the end was learnt after the beginning
+    " UNION ALL SELECT id FROM spawns INDEXED BY spawns_learnt"
+    " WHERE live = 0 AND learnt > :since AND target = :target AND origin = :origin) AS s"
+    " CROSS JOIN attempts AS a ON a.spawn = s.id WHERE a.prepared > :since AND a.state <> 'fenced'"
     " ORDER BY a.prepared DESC LIMIT 1 OFFSET :skip",
     first_column,
 )

@@ -26,6 +26,7 @@ from relay.store.schema_running import VERSION_7
 from relay.store.schema_tests import VERSION_13
 from relay.store.schema_tools import VERSION_16
 from relay.store.schema_views import VERSION_9
+from relay.store.schema_words import VERSION_17
 
 MIGRATIONS: tuple[str, ...] = (
     VERSION_1,
@@ -44,6 +45,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_14,
     VERSION_15,
     VERSION_16,
+    VERSION_17,
 )
 KEPT_COPIES = 3
 

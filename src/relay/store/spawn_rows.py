@@ -125,7 +125,9 @@ BY_NAME = _query(
     " (SELECT 1 FROM spawns WHERE live = 1 AND name = :name AND (:target IS NULL OR target = :target))"
     " ORDER BY created DESC, n DESC LIMIT 1) ORDER BY created DESC, n DESC"
 )
-LIVE = _query("WHERE live = 1 ORDER BY created DESC, n DESC")
+# by order of arrival SQLite would go through all that ever was
+_OF_THE_LIVE = "INDEXED BY spawns_live WHERE live = 1"
+LIVE = _query(f"{_OF_THE_LIVE} ORDER BY created DESC, n DESC")
 WAITING = _query("WHERE live = 1 AND target = :target AND state = 'waiting' ORDER BY n")
 # what waits, in order of arrival, without its text: there may be thousands
 WAITING_HEADS: Query[tuple[str, BrokerId]] = Query(
@@ -147,9 +149,11 @@ IN_HAND = _query(f"WHERE live = 1 AND target = :target AND {_IN_HAND} ORDER BY n
 # asked for elsewhere, or caused by what was, to run here, and not ended
 FOR_OTHERS = _query("WHERE live = 1 AND target = :own AND (origin <> :own OR chain <> '[]') ORDER BY n")
 # asked for here, to be started elsewhere, and not known to have ended
-ELSEWHERE = _query("WHERE live = 1 AND origin = :origin AND target <> :origin ORDER BY n")
+ELSEWHERE = _query(f"{_OF_THE_LIVE} AND origin = :origin AND target <> :origin ORDER BY n")
 # never taken by any hop: what this origin may still end by itself once it expired
-UNSENT_EXPIRED = _query("WHERE live = 1 AND state = 'queued' AND first_word IS NULL AND expires <= :now ORDER BY n")
+UNSENT_EXPIRED = _query(
+    f"{_OF_THE_LIVE} AND state = 'queued' AND first_word IS NULL AND expires <= :now ORDER BY n"
+)
 # what ended badly and was asked for here; a person's word takes it off the list
 FAILURES = _query(
     "WHERE n IN (SELECT n FROM spawns WHERE live = 0 AND origin = :origin"

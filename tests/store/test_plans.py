@@ -1,0 +1,52 @@
+"""What a question costs over any number of past spawns: none goes through all that ever was."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import relay.store
+from relay.store import spawn_lists
+from relay.store.query import Query, Tx
+
+# what grows with each spawn, and stays
+_PAST = frozenset({"spawns", "attempts", "snapshots", "events", "audit", "operations", "seen", "effects", "timelines"})
+# of what is not over, or as many as its LIMIT allows
+_BOUNDED = re.compile("USING (COVERING )?INDEX (spawns_live|spawns_live_name|attempts_open)$")
+_LIMITED = {("audit", "NEWEST"), ("audit", "HEAD"), ("spawn_lists", "recent")}
+
+
+def _named() -> Iterator[tuple[str, str, Query[Any]]]:
+    for module in pkgutil.iter_modules(relay.store.__path__):
+        found = vars(importlib.import_module(f"relay.store.{module.name}"))
+        yield from ((module.name, name, query) for name, query in found.items() if isinstance(query, Query))
+    for sort in spawn_lists.SORTS:
+        for lists in (spawn_lists.everything, spawn_lists.not_completed, spawn_lists.recent):
+            yield from (("spawn_lists", lists.__name__, lists(sort, turned)) for turned in (False, True))
+
+
+def _scans(tx: Tx, query: Query[Any]) -> list[str]:
+    """The steps that go through a whole table of the past."""
+    named = dict.fromkeys(re.findall(r":(\w+)", query.sql))
+    tables = {alias: table for table, alias in re.findall(r"(\w+) AS (\w+)", query.sql)}
+    steps = [str(row[3]) for row in tx.execute(f"EXPLAIN QUERY PLAN {query.sql}", named)]
+    scanned = [(step, step.split()[1]) for step in steps if step.startswith("SCAN ")]
+    return [step for step, name in scanned if tables.get(name, name) in _PAST and not _BOUNDED.search(step)]
+
+
+def test_no_question_goes_through_all_that_ever_was(tx: Tx) -> None:
+    asked = list(_named())
+    assert len(asked) > 150
+    scanning = {(module, name): steps for module, name, query in asked if (steps := _scans(tx, query))}
+    assert scanning.keys() == _LIMITED, scanning
+
+
+@pytest.mark.parametrize("join", ["spawns", "spawns AS s"])
+def test_a_scan_is_seen(tx: Tx, join: str) -> None:
+    query: Query[Any] = Query(f"SELECT id FROM {join} WHERE live = 1 ORDER BY n", lambda row: row)
+    assert _scans(tx, query) != []
