@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from relay.testing import clocked
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
 from tests.e2e.stand_ins import HEARS, on_path, with_claude
@@ -230,3 +231,25 @@ def test_a_turn_that_waits_for_a_person_is_taken_over_without_its_question(two: 
         assert b"needs you" not in said and relay_json(two.vps, "review")["questions"] == []
         person.type(b"quit\r")
         assert person.exit() == 1
+
+
+def test_it_opens_where_the_clock_is_ahead_by_more_than_the_request_lives(two: Scene) -> None:
+    spawn = _spawned(two, "plan")
+    relay_json(two.laptop, "wait", spawn)
+    launcher = two.vps.launcher
+    two.vps.stop()
+    two.vps.launcher = clocked.launcher(40)
+    try:
+        with on_path(two.vps.scratch / "programs"):
+            two.vps.start()
+        two.linked()
+        with terminal(two.laptop, "attach", spawn, "--take") as person:
+            person.until(b"interface of")
+            person.type(b"quit\r")
+            assert person.exit() == 0
+    finally:
+        two.vps.stop()
+        two.vps.launcher = launcher
+        with on_path(two.vps.scratch / "programs"):
+            two.vps.start()
+        two.linked()

@@ -27,7 +27,7 @@ from relay.core.values import frozen
 from relay.spawn.marks import Marks, apply_change, has_started, not_ended, session_of
 from relay.spawn.requests import request_of
 from relay.spawn.waiting_room import WaitingRoom
-from relay.store import operations, queueing, schedules, spawns, steers
+from relay.store import operations, peers, queueing, schedules, spawns, steers
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.schedules import Schedule
 from relay.store.spawn_rows import BY_ID, SpawnRow
@@ -250,7 +250,10 @@ class Steering:
 
     def _post(self, entry: Entry, target: BrokerId, steer: Steer, body: dict[str, Any]) -> None:
         steers.ask(entry.tx, steer)
-        ttl = int(TAKE_WITHIN_S * 1000) if steer.verb == "take" else STEER_TTL
+        ttl = STEER_TTL
+        if steer.verb == "take":
+            # it expires by the clock of the target, which may be ahead of this one
+            ttl = int(TAKE_WITHIN_S * 1000) + max(0, peers.SKEW.one(entry.tx, id=target) or 0)
         letter = Letter(target, Kind.STEER, body, steer.operation, ttl, steer.spawn or None)
         if not entry.post(letter):
             raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
