@@ -89,6 +89,7 @@ class Program:
         alone_since = time.monotonic()
         while time.monotonic() - alone_since < WITHOUT_BROKER_S:
             try:
+                self._news.clear()  # before it is said what is offered: what changes from then on is told
                 async with await ProgramLink.open(self._home, self._hello()) as link:
                     if (why := await self._converse(link)) is not None:
                         _log.info("sent away: %s", why)
@@ -120,7 +121,6 @@ class Program:
 
     async def _converse(self, link: ProgramLink) -> str | None:
         """Hear until the connection ends; why, where the broker wants this program gone."""
-        self._news.clear()
         telling = asyncio.get_running_loop().create_task(self._tell_changes(link))
         try:
             async for message in link:
