@@ -47,6 +47,7 @@ TOOLS: list[JSON] = [
     {"name": "environment", "inputSchema": _takes()},
     {"name": "orphan", "inputSchema": _takes()},
     {"name": "grow", "inputSchema": _takes()},
+    {"name": "deafen", "inputSchema": _takes()},
     {"name": "run", "inputSchema": {"type": "object", "properties": {"words": {"type": "array"}}}},
     {"name": "raw", "inputSchema": _takes(line="string")},
     {"name": "odd name/here", "inputSchema": _takes()},
@@ -84,6 +85,10 @@ class Server:
             message = json.loads(line)
             if message.get("method") == "notifications/cancelled":
                 self._cancelled.add(message["params"]["requestId"])
+            elif message.get("params", {}).get("name") == "deafen":
+                self._answer(message)
+                os.close(0)
+                time.sleep(600)
             elif "id" in message and "method" in message:
                 threading.Thread(target=self._answer, args=(message,), daemon=True).start()
 
@@ -164,6 +169,10 @@ class Server:
     def do_die(self, given: JSON, token: object, request: object) -> JSON:
         os.write(2, b"the floor gave way\n")
         os._exit(given.get("status", 9))
+
+    def do_deafen(self, given: JSON, token: object, request: object) -> JSON:
+        """Close the input, and live on."""
+        return {"content": []}
 
     def do_big(self, given: JSON, token: object, request: object) -> JSON:
         return {"content": [{"type": "text", "text": "x" * given["letters"]}]}

@@ -80,6 +80,14 @@ def test_what_fails_says_why_and_the_server_is_back_after_it_died(node: Node, od
     assert len(seen(odd, "start")) == 2 and len(seen(odd, "die")) == 1
 
 
+def test_one_that_closes_its_input_and_lives_on_is_started_again(node: Node, odd: Path) -> None:
+    server = _pid(odd)
+    call(node, "deafen")
+    wait_until(lambda: len(seen(odd, "start")) == 2, 10, "another server")
+    assert call(node, "echo", text="x")["state"] == "completed" and is_gone(server)
+    assert "it closed its input" in (node.home / "tools" / "host.log").read_text()
+
+
 def test_other_tools_of_the_server_are_other_offers(node: Node, odd: Path) -> None:
     assert call(node, "grow")["state"] == "completed"
 

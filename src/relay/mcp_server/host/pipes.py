@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MAX_LINE = 32 << 20
 """A result that travels is 16 MiB at most; twice that is written by nobody who means it."""
 CLOSE_S, END_S, NOTE_S = 1.0, 6.0, 0.5
+DEAF_S = 1.0
+"""Who ends closes its input as well: who still lives after this hears nothing more."""
 MOST_PASSED_OVER, MOST_NOTED = 10_000, 100
 """Lines in a row that are no messages: after so many it is no server of the protocol; so many of them are logged."""
 KEEPER = (sys.executable, "-I", keeper.__file__)
@@ -56,6 +58,7 @@ class Pipes:
         self.write, self._out = _stream()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(each) for each in (self._reading(), self._writing(), self._noting())]
+        self._deaf = loop.create_task(self._until_deaf())
 
     @property
     def status(self) -> int | None:
@@ -69,6 +72,7 @@ class Pipes:
     async def close(self) -> None:
         """End it: its input first, then the tree."""
         assert self._process.stdin is not None
+        self._deaf.cancel()
         self._process.stdin.close()
         self._tasks[0].cancel()
         await asyncio.gather(self._tasks[0], return_exceptions=True)
@@ -82,7 +86,7 @@ class Pipes:
         await asyncio.wait([self._tasks[0], self._tasks[-1]], timeout=NOTE_S)  # its last words say why
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, self._deaf, return_exceptions=True)
         for stream in (self._in, self.read, self.write, self._out):
             stream.close()
 
@@ -137,6 +141,14 @@ class Pipes:
                 text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
                 self._process.stdin.write(text.encode() + b"\n")
                 await self._process.stdin.drain()
+
+    async def _until_deaf(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):
+            await self._process.stdin.wait_closed()
+        if not await self._gone(DEAF_S):
+            self.fault = "it closed its input, and did not end"
+            self.closed.set()
 
     async def _noting(self) -> None:
         assert self._process.stderr is not None
