@@ -184,6 +184,30 @@ def test_what_is_asked_of_a_machine_that_sleeps_runs_once_when_it_is_back(two: S
     assert runs() == 1
 
 
+@pytest.mark.parametrize("era", ERAS)
+def test_a_restart_of_the_broker_is_nothing_to_a_call(two: Scene, era: str) -> None:
+    """It is one call, and its client has the result: what reads as not made would be made again."""
+    text = f"over a restart, {era}"
+
+    def runs() -> int:
+        return len([line for line in seen(two.vps.work, "slow {") if text in line])
+
+    async def work(client: Client) -> None:
+        hearing: Any = {} if era == LEGACY else {"progress_callback": _unheard}
+        asked = asyncio.create_task(client.call_tool("slow", {"seconds": 3, "steps": 3, "text": text}, **hearing))
+        await asyncio.to_thread(wait_until, runs, 20, "it to run")
+        await asyncio.to_thread(two.laptop.restart)
+        slept = await asked
+        assert not slept.is_error and slept.content[0].text == "slept"  # type: ignore[union-attr]
+
+    _with(two, work, mode=era)
+    assert runs() == 1
+
+
+async def _unheard(progress: float, total: float | None, message: str | None) -> None:
+    """A client that wants to hear of progress."""
+
+
 def test_names_that_two_machines_have_say_whose_they_are() -> None:
     def tool(name: str, broker: str, **more: Any) -> Any:
         definition = {"inputSchema": {}, "name": name, "description": "as it is"}

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from relay.api import http1
-from relay.api.client import broke_off, document, no_broker, trusted_socket
+from relay.api.client import broke_off, document, is_order, no_broker, trusted_socket
 from relay.api.silence import too_slow
 from relay.api.task_token import token_for
+from relay.core.errors import Misuse, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -116,16 +117,26 @@ class AsyncClient:
                 pieces = await connection.more(response)
 
     async def _answered(self, call: Call[Answer]) -> tuple[int, bytes]:
+        order, was_sent = is_order(call), False
         while True:
-            kept = self._idle.pop() if self._idle else None
             try:
-                async with self._borrowed(kept) as connection:
+                async with self._borrowed(self._kept(), order) as connection:
                     response, pieces = await connection.begin(_bytes_of(call, token_for(self.home.path)))
                     body = await _rest(connection, response, pieces)
                     self._keep(connection, response)
                 return response.status, body
             except _Stale:
-                continue  # nothing was answered, and a POST carries its operation id
+                was_sent = True  # nothing was answered, and a POST carries its operation id
+            except Unreachable as fault:
+                raise (broke_off(self.home, is_order=True) if was_sent and order else fault) from fault
+
+    def _kept(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.reader.at_eof():
+                return connection
+            connection.close()
+        return None
 
     def _keep(self, connection: _Connection, response: http1.Response) -> None:
         if response.keep_alive:
@@ -133,14 +144,14 @@ class AsyncClient:
             self._idle.append(connection)
 
     @asynccontextmanager
-    async def _borrowed(self, kept: _Connection | None) -> AsyncIterator[_Connection]:
+    async def _borrowed(self, kept: _Connection | None, order: bool = False) -> AsyncIterator[_Connection]:
         connection = kept or await self._open()
         try:
             yield connection
         except http1.BadAnswer as fault:
-            raise broke_off(self.home, str(fault)) from fault
+            raise broke_off(self.home, str(fault), order) from fault
         except (BrokenPipeError, ConnectionResetError) as fault:
-            raise broke_off(self.home) if connection.fresh else _Stale from fault
+            raise broke_off(self.home, is_order=order) if connection.fresh else _Stale from fault
         finally:
             if connection not in self._idle:
                 connection.close()
@@ -156,8 +167,17 @@ class _Stale(Exception):
     """A kept connection had been closed by the broker before it said anything."""
 
 
+def no_json(fault: Exception) -> Misuse:
+    """The error for a program's values that JSON cannot carry."""
+    hint = "give it dicts with texts as keys, lists, texts, numbers, True, False and None"
+    return Misuse("what is asked for cannot be carried", why=f"it is no JSON: {fault}"[:300], hint=hint)
+
+
 def _bytes_of(call: Call[Answer], token: str | None) -> bytes:
-    body = None if call.body is None else json.dumps(call.body).encode()
+    try:
+        body = None if call.body is None else json.dumps(call.body).encode()
+    except (TypeError, ValueError, RecursionError) as fault:
+        raise no_json(fault) from None
     return http1.request(call.method, call.path, body, token)
 
 

@@ -118,7 +118,7 @@ class Client:
 
     def _begin(self, call: Call[Answer]) -> tuple[http1.Response, list[bytes]]:
         body = None if call.body is None else json.dumps(call.body).encode()
-        self._is_order = call.method == "POST" and not call.path.endswith(QUESTIONS)
+        self._is_order = is_order(call)
         data = http1.request(call.method, call.path, body, token_for(self.home.path))
         try:
             return self._exchange(data, call.patience_s)
@@ -216,6 +216,11 @@ class Client:
             connection.close()
             raise no_broker(self.home, fault) from fault
         self._socket = connection
+
+
+def is_order(call: Call[Answer]) -> bool:
+    """Whether a request may leave something behind: where its answer is lost it may have been done."""
+    return call.method == "POST" and not call.path.endswith(QUESTIONS)
 
 
 def trusted_socket(home: Home) -> str:

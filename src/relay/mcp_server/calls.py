@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from relay.api import person_routes, queue_routes, routes
 from relay.api.durations import parse
 from relay.api.person import person
-from relay.core.errors import Code, Misuse
+from relay.core.errors import Code, Misuse, Unreachable
 from relay.core.plain import Plain
 from relay.core.states import TERMINAL, State
+from relay.library.asking import Asking
+from relay.mcp_server.shared_calls import AWAY_S
 from relay.mcp_server.spoken import next_step, spoken
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class Calls:
 
     def __init__(self, client: AsyncClient, folder: str | None) -> None:
         self._client = client
+        self._asking = Asking(client, AWAY_S)
         self._folder = folder
         self._by_name: dict[str, Callable[[Arguments, Tell], Awaitable[dict[str, Any]]]] = {
             "agent.add": self._add,
@@ -121,7 +124,7 @@ class Calls:
         }
         if found is not None:
             order["place"] = found
-        spawn = await self._client.ask(routes.spawn(order))
+        spawn = await self._asking.ask(routes.spawn(order))
         return agent(await self._until_ended(spawn, given.get("wait", 0), tell))
 
     async def _until_ended(self, asked: Spawn, seconds: float, tell: Tell) -> Spawn:
@@ -132,7 +135,12 @@ class Calls:
             if (now := spoken(spawn)) != said:
                 said = now
                 await tell(time.monotonic() - began, seconds, said)
-            spawn = await self._client.ask(routes.wait(spawn["id"], min(ONE_WAIT_S, left)))
+            try:
+                spawn = await self._asking.ask(routes.wait(spawn["id"], min(ONE_WAIT_S, left)))
+            except Unreachable as fault:
+                if fault.code is not Code.NOT_RUNNING:
+                    raise
+                return spawn  # it is durable: an error would read as if it had not been asked for
         return spawn
 
     async def _list(self, given: Arguments, tell: Tell) -> dict[str, Any]:
@@ -140,7 +148,7 @@ class Calls:
         filters: dict[str, object] = {"broker": given.get("broker"), "limit": limit}
         if given.get("states"):
             filters |= {"states": ",".join(given["states"]), "all": True}
-        found = await self._client.ask(routes.listing(filters))
+        found = await self._asking.ask(routes.listing(filters))
         more = max(0, found["matched"] - len(found["spawns"]))
         return {"agents": [agent(each) for each in found["spawns"]], "more": more}
 
@@ -152,7 +160,7 @@ class Calls:
         return agent(await self._until_ended(spawn, given.get("seconds", 60), tell))
 
     async def _shown(self, ref: str) -> Spawn:
-        shown: Any = await self._client.ask(routes.show(ref))
+        shown: Any = await self._asking.ask(routes.show(ref))
         spawn: Spawn = shown
         return spawn
 
@@ -183,23 +191,23 @@ class Calls:
         order["requested_by"] = person()
         if given.get("request"):
             order["request"] = given["request"]
-        done = await self._client.ask(person_routes.answer(order))
+        done = await self._asking.ask(person_routes.answer(order))
         return {"spoken": done["said"] or "Asked; no answer yet.", "accepted": done["accepted"]}
 
     async def _continue(self, given: Arguments, tell: Tell) -> dict[str, Any]:
-        spawn = await self._client.ask(queue_routes.go_on(given["id"], given["task"]))
+        spawn = await self._asking.ask(queue_routes.go_on(given["id"], given["task"]))
         if spawn["steer"]["state"] != "done":
             broker = spawn["steer"]["broker"]["name"]
             return agent(spawn) | {"spoken": f"Asked of {broker}, which has not answered yet: it goes on when it has."}
         return agent(await self._until_ended(spawn, given.get("wait", 0), tell))
 
     async def _stop(self, given: Arguments, tell: Tell) -> dict[str, Any]:
-        stopped = await self._client.ask(routes.stop(given["id"]))
+        stopped = await self._asking.ask(routes.stop(given["id"]))
         waits = stopped["stop"]["state"] in ("stopped", "asked")
         return agent(await self._until_ended(stopped, ANSWER_S, tell) if waits else stopped)
 
     async def _brokers(self, given: Arguments, tell: Tell) -> dict[str, Any]:
-        return {"brokers": [_broker(each) for each in await self._client.ask(routes.brokers())]}
+        return {"brokers": [_broker(each) for each in await self._asking.ask(routes.brokers())]}
 
 
 def _is_decided(spawn: Spawn) -> bool:

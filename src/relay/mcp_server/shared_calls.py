@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from relay.api import tool_routes
 from relay.api.person import person
+from relay.core.errors import Code, Unreachable
 from relay.core.states import TERMINAL, State
+from relay.library.asking import Asking
 from relay.mcp_server.offered import named
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 Tell = Callable[[float, float | None, str], Awaitable[None]]
 PATIENCE_S = 45.0
+AWAY_S = 10.0
+"""A broker that is restarted is back by then."""
 ONE_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0
 """A client that wants to hear of progress is told four times a second; another hears of the end."""
 TICK, TICK_S = 1e-6, 2.0
@@ -35,7 +39,7 @@ class SharedCalls:
     """
 
     def __init__(self, client: AsyncClient, style: str, patience_s: float) -> None:
-        self._client = client
+        self._asking = Asking(client, AWAY_S)
         self._style = style
         self._patience_s = patience_s
 
@@ -58,7 +62,7 @@ class SharedCalls:
             "wait_s": min(_one_wait(tell), self._patience_s),
             "requested_by": person(),
         }
-        asked = await self._client.ask(tool_routes.call(order))
+        asked = await self._asking.ask(tool_routes.call(order))
         call = await self._waited(asked, began + self._patience_s, tell)
         if State(call["state"]) in TERMINAL:
             return _end_of(call)
@@ -72,7 +76,7 @@ class SharedCalls:
             RelayError: there is no such call.
         """
         began = time.monotonic()
-        call = await self._client.ask(tool_routes.call_shown(ticket))
+        call = await self._asking.ask(tool_routes.call_shown(ticket))
         call = await self._waited(call, began + wait_s, tell)
         if State(call["state"]) not in TERMINAL:
             return self._ticket(call, is_error=False)
@@ -84,7 +88,13 @@ class SharedCalls:
         call, told = asked, _Told(tell)
         while State(call["state"]) not in TERMINAL and (left := until - time.monotonic()) > 0:
             await told.look(call)
-            call = await self._client.ask(tool_routes.call_shown(call["id"], min(_one_wait(tell), left)))
+            try:
+                call = await self._asking.ask(tool_routes.call_shown(call["id"], min(_one_wait(tell), left)))
+            except Unreachable as fault:
+                if fault.code is not Code.NOT_RUNNING:
+                    raise
+                # it is durable: to its client it may not read as if it had not been made
+                return {**call, "spoken": f"{fault.message[:1].upper()}{fault.message[1:]}. Before: {call['spoken']}"}
         return call
 
     def _ticket(self, call: ToolCall, *, is_error: bool) -> JSON:
