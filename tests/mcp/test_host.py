@@ -251,7 +251,8 @@ def test_what_is_shared_no_more_is_ended(node: Node, tmp_path: Path) -> None:
 def test_a_broker_that_is_stopped_takes_its_servers_along(node: Node, tmp_path: Path) -> None:
     share(node, "last", tmp_path)
     server = _pid(tmp_path)
-    node.relay("down")
+    said = relay(node, "down")
+    assert b"what it was running goes on" not in said.stdout and b"with the calls that ran in them: last" in said.stderr
     wait_until(lambda: not processes_of(node), 5, "the end of the host")
     assert is_gone(server)
     node.start()

@@ -315,7 +315,7 @@ def identity_keep(operation: str | None = None) -> Call[dict[str, Any]]:
 
 
 def down(operation: str | None = None) -> Call[dict[str, Any]]:
-    """Stop the broker; what it runs goes on."""
+    """Stop the broker; its tasks go on, and its shared servers end."""
     return Call("down", operation_body(operation))
 
 

@@ -50,7 +50,7 @@ def _declare_running(root: typer.Typer) -> None:
 
     @verb(root, "down", "down:run", SECTION, ("relay down",))
     def down() -> None:
-        """Stop the broker. What it runs goes on, and is taken up again at the next start."""
+        """Stop the broker. Tasks go on, and are taken up again at the next start; shared MCP servers end with it."""
 
     @verb(root, "demo", "demo:run", SECTION, ("relay demo", "relay demo --keep"))
     def demo(

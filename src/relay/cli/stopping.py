@@ -28,7 +28,7 @@ def is_running(home: Home) -> bool:
 
 
 def stop_broker(home: Home) -> int:
-    """Stop the broker; what it runs goes on. Returns the pid it had.
+    """Stop the broker; its tasks go on. Returns the pid it had.
 
     Raises:
         RelayError: none answers, or it does not end.

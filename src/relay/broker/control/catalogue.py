@@ -82,7 +82,7 @@ CATALOGUE: tuple[Described, ...] = (
     _get("status", "How this broker is"),
     _get("settings", "The settings as they hold"),
     _get("doctor", "What the broker finds when it examines itself"),
-    _post("down", TRUST, "Stop the broker; what it runs goes on"),
+    _post("down", TRUST, "Stop the broker; its tasks go on, and its shared servers end"),
     _post("identity/keep", TRUST, "This machine is the real one of two with one identity"),
     _post("person", VIEW, "Whether this is no task"),
     # the mesh

@@ -45,6 +45,6 @@ def _stay(program: Program) -> int:
     try:
         status = program.process.wait()
     except KeyboardInterrupt:
-        speech.note("\nstopping; what it runs goes on")
+        speech.note("\nstopping; its tasks go on")
         return 0 if program.end() == 0 else 1
     return 0 if status == 0 else 1
