@@ -113,10 +113,14 @@ async def test_errors_are_relays_own(two: Scene, tmp_path: Any) -> None:
             (mesh.get("nothing-of-this-name"), Code.UNKNOWN_SPAWN),
             (mesh.spawn("x", "shell", "true", repo="https://h/r", cwd="new"), Code.USAGE),
             (mesh.spawn("x", "shell", "true", after=[""]), Code.BAD_AFTER),
+            (mesh.spawn("x", "exec", ["ls", tmp_path], cwd="new"), Code.BAD_TASK),
+            (mesh.spawn("x", "shell", "true", broker="vps", cwd=tmp_path), Code.USAGE),
+            (mesh.call("x", {"when": object()}, broker="vps"), Code.USAGE),
+            (mesh.call("x", [1], broker="vps"), Code.USAGE),  # type: ignore[arg-type]
         ):
             with pytest.raises(relay.RelayError) as raised:
                 await asked
-            assert raised.value.code is code
+            assert raised.value.code is code and raised.value.hint
     with pytest.raises(relay.RelayError) as raised:
         async with relay.connect(tmp_path):
             pass

@@ -99,7 +99,7 @@ class Mesh:
             RelayError: it cannot be asked for, or was refused here.
         """
         named = routes.new_operation() if operation is None else operation
-        words = [task] if isinstance(task, str) and agent == "exec" else task
+        words = task if isinstance(task, str) and agent != "exec" else _words([task] if isinstance(task, str) else task)
         order = order_of(
             operation=named,
             name=f"{agent}-{named[:8]}" if name == "-" else name,
@@ -218,7 +218,7 @@ class Mesh:
         order: CallOrder = {
             "tool": tool,
             "broker": broker,
-            "arguments": dict(arguments or {}),
+            "arguments": _object(arguments),
             "timeout_s": timeout,
             "ttl_s": ttl,
             "requested_by": person(),
@@ -282,6 +282,22 @@ def _folder(cwd: str | None, broker: str | None) -> str | None:
     if cwd is None or broker is not None or cwd == "new":
         return cwd
     return os.path.abspath(os.path.expanduser(cwd))
+
+
+def _object(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+    try:
+        return dict(arguments or {})
+    except (TypeError, ValueError):
+        why = f"they are a JSON object, and not of the type {type(arguments).__name__}"
+        raise Misuse("the arguments cannot be used", why=why, hint="give a dict; what is in it: relay tools") from None
+
+
+def _words(task: Sequence[str]) -> list[str]:
+    odd = next((each for each in task if not isinstance(each, str)), None)
+    if odd is None:
+        return list(task)
+    why = f"each word is a text, and one is of the type {type(odd).__name__}"
+    raise Misuse("the task cannot be used", code=Code.BAD_TASK, why=why, hint="make it a text: str(...)")
 
 
 def _ref(spawn: str | Spawn) -> str:
