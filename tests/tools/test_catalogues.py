@@ -140,6 +140,9 @@ def test_a_hidden_tool_is_not_called_by_its_name_alone(ground: Ground) -> None:
             ground.call(tool)
         assert refused.value.code == "no_runner"
         control.post("tools/unhide", {"name": tool})
+        control.post("tools/hide", {"name": f"{tool}@vps"})
+        assert ground.tool(ground.laptop, tool, hidden=True)
+        control.post("tools/unhide", {"name": f"{tool}@vps"})
     assert ground.call(tool)["state"] == "completed"
 
 

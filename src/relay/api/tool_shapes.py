@@ -31,7 +31,7 @@ class Tool(TypedDict):
 
 
 class Tools(TypedDict):
-    """Every tool that is known here, and the names that more than one other broker offers."""
+    """Every tool that is known here, and the names under which clients see more than one other broker's."""
 
     tools: list[Tool]
     clashes: list[str]

@@ -217,6 +217,13 @@ def visible(
     return sorted(found, key=lambda each: each.name)
 
 
+def named_at(tool: Any, broker: Any) -> tuple[Any, Any]:
+    """The name and the broker that a client means: `NAME@BROKER` names both."""
+    if isinstance(tool, str) and broker is None and AT in tool:
+        tool, _, broker = tool.partition(AT)
+    return tool, broker
+
+
 def clashes(told: Iterable[tuple[BrokerId, Offer]]) -> list[str]:
     """The names that more than one other broker offers."""
     times = Counter(offer.name for _, offer in told)

@@ -12,7 +12,7 @@ from relay.core.calls import DEFAULT_TIMEOUT_S, DEFAULT_TTL_S, MAX_TTL_S, CallRe
 from relay.core.errors import Code, Misuse, Refused
 from relay.core.field_checks import MAX_TIMEOUT_S
 from relay.core.ids import BrokerId
-from relay.core.offers import AT, is_runner_name
+from relay.core.offers import AT, is_runner_name, named_at
 from relay.core.values import frozen
 from relay.store import offers
 from relay.store.engine import Store
@@ -72,8 +72,7 @@ class CallOrders:
         if broker is not None and not isinstance(broker, str):
             why = "it is named by a text: its name, or the beginning of its id"
             raise Misuse("which broker?", why=why, hint="relay brokers")
-        if isinstance(tool, str) and broker is None and AT in tool:
-            tool, _, broker = tool.partition(AT)
+        tool, broker = named_at(tool, broker)
         if not is_runner_name(tool):
             why = "a tool's name has 1 to 64 letters, digits, '.', '_' and '-'; NAME@BROKER names its broker as well"
             raise Misuse("which tool?", code=Code.BAD_NAME, why=why, hint="relay tools")

@@ -13,7 +13,7 @@ from relay.broker.tools.programs import SHARE, Programs
 from relay.broker.tools.views import ToolViews
 from relay.core import json_values
 from relay.core.errors import Code, Misuse
-from relay.core.offers import is_runner_name
+from relay.core.offers import is_runner_name, named_at
 from relay.store import offers
 from relay.store.journal import Entry, Journal
 from relay.store.offers import Share
@@ -116,9 +116,9 @@ class Sharing:
             Misuse: a field is missing or wrong.
         """
         check_operation(body)
-        name, broker = body.get("name"), body.get("broker")
+        name, broker = named_at(body.get("name"), body.get("broker"))
         if not is_runner_name(name) or not (broker is None or isinstance(broker, str)):
-            raise Misuse("which tool?", code=Code.BAD_NAME, why="a tool's name is missing", hint="relay tools")
+            raise Misuse("which tool?", code=Code.BAD_NAME, why="no tool can have that name", hint="relay tools")
         whose = None if broker is None else self._members.resolve(broker)
 
         def decide(entry: Entry) -> None:

@@ -133,7 +133,8 @@ class ToolViews:
         fit = {offer.name for offer in await asyncio.to_thread(fitting, visible)}
         listed = [self._own(each, shares, fit) for each in own]
         listed += [self._told(broker, offer, hidden) for broker, offer in told]
-        return {"tools": listed, "clashes": clashes(told)}
+        seen = [(broker, offer) for broker, offer in told if not _is_hidden(broker, offer, hidden)]
+        return {"tools": listed, "clashes": clashes(seen)}
 
     def _own(self, offered: Offered, shares: list[Share], fit: set[str]) -> dict[str, Any]:
         by = offered.share if offered.kind == "mcp" else None
@@ -155,7 +156,7 @@ class ToolViews:
             "here": False,
             "shared": True,
             "served": None,
-            "hidden": bool(hidden & {(offer.name, None), (offer.name, broker)}),
+            "hidden": _is_hidden(broker, offer, hidden),
             "reason": self._absence(broker),
         }
 
@@ -188,3 +189,7 @@ class ToolViews:
             "running": running,
             "reason": trouble or ("" if running else absent),
         }
+
+
+def _is_hidden(broker: BrokerId, offer: Offer, hidden: set[tuple[str, BrokerId | None]]) -> bool:
+    return bool(hidden & {(offer.name, None), (offer.name, broker)})
