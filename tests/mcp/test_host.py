@@ -238,10 +238,12 @@ def test_a_server_is_no_person_and_may_look_alone(node: Node, odd: Path) -> None
 def test_what_is_shared_no_more_is_ended(node: Node, tmp_path: Path) -> None:
     relay(node, "tools", "unshare", "stays")
     share(node, "brief", tmp_path)
-    server = _pid(tmp_path)
+    server, running = _pid(tmp_path), begin(node, "slow", seconds=60)
+    until(node, running, "running")
     assert relay(node, "tools", "unshare", "brief").returncode == 0
     wait_until(lambda: is_gone(server) and not processes_of(node), 10, "the end of the host")
     assert relay_json(node, "tools")["tools"] == []
+    assert shown(node, running)["error"]["code"] == "tool_server_ended"
     for verb in (("share", "brief", "--mcp", command(tmp_path)), ("unshare", "brief")):
         assert relay(node, "tools", *verb).returncode == 0
     wait_until(lambda: not processes_of(node), 10, "the end of a host that has only begun")
@@ -251,10 +253,14 @@ def test_what_is_shared_no_more_is_ended(node: Node, tmp_path: Path) -> None:
 def test_a_broker_that_is_stopped_takes_its_servers_along(node: Node, tmp_path: Path) -> None:
     share(node, "last", tmp_path)
     server = _pid(tmp_path)
+    running = begin(node, "slow", seconds=60)
+    until(node, running, "running")
     said = relay(node, "down")
     assert b"what it was running goes on" not in said.stdout and b"with the calls that ran in them: last" in said.stderr
     wait_until(lambda: not processes_of(node), 5, "the end of the host")
     assert is_gone(server)
     node.start()
+    ended = shown(node, running)
+    assert ended["error"]["code"] == "tool_server_ended" and "may have acted" in ended["error"]["why"]
     until_runs(node, "last")
     assert call(node, "echo", text="x")["state"] == "completed" and len(seen(tmp_path, "start")) == 2

@@ -131,6 +131,11 @@ class Piece:
         return {"call": self.call, "seq": self.seq, "piece": self.n, "data": self.data}
 
 
+def call_id(operation: str) -> str:
+    """The id of the call that an operation makes: who asked under it knows the call without an answer."""
+    return ids.spawn_id(ids.digest_of(f"call/{operation}".encode()))
+
+
 def pieces_of(result: bytes) -> list[bytes]:
     """A result cut for envelopes; empty where one envelope holds it."""
     return [] if len(result) <= PIECE else [result[at : at + PIECE] for at in range(0, len(result), PIECE)]

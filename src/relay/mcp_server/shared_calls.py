@@ -6,8 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from relay.api import tool_routes
+from relay.api import routes, tool_routes
 from relay.api.person import person
+from relay.core.calls import call_id
 from relay.core.errors import Code, Unreachable
 from relay.core.states import TERMINAL, State
 from relay.library.asking import Asking
@@ -62,12 +63,22 @@ class SharedCalls:
             "wait_s": min(_one_wait(tell), self._patience_s),
             "requested_by": person(),
         }
-        asked = await self._asking.ask(tool_routes.call(order))
+        asked = await self._asked(order)
         call = await self._waited(asked, began + self._patience_s, tell)
         if State(call["state"]) in TERMINAL:
             return _end_of(call)
         # a client holds what is no error against the schema that the tool promises
         return self._ticket(call, is_error=shared.promises_structure)
+
+    async def _asked(self, order: CallOrder) -> ToolCall:
+        operation = routes.new_operation()
+        try:
+            return await self._asking.ask(tool_routes.call(order, operation))
+        except Unreachable as fault:
+            ask = named("tool.result", self._style)
+            made = f"before you ask again, {ask} with the ticket {call_id(operation)} tells whether it was made"
+            hint = f"{fault.hint}; {made}"
+            raise Unreachable(fault.message, code=fault.code, why=fault.why, hint=hint) from fault
 
     async def result(self, ticket: str, wait_s: float, tell: Tell | None) -> JSON:
         """What a call came to, by its ticket, as MCP has it.

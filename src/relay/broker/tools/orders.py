@@ -7,8 +7,7 @@ from typing import Any
 from relay.broker.members import Members
 from relay.broker.orders import check_operation
 from relay.broker.tasks import Caller, Tasks
-from relay.core import ids
-from relay.core.calls import DEFAULT_TIMEOUT_S, DEFAULT_TTL_S, MAX_TTL_S, CallRequest, read_arguments
+from relay.core.calls import DEFAULT_TIMEOUT_S, DEFAULT_TTL_S, MAX_TTL_S, CallRequest, call_id, read_arguments
 from relay.core.errors import Code, Misuse, Refused
 from relay.core.field_checks import MAX_TIMEOUT_S
 from relay.core.ids import BrokerId
@@ -57,7 +56,7 @@ class CallOrders:
             parent, chain = await self._tasks.chain_of(caller, tool if target == self._members.own else None)
             by = f"{parent.requested_by} by {parent.name}".strip()[:128]
         request = CallRequest(
-            id=ids.spawn_id(ids.digest_of(f"call/{operation}".encode())),
+            id=call_id(operation),
             tool=tool,
             arguments=read_arguments(body.get("arguments") or {}),
             created=now,

@@ -50,11 +50,14 @@ class Host:
             done, _ = await asyncio.wait([ending, following, serving], return_when=asyncio.FIRST_COMPLETED)
             _log.info("ending: %s", "a signal" if ending in done else done.pop().result())
         finally:
-            for task in (ending, following, serving):
-                task.cancel()
-            await asyncio.gather(ending, following, serving, return_exceptions=True)
-            await self._program.close()
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             await asyncio.gather(*(share.close() for share in self._shares.values()))
+            await self._program.settled()  # how its calls ended, its broker is still told
+            for task in (ending, serving):
+                task.cancel()
+            await asyncio.gather(ending, serving, return_exceptions=True)
+            await self._program.close()
 
     async def _follow(self) -> str:
         """Be what `shares.json` says, now and whenever it is said to be another; until there is nothing in it."""

@@ -10,6 +10,7 @@ so that it runs once and its end is told at least once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -28,6 +29,8 @@ from relay.mcp_server.host.share import JSON, Share
 WITHOUT_BROKER_S = 60.0
 AT_ONCE = 64  # one server's slow calls are not to hold up another's
 PAUSE_S = 0.25
+TELLING_S, LEAVING_S = 2.0, 10.0
+"""So long what is held is told before the end; and who is sent away has so long until nothing is held any more."""
 PROGRESS_EVERY_S = 0.1
 _log = logging.getLogger(__name__)
 
@@ -76,6 +79,7 @@ class Program:
         self._held: dict[str, Held] = {}
         self._link: ProgramLink | None = None
         self._news = asyncio.Event()
+        self._told = asyncio.Event()
 
     def changed(self) -> None:
         """What is offered is other now."""
@@ -100,6 +104,14 @@ class Program:
             await asyncio.sleep(PAUSE_S)
         return "its broker has been gone for a minute"
 
+    async def settled(self) -> None:
+        """Return when the broker has kept how each call ended, or cannot."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TELLING_S):
+                while self._held and self._link is not None:
+                    self._told.clear()
+                    await self._told.wait()
+
     async def close(self) -> None:
         """Stop what runs."""
         running = [held.task for held in self._held.values() if held.task is not None]
@@ -122,16 +134,25 @@ class Program:
     async def _converse(self, link: ProgramLink) -> str | None:
         """Hear until the connection ends; why, where the broker wants this program gone."""
         telling = asyncio.get_running_loop().create_task(self._tell_changes(link))
+        why: str | None = None
         try:
-            async for message in link:
-                if "end" in message:
-                    return str(message["end"])
-                await self._heard(link, message)
+            async with asyncio.timeout(None) as patience:
+                async for message in link:
+                    if "end" in message:
+                        why = str(message["end"])
+                        patience.reschedule(asyncio.get_running_loop().time() + LEAVING_S)
+                    else:
+                        await self._heard(link, message)
+                    if why is not None and not self._held:
+                        break
+        except TimeoutError:
+            _log.warning("%d calls were not ended in time", len(self._held))
         finally:
             self._link = None
+            self._told.set()
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
-        return None
+        return why
 
     async def _heard(self, link: ProgramLink, message: JSON) -> None:
         if "welcome" in message:
@@ -147,6 +168,7 @@ class Program:
             self._cancel(message["cancel"]["call"])
         elif "kept" in message:
             self._held.pop(message["kept"], None)
+            self._told.set()
         elif "refused" in message:
             refused = message["refused"]
             self.refused[refused["name"]] = refused["why"] or refused["message"]

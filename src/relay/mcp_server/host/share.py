@@ -93,6 +93,7 @@ class Share:
         self._up = asyncio.Event()
         self._relist = asyncio.Event()
         self._failures = 0
+        self._gone = False
         self._listed, self._rest = time.monotonic(), 0.0
         self._life: asyncio.Task[None] | None = None
 
@@ -101,10 +102,12 @@ class Share:
         self._life = asyncio.get_running_loop().create_task(self._live())
 
     async def close(self) -> None:
-        """End the server; returns when nothing of it is left."""
+        """End the server; returns when nothing of it is left. What waits for it is told so."""
+        self._gone = True
         if self._life is not None:
             self._life.cancel()
             await asyncio.gather(self._life, return_exceptions=True)
+        self._up.set()
 
     async def call(self, tool: str, arguments: JSON, began: Callable[[], None], tell: ProgressFnT) -> JSON:
         """Run one of its tools.
@@ -131,7 +134,8 @@ class Share:
                 async with asyncio.timeout(CALL_WAITS_S):
                     await self._up.wait()
         if self._server is None:
-            why = f"{self.standing.reason or 'it ended'}; nothing was done"
+            reason = "it is shared no more" if self._gone else self.standing.reason or "it ended"
+            why = f"{reason}; nothing was done"
             raise ServerFault("the tool's server is not running", code=Code.TOOL_SERVER_DOWN, why=why, hint=THERE)
         return self._server
 
