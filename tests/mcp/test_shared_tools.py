@@ -256,8 +256,8 @@ def test_no_tool_is_lost_to_a_name_that_another_has_as_well() -> None:
 def test_the_verbs_of_tools_say_how_it_stands(two: Scene) -> None:
     listed = relay(two.laptop, "tools").stdout.decode()
     assert "echo" in listed and "vps" in listed and "offered" in listed
-    done = relay(two.laptop, "tools", "call", "echo", "-", typed=b'{"text": "typed"}')
-    assert (done.returncode, done.stdout) == (0, b"typed\n")
+    done = relay(two.laptop, "tools", "call", "echo", "-", typed=b'{"text": "typed \\u001b[1m"}')
+    assert (done.returncode, done.stdout) == (0, b"typed \x1b[1m\n"), "to a pipe it is as it was"
     called = relay_json(two.laptop, "tools", "calls", "-n", "1")
     assert [each["tool"] for each in called] == ["echo"] and called[0]["result"] is None
     assert called[0]["id"] in relay(two.laptop, "tools", "calls").stdout.decode()
