@@ -90,6 +90,9 @@ class _PrivateLog(logging.handlers.RotatingFileHandler):
         os.fchmod(stream.fileno(), 0o600)
         return stream
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Leave out what cannot be written, as on a full disk: to complain of it would go to the same place."""
+
 
 def _start_logging(home: Home, config: Config) -> None:
     handler = _PrivateLog(home.log, maxBytes=LOG_BYTES, backupCount=LOG_FILES)

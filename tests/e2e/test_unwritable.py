@@ -20,7 +20,7 @@ def unwritable(node: Node) -> Iterator[None]:
     """No file of this broker grows while the block runs, as with a quota that is used up."""
     assert node.process is not None
     most = resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (4_096, most[1]))
+    resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (min(4_096, len(node.log())), most[1]))
     try:
         yield
     finally:
