@@ -10,7 +10,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ async def forks(key: str) -> None:
     """Leave a process behind that holds all that this one has open; note its pid, and never end."""
     child = os.fork()
     if not child:
-        time.sleep(120)  # noqa: ASYNC251 - the child's own, which has no loop
+        signal.pause()
         os._exit(0)
     _note(key, str(child))
     await asyncio.Event().wait()

@@ -44,6 +44,16 @@ async def _until_told(mesh: Mesh, ticket: Ticket, state: str) -> None:
                 return
 
 
+async def _until_reworded(mesh: Mesh, ticket: Ticket) -> str:
+    """Why a call waits, once that is another reason."""
+    before = ticket.last.reason
+    async with asyncio.timeout(20), aclosing(mesh.events(0, kinds=["call.state"])) as events:
+        async for _ in events:
+            if (await ticket.look()).reason != before:
+                break
+    return ticket.last.reason
+
+
 def _until_on_vps(two: Scene, ticket: Ticket, *states: str) -> None:
     def there() -> bool:
         with two.vps.control() as control:
@@ -62,6 +72,8 @@ async def test_what_waits_is_drained_at_the_start(two: Scene, app: Served) -> No
             await _until_told(mesh, ticket, "waiting")
         assert "not running on vps" in tickets[0].last.reason
         await asyncio.to_thread(app.start)
+        await asyncio.to_thread(app.until_ran, keys[0], "began")
+        assert "not running" not in await _until_reworded(mesh, tickets[2])
         for key, ticket in zip(keys, tickets, strict=True):
             await asyncio.to_thread(app.until_ran, key, "began")
             assert sum(len(app.ran(each)) for each in keys) == keys.index(key) + 1

@@ -7,7 +7,7 @@ import pytest
 from relay.testing.control import ControlError
 from relay.testing.processes import wait_until
 from tests.e2e.scene import audit, fresh
-from tests.tools.conftest import Ground, asleep
+from tests.tools.conftest import Ground, Served, asleep
 from tests.tools.program import definition
 
 
@@ -98,12 +98,36 @@ def test_of_two_programs_with_one_name_the_first_keeps_it_as_long_as_it_lives(gr
     wait_until(lambda: ground.call(tool)["state"] == "completed" and second.lines("ran"), 20, "the second to run it")
 
 
+def test_what_waits_for_the_first_is_begun_by_the_second(ground: Ground) -> None:
+    tool, gate = fresh("tool"), ground.vps.scratch / fresh("gate")
+    first = ground.serve(tool, parallel=1)
+    running = ground.call(tool, wait_s=0, arguments={"do": "wait", "gate": str(gate)})["id"]
+    ground.reaches(running, "running")
+    behind = ground.call(tool, wait_s=0)["id"]
+    ground.reaches(behind, "waiting")
+    second = Served(ground.vps, (tool,), fresh("title"), "library", "test", 1)
+    ground.served.append(second)
+    wait_until(lambda: second.lines("refused:name_in_use"), 20, "the second to be refused")
+    first.kill()
+    assert ground.reaches(behind, "completed")["id"] in second.lines("ran")
+    assert ground.ended(running)["state"] == "lost"
+
+
 def test_what_a_program_offers_no_more_is_told_no_more(ground: Ground) -> None:
     one, two = fresh("tool"), fresh("tool")
     ground.serve(one, two, title="shrinks").kill()
     ground.serve(one, title="shrinks")
     wait_until(lambda: ground.tool(ground.laptop, two) is None, 20, "the other to be gone")
     assert ground.tool(ground.laptop, one)
+
+
+def test_what_waits_for_a_runner_that_its_program_was_rid_of_is_refused_at_its_next_start(ground: Ground) -> None:
+    kept, gone, title = fresh("tool"), fresh("tool"), fresh("title")
+    ground.serve(kept, gone, title=title).kill()
+    call = ground.call(gone, wait_s=0)["id"]
+    ground.reaches(call, "waiting")
+    ground.serve(kept, title=title)
+    assert ground.reaches(call, "rejected")["error"]["code"] == "no_runner"
 
 
 def test_a_hidden_tool_is_not_called_by_its_name_alone(ground: Ground) -> None:

@@ -15,6 +15,23 @@ from tests.web.conftest import Open
 pytestmark = pytest.mark.web
 
 
+def test_who_goes_by_keys_stays_where_they_are_when_something_happens(two: Scene, visit: Open) -> None:
+    two.grant()
+    spawn = two.begin("while :; do sleep 0.1; done", name=fresh("keys"))
+    two.until(spawn, "running")
+    page = visit(two.laptop).page
+    page.locator(f"#rows li[data-spawn='{spawn}'] a").click()
+    page.get_by_role("tab", name="Timeline").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("tab", name="Timeline", selected=True)).to_be_focused()
+    page.locator("#detail").get_by_role("button", name="Stop").focus()
+    page.evaluate("document.querySelector('#detail .danger').dataset.was = 'there'")
+    page.evaluate("import('/static/detail.js').then(({ update }) => update())")
+    expect(page.locator("#detail .danger[data-was]")).to_have_count(0)
+    expect(page.locator("#detail").get_by_role("button", name="Stop")).to_be_focused()
+    two.laptop.relay("stop", spawn)
+
+
 @pytest.mark.parametrize("view", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_no_view_has_a_violation(two: Scene, visit: Open, view: Any, scheme: str) -> None:

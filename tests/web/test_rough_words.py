@@ -188,3 +188,55 @@ def test_the_spawn_dialog_asked_for_before_the_machines_are_known_opens_once_the
     expect(at.page.get_by_role("dialog")).to_have_count(0)
     at.page.evaluate("window.tell()")
     expect(at.page.get_by_role("dialog").locator("[name=broker]")).to_have_value(two.laptop.id)
+
+
+_ASKED = """
+async (n) => {
+  const { model } = await import("/static/state.js");
+  const broker = { id: model.own.id, name: "laptop" };
+  const asked = { kind: "question", text: "which?", broker };
+  const one = (i) => ({ ...asked, request: `r${i}`, name: `coder-${i}`, spawn: `s${i}` });
+  model.questions = [...Array(n).keys()].reverse().map(one);
+  model.changed("spawns");
+}
+"""
+
+
+def test_who_answers_one_question_goes_on_typing_when_another_comes(two: Scene, visit: Open) -> None:
+    page = visit(two.laptop).page
+    expect(page.locator("#top .live")).to_contain_text("Live")
+    page.evaluate(_ASKED, 1)
+    page.get_by_label("Answer coder-0").focus()
+    page.keyboard.type("the seco")
+    page.evaluate(_ASKED, 2)
+    expect(page.get_by_label("Answer coder-1")).to_be_visible()
+    page.keyboard.type("nd")
+    expect(page.get_by_label("Answer coder-0")).to_have_value("the second")
+
+
+_ONCE = """
+const ask = window.fetch;
+window.fetch = async (path, init) => {
+  if (path !== "/api/v1/queue" || window.isWell) return ask(path, init);
+  return new Response('{"error": {"code": "busy", "message": "too much at once"}}', { status: 503 });
+};
+"""
+
+
+def test_what_went_wrong_once_does_not_stay_in_the_queue(two: Scene, visit: Open) -> None:
+    at = visit(two.laptop)
+    at.page.evaluate(f"() => {{ {_ONCE} window.isWell = true; }}")
+    at.page.keyboard.press("3")
+    queue = at.page.get_by_role("region", name="Unfinished")
+    expect(queue).to_contain_text("Nothing is queued")
+    at.page.evaluate("window.isWell = false")
+    expect(queue).to_contain_text("too much at once")
+    at.page.evaluate("window.isWell = true")
+    expect(queue).to_contain_text("Nothing is queued")
+
+
+def test_a_device_that_may_not_look_is_told_so(two: Scene, visit: Open) -> None:
+    at = visit(two.laptop, options=("--scopes", "spawn"))
+    expect(at.page.locator("#stale")).to_contain_text("relay dashboard --scopes view")
+    expect(at.page.locator("#top .live")).to_contain_text("Not connected")
+    at.faults[:] = [fault for fault in at.faults if "403" not in fault]

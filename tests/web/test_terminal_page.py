@@ -42,13 +42,15 @@ def _screen(frame: FrameLocator) -> Locator:
 def test_what_is_typed_goes_to_the_other_broker_and_its_screen_comes_back(
     two: Scene, visit: Open, program: None
 ) -> None:
-    spawn = _shell(two, "read line; echo \"got $line\"; stty size; printf '\\033[31mred\\033[0m '; cat", fresh("tty"))
+    told = "\\033[32m31 passed\\033[0m, \\033[31m1 failed\\033[0m: tests/test_cart.py::test_total\\n\\nMend it? "
+    spawn = _shell(two, f"printf '{told}'; read line; echo \"got $line\"; stty size; cat", fresh("cart"))
     at = visit(two.laptop)
     frame = open_terminal(at, spawn)
     screen = _screen(frame)
+    expect(screen).to_contain_text("31 passed, 1 failed")
     expect(at.page.locator(".banner")).to_contain_text("You drive")
-    typed(at.page, frame, "hello\n")
-    expect(screen).to_contain_text("got hello")
+    typed(at.page, frame, "yes, by rounding once\n")
+    expect(screen).to_contain_text("got yes, by rounding once")
     rows = screen.locator("> div").count()
     expect(screen).to_contain_text(f"{rows} ")  # the task's terminal has the size of the one that is seen
     typed(at.page, frame, "ünï n?3\n")  # and the page's own keys are the task's in there
@@ -174,6 +176,19 @@ def test_a_device_without_the_scope_is_offered_none(two: Scene, visit: Open, pro
     expect(at.page.get_by_role("tab", name="Log")).to_be_visible()
     expect(at.page.get_by_role("tab", name="Terminal")).to_have_count(0)
     two.laptop.relay("stop", spawn)
+
+
+def test_who_is_signed_out_has_no_terminal_any_more(two: Scene, visit: Open, program: None) -> None:
+    spawn = _shell(two, "echo ready; cat", fresh("tty"))
+    at = visit(two.laptop)
+    expect(_screen(open_terminal(at, spawn))).to_contain_text("ready")
+    newest = max(two.laptop.relay_json("dashboard", "devices", "list"), key=lambda each: str(each["created"]))
+    two.laptop.relay("dashboard", "devices", "revoke", newest["id"])
+    expect(at.page.get_by_role("heading", name="This browser is not signed in")).to_be_visible()
+    expect(at.page.locator("iframe")).to_have_count(0)
+    assert two.show(spawn)["state"] == "running"
+    two.laptop.relay("stop", spawn)
+    at.was_signed_out()
 
 
 _FRAME = """

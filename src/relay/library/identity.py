@@ -16,6 +16,7 @@ from relay.library.outcomes import Came
 from relay.library.runners import Call
 
 Message = dict[str, Any]
+MAX_TITLE, NAME = 128, 48
 
 
 @dataclass(slots=True, eq=False)
@@ -66,8 +67,35 @@ def borrowed(home: Home) -> Iterator[Identity]:
 
 
 def own_title() -> str:
-    """What this program is called by default: its file's name, or its module's."""
-    name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] not in ("", "-c", "-m") else ""
-    if name == "__main__.py":
-        name = os.path.basename(os.path.dirname(os.path.abspath(sys.argv[0])))
-    return "".join(letter for letter in name if letter.isprintable())[:100] or "python"
+    """What this program is called by default: its file, and the folder that it runs in.
+
+    Many a program is a `main.py`: what is called alike is taken for the next start of the same one, whose runners are
+    those that it has then.
+    """
+    path = sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "python"
+    name = path if not os.path.isabs(path) and ".." not in path.split(os.sep) else _below(path)
+    if os.path.basename(name) == "__main__.py":
+        name = os.path.basename(os.path.dirname(os.path.abspath(path)))
+    return _printable(name)[-NAME:] + _printable(f" in {_folder()}")[-(MAX_TITLE - NAME) :]
+
+
+def _below(path: str) -> str:
+    """A path from the folder that this program runs in, where it lies below; else the file's name."""
+    with contextlib.suppress(OSError, ValueError):
+        found = os.path.relpath(path)
+        if not found.startswith(os.pardir):
+            return found
+    return os.path.basename(path)
+
+
+def _folder() -> str:
+    try:
+        folder = os.getcwd()
+    except OSError:
+        return "a folder that is gone"
+    own = os.path.expanduser("~")
+    return "~" + folder[len(own) :] if folder == own or folder.startswith(own.rstrip("/") + "/") else folder
+
+
+def _printable(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())

@@ -182,8 +182,8 @@ async def serving(
     Args:
         runners: what is offered; none for all that were declared.
         home: the folder of the broker of this machine; None for the usual one.
-        title: what the program is called, for people; None for its file's name. The same at its next start: by it the
-            broker knows that what is not offered any more was taken out.
+        title: what the program is called, for people; None for its file and the folder that it runs in. The same at its
+            next start, and no other program's: by it the broker knows that what is not offered any more was taken out.
 
     Raises:
         RelayError: a runner cannot be served, the broker does not take this program, or there is no broker in that

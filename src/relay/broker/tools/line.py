@@ -22,6 +22,7 @@ from relay.store.offers import Offered
 from relay.store.query import to_json
 
 MOST_REWORDED = 1_000
+ABSENT = "its program"
 
 
 class Line:
@@ -174,8 +175,8 @@ class Line:
         """Why a runner is not served now."""
         since = rfc3339(offered.served)
         if is_alive(offered.pid, offered.ticks, offered.boot):
-            return f"its program on {self._members.own_name} is not connected since {since}"
-        return f"its program is not running on {self._members.own_name} since {since}"
+            return f"{ABSENT} on {self._members.own_name} is not connected since {since}"
+        return f"{ABSENT} is not running on {self._members.own_name} since {since}"
 
     def reword(self, entry: Entry) -> None:
         """Programs came or went: say anew why what waits does, and refuse what nobody offers any more."""
@@ -185,6 +186,8 @@ class Line:
                 self.refuse(entry, row, self._no_runner(row))
             elif self._programs.get(offered.program) is None:
                 self._ledger.reword(entry, row, self.absence(offered))
+            elif row.reason.startswith(ABSENT):
+                self._ledger.reword(entry, row, self.reason(entry, row, offered))
 
     def not_granted(self, entry: Entry) -> list[tuple[CallRow, RelayError]]:
         """Grants changed: what waits or runs here and is not granted any more; each refusal is written down.

@@ -92,8 +92,12 @@ class Serving:
         await self._journal.commit(lambda entry: self._came(entry, program))
         # only now: what it holds has been looked through, so that nothing is given out to it twice
         self._programs.add(program)
-        await self._journal.commit(lambda entry: self._line.look(entry, program))
+        await self._journal.commit(lambda entry: self._begins(entry, program))
         return program
+
+    def _begins(self, entry: Entry, program: Program) -> None:
+        self._line.look(entry, program)
+        self._line.reword(entry)
 
     def _came(self, entry: Entry, program: Program) -> None:
         if self._names.claim(entry, program):
@@ -260,7 +264,7 @@ class Serving:
         changed = [program for program in self._programs if self._names.claim(entry, program)]
         if changed:
             self._offers_changed(entry)
-        for program in changed:
+        for program in self._programs:  # also one that offers just what the former did: calls may wait for that
             self._line.look(entry, program)
 
     def close(self) -> None:

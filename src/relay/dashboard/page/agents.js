@@ -69,7 +69,9 @@ function drawNeeds(at) {
   const drawn = [...cards.values()].map((card) => card.node);
   const present = parts.needs.querySelectorAll(".card");
   if (present.length !== drawn.length || drawn.some((node, i) => present[i] !== node)) {
+    const held = document.activeElement;
     put(parts.needs, cards.size ? heads : null, h("div", { class: "cards" }, drawn));
+    if (parts.needs.contains(held)) held.focus();
   }
   const asleep = unasked.map((each) => each.name).join(", ");
   parts.needs.hidden = !cards.size;

@@ -2,7 +2,7 @@
 
 import { Failed, get, post, ref } from "./api.js";
 import { changesView } from "./changes.js";
-import { dialog, field, h, put, toast } from "./dom.js";
+import { dialog, field, h, put, redraw, toast } from "./dom.js";
 import { logView } from "./log.js";
 import { machine, stateOf } from "./machine.js";
 import { questionCard } from "./question.js";
@@ -66,7 +66,7 @@ function opened(pane, id) {
   function drawTabs() {
     const mayType = document.body.dataset.scopes.includes("terminal") && (!isEnded(now.state) || terminal);
     const names = ["Log", mayType && "Terminal", "Result", now.result?.branch && "Changes", "Timeline"].filter(Boolean);
-    put(tabs, names.map((name) => h("button", {
+    redraw(tabs, names.map((name) => h("button", {
       role: "tab", id: `tab-${name}`, "aria-selected": String(tab === name), "aria-controls": name === "Terminal" ? "tabscreen" : "tabbody", type: "button",
       onclick: () => { tab = name; draw(); },
     }, name)));
@@ -102,7 +102,7 @@ function opened(pane, id) {
     if (question && card?.request !== question.request) card = { request: question.request, ...questionCard(question) };
     if (!question && card && !card.isBusy()) card = null;
     if (foot.contains(document.activeElement) && document.activeElement.tagName === "TEXTAREA") return;
-    put(foot, card?.node, actions(now, refresh, words));
+    redraw(foot, card?.node, actions(now, refresh, words));
   }
 
   const changed = () => now && refresh();

@@ -40,6 +40,16 @@ export function put(node, ...children) {
   return node;
 }
 
+/** The same with what is drawn anew as it was: who stood on a button by keys stands on it again. */
+export function redraw(node, ...children) {
+  const held = node.contains(document.activeElement) ? document.activeElement : null;
+  put(node, ...children);
+  if (!held || node.contains(document.activeElement)) return node;
+  const same = [...node.querySelectorAll(held.tagName)].find((each) => each === held || each.textContent === held.textContent);
+  same?.focus({ preventScroll: true });
+  return node;
+}
+
 /** Set a text only if it is another one, so that nothing flickers and a selection stays. */
 export function say(node, words) {
   const text = seen(words);

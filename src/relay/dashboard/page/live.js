@@ -5,7 +5,7 @@ import { refused, token } from "./api.js";
 const SILENT_MS = 40_000;
 const FIRST_RETRY_MS = 400;
 const LAST_RETRY_MS = 15_000;
-const REVOKED = 4401;
+const REVOKED = 4401, NO_SCOPE = 4403;
 
 export class Live extends EventTarget {
   #socket = null;
@@ -93,6 +93,7 @@ export class Live extends EventTarget {
     const was = this.isUp;
     this.isUp = false;
     if (code === REVOKED && refused(shown)) return;
+    if (code === NO_SCOPE) return this.#tell("denied");
     this.#tell("down", { was });
     this.#timer = setTimeout(() => this.#connect(), this.#retry * (0.7 + Math.random() * 0.6));
     this.#retry = Math.min(this.#retry * 2, LAST_RETRY_MS);

@@ -135,6 +135,10 @@ live.addEventListener("down", () => {
   showStale("Connection lost, retrying. What you see may be old.");
   if (top) put(top.state, h("i", { class: "off", "aria-hidden": "true" }, "○"), " Not connected");
 });
+live.addEventListener("denied", () => {
+  showStale("This device may not look at anything — try: relay dashboard --scopes view,spawn");
+  if (top) put(top.state, h("i", { class: "off", "aria-hidden": "true" }, "○"), " Not connected");
+});
 live.addEventListener("reset", load);
 live.addEventListener("event", ({ detail: event }) => {
   model.heard(event);

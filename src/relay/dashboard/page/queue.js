@@ -1,6 +1,6 @@
 // What is on its way between machines, and what went wrong.
 
-import { Failed, get, post, ref } from "./api.js";
+import { Failed, get, post, ref, token } from "./api.js";
 import { h, put, toast } from "./dom.js";
 import { machine } from "./machine.js";
 import { place, url } from "./route.js";
@@ -41,10 +41,13 @@ async function load() {
     drawFailures(failures);
     drawOutbox(outbox);
   } catch (error) {
-    if (error instanceof Failed && error.status) put(parts.queued, h("p", { class: "bad" }, error.words));
+    if (error instanceof Failed && error.status) {
+      put(parts.queued, h("p", { class: "bad" }, error.words));
+      delete parts.queued.dataset.now;
+    }
   }
   clearTimeout(timer);
-  if (place().section === "queue") timer = setTimeout(load, AGAIN_MS);
+  if (token() && place().section === "queue") timer = setTimeout(load, AGAIN_MS);
 }
 
 const mine = (broker) => !place().broker || broker.id === place().broker;

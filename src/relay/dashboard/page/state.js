@@ -40,6 +40,7 @@ class Model extends EventTarget {
 
   async load() {
     const around = Promise.all([get("brokers"), get("status")]);
+    around.catch(() => {}); // where the listing fails too, that is told
     const listing = await get(`listing?all=1&limit=${FIRST}`);
     this.seq = listing.seq;
     this.#take(listing);
