@@ -17,7 +17,6 @@ from relay.broker.channels import ATTACH, FORWARD, Channels
 from relay.broker.link import Link
 from relay.broker.pipe import pair
 from relay.core.errors import PeerFault
-from relay.core.frames import Said, pack_frame
 from relay.core.ids import BrokerId
 from relay.core.streams import MAX_PIECE, pack_piece, unpack_piece
 from relay.testing.bench_node import BenchNode, bench_pair, linked, until
@@ -134,15 +133,6 @@ async def test_a_piece_of_an_unknown_family_or_stream_harms_nobody(nodes: list[B
         assert piece is not None and link.say_piece(piece)
     assert await _echoed(asker, other, [b"still"]) == [b"still"]
     assert one.mesh.link(other.id) is link
-
-
-async def test_before_the_hello_a_piece_ends_the_connection(nodes: list[BenchNode]) -> None:
-    link = nodes[0].mesh.link(nodes[1].id)
-    there = nodes[1].mesh.link(nodes[0].id)
-    assert link is not None and there is not None
-    there.machine = type(there.machine)(0)  # as if it had greeted nobody yet
-    await link.carrier.send(pack_frame(Said((b"x" * 60,))))
-    await asyncio.wait_for(there.ended.wait(), 5)
 
 
 def test_a_piece_is_what_was_packed() -> None:

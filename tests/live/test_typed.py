@@ -18,7 +18,7 @@ from relay.api.duplex import Duplex
 from relay.api.home import Home
 from tests.e2e.scene import Scene, relay
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 RAW = "stty raw -echo; printf ready; exec cat"
 VERBS = ("--agent", "shell", "--verb", "attach", "--verb", "view")
 

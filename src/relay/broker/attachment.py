@@ -222,6 +222,8 @@ class Attachment:
             await self._task.resize(*size)
 
     async def _heed(self, message: Message) -> None:
+        if self._type_now(message):
+            return
         kind, n, data = message.get("k"), cast("int", message.get("n")), message.get("data", b"")
         if kind == "size":
             self._size = size_of(message)
@@ -236,11 +238,14 @@ class Attachment:
             await self._channel.send({"k": "typed", "n": n, "taken": False})
 
     def _heed_at_once(self, message: Message) -> bool:
-        """Type what is in order and may be typed, without waiting; all else is for `_listen`, which says why not."""
+        is_idle = self._is_idle and self._said.empty() and self._may_type.is_set()
+        return is_idle and self._type_now(message)
+
+    def _type_now(self, message: Message) -> bool:
+        """Type what is in order and may be typed, without waiting; all else is for `_heed`, which says why not."""
         n: Any = message.get("n")
         data: Any = message.get("data")
-        is_idle = self._is_idle and self._said.empty() and self._may_type.is_set()
-        if message.get("k") != "in" or not is_idle or not _is_typed(n, data):
+        if message.get("k") != "in" or not _is_typed(n, data):
             return False
         if self._task is None or not self._drives or not self.may_drive():
             return False
