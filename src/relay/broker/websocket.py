@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from asyncio import selector_events, sslproto
+from asyncio import sslproto
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,8 +37,6 @@ MAX_UNGREETED = 64
 # idle link costs. A TLS record is at most 16 KiB, so that two fit; it is the class that says it, there is no argument.
 READ_BUFFER = 32 * 1024
 sslproto.SSLProtocol.max_size = READ_BUFFER
-# What it reads at once from any other connection: 256 KiB, which the allocator maps and unmaps anew each time.
-selector_events._SelectorSocketTransport.max_size = 64 * 1024  # type: ignore[attr-defined]
 # Above the limit at which senders wait (1 MiB) and a frame beyond it stands only what the library answers to pings by
 # itself. Relay asks by frames of its own, so that who piles this up reads nothing, and means no good.
 MAX_UNREAD = WRITE_LIMIT + (1 << 20)
