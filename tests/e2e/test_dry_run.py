@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.testing.node import Node
+from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, audit, error_of, fresh, relay, relay_json, started
 from tests.e2e.test_through_the_middle import Three, _is_reached, _wakes, three
 
@@ -25,6 +26,16 @@ def _rows(node: Node) -> dict[str, int]:
         return {table: int(store.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in KEPT}
 
 
+def _at_rest(two: Scene) -> dict[str, dict[str, int]]:
+    """The rows of both, once what an earlier spawn had left to carry has arrived and is acknowledged."""
+
+    def seen() -> dict[str, dict[str, int]] | None:
+        rows = {node.name: _rows(node) for node in (two.laptop, two.vps)}
+        return None if any(kept["outbox"] for kept in rows.values()) else rows
+
+    return wait_until(seen, 30, "both outboxes are empty")
+
+
 def _try(two: Scene, *options: str, agent: str = "shell", task: str = "true", status: int | None = 0) -> dict[str, Any]:
     words = two.words(agent, task, name=fresh("dry"))
     found: dict[str, Any] = relay_json(two.laptop, *words, "--dry-run", *options, status=status)
@@ -33,12 +44,11 @@ def _try(two: Scene, *options: str, agent: str = "shell", task: str = "true", st
 
 def test_what_it_says_is_what_a_spawn_then_meets_and_it_leaves_nothing(two: Scene) -> None:
     _try(two, status=125)  # whatever is kept of a first contact is there now
-    before = {node.name: _rows(node) for node in (two.laptop, two.vps)}
     refused = _try(two, status=125)
     assert refused["verdict"] == "refuse" and refused["truth"]["from"] == two.vps.id
     assert refused["error"] == two.shell("true", status=125)["error"]
     two.grant()
-    before = {node.name: _rows(node) for node in (two.laptop, two.vps)}
+    before = _at_rest(two)
     told = _try(two, status=0)
     assert told["verdict"] == "start" and told["truth"]["from"] == two.vps.id and told["error"] is None
     assert told["facts"]["directory"] == {"asked": str(two.vps.work), "path": str(two.vps.work), "fresh": False}
