@@ -29,9 +29,9 @@ def _rows(node: Node) -> dict[str, int]:
 def _at_rest(two: Scene) -> dict[str, dict[str, int]]:
     """The rows of both, once what an earlier spawn had left to carry has arrived and is acknowledged."""
 
-    def seen() -> dict[str, dict[str, int]] | None:
+    def seen() -> dict[str, dict[str, int]]:
         rows = {node.name: _rows(node) for node in (two.laptop, two.vps)}
-        return None if any(kept["outbox"] for kept in rows.values()) else rows
+        return {} if any(kept["outbox"] for kept in rows.values()) else rows
 
     return wait_until(seen, 30, "both outboxes are empty")
 
