@@ -70,6 +70,15 @@ def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
     return FREE
 
 
+def is_promised(attempt: str) -> bool:
+    """Whether a shim has begun, or nobody may begin, the attempt of this folder. Raises OSError."""
+    record_fd = os.open(f"{attempt}/{folder.RECORD}", os.O_RDONLY)
+    try:
+        return _is_taken(record_fd)
+    finally:
+        os.close(record_fd)
+
+
 def _is_taken(record_fd: int) -> bool:
     slots = record.read_slots(record_fd)
     return bool(slots[record.INTENT] or slots[record.FENCE] or slots[record.EXIT])
