@@ -223,7 +223,9 @@ class Share:
         self._relist.clear()
         self._listed = time.monotonic()
         listed = await server.tools()
-        offered, left_out = _offered(self.wanted, listed)
+        offered, left_out = _offered(self.wanted, listed, server.left_out)
+        if left_out and left_out != self.standing.reason:
+            _log.warning("share %s: %s", self.wanted.name, left_out)
         self._set(Standing(offered, running=True, reason=left_out))
 
     def _fell(self, reason: str) -> None:
@@ -236,10 +238,11 @@ class Share:
             self._changed()
 
 
-def _offered(wanted: Wanted, listed: list[JSON]) -> tuple[tuple[JSON, ...], str]:
-    """What of a server's tools is offered, and why not all of it is."""
+def _offered(wanted: Wanted, listed: list[JSON], no_tools: dict[str, str]) -> tuple[tuple[JSON, ...], str]:
+    """What of a server's tools is offered, and why not all of it is; `no_tools` are none by the protocol."""
     found: dict[str, JSON] = {}
-    left_out: list[str] = []
+    wrong = {name: why for name, why in no_tools.items() if not wanted.only or name in wanted.only}
+    left_out = [f"{name} (it is no tool by the protocol: {why})" for name, why in wrong.items()]
     for definition in listed:
         name = definition.get("name")
         if wanted.only and name not in wanted.only:
@@ -254,5 +257,6 @@ def _offered(wanted: Wanted, listed: list[JSON]) -> tuple[tuple[JSON, ...], str]
             found.setdefault(str(name), offer)
         elif name not in found:
             left_out.append(f"{name} (there are more than {MOST_TOOLS})")
-    missing = [f"{name} (its server has no such tool)" for name in wanted.only if name not in found]
+    known = found.keys() | wrong.keys()
+    missing = [f"{name} (its server has no such tool)" for name in wanted.only if name not in known]
     return tuple(found.values()), f"not offered: {', '.join(missing + left_out)}" if missing + left_out else ""
