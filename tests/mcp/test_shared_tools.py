@@ -220,7 +220,7 @@ def test_a_call_that_is_cancelled_while_it_runs_is_stopped_and_one_whose_client_
     with raw(words_of(two.laptop), era, two.laptop.environment()) as client:
         client.tools()
         found = []
-        for seconds in (4, 20):
+        for seconds in (6, 20):
             before = ids()
             asked = client.begin("tools/call", name="slow", arguments={"seconds": seconds, "steps": 40})
             wait_until(lambda before=before: len(ids()) > len(before), 20, "it to be made")  # type: ignore[misc]
@@ -230,7 +230,6 @@ def test_a_call_that_is_cancelled_while_it_runs_is_stopped_and_one_whose_client_
         client.cancel(asked)
         assert until(two.laptop, found[1], "cancelled", "completed")["state"] == "cancelled"
         wait_until(lambda: len(seen(two.vps.work, "cancelled")) > heard, 20, "its server to hear of it")
-        until(two.laptop, found[0], "running")
     assert until(two.laptop, found[0], "cancelled", "completed")["state"] == "completed"
 
 

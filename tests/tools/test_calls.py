@@ -121,10 +121,13 @@ def test_a_call_for_a_program_that_does_not_run_waits_and_says_so(ground: Ground
 def test_calls_wait_for_room_in_their_program_in_their_order(ground: Ground) -> None:
     tool = fresh("tool")
     program = ground.serve(tool, parallel=2)
-    gate = ground.vps.scratch / fresh("gate")
-    calls = [ground.call(tool, wait_s=0, arguments={"do": "wait", "gate": str(gate), "n": n}) for n in range(5)]
+    first, gate = (ground.vps.scratch / fresh("gate") for _ in range(2))
+    gates = [first, gate, gate, gate, gate]
+    calls = [ground.call(tool, wait_s=0, arguments={"do": "wait", "gate": str(each)}) for each in gates]
     last = ground.reaches(calls[-1]["id"], "waiting")
     assert last["reason"] == "4 ahead" and len(program.lines("ran")) == 2
+    first.touch()
+    wait_until(lambda: ground.ended(calls[-1]["id"], 0)["reason"] == "3 ahead", 20, "its place to be told anew")
     gate.touch()
     assert [ground.ended(each["id"])["state"] for each in calls] == ["completed"] * 5
     assert program.lines("ran") == [each["id"] for each in calls]

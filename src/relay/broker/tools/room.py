@@ -17,6 +17,7 @@ from relay.broker.tools.ledger import CallLedger
 from relay.broker.tools.line import Line
 from relay.broker.tools.names import Names
 from relay.broker.tools.orders import CallOrders
+from relay.broker.tools.places import Places
 from relay.broker.tools.programs import SHARE, Message, Program, Programs
 from relay.broker.tools.progress import Progress
 from relay.broker.tools.rights import ToolRights
@@ -71,7 +72,9 @@ class Tools:
             members, journal, self.programs, names, self._line, self._ledger, self._progress, self._changed, self._gone
         )
         self._watch = Watch(members, journal, self.programs, names, self.serving, self._ledger, self._line)
+        self._places = Places(journal, self._line)
         self._line.on_given, self._line.on_waits = self._given, self._watch.waits
+        self._line.on_moved = self._places.moved
         self.views = ToolViews(
             members, rooms.store, self.programs, self._progress, self._line, hosting, self._absence
         )
@@ -216,6 +219,7 @@ class Tools:
         for task in self._work:
             task.cancel()
         self.waiters.close()
+        self._places.close()
         await self.hosting.close(self._for_good)
         self.programs.close()
         await self._watch.close()
