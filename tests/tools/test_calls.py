@@ -100,7 +100,12 @@ def test_what_is_not_shared_is_not_there_for_others(ground: Ground) -> None:
         control.post("shares", {"name": "mine", "runner": tool})
         assert wait_until(lambda: ground.tool(ground.laptop, tool), 20, "it to be told")
         assert ground.call(tool)["state"] == "completed"
+        asked = {"do": "wait", "gate": str(ground.vps.scratch / fresh("gate")), "obey": True}
+        running = ground.call(tool, wait_s=0, arguments=asked)["id"]
+        ground.reaches(running, "running")
         control.post("shares/mine/remove", {})
+    stopped = ground.ended(running)
+    assert (stopped["state"], stopped["reason"]) == ("cancelled", "stopped by a change of what is shared while it ran")
     wait_until(lambda: ground.tool(ground.laptop, tool) is None, 20, "it to be told no more")
     assert ground.call(tool, broker="vps")["error"]["code"] == "no_runner"
 

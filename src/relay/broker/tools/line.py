@@ -218,6 +218,16 @@ class Line:
             elif row.reason.startswith(ABSENT):
                 self._ledger.reword(entry, row, self.reason(entry, row, offered))
 
+    def not_shared(self, entry: Entry) -> list[tuple[CallRow, RelayError]]:
+        """What is shared was changed: other brokers' calls that wait or run here, of what is shared with nobody now."""
+        return [
+            (row, self._no_runner(row))
+            for row in call_rows.LIVE_HERE.all(entry.tx, own=self._members.own)
+            if row.origin != self._members.own
+            and row.stop_requested is None
+            and self._rights.offered(entry, row) is None
+        ]
+
     def not_granted(self, entry: Entry) -> list[tuple[CallRow, RelayError]]:
         """Grants changed: what waits or runs here and is not granted any more; each refusal is written down.
 

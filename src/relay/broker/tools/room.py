@@ -27,7 +27,7 @@ from relay.broker.tools.views import ToolViews
 from relay.broker.tools.waiters import Waiters
 from relay.broker.tools.watch import Watch
 from relay.broker.tools.words_again import WordsAgain
-from relay.core.errors import LocalFault
+from relay.core.errors import LocalFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import NOT_STARTED
@@ -111,7 +111,16 @@ class Tools:
 
     def _changed_by_person(self, entry: Entry) -> None:
         self._changed(entry)
+        self._end(entry, self._line.not_shared(entry), "a change of what is shared")
         self._line.reword(entry)
+
+    def _end(self, entry: Entry, found: list[tuple[CallRow, RelayError]], by: str) -> None:
+        """Refuse what has not begun, stop what has."""
+        for row, error in found:
+            if row.state in NOT_STARTED:
+                self._line.refuse(entry, row, error)
+            else:
+                self._intake.stop(entry, row, by)
 
     # envelopes
 
@@ -143,11 +152,7 @@ class Tools:
         """What is not granted any more ends where it waits; who may know of the tools here is told of them."""
 
         def decide(entry: Entry) -> None:
-            for row, error in self._line.not_granted(entry):
-                if row.state in NOT_STARTED:
-                    self._line.refuse(entry, row, error)
-                else:
-                    self._intake.stop(entry, row, "a change of its grant")
+            self._end(entry, self._line.not_granted(entry), "a change of its grant")
             self._catalogues.tell(entry)
 
         await self._journal.commit(decide)

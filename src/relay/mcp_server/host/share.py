@@ -53,6 +53,10 @@ class Wanted:
     only: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
+    def is_server_of(self, other: Wanted) -> bool:
+        """Whether the server of the one is that of the other, whichever of its tools are chosen."""
+        return (self.command, self.env) == (other.command, other.env)
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -98,8 +102,17 @@ class Share:
         self._life: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Begin."""
-        self._life = asyncio.get_running_loop().create_task(self._live())
+        """Begin, where it has not begun."""
+        if self._life is None:
+            self._life = asyncio.get_running_loop().create_task(self._live())
+
+    def choose(self, wanted: Wanted) -> None:
+        """Offer other tools of the same server: what is chosen no more at once, what is new when it has listed them."""
+        if wanted == self.wanted:
+            return
+        self.wanted = wanted
+        self._set(replace(self.standing, offers=chosen(wanted, self.standing.offers)))
+        self._relist.set()
 
     async def close(self) -> None:
         """End the server; returns when nothing of it is left. What waits for it is told so."""
@@ -236,6 +249,11 @@ class Share:
         if standing != self.standing:
             self.standing = standing
             self._changed()
+
+
+def chosen(wanted: Wanted, offered: tuple[JSON, ...]) -> tuple[JSON, ...]:
+    """Those of the offers that are wanted."""
+    return tuple(each for each in offered if not wanted.only or each["name"] in wanted.only)
 
 
 def _offered(wanted: Wanted, listed: list[JSON], no_tools: dict[str, str]) -> tuple[tuple[JSON, ...], str]:
