@@ -99,6 +99,40 @@ def test_other_tools_of_the_server_are_other_offers(node: Node, odd: Path) -> No
     assert call(node, "new")["result"]["content"][0]["text"] == "new"
 
 
+def test_a_tool_that_is_none_is_left_out_and_takes_nothing_along(node: Node, odd: Path) -> None:
+    """Neither the other tools, nor the server, nor what runs in it."""
+    running = begin(node, "slow", seconds=2, steps=4)
+    until(node, running, "running")
+    assert call(node, "sour")["state"] == "completed"
+    wait_until(lambda: "no-schema" in share_of(node, "odd")["reason"], 20, "it to be told")
+    why = share_of(node, "odd")["reason"]
+    for words in ("no-schema (it is no tool by the protocol: inputSchema: Field required)", "of-no-object", "by-7"):
+        assert words in why and words in (node.home / "tools" / "host.log").read_text()
+    assert "one without a name" in why and "no-schema" in relay(node, "tools").stderr.decode()
+    checks = relay_json(node, "doctor", status=None)
+    assert "no-schema" in next(each for each in checks if each["name"] == "share odd")["detail"]
+    assert {each["name"] for each in TOOLS[:-1]} <= {each["name"] for each in relay_json(node, "tools")["tools"]}
+    assert until(node, running, "completed", "failed")["state"] == "completed" and len(seen(odd, "start")) == 1
+
+
+def test_what_is_shared_otherwise_keeps_what_waits_and_what_it_need_not_end(node: Node, odd: Path) -> None:
+    """Other tools of the same server are no reason to start it again; other values of its environment are."""
+    running = begin(node, "slow", seconds=2)
+    until(node, running, "running")
+    share(node, "odd", odd, "--only", "slow", "--only", "echo")
+    assert share_of(node, "odd")["tools"] == ["echo", "slow"]
+    assert until(node, running, "completed", "failed")["state"] == "completed" and len(seen(odd, "start")) == 1
+    for _ in range(64):  # as many as run at once
+        filling = begin(node, "slow", seconds=20)
+    until(node, filling, "running")
+    waiting = begin(node, "echo", text="later")
+    assert until(node, waiting, "waiting")["reason"] == "64 ahead"
+    share(node, "odd", odd, "--only", "slow", "--only", "echo", "--env", "KEY", KEY="another")
+    assert until(node, waiting, "completed", "rejected", "failed")["state"] == "completed"
+    assert shown(node, filling)["error"]["code"] == "tool_server_ended" and len(seen(odd, "start")) == 2
+    assert len(seen(odd, "echo")) == 1
+
+
 def test_results_may_be_long_and_not_endless(node: Node, odd: Path) -> None:
     long = call(node, "big", letters=2_000_000)
     assert len(long["result"]["content"][0]["text"]) == 2_000_000

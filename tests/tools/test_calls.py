@@ -100,7 +100,12 @@ def test_what_is_not_shared_is_not_there_for_others(ground: Ground) -> None:
         control.post("shares", {"name": "mine", "runner": tool})
         assert wait_until(lambda: ground.tool(ground.laptop, tool), 20, "it to be told")
         assert ground.call(tool)["state"] == "completed"
+        asked = {"do": "wait", "gate": str(ground.vps.scratch / fresh("gate")), "obey": True}
+        running = ground.call(tool, wait_s=0, arguments=asked)["id"]
+        ground.reaches(running, "running")
         control.post("shares/mine/remove", {})
+    stopped = ground.ended(running)
+    assert (stopped["state"], stopped["reason"]) == ("cancelled", "stopped by a change of what is shared while it ran")
     wait_until(lambda: ground.tool(ground.laptop, tool) is None, 20, "it to be told no more")
     assert ground.call(tool, broker="vps")["error"]["code"] == "no_runner"
 
@@ -121,10 +126,13 @@ def test_a_call_for_a_program_that_does_not_run_waits_and_says_so(ground: Ground
 def test_calls_wait_for_room_in_their_program_in_their_order(ground: Ground) -> None:
     tool = fresh("tool")
     program = ground.serve(tool, parallel=2)
-    gate = ground.vps.scratch / fresh("gate")
-    calls = [ground.call(tool, wait_s=0, arguments={"do": "wait", "gate": str(gate), "n": n}) for n in range(5)]
+    first, gate = (ground.vps.scratch / fresh("gate") for _ in range(2))
+    gates = [first, gate, gate, gate, gate]
+    calls = [ground.call(tool, wait_s=0, arguments={"do": "wait", "gate": str(each)}) for each in gates]
     last = ground.reaches(calls[-1]["id"], "waiting")
     assert last["reason"] == "4 ahead" and len(program.lines("ran")) == 2
+    first.touch()
+    wait_until(lambda: ground.ended(calls[-1]["id"], 0)["reason"] == "3 ahead", 20, "its place to be told anew")
     gate.touch()
     assert [ground.ended(each["id"])["state"] for each in calls] == ["completed"] * 5
     assert program.lines("ran") == [each["id"] for each in calls]

@@ -51,7 +51,8 @@ def test_what_runs_for_a_grant_that_is_revoked_is_asked_to_stop(ground: Ground) 
     ground.reaches(call["id"], "running")
     ground.vps.relay("trust", "revoke", ground.laptop.id)
     wait_until(lambda: program.lines("cancel"), 10, "its program to be told")
-    assert ground.ended(call["id"])["state"] == "cancelled"
+    ended = ground.ended(call["id"])
+    assert (ended["state"], ended["reason"]) == ("cancelled", "stopped by a change of its grant while it ran")
 
 
 def test_a_trust_file_that_is_broken_takes_no_tools_away_and_lets_nobody_call(ground: Ground) -> None:
