@@ -35,6 +35,12 @@ class Ground:
         for node in (self.laptop, self.vps):
             for blob in self.listing(node):
                 node.relay("blob", "remove", str(blob["hash"]))
+        for node in (self.laptop, self.vps):
+            processes.wait_until(
+                lambda node=node: not node.status()["outbox"]["envelopes"],  # type: ignore[misc]
+                20,
+                f"what {node.name} had to say of them to arrive",
+            )
             (node.home / "trust.toml").unlink(missing_ok=True)
         self.vps.relay("trust", "allow", self.laptop.id, "--verb", "push")
         self.served.unlink(missing_ok=True)
@@ -92,7 +98,7 @@ class Ground:
 
     def await_empty(self, node: Node) -> None:
         """Wait until nothing is kept there any more."""
-        processes.wait_until(lambda: not self.files(node), 10, f"{node.name} to collect")
+        processes.wait_until(lambda: not self.files(node), 20, f"{node.name} to collect")
 
 
 def document(line: str) -> dict[str, dict[str, object]]:
