@@ -24,7 +24,7 @@ from relay.store.spawn_lists import SORTS
 from tests.api.canned_broker import RUNNING, CannedBroker, mark_set_up, spawn
 from tests.cli.conftest import Relay
 
-FEW_S = 2.0
+FEW_S = 5.0
 Complete = Callable[[str], list[str]]
 
 
