@@ -58,14 +58,14 @@ class User:
         self._words = [python, "-m", "relay", *(["--home", home] if home else [])]
 
     def types(self, *words: str, status: int = 0) -> str:
-        done = self._ran(words, status)
+        done = self._run(*words, status=status)
         return done.stdout + done.stderr
 
     def sees(self, *words: str, status: int = 0) -> Any:
-        """What it prints; beside that it says what takes long."""
-        return json.loads(self._ran((*words, "--json"), status).stdout)
+        """What it prints as JSON; what lasts longer than a second tells of itself beside it, on stderr."""
+        return json.loads(self._run(*words, "--json", status=status).stdout)
 
-    def _ran(self, words: tuple[str, ...], status: int) -> subprocess.CompletedProcess[str]:
+    def _run(self, *words: str, status: int) -> subprocess.CompletedProcess[str]:
         done = self.machine.run(*self._words, *words)
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
