@@ -14,6 +14,7 @@ from relay.store.spawn_rows import SpawnRow
 
 GRACE_S = 0.3
 SAY_EVERY_S = 1.0
+BREATH_S = 0.05
 
 
 class Listener(Protocol):
@@ -41,6 +42,7 @@ class Hearing:
         self._told = row.state is not State.STARTING
         self._said_at = 0.0
         self._grace: asyncio.TimerHandle | None = None
+        self._more: asyncio.TimerHandle | None = None
 
     def __call__(self, event: Started | Output) -> None:
         if isinstance(event, Started):
@@ -55,11 +57,19 @@ class Hearing:
             self._progress()
 
     def _progress(self) -> None:
+        if self._more is not None:
+            return  # it writes faster than it is read: the others have their turn in between
         words = self._reading.progress()
+        if self._reading.is_behind:
+            self._more = asyncio.get_running_loop().call_later(BREATH_S, self._goes_on)
         if words and time.monotonic() - self._said_at >= SAY_EVERY_S:
             self._said_at = time.monotonic()
             self._listener.said(self._row, words)
         self._asked()
+
+    def _goes_on(self) -> None:
+        self._more = None
+        self._progress()
 
     def _asked(self) -> None:
         # not before it is known to run: a question is a word on a running task
@@ -71,6 +81,8 @@ class Hearing:
         self._told = True
         if self._grace is not None:
             self._grace.cancel()
+        if self._more is not None:
+            self._more.cancel()
         self._watch.over()
 
     def _running(self) -> None:

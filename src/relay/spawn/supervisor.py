@@ -161,8 +161,10 @@ class Supervisor:
             await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
             return
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon))
-        end = await self._attempting.run(plan, lambda: self._stopping.get(row.id), heard)
-        heard.over()
+        try:
+            end = await self._attempting.run(plan, lambda: self._stopping.get(row.id), heard)
+        finally:
+            heard.over()
         await self._ended(row, end, reading)
 
     async def _ended(self, row: SpawnRow, end: End, reading: LogReading) -> None:
@@ -305,8 +307,10 @@ class Supervisor:
         if row.stop_requested is not None:
             await self._ask_to_stop(row, "an earlier request")
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon, log))
-        end = await self._attempting.resume(log.parent.name, heard)
-        heard.over()
+        try:
+            end = await self._attempting.resume(log.parent.name, heard)
+        finally:
+            heard.over()
         await self._ended(row, end, reading)
 
     async def close(self) -> None:
