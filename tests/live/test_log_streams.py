@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from relay.broker.log_reading import SILENCE_S
+from relay.broker.log_pieces import PIECE
+from relay.broker.log_reading import MAX_WAITING, SILENCE_S
 from relay.broker.log_words import MAX_STREAMS
 from relay.broker.transcripts import AsOf, Transcripts
 from relay.core.kinds import Kind
 from relay.core.tails import Piece, Tail
+from relay.spawn.transcript import Chunk
 from relay.store import tails
 from relay.testing.bench_node import BenchNode, bench_mesh, bench_pair, linked, until
 from relay.testing.carrier import MemoryNetwork
@@ -38,8 +41,9 @@ async def following(end: LogEnd) -> AsyncIterator[Follower]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds takes tenths of them."""
     monkeypatch.setattr("relay.broker.log_serving.ALIVE_S", 0.1)
-    monkeypatch.setattr("relay.broker.log_reading.WORD_S", 0.3)
-    monkeypatch.setattr("relay.broker.log_reading.SILENCE_S", 0.6)
+    # this process may get no turn for as long as a second, in which both ends are silent
+    monkeypatch.setattr("relay.broker.log_reading.WORD_S", 1.5)
+    monkeypatch.setattr("relay.broker.log_reading.SILENCE_S", 2.0)
 
 
 async def test_a_follower_whose_link_is_cut_again_and_again_has_one_stream(tmp_path: Path) -> None:
@@ -130,7 +134,7 @@ async def test_a_way_on_which_what_is_live_is_dropped_is_left_for_another(tmp_pa
         liar = one if chosen.peer == one.id else two
         liar.mesh.pass_on = lambda peer, envelopes: None  # type: ignore[method-assign]
         async with following(here) as follower:
-            await until(lambda: follower.data == b"at last", 5, "output by the honest one")
+            await until(lambda: follower.data == b"at last", 15, "output by the honest one")
             assert follower.told and "nothing has come from its machine" in follower.told[0]
         assert reader.mesh.router.way(target.id) == chosen.peer  # what is durable goes as before
 
@@ -163,5 +167,20 @@ async def test_a_silent_task_costs_its_follower_no_second_stream(tmp_path: Path,
         target.hears[Kind.LOG_OPEN] = lambda each: (opened.append(each.header.id), serves(each))[1]  # type: ignore[func-returns-value]
         async with following(here) as follower:
             await until(lambda: opened, what="the stream")
-            await asyncio.sleep(1.5)  # well beyond the silence after which it would be opened again
+            await asyncio.sleep(4)  # well beyond the silence after which it would be opened again
             assert len(opened) == 1 and not follower.told and there.serves(reader.id) == 1
+
+
+async def test_who_reads_slower_than_it_comes_misses_nothing(tmp_path: Path) -> None:
+    network = MemoryNetwork()
+    async with bench_pair(tmp_path, network) as (reader, target):
+        await linked(reader, target)
+        here, there = await ends_of(reader, target)
+        written = [n.to_bytes(4, "big") * (PIECE // 4) for n in range(MAX_WAITING * 2)]
+        for piece in written:
+            there.write(piece)
+        reading = here.client.read(await here.row())
+        got = [await anext(reading)]
+        await until(lambda: there.serves(reader.id) == 0, what="all of it to have been sent")
+        got += [found async for found in reading]
+        assert b"".join(chunk.data for found in got for chunk in cast("list[Chunk]", found)) == b"".join(written)

@@ -71,9 +71,7 @@ class RawClient:
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """The result of a request, without what the newer era adds to each."""
-        number = next(self._numbers)
-        told = params | ({"_meta": _ENVELOPE} if self._modern else {})
-        self._say({"jsonrpc": "2.0", "id": number, "method": method, "params": told})
+        number = self.begin(method, **params)
         answer = self._answer(number)
         assert "result" in answer, answer
         result: dict[str, Any] = answer["result"]
@@ -81,6 +79,17 @@ class RawClient:
             assert result.pop("resultType") == "complete"
             result.pop("_meta", None)
         return result
+
+    def begin(self, method: str, **params: Any) -> int:
+        """Ask, and wait for nothing; the request's id."""
+        number = next(self._numbers)
+        told = params | ({"_meta": _ENVELOPE} if self._modern else {})
+        self._say({"jsonrpc": "2.0", "id": number, "method": method, "params": told})
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Ask for it no longer."""
+        self._say({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number}})
 
     def tools(self) -> list[dict[str, Any]]:
         """All definitions."""

@@ -47,10 +47,18 @@ TOOLS: list[JSON] = [
     {"name": "environment", "inputSchema": _takes()},
     {"name": "orphan", "inputSchema": _takes()},
     {"name": "grow", "inputSchema": _takes()},
+    {"name": "sour", "inputSchema": _takes()},
     {"name": "deafen", "inputSchema": _takes()},
     {"name": "run", "inputSchema": {"type": "object", "properties": {"words": {"type": "array"}}}},
     {"name": "raw", "inputSchema": _takes(line="string")},
     {"name": "odd name/here", "inputSchema": _takes()},
+]
+# each is a tool that the protocol has no room for
+WRONG: list[Any] = [
+    {"name": "no-schema"},
+    {"name": "of-no-object", "inputSchema": {"type": "string"}},
+    {"name": "worded-by-7", "inputSchema": _takes(), "description": 7},
+    7,
 ]
 
 
@@ -208,6 +216,11 @@ class Server:
         self._tools = [other, *TOOLS[1:], {"name": "new", "inputSchema": _takes()}]
         meta = {"_meta": {"io.modelcontextprotocol/subscriptionId": self._listening}} if self._listening else {}
         self.say({"method": "notifications/tools/list_changed", "params": meta})
+        return {"content": []}
+
+    def do_sour(self, given: JSON, token: object, request: object) -> JSON:
+        self._tools = [*self._tools[:2], *WRONG, *self._tools[2:]]
+        self.say({"method": "notifications/tools/list_changed"})
         return {"content": []}
 
     def do_new(self, given: JSON, token: object, request: object) -> JSON:

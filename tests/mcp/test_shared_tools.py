@@ -76,7 +76,7 @@ def test_progress_goes_through_and_what_takes_long_has_a_ticket(two: Scene) -> N
     async def work(client: Client) -> None:
         slept = await client.call_tool("slow", {"seconds": 2.4, "steps": 3}, progress_callback=hear)
         assert slept.content[0].text == "slept"  # type: ignore[union-attr]
-        ticket = await client.call_tool("slow", {"seconds": 6, "steps": 3})
+        ticket = await client.call_tool("slow", {"seconds": 10, "steps": 3})
         said, facts = ticket.content[0].text, ticket.structured_content  # type: ignore[union-attr]
         assert not ticket.is_error and not facts["ended"] and facts["ticket"] in said and "tool.result" in said
         early = await client.call_tool("tool.result", {"ticket": facts["ticket"]})
@@ -182,6 +182,55 @@ def test_what_is_asked_of_a_machine_that_sleeps_runs_once_when_it_is_back(two: S
 
     _with(two, work, "--patience", "1s")
     assert runs() == 1
+
+
+def test_calls_that_wait_hold_up_no_list_and_none_of_those_that_are_cancelled_runs(two: Scene) -> None:
+    def standing(*states: str) -> int:
+        with two.laptop.control() as control:
+            calls = control.get("calls?limit=100")
+        return sum(each["state"] in states for each in calls)
+
+    two.vps.relay("down")
+    wait_until(lambda: two.laptop.status()["links"] == 0, 20, "the end of the link")
+    before = standing("cancelled")
+    with raw(words_of(two.laptop), env=two.laptop.environment()) as client:
+        assert "picture" in _by_name(client.tools())
+        asked = [client.begin("tools/call", name="echo", arguments={"text": "never"}) for _ in range(90)]
+        wait_until(lambda: standing("queued") == 90, 20, "all of them to be on the disk")
+        relay(two.laptop, "tools", "hide", "picture")
+        # a list that had to wait for one of them would be what was known before
+        assert "picture" not in _by_name(client.tools())
+        relay(two.laptop, "tools", "unhide", "picture")
+        for each in asked:
+            client.cancel(each)
+        wait_until(lambda: standing("cancelled") == before + 90, 20, "all of them to be taken back")
+    two.vps.start()
+    assert relay(two.laptop, "tools", "call", "echo", '{"text": "after"}').returncode == 0
+    assert not seen(two.vps.work, 'echo {"text": "never"}')
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_call_that_is_cancelled_while_it_runs_is_stopped_and_one_whose_client_goes_away_is_not(
+    two: Scene, era: str
+) -> None:
+    def ids() -> list[str]:
+        with two.laptop.control() as control:
+            return [each["id"] for each in control.get("calls") if each["tool"] == "slow"]
+
+    with raw(words_of(two.laptop), era, two.laptop.environment()) as client:
+        client.tools()
+        found = []
+        for seconds in (6, 20):
+            before = ids()
+            asked = client.begin("tools/call", name="slow", arguments={"seconds": seconds, "steps": 40})
+            wait_until(lambda before=before: len(ids()) > len(before), 20, "it to be made")  # type: ignore[misc]
+            found.append(ids()[0])
+        until(two.laptop, found[1], "running")
+        heard = len(seen(two.vps.work, "cancelled"))
+        client.cancel(asked)
+        assert until(two.laptop, found[1], "cancelled", "completed")["state"] == "cancelled"
+        wait_until(lambda: len(seen(two.vps.work, "cancelled")) > heard, 20, "its server to hear of it")
+    assert until(two.laptop, found[0], "cancelled", "completed")["state"] == "completed"
 
 
 @pytest.mark.parametrize("era", ERAS)

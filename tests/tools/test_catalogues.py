@@ -51,7 +51,8 @@ def test_what_runs_for_a_grant_that_is_revoked_is_asked_to_stop(ground: Ground) 
     ground.reaches(call["id"], "running")
     ground.vps.relay("trust", "revoke", ground.laptop.id)
     wait_until(lambda: program.lines("cancel"), 10, "its program to be told")
-    assert ground.ended(call["id"])["state"] == "cancelled"
+    ended = ground.ended(call["id"])
+    assert (ended["state"], ended["reason"]) == ("cancelled", "stopped by a change of its grant while it ran")
 
 
 def test_a_trust_file_that_is_broken_takes_no_tools_away_and_lets_nobody_call(ground: Ground) -> None:
@@ -91,7 +92,7 @@ def test_of_two_programs_with_one_name_the_first_keeps_it_as_long_as_it_lives(gr
     tool = fresh("tool")
     first = ground.serve(tool)
     second = ground.serve(tool)
-    assert wait_until(lambda: second.lines("refused:name_in_use"), 10, "the second to be told") == [tool]
+    assert wait_until(lambda: second.lines("refused:name_in_use"), 20, "the second to be told") == [tool]
     assert ground.call(tool)["state"] == "completed" and len(first.lines("ran")) == 1
     first.kill()
     wait_until(lambda: ground.tool(ground.vps, tool, served=True), 20, "the second to serve it")
@@ -124,6 +125,7 @@ def test_what_a_program_offers_no_more_is_told_no_more(ground: Ground) -> None:
 def test_what_waits_for_a_runner_that_its_program_was_rid_of_is_refused_at_its_next_start(ground: Ground) -> None:
     kept, gone, title = fresh("tool"), fresh("tool"), fresh("title")
     ground.serve(kept, gone, title=title).kill()
+    wait_until(lambda: ground.tool(ground.vps, gone, served=False), 20, "its end to be noticed")
     call = ground.call(gone, wait_s=0)["id"]
     ground.reaches(call, "waiting")
     ground.serve(kept, title=title)

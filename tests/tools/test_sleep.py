@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +17,7 @@ from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
 from tests.e2e.scene import fresh
-from tests.tools.conftest import Ground
+from tests.tools.conftest import Ground, Served
 from tests.tools.program import definition
 
 DAY = 86_400
@@ -64,6 +66,31 @@ def test_a_result_and_a_catalogue_outlive_forty_days(alone: Ground) -> None:
     wait_until(lambda: alone.tool(alone.laptop, tool, definition=changed), 20, "the change to be told")
     wait_until(lambda: alone.vps.relay_json("outbox")["outgoing"] == [], 20, "the receipts")
     assert alone.vps.relay_json("outbox")["dead"] == [] and alone.call(tool)["state"] == "completed"
+
+
+def test_the_time_that_a_machine_sleeps_is_none_of_its_calls_time() -> None:
+    """Its clock is set an hour further, as it is after a sleep of an hour; nothing else has gone on."""
+    with Mesh.scratch("relay-toolsleep-") as mesh:
+        node = mesh.add("mini", started=False)
+        node.launcher = clocked.launcher(-3_600)
+        node.start()
+        tool, gate = fresh("tool"), node.scratch / "gate"
+        program = Served(node, (tool,), "t", "library", "test", 16)
+        try:
+            with node.control() as control:
+                wait_until(lambda: control.get("tools")["tools"], 20, "the runner to be there")
+                asked = {"tool": tool, "arguments": {"do": "wait", "gate": str(gate)}, "timeout_s": 600}
+                slept = control.post("calls", asked)["id"]
+                wait_until(lambda: program.lines("ran"), 20, "it to run")
+                assert node.process is not None
+                os.kill(node.process.pid, signal.SIGUSR1)
+                # its own time is up, so that all of them are looked at
+                other = control.post("calls", asked | {"timeout_s": 1, "wait_s": 20})
+                assert (other["state"], control.get(f"calls/{slept}")["state"]) == ("timed_out", "running")
+                gate.touch()
+                assert control.get(f"calls/{slept}?wait_s=20")["state"] == "completed"
+        finally:
+            program.kill()
 
 
 def test_ended_calls_are_forgotten_in_time_and_what_is_served_is_not(alone: Ground) -> None:

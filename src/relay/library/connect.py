@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from relay.api import routes
 from relay.api.aclient import AsyncClient
 from relay.api.home import Home
+from relay.library import given
 from relay.library.mesh import Mesh
 
 PATIENCE_S = 60.0
@@ -32,6 +33,7 @@ async def connect(
     Raises:
         RelayError: there is no broker in that folder, or it does not run.
     """
-    async with AsyncClient(home if isinstance(home, Home) else Home(home)) as client:
+    async with AsyncClient(given.home(home)) as client:
+        seconds = given.number("the patience", patience)
         await client.ask(routes.status())
-        yield Mesh(client, patience)
+        yield Mesh(client, seconds)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
 from relay.api import routes, tool_routes
 from relay.api.person import person
 from relay.core.errors import Code, Misuse
+from relay.library import given
 from relay.library.answers import Answer, Called, Tool
 from relay.library.asking import Asking
 from relay.library.places import place
@@ -98,8 +100,9 @@ class Mesh:
         Raises:
             RelayError: it cannot be asked for, or was refused here.
         """
-        named = routes.new_operation() if operation is None else operation
+        named = routes.new_operation() if operation is None else given.text("the operation", operation)
         words = task if isinstance(task, str) and agent != "exec" else _words([task] if isinstance(task, str) else task)
+        cwd, moment = given.maybe_text("the cwd", cwd), given.number("not_before", not_before)
         order = order_of(
             operation=named,
             name=f"{agent}-{named[:8]}" if name == "-" else name,
@@ -114,13 +117,13 @@ class Mesh:
             model=model,
             timeout_s=timeout,
             ttl_s=ttl,
-            labels=dict(labels or {}),
-            after=list(map(_ref, after)) or None,
-            after_any=list(map(_ref, after_any)) or None,
-            not_before=None if not_before is None else int(not_before * MS),
+            labels=given.table("the labels", labels),
+            after=[_ref(each) for each in given.several("after", after)] or None,
+            after_any=[_ref(each) for each in given.several("after_any", after_any)] or None,
+            not_before=None if moment is None else _milliseconds(moment),
             priority=priority,
             retries=retries,
-            collect=list(collect) or None,
+            collect=given.several("collect", collect) or None,
             memory=memory,
             cpus=cpus,
             max_turns=max_turns,
@@ -140,7 +143,7 @@ class Mesh:
         Raises:
             RelayError: there is none, or more than one.
         """
-        return self._handle(await self._asking.ask(routes.show(ref)))
+        return self._handle(await self._asking.ask(routes.show(given.text("the reference", ref, "relay ps"))))
 
     async def spawns(
         self,
@@ -167,10 +170,13 @@ class Mesh:
         """
         import json
 
-        filters: dict[str, object] = {"broker": broker, "agent": agent, "name": name, "limit": limit}
-        filters["states"] = ",".join(map(str, states)) or None
-        filters["all"] = True if states else None
-        filters["labels"] = json.dumps(dict(labels)) if labels else None
+        words = {"broker": broker, "agent": agent, "name": name}
+        filters: dict[str, object] = {key: given.maybe_text(f"the {key}", each) for key, each in words.items()}
+        chosen, wanted = given.texts("the states", states), given.table("the labels", labels)
+        filters |= {"states": ",".join(chosen) or None, "all": True if chosen else None}
+        filters |= {"limit": given.whole("the limit", limit)}
+        texts = {key: given.text("a label", each) for key, each in wanted.items()}
+        filters["labels"] = json.dumps(texts) if texts else None
         found = await self._asking.ask(routes.listing(filters))
         return [self._handle(each) for each in found["spawns"]]
 
@@ -218,7 +224,7 @@ class Mesh:
         order: CallOrder = {
             "tool": tool,
             "broker": broker,
-            "arguments": _object(arguments),
+            "arguments": given.table("the arguments", arguments, "give a dict; what is in it: relay tools"),
             "timeout_s": timeout,
             "ttl_s": ttl,
             "requested_by": person(),
@@ -231,7 +237,8 @@ class Mesh:
         Raises:
             RelayError: there is none.
         """
-        return Ticket(self._asking, Called.of(await self._asking.ask(tool_routes.call_shown(id))))
+        known = given.text("the id", id, "relay tools calls")
+        return Ticket(self._asking, Called.of(await self._asking.ask(tool_routes.call_shown(known))))
 
     async def tools(self) -> list[Tool]:
         """The tools and runners that can be called from here, this broker's own among them.
@@ -267,12 +274,13 @@ class Mesh:
         Raises:
             RelayError: the broker of this machine is away for too long.
         """
-        at = await self.last_event() if since is None else since
+        wanted = given.texts("the kinds", kinds)
+        at = await self.last_event() if since is None else given.whole("since", since)
         while True:
             async with aclosing(self._asking.lines(lambda at: routes.events(at, follow=True), at, "seq")) as lines:
                 async for line in lines:
                     at = line.get("seq", at)
-                    if not kinds or line["kind"] in kinds or line["kind"] == "reset":
+                    if not wanted or line["kind"] in wanted or line["kind"] == "reset":
                         yield Event.of(line)
             await asyncio.sleep(STREAM_PAUSE_S)  # the broker that told them was stopped
 
@@ -284,25 +292,26 @@ def _folder(cwd: str | None, broker: str | None) -> str | None:
     return os.path.abspath(os.path.expanduser(cwd))
 
 
-def _object(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
-    try:
-        return dict(arguments or {})
-    except (TypeError, ValueError):
-        why = f"they are a JSON object, and not of the type {type(arguments).__name__}"
-        raise Misuse("the arguments cannot be used", why=why, hint="give a dict; what is in it: relay tools") from None
-
-
 def _words(task: Sequence[str]) -> list[str]:
-    odd = next((each for each in task if not isinstance(each, str)), None)
+    if isinstance(task, bytes) or not isinstance(task, Iterable):
+        raise given.unfit("the task", "a text, or a list of words", task, "make it a text: str(...)", Code.BAD_TASK)
+    words = list(task)
+    odd = next((each for each in words if not isinstance(each, str)), None)
     if odd is None:
-        return list(task)
+        return words
     why = f"each word is a text, and one is of the type {type(odd).__name__}"
     raise Misuse("the task cannot be used", code=Code.BAD_TASK, why=why, hint="make it a text: str(...)")
+
+
+def _milliseconds(moment: float) -> int:
+    if math.isfinite(moment):
+        return int(moment * MS)
+    raise Misuse("not_before cannot be used", why="it is a moment, in seconds since 1970", hint="time.time() + 60")
 
 
 def _ref(spawn: str | Spawn) -> str:
     if isinstance(spawn, Spawn):
         return spawn.id
-    if spawn:
+    if given.text("a reference to a spawn", spawn, "relay ps"):
         return spawn
     raise Misuse("it comes after no spawn", code=Code.BAD_AFTER, why="a reference is empty", hint="relay ps")

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from relay.core import json_values
 from relay.core.errors import Code, Misuse
 from relay.core.offers import is_runner_name
+from relay.library.given import text, unfit
 from relay.library.schemas import checked_schema, schema_of, signature_of, unusable
 
 Function = Callable[..., Awaitable[Any]]
@@ -151,7 +153,9 @@ def _made(
     context = next((each.name for each in parameters if each.annotation is Call), None)
     given = [each for each in parameters if each.name != context]
     takes = schema_of(name, given) if schema is None else checked_schema(name, schema, given)
-    about = inspect.getdoc(function) if description is None else description
+    about = inspect.getdoc(function) if description is None else text("its description", description)
+    if (fault := json_values.fault_of(takes)) is not None:
+        raise unusable(name, f"its schema cannot be carried: {fault}", "give it what JSON can carry")
     return Runner(name, function, about or "", takes, at_once, share, context)
 
 
@@ -161,6 +165,9 @@ def chosen(runners: tuple[Runner, ...]) -> dict[str, Runner]:
     Raises:
         Misuse: there is none, or two have one name.
     """
+    for each in runners:
+        if not isinstance(each, Runner):
+            raise unfit("what is to be served", "made by @relay.runner", each, '@relay.runner("NAME")')
     found = {each.name: each for each in runners or tuple(DECLARED.values())}
     if not found:
         raise Misuse("there is nothing to serve", why="no runner was declared", hint='@relay.runner("NAME")')

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from relay.api.home import Home
 from relay.api.program_link import ProgramLink
 from relay.core.errors import Code, Misuse, Refused, RelayError, Unreachable, from_json
+from relay.library import given
 from relay.library.arguments import checks_of
 from relay.library.carrying import Carrier
 from relay.library.identity import Identity, Message, borrowed, own_title
@@ -191,9 +192,9 @@ async def serving(
     """
     found = chosen(runners)
     checks = await asyncio.to_thread(checks_of, found)
-    at = home if isinstance(home, Home) else Home(home)
+    at, called = given.home(home), given.maybe_text("the title", title)
     with borrowed(at) as identity, noting_tasks(asyncio.get_running_loop()):
-        program = Program(at, found, title or own_title(), identity, Carrier(found, checks, identity))
+        program = Program(at, found, called or own_title(), identity, Carrier(found, checks, identity))
         try:
             await program.begin()
             yield program

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from relay.api import person_routes, queue_routes, routes
 from relay.api.person import person
 from relay.core.errors import Code, Refused
+from relay.library import given
 from relay.library.asking import Asking, too_late
 from relay.library.seen import Ended, Standing, Written
 
@@ -134,9 +135,10 @@ class Spawn:
             RelayError: it cannot be read.
         """
         at: int | None = None
+        lines_wanted = given.whole("the tail", tail)
 
         def call(at: int | None) -> Call[LogLine]:
-            return routes.log(self.id, follow, tail if at is None else None, at)
+            return routes.log(self.id, bool(follow), lines_wanted if at is None else None, at)
 
         while True:
             async with aclosing(self._asking.lines(call, at, "next")) as lines:
@@ -222,7 +224,8 @@ def _now() -> float:
 
 
 def _until(timeout: float | None) -> float | None:
-    return None if timeout is None else _now() + timeout
+    seconds = given.number("the timeout", timeout)
+    return None if seconds is None else _now() + seconds
 
 
 def _at_most(seconds: float, until: float | None) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.api import tool_routes
 from relay.api.person import person
+from relay.library import given
 from relay.library.answers import Answer, Called
 from relay.library.asking import Asking, too_late
 
@@ -61,7 +62,8 @@ class Ticket:
             RelayError: `wait_timeout`: it goes on; or the broker of this machine is away for too long.
         """
         loop = asyncio.get_running_loop()
-        until = None if timeout is None else loop.time() + timeout
+        seconds = given.number("the timeout", timeout)
+        until = None if seconds is None else loop.time() + seconds
         while not self.last.has_ended:
             left = LONGEST_WAIT_S if until is None else until - loop.time()
             if left <= 0:

@@ -16,6 +16,7 @@ from relay.core.states import TERMINAL, State
 from relay.library.asking import Asking
 from relay.mcp_server.shared_calls import AWAY_S
 from relay.mcp_server.spoken import next_step, spoken
+from relay.mcp_server.waits import Waits
 
 if TYPE_CHECKING:
     from relay.api.aclient import AsyncClient
@@ -72,11 +73,15 @@ class Calls:
     Args:
         client: the broker's.
         folder: where the client of the tools stands: what is local starts there unless it says otherwise.
+
+    Attributes:
+        waits: shares the client's connections.
     """
 
     def __init__(self, client: AsyncClient, folder: str | None) -> None:
         self._client = client
         self._asking = Asking(client, AWAY_S)
+        self.waits = Waits()
         self._folder = folder
         self._by_name: dict[str, Callable[[Arguments, Tell], Awaitable[dict[str, Any]]]] = {
             "agent.add": self._add,
@@ -136,12 +141,15 @@ class Calls:
                 said = now
                 await tell(time.monotonic() - began, seconds, said)
             try:
-                spawn = await self._asking.ask(routes.wait(spawn["id"], min(ONE_WAIT_S, left)))
+                spawn = await self._looked(spawn["id"], min(ONE_WAIT_S, left))
             except Unreachable as fault:
                 if fault.code is not Code.NOT_RUNNING:
                     raise
                 return spawn  # it is durable: an error would read as if it had not been asked for
         return spawn
+
+    async def _looked(self, spawn: str, wait_s: float) -> Spawn:
+        return await self.waits.look(self._asking, lambda seconds: routes.wait(spawn, seconds), wait_s)
 
     async def _list(self, given: Arguments, tell: Tell) -> dict[str, Any]:
         limit = given.get("limit", LIST)

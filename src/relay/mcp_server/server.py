@@ -16,8 +16,10 @@ from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
 
 from relay import __version__
+from relay.api import routes
 from relay.core.errors import RelayError
 from relay.mcp_server.calls import Calls
+from relay.mcp_server.cancelled import Cancelled
 from relay.mcp_server.changes import Changes
 from relay.mcp_server.offered import OFFERS, Offer, named, naming
 from relay.mcp_server.shared import SharedTools
@@ -68,7 +70,8 @@ class Face:
         self._offers = {named(each.name, style): each for each in OFFERS}
         self._tools = [_tool(name, each, naming(each.about, style)) for name, each in self._offers.items()]
         self._shared = SharedTools(client, style, self._offers)
-        self._shared_calls = SharedCalls(client, style, patience_s)
+        self._shared_calls = SharedCalls(client, style, patience_s, calls.waits)
+        self._cancelled = Cancelled()
         self._changes = Changes(client, self._shared)
         self.server: Server[Any] = MeshServer(
             "relay",
@@ -78,7 +81,7 @@ class Face:
             on_call_tool=self._call,
             on_subscriptions_listen=self._changes.listen,
         )
-        self.server.middleware.append(self._as_it_came)
+        self.server.middleware += [self._cancelled.hear, self._as_it_came]
 
     async def serve_stdio(self) -> None:
         """Serve one client on standard input and output, until it goes away."""
@@ -110,31 +113,34 @@ class Face:
             await context.session.report_progress(done, of, words)
 
         try:
-            return await self._answer(params.name, params.arguments or {}, tell, _hears(context))
+            return await self._answer(params.name, params.arguments or {}, tell, context)
         except RelayError as error:
             return _failed(error.message, error.why, error.hint, str(error.code))
 
-    async def _answer(self, name: str, given: dict[str, Any], tell: Tell, hears: bool) -> types.CallToolResult:
-        offer = self._offers.get(name)
+    async def _answer(self, name: str, given: dict[str, Any], tell: Tell, context: Any) -> types.CallToolResult:
+        offer, heard = self._offers.get(name), tell if _hears(context) else None
         if offer is None:
-            return await self._answer_of_another(name, given, tell if hears else None)
+            return await self._answer_of_another(name, given, heard, context)
         if (wrong := _wrong(offer.name, given)) is not None:
             return _failed("the arguments do not fit", wrong)
         if offer.name == "tool.result":
             wait_s = given.get("wait", 0)
-            return _given(await self._shared_calls.result(given["ticket"], wait_s, tell if hears else None))
+            return _given(await self._shared_calls.result(given["ticket"], wait_s, heard))
         answer = await self._calls.call(offer.name, given, tell)
         if answer.get("next"):
             answer["next"] = naming(answer["next"], self._style)
         return types.CallToolResult(content=[_text(_said(answer))], structured_content=answer)
 
-
-    async def _answer_of_another(self, name: str, given: dict[str, Any], tell: Tell | None) -> types.CallToolResult:
+    async def _answer_of_another(
+        self, name: str, given: dict[str, Any], tell: Tell | None, context: Any
+    ) -> types.CallToolResult:
         shared = await self._shared.find(name)
         if shared is None:
             names = [*self._offers, *self._shared.known]
             return _failed(f"there is no tool {name[:80]!r}", f"the tools are {', '.join(names)[:2000]}")
-        return _given(await self._shared_calls.call(shared, given, tell))
+        operation = routes.new_operation()
+        with self._cancelled.stops(context, lambda: self._shared_calls.withdraw(operation)):
+            return _given(await self._shared_calls.call(shared, given, tell, operation))
 
 
 def _hears(context: Any) -> bool:

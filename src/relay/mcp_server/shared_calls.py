@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from relay.api import routes, tool_routes
 from relay.api.person import person
 from relay.core.calls import call_id
-from relay.core.errors import Code, Unreachable
+from relay.core.errors import Code, RelayError, Unreachable
 from relay.core.states import TERMINAL, State
 from relay.library.asking import Asking
 from relay.mcp_server.offered import named
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from relay.api.aclient import AsyncClient
     from relay.api.tool_shapes import CallOrder, ToolCall
     from relay.mcp_server.shared import Shared
+    from relay.mcp_server.waits import Waits
 
 JSON = dict[str, Any]
 Tell = Callable[[float, float | None, str], Awaitable[None]]
@@ -26,6 +28,7 @@ AWAY_S = 10.0
 """A broker that is restarted is back by then."""
 ONE_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0
 """A client that wants to hear of progress is told four times a second; another hears of the end."""
+STOPPED_BY, ORDER_S = "its MCP client", 0.1
 TICK, TICK_S = 1e-6, 2.0
 """Before a tool tells of progress of its own, the client hears that it waits; of what it then tells nothing is less."""
 
@@ -37,20 +40,24 @@ class SharedCalls:
         client: the broker's.
         style: of the tools' names.
         patience_s: how long a client waits for a tool.
+        waits: shares the client's connections.
     """
 
-    def __init__(self, client: AsyncClient, style: str, patience_s: float) -> None:
+    def __init__(self, client: AsyncClient, style: str, patience_s: float, waits: Waits) -> None:
         self._asking = Asking(client, AWAY_S)
+        self._waits = waits
+        self._orders: dict[str, asyncio.Task[ToolCall]] = {}
         self._style = style
         self._patience_s = patience_s
 
-    async def call(self, shared: Shared, arguments: JSON, tell: Tell | None) -> JSON:
+    async def call(self, shared: Shared, arguments: JSON, tell: Tell | None, operation: str) -> JSON:
         """What a tool gives, as MCP has it.
 
         Args:
             shared: the tool.
             arguments: for it; its own server judges them.
             tell: told of progress; None where nobody wants to know.
+            operation: a fresh id, by which `withdraw` takes it back.
 
         Raises:
             RelayError: it was not asked.
@@ -60,25 +67,49 @@ class SharedCalls:
             "tool": shared.tool,
             "broker": shared.broker,
             "arguments": arguments,
-            "wait_s": min(_one_wait(tell), self._patience_s),
             "requested_by": person(),
         }
-        asked = await self._asked(order)
-        call = await self._waited(asked, began + self._patience_s, tell)
+        asking = self._asked(order, operation, min(_one_wait(tell), self._patience_s))
+        task = self._orders[operation] = asyncio.get_running_loop().create_task(asking)
+        task.add_done_callback(lambda task: self._answered(operation, task))
+        # a client that goes away meanwhile has asked all the same
+        call = await self._waited(await asyncio.shield(task), began + self._patience_s, tell)
         if State(call["state"]) in TERMINAL:
             return _end_of(call)
         # a client holds what is no error against the schema that the tool promises
         return self._ticket(call, is_error=shared.promises_structure)
 
-    async def _asked(self, order: CallOrder) -> ToolCall:
-        operation = routes.new_operation()
+    def _answered(self, operation: str, task: asyncio.Task[ToolCall]) -> None:
+        del self._orders[operation]
+        if not task.cancelled():
+            task.exception()  # whoever waits for it is told; where nobody does, it is nobody's
+
+    async def _asked(self, order: CallOrder, operation: str, wait_s: float) -> ToolCall:
+        def request(seconds: float) -> routes.Call[ToolCall]:
+            return tool_routes.call({**order, "wait_s": seconds}, operation)
+
         try:
-            return await self._asking.ask(tool_routes.call(order, operation))
+            return await self._waits.begin(self._asking, request, wait_s)
         except Unreachable as fault:
             ask = named("tool.result", self._style)
             made = f"before you ask again, {ask} with the ticket {call_id(operation)} tells whether it was made"
             hint = f"{fault.hint}; {made}"
             raise Unreachable(fault.message, code=fault.code, why=fault.why, hint=hint) from fault
+
+    async def withdraw(self, operation: str) -> None:
+        """Stop the call of an operation: what has not begun never does, and of what has its program is told.
+
+        A broker that is away leaves it as it was: the call then goes on.
+        """
+        while True:
+            task = self._orders.get(operation)
+            try:
+                await self._asking.ask(tool_routes.stop_call(call_id(operation), STOPPED_BY))
+            except RelayError as error:
+                if error.code is Code.UNKNOWN_CALL and task is not None:  # its order is on its way
+                    await asyncio.wait([task], timeout=ORDER_S)
+                    continue
+            return
 
     async def result(self, ticket: str, wait_s: float, tell: Tell | None) -> JSON:
         """What a call came to, by its ticket, as MCP has it.
@@ -100,13 +131,16 @@ class SharedCalls:
         while State(call["state"]) not in TERMINAL and (left := until - time.monotonic()) > 0:
             await told.look(call)
             try:
-                call = await self._asking.ask(tool_routes.call_shown(call["id"], min(_one_wait(tell), left)))
+                call = await self._looked(call["id"], min(_one_wait(tell), left))
             except Unreachable as fault:
                 if fault.code is not Code.NOT_RUNNING:
                     raise
                 # it is durable: to its client it may not read as if it had not been made
                 return {**call, "spoken": f"{fault.message[:1].upper()}{fault.message[1:]}. Before: {call['spoken']}"}
         return call
+
+    async def _looked(self, call: str, wait_s: float) -> ToolCall:
+        return await self._waits.look(self._asking, lambda seconds: tool_routes.call_shown(call, seconds), wait_s)
 
     def _ticket(self, call: ToolCall, *, is_error: bool) -> JSON:
         ask = named("tool.result", self._style)

@@ -24,7 +24,7 @@ class CallRow:
         links: the packed links that prove its chain, or None.
         at: when the target said the last word, by its clock; None before the first.
         program: the program that it was claimed for; None before.
-        claimed: when that was.
+        claimed: when that was, and so much later as this machine has slept since.
         first_word: when the target first showed that it has it.
         learnt: when the last change came here, by this clock.
         stop_requested: when it was asked to stop.

@@ -105,6 +105,15 @@ def claim(tx: Tx, call: str, program: str | None, now: int | None) -> None:
     tx.execute("UPDATE calls SET program = ?, claimed = ? WHERE id = ?", (program, now, call))
 
 
+def put_off(tx: Tx, own: BrokerId, before: int, by: int) -> None:
+    """Give the calls that their programs have since a moment, or longer, so much more time; both in milliseconds."""
+    sql = (
+        "UPDATE calls SET claimed = claimed + ? WHERE target = ? AND live = 1 AND state IN ('starting', 'running')"
+        " AND claimed <= ?"
+    )
+    tx.execute(sql, (by, own, before))
+
+
 def delivered(tx: Tx, call: str, now: int) -> bool:
     """Take the target's receipt of a call's envelope (`now` in milliseconds); whether the row changed."""
     sql = (

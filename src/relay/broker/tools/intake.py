@@ -25,6 +25,7 @@ MOST_OPEN_EACH = 500
 """Calls of one origin that wait or run here."""
 LONGEST_MS = MAX_TTL_S * 1000  # whatever its origin says
 TOMBSTONE_MS = 31 * 86_400_000
+ASKED, NOT_YET = "asked to stop by ", "; its program has not ended it yet"
 
 
 class Intake:
@@ -127,5 +128,11 @@ class Intake:
             program, why = self._programs.get(row.program), f"stopped by {by}"
             if program is not None:
                 entry.then(lambda: program.say({"cancel": {"call": row.id, "why": why}}))
-            return self._ledger.reword(entry, row, f"asked to stop by {by}; its program has not ended it yet")
+            return self._ledger.reword(entry, row, f"{ASKED}{by}{NOT_YET}")
         return row
+
+
+def who_stopped(row: CallRow) -> str:
+    """Who asked a call to stop that its program has now ended, in words; empty where that is not known."""
+    by = row.reason.removeprefix(ASKED).removesuffix(NOT_YET)
+    return f"stopped by {by} while it ran" if row.stop_requested is not None and by != row.reason else ""

@@ -6,6 +6,7 @@ connects again has never reached it, and is given out once more.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from relay.broker.members import Members
@@ -17,12 +18,16 @@ from relay.core.errors import Code, Refused, RelayError
 from relay.core.states import State
 from relay.store import call_rows, calls, offers
 from relay.store.call_rows import CallRow
+from relay.store.engine import Store
 from relay.store.journal import Entry
 from relay.store.offers import Offered
 from relay.store.query import to_json
 
 MOST_REWORDED = 1_000
 ABSENT = "its program"
+AHEAD = " ahead"
+NEAR, NEWS = 32, 0.9
+"""A place that is further away is told anew where it is so much nearer, and not with each step."""
 
 
 class Line:
@@ -51,6 +56,7 @@ class Line:
         self._rights = rights
         self.on_given: Callable[[CallRow], None] = lambda row: None
         self.on_waits: Callable[[CallRow], None] = lambda row: None
+        self.on_moved: Callable[[Entry], None] = lambda entry: None
         ledger.on_end = self._ended
 
     def admit(self, entry: Entry, row: CallRow) -> CallRow:
@@ -154,6 +160,7 @@ class Line:
         return self._wait(entry, row, offered)
 
     def _ended(self, entry: Entry, row: CallRow) -> None:
+        self.on_moved(entry)
         program = self._programs.get(row.program)
         if program is not None:
             self.look(entry, program)
@@ -167,9 +174,31 @@ class Line:
         program = self._programs.get(offered.program)
         if program is None:
             return self.absence(offered)
-        most = program.hello.at_once.get(row.tool, program.hello.parallel)
-        in_hand = most - self._room_of(entry, program, row.tool)
-        return f"{in_hand + self._ahead(entry, row)} ahead"
+        return f"{self._in_hand(entry, program, row.tool) + self._ahead(entry, row)}{AHEAD}"
+
+    def _in_hand(self, entry: Entry, program: Program, tool: str) -> int:
+        """How many calls have the places that one of a runner waits for."""
+        return program.hello.at_once.get(tool, program.hello.parallel) - self._room_of(entry, program, tool)
+
+    async def has_waiting(self, store: Store) -> bool:
+        """Whether anything waits here."""
+        return bool(await store.all(call_rows.WAITING, own=self._members.own, limit=1))
+
+    def renew(self, entry: Entry) -> None:
+        """The line has moved: say anew how many are ahead of what waits in it."""
+        before = Counter[str]()
+        for row in call_rows.WAITING.all(entry.tx, own=self._members.own, limit=MOST_REWORDED):
+            if row.tool not in before:
+                before[row.tool] = self._in_hand_of_tool(entry, row.tool)
+            said, now = _place(row.reason), before[row.tool]
+            if said is not None and now != said and (now <= NEAR or now <= said * NEWS):
+                self._ledger.reword(entry, row, f"{now}{AHEAD}")
+            before[row.tool] += 1
+
+    def _in_hand_of_tool(self, entry: Entry, tool: str) -> int:
+        offered = offers.BY_NAME.one(entry.tx, name=tool)
+        program = None if offered is None else self._programs.get(offered.program)
+        return 0 if program is None else self._in_hand(entry, program, tool)
 
     def absence(self, offered: Offered) -> str:
         """Why a runner is not served now."""
@@ -189,6 +218,16 @@ class Line:
             elif row.reason.startswith(ABSENT):
                 self._ledger.reword(entry, row, self.reason(entry, row, offered))
 
+    def not_shared(self, entry: Entry) -> list[tuple[CallRow, RelayError]]:
+        """What is shared was changed: other brokers' calls that wait or run here, of what is shared with nobody now."""
+        return [
+            (row, self._no_runner(row))
+            for row in call_rows.LIVE_HERE.all(entry.tx, own=self._members.own)
+            if row.origin != self._members.own
+            and row.stop_requested is None
+            and self._rights.offered(entry, row) is None
+        ]
+
     def not_granted(self, entry: Entry) -> list[tuple[CallRow, RelayError]]:
         """Grants changed: what waits or runs here and is not granted any more; each refusal is written down.
 
@@ -204,3 +243,9 @@ class Line:
         for row, error in found:
             self._rights.note_refusal(entry, row, error)
         return found
+
+
+def _place(reason: str) -> int | None:
+    """How many it says are ahead; None where it says something else."""
+    digits = reason.removesuffix(AHEAD)
+    return int(digits) if digits != reason and digits.isdecimal() else None

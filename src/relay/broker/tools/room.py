@@ -17,6 +17,7 @@ from relay.broker.tools.ledger import CallLedger
 from relay.broker.tools.line import Line
 from relay.broker.tools.names import Names
 from relay.broker.tools.orders import CallOrders
+from relay.broker.tools.places import Places
 from relay.broker.tools.programs import SHARE, Message, Program, Programs
 from relay.broker.tools.progress import Progress
 from relay.broker.tools.rights import ToolRights
@@ -26,7 +27,7 @@ from relay.broker.tools.views import ToolViews
 from relay.broker.tools.waiters import Waiters
 from relay.broker.tools.watch import Watch
 from relay.broker.tools.words_again import WordsAgain
-from relay.core.errors import LocalFault
+from relay.core.errors import LocalFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import NOT_STARTED
@@ -71,7 +72,9 @@ class Tools:
             members, journal, self.programs, names, self._line, self._ledger, self._progress, self._changed, self._gone
         )
         self._watch = Watch(members, journal, self.programs, names, self.serving, self._ledger, self._line)
+        self._places = Places(journal, self._line)
         self._line.on_given, self._line.on_waits = self._given, self._watch.waits
+        self._line.on_moved = self._places.moved
         self.views = ToolViews(
             members, rooms.store, self.programs, self._progress, self._line, hosting, self._absence
         )
@@ -108,7 +111,16 @@ class Tools:
 
     def _changed_by_person(self, entry: Entry) -> None:
         self._changed(entry)
+        self._end(entry, self._line.not_shared(entry), "a change of what is shared")
         self._line.reword(entry)
+
+    def _end(self, entry: Entry, found: list[tuple[CallRow, RelayError]], by: str) -> None:
+        """Refuse what has not begun, stop what has."""
+        for row, error in found:
+            if row.state in NOT_STARTED:
+                self._line.refuse(entry, row, error)
+            else:
+                self._intake.stop(entry, row, by)
 
     # envelopes
 
@@ -140,11 +152,7 @@ class Tools:
         """What is not granted any more ends where it waits; who may know of the tools here is told of them."""
 
         def decide(entry: Entry) -> None:
-            for row, error in self._line.not_granted(entry):
-                if row.state in NOT_STARTED:
-                    self._line.refuse(entry, row, error)
-                else:
-                    self._intake.stop(entry, row, "a change of its grant")
+            self._end(entry, self._line.not_granted(entry), "a change of its grant")
             self._catalogues.tell(entry)
 
         await self._journal.commit(decide)
@@ -216,6 +224,7 @@ class Tools:
         for task in self._work:
             task.cancel()
         self.waiters.close()
+        self._places.close()
         await self.hosting.close(self._for_good)
         self.programs.close()
         await self._watch.close()

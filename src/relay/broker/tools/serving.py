@@ -14,6 +14,7 @@ from typing import Any
 
 from relay.broker.members import Members
 from relay.broker.tools.ending import ended
+from relay.broker.tools.intake import who_stopped
 from relay.broker.tools.ledger import CallLedger, Step
 from relay.broker.tools.line import Line
 from relay.broker.tools.names import Names
@@ -198,7 +199,8 @@ class Serving:
             row = BY_ID.one(entry.tx, id=call)
             # what has ended meanwhile, or was never its own, changes nothing: it need not be said again
             if row is not None and row.program == program.id and row.state in IN_HAND:
-                self._ledger.step(entry, row, step)
+                why = who_stopped(row) if step.state is State.CANCELLED else ""
+                self._ledger.step(entry, row, replace(step, reason=why) if why else step)
             entry.then(lambda: program.kept(call))
 
         await self._journal.commit(decide)

@@ -63,7 +63,8 @@ class Sharing:
             before = offers.SHARE.one(entry.tx, name=share.name)
             if before is None and len(offers.SHARES.all(entry.tx)) >= MOST_SHARES:
                 raise Misuse("too much is shared", why=f"there are {MOST_SHARES} shares", hint="relay tools shares")
-            if before is not None and (before.command, before.env) != (share.command, share.env):
+            # the same server with other values of its environment is started again: what waits for it waits on
+            if before is not None and before.command != share.command:
                 self._drop_offers(entry, before)
                 entry.then(lambda: self._end_programs(share.name, "it is shared otherwise now"))
             created = share.created if before is None else before.created

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 
+from relay.broker.link import monotonic_ms
 from relay.broker.members import Members
 from relay.broker.tools.ledger import CallLedger, Step
 from relay.broker.tools.line import Line
@@ -15,11 +16,13 @@ from relay.broker.tools.serving import Serving
 from relay.core.errors import Code, LocalFault
 from relay.core.states import State
 from relay.spawn.alarm import Alarm
-from relay.store import call_rows, offers
+from relay.store import call_rows, calls, offers
 from relay.store.call_rows import CallRow
 from relay.store.journal import Entry, Journal
 
 EVERY_S = 1.0
+JUMP_MS, MOST_JUMPS = 1_000, 64
+"""The clock went on so much further than this broker did: the machine slept, or the clock was set."""
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +56,9 @@ class Watch:
         self._looking: asyncio.Task[None] | None = None
         self._ringing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._noted = journal.clock()
+        self._ahead = self._noted - monotonic_ms()
+        self._jumps: list[tuple[int, int]] = []
         self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def open(self) -> None:
@@ -66,10 +72,12 @@ class Watch:
 
     def given(self, row: CallRow) -> None:
         """A call was given to its program."""
+        self._note_clock()
         self.alarm.no_later_than(row.due)
 
     def waits(self, row: CallRow) -> None:
         """A call waits for its program."""
+        self._note_clock()
         self.alarm.no_later_than(row.expires)
 
     # programs that are gone
@@ -114,6 +122,17 @@ class Watch:
         due = await self._journal.store.one(call_rows.NEXT_DUE, own=self._members.own)
         return None if due is None else int(due)
 
+    def _note_clock(self) -> None:
+        """Notice that this machine slept: the program of a call slept as well, and that was no time of the call's."""
+        now = self._journal.clock()
+        jump = now - monotonic_ms() - self._ahead
+        if jump > JUMP_MS and len(self._jumps) < MOST_JUMPS:
+            self._jumps.append((self._noted, jump))
+        if abs(jump) > JUMP_MS:
+            self._ahead += jump
+            self.alarm.look()  # its timer has slept
+        self._noted = now
+
     def _ring(self) -> None:
         task = asyncio.get_running_loop().create_task(self._time_up())
         self._ringing.add(task)
@@ -121,7 +140,10 @@ class Watch:
 
     async def _time_up(self) -> None:
         try:
-            await self._journal.commit(self._overdue)
+            self._note_clock()
+            jumps = tuple(self._jumps)
+            await self._journal.commit(lambda entry: self._overdue(entry, jumps))
+            del self._jumps[: len(jumps)]
             due, now = await self._next(), self._journal.clock()
             # what is overdue still is so by a clock that is not believed
             self.alarm.no_later_than(due if due is None or due > now else now + 1_000)
@@ -129,8 +151,10 @@ class Watch:
             _log.error("calls whose time is up were not ended: %s", fault.why)
             self.alarm.no_later_than(self._journal.clock() + 1_000)
 
-    def _overdue(self, entry: Entry) -> None:
+    def _overdue(self, entry: Entry, jumps: tuple[tuple[int, int], ...]) -> None:
         self._line.expire(entry)
+        for noted, jump in jumps:
+            calls.put_off(entry.tx, self._members.own, noted, jump)
         for row in call_rows.OVERDUE.all(entry.tx, own=self._members.own, now=entry.now):
             why = f"it had no end within {row.timeout_s:g} s"
             error = {

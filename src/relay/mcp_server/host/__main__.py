@@ -14,7 +14,7 @@ from relay.api import tools_folder
 from relay.api.home import Home
 from relay.mcp_server.host import keeper
 from relay.mcp_server.host.program import Program
-from relay.mcp_server.host.share import JSON, Share, Wanted
+from relay.mcp_server.host.share import JSON, Share, Wanted, chosen
 from relay.spawn.shim import kernel, processes
 
 LOG_BYTES = 512 << 10
@@ -64,23 +64,38 @@ class Host:
         while True:
             self._look.clear()
             wanted = {each.name: each for each in _wanted(tools_folder.read(self._home, tools_folder.SHARES))}
-            gone = [name for name, share in self._shares.items() if wanted.get(name) != share.wanted]
-            leaving = [self._shares.pop(name) for name in gone]
-            if leaving:
-                self._changed()
-            await asyncio.gather(*(share.close() for share in leaving))
-            for name in wanted.keys() - self._shares.keys():
-                self._shares[name] = Share(wanted[name], self._home, self._former(wanted[name]), self._changed)
-                self._shares[name].open()
-            self._shares = {name: self._shares[name] for name in wanted}  # in their order: the first keeps a name
+            leaving = self._replaced(wanted)
             self._changed()
+            await asyncio.gather(*(share.close() for share in leaving))
+            for share in self._shares.values():
+                share.open()
             if not wanted:
                 return "nothing is shared"
             await self._look.wait()
 
-    def _former(self, wanted: Wanted) -> tuple[JSON, ...]:
-        """What a share offered when an earlier host served it; nothing where it was another one."""
+    def _replaced(self, wanted: dict[str, Wanted]) -> list[Share]:
+        """Have what is wanted in the place of what there is; the shares that this leaves, which are to be closed.
+
+        Another choice of a server's tools is no reason to start it again; and what is called while another one is
+        started waits for it.
+        """
+        before, self._shares = self._shares, {}
+        for name, each in wanted.items():  # in their order: the first keeps a name
+            share = before.get(name)
+            is_same = share is not None and share.wanted.is_server_of(each)
+            self._shares[name] = before.pop(name) if is_same else self._made(each, share)
+        for name, share in self._shares.items():
+            share.choose(wanted[name])
+        return list(before.values())
+
+    def _made(self, wanted: Wanted, in_place_of: Share | None) -> Share:
+        return Share(wanted, self._home, self._former(wanted, in_place_of), self._changed)
+
+    def _former(self, wanted: Wanted, leaving: Share | None) -> tuple[JSON, ...]:
+        """What a server offered when it ran last, here or in an earlier host; nothing where it was another one."""
         standing = self._before.get(wanted.name) if isinstance(self._before, dict) else None
+        if leaving is not None and leaving.wanted.command == wanted.command:
+            return chosen(wanted, leaving.standing.offers)
         if standing is None or standing["of"] != [list(wanted.command), list(wanted.only)]:
             return ()
         return tuple(standing["offers"])

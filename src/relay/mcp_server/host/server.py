@@ -23,6 +23,7 @@ from relay.core.errors import Code, LocalFault
 from relay.mcp_server.host.messages import is_unreadable
 from relay.mcp_server.host.pipes import Pipes
 from relay.mcp_server.host.results import THERE
+from relay.mcp_server.host.sifting import Sifting
 
 if TYPE_CHECKING:
     from mcp.shared.dispatcher import ProgressFnT
@@ -56,31 +57,41 @@ class Server:
 
     Args:
         session: the conversation.
+        sifting: what carries it.
         pipes: its process.
         changed: told when it says that its tools are others now.
     """
 
-    def __init__(self, session: ClientSession, pipes: Pipes, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, session: ClientSession, sifting: Sifting, pipes: Pipes, changed: Callable[[], None]
+    ) -> None:
         self._session = session
+        self._sifting = sifting
         self._pipes = pipes
         self._changed = changed
 
     async def tools(self) -> list[JSON]:
-        """The definitions of its tools, as its JSON has them.
+        """The definitions of its tools, as its JSON has them; those that are none by the protocol are in `left_out`.
 
         Raises:
             ServerFault: it does not list them.
         """
+        self._sifting.left_out.clear()
         found: list[JSON] = []
         cursor: str | None = None
         for _ in range(MOST_PAGES):
             asked = types.ListToolsRequest(params=types.PaginatedRequestParams(cursor=cursor))
             page = await self._asked(asked, LIST_S)
-            found += [each for each in page["tools"] if isinstance(each, dict)]
+            found += page["tools"]
             cursor = page.get("nextCursor")
             if not cursor or len(found) > MOST_TOOLS:
                 return found
         raise ServerFault("its list of tools does not end", why=f"it has more than {MOST_PAGES} pages", hint=THERE)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """What of the last list of its tools is no tool by the protocol, by name, each with why."""
+        return dict(self._sifting.left_out)
 
     async def call(self, tool: str, arguments: JSON, tell: ProgressFnT) -> JSON:
         """What a tool gives, as its JSON has it.
@@ -177,10 +188,12 @@ async def greeted(pipes: Pipes, changed: Callable[[], None]) -> AsyncIterator[Se
             changed()
 
     us = types.Implementation(name="relay", version=__version__)
+    sifting = Sifting(pipes)
+    sifting.session = ClientSession(dispatcher=sifting, message_handler=heard, client_info=us)
     try:
-        async with ClientSession(pipes.read, pipes.write, message_handler=heard, client_info=us) as session:
+        async with sifting.session as session:
             await _negotiate(session, pipes)
-            server = Server(session, pipes, changed)
+            server = Server(session, sifting, pipes, changed)
             hearing = asyncio.get_running_loop().create_task(server.listen())
             try:
                 yield server

@@ -53,6 +53,10 @@ class Wanted:
     only: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
+    def is_server_of(self, other: Wanted) -> bool:
+        """Whether the server of the one is that of the other, whichever of its tools are chosen."""
+        return (self.command, self.env) == (other.command, other.env)
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -98,8 +102,17 @@ class Share:
         self._life: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Begin."""
-        self._life = asyncio.get_running_loop().create_task(self._live())
+        """Begin, where it has not begun."""
+        if self._life is None:
+            self._life = asyncio.get_running_loop().create_task(self._live())
+
+    def choose(self, wanted: Wanted) -> None:
+        """Offer other tools of the same server: what is chosen no more at once, what is new when it has listed them."""
+        if wanted == self.wanted:
+            return
+        self.wanted = wanted
+        self._set(replace(self.standing, offers=chosen(wanted, self.standing.offers)))
+        self._relist.set()
 
     async def close(self) -> None:
         """End the server; returns when nothing of it is left. What waits for it is told so."""
@@ -223,7 +236,9 @@ class Share:
         self._relist.clear()
         self._listed = time.monotonic()
         listed = await server.tools()
-        offered, left_out = _offered(self.wanted, listed)
+        offered, left_out = _offered(self.wanted, listed, server.left_out)
+        if left_out and left_out != self.standing.reason:
+            _log.warning("share %s: %s", self.wanted.name, left_out)
         self._set(Standing(offered, running=True, reason=left_out))
 
     def _fell(self, reason: str) -> None:
@@ -236,10 +251,16 @@ class Share:
             self._changed()
 
 
-def _offered(wanted: Wanted, listed: list[JSON]) -> tuple[tuple[JSON, ...], str]:
-    """What of a server's tools is offered, and why not all of it is."""
+def chosen(wanted: Wanted, offered: tuple[JSON, ...]) -> tuple[JSON, ...]:
+    """Those of the offers that are wanted."""
+    return tuple(each for each in offered if not wanted.only or each["name"] in wanted.only)
+
+
+def _offered(wanted: Wanted, listed: list[JSON], no_tools: dict[str, str]) -> tuple[tuple[JSON, ...], str]:
+    """What of a server's tools is offered, and why not all of it is; `no_tools` are none by the protocol."""
     found: dict[str, JSON] = {}
-    left_out: list[str] = []
+    wrong = {name: why for name, why in no_tools.items() if not wanted.only or name in wanted.only}
+    left_out = [f"{name} (it is no tool by the protocol: {why})" for name, why in wrong.items()]
     for definition in listed:
         name = definition.get("name")
         if wanted.only and name not in wanted.only:
@@ -254,5 +275,6 @@ def _offered(wanted: Wanted, listed: list[JSON]) -> tuple[tuple[JSON, ...], str]
             found.setdefault(str(name), offer)
         elif name not in found:
             left_out.append(f"{name} (there are more than {MOST_TOOLS})")
-    missing = [f"{name} (its server has no such tool)" for name in wanted.only if name not in found]
+    known = found.keys() | wrong.keys()
+    missing = [f"{name} (its server has no such tool)" for name in wanted.only if name not in known]
     return tuple(found.values()), f"not offered: {', '.join(missing + left_out)}" if missing + left_out else ""

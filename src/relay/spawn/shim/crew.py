@@ -18,6 +18,7 @@ import time
 
 from . import folder, run, spec
 from .cgroups import Kills
+from .last_word import WAIT_MS, LastWord
 from .wakeup import Wakeup
 
 TYPE_CHECKING = False
@@ -192,30 +193,46 @@ def pair() -> tuple[int, int]:
 def work(launch: spec.Spec, line: int, wakeup: Wakeup, kills: Kills) -> int:
     """Be a shim for this launch, and for those that come after it; the exit status."""
     run.settle()
+    last = LastWord()
+    try:
+        return _work(launch, line, wakeup, kills, last)
+    finally:
+        last.settle()
+
+
+def _work(launch: spec.Spec, line: int, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
     following: spec.Spec | None = launch
     for left in range(MOST_RUNS, 0, -1):
         if following is None:
             break
-        status = run.run(following, wakeup, kills)
+        status = run.run(following, wakeup, kills, last)
         if status != run.FREE:
             return status
-        following = _following(line) if left > 1 else None
+        following = _following(line, last) if left > 1 else None
     return run.DONE
 
 
-def _following(line: int) -> spec.Spec | None:
+def _following(line: int, last: LastWord) -> spec.Spec | None:
     """Say that this shim is free, and wait for the next launch; None where there is none to come."""
     buffer = bytearray()
     try:
         os.write(line, FREE)
     except OSError:  # the fork server is gone
         return None
+    if not _has_come(line, WAIT_MS):
+        last.settle()
     while (launch := spec.unpack(buffer)) is None:
         data = _read(line)
         if not data:
             return None
         buffer += data
     return launch
+
+
+def _has_come(line: int, within_ms: int) -> bool:
+    waiting = select.poll()
+    waiting.register(line, select.POLLIN)
+    return bool(waiting.poll(within_ms))
 
 
 def _read(line: int) -> bytes:
