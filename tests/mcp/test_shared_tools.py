@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.testing.processes import wait_until
-from tests.e2e.scene import Scene, relay, relay_json
+from tests.e2e.scene import Scene, relay, relay_json, started
 from tests.mcp.clients import LEGACY, MODERN, RawClient, opened, raw, words_of
+from tests.mcp.odd import HELLO
 from tests.mcp.scripted import PNG, TOOLS
 from tests.mcp.sharing import command, seen, share, until
 
@@ -250,6 +252,36 @@ def test_a_call_that_is_cancelled_while_it_runs_is_stopped_and_one_whose_client_
         wait_until(lambda: len(seen(two.vps.work, "cancelled")) > heard, 20, "its server to hear of it")
     if goes_on is not None:
         assert until(two.laptop, goes_on, "cancelled", "completed")["state"] == "completed"
+
+
+def test_over_http_a_client_cancels_its_own_calls_alone(two: Scene) -> None:
+    """Though both count their requests alike."""
+    with started(two.laptop, "--json", "mcp", "--http", "--port", "0") as process, contextlib.ExitStack() as open_:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        token = Path(told["token_file"]).read_text().strip()
+
+        def post(message: dict[str, Any], session: str = "") -> http.client.HTTPResponse:
+            place = told["url"].removeprefix("http://").partition("/")[0]
+            connection = open_.enter_context(contextlib.closing(http.client.HTTPConnection(place, timeout=20)))
+            headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+            headers |= {"authorization": f"Bearer {token}"} | ({"mcp-session-id": session} if session else {})
+            connection.request("POST", "/mcp", json.dumps({"jsonrpc": "2.0"} | message), headers)
+            return connection.getresponse()
+
+        calls = []
+        for n in range(2):
+            session = post(HELLO).getheader("mcp-session-id") or ""
+            post({"method": "notifications/initialized"}, session)
+            params = {"name": "slow", "arguments": {"seconds": 20, "who": n}}
+            post({"id": 7, "method": "tools/call", "params": params}, session)
+            wait_until(lambda n=n: seen(two.vps.work, f'slow {{"seconds": 20, "who": {n}}}'), 20, "it to run")  # type: ignore[misc]
+            with two.laptop.control() as control:
+                calls.append((session, control.get("calls?limit=1")[0]["id"]))
+        for session, call in reversed(calls):
+            assert until(two.laptop, call, "running", "cancelled")["state"] == "running"
+            post({"method": "notifications/cancelled", "params": {"requestId": 7}}, session)
+            assert until(two.laptop, call, "cancelled")["ended"]
 
 
 @pytest.mark.parametrize("era", ERAS)
