@@ -94,7 +94,7 @@ def test_the_usage_limit_of_a_subscription(bench: Bench) -> None:
 
 def test_after_the_reset_of_a_usage_limit_it_goes_on_in_its_session(bench: Bench) -> None:
     reset = {"anthropic-ratelimit-unified-status": "rejected"}
-    reset["anthropic-ratelimit-unified-reset"] = str(int(time.time()) + 14)
+    reset["anthropic-ratelimit-unified-reset"] = str(int(time.time()) + 20)
     bench.settle(ANTHROPIC_API_KEY="", CLAUDE_CODE_OAUTH_TOKEN="sk-ant-oat01-of-nobody")
     bench.stub.plays(write(bench), Failure(429, "limit", reset), Text("At last."))
     spawn = bench.begin("claude", "Write hello.txt", "--on-limit", "wait")
@@ -191,7 +191,7 @@ def test_words_for_a_permission_are_what_to_do_instead(bench: Bench) -> None:
 
 
 def test_what_is_said_meanwhile_is_heard(bench: Bench) -> None:
-    bench.stub.plays(Tool("Bash", {"command": "sleep 4"}), Text("First."), Text("Second."))
+    bench.stub.plays(Tool("Bash", {"command": "sleep 8"}), Text("First."), Text("Second."))
     spawn = bench.begin("claude", "Sleep", "--mode", "full")
     bench.stub.await_requests(1, WITHIN)
     relay(bench.scene.laptop, "send", spawn, "And then paint it")

@@ -145,7 +145,7 @@ def test_a_model_that_is_not_there_and_nobody_set_a_timeout(tmp_path: Path) -> N
 
 
 def test_what_is_said_meanwhile_is_its_next_turn(bench: Bench) -> None:
-    bench.stub.plays(Tool("exec_command", {"cmd": "sleep 4"}), Text("First."), Text("Second."))
+    bench.stub.plays(Tool("exec_command", {"cmd": "sleep 8"}), Text("First."), Text("Second."))
     spawn = bench.begin("codex", "Sleep", "--mode", "full")
     bench.stub.await_requests(1, WITHIN)
     wait_until(lambda: bench.scene.show(spawn)["state"] == "running", WITHIN, "it to run")

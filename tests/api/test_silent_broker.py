@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -15,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from relay.api import client, duplex, routes, silence
+from relay.api import aclient, client, duplex, routes, silence
+from relay.api.aclient import AsyncClient
 from relay.api.client import Client
 from relay.api.home import Home, make_socket_folder
 from relay.core.errors import Code, RelayError
@@ -37,6 +39,7 @@ while True:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "LOOK_AFTER_S", SOON)
+    monkeypatch.setattr(aclient, "LOOK_AFTER_S", SOON)
     monkeypatch.setattr(duplex, "LOOK_AFTER_S", SOON)
     monkeypatch.setattr(client, "STREAM_LOOK_AFTER_S", SOON)
     monkeypatch.setattr(silence.answers, "__defaults__", (SOON,))
@@ -105,6 +108,34 @@ def test_attaching_to_a_stopped_broker_ends_soon(stopped: Home) -> None:
     with pytest.raises(RelayError) as caught:
         duplex.Duplex(stopped, "spawns/build/attach", b"{}\n")
     assert caught.value.code is Code.TIMED_OUT
+
+
+async def test_many_calls_of_asyncio_to_it_end_soon_each_with_why(stopped: Home) -> None:
+    calls = (routes.stop("build"), routes.wait("build", 600), routes.as_person())
+    async with AsyncClient(stopped) as asking, asyncio.timeout(20 * SOON):
+        faults = await asyncio.gather(*(asking.ask(call) for call in calls), return_exceptions=True)
+    assert all(isinstance(fault, RelayError) and fault.code is Code.TIMED_OUT for fault in faults), faults
+    assert ["may be done yet" in fault.why for fault in faults if isinstance(fault, RelayError)] == [True, False, False]
+
+
+async def test_what_is_read_to_its_end_by_asyncio_ends_too(stopped: Home) -> None:
+    async with AsyncClient(stopped) as asking, asyncio.timeout(20 * SOON):
+        with pytest.raises(RelayError) as caught:
+            await anext(asking.lines(routes.log("build")))
+    assert caught.value.code is Code.TIMED_OUT and "is stopped" in caught.value.why
+
+
+@pytest.mark.parametrize("stopped", [0], indirect=True)
+async def test_asyncio_is_not_let_in_by_it(stopped: Home) -> None:
+    async with AsyncClient(stopped, connections=8) as asking, asyncio.timeout(20 * SOON):
+        faults = await asyncio.gather(*(asking.ask(routes.wait("build", 60)) for _ in range(8)), return_exceptions=True)
+    assert all(isinstance(fault, RelayError) for fault in faults), faults
+
+
+async def test_asyncio_is_patient_while_others_are_answered(home: Home) -> None:
+    with listening(home, _slowly):
+        async with AsyncClient(home) as asking:
+            assert (await asking.ask(routes.wait("build", 60)))["name"] == "build"
 
 
 def test_an_answer_may_take_long_while_the_broker_answers_others(home: Home) -> None:

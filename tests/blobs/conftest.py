@@ -92,7 +92,7 @@ class Ground:
 
     def await_empty(self, node: Node) -> None:
         """Wait until nothing is kept there any more."""
-        processes.wait_until(lambda: not self.files(node), 10, f"{node.name} to collect")
+        processes.wait_until(lambda: not self.files(node), 20, f"{node.name} to collect")
 
 
 def document(line: str) -> dict[str, dict[str, object]]:

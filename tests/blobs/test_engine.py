@@ -197,7 +197,7 @@ async def test_the_only_way_there_ends(tmp_path: Path) -> None:
         receiver.downloads.link_changed(between, up=False)
         download = receiver.downloads.of(blob.hash)
         assert download is not None and download.machine.in_flight == 0
-        await until(lambda: download.state == "waiting", 2, what="the pull to notice it")
+        await until(lambda: download.state == "waiting", 10, what="the pull to notice it")
         assert download.why == "here cannot be reached now"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import psutil
 
 _STRACE = shutil.which("strace")
-_SYNCS = range(1, 4)  # a shim syncs twice in its life: its promise and its exit; the third number shows that this is so
+_SYNCS = range(1, 4)  # its promise, and its exit where the broker is slow; the third shows that these are all
 _ATTACHED_WITHIN = 10.0
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core.blobs import Shape
-from relay.core.pulling import AHEAD, MAX_PATIENCE, MAX_WRONG, OVERTAKEN, PATIENCE, WINDOW, Pull
+from relay.core.pulling import AHEAD, MAX_PATIENCE, MAX_WRONG, OVERTAKEN, PATIENCE, STEP, WINDOW, Pull
 
 SHAPES = st.builds(Shape, st.integers(0, 200), st.integers(1, 3), st.integers(2, 6))
 
@@ -35,6 +35,18 @@ def test_a_fair_path_brings_each_item_once_in_order(shape: Shape, window: int) -
         pull.written(item)
     assert order == list(range(shape.total))
     assert pull.ask(0) == [] and pull.deadline() is None
+
+
+def test_what_is_free_again_is_asked_for_a_few_at_a_time() -> None:
+    pull = Pull(Shape(100, chunk=1, fanout=200))
+    _answer(pull, pull.ask(0))
+    flying = pull.ask(0)
+    assert len(flying) == WINDOW
+    for count in range(1, STEP):
+        _answer(pull, [flying.pop(0)])
+        assert pull.ask(0) == [], f"a request of its own for {count}"
+    _answer(pull, [flying.pop(0)])
+    assert len(pull.ask(0)) == STEP
 
 
 @settings(max_examples=300)

@@ -130,7 +130,7 @@ def test_what_a_revoked_device_was_being_told_ends(browser: Browser) -> None:
     browser.post(f"dashboard/devices/{leaving.device['id']}/revoke")
     assert answer.read() is not None  # to its end
     connection.close()
-    processes.wait_until(lambda: leaving.ask("GET", "/api/v1/status").status == 401, 5, "the end of its token")
+    processes.wait_until(lambda: leaving.ask("GET", "/api/v1/status").status == 401, 20, "the end of its token")
 
 
 def test_grants_are_given_and_taken_as_by_the_command(browser: Browser) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from relay.testing import command, processes
+from relay.testing.control import ControlError
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 
@@ -117,7 +118,7 @@ class Scene:
             (node.home / "agents.toml").unlink(missing_ok=True)
         for node in (self.laptop, self.vps):
             self._take_grants(node)
-        self.linked()
+        self.at_rest()
 
     def _take_grants(self, node: Node) -> None:
         trust = node.home / "trust.toml"
@@ -131,6 +132,31 @@ class Scene:
     def linked(self) -> None:
         """Wait until the two are linked."""
         self.mesh.await_link(self.laptop, self.vps)
+
+    def at_rest(self) -> None:
+        """Wait until the two are linked and have nothing more to tell each other; what an earlier test left is stopped.
+
+        Raises:
+            TimeoutError: they do not come to rest.
+        """
+        self.linked()
+        for node in (self.laptop, self.vps):
+            if any(node.status()["everywhere"].values()):
+                _stop_all(node)
+        processes.wait_until(
+            lambda: all(self._rests(node) for node in (self.laptop, self.vps)), 30, "the two to be at rest"
+        )
+
+    def _rests(self, node: Node) -> bool:
+        with node.control() as control:
+            status = control.get("status")
+            if not status["links"] or any(status["everywhere"].values()):
+                return False
+            # members that other tests had come and go are asleep for good
+            pair = {self.laptop.name, self.vps.name}
+            return not status["outbox"]["envelopes"] or pair.isdisjoint(
+                line["peer"] for line in control.get("outbox")["outgoing"]
+            )
 
     def grant(self, *words: str) -> None:
         """Let laptop run `shell` and `exec` on vps, in its work directory."""
@@ -180,6 +206,13 @@ class Scene:
         except TimeoutError as error:
             raise AssertionError(f"{error}; it is {seen.get('state')}: {seen.get('reason')}") from None
         return seen
+
+
+def _stop_all(node: Node) -> None:
+    with node.control() as control:
+        for each in control.get("queue"):
+            with contextlib.suppress(ControlError):  # it has ended meanwhile
+                control.post(f"spawns/{each['id']}/stop", {})
 
 
 TERMINAL = ("completed", "failed", "timed_out", "cancelled", "rejected", "expired", "lost")

@@ -241,7 +241,8 @@ def test_a_wrong_clock_makes_nothing_old_or_of_the_future(mesh: Mesh, hours: int
     assert [each["id"] for each in listed] == [spawn]
     shown = two.show(spawn)
     for said in (shown["since"], shown["truth"]["at"]):
-        assert before - 2 < moment(said) < time.time() + 2, (said, hours)
+        # by how much its clock is wrong was measured with a hello, which a busy machine reads late
+        assert before - 60 < moment(said) < time.time() + 60, (said, hours)
     said = relay(two.laptop, "show", spawn).stdout.decode()
     assert f"the clock of vps is 2 h {'ahead of' if hours > 0 else 'behind'} this machine's" in said
     assert abs(moment(shown["timeline"][-1]["at"]) - time.time() - hours * 3_600) < 60, "as it was said"

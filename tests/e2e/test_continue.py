@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from relay.testing.processes import wait_until
@@ -47,7 +48,7 @@ def two() -> Iterator[Scene]:
 
 @pytest.fixture(autouse=True)
 def _granted(two: Scene) -> None:
-    two.grant("--agent", "claude", "--agent", "shell", "--dir", "new")
+    two.grant("--agent", "claude", "--agent", "shell", "--dir", "new", "--no-ask")
 
 
 def _spawned(two: Scene, task: str, *options: str, agent: str = "claude", status: int | None = None) -> dict[str, Any]:
@@ -75,18 +76,19 @@ def test_it_goes_on_in_its_session_and_its_place(two: Scene) -> None:
     assert b"its task was: plan it" in relay(two.laptop, "show", first["id"]).stdout
     third = relay(two.laptop, "continue", first["name"], "-", "--follow", typed=b"and once more")
     assert third.returncode == 0 and b"and once more" in third.stdout and b"plan it" not in third.stdout, third
-    retried = relay_json(two.laptop, "retry", first["id"])
-    relay_json(two.laptop, "wait", retried["id"])
+    relay_json(two.laptop, "retry", first["id"])
+    _completed(two, first["id"], 4)
     assert _told(again)[-1] == ["--resume", session, "and once more"], "asked for once more, it is the same session"
 
 
 def test_after_a_failure_a_stop_a_timeout_and_a_loss(two: Scene) -> None:
     failed = _spawned(two, "fail at once", "--wait", status=1)
-    stopped, late, lost = (_spawned(two, "wait", "--timeout", time) for time in ("60s", "1s", "60s"))
+    # long enough for the agent to say its session before its time is over
+    stopped, late, lost = (_spawned(two, "wait", "--timeout", time) for time in ("60s", "4s", "60s"))
     for each in (stopped, lost):
         _up(two, each["id"])
     relay_json(two.laptop, "stop", stopped["id"])
-    shim = next(each for each in two.vps.shims() if lost["id"] in " ".join(each.cmdline()) or _owns(each, lost["id"]))
+    shim = next(each for each in two.vps.shims() if _owns(each, lost["id"]))
     os.kill(shim.pid, signal.SIGKILL)
     for each, state in ((failed, "failed"), (stopped, "cancelled"), (late, "timed_out"), (lost, "lost")):
         relay(two.laptop, "wait", each["id"], timeout=60)
@@ -98,7 +100,10 @@ def test_after_a_failure_a_stop_a_timeout_and_a_loss(two: Scene) -> None:
 
 
 def _owns(shim: Any, spawn: str) -> bool:
-    return any(spawn in file.path for file in shim.open_files())
+    try:
+        return any(spawn in file.path for file in shim.open_files())
+    except psutil.NoSuchProcess:
+        return False  # another one's, which has ended since it was found
 
 
 def _up(two: Scene, spawn: str) -> None:
@@ -149,8 +154,18 @@ def test_where_a_person_is_to_be_asked_the_new_text_is_held(two: Scene) -> None:
     assert len(_told(relay_json(two.laptop, "show", first["id"]))) == 1
     assert "something else" in relay(two.vps, "review").stdout.decode()
     relay(two.vps, "approve", first["id"])
-    relay_json(two.laptop, "wait", first["id"])
+    _completed(two, first["id"], 2)
     assert _told(relay_json(two.laptop, "show", first["id"]))[-1][2] == "something else"
+
+
+def _completed(two: Scene, spawn: str, attempt: int) -> None:
+    """This attempt of it has ended as it should, as laptop has it: what it knew before was the end of another one."""
+
+    def is_over() -> bool:
+        shown = two.show(spawn)
+        return (shown["attempt"], shown["state"]) == (attempt, "completed")
+
+    wait_until(is_over, 30, f"the end of attempt {attempt}")
 
 
 def _held(two: Scene, spawn: str) -> None:

@@ -29,9 +29,9 @@ def _rows(node: Node) -> dict[str, int]:
 def _at_rest(two: Scene) -> dict[str, dict[str, int]]:
     """The rows of both, once what an earlier spawn had left to carry has arrived and is acknowledged."""
 
-    def seen() -> dict[str, dict[str, int]] | None:
+    def seen() -> dict[str, dict[str, int]]:
         rows = {node.name: _rows(node) for node in (two.laptop, two.vps)}
-        return None if any(kept["outbox"] for kept in rows.values()) else rows
+        return {} if any(kept["outbox"] for kept in rows.values()) else rows
 
     return wait_until(seen, 30, "both outboxes are empty")
 
@@ -94,8 +94,8 @@ def test_who_may_not_spawn_learns_the_refusal_and_no_more(two: Scene) -> None:
     said = relay(two.laptop, *two.words("shell", "true"), "--dry-run")
     assert said.returncode == 125 and b"no: vps would refuse" in said.stdout and b"slots" not in said.stdout
     assert b"try:   on vps: relay trust allow" in said.stderr and b"nothing was started or queued" in said.stderr
-    last = audit(two.vps)[-1]
-    assert (last["kind"], last["decision"], last["code"]) == ("dry-run", "refused", "no_grant")
+    last = [each for each in audit(two.vps) if each["kind"] == "dry-run"][-1]
+    assert (last["decision"], last["code"]) == ("refused", "no_grant")
 
 
 def test_it_says_what_would_be_waited_for_or_asked_of_a_person(two: Scene) -> None:
@@ -165,6 +165,7 @@ def test_this_machine_answers_for_itself(two: Scene) -> None:
 
 
 def test_what_sleeps_cannot_say_and_what_is_known_here_is_told_as_such(granted: Scene) -> None:
+    _at_rest(granted)
     granted.vps.stop()
     told = _try(granted, status=1)
     assert told["verdict"] == "unknown" and told["truth"] is None and told["facts"] is None
@@ -182,7 +183,7 @@ def test_one_that_fell_asleep_unnoticed_is_not_waited_for_long(granted: Scene) -
     said = relay(granted.laptop, *granted.words("shell", "true"), "--dry-run")
     took = time.monotonic() - began
     granted.vps.resume()
-    assert said.returncode == 1 and took < 11, took
+    assert said.returncode == 1 and took < 20, took
     assert b"asking the broker that would run it" in said.stderr and b"known here of vps" in said.stdout
 
 

@@ -160,7 +160,13 @@ def test_big_and_binary(granted: Scene) -> None:
 
 
 def test_streams_are_kept_apart(granted: Scene) -> None:
-    spawn = granted.shell("echo a; sleep 0.1; echo b >&2; sleep 0.1; printf c", status=0)["id"]
+    gates = [granted.vps.work / fresh("gate") for _ in range(2)]
+    spawn = granted.begin(f"echo a; {waits_for(gates[0])}; echo b >&2; {waits_for(gates[1])}; printf c")
+    for known, gate in enumerate(gates, 1):
+        # what is written to both before anybody reads has no order
+        processes.wait_until(lambda known=known: len(lines_of(granted.vps, spawn)) == known, 15, "a line")  # type: ignore[misc]
+        gate.touch()
+    granted.until(spawn, "completed")
     assert [(each["stream"], each["data"]) for each in lines_of(granted.laptop, spawn)] == [
         ("out", "a\n"),
         ("err", "b\n"),
@@ -243,9 +249,9 @@ def test_events_resume_by_number(granted: Scene) -> None:
 
 
 def test_every_follower_gets_every_event_over_a_restart(granted: Scene) -> None:
-    with started(granted.laptop, "events", "-f", "--json") as one, started(granted.laptop, "events", "-f") as two:
+    follow = ("events", "-f", "--since", str(events(granted.laptop)[-1]["seq"]))
+    with started(granted.laptop, *follow, "--json") as one, started(granted.laptop, *follow) as two:
         assert one.stdout is not None and two.stdout is not None
-        time.sleep(0.5)  # a follower without a number begins with what comes next: it has to be there first
         spawn = granted.shell("true", status=0)["id"]
         seen = []
         for line in one.stdout:

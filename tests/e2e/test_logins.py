@@ -73,7 +73,7 @@ def made() -> Iterator[Desk]:
 @pytest.fixture
 def desk(made: Desk) -> Desk:
     """The same, as each test begins: logged in, and known to be."""
-    made.scene.grant("--agent", "claude", "--dir", "new")
+    made.scene.grant("--agent", "claude", "--dir", "new", "--no-ask")
     (made.programs / "slow").unlink(missing_ok=True)
     made.log_in(True)
     wait_until(lambda: made.seen() is True, 15, "the vps to see the login")

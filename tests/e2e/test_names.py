@@ -42,6 +42,8 @@ def test_a_spawn_named_as_another_s_id_is_not_stopped_nor_approved_in_its_place(
     mine = _asked(granted.vps, "mine", granted)
     theirs = [_asked(granted.laptop, mine[:size], granted) for size in (5, 8, 16)]
     try:
+        for each in theirs:
+            granted.until(each, "running")  # it may be on its way still when it was asked for
         for size in (5, 8):
             error = error_of(relay(granted.vps, "--json", "show", mine[:size]))
             assert error["code"] == "ambiguous"

@@ -55,7 +55,7 @@ def _answered_from_afar(scene: Scene, boss: Node) -> None:
 
 
 def _expires(scene: Scene, boss: Node) -> None:
-    spawn, request = _held(scene, "true", "--ttl", "1s")
+    spawn, request = _held(scene, "true", "--ttl", "5s")  # it has to be asked about before its time is over
     scene.until(spawn, "expired")
     error = refused(boss, "approve", f"{spawn}@vps", "--request", request, code="answered")
     assert error["why"].endswith("is expired")

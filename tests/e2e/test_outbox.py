@@ -110,7 +110,7 @@ def test_a_dead_letter_is_sent_again(asleep: Scene) -> None:
         assert [each["id"] for each in control.post("outbox/retry", operation)["done"]] == [envelope]
     asleep.until(spawn, "completed")
     assert mark.read_text() == "once\n"
-    assert relay_json(asleep.laptop, "outbox")["dead"] == []
+    assert envelope not in [each["id"] for each in relay_json(asleep.laptop, "outbox")["dead"]]
 
 
 def test_what_has_ended_is_not_brought_back_to_life(asleep: Scene) -> None:
@@ -125,12 +125,15 @@ def test_what_has_ended_is_not_brought_back_to_life(asleep: Scene) -> None:
     error = error_of(relay(asleep.laptop, "--json", "outbox", "retry", envelope))
     assert error["code"] == "conflict" and "rejected" in error["message"]
     assert error["hint"].startswith("relay spawn ") and "'echo '\"'\"'a b'\"'\"''" in error["hint"]
+    # other tests may have left some that were refused
+    dead = len(relay_json(asleep.laptop, "outbox")["dead"])
     everything = relay_json(asleep.laptop, "outbox", "retry", "--all", status=1)
-    assert everything["done"] == [] and [each["error"]["code"] for each in everything["refused"]] == ["conflict"]
+    assert everything["done"] == []
+    assert [each["error"]["code"] for each in everything["refused"]] == ["conflict"] * dead
     assert asleep.show(spawn)["state"] == "rejected"
     assert relay(asleep.laptop, "--json", "outbox", "drop", "--all").returncode == 2, "--dead has to be said"
     assert relay_json(asleep.laptop, "outbox", "drop", "--all", "--dead", "--broker", "laptop")["done"] == []
-    assert len(relay_json(asleep.laptop, "outbox", "drop", "--all", "--dead", "--broker", "vps")["done"]) == 1
+    assert len(relay_json(asleep.laptop, "outbox", "drop", "--all", "--dead", "--broker", "vps")["done"]) == dead
     assert relay_json(asleep.laptop, "outbox")["dead"] == []
 
 

@@ -30,11 +30,6 @@ def _told(two: Scene, spawn: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in relay(two.laptop, "logs", spawn, "--json").stdout.splitlines()]
 
 
-def _tails(node: Node) -> int:
-    with closing(sqlite3.connect(f"file:{node.home / 'relay.db'}?mode=ro", uri=True)) as store:
-        return int(store.execute("SELECT count(*) FROM tails").fetchone()[0])
-
-
 def test_the_end_of_a_long_output_is_read_while_its_target_sleeps(granted: Scene) -> None:
     spawn = granted.shell(f"seq {LINES}", status=0)["id"]
     assert relay(granted.laptop, "logs", spawn).stdout == PRINTED
@@ -58,8 +53,8 @@ def test_the_result_says_that_there_is_more_output_than_it_has(granted: Scene) -
     done = relay(granted.laptop, "result", spawn)
     assert done.returncode == 0 and done.stdout == PRINTED[-16_000:]
     assert b"only the end of its output is kept with its result" in done.stderr
-    # what took no time is not told; on a busy machine waiting and starting take some
-    phases = re.search(rb"(?m)^phases: (?:queued \S+ s, )?(?:started in \S+ s, )?ran (\d+\.\d) s$", done.stderr)
+    # what took no time is not told; on a busy machine each phase takes some
+    phases = re.search(rb"(?m)^phases: (?:.*, )?ran (\d+(?:\.\d)?) s$", done.stderr)
     assert phases is not None and float(phases[1]) >= 0.2
     assert relay_json(granted.laptop, "result", spawn)["result"]["output_before_bytes"] > len(PRINTED) - 17_000
 
@@ -77,11 +72,10 @@ def test_bytes_and_streams_are_as_they_were(granted: Scene) -> None:
 
 def test_what_fits_into_the_result_takes_nothing_more(granted: Scene) -> None:
     """No row, and so no bytes on the wire, beside the word on the end."""
-    before = _tails(granted.laptop), _tails(granted.vps)
     spawn = granted.shell("echo short", status=0)["id"]
-    assert (_tails(granted.laptop), _tails(granted.vps)) == before
-    granted.shell(f"seq {LINES}", status=0)
-    assert (_tails(granted.laptop), _tails(granted.vps)) == (before[0] + 1, before[1] + 1)
+    assert not any(_tails_of(node, spawn) for node in (granted.laptop, granted.vps))
+    long = granted.shell(f"seq {LINES}", status=0)["id"]
+    assert all(_tails_of(node, long) for node in (granted.laptop, granted.vps))
     _put_to_sleep(granted)
     assert relay(granted.laptop, "logs", spawn).stdout == b"short\n"
 
@@ -124,7 +118,8 @@ def test_a_running_spawn_s_output_is_read_while_its_target_sleeps_and_followed_f
     go = quick.vps.work / fresh("go")
     spawn = quick.begin(f"seq 3000; echo here; while [ ! -e {go} ]; do sleep 0.02; done; echo there; exit 5")
     quick.until(spawn, "running")
-    processes.wait_until(lambda: _tails_of(quick.laptop, spawn), 10, "the end of its output to be told")
+    # it may have been told of before all of it was printed
+    processes.wait_until(lambda: b"here\n" in _pieces(quick.laptop, spawn), 15, "the end of its output to be told")
     _put_to_sleep(quick)
     assert quick.show(spawn)["state"] == "running"
     done = relay(quick.laptop, "logs", spawn)
@@ -138,6 +133,12 @@ def test_a_running_spawn_s_output_is_read_while_its_target_sleeps_and_followed_f
         assert (follower.stdout.read(), follower.wait(20)) == (b"there\n", 0)
 
 
+def _pieces(node: Node, spawn: str) -> bytes:
+    with closing(sqlite3.connect(f"file:{node.home / 'relay.db'}?mode=ro", uri=True)) as store:
+        found = store.execute("SELECT pieces FROM tails WHERE spawn = ?", (spawn,)).fetchone()
+    return bytes(found[0]) if found else b""
+
+
 def _tails_of(node: Node, spawn: str) -> bool:
     with closing(sqlite3.connect(f"file:{node.home / 'relay.db'}?mode=ro", uri=True)) as store:
         return store.execute("SELECT 1 FROM tails WHERE spawn = ?", (spawn,)).fetchone() is not None
@@ -148,7 +149,7 @@ def test_a_silent_spawn_is_told_of_once(quick: Scene) -> None:
     spawn = quick.begin("echo once; sleep 60")
     quick.until(spawn, "running")
     processes.wait_until(lambda: _tails_of(quick.laptop, spawn), 10, "the end of its output to be told")
-    other = quick.begin("for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.25; done; sleep 60")
+    other = quick.begin("while :; do date; sleep 0.25; done")
     told_at = _moment(quick.laptop, spawn)
     processes.wait_until(lambda: _tails_of(quick.laptop, other), 10, "the other one to be told of")
     first = _moment(quick.laptop, other)

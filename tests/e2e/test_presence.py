@@ -25,7 +25,7 @@ def test_online_then_down_then_gone(two: Scene) -> None:
     vps = _vps(two)
     assert (vps["presence"], vps["online"], vps["link"], vps["trouble"]) == ("online", True, "direct", None)
     assert abs(vps["clock_skew_ms"]) < 60_000
-    wait_until(lambda: _vps(two)["outbox_for_us"] == 0, 5, "vps to say that nothing waits there")
+    wait_until(lambda: _vps(two)["outbox_for_us"] == 0, 15, "vps to say that nothing waits there")
     assert relay_json(two.laptop, "status")["brokers"]["online"] >= 1
     assert b"online" in relay(two.laptop, "brokers").stdout
     two.vps.stop()
@@ -68,7 +68,7 @@ def test_subscribers_hear_of_it(two: Scene) -> None:
         assert following.stdout is not None
         two.vps.restart()
         seen: list[str | None] = []
-        while seen != ["gone", "online"]:
+        while seen[-2:] != ["gone", "online"]:
             event = json.loads(following.stdout.readline())
             if event["kind"] == "broker.presence" and event["broker"] == two.vps.id:
                 seen.append(event["presence"])

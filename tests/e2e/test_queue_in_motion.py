@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
+from relay.api.durations import moment
 from relay.testing import processes
 from relay.testing.mesh import Mesh
 from tests.e2e.scene import Scene
@@ -47,7 +49,22 @@ def test_what_gets_its_turn_in_a_queue_that_moves_is_not_told_to_wait(one_slot: 
     for spawn in spawns:
         one_slot.until(spawn, "completed")
     told = [spawn for spawn in spawns if _told_to_wait(one_slot, spawn)]
-    assert len(told) < MANY // 2, f"{len(told)} of {MANY} cost a word more"
+    moved = _moved(one_slot, spawns)
+    assert len({*told} & moved) <= len(moved) // 4, f"{len(told)} of {MANY} cost a word more"
+
+
+def _moved(scene: Scene, spawns: list[str]) -> set[str]:
+    """For which of these the queue moved: less than 2 s long, and each 100 ms; on a busy machine it does so for few."""
+    shown = [scene.show(each, scene.vps) for each in spawns]
+    steps = sorted(moment(each[key]) for each in shown for key in ("started", "ended"))
+    found = set()
+    for each in shown:
+        to = moment(each["started"])
+        since = to - each["durations"]["waiting_s"]
+        met = [since, *(step for step in steps if since < step < to), to]
+        if to - since < 2 and max(later - sooner for sooner, later in pairwise(met)) < 0.1:
+            found.add(str(each["id"]))
+    return found
 
 
 def test_what_waits_in_a_queue_that_rests_is_told_at_once_and_in_one_that_moves_in_time(one_slot: Scene) -> None:

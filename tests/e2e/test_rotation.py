@@ -1,6 +1,6 @@
 """A workspace's key changes under brokers that are awake, asleep, killed or put out: real processes, one mesh.
 
-Each test goes on from whatever epoch it finds; the last one puts a member out.
+Each test goes on from whatever epoch it finds; those after which `mini` is of no use have a mesh of their own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,27 @@ from tests.e2e.scene import audit, error_of, relay, relay_json
 from tests.fuzz.attacker import Attacker, finish, websocket_frame
 
 
-@pytest.fixture(scope="module")
-def mesh() -> Iterator[Mesh]:
+@contextmanager
+def _three() -> Iterator[Mesh]:
     """`laptop` created the workspace, `vps` and `mini` joined it; each may run things on laptop."""
     with Mesh.scratch("relay-epochs-") as made:
         laptop, vps = made.pair("laptop", "vps")
         mini = made.join(laptop, "mini")
         for node in (vps, mini):
             made.grant(on=laptop, to=node)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[Mesh]:
+    with _three() as made:
+        yield made
+
+
+@pytest.fixture
+def spent() -> Iterator[Mesh]:
+    """For one test: one that puts `mini` out, or makes it seem to be two machines, leaves nothing for another."""
+    with _three() as made:
         yield made
 
 
@@ -150,11 +164,11 @@ def _rotate_twice_at_once(mesh: Mesh) -> None:
     _await(held.epoch + 1, laptop, vps, mini)
 
 
-def test_an_old_key_opens_nothing_but_the_present_epoch(mesh: Mesh) -> None:
+def test_an_old_key_opens_nothing_but_the_present_epoch(spent: Mesh) -> None:
     """A member with a grant, its own identity and a former key: no spawn, no receipt, no roster; the epoch alone."""
-    laptop, vps, mini = _nodes(mesh)
+    laptop, vps, mini = _nodes(spent)
     while _epoch(laptop) < 4 or len(_held(mini).former) < _epoch(laptop):
-        _rotate_twice_at_once(mesh)
+        _rotate_twice_at_once(spent)
     mini.stop()
     attacker = Attacker(mini, laptop)
     present = attacker.workspace.epoch
@@ -192,8 +206,8 @@ def test_an_old_key_opens_nothing_but_the_present_epoch(mesh: Mesh) -> None:
     _await(present, laptop, vps, mini)
 
 
-def test_who_was_put_out_gets_no_epoch_from_who_has_not_heard_of_that_either(mesh: Mesh) -> None:
-    laptop, vps, mini = _nodes(mesh)
+def test_who_was_put_out_gets_no_epoch_from_who_has_not_heard_of_that_either(spent: Mesh) -> None:
+    laptop, vps, mini = _nodes(spent)
     present = _epoch(laptop)
     vps.stop()
     relay_json(laptop, "broker", "evict", "mini")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,18 @@ def test_runs_that_were_missed_come_about_once(granted: Scene) -> None:
     _every(granted, f"echo x >> {marks}", "2s", name)
     granted.vps.kill()
     processes.wait_until(lambda: granted.laptop.status()["links"] == 0, 10, "the link to be seen gone")
-    later = relay_json(granted.laptop, "spawn", "-", "shell", "sleep 4.5", "--cwd", str(granted.laptop.work), "--wait")
+    later = relay_json(granted.laptop, "spawn", "-", "shell", "sleep 6.5", "--cwd", str(granted.laptop.work), "--wait")
     assert later["state"] == "completed"
+    began = time.monotonic()
     granted.vps.start()
     processes.wait_until(lambda: _lines(marks) >= 1, 10, "the missed runs to be made up for")
     granted.linked()
     relay(granted.laptop, "schedule", "remove", name)
+    since = time.monotonic() - began
     runs = _runs(granted.vps, name)
     processes.wait_until(lambda: _lines(marks) == len(runs), 10, "every run to leave its mark")
-    assert len(runs) <= 2  # what was missed, and perhaps the next
+    # three were missed and run as one; the others came due since, which may be long ago on a busy machine
+    assert len(runs) <= 2 + since // 2
 
 
 def test_a_run_is_skipped_while_the_one_before_lives(granted: Scene) -> None:

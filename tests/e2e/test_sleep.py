@@ -81,7 +81,7 @@ def test_nothing_is_taken_in_before_what_an_earlier_run_left_is_taken_up(asleep:
     try:
         asleep.vps.start()
         for spawn in spawns:
-            assert asleep.until(spawn, *TERMINAL)["result"]["output_tail"] == "ran\n"
+            assert asleep.until(spawn, *TERMINAL, within=40)["result"]["output_tail"] == "ran\n"
     finally:
         asleep.vps.launcher = honest
     assert "Traceback" not in asleep.vps.log()[before:]
@@ -192,11 +192,12 @@ def test_wait_lives_through_a_restart_of_either_broker(granted: Scene) -> None:
     granted.until(spawn, "running")
     command = [sys.executable, "-m", "relay", "wait", spawn]
     with subprocess.Popen(command, env=granted.laptop.environment(), stderr=subprocess.PIPE) as waiting:
+        assert waiting.stderr is not None and b"Working" in waiting.stderr.readline()  # it waits
         granted.vps.restart()
         granted.laptop.restart()
         go.touch()
         assert waiting.wait(20) == 4
-        assert waiting.stderr is not None and b"failed with exit status 4" in waiting.stderr.read()
+        assert b"failed with exit status 4" in waiting.stderr.read()
 
 
 def test_one_idempotency_key_is_one_task(asleep: Scene) -> None:

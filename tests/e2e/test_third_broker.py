@@ -35,7 +35,7 @@ class Third(Scene):
         """Give phone these verbs on vps."""
         words = [word for verb in verbs for word in ("--verb", verb)]
         self.vps.relay("trust", "allow", self.phone.id, "--mode", "full", *words)
-        wait_until(lambda: self._heard(verbs), 5, "phone to have heard of its grant")
+        wait_until(lambda: self._heard(verbs), 20, "phone to have heard of its grant")
 
     def _heard(self, verbs: tuple[str, ...]) -> bool:
         with self.phone.control() as control:
@@ -44,7 +44,7 @@ class Third(Scene):
 
 
 @pytest.fixture(scope="module")
-def third() -> Iterator[Third]:
+def _third() -> Iterator[Third]:
     with Mesh.scratch("relay-third-") as mesh:
         scene = Third(mesh)
         scene.grant()
@@ -54,14 +54,21 @@ def third() -> Iterator[Third]:
             assert "Traceback" not in node.log(), node.log()[-6000:]
 
 
+@pytest.fixture
+def third(_third: Third) -> Third:
+    """The same, all linked with one another: an earlier test may have started one anew."""
+    nodes = _third.mesh.nodes.values()
+    wait_until(lambda: all(node.status()["links"] == 2 for node in nodes), 20, "all to be linked")
+    return _third
+
+
 def test_it_is_listed_shown_followed_and_stopped(third: Third) -> None:
     name = fresh("seen")
     spawn = third.begin("echo first; read -r line < go; echo $line; sleep 60", name=name)
     third.until(spawn, "running")
     listed = relay_json(third.phone, "ps")
-    assert [(each["id"], each["broker"]["name"], each["origin"]["name"], each["state"]) for each in listed] == [
-        (spawn, "vps", "laptop", "running")
-    ]
+    (own,) = (each for each in listed if each["id"] == spawn)  # beside what other tests have ended
+    assert (own["broker"]["name"], own["origin"]["name"], own["state"]) == ("vps", "laptop", "running")
     assert relay_json(third.phone, "ps", "--known") == []
     assert [each["id"] for each in relay_json(third.phone, "queue", "--status", "running")] == [spawn]
     assert relay_json(third.phone, "queue", "--status", "needs_you") == []
@@ -109,7 +116,7 @@ def test_a_pause_is_the_targets_to_grant(third: Third) -> None:
     spawn = third.begin("true", "--at", "1h", name=fresh("later"))
     third.until(spawn, "waiting")
     assert relay(third.phone, "pause", spawn).returncode == 0
-    wait_until(lambda: third.show(spawn, third.vps)["paused"] is not None, 5, "the pause to be taken in")
+    wait_until(lambda: third.show(spawn, third.vps)["paused"] is not None, 20, "the pause to be taken in")
     assert relay_json(third.phone, "show", spawn)["paused"]["by"].endswith("on phone")
     relay(third.phone, "stop", spawn)
     third.until(spawn, "cancelled")
@@ -177,7 +184,7 @@ def test_a_stop_of_what_it_asked_of_another_ends_no_copy_here(third: Third) -> N
         with member.listening() as link:
             member.say(link, "stop", {"spawn": spawn})
             member.say(link, "steer", {"spawn": spawn, "verb": "pause", "by": "mallory"})
-            wait_until(lambda: _refused_on(third.laptop, spawn), 5, "laptop to have judged the stop")
+            wait_until(lambda: _refused_on(third.laptop, spawn), 20, "laptop to have judged the stop")
         copy = third.show(spawn)
         assert (copy["state"], copy["paused"], copy["truth"]["from"]) == ("running", None, third.vps.id)
     finally:

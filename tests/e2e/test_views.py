@@ -93,7 +93,7 @@ def test_a_late_word_is_told_however_long_ago_it_ended(granted: Scene) -> None:
 def test_a_stream_of_events_begins_in_silence(two: Scene) -> None:
     """The answer's head comes at once: a client that waits for it in vain would take the broker for stopped."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-        asking.settimeout(5)
+        asking.settimeout(20)
         asking.connect(str(two.laptop.socket))
         asking.sendall(b"GET /api/v1/events?follow=1 HTTP/1.1\r\nHost: relay\r\n\r\n")
         assert asking.recv(4096).startswith(b"HTTP/1.1 200 ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -117,6 +117,16 @@ def test_names(name: str) -> None:
     assert raised.value.code is Code.BAD_NAME
 
 
+@pytest.fixture
+def _undeclared() -> Iterator[None]:
+    """Nothing is declared yet: what other tests declare in this process stays."""
+    before = dict(DECLARED)
+    DECLARED.clear()
+    yield
+    DECLARED.update(before)
+
+
+@pytest.mark.usefixtures("_undeclared")
 def test_which_runners_are_served() -> None:
     """Those that are named, or all that were declared; none at all is an error, and so are two of one name."""
     with pytest.raises(Misuse):

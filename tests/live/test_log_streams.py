@@ -38,8 +38,9 @@ async def following(end: LogEnd) -> AsyncIterator[Follower]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds takes tenths of them."""
     monkeypatch.setattr("relay.broker.log_serving.ALIVE_S", 0.1)
-    monkeypatch.setattr("relay.broker.log_reading.WORD_S", 0.3)
-    monkeypatch.setattr("relay.broker.log_reading.SILENCE_S", 0.6)
+    # this process may get no turn for as long as a second, in which both ends are silent
+    monkeypatch.setattr("relay.broker.log_reading.WORD_S", 1.5)
+    monkeypatch.setattr("relay.broker.log_reading.SILENCE_S", 2.0)
 
 
 async def test_a_follower_whose_link_is_cut_again_and_again_has_one_stream(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ async def test_a_way_on_which_what_is_live_is_dropped_is_left_for_another(tmp_pa
         liar = one if chosen.peer == one.id else two
         liar.mesh.pass_on = lambda peer, envelopes: None  # type: ignore[method-assign]
         async with following(here) as follower:
-            await until(lambda: follower.data == b"at last", 5, "output by the honest one")
+            await until(lambda: follower.data == b"at last", 15, "output by the honest one")
             assert follower.told and "nothing has come from its machine" in follower.told[0]
         assert reader.mesh.router.way(target.id) == chosen.peer  # what is durable goes as before
 
@@ -163,5 +164,5 @@ async def test_a_silent_task_costs_its_follower_no_second_stream(tmp_path: Path,
         target.hears[Kind.LOG_OPEN] = lambda each: (opened.append(each.header.id), serves(each))[1]  # type: ignore[func-returns-value]
         async with following(here) as follower:
             await until(lambda: opened, what="the stream")
-            await asyncio.sleep(1.5)  # well beyond the silence after which it would be opened again
+            await asyncio.sleep(4)  # well beyond the silence after which it would be opened again
             assert len(opened) == 1 and not follower.told and there.serves(reader.id) == 1

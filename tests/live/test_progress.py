@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,26 +28,33 @@ def scene() -> Iterator[Scene]:
         yield found
 
 
+def _until(file: Path) -> str:
+    return f"while [ ! -e {file} ]; do sleep 0.05; done"
+
+
 def _dry(scene: Scene) -> list[str]:
     return [*scene.words("shell", "true", name=fresh()), "--dry-run"]
 
 
 def test_on_a_terminal_it_is_drawn_over_itself_and_gone_afterwards(scene: Scene) -> None:
-    name = fresh()
-    spawn = scene.begin("sleep 4", name=name)
+    name, go = fresh(), scene.vps.work / fresh("go")
+    spawn = scene.begin(_until(go), name=name)
     with terminal(scene.laptop, "wait", spawn) as person:
         seen = person.until(f"waiting for {name} on vps (Working, ".encode())
         assert ERASE in seen
+        go.touch()
         rest = person.until(f"{name} on vps is done".encode())
         assert person.exit() == 0
     assert rest.rpartition(ERASE)[2].startswith(f"{name} on vps".encode()), "the line was left empty"
 
 
 def test_many_are_counted(scene: Scene) -> None:
-    quick, slow = scene.begin("true"), scene.begin("sleep 4", name=fresh())
+    go = scene.vps.work / fresh("go")
+    quick, slow = scene.begin("true"), scene.begin(_until(go), name=fresh())
     scene.until(quick, "completed")
     with terminal(scene.laptop, "wait", quick, slow) as person:
         person.until(b"1 of 2 ended; waiting for")
+        go.touch()
         assert person.exit() == 0
 
 

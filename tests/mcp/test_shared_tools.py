@@ -97,7 +97,7 @@ def test_progress_goes_through_and_what_takes_long_has_a_ticket(two: Scene) -> N
     async def work(client: Client) -> None:
         slept = await client.call_tool("slow", {"seconds": 2.4, "steps": 3}, progress_callback=hear)
         assert slept.content[0].text == "slept"  # type: ignore[union-attr]
-        ticket = await client.call_tool("slow", {"seconds": 6, "steps": 3})
+        ticket = await client.call_tool("slow", {"seconds": 10, "steps": 3})
         said, facts = ticket.content[0].text, ticket.structured_content  # type: ignore[union-attr]
         assert not ticket.is_error and not facts["ended"] and facts["ticket"] in said and "tool.result" in said
         early = await client.call_tool("tool.result", {"ticket": facts["ticket"]})

@@ -192,8 +192,10 @@ def test_a_session_goes_on_and_a_question_is_answered(two: Scene, with_client: C
         wait_until(lambda: relay_json(two.laptop, "show", held["id"])["state"] != "held", 20, "the vps' word")
         assert (await _ask(client, "agent.wait", id=held["id"], seconds=30))["state"] == "completed"
 
-    with_client(work)
-    two.grant("--agent", "shell", "--agent", "claude", "--dir", "new", "--dir", str(two.vps.work))
+    try:
+        with_client(work)
+    finally:
+        two.grant("--agent", "shell", "--agent", "claude", "--dir", "new", "--no-ask")
 
 
 def test_what_a_model_gets_wrong_is_a_tool_error_that_it_can_act_on(with_client: Callable[[Work], None]) -> None:

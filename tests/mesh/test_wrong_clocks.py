@@ -15,6 +15,7 @@ from relay.broker.tasks import Tasks
 from relay.core.envelope import MAX_LIFE_MS
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.timekeeping import SET_WITHIN_MS
 from relay.spawn.attempting import Attempting
 from relay.spawn.supervisor import Supervisor
 from relay.store import inbox
@@ -188,11 +189,28 @@ async def test_a_jump_alone_is_known_over_restarts(tmp_path: Path) -> None:
         for ahead, jumped in steps:
             believed = not jumped
             journal = Journal(node.store, node.postbox, lambda ahead=ahead: now + ahead)  # type: ignore[misc]
-            clocks = Clocks(lambda peer: False, journal.clock, lambda: 0)
+            clocks = Clocks(lambda peer: False, journal.clock, lambda: DAY)
             await clocks.open(node.store)
             assert clocks.may_expire() is believed and clocks.jumped_alone == jumped
             # by none of them is more forgotten than by the last one that was believed
             assert await journal.commit(clocks.note) == now + (ahead if believed else min(ahead, 0))
+
+
+async def test_a_clock_that_comes_up_hours_ahead_has_time_to_be_set_right(tmp_path: Path) -> None:
+    """Nobody is linked yet, and some hours are not much: what had ten minutes left would be called expired."""
+    now = {"wall": wall_ms(), "elapsed": DAY}
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, _):
+        journal = Journal(one.store, one.postbox, lambda: now["wall"])
+        clocks = Clocks(lambda peer: False, journal.clock, lambda: now["elapsed"])
+        deadline, before = now["wall"] + 600_000, await journal.commit(clocks.note)
+        now.update(wall=now["wall"] + DAY // 4, elapsed=20_000)
+        await clocks.open(one.store)
+        assert not clocks.has_passed(deadline) and clocks.jumped_alone == ""
+        assert await journal.commit(clocks.note) is None and clocks._agreed == before
+        now.update(wall=now["wall"] - DAY // 4, elapsed=SET_WITHIN_MS)
+        assert clocks.may_expire() and not clocks.has_passed(deadline)
+        now["wall"] = deadline
+        assert clocks.has_passed(deadline)
 
 
 @pytest.mark.parametrize("jump", [40 * DAY, -40 * DAY, -DAY])
@@ -200,7 +218,7 @@ async def test_a_clock_that_is_set_under_a_live_link_is_believed_no_longer_and_w
     tmp_path: Path, jump: int
 ) -> None:
     """What the peer said was of the clock as it was."""
-    now = {"wall": wall_ms(), "elapsed": 0}
+    now = {"wall": wall_ms(), "elapsed": DAY}
     async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
         clocks = Clocks(lambda peer: True, lambda: now["wall"], lambda: now["elapsed"])
         await clocks.open(one.store)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from relay.testing.processes import wait_until
 from tests.e2e.scene import error_of, relay, relay_json
 from tests.notify.conftest import Ground
+from tests.notify.test_via import gate
 
 SLOW = "?rto=0.3"  # how long apprise waits for this service
 
@@ -86,8 +87,10 @@ def test_a_broker_that_cannot_tell_says_so_to_who_entrusted_it(ground: Ground) -
         return bool(via["state"] == state and ("503" in via["why"]) is (state == "failing"))
 
     wait_until(lambda: stands("accepted"), 20, "vps to take it")
-    name, spawn = ground.spawn("sleep 0.3", on=ground.vps)
+    go, wait = gate(ground)
+    name, spawn = ground.spawn(wait, on=ground.vps)
     ground.laptop.kill()
+    go.touch()
     wait_until(lambda: any(each["tries"] > 1 for each in ground.sent(spawn, ground.vps)), 30, "two tries on vps")
     ground.laptop.start()
     wait_until(lambda: stands("failing"), 20, "laptop to hear of it")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
-from tests.e2e.scene import audit, relay, relay_json
+from tests.e2e.scene import audit, fresh, relay, relay_json
 from tests.notify.conftest import Ground
 from tests.notify.receiver import PASSWORD, SECRET
 
@@ -27,6 +28,12 @@ def entrusted(ground: Ground, state: str) -> dict[str, Any]:
         return channel if {each["state"] for each in channel["via"]} == {state} else None
 
     return wait_until(found, 20, f"the channel to be {state}") or {}
+
+
+def gate(ground: Ground) -> tuple[Path, str]:
+    """A file, and the words of a script that wait for it: until then its asker has no end to tell of."""
+    file = ground.mesh.folder / fresh("gate")
+    return file, f"while [ ! -e {file} ]; do sleep 0.02; done"
 
 
 @contextlib.contextmanager
@@ -48,8 +55,10 @@ def test_who_has_no_grant_by_name_has_nothing_sent_from_there(ground: Ground, wo
     (via,) = entrusted(ground, "refused")["via"]
     assert "on vps: relay trust allow laptop --verb notify" in via["why"]
     assert relay_json(ground.vps, "notify", "list") == []
-    name, spawn = ground.spawn("sleep 0.2", on=ground.vps)
+    go, wait = gate(ground)
+    name, spawn = ground.spawn(wait, on=ground.vps)
     with dead(ground.laptop):
+        go.touch()
         with ground.vps.control() as control:
             wait_until(lambda: control.get(f"spawns/{spawn}")["state"] == "completed", 20, "its end")
         assert ground.sent(spawn, ground.vps) == [] and ground.receiver.told_of(name) == []
@@ -63,8 +72,10 @@ def test_while_the_asker_is_away_the_runner_tells_and_the_asker_does_not_again(g
     allow(ground, ground.vps)
     ground.add("phone", ground.receiver.webhook(), "--via", "vps")
     entrusted(ground, "accepted")
-    name, spawn = ground.spawn("sleep 0.3; exit 4", on=ground.vps)
+    go, wait = gate(ground)
+    name, spawn = ground.spawn(f"{wait}; exit 4", on=ground.vps)
     with dead(ground.laptop):
+        go.touch()
         told = ground.receiver.wait_for(name)
     assert told.title == f"{name} on vps ran into trouble: the task ended with exit code 4"
     here = ground.told(spawn, "phone", "elsewhere")
@@ -84,9 +95,11 @@ def test_a_third_broker_tells_what_another_ran_by_two_signatures(ground: Ground)
     allow(ground, ground.vps)
     ground.add("phone", ground.receiver.webhook(), "--via", "vps", "--on", "failure")
     entrusted(ground, "accepted")
-    name, spawn = ground.spawn("sleep 0.5; exit 4", on=mini)
+    go, wait = gate(ground)
+    name, spawn = ground.spawn(f"{wait}; exit 4", on=mini)
     wait_until(lambda: _knows(mini, spawn), 20, "mini to have it")
     with dead(ground.laptop):
+        go.touch()
         assert ground.receiver.wait_for(name).title.startswith(f"{name} on mini ran into trouble: ")
     assert ground.told(spawn, "phone", "elsewhere")["told_by"]["name"] == "vps"
     assert len(ground.receiver.told_of(name)) == 1
@@ -103,8 +116,10 @@ def test_a_grant_that_is_taken_back_silences_what_was_entrusted(ground: Ground) 
     ground.vps.relay("trust", "revoke", "laptop")
     ground.mesh.grant(on=ground.vps, to=ground.laptop, words=("--agent", "shell"))
     ground.mesh.await_link(ground.laptop)
-    _, spawn = ground.spawn("sleep 0.2", on=ground.vps)
+    go, wait = gate(ground)
+    _, spawn = ground.spawn(wait, on=ground.vps)
     with dead(ground.laptop):
+        go.touch()
         wait_until(lambda: any(each["error"] for each in ground.sent(spawn, ground.vps)), 20, "the refusal")
         (told,) = ground.sent(spawn, ground.vps)
     assert told["error"] == "laptop may not notify here" and told["tries"] == 0

@@ -88,14 +88,14 @@ def test_a_shell_that_hangs_is_ended_with_all_it_started(
     assert "did not tell its PATH within" in login_path.login_path().trouble
     assert time.monotonic() - begun < 20
     pid = int((tmp_path / "pid").read_text())
-    wait_until(lambda: not _is_alive(pid), 5, "the shell's child is gone")
+    wait_until(lambda: not _is_alive(pid), 15, "the shell's child is gone")
 
 
 def test_a_child_that_keeps_the_output_open_is_not_waited_for(shell: Path, tmp_path: Path) -> None:
     _is(shell, f'sleep 1000 & echo $! > {tmp_path}/pid; PATH=/a /bin/sh -c "$4"; wait')
     assert login_path.login_path().path == "/a"
     pid = int((tmp_path / "pid").read_text())
-    wait_until(lambda: not _is_alive(pid), 5, "the shell's child is gone")
+    wait_until(lambda: not _is_alive(pid), 15, "the shell's child is gone")
 
 
 def _is_alive(pid: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 import venv
@@ -57,12 +58,17 @@ class User:
         self._words = [python, "-m", "relay", *(["--home", home] if home else [])]
 
     def types(self, *words: str, status: int = 0) -> str:
-        done = self.machine.run(*self._words, *words)
-        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        done = self._run(*words, status=status)
         return done.stdout + done.stderr
 
     def sees(self, *words: str, status: int = 0) -> Any:
-        return json.loads(self.types(*words, "--json", status=status))
+        """What it prints as JSON; what lasts longer than a second tells of itself beside it, on stderr."""
+        return json.loads(self._run(*words, "--json", status=status).stdout)
+
+    def _run(self, *words: str, status: int) -> subprocess.CompletedProcess[str]:
+        done = self.machine.run(*self._words, *words)
+        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
 
     def broker(self) -> dict[str, Any]:
         """The broker as `relay status` shows it; empty where none answers."""

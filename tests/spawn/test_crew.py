@@ -12,6 +12,7 @@ import pytest
 
 from relay.spawn.attempt import Vanished
 from relay.spawn.recovery import Verdict
+from relay.spawn.shim.crew import TAKES_S
 
 from .yard import alive, holds, until
 
@@ -79,6 +80,31 @@ async def test_a_launch_that_nobody_read_was_never_started(yard: Yard, tmp_path:
     os.kill(free, signal.SIGKILL)
     assert await run.end() == Vanished(Verdict.FENCE_AND_REQUEUE, 0)
     assert not (tmp_path / "ran").exists()
+
+
+async def test_a_launch_that_nobody_takes_is_another_shim_s_within_seconds(yard: Yard, tmp_path: Path) -> None:
+    free = (await _ended(yard, "true")).shim
+    os.kill(free, signal.SIGSTOP)
+    run = await yard.launch("touch", str(tmp_path / "ran"))
+    assert run.shim == free
+    async with asyncio.timeout(3 * TAKES_S):
+        assert await run.end() == Vanished(Verdict.FENCE_AND_REQUEUE, 0)
+    assert not alive(free) and not (tmp_path / "ran").exists()
+    assert (await yard.run("exit 6")).exit_code == 6
+
+
+async def test_a_task_that_lasts_longer_than_a_launch_may_lie_unread_goes_on(yard: Yard) -> None:
+    free = (await _ended(yard, "true")).shim
+    run = await yard.sh(f"sleep {TAKES_S + 1}; exit 7")
+    assert run.shim == free and (await run.exit()).exit_code == 7
+    assert (await _ended(yard, "exit 8")).shim == free
+
+
+async def test_a_free_shim_that_is_stopped_leaves_with_its_fork_server(yard: Yard) -> None:
+    free = (await _ended(yard, "true")).shim
+    os.kill(free, signal.SIGSTOP)
+    await yard.launcher.close()
+    await until(lambda: not alive(free))
 
 
 async def test_free_shims_leave_with_their_fork_server(yard: Yard) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
-async def until(condition: Callable[[], Any], within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], within_s: float = 30.0) -> None:
     """Wait for a condition; AssertionError when its time is over."""
     deadline = time.monotonic() + within_s
     while not condition():

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import relay.store
-from relay.store import spawn_lists
+from relay.store import outbox, spawn_lists, spawns, tails
 from relay.store.query import Query, Tx
 
 # what grows with each spawn, and stays
@@ -44,6 +44,26 @@ def test_no_question_goes_through_all_that_ever_was(tx: Tx) -> None:
     assert len(asked) > 150
     scanning = {(module, name): steps for module, name, query in asked if (steps := _scans(tx, query))}
     assert scanning.keys() == _LIMITED, scanning
+
+
+def _asked_of_the_outbox(tx: Tx) -> Iterator[str]:
+    """What is asked of it for the sake of one spawn, or of those that have ended."""
+    yield from (query.sql for query in (outbox.BY_SPAWN, outbox.KEEPER))
+    asked: list[str] = []
+    tx.set_trace_callback(asked.append)
+    tails.forget_told(tx, "s" * 16)
+    spawns.known_ended_before(tx, 1)
+    tx.set_trace_callback(None)
+    yield from asked
+
+
+def test_nothing_that_is_asked_for_one_spawn_goes_through_all_that_waits_for_a_sleeping_peer(tx: Tx) -> None:
+    asked = list(_asked_of_the_outbox(tx))
+    assert len(asked) == 4, asked
+    for sql in asked:
+        named = dict.fromkeys(re.findall(r":(\w+)", sql))
+        plan = [str(row[3]) for row in tx.execute(f"EXPLAIN QUERY PLAN {sql}", named)]
+        assert [step for step in plan if "outbox_spawn" in step] and "SCAN outbox" not in plan, (sql, plan)
 
 
 @pytest.mark.parametrize("join", ["spawns", "spawns AS s"])

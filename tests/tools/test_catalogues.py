@@ -92,7 +92,7 @@ def test_of_two_programs_with_one_name_the_first_keeps_it_as_long_as_it_lives(gr
     tool = fresh("tool")
     first = ground.serve(tool)
     second = ground.serve(tool)
-    assert wait_until(lambda: second.lines("refused:name_in_use"), 10, "the second to be told") == [tool]
+    assert wait_until(lambda: second.lines("refused:name_in_use"), 20, "the second to be told") == [tool]
     assert ground.call(tool)["state"] == "completed" and len(first.lines("ran")) == 1
     first.kill()
     wait_until(lambda: ground.tool(ground.vps, tool, served=True), 20, "the second to serve it")
@@ -125,6 +125,7 @@ def test_what_a_program_offers_no_more_is_told_no_more(ground: Ground) -> None:
 def test_what_waits_for_a_runner_that_its_program_was_rid_of_is_refused_at_its_next_start(ground: Ground) -> None:
     kept, gone, title = fresh("tool"), fresh("tool"), fresh("title")
     ground.serve(kept, gone, title=title).kill()
+    wait_until(lambda: ground.tool(ground.vps, gone, served=False), 20, "its end to be noticed")
     call = ground.call(gone, wait_s=0)["id"]
     ground.reaches(call, "waiting")
     ground.serve(kept, title=title)

@@ -37,7 +37,7 @@ def _stuck(file: Path) -> Iterator[None]:
 
 def test_what_cannot_be_removed_is_not_said_to_be(two: Scene, tree: Path) -> None:
     spawn = spawned(two, tree, "mkdir d; echo x > d/stuck; echo y > d/other", "--here")["id"]
-    processes.wait_until(lambda: relay(two.laptop, tree, "diff", spawn).returncode == 0, 10, "its change")
+    processes.wait_until(lambda: relay(two.laptop, tree, "diff", spawn).returncode == 0, 30, "its change")
     with _stuck(place_of(two, spawn) / "d" / "stuck"):
         done = _cleaned(two)
         kept = {each["spawn"]: each["why"] for each in done["kept"]}

@@ -18,6 +18,7 @@ from relay.git import command
 from relay.git import tree as trees
 from relay.git.command import Failed, Git, Leash, Stopped
 from relay.git.snapshot import Snapshot
+from relay.testing import processes
 from tests.trees.ground import KEY, Far, git, repository
 
 
@@ -216,8 +217,11 @@ def test_git_is_ended_when_its_time_is_over_or_it_is_stopped(repo: Path) -> None
     threading.Timer(0.2, stop.set).start()
     with pytest.raises(Stopped):
         Git(repo, stop=stop).run(*waits)
-    left = subprocess.run(["pgrep", "-f", str(slow)], capture_output=True, text=True, check=False).stdout
-    assert left == "", "with all that it has started"
+
+    def all_ended() -> bool:  # what was killed is there until it gets a turn to die
+        return subprocess.run(["pgrep", "-f", str(slow)], capture_output=True, check=False).stdout == b""
+
+    processes.wait_until(all_ended, 10, "all that it has started to end")
     assert command.LOOK_EVERY_S < 1
 
 

@@ -175,7 +175,7 @@ def test_a_stop_ends_the_making_of_aplace_of(two: Scene, tree: Path, far_repo: P
         spawn = json.loads(relay(two.laptop, tree, "spawn", fresh(), "shell", "touch ran", *words).stdout)["id"]
         processes.wait_until(slow.exists, 20, "the fetch to begin")
         assert relay(two.laptop, tree, "stop", spawn).returncode == 0
-        two.until(spawn, "cancelled", within=5.0)
+        two.until(spawn, "cancelled")
         assert not is_alive(int(slow.read_text().split()[0])) and not place_of(two, spawn).exists()
 
 
@@ -202,7 +202,7 @@ def test_without_git_on_the_target_a_dry_run_and_the_spawn_say_so(two: Scene, tr
 
 def test_cleaning_keeps_what_is_needed(two: Scene, tree: Path) -> None:
     ended = spawned(two, tree, "echo n > n", "--here")["id"]
-    processes.wait_until(lambda: _is_fetched(two, tree, ended), 10, "the change to be fetched")
+    processes.wait_until(lambda: _is_fetched(two, tree, ended), 30, "the change to be fetched")
     go = two.mesh.folder / fresh("go")
     task = f"while [ ! -e {go} ]; do sleep 0.02; done; echo n > n"
     running = json.loads(
@@ -242,9 +242,10 @@ def _cleaned(two: Scene, *words: str) -> dict[str, Any]:
 
 
 def test_nothing_is_kept_of_a_tree_once_its_spawn_has_ended_or_never_began(two: Scene, tree: Path) -> None:
+    processes.wait_until(lambda: not _pulls(two.laptop) and not _pulls(two.vps), 30, "what earlier tests gave to come")
     here, there = _blobs(two.laptop), _blobs(two.vps)
     ended = spawned(two, tree, "echo n > n", "--here")["id"]
-    processes.wait_until(lambda: _is_fetched(two, tree, ended), 10, "the change to be fetched")
+    processes.wait_until(lambda: _is_fetched(two, tree, ended), 30, "the change to be fetched")
     two.vps.relay("queue", "pause")
     words = ("spawn", fresh(), "shell", "true", "--broker", "vps", "--here", "--json")
     waiting = json.loads(relay(two.laptop, tree, *words).stdout)["id"]
@@ -255,6 +256,11 @@ def test_nothing_is_kept_of_a_tree_once_its_spawn_has_ended_or_never_began(two: 
     two.vps.relay("queue", "resume")
     processes.wait_until(lambda: not set(_blobs(two.vps)) - set(there), 10, "vps to let go of all of it")
     processes.wait_until(lambda: len(set(_blobs(two.laptop)) - set(here)) == 1, 10, "laptop to keep the change alone")
+
+
+def _pulls(node: Node) -> bool:
+    with node.control() as control:
+        return any(each["state"] == "pulling" for each in control.get("blobs"))
 
 
 def _blobs(node: Node) -> list[str]:

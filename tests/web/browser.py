@@ -27,7 +27,7 @@ QUIET = (
 DESK: ViewportSize = {"width": 1440, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 PICTURES = Path(__file__).parents[2] / "build" / "web"
-WITHIN_MS = 10_000
+WITHIN_MS = 20_000
 REFUSED = "error: Failed to load resource: the server responded with a status of 401 (Unauthorized)"
 
 

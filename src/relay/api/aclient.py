@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from relay.api import http1
-from relay.api.client import broke_off, document, is_order, no_broker, trusted_socket
-from relay.api.silence import too_slow
+from relay.api.client import LOOK_AFTER_S, broke_off, document, is_order, no_broker, trusted_socket
+from relay.api.routes import FOLLOWED_S
+from relay.api.silence import answers, too_slow
 from relay.api.task_token import token_for
 from relay.core.errors import Misuse, Unreachable
 
@@ -68,6 +69,7 @@ class AsyncClient:
         self.home = home
         self._idle: list[_Connection] = []
         self._slots = asyncio.Semaphore(connections)
+        self._looking: asyncio.Task[bool] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,11 +92,8 @@ class AsyncClient:
         Raises:
             RelayError: the error the broker answered, or why there is no answer.
         """
-        try:
-            async with asyncio.timeout(call.patience_s), self._slots:
-                status, body = await self._answered(call)
-        except TimeoutError as fault:
-            raise too_slow(self.home, call.method == "POST") from fault
+        async with _InTime(self, call), self._slots:
+            status, body = await self._answered(call)
         answer: Answer = document(status, body, self.home)  # type: ignore[assignment]
         return answer
 
@@ -105,7 +104,8 @@ class AsyncClient:
             RelayError: the error the broker answered, or that it went away.
         """
         async with self._borrowed(None) as connection:
-            response, pieces = await connection.begin(_bytes_of(call, token_for(self.home.path)))
+            async with _InTime(self, call):
+                response, pieces = await connection.begin(_bytes_of(call, token_for(self.home.path)))
             if response.status >= 400:
                 document(response.status, await _rest(connection, response, pieces), self.home)
             cutter = http1.Lines()
@@ -114,7 +114,14 @@ class AsyncClient:
                     yield json.loads(line)
                 if response.done:
                     return
-                pieces = await connection.more(response)
+                async with _InTime(self, call):
+                    pieces = await connection.more(response)
+
+    async def is_answered(self) -> bool:
+        """Whether the broker answers anything at all; looked at once, however many calls wonder."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(asyncio.to_thread(answers, self.home.socket))
+        return await asyncio.shield(self._looking)
 
     async def _answered(self, call: Call[Answer]) -> tuple[int, bytes]:
         order, was_sent = is_order(call), False
@@ -150,7 +157,7 @@ class AsyncClient:
             yield connection
         except http1.BadAnswer as fault:
             raise broke_off(self.home, str(fault), order) from fault
-        except (BrokenPipeError, ConnectionResetError) as fault:
+        except OSError as fault:  # also that nobody is let in: asyncio takes a full queue for a connection
             raise broke_off(self.home, is_order=order) if connection.fresh else _Stale from fault
         finally:
             if connection not in self._idle:
@@ -161,6 +168,54 @@ class AsyncClient:
             return _Connection(*await asyncio.open_unix_connection(trusted_socket(self.home), limit=READ_BYTES))
         except OSError as fault:
             raise no_broker(self.home, fault) from fault
+
+
+class _InTime:
+    """A block in which a call is answered: until its patience is over, or the broker answers nobody else either.
+
+    What is followed may be silent for as long as it likes.
+
+    Args:
+        client: asks.
+        call: what is asked.
+    """
+
+    def __init__(self, client: AsyncClient, call: Call[Answer]) -> None:
+        self._client = client
+        self._is_order = is_order(call)
+        self._patience_s = None if call.patience_s >= FOLLOWED_S else call.patience_s
+        self._limit = asyncio.timeout(self._patience_s)
+        self._later: asyncio.TimerHandle | None = None
+        self._look: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+        if self._patience_s is not None and self._patience_s > LOOK_AFTER_S:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._later = asyncio.get_running_loop().call_later(LOOK_AFTER_S, self._begin)
+
+    def _begin(self) -> None:
+        self._look = asyncio.get_running_loop().create_task(self._looked())
+
+    async def _looked(self) -> None:
+        if await self._client.is_answered():
+            self._look_later()
+        else:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self._later is not None:
+            self._later.cancel()
+        if self._look is not None:
+            self._look.cancel()
+        try:
+            await self._limit.__aexit__(kind, fault, at)
+        except TimeoutError as late:
+            raise too_slow(self._client.home, self._is_order) from late
 
 
 class _Stale(Exception):

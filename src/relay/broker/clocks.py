@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from relay.core.ids import BrokerId
-from relay.core.timekeeping import Greeting, agreed_now, contradicted, is_believed
+from relay.core.timekeeping import SET_WITHIN_MS, Greeting, agreed_now, contradicted, is_believed
 from relay.store import meta
 from relay.store.engine import Store
 from relay.store.journal import Entry
@@ -17,7 +17,7 @@ _GOES_ON_ASLEEP: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def elapsed_ms() -> int:
-    """Milliseconds that only grow, asleep too, and that nobody sets."""
+    """Milliseconds since this machine's boot: they only grow, asleep too, and nobody sets them."""
     return time.clock_gettime_ns(_GOES_ON_ASLEEP) // 1_000_000
 
 
@@ -27,7 +27,7 @@ class Clocks:
     Args:
         is_linked: whether there is a link to a peer now.
         clock: this machine's, milliseconds since 1970.
-        elapsed: milliseconds that only grow, asleep too.
+        elapsed: milliseconds since the boot, that only grow, asleep too.
     """
 
     def __init__(
@@ -79,12 +79,15 @@ class Clocks:
 
         Empty where it did not.
         """
-        if self._agreed is None or self.are_contradicted or self.may_expire():
+        if self._agreed is None or self.are_contradicted or self._is_believed():
             return ""
         return "later" if self._clock() > self._agreed else "earlier"
 
     def may_expire(self) -> bool:
         """Whether anything may be called expired."""
+        return self._elapsed() >= SET_WITHIN_MS and self._is_believed()
+
+    def _is_believed(self) -> bool:
         return is_believed(self._clock(), self._agreed, self._words())
 
     def has_passed(self, moment: int) -> bool:
@@ -98,6 +101,8 @@ class Clocks:
             Up to when what is over may be forgotten, milliseconds; None where nothing may be.
         """
         elapsed, before = self._elapsed(), meta.get(entry.tx, AGREED)
+        if elapsed < SET_WITHIN_MS:
+            return None
         known = None if before is None else int(before)
         agreed = agreed_now(entry.now, known, elapsed - self._noted, self.linked().values())
         if agreed is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from relay.broker.auditor import Auditor, refusal
 from relay.broker.blobs import faults
+from relay.broker.blobs.download import IN_LINE
 from relay.broker.blobs.room import Blobs
 from relay.core.blobs import is_blob_name
 from relay.core.collected import KEY, CollectedFile, collected_files
@@ -171,6 +172,8 @@ class CollectedFiles:
             return f"{need.error['message']}{': ' if need.error.get('why') else ''}{need.error.get('why', '')}"
         download = self._room.downloads.of(file.address)
         if download is not None:
+            if download.in_line:
+                return IN_LINE
             if download.state == "pulling":
                 return f"on its way: {download.done} of {file.size} bytes"
             return f"it waits: {download.reason}" if download.reason else "it is about to be fetched"

@@ -6,15 +6,15 @@ without following links, so that nothing is written outside of the chosen folder
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import time
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
 
 from relay.broker.blobs import faults
 from relay.broker.blobs.arriving import arriving
+from relay.broker.blobs.progress import Line, Meter, watched
 from relay.broker.blobs.room import Blobs
 from relay.broker.blobs.taking import FOLDER, Spot
 from relay.broker.collected import CollectedFiles, files_of
@@ -24,8 +24,6 @@ from relay.store import blobs
 from relay.store.blobs import Need, NeedState
 from relay.store.journal import Journal
 from relay.store.spawn_rows import SpawnRow
-
-Line = dict[str, Any]
 
 
 class Placing:
@@ -58,34 +56,53 @@ class Placing:
         if not over:
             _require_none_there(folder, files)
         await self._journal.commit(lambda entry: self._collected.want_again(entry, row))
-        total, done, missing = sum(each.size for each in files), 0, dict[str, str]()
-        last = time.monotonic()
+        async for line in self._come(row, files):
+            yield line
+        async for line in self._written(row, files, folder, over):
+            yield line
+        yield {"files": [each.path for each in files], "to": folder}
+
+    async def _come(self, row: SpawnRow, files: list[CollectedFile]) -> AsyncIterator[Line]:
+        """Wait for what is on its way, all of it counted together: several files come at once."""
+        downloads, total = self._room.downloads, sum(each.size for each in files)
+        wanted = list({each.address for each in files})
+        fetching = Meter("fetching", total - sum(map(downloads.left, wanted)))
+        async for why in arriving(downloads, wanted, partial(self._is_to_come, row, files)):
+            fetching.note(total - sum(map(downloads.left, wanted)), total)
+            yield fetching.line(why)
+
+    async def _written(
+        self, row: SpawnRow, files: list[CollectedFile], folder: str, over: bool
+    ) -> AsyncIterator[Line]:
+        writing, missing, before = Meter("writing"), dict[str, str](), 0
+        total = sum(each.size for each in files)
         for file in files:
-            async for moved in arriving(
-                self._room.downloads, file.address, last, partial(self._is_to_come, row, file)
-            ):
-                yield _line("fetching", done + moved, total)
             blob = await self._journal.store.one(blobs.BY_HASH, hash=file.address)
             if blob is None or not blob.whole:
                 missing[file.path] = await self._collected.why_not(row, file)
                 continue
             target, find = os.path.join(folder, file.path), _Finding(folder, file, over)
-            await self._room.library.write_out(blob, target, lambda moved, size: None, find)
-            done, last = done + file.size, time.monotonic()
-            yield _line("writing", done, total)
+            told = partial(_note, writing, before, total)
+            task = asyncio.get_running_loop().create_task(self._room.library.write_out(blob, target, told, find))
+            async for line in watched(task, writing.line):
+                yield line
+            task.result()
+            before += file.size
         if missing:
             raise _not_here(row, missing, len(files))
-        yield {"files": [each.path for each in files], "to": folder}
 
-    async def _is_to_come(self, row: SpawnRow, file: CollectedFile) -> bool:
-        blob = await self._journal.store.one(blobs.BY_HASH, hash=file.address)
-        key = {"hash": file.address, "need": str(Need.DOWNLOAD), "peer": row.target}
-        need = await self._journal.store.one(blobs.ONE, **key)
-        return (blob is None or not blob.whole) and need is not None and need.state is NeedState.OPEN
+    async def _is_to_come(self, row: SpawnRow, files: list[CollectedFile]) -> bool:
+        for file in files:
+            blob = await self._journal.store.one(blobs.BY_HASH, hash=file.address)
+            key = {"hash": file.address, "need": str(Need.DOWNLOAD), "peer": row.target}
+            need = await self._journal.store.one(blobs.ONE, **key)
+            if (blob is None or not blob.whole) and need is not None and need.state is NeedState.OPEN:
+                return True
+        return False
 
 
-def _line(state: str, done: int, size: int) -> Line:
-    return {"state": state, "done": done, "size": size, "rate": 0, "left_s": None, "reason": ""}
+def _note(meter: Meter, before: int, total: int, moved: int, _: int) -> None:
+    meter.note(before + moved, total)
 
 
 def _require_none_there(folder: str, files: list[CollectedFile]) -> None:
@@ -103,7 +120,7 @@ def _not_here(row: SpawnRow, missing: dict[str, str], count: int) -> Unreachable
     more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
     return Unreachable(
         f"{len(missing)} of {count} files are not here yet",
-        why=f"{path}{more}: {why}; the others were written",
+        why=f"{path}{more}: {why}{'; the others were written' if len(missing) < count else ''}",
         hint=f"relay result {row.id} shows them; they come by themselves when that machine is there",
     )
 

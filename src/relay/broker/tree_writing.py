@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 from relay.broker.blobs.arriving import arriving
+from relay.broker.blobs.progress import Meter
 from relay.broker.blobs.room import Blobs
 from relay.broker.trees import CHANGE_NAME, TREE_NAME, Trees, no_change, tree_of
 from relay.core.errors import Unreachable
@@ -50,8 +50,10 @@ class TreeWriting:
             raise no_change(row)
         await self._journal.commit(lambda entry: self._trees.want(entry, row, change))
         is_to_come = partial(self._is_to_come, change)
-        async for done in arriving(self._room.downloads, change.address, time.monotonic(), is_to_come):
-            yield {"state": "fetching", "done": done, "size": change.size, "rate": 0, "left_s": None, "reason": ""}
+        fetching = Meter("fetching")
+        async for why in arriving(self._room.downloads, [change.address], is_to_come):
+            fetching.note(change.size - self._room.downloads.left(change.address), change.size)
+            yield fetching.line(why)
         blob = await self._journal.store.one(blobs.BY_HASH, hash=change.address)
         if blob is None or not blob.whole:
             download = self._room.downloads.of(change.address)

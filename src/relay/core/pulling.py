@@ -24,6 +24,7 @@ AHEAD = 1_024
 OVERTAKEN = 8
 PATIENCE = 5_000
 MAX_PATIENCE = 60_000
+STEP = 4  # asked for together: each request is an envelope that is sealed, signed and verified as any other
 GAPS = 4  # so many times the longest gap of late is silence
 MAX_WRONG = 3
 
@@ -87,10 +88,16 @@ class Pull:
     # asking
 
     def ask(self, now: int) -> list[int]:
-        """The items to ask for now, lowest first; from here on they are in flight."""
+        """The items to ask for now, lowest first; from here on they are in flight.
+
+        While some are in flight, none until there is room for a few.
+        """
         asked: list[int] = []
         if not self._is_begun:
             self._is_begun, self._began = True, now
+        free = self._room - len(self._flight) - len(self._hand)
+        if self._flight and free < min(STEP, self._room // 4):
+            return asked
         while len(self._flight) + len(self._hand) < self._room:
             item = self._next()
             if item is None:

@@ -14,6 +14,8 @@ from relay.core.values import frozen
 
 MAX_SKEW_MS = 5 * 60_000
 MOST_AT_ONCE_MS = 7 * 86_400_000  # a week alone and asleep is usual, a month is a reason to ask somebody
+SET_WITHIN_MS = 60_000
+"""So long after a boot nothing is called expired: a clock that comes up hours wrong is set right meanwhile."""
 
 
 @frozen

@@ -20,6 +20,7 @@ from relay.store.schema_audit import VERSION_12
 from relay.store.schema_dashboard import VERSION_15
 from relay.store.schema_ends import VERSION_10
 from relay.store.schema_notify import VERSION_14
+from relay.store.schema_outbox import VERSION_18
 from relay.store.schema_provenance import VERSION_11
 from relay.store.schema_results import VERSION_8
 from relay.store.schema_running import VERSION_7
@@ -46,6 +47,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_15,
     VERSION_16,
     VERSION_17,
+    VERSION_18,
 )
 KEPT_COPIES = 3
 

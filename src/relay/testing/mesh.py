@@ -11,7 +11,9 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from relay.testing.node import Node, NotReady
 
 # Below the range from which Linux takes ports for outgoing connections, so that a port stays free over a restart.
 _PORTS = range(20_000, 32_000)
+_BLOCK = 25
 _TRIES = 8
 LINKED_WITHIN = 20.0
 GONE_WITHIN = 5.0
@@ -32,13 +35,45 @@ class ProcessesLeft(Exception):
     """Processes of the scratch folder were alive after the mesh had been closed."""
 
 
+def _ports() -> Iterator[int]:
+    """Each port of this process's blocks, once."""
+    starts = list(range(_PORTS.start, _PORTS.stop, _BLOCK))
+    random.shuffle(starts)
+    for start in filter(_is_ours, starts):
+        yield from range(start, start + _BLOCK)
+
+
+def _is_ours(start: int) -> bool:
+    """Take a block for as long as this process lives; whether no other process of tests has it."""
+    if sys.platform != "linux":
+        return True  # names that lie in no folder, and go with who has them, are Linux's
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0relay-testing-ports-{start}")
+    except OSError:
+        name.close()
+        return False
+    name.detach()
+    return True
+
+
+_LEFT = _ports()
+_HANDING_OUT = threading.Lock()
+
+
 def free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
-    for _ in range(200):
-        port = random.choice(_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    """A loopback port that nobody listens on, and that is given to nobody else while this process lives.
+
+    A broker that is stopped does not listen: were its port given to another test meanwhile, it could not start again.
+
+    Raises:
+        OSError: there is none left.
+    """
+    with _HANDING_OUT:
+        for port in _LEFT:
+            with socket.socket() as probe, suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
     raise OSError("no free port on loopback")
 
 

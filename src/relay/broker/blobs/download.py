@@ -17,6 +17,7 @@ from relay.core.pulling import Pull
 from relay.core.values import frozen
 from relay.store.blobs import Blob, Reference
 
+IN_LINE = "it waits for its turn: others are fetched before it"
 SILENT_AFTER_S = 2.0  # what comes comes several times a second
 LOOK_S = 1.0  # how often a pull that waits looks whether its turn is over
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Download:
         source: from whom it is pulled now.
         turn: its leave to pull, while it has one.
         elsewhere: somebody else has it too.
+        in_line: it waits for its turn.
         stream: the id under which its pieces come; `session`: the one the sender gave.
         state: `waiting`, `pulling` or `paused`, with the `reason`.
         moved: when a piece was written last, monotonic seconds.
@@ -57,6 +59,7 @@ class Download:
     source: Reference | None = None
     turn: Turn | None = None
     elsewhere: bool = False
+    in_line: bool = False
     stream: bytes = b""
     session: bytes = b""
     asked: int = 0
@@ -77,6 +80,8 @@ class Download:
     @property
     def why(self) -> str:
         """Why it stands still; empty while something comes."""
+        if self.in_line:
+            return IN_LINE
         silent = time.monotonic() - self.moved
         if self.state == "pulling" and silent >= SILENT_AFTER_S:
             return f"nothing has come for {silent:.0f} s"

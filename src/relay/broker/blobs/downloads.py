@@ -97,6 +97,26 @@ class Downloads:
         """Whether it is being fetched, or about to be."""
         return address in self._all
 
+    def left(self, address: bytes) -> int:
+        """How many bytes of a blob that is being fetched are not here yet."""
+        download = self.of(address)
+        return 0 if download is None else download.blob.size - download.done
+
+    def why(self, address: bytes) -> str:
+        """Why a blob that is being fetched stands still; empty while something of it comes."""
+        download = self.of(address)
+        return "" if download is None else download.why
+
+    @property
+    def moved(self) -> float:
+        """When something came last of what is being fetched, monotonic seconds."""
+        return max((each.moved for each, _ in self._all.values() if each is not None), default=0.0)
+
+    def is_in_line(self, address: bytes) -> bool:
+        """Whether it waits for its turn, behind others that are fetched."""
+        download = self.of(address)
+        return download is not None and download.in_line
+
     # hearing
 
     def _stream(self, each: Opened) -> Download | None:
@@ -226,7 +246,9 @@ class Downloads:
     async def _tried(self, download: Download, source: Reference) -> bool:
         """Fetch from one source as far as it goes; whether all is here."""
         try:
+            download.in_line = True
             async with self._turns.of(source.peer) as download.turn:
+                download.in_line = False
                 await self._pull_from(download, source)
             return True
         except _Later as later:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from relay.broker.blobs import faults
 from relay.broker.blobs.downloads import Downloads
 from relay.broker.blobs.library import Library
 from relay.broker.blobs.offers import DAY_MS, MAX_TTL_MS, Offers
+from relay.broker.blobs.progress import LOOK_EVERY_S, Line, Meter, line_of, watched
 from relay.broker.blobs.serving import BlobServer
 from relay.broker.blobs.views import BlobViews
 from relay.broker.members import Members
@@ -27,12 +28,10 @@ from relay.store.blobs import Blob, Need, NeedState, Reference
 from relay.store.journal import Entry, Journal
 
 DEFAULT_TTL_MS = 7 * DAY_MS
-LOOK_EVERY_S = 0.25
 SILENT_AFTER_S = 2.0
 MIN_PREFIX = 6
 MAX_PATH = 4_096
 ADDRESS_DIGITS = 64
-Line = dict[str, Any]
 
 
 @frozen
@@ -45,35 +44,6 @@ class Sending:
     recipient: BrokerId
     ttl: int
     wait: bool
-
-
-class Meter:
-    """How far something is, as the lines of progress say it.
-
-    Args:
-        state: what is being done.
-    """
-
-    def __init__(self, state: str) -> None:
-        self._state = state
-        self._done = self._size = 0
-        self._pace = Pace(0, time.monotonic())
-
-    def note(self, done: int, size: int) -> None:
-        """So many bytes of so many are done."""
-        self._done, self._size = done, size
-        self._pace.note(done, time.monotonic())
-
-    def line(self) -> Line:
-        """The line for now."""
-        return _line(self._state, self._done, self._size, self._pace)
-
-
-def _line(state: str, done: int, size: int, pace: Pace | None = None, reason: str = "") -> Line:
-    now = time.monotonic()
-    rate, left = (pace.rate(now), pace.left_s(size, now)) if pace is not None else (0.0, None)
-    shown = {"rate": round(rate), "left_s": None if left is None else round(left, 1)}
-    return {"state": state, "done": done, "size": size, **shown, "reason": reason}
 
 
 class BlobOrders:
@@ -135,7 +105,7 @@ class BlobOrders:
         if offer is None:
             meter = Meter("reading")
             task = asyncio.get_running_loop().create_task(self._sent(order, meter))
-            async for line in _watched(task, meter.line):
+            async for line in watched(task, meter.line):
                 yield line
             offer = task.result()
         if order.wait:
@@ -160,7 +130,7 @@ class BlobOrders:
             now = await self._journal.store.one(blobs.ONE, **key)
             if now is None or now.state is not NeedState.OPEN:
                 _raise_end(now)
-                yield _line("delivered", offer.size, offer.size, pace)
+                yield line_of("delivered", offer.size, offer.size, pace)
                 return
             reached = self._server.reached(offer.blob, offer.peer)
             pace.note(reached or 0, time.monotonic())
@@ -168,7 +138,7 @@ class BlobOrders:
                 moved, before = time.monotonic(), reached
             silent = time.monotonic() - moved > SILENT_AFTER_S
             reason = f"{self._members.name(offer.peer)} does not fetch it now" if silent else ""
-            yield _line("offered" if reached is None else "sending", reached or 0, offer.size, pace, reason)
+            yield line_of("offered" if reached is None else "sending", reached or 0, offer.size, pace, reason)
             await asyncio.sleep(LOOK_EVERY_S)
 
     # getting
@@ -187,7 +157,7 @@ class BlobOrders:
         if target is not None:
             meter = Meter("writing")
             task = asyncio.get_running_loop().create_task(self._library.write_out(blob, target, meter.note))
-            async for line in _watched(task, meter.line):
+            async for line in watched(task, meter.line):
                 yield line
             task.result()
         yield {"blob": await self.views.one(address), "file": target}
@@ -199,7 +169,7 @@ class BlobOrders:
             download = self._downloads.of(address)
             if download is not None:
                 size = download.blob.size
-                yield _line(download.state, download.done, size, download.pace, download.why)
+                yield line_of(download.state, download.done, size, download.pace, download.why)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _downloads_of(self, address: bytes) -> list[Reference]:
@@ -319,21 +289,6 @@ def _the_same(known: Reference | None, blob: Blob) -> Reference:
             hint="ask again under an operation id of its own",
         )
     return known
-
-
-async def _watched(task: asyncio.Task[Any], look: Callable[[], Line]) -> AsyncIterator[Line]:
-    """How a task stands, again and again until it has ended; it is cancelled where nobody looks any more."""
-    try:
-        await asyncio.wait([task], timeout=LOOK_EVERY_S)
-        while not task.done():
-            yield look()
-            await asyncio.wait([task], timeout=LOOK_EVERY_S)
-        if task.exception() is None:
-            yield look()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
 
 
 def _raise_end(offer: Reference | None) -> None:

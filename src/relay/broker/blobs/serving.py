@@ -33,6 +33,7 @@ Say = Callable[..., bool]
 """`Mesh.say`."""
 MAX_ITEMS = 32
 MAX_QUEUED = 64
+READ_TOGETHER = 4  # half a MiB: a visit to the thread that reads costs as much as a chunk's hash
 MAX_SESSIONS = 8  # of one peer
 MAX_OPENING = 64
 IDLE_S = 120.0
@@ -159,8 +160,8 @@ class BlobServer:
 
     async def _serve(self, session: _Session) -> None:
         try:
-            while session.queue and await self._send(session, session.queue.popleft()):
-                pass
+            while session.queue:
+                await self._send_some(session)
         except RelayError as error:
             _log.error("a blob cannot be served: %s %s", error.message, error.why)
             self._refuse(session.peer, session.stream, error, session.giver)
@@ -168,13 +169,20 @@ class BlobServer:
         finally:
             session.task = None
 
-    async def _send(self, session: _Session, place: Place) -> bool:
+    async def _send_some(self, session: _Session) -> None:
+        places = [session.queue.popleft() for _ in range(min(len(session.queue), READ_TOGETHER))]
+        read = await self._library.run(lambda: [session.file.read(place) for place in places])
+        for place, data in zip(places, read, strict=True):
+            if not self._sent(session, place, data):
+                session.queue.clear()  # no path now; what it misses it asks for again
+                return
+            await asyncio.sleep(0)  # signing a chunk takes as long as a key of somebody's terminal may
+
+    def _sent(self, session: _Session, place: Place, data: bytes) -> bool:
         if session.until <= self._clock():
             raise _not_offered(session.blob.hash)
-        data = await self._library.run(session.file.read, place)
         content = {"stream": session.stream, "item": list(place), "data": data}
         if not self._say(session.peer, Kind.BLOB_CHUNK, content, session.giver):
-            session.queue.clear()  # no path now; what it misses it asks for again
             return False
         session.reached = max(session.reached, session.file.shape.item(place) + 1)
         return True

@@ -11,28 +11,36 @@ from __future__ import annotations
 import fcntl
 import os
 
+from . import kernel
 from .record import RECORD_BYTES
 
 LOCK = "lock"
 RECORD = "record"
 LOG = "log"
+TOKEN = "token"  # noqa: S105 - the name of its file
 
 
 def furnish(*folders: str) -> None:
     """Make these folders and what is missing in them, durable when this returns; what is there is kept.
 
     The record is written with zeros, not `posix_fallocate`d: that leaves unwritten extents, whose first write has
-    to change the file's metadata and waits for the journal (measured on ext4: 0.22 ms against 0.12 ms). All is made
-    before anything is synced: the first sync then carries the names of all (measured on ext4: 32 folders together take
-    two thirds of what they take one by one).
+    to change the file's metadata and waits for the journal (measured on ext4: 0.22 ms against 0.12 ms). Several are
+    brought to the disk by one sync of the whole file system, where there is one: three syncs for each folder keep the
+    disk from those who wait for it (measured on ext4, 64 folders: 3 flushes of the disk and 0.26 ms of processor time
+    for each, against 0.05 and 0.09 ms).
     """
     records = [_furnish(folder) for folder in folders]
     try:
-        for record in records:
-            os.fsync(record)
+        if len(folders) == 1 or not kernel.sync_file_system(records[0]):
+            _sync_each(folders, records)
     finally:
         for record in records:
             os.close(record)
+
+
+def _sync_each(folders: tuple[str, ...], records: list[int]) -> None:
+    for record in records:
+        os.fsync(record)
     for folder in (*folders, *{os.path.dirname(folder) for folder in folders}):
         sync_folder(folder)
 

@@ -84,7 +84,7 @@ class Server:
                     self._take_in(self._control)
                 else:
                     self._crew.hear(fd)
-            self._crew.rest()
+            self._crew.tend()
             # Not for SIGCHLD alone: a tracer that detaches can swallow one (seen with strace 6).
             self._reap()
 
@@ -123,7 +123,7 @@ class Server:
         fault = launch.fault()
         if fault:
             return _refusal(fault)
-        pid = self._crew.give(packed)
+        pid = self._crew.give(packed, launch.folder)
         if pid is None:
             try:
                 pid = self._fork(launch)

@@ -1,4 +1,4 @@
-"""The four `prctl` calls that Python lacks; on other systems than Linux they do nothing.
+"""The system calls that Python lacks; on other systems than Linux they do nothing.
 
 Without them (macOS) a killed shim does not take its task along at once: the broker's sweep does, by session.
 """
@@ -6,6 +6,7 @@ Without them (macOS) a killed shim does not take its task along at once: the bro
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import signal
 import sys
@@ -17,7 +18,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 ADOPTS = sys.platform == "linux"
 """Whether `adopt_orphans` works here."""
-_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_prctl = _libc.prctl if _libc else None
+_SYNCFS_TELLS = "5.8"
+"""The Linux since which syncfs(2) tells of what could not be written."""
 
 
 def die_with_parent() -> None:
@@ -47,3 +51,26 @@ def set_title(title: str) -> None:
     """Show `title` (at most 15 bytes) as the process's name."""
     if _prctl:
         _prctl(_PR_SET_NAME, title.encode(), 0, 0, 0)
+
+
+def sync_file_system(fd: int) -> bool:
+    """Bring all that was written to the file system of `fd` to its disk; False, and nothing is done, where none can.
+
+    Raises:
+        OSError: some of it could not be written.
+    """
+    if _libc is None or not is_since(os.uname().release, _SYNCFS_TELLS):
+        return False
+    if _libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return True
+
+
+def is_since(release: str, first: str) -> bool:
+    """Whether a kernel's release, as uname(2) words it, is not before `first`."""
+
+    def numbers(text: str) -> list[int]:
+        return [int(digits) if digits.isdigit() else 0 for digits in text.split("-")[0].split(".")[:2]]
+
+    return numbers(release) >= numbers(first)

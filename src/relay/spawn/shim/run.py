@@ -16,6 +16,7 @@ import time
 from . import confining, folder, kernel, processes, record, tree
 from .awake import Awake
 from .cgroups import Kills
+from .last_word import LastWord
 from .logfile import LogFile
 from .spec import MARKER, Spec
 from .supervise import Supervisor
@@ -38,12 +39,13 @@ def settle() -> None:
     kernel.set_title("relay-shim")
 
 
-def run(spec: Spec, wakeup: Wakeup, kills: Kills) -> int:
+def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
     """Own the attempt of `spec` from its lock to its exit record; the shim's exit status, or `FREE`.
 
     Args:
         wakeup: of this process; TERM and CHLD are caught.
         kills: of the group that it is in.
+        last: the attempt before, which is settled while this one runs; where the answer is `FREE`, this one's.
     """
     lock = folder.take_lock(spec.folder)
     if lock is None:
@@ -53,19 +55,28 @@ def run(spec: Spec, wakeup: Wakeup, kills: Kills) -> int:
         return REFUSED
     task = fork_task(spec, lock)
     _promise(record_fd, spec.name)
-    fields, log = _carry_out(spec, task, record_fd, wakeup, kills)
+    fields, log = _carry_out(spec, task, record_fd, wakeup, kills, last)
     record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=False)
     if log is not None:
         # This tells the broker, which need not wait for the disk: what it writes down stands for the record.
         log.close()
-    record.sync(record_fd)
+    last.settle()
+    last.is_of(spec.folder, record_fd)
     if fields["survivors"]:
         return SURVIVED
     if fields["error"] or not kernel.ADOPTS or not spec.is_plain:
         return DONE
-    os.close(record_fd)
     os.close(lock)
     return FREE
+
+
+def is_promised(attempt: str) -> bool:
+    """Whether a shim has begun, or nobody may begin, the attempt of this folder. Raises OSError."""
+    record_fd = os.open(f"{attempt}/{folder.RECORD}", os.O_RDONLY)
+    try:
+        return _is_taken(record_fd)
+    finally:
+        os.close(record_fd)
 
 
 def _is_taken(record_fd: int) -> bool:
@@ -88,7 +99,7 @@ def _promise(record_fd: int, name: str) -> None:
 
 
 def _carry_out(
-    spec: Spec, task: Task, record_fd: int, wakeup: Wakeup, kills: Kills
+    spec: Spec, task: Task, record_fd: int, wakeup: Wakeup, kills: Kills, last: LastWord
 ) -> tuple[dict[str, object], LogFile | None]:
     log = None
     try:
@@ -99,19 +110,20 @@ def _carry_out(
             task.abandon()
             return _never_ran("no_limits", why[:150], stopped=False), None
         log = LogFile(f"{spec.folder}/{folder.LOG}", spec.log_limit)
-        return _supervise(spec, task, log, record_fd, wakeup, kills), log
+        return _supervise(spec, task, log, record_fd, wakeup, kills, last), log
     except Exception as fault:  # whatever it is, the tree must go and the record must say so
         _kill_everything(spec)
         return _never_ran("shim_fault", f"{type(fault).__name__}: {fault}"[:100], stopped=False), log
 
 
 def _supervise(
-    spec: Spec, task: Task, log: LogFile, record_fd: int, wakeup: Wakeup, kills: Kills
+    spec: Spec, task: Task, log: LogFile, record_fd: int, wakeup: Wakeup, kills: Kills, last: LastWord
 ) -> dict[str, object]:
     noted: dict[str, object] = {"pid": task.pid, "ticks": processes.ticks(task.pid)}
     record.write_slot(record_fd, record.TASK, noted, durable=False)
     awake = Awake(spec.name, spec.env.get("PATH", os.defpath), task.pid) if spec.keep_awake else None
     task.release()
+    last.settle()
     return Supervisor(spec, task, noted, log, record_fd, wakeup, kills, awake).run()
 
 
