@@ -106,6 +106,7 @@ def _pids(user: User) -> tuple[int, int]:
     return found["pid"], found["broker"]["pid"]
 
 
+@pytest.mark.timeout(300)
 def test_a_crash_is_made_good_and_what_runs_is_not_touched(machine: Machine) -> None:
     user = User(machine)
     user.types("init", "--name", "vps", "--listen", "127.0.0.1:0")
