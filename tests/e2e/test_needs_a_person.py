@@ -125,7 +125,7 @@ def test_what_expired_held_and_is_retried_asks_anew_and_expires_again(held: Scen
     held.vps.start()
     held.linked()
     try:
-        spawn = held.begin("true", "--ttl", "2s")
+        spawn = held.begin("true", "--ttl", "6s")
         held.until(spawn, "expired")
         relay_json(held.laptop, "retry", spawn)
         asked = held.until(spawn, "held")["needs"]["text"]
