@@ -57,6 +57,7 @@ def _of_era(two: Scene, era: str, legacy: RawClient) -> Iterator[RawClient]:
         yield legacy
         return
     with raw(words_of(two.laptop), era, two.laptop.environment()) as client:
+        client.tools()  # it has started: no limit of a test's is to count that
         yield client
 
 
