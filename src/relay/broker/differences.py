@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from relay.broker.tree_writing import TreeWriting
 from relay.git.command import Failed
 from relay.git.returning import Returned, show
+from relay.git.rooms import DIFF, room
 from relay.store.spawn_rows import SpawnRow
 
 MOST = 512 * 1024
@@ -46,12 +46,12 @@ class Differences:
             PeerFault: what came is not what was told.
         """
         async with self._turns:
-            with tempfile.TemporaryDirectory(prefix=".diff-", dir=self._folder, ignore_cleanup_errors=True) as scratch:
+            with room(self._folder, DIFF) as scratch:
                 tree: dict[str, Any] = {}
-                async for line in self._writing.write(row, scratch):
+                async for line in self._writing.write(row, str(scratch)):
                     tree = line.get("tree", tree)
-                returned = _returned(row, tree, Path(scratch))
-                text, is_cut = await asyncio.to_thread(_shown, returned, Path(scratch))
+                returned = _returned(row, tree, scratch)
+                text, is_cut = await asyncio.to_thread(_shown, returned, scratch)
         told = {"diff": text.decode("utf-8", "replace"), "cut": is_cut}
         return told | {key: tree[key] for key in ("branch", "base", "tip")}
 

@@ -48,6 +48,8 @@ def _from_foreign(fault: Exception) -> RelayError:
 
 
 def _from_system(fault: OSError) -> RelayError:
+    if isinstance(fault, FileNotFoundError) and not fault.filename and _stands_nowhere():
+        return Misuse("you stand in a folder that is not there any more", why="it was removed, or moved", hint="cd ~")
     full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
     what = f"{fault.filename}: " if fault.filename else ""
     return LocalFault(
@@ -56,6 +58,15 @@ def _from_system(fault: OSError) -> RelayError:
         why=f"{what}{fault.strerror or fault}",
         hint="free some space and do it again" if full else "relay doctor",
     )
+
+
+def _stands_nowhere() -> bool:
+    import os
+
+    try:
+        return not os.getcwd()
+    except FileNotFoundError:
+        return True
 
 
 def _keep_trace(fault: Exception) -> None:

@@ -102,15 +102,20 @@ def _pushed(push: bool, push_to: str | None) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _tree(home: Home, keep: bool) -> Iterator[dict[str, Any]]:
-    import tempfile
     from pathlib import Path
 
+    from relay.api import routes
+    from relay.api.client import Client
     from relay.core.errors import Misuse, Refused
+    from relay.git.rooms import HERE, room
     from relay.git.snapshot import forget, snapshot, told
 
+    if keep:
+        with Client(home) as client:
+            client.ask(routes.status())  # where no broker runs nothing is packed for it, and nothing kept
     key = os.urandom(KEY_BYTES).hex()  # not of the operation: what is sent again under it may be another tree by now
-    with tempfile.TemporaryDirectory(prefix=".here-", dir=home.folder, ignore_cleanup_errors=True) as into:
-        made = snapshot(Path.cwd(), Path(home.folder), key, Path(into), keep=keep)
+    with room(home.folder, HERE) as into:
+        made = snapshot(Path.cwd(), Path(home.folder), key, into, keep=keep)
         for each in told(made):
             speech.note(f"note:  {each}")
         tree = {"key": key, "kind": made.kind, "commit": made.commit, "tree": made.tree}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
-from pathlib import Path
 
 from relay.api import routes, tree_routes
 from relay.git.returning import Returned
+from relay.git.rooms import BACK, room
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from relay.api.shapes import Spawn
     from relay.api.tree_shapes import Tree
@@ -30,10 +30,8 @@ def returned(invocation: Invocation, ref: str) -> Iterator[tuple[Spawn, Returned
     """
     client = invocation.client()
     spawn = client.ask(routes.show(ref))
-    folder = invocation.home.folder
-    with tempfile.TemporaryDirectory(prefix=".back-", dir=folder, ignore_cleanup_errors=True) as scratch:
-        into = Path(scratch)
-        tree = _fetched(invocation, spawn["id"], scratch)
+    with room(invocation.home.folder, BACK) as into:
+        tree = _fetched(invocation, spawn["id"], str(into))
         sent = (into / tree["sent"], tree["sent_ref"]) if tree["sent"] and tree["sent_ref"] else None
         yield (
             spawn,

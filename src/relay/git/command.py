@@ -130,6 +130,7 @@ class Git:
             "SSH_ASKPASS_REQUIRE": "never",
             "GIT_OPTIONAL_LOCKS": "0",
             "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_GRAFT_FILE": os.devnull,
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_ALLOW_PROTOCOL": ":".join(self.protocols) or "none",
@@ -177,7 +178,7 @@ class Git:
         status, out, err = self._ran(words, given, seconds, to)
         if status != 0:
             why = last_words(err) or f"it ended with status {status}"
-            raise Failed(f"git {words[0]} failed", why=why, hint=f"try it by hand: git -C {self.folder} status")
+            raise Failed(f"git {_verb(words)} failed", why=why, hint=f"try it by hand: git -C {self.folder} status")
         return out
 
     def text(self, *words: str, seconds: float = QUICK_S) -> str:
@@ -209,9 +210,9 @@ class Git:
             )
         except OSError as fault:
             hint = "is it installed as it should be? git --version"
-            raise Failed(f"git {words[0]} could not be started", why=str(fault), hint=hint) from None
+            raise Failed(f"git {_verb(words)} could not be started", why=str(fault), hint=hint) from None
         try:
-            out, err = self._followed(process, given, seconds, words[0])
+            out, err = self._followed(process, given, seconds, _verb(words))
         finally:
             end(process)
         return process.returncode, out or b"", err
@@ -232,6 +233,10 @@ class Git:
             if waited >= seconds:
                 why, hint = f"it was ended after {seconds:.0f} s", "look whether the disk and the network are well"
                 raise Failed(f"git {verb} took too long", why=why, hint=hint)
+
+
+def _verb(words: tuple[str, ...]) -> str:
+    return next((each for each in words if not each.startswith("-")), words[0])
 
 
 def _program() -> str:

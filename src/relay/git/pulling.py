@@ -180,7 +180,7 @@ class _Pull:
     def _forward_there(self, branch: str, place: Path, tip: str) -> Pulled:
         """It was pulled before, into a tree that stands on its branch: that one goes on."""
         there = guarded(Git(place, own_settings=True))
-        if there.run("status", "--porcelain", "-z"):
+        if there.run("status", "--porcelain", "-z", "--ignore-submodules=dirty"):
             why = f"{place} stands on {branch} and has changes of its own"
             raise _refused(why, f"commit them, or put them aside: cd {place} && git stash -u")
         self._forward(there, tip)

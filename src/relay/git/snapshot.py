@@ -23,6 +23,7 @@ from relay.core.withheld import is_withheld
 from relay.core.workplaces import FOLDER, GIT, MAX_BUNDLE
 from relay.git import tree as trees
 from relay.git.command import LONG_S, Failed, Git
+from relay.git.submodules import add_tracked, require_clean_submodules
 from relay.git.taking_in import new_bare
 from relay.git.tree import GITLINK, NO_COMMIT, Ground, refused, shown
 
@@ -150,12 +151,12 @@ class _Taking:
         trees.require_names(self._ground.top, fresh)
         trees.require_sizes(self._ground.top, [*fresh, *changed])
         with _standing_still():
-            git.run("add", "-u", "--sparse", seconds=LONG_S)
+            add_tracked(git, "--sparse")
         _add(git, fresh)
         self._keep_secrets_back(git)
         links = {each.path for each in trees.entries(git, "ls-files", "-s", "-z") if each.mode == GITLINK}
         trees.require_no_nested(f"{each}/" for each in links - tracked)
-        trees.require_clean_submodules(self._ground.top, links, self._ground.notes)
+        require_clean_submodules(self._ground.top, links, self._ground.notes)
         trees.require_whole_content(self._ground, git)
         return git.text("write-tree")
 

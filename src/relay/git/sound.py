@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relay.core.errors import Code, Misuse
+from relay.git.includes import MOST, included
 
 MOST_ENTRIES = 2_000_000
 MOST_BYTES = 1 << 20
@@ -79,12 +80,27 @@ def unsound_repository(git_dir: Path) -> str:
     seen: set[tuple[int, int]] = set()
     count = 0
     for path in _parts(git_dir):
+        if why := _wrong_include(path / "config", path / "config.worktree"):
+            return why
         for name, why in _walked(path, seen):
             count += 1
             if why:
                 return why
             if count > MOST_ENTRIES:
                 return f"there are more than {MOST_ENTRIES} files in {git_dir}, the last one {name}"
+    return ""
+
+
+def _wrong_include(*configs: Path) -> str:
+    """What is wrong with a file that a configuration includes, or that such a file does; empty for nothing."""
+    waiting, known = list(configs), set[Path]()
+    while waiting and len(known) < MOST:
+        if (config := waiting.pop()) in known:
+            continue
+        known.add(config)
+        if why := _no_file(config) or _too_long(config, _MOST_OF["config"]):
+            return why
+        waiting += included(config, _said(config, _MOST_OF["config"]))
     return ""
 
 
@@ -97,16 +113,19 @@ def _is_like_one(own: Path) -> bool:
     return own.is_file() or any(os.path.lexists(own / each) for each in _GIT_S)
 
 
-def no_files(top: Path) -> list[str]:
+def no_files(top: Path, repositories: list[Path] | None = None) -> list[str]:
     """What is neither file, folder nor link in a tree, relative to it; git's own folders are passed over.
 
     Args:
         top: the tree's root.
+        repositories: takes the folders below it that have a `.git` of their own: git looks into each.
     """
     found, folders = [], [top]
     while folders:
         with suppress(OSError), os.scandir(folders.pop()) as entries:
             for each in entries:
+                if each.name == ".git" and repositories is not None and (at := Path(each.path).parent) != top:
+                    repositories.append(at)
                 if each.is_file(follow_symlinks=False) or each.is_symlink():
                     continue
                 if not each.is_dir(follow_symlinks=False):
@@ -114,6 +133,11 @@ def no_files(top: Path) -> list[str]:
                 elif each.name != ".git":
                     folders.append(Path(each.path))
     return sorted(found)
+
+
+def unsound_within(repositories: Iterable[Path]) -> dict[Path, str]:
+    """Of the repositories inside of a tree those that git would not come back from, and why."""
+    return {at: why for at in repositories if (why := unsound_repository(_git_dir_of(at)))}
 
 
 def _git_dir_of(top: Path) -> Path:
@@ -175,19 +199,21 @@ def _no_file(path: Path) -> str:
     return f"{_plain(path)} is {what}, and git would wait for its end" if what else ""
 
 
-def _too_long(path: Path) -> str:
+def _too_long(path: Path, most: int | None = None) -> str:
     """What is wrong with a file that git reads as a whole, where it is longer than any that git makes."""
-    most = _MOST_OF.get(path.name)
-    if most is None or path.lstat().st_size <= most:
+    most = _MOST_OF.get(path.name) if most is None else most
+    try:
+        size = 0 if most is None else path.stat().st_size
+    except OSError:
         return ""
-    return f"{_plain(path)} has {path.lstat().st_size >> 20} MiB, and git would read all of it"
+    return "" if most is None or size <= most else f"{_plain(path)} has {size >> 20} MiB, and git would read all of it"
 
 
-def _said(path: Path) -> bytes:
-    """The text in a regular file of at most 1 MiB, without the last line's end; empty where it is none."""
+def _said(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The text in a regular file that is not too long, without the last line's end; empty where it is none."""
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
             return b""
         return path.read_bytes().rstrip(b"\r\n")
     except (OSError, ValueError):

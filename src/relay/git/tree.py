@@ -22,6 +22,7 @@ MAX_LAID_OUT = 4 << 30
 SHOWN = 5
 GITLINK, LINK = "160000", "120000"
 NO_COMMIT = "0" * 40
+_PARTIAL = r"^(extensions\.partialclone|remote\..*\.promisor)$"
 
 
 @frozen
@@ -42,7 +43,7 @@ class Ground:
         sub: the folder in it where the person stands, relative; empty for the top.
         is_git: whether it is a git repository's.
         head: its commit, or None where there is none.
-        is_shallow: whether its history was cut off.
+        is_shallow: whether its history was cut off, or is here only in part.
         git: runs git in it.
         notes: what a person should know of what travels.
     """
@@ -97,20 +98,30 @@ def ground(folder: Path, own_home: Path) -> Ground:
         why = "this folder is a repository's own, and not its working tree"
         raise refused("there is no working tree here", why, "cd into the working tree")
     top = Path(os.path.realpath(git.text("rev-parse", "--show-toplevel")))
+    if not os.path.lexists(top / ".git"):
+        why = f"core.worktree in its configuration says that its tree is {top}, which has no .git"
+        raise refused("this tree cannot be sent", why, "git config --unset core.worktree, here; or use --repo URL")
     sub = "" if folder == top else str(folder.relative_to(top))
     found = Ground(top, sub, True, guarded(Git(top, own_settings=True)))
     _require_harmless(top, own_home)
     if found.git.text("rev-parse", "--show-object-format") != "sha1":
         raise refused("this tree cannot be sent", "its repository names its objects by SHA-256", "use --repo URL")
     found.head = found.git.says("rev-parse", "-q", "--verify", "HEAD^{commit}")
-    found.is_shallow = found.git.text("rev-parse", "--is-shallow-repository") == "true"
+    if found.head is None and (lost := found.git.says("rev-parse", "-q", "--verify", "HEAD")):
+        why = f"HEAD names the commit {lost[:12]}, and that is not in its repository"
+        raise refused("this tree cannot be sent", why, "git fsck, here; or check out a commit that is there")
+    is_cut = found.git.text("rev-parse", "--is-shallow-repository") == "true"
+    found.is_shallow = is_cut or found.git.says("config", "--get-regexp", _PARTIAL) is not None
     _require_files(found)
     return found
 
 
 def _require_files(found: Ground) -> None:
     """Refuse what is no file where git would read one, or where its index has one."""
-    special = sound.no_files(found.top)
+    inner = list[Path]()
+    special = sound.no_files(found.top, inner)
+    for why in sound.unsound_within(inner).values():
+        raise refused("git cannot be run here", why, "look what stands there (ls -l), and put it right or remove it")
     tracked = found.git.paths("ls-files", "-z", "--full-name") if special and found.is_git else ()
     if wrong := sound.in_git_s_way(special, tracked):
         why = f"pipes, sockets and devices have nothing that can travel: {shown(wrong)}"
@@ -227,24 +238,6 @@ def empty_folders(top: Path) -> list[str]:
         if not folders and not names and Path(at) != top:
             found.append(str(Path(at).relative_to(top)))
     return found
-
-
-def require_clean_submodules(top: Path, links: Iterable[str], notes: list[str]) -> None:
-    """Refuse submodules with changes of their own, which look as if they had none; note the others.
-
-    Raises:
-        Misuse: `bad_tree`.
-    """
-    there = [each for each in links if os.path.lexists(top / each / ".git")]
-    for each in there:
-        sound.require_sound(Path(os.path.realpath(top / each)))
-    words = ("status", "--porcelain", "-z", "--ignore-submodules=none")
-    dirty = [each for each in there if guarded(Git(top / each, own_settings=True)).run(*words)]
-    if dirty:
-        why = f"{shown(dirty)}: what is not committed in a submodule does not travel with the tree around it"
-        raise refused("a submodule has changes", why, "commit them there, or use --repo URL")
-    if there:
-        notes.append(f"submodules are empty folders there: {shown(there)}")
 
 
 def require_whole_content(ground: Ground, git: Git) -> None:

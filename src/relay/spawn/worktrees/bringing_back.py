@@ -16,12 +16,13 @@ from relay.core.withheld import is_git_s_own, is_withheld
 from relay.core.workplaces import MAX_BUNDLE, MAX_DIFFSTAT, MAX_FILE, UNBROUGHT
 from relay.git.command import LONG_S, Git, Leash
 from relay.git.snapshot import plain_git
-from relay.git.sound import in_git_s_way, no_files, unsound_repository
+from relay.git.sound import in_git_s_way, no_files, unsound_repository, unsound_within
+from relay.git.submodules import add_tracked, filled
 from relay.git.taking_in import borrow
 from relay.git.tree import entries, leading_out, shown
 from relay.spawn.worktrees.place import Began, Place
 
-TIP = "refs/relay/tip"
+TIP, UNSOUND = "refs/relay/tip", ".git-unsound"
 _STAT = ("--stat=100,72,60", "--no-color", "--no-ext-diff", "--no-textconv")
 
 
@@ -63,7 +64,7 @@ def bring_back(place: Place, began: Began, message: str, into: Path, stop: Leash
     made = Brought(began.base, began.base)
     own = None if began.is_folder else _own(place, stop)
     borrow(place.beside, *place.lenders(began, own is not None))
-    if place.tree.is_dir():
+    if place.has_tree:
         head = began.base if began.is_folder else _head(own, bare, began, made.notes)
         tree = _tree(place, began, own, head, made, into, stop)
         made.tip = _tip(bare, began, head, tree, message)
@@ -140,7 +141,7 @@ def _tree(place: Place, began: Began, own: Git | None, head: str, made: Brought,
     git = replace(git, index=into / "index", stop=stop)
     git.run("read-tree", head)
     _clear_the_way(place, git, made.notes)
-    listing = ("ls-files", "-o", "-z", "--exclude-standard", *_excluded(place, own))
+    listing = ("ls-files", "-o", "-z", "--exclude-standard", "-x", f"{UNSOUND}-*", *_excluded(place, own))
     found = git.paths(*listing)
     if not began.is_folder:
         found += _added(place, own, {*found, *git.paths("ls-files", "-z")})
@@ -156,7 +157,8 @@ def _tree(place: Place, began: Began, own: Git | None, head: str, made: Brought,
     ):
         if paths:
             made.notes.append(f"{what}: {shown(paths)}")
-    git.run("add", "-u", seconds=LONG_S)
+    if modules := filled(place.tree, add_tracked(git)):
+        made.notes.append(f"what is in submodules is not brought back, but for the commit's name: {shown(modules)}")
     given = b"".join(os.fsencode(each) + b"\0" for each in fresh if each not in big)
     if given:
         words = ("--literal-pathspecs", "add", "-f", "--pathspec-from-file=-", "--pathspec-file-nul")
@@ -168,7 +170,11 @@ def _tree(place: Place, began: Began, own: Git | None, head: str, made: Brought,
 
 def _clear_the_way(place: Place, git: Git, notes: list[str]) -> None:
     """Remove what is no file where git would read one, or has one: it holds nothing, and git would wait for its end."""
-    special = no_files(place.tree)
+    inner = list[Path]()
+    special = no_files(place.tree, inner)
+    for at, why in unsound_within(inner).items():
+        (at / ".git").rename(aside := at / f"{UNSOUND}-{os.urandom(4).hex()}")
+        notes.append(f"the .git of a folder in it is called {aside.name} now, as git could not be run there: {why}")
     if wrong := in_git_s_way(special, git.paths("ls-files", "-z") if special else ()):
         for each in wrong:
             (place.tree / each).unlink()

@@ -54,7 +54,12 @@ class Place:
     @property
     def is_whole(self) -> bool:
         """Whether it was made, and is there."""
-        return self._note.exists() and self.tree.is_dir()
+        return self._note.exists() and self.has_tree
+
+    @property
+    def has_tree(self) -> bool:
+        """Whether its tree is there; a link that a task put in its place leads to what was never the task's."""
+        return self.tree.is_dir() and not self.tree.is_symlink()
 
     @property
     def was_made(self) -> bool:
