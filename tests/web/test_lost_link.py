@@ -45,15 +45,17 @@ async () => {
   const { model } = await import("/static/state.js");
   const ask = window.fetch;
   const free = new Promise((go) => { window.free = go; });
+  const held = new Promise((go) => { window.hold = go; });
   window.fetch = async (path, init) => {
     const answer = await ask(path, init);
     if (path.startsWith("/api/v1/listing")) {
-      window.isHeld = true;
+      window.hold();
       await free;
     }
     return answer;
   };
   window.listed = model.load();
+  await held;
 }
 """
 
@@ -67,7 +69,6 @@ def test_a_list_that_comes_after_what_changed_meanwhile_makes_nothing_old(two: S
     row = page.locator(f"#rows li[data-spawn='{spawn}']")
     expect(row).to_contain_text("Working")
     page.evaluate(_HELD_LIST)
-    page.wait_for_function("window.isHeld")
     gate.touch()
     expect(row).to_contain_text("Done")
     two.at_rest()  # no event comes later that would tell it
@@ -102,7 +103,10 @@ def test_a_pane_that_could_not_be_read_is_read_later_and_ages_go_by_the_brokers_
     at.page.evaluate("window.isWell = true")
     two.laptop.stop()
     expect(at.page.locator("#stale")).to_contain_text("What you see may be old")
+    at.page.evaluate("location.hash = location.hash.replace('agents', 'queue')")
+    expect(at.page.locator("#toasts")).to_contain_text("Queue: the broker does not answer")
     two.laptop.start()
     two.linked()
     expect(pane.get_by_role("log")).to_contain_text("hello")
-    at.faults[:] = [fault for fault in at.faults if "ERR_CONNECTION" not in fault and "WebSocket" not in fault]
+    expect(at.page.get_by_role("heading", name="Queue", exact=True)).to_be_visible()
+    at.faults[:] = [fault for fault in at.faults if "ERR_" not in fault and "WebSocket" not in fault]

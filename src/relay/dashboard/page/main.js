@@ -16,6 +16,7 @@ let detail = null;
 const spawnDialog = async () => (await import("./spawn.js")).spawnDialog();
 const view = async (name) => (views[name] ||= await import(`./${name}.js`));
 const TITLES = { agents: ["Agents", "≡"], mesh: ["Mesh", "⌬"], queue: ["Queue", "⇅"] };
+const UNREAD = "unread";
 const TICK_MS = 10_000, LOAD_MS = 3000;
 const SCOPES = "relay.scopes";
 const main = document.getElementById("main"), pane = document.getElementById("detail"), stale = document.getElementById("stale");
@@ -37,7 +38,7 @@ function drawTop() {
 function updateTop() {
   if (!top) return;
   const at = place();
-  const options = [["", `All machines (${model.brokers.length})`], ...model.brokers.map((each) => [each.id, each.self ? `${each.name} (here)` : each.online ? each.name : `${each.name} — ${each.online === null ? "unknown" : "asleep"}`])];
+  const options = [["", model.brokers.length ? `All machines (${model.brokers.length})` : "All machines"], ...model.brokers.map((each) => [each.id, each.self ? `${each.name} (here)` : each.online ? each.name : `${each.name} — ${each.online === null ? "unknown" : "asleep"}`])];
   // put out, or of an old link: the choice stands there, or "all" would be said of what is none of them
   if (at.broker && model.brokers.length && !model.broker(at.broker)) options.push([at.broker, `${short(at.broker)} — no member`]);
   const wanted = JSON.stringify([options, at.broker]);
@@ -65,7 +66,13 @@ async function route() {
   updateTop();
   if (section !== at.section) {
     section = at.section;
-    const found = await view(section);
+    let found = null;
+    try {
+      found = await view(section);
+    } catch {
+      if (section === at.section) section = UNREAD;
+      return void toast(`${TITLES[at.section][0]}: the broker does not answer; it is shown once it does`);
+    }
     if (section === at.section) found.open(main);
   } else views[section]?.update();
   if (at.spawn) detail ||= await import("./detail.js");
@@ -138,6 +145,7 @@ live.addEventListener("up", async ({ detail: { hello, again } }) => {
   if (top) put(top.state, h("i", { class: "ok", "aria-hidden": "true" }, "●"), ` Live · ${Math.max(1, Math.round(live.rtt))} ms`);
   if (again) {
     dispatchEvent(new Event("linked-again"));
+    route();
     detail?.update();
   }
   const isThere = again || !model.isLoaded ? await load() : true;

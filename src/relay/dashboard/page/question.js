@@ -79,7 +79,8 @@ export function questionCard(question) {
     } catch (error) {
       put(said, error instanceof Failed ? error.words : String(error));
       said.className = "said bad";
-      free();
+      // another was first: there is nothing to answer any more
+      if (error.code !== "answered") free();
     }
     setTimeout(() => { busy = false; model.changed("spawns"); }, READ_MS);
   }
