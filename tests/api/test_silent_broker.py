@@ -50,6 +50,12 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "h")
 
 
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who looks gets an answer however busy the machine is: the one who gives it may get no turn for a while."""
+    monkeypatch.setattr(silence.answers, "__defaults__", (20.0,))
+
+
 @pytest.fixture(params=[16])
 def stopped(home: Home, request: pytest.FixtureRequest) -> Iterator[Home]:
     """The home of a broker that is stopped."""
@@ -57,7 +63,7 @@ def stopped(home: Home, request: pytest.FixtureRequest) -> Iterator[Home]:
     make_socket_folder(home)
     process = subprocess.Popen([sys.executable, "-c", NOBODY, home.socket, home.lock, str(request.param)])
     try:
-        wait_until(lambda: Path(home.lock).exists() and Path(home.lock).read_text(), 10, "a listener")
+        wait_until(lambda: Path(home.lock).exists() and Path(home.lock).read_text(), 30, "a listener")
         process.send_signal(signal.SIGSTOP)
         wait_until(lambda: silence._is_stopped(str(process.pid)), 10, "its stop")
         yield home
@@ -132,12 +138,14 @@ async def test_asyncio_is_not_let_in_by_it(stopped: Home) -> None:
     assert all(isinstance(fault, RelayError) for fault in faults), faults
 
 
+@pytest.mark.usefixtures("answered")
 async def test_asyncio_is_patient_while_others_are_answered(home: Home) -> None:
     with listening(home, _slowly):
         async with AsyncClient(home) as asking:
             assert (await asking.ask(routes.wait("build", 60)))["name"] == "build"
 
 
+@pytest.mark.usefixtures("answered")
 def test_an_answer_may_take_long_while_the_broker_answers_others(home: Home) -> None:
     with listening(home, _slowly), Client(home) as asking:
         assert asking.ask(routes.wait("build", 60))["name"] == "build"
@@ -150,7 +158,8 @@ def test_a_stream_whose_broker_answers_nothing_is_told_of_once_and_goes_on(home:
         assert [fault.code for fault in asking.told] == [Code.TIMED_OUT]
 
 
-def test_a_broker_that_breaks_off_may_have_done_what_it_was_asked(home: Home) -> None:
+def test_a_broker_that_breaks_off_may_have_done_what_it_was_asked(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LOOK_AFTER_S", 20.0)  # it breaks off, however late: nobody is to look before
     for call, left_open in ((routes.stop("build"), True), (routes.status(), False)):
         with listening(home, _break_off):
             fault = refused(home, call)

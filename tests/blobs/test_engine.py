@@ -139,7 +139,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relay.core.pulling.MAX_PATIENCE", 4 * QUICK_PATIENCE)
     monkeypatch.setattr("relay.broker.blobs.downloads.PAUSE_S", 0.05)
     monkeypatch.setattr("relay.broker.blobs.downloads.LONGEST_PAUSE_S", 0.1)
-    monkeypatch.setattr("relay.broker.blobs.downloads.OPEN_WITHIN_S", 0.2)
+    monkeypatch.setattr("relay.broker.blobs.pulling.OPEN_WITHIN_S", 0.2)
 
 
 def _source(tmp_path: Path, size: int = SIZE) -> Path:

@@ -48,6 +48,21 @@ def test_a_table_fits_the_terminal_and_colours_words() -> None:
     assert lines[0].startswith("\x1b[1m")
 
 
+@pytest.mark.parametrize(
+    ("room", "kept"),
+    [
+        (80, ["NAME", "ID", "BROKER", "AGENT", "STATE", "TIME", "WHAT"]),
+        (56, ["NAME", "ID", "BROKER", "STATE", "TIME", "WHAT"]),
+        (40, ["NAME", "STATE", "TIME", "WHAT"]),
+        (30, ["NAME", "STATE", "WHAT"]),
+    ],
+)
+def test_a_narrow_terminal_has_fewer_columns_and_no_line_of_two(room: int, kept: list[str]) -> None:
+    row = ["coder", "k3j5abcd", "vps", "shell", "Working", "94 s", "x" * 100]
+    lines = table.render(spawn_lines.HEADINGS, [row], room, first_to_go=spawn_lines.FIRST_TO_GO)
+    assert lines[0].split() == kept and max(map(table.width_of, lines)) <= room
+
+
 def test_every_state_has_its_word() -> None:
     assert set(words.WORDS) == set(State) == set(get_args(StateName))
     assert words.ENDED == TERMINAL

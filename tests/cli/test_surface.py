@@ -11,7 +11,7 @@ import pytest
 
 from relay.cli import compile as compiling
 from relay.cli import declaring, fallback, main
-from relay.cli.parsing import NUMBER, TEXTS, Parsed, parse
+from relay.cli.parsing import FLAG, NUMBER, TEXTS, Parsed, parse
 from relay.cli.surface import TABLE
 from relay.core.errors import Code, Misuse
 
@@ -63,12 +63,13 @@ def _typed_lines() -> list[list[str]]:
     lines += [["trust", "--json", "list"], ["--home", "/x", "trust", "--home", "/y", "list"], ["ps", "--limit=3"]]
     lines += [["spawn", "a", "exec", "--", "--json", "-x"], ["spawn", "--wait", "-", "shell", "-", "--json"]]
     lines += [["spawn", "a", "shell", "--broker", "--wait", "x"], ["logs", "x", "-n", "5"]]
+    lines += [["mcp", "--http", "--port", "65535"], ["ps", "--limit", "1"]]
     lines += [["trust", "allow", "a", "b", "--dir", "x", "--dir", "y", "--no-ask"], ["trust", "allow", "a", "--ask"]]
     lines += [["spawn", "a", "b", "", "--label", "x=1", "--label=y=2"], ["spawn", "--", "a", "shell", "-x"]]
     for verb, entry in TABLE.items():
         words = [f"w{at}" for at, (_, required, _) in enumerate(entry["words"]) if required]
-        for flag, (_, kind, constant) in entry["options"].items():
-            value = [] if constant is not None else ["7" if kind == NUMBER else "v"]
+        for flag, (_, kind, _) in entry["options"].items():
+            value = [] if kind == FLAG else ["7" if kind == NUMBER else "v"]
             lines += [[*verb.split(), flag, *value, *words], [*verb.split(), *words, flag, *value, "--json"]]
     return lines
 
@@ -104,6 +105,8 @@ WRONG = [
     ["logs", "x", "--tail", "-1"],
     ["events", "--since", "-1"],
     ["ps", "-n", "-1"],
+    ["ps", "-n", "0"],
+    ["mcp", "--http", "--port", "65536"],
 ]
 
 

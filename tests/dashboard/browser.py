@@ -17,7 +17,7 @@ from relay.testing.node import Node
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
-WITHIN = 10.0
+WITHIN = 20.0
 
 
 @dataclass(frozen=True, slots=True)

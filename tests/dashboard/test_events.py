@@ -106,7 +106,8 @@ async def test_the_socket_of_a_revoked_device_is_closed_at_once(browser: Browser
         path = f"dashboard/devices/{leaving.device['id']}/revoke"
         assert (await asyncio.to_thread(browser.post, path)).status == 200
         assert await events.closing() == NO_TOKEN
-        assert (await staying.next())["kind"] == "audit.entry"
+        while (await staying.next())["kind"] != "audit.entry":
+            pass  # what an earlier test ran may end only now
     async with leaving.events() as events:
         assert await events.closing() == NO_TOKEN
 
@@ -142,7 +143,7 @@ async def test_a_broker_stops_soon_whatever_is_open_and_goes_on_by_number(other:
 
 async def _until_served(browser: Browser) -> None:
     """The broker is ready before its dashboard is, which nobody waits for."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 assert (await asyncio.to_thread(browser.ask, "GET", "/api/v1/status")).status == 200

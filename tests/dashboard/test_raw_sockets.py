@@ -132,7 +132,7 @@ def test_more_connections_than_are_answered_are_not_kept(browser: Browser) -> No
             stack.callback(Raw(browser.port).close)
         most = before + protocols.MOST_OPEN + 8
         wait_until(lambda: psutil.Process(process.pid).num_fds() <= most, 20, "the rest to go")
-    wait_until(lambda: _answers(browser), 10, "it to answer again")
+    wait_until(lambda: _answers(browser), 20, "it to answer again")
 
 
 def _answers(browser: Browser) -> bool:

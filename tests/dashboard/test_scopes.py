@@ -27,6 +27,7 @@ from relay.store.engine import Store
 from relay.testing import processes
 from relay.testing.mesh import Mesh
 from tests.dashboard.browser import Browser
+from tests.dashboard.raw import head, raw
 
 
 async def test_every_route_of_the_application_has_a_scope_and_nothing_else_has() -> None:
@@ -131,6 +132,28 @@ def test_what_a_revoked_device_was_being_told_ends(browser: Browser) -> None:
     assert answer.read() is not None  # to its end
     connection.close()
     processes.wait_until(lambda: leaving.ask("GET", "/api/v1/status").status == 401, 20, "the end of its token")
+
+
+def test_an_order_half_said_when_its_device_is_revoked_is_not_carried_out(browser: Browser) -> None:
+    leaving, body = Browser.of(browser.node, "view", "spawn"), b'{"operation": "half"}'
+    asked = (f"Authorization: Bearer {leaving.token}", f"Content-Length: {len(body)}", "Connection: close")
+    with raw(browser) as sender:
+        sender.say(head(browser, "POST /api/v1/queue/pause HTTP/1.1", *asked) + body[:5])
+        allowed = ("allowed", "", "POST /api/v1/queue/pause")
+        actor = f"device {leaving.device['id']}"
+        processes.wait_until(lambda: allowed in _of(browser.get("audit?limit=20"), actor), 20, "its order to be begun")
+        browser.post(f"dashboard/devices/{leaving.device['id']}/revoke")
+        sender.say(body[5:])
+        assert b"no_token" in sender.rest()
+    assert browser.get("status")["queue"]["paused"] is None
+
+
+def test_half_a_letter_is_a_bad_request_and_no_news(browser: Browser) -> None:
+    before = len(browser.node.log())
+    for path, words in {"answers": {"spawn": "\ud800", "verb": "deny"}, "calls": {"tool": "\ud800"}}.items():
+        answer = browser.post(path, **words)
+        assert (answer.status, answer.code) == (400, "usage"), answer.data
+    assert "Traceback" not in browser.node.log()[before:]
 
 
 def test_grants_are_given_and_taken_as_by_the_command(browser: Browser) -> None:

@@ -254,3 +254,5 @@ def test_a_list_of_what_is_accepted_names_nothing_that_is_then_refused(two: Scen
 def test_a_number_that_is_none_is_said_so_in_few_words(two: Scene) -> None:
     error = refused(two, "spawn", "x", "shell", "true", "--retries", "x")
     assert error["message"] == "invalid value for '--retries': it takes a whole number"
+    for words, least in ((("logs", "x", "--tail", "-1"), 0), (("ps", "--limit", "0"), 1)):
+        assert refused(two, *words)["message"].endswith(f": it is at least {least}")

@@ -292,7 +292,7 @@ def test_a_full_disk_loses_nothing_and_says_so(mesh: Mesh) -> None:
         [*private, sys.executable, "-m", "tests.e2e.full_disk_program", str(disk)],
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=105,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -316,7 +316,7 @@ def test_a_target_with_a_full_disk_takes_nothing_in_and_says_so(mesh: Mesh) -> N
         [*private, sys.executable, "-m", "tests.e2e.paused_intake_program", str(mesh.folder)],
         capture_output=True,
         text=True,
-        timeout=58,
+        timeout=105,
         check=False,
     )
     assert done.returncode == 0, done.stderr

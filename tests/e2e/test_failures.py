@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, fresh, refused, relay, relay_json
 
 
@@ -25,3 +26,15 @@ def test_failures_are_listed_until_they_are_resolved(granted: Scene) -> None:
     assert [each["id"] for each in relay_json(scene.laptop, "failures")] == [spawn]
     assert relay_json(scene.laptop, "resolve", "all", "failed")[0]["resolved"]["as"] == "failed"
     refused(scene.laptop, "resolve", spawn, "perhaps", code="usage")
+
+
+def test_what_fails_again_after_somebody_resolved_it_is_listed_again(granted: Scene) -> None:
+    scene = granted
+    relay(scene.laptop, "resolve", "all", "done")
+    spawn = scene.shell("exit 3", status=3)["id"]
+    relay_json(scene.laptop, "resolve", spawn, "done")
+    assert relay_json(scene.laptop, "failures") == []
+    relay_json(scene.laptop, "retry", spawn)
+    wait_until(lambda: relay_json(scene.laptop, "failures"), 15, "the second end to be listed")
+    shown = scene.show(spawn)
+    assert (shown["state"], shown["attempt"], shown["resolved"]) == ("failed", 2, None)

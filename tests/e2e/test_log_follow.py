@@ -211,6 +211,15 @@ def test_log_of_a_broker_out_of_reach(granted: Scene, gate: Path) -> None:
     granted.vps.start()
 
 
+def test_a_machine_that_is_linked_and_does_not_answer_is_said_to_be_asked(granted: Scene) -> None:
+    spawn = granted.shell("echo x", status=0)["id"]
+    with granted.vps.asleep(), started(granted.laptop, "logs", spawn) as asking:
+        assert asking.stderr is not None
+        assert asking.stderr.readline() == b"asking its machine for the output ...\n"
+    granted.linked()
+    assert relay(granted.laptop, "logs", spawn).stderr == b""
+
+
 def test_log_of_what_never_ran(two: Scene) -> None:
     spawn = two.shell("true", status=125)["id"]
     for options in ((), ("-f",), ("-n", "5")):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from relay.api.durations import moment
-from relay.testing import asking_agent
+from relay.testing import asking_agent, clocked
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, audit, fresh, refused, relay, relay_json
@@ -116,6 +116,28 @@ def test_a_denied_request_is_refused_and_says_by_whom(held: Scene) -> None:
     found = held.until(spawn, "rejected")
     assert found["error"]["code"] == "denied" and "not on a Friday" in found["error"]["message"]
     assert found["attempt"] == 0
+
+
+def test_what_expired_held_and_is_retried_asks_anew_and_expires_again(held: Scene) -> None:
+    launcher = held.vps.launcher
+    held.vps.stop()
+    held.vps.launcher = clocked.launcher(0)
+    held.vps.start()
+    held.linked()
+    try:
+        spawn = held.begin("true", "--ttl", "6s")
+        held.until(spawn, "expired")
+        relay_json(held.laptop, "retry", spawn)
+        asked = held.until(spawn, "held")["needs"]["text"]
+        assert "it was changed" not in asked
+        said = relay(held.laptop, "review").stdout.decode()
+        assert f"on vps: relay approve {spawn[:8]}" in said and f"relay stop {spawn[:8]}" in said
+        assert f"relay deny {spawn[:8]}" not in said
+        held.until(spawn, "expired")
+    finally:
+        held.vps.stop()
+        held.vps.launcher = launcher
+        held.vps.start()
 
 
 def test_an_answer_to_another_request_does_nothing(held: Scene) -> None:

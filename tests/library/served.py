@@ -15,7 +15,7 @@ from relay.testing.processes import wait_until
 from tests.e2e.scene import fresh
 
 _ROOT = Path(__file__).parents[2]
-START_S, END_S = 20.0, 15.0
+START_S, END_S = 30.0, 30.0
 
 
 class Served:

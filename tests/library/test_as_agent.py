@@ -79,7 +79,7 @@ async def test_its_end_ends_the_call(two: Scene, app: Served, how: str) -> None:
     """A stop of the spawn, and the end of its time, reach the function."""
     async with relay.connect(two.laptop.home) as mesh:
         key = fresh("k")
-        spawn = await _spawn(mesh, "write", key, timeout=2.0 if how == "timeout" else 60.0)
+        spawn = await _spawn(mesh, "write", key, timeout=6.0 if how == "timeout" else 60.0)
         await asyncio.to_thread(app.until_ran, key, "began")
         if how == "stop":
             await spawn.stop()

@@ -174,7 +174,7 @@ async def test_its_time_ends_it_though_nobody_is_there_to_say_so(two: Scene, app
     """The broker is away when a call's time is over: the function is cancelled all the same."""
     key = fresh("k")
     async with _laptop(two) as mesh:
-        ticket = await mesh.begin("hangs", {"key": key}, broker="vps", timeout=1.0)
+        ticket = await mesh.begin("hangs", {"key": key}, broker="vps", timeout=3.0)
         await asyncio.to_thread(app.until_ran, key, "began")
         await asyncio.to_thread(two.vps.kill)
         await asyncio.to_thread(app.until_ran, key, "cancelled")

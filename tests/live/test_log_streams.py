@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from relay.broker.log_reading import SILENCE_S
+from relay.broker.log_pieces import PIECE
+from relay.broker.log_reading import MAX_WAITING, SILENCE_S
 from relay.broker.log_words import MAX_STREAMS
 from relay.broker.transcripts import AsOf, Transcripts
 from relay.core.kinds import Kind
 from relay.core.tails import Piece, Tail
+from relay.spawn.transcript import Chunk
 from relay.store import tails
 from relay.testing.bench_node import BenchNode, bench_mesh, bench_pair, linked, until
 from relay.testing.carrier import MemoryNetwork
@@ -166,3 +169,18 @@ async def test_a_silent_task_costs_its_follower_no_second_stream(tmp_path: Path,
             await until(lambda: opened, what="the stream")
             await asyncio.sleep(4)  # well beyond the silence after which it would be opened again
             assert len(opened) == 1 and not follower.told and there.serves(reader.id) == 1
+
+
+async def test_who_reads_slower_than_it_comes_misses_nothing(tmp_path: Path) -> None:
+    network = MemoryNetwork()
+    async with bench_pair(tmp_path, network) as (reader, target):
+        await linked(reader, target)
+        here, there = await ends_of(reader, target)
+        written = [n.to_bytes(4, "big") * (PIECE // 4) for n in range(MAX_WAITING * 2)]
+        for piece in written:
+            there.write(piece)
+        reading = here.client.read(await here.row())
+        got = [await anext(reading)]
+        await until(lambda: there.serves(reader.id) == 0, what="all of it to have been sent")
+        got += [found async for found in reading]
+        assert b"".join(chunk.data for found in got for chunk in cast("list[Chunk]", found)) == b"".join(written)

@@ -101,7 +101,7 @@ def test_other_tools_of_the_server_are_other_offers(node: Node, odd: Path) -> No
 
 def test_a_tool_that_is_none_is_left_out_and_takes_nothing_along(node: Node, odd: Path) -> None:
     """Neither the other tools, nor the server, nor what runs in it."""
-    running = begin(node, "slow", seconds=2, steps=4)
+    running = begin(node, "slow", seconds=6, steps=4)
     until(node, running, "running")
     assert call(node, "sour")["state"] == "completed"
     wait_until(lambda: "no-schema" in share_of(node, "odd")["reason"], 20, "it to be told")
@@ -117,10 +117,10 @@ def test_a_tool_that_is_none_is_left_out_and_takes_nothing_along(node: Node, odd
 
 def test_what_is_shared_otherwise_keeps_what_waits_and_what_it_need_not_end(node: Node, odd: Path) -> None:
     """Other tools of the same server are no reason to start it again; other values of its environment are."""
-    running = begin(node, "slow", seconds=2)
+    running = begin(node, "slow", seconds=6)
     until(node, running, "running")
     share(node, "odd", odd, "--only", "slow", "--only", "echo")
-    assert share_of(node, "odd")["tools"] == ["echo", "slow"]
+    wait_until(lambda: share_of(node, "odd")["tools"] == ["echo", "slow"], 20, "the others to be left out")
     assert until(node, running, "completed", "failed")["state"] == "completed" and len(seen(odd, "start")) == 1
     for _ in range(64):  # as many as run at once
         filling = begin(node, "slow", seconds=20)
@@ -129,7 +129,7 @@ def test_what_is_shared_otherwise_keeps_what_waits_and_what_it_need_not_end(node
     assert until(node, waiting, "waiting")["reason"] == "64 ahead"
     share(node, "odd", odd, "--only", "slow", "--only", "echo", "--env", "KEY", KEY="another")
     assert until(node, waiting, "completed", "rejected", "failed")["state"] == "completed"
-    assert shown(node, filling)["error"]["code"] == "tool_server_ended" and len(seen(odd, "start")) == 2
+    assert until(node, filling, "failed")["error"]["code"] == "tool_server_ended" and len(seen(odd, "start")) == 2
     assert len(seen(odd, "echo")) == 1
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay.mcp_server.shared import exposed
 from relay.testing.processes import wait_until
-from tests.e2e.scene import Scene, relay, relay_json
-from tests.mcp.clients import LEGACY, MODERN, opened, raw, words_of
+from tests.e2e.scene import Scene, relay, relay_json, started
+from tests.mcp.clients import LEGACY, MODERN, RawClient, opened, raw, words_of
+from tests.mcp.odd import HELLO
 from tests.mcp.scripted import PNG, TOOLS
 from tests.mcp.sharing import command, seen, share, until
 
@@ -41,14 +43,34 @@ def two() -> Iterator[Scene]:
         assert "Traceback" not in scene.vps.log() + scene.laptop.log()
 
 
+@pytest.fixture(scope="module")
+def legacy(two: Scene) -> Iterator[RawClient]:
+    """A client of the older era, for the tests that need none of their own: each costs a second of processor time."""
+    with raw(words_of(two.laptop), env=two.laptop.environment()) as client:
+        client.tools()
+        yield client
+
+
+@contextlib.contextmanager
+def _of_era(two: Scene, era: str, legacy: RawClient) -> Iterator[RawClient]:
+    if era == LEGACY:
+        yield legacy
+        return
+    with raw(words_of(two.laptop), era, two.laptop.environment()) as client:
+        client.tools()  # it has started: no limit of a test's is to count that
+        yield client
+
+
 def _by_name(definitions: list[dict[str, Any]]) -> dict[str, str]:
     return {each["name"]: json.dumps(each) for each in definitions}
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_definitions_and_results_are_those_of_the_server_itself(two: Scene, era: str, tmp_path: Path) -> None:
+def test_definitions_and_results_are_those_of_the_server_itself(
+    two: Scene, era: str, legacy: RawClient, tmp_path: Path
+) -> None:
     own = command(tmp_path, *(["modern"] if era == MODERN else [])).split()
-    with raw(own, era) as direct, raw(words_of(two.laptop), era, two.laptop.environment()) as over:
+    with raw(own, era) as direct, _of_era(two, era, legacy) as over:
         there, here = _by_name(direct.tools()), _by_name(over.tools())
         there.pop("odd name/here")
         assert {name: here[name] for name in there} == there
@@ -101,26 +123,23 @@ def _with(two: Scene, work: Any, *options: str, **settings: Any) -> None:
     asyncio.run(asyncio.wait_for(all_of_it(), 60))
 
 
-def test_what_goes_wrong_is_an_error_that_a_model_can_act_on(two: Scene) -> None:
-    async def work(client: Client) -> None:
-        failed = await client.call_tool("fail", {})
-        assert failed.is_error and failed.content[0].text == "the oven is cold"  # type: ignore[union-attr]
-        pictured = await client.call_tool("picture", {})
-        assert pictured.content[0].data == PNG and not pictured.is_error  # type: ignore[union-attr]
-        for tool, arguments, words in (
-            ("refuse", {}, ("nothing of that kind", "runner_failed")),
-            ("die", {"status": 7}, ("it ended with exit status 7", "may have acted", "tool_server_ended")),
-            ("no_such", {}, ("there is no tool",)),
-        ):
-            wrong = await client.call_tool(tool, arguments)
-            text = wrong.content[0].text  # type: ignore[union-attr]
-            assert wrong.is_error and all(each in text for each in words), text
-        relay(two.vps, "trust", "revoke", "laptop")
-        refused = await client.call_tool("echo", {"text": "x"})
-        assert refused.is_error, refused
-        two.mesh.grant(on=two.vps, to=two.laptop, words=("--verb", "tool"))
+def test_what_goes_wrong_is_an_error_that_a_model_can_act_on(two: Scene, legacy: RawClient) -> None:
+    def called(tool: str, **arguments: Any) -> tuple[bool, dict[str, Any]]:
+        result = legacy.ask("tools/call", name=tool, arguments=arguments)
+        return bool(result.get("isError")), result["content"][0]
 
-    _with(two, work)
+    assert called("fail") == (True, {"type": "text", "text": "the oven is cold"})
+    assert called("picture") == (False, {"type": "image", "data": PNG, "mimeType": "image/png"})
+    for tool, arguments, words in (
+        ("refuse", {}, ("nothing of that kind", "runner_failed")),
+        ("die", {"status": 7}, ("it ended with exit status 7", "may have acted", "tool_server_ended")),
+        ("no_such", {}, ("there is no tool",)),
+    ):
+        is_error, said = called(tool, **arguments)
+        assert is_error and all(each in said["text"] for each in words), said
+    relay(two.vps, "trust", "revoke", "laptop")
+    assert called("echo", text="x")[0]
+    two.mesh.grant(on=two.vps, to=two.laptop, words=("--verb", "tool"))
     wait_until(lambda: relay_json(two.laptop, "tools")["tools"], 20, "the tools to be told again")
 
 
@@ -184,26 +203,26 @@ def test_what_is_asked_of_a_machine_that_sleeps_runs_once_when_it_is_back(two: S
     assert runs() == 1
 
 
-def test_calls_that_wait_hold_up_no_list_and_none_of_those_that_are_cancelled_runs(two: Scene) -> None:
-    def standing(*states: str) -> int:
+def test_calls_that_wait_hold_up_no_list_and_none_of_those_that_are_cancelled_runs(
+    two: Scene, legacy: RawClient
+) -> None:
+    def standing(state: str) -> int:
         with two.laptop.control() as control:
-            calls = control.get("calls?limit=100")
-        return sum(each["state"] in states for each in calls)
+            return sum(each["state"] == state for each in control.get("calls?limit=200"))
 
     two.vps.relay("down")
     wait_until(lambda: two.laptop.status()["links"] == 0, 20, "the end of the link")
     before = standing("cancelled")
-    with raw(words_of(two.laptop), env=two.laptop.environment()) as client:
-        assert "picture" in _by_name(client.tools())
-        asked = [client.begin("tools/call", name="echo", arguments={"text": "never"}) for _ in range(90)]
-        wait_until(lambda: standing("queued") == 90, 20, "all of them to be on the disk")
-        relay(two.laptop, "tools", "hide", "picture")
-        # a list that had to wait for one of them would be what was known before
-        assert "picture" not in _by_name(client.tools())
-        relay(two.laptop, "tools", "unhide", "picture")
-        for each in asked:
-            client.cancel(each)
-        wait_until(lambda: standing("cancelled") == before + 90, 20, "all of them to be taken back")
+    assert "picture" in _by_name(legacy.tools())
+    asked = [legacy.begin("tools/call", name="echo", arguments={"text": "never"}) for _ in range(90)]
+    wait_until(lambda: standing("queued") == 90, 20, "all of them to be on the disk")
+    relay(two.laptop, "tools", "hide", "picture")
+    # a list that had to wait for one of them would be what was known before
+    assert "picture" not in _by_name(legacy.tools())
+    relay(two.laptop, "tools", "unhide", "picture")
+    for each in asked:
+        legacy.cancel(each)
+    wait_until(lambda: standing("cancelled") == before + 90, 20, "all of them to be taken back")
     two.vps.start()
     assert relay(two.laptop, "tools", "call", "echo", '{"text": "after"}').returncode == 0
     assert not seen(two.vps.work, 'echo {"text": "never"}')
@@ -211,26 +230,59 @@ def test_calls_that_wait_hold_up_no_list_and_none_of_those_that_are_cancelled_ru
 
 @pytest.mark.parametrize("era", ERAS)
 def test_a_call_that_is_cancelled_while_it_runs_is_stopped_and_one_whose_client_goes_away_is_not(
-    two: Scene, era: str
+    two: Scene, era: str, legacy: RawClient
 ) -> None:
     def ids() -> list[str]:
         with two.laptop.control() as control:
-            return [each["id"] for each in control.get("calls") if each["tool"] == "slow"]
+            return [each["id"] for each in control.get("calls?limit=200") if each["tool"] == "slow"]
 
-    with raw(words_of(two.laptop), era, two.laptop.environment()) as client:
-        client.tools()
-        found = []
-        for seconds in (6, 20):
-            before = ids()
-            asked = client.begin("tools/call", name="slow", arguments={"seconds": seconds, "steps": 40})
-            wait_until(lambda before=before: len(ids()) > len(before), 20, "it to be made")  # type: ignore[misc]
-            found.append(ids()[0])
-        until(two.laptop, found[1], "running")
+    def begun(client: RawClient, seconds: int) -> tuple[int, str]:
+        before = ids()
+        asked = client.begin("tools/call", name="slow", arguments={"seconds": seconds, "steps": 10 * seconds})
+        wait_until(lambda: len(ids()) > len(before), 20, "it to be made")
+        return asked, ids()[0]
+
+    with _of_era(two, era, legacy) as client:
+        goes_on = begun(client, 3)[1] if era == MODERN else None
+        asked, call = begun(client, 20)
+        until(two.laptop, call, "running")
         heard = len(seen(two.vps.work, "cancelled"))
         client.cancel(asked)
-        assert until(two.laptop, found[1], "cancelled", "completed")["state"] == "cancelled"
+        stopped = until(two.laptop, call, "cancelled", "completed")
+        assert (stopped["state"], stopped["reason"]) == ("cancelled", "stopped by laptop while it ran")
         wait_until(lambda: len(seen(two.vps.work, "cancelled")) > heard, 20, "its server to hear of it")
-    assert until(two.laptop, found[0], "cancelled", "completed")["state"] == "completed"
+    if goes_on is not None:
+        assert until(two.laptop, goes_on, "cancelled", "completed")["state"] == "completed"
+
+
+def test_over_http_a_client_cancels_its_own_calls_alone(two: Scene) -> None:
+    """Though both count their requests alike."""
+    with started(two.laptop, "--json", "mcp", "--http", "--port", "0") as process, contextlib.ExitStack() as open_:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        token = Path(told["token_file"]).read_text().strip()
+
+        def post(message: dict[str, Any], session: str = "") -> http.client.HTTPResponse:
+            place = told["url"].removeprefix("http://").partition("/")[0]
+            connection = open_.enter_context(contextlib.closing(http.client.HTTPConnection(place, timeout=20)))
+            headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+            headers |= {"authorization": f"Bearer {token}"} | ({"mcp-session-id": session} if session else {})
+            connection.request("POST", "/mcp", json.dumps({"jsonrpc": "2.0"} | message), headers)
+            return connection.getresponse()
+
+        calls = []
+        for n in range(2):
+            session = post(HELLO).getheader("mcp-session-id") or ""
+            post({"method": "notifications/initialized"}, session)
+            params = {"name": "slow", "arguments": {"seconds": 20, "who": n}}
+            post({"id": 7, "method": "tools/call", "params": params}, session)
+            wait_until(lambda n=n: seen(two.vps.work, f'slow {{"seconds": 20, "who": {n}}}'), 20, "it to run")  # type: ignore[misc]
+            with two.laptop.control() as control:
+                calls.append((session, control.get("calls?limit=1")[0]["id"]))
+        for session, call in reversed(calls):
+            assert until(two.laptop, call, "running", "cancelled")["state"] == "running"
+            post({"method": "notifications/cancelled", "params": {"requestId": 7}}, session)
+            assert until(two.laptop, call, "cancelled")["ended"]
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -255,51 +307,6 @@ def test_a_restart_of_the_broker_is_nothing_to_a_call(two: Scene, era: str) -> N
 
 async def _unheard(progress: float, total: float | None, message: str | None) -> None:
     """A client that wants to hear of progress."""
-
-
-def test_names_that_two_machines_have_say_whose_they_are() -> None:
-    def tool(name: str, broker: str, **more: Any) -> Any:
-        definition = {"inputSchema": {}, "name": name, "description": "as it is"}
-        told = {"name": name, "broker": {"id": broker * 4, "name": broker}, "here": False, "hidden": False}
-        return told | {"definition": definition} | more
-
-    listed = [
-        tool("read", "vps"),
-        tool("read", "mini"),
-        tool("fs.list", "vps"),
-        tool("gone", "vps", hidden=True),
-        tool("mine", "vps"),
-        tool("mine", "laptop", here=True),
-        tool("agent.add", "vps"),
-    ]
-    found = exposed(listed, "dots", frozenset({"agent.add"}))
-    assert sorted(found) == ["agent.add@vps", "fs.list", "read@mini", "read@vps"]
-    assert list(found["read@vps"].definition.items()) == [
-        ("inputSchema", {}),
-        ("name", "read@vps"),
-        ("description", "as it is"),
-    ]
-    assert (found["read@vps"].tool, found["read@vps"].broker) == ("read", "vps" * 4)
-    assert sorted(exposed(listed, "underscore", frozenset({"agent_add"}))) == [
-        "agent_add__vps",
-        "fs_list",
-        "read__mini",
-        "read__vps",
-    ]
-
-
-def test_no_tool_is_lost_to_a_name_that_another_has_as_well() -> None:
-    def tool(name: str, broker: str) -> Any:
-        told = {"name": name, "broker": {"id": broker * 4, "name": broker}, "here": False, "hidden": False}
-        return told | {"definition": {"name": name, "inputSchema": {}}}
-
-    found = exposed([tool("a.b", "vps"), tool("a_b", "vps")], "underscore", frozenset())
-    assert {name: each.tool for name, each in found.items()} == {"a_b__vps": "a.b", "a_b__vps_2": "a_b"}
-    assert [each.definition["name"] for each in found.values()] == list(found)
-    # a name that says whose it is cannot be had by giving it to a tool of one's own
-    names = [("z_x", "vps"), ("z_x", "evil"), ("z.x__vps", "evil")]
-    found = exposed([tool(*each) for each in names], "underscore", frozenset())
-    assert found["z_x__vps"].broker == "vps" * 4 and found["z_x__vps_2"].tool == "z.x__vps" and len(found) == 3
 
 
 def test_the_verbs_of_tools_say_how_it_stands(two: Scene) -> None:

@@ -79,7 +79,7 @@ async def test_a_half_open_link_is_found(pair: Pair, network: MemoryNetwork, bus
     network.partition(one.id, other.id)
     if busy:
         await one.post(other.id, "after")
-    await asyncio.wait_for(link.ended.wait(), 5)
+    await asyncio.wait_for(link.ended.wait(), 20)
     assert link.reason.startswith("no answer to a ping")
     assert await other.acted() == ["before"]
     network.heal(one.id, other.id)
@@ -97,7 +97,7 @@ async def test_after_waking_a_dead_link_is_found_by_asking(pair: Pair, network: 
     await until(lambda: link.rtt_ms is not None)
     network.partition(one.id, other.id)
     link.check_now()
-    await asyncio.wait_for(link.ended.wait(), 5)
+    await asyncio.wait_for(link.ended.wait(), 20)
     network.heal(one.id, other.id)
     await linked(one)
 
@@ -107,7 +107,7 @@ async def test_a_goodbye_is_heard(pair: Pair) -> None:
     link = other.mesh.link(one.id)
     assert link is not None
     one.mesh.drop(other.id, "down")
-    await asyncio.wait_for(link.ended.wait(), 5)
+    await asyncio.wait_for(link.ended.wait(), 20)
     assert link.reason == "the other side said: down"
     await linked(one, other)
 
@@ -206,8 +206,8 @@ async def test_who_breaks_the_protocol_loses_the_link(pair: Pair, what: bytes) -
     link, theirs = one.mesh.link(other.id), other.mesh.link(one.id)
     assert link is not None and theirs is not None
     await link.carrier.send(what)
-    await asyncio.wait_for(theirs.ended.wait(), 5)
-    await asyncio.wait_for(link.ended.wait(), 5)
+    await asyncio.wait_for(theirs.ended.wait(), 20)
+    await asyncio.wait_for(link.ended.wait(), 20)
     await until(lambda: share_one_link(one, other))
     await one.post(other.id, "operation")
     await drained(one)

@@ -106,6 +106,7 @@ def _pids(user: User) -> tuple[int, int]:
     return found["pid"], found["broker"]["pid"]
 
 
+@pytest.mark.timeout(300)
 def test_a_crash_is_made_good_and_what_runs_is_not_touched(machine: Machine) -> None:
     user = User(machine)
     user.types("init", "--name", "vps", "--listen", "127.0.0.1:0")
@@ -258,5 +259,5 @@ def test_limits_are_kept_in_a_scope_or_nothing_runs(machine: Machine) -> None:
         # the scope was made and the command's process was in it: only the limit was missing
         assert "the systemd of this user keeps no limit of memory here" in found["error"]["message"]
         assert found["error"]["hint"] and found["started"] is None
-    units = machine.run("systemctl", "--user", "list-units", "--all", "--plain", "--no-legend", "relay-*.scope")
-    wait_until(lambda: not units.stdout.strip(), 5, "no scope is left")
+    units = ("systemctl", "--user", "list-units", "--all", "--plain", "--no-legend", "relay-*.scope")
+    wait_until(lambda: not machine.run(*units).stdout.strip(), 20, "no scope is left")

@@ -54,7 +54,8 @@ async def test_term_follows_the_grace(yard: Yard) -> None:
 
 async def test_the_stubborn_are_gone_within_five_seconds(yard: Yard) -> None:
     # A daemon of its own session and group, orphaned, deaf to everything, and without the mark.
-    daemon = f"setsid env -i sh -c \"{STUBBORN.replace('ready', 'daemon $$')}\" & wait"
+    said = STUBBORN.replace("ready", "daemon \\$\\$")  # its own pid, and not that of the shell around it
+    daemon = f'setsid env -i sh -c "{said}" & wait'
     run = await yard.sh(f"({daemon}) & {STUBBORN}", stop_grace_s=60)
     await run.says("ready")
     await run.says("daemon")
@@ -69,23 +70,28 @@ async def test_the_stubborn_are_gone_within_five_seconds(yard: Yard) -> None:
     assert not alive(daemon_pid) and not run.tree()
 
 
-# Forks twice, is in a session of its own, hears nothing, has no mark, and holds the pipe.
-DAEMON = f"(setsid env -i sh -c \"{STUBBORN.replace('ready', '$$')}\" &) ; sleep 0.3"
 ENDS: dict[str, dict[str, float]] = {
     "exit 0": {},
     "exit 3": {},
     "kill -9 $$": {},
     # long enough for the daemon to be there, and to have said so
-    "kill -STOP $$": {"timeout_s": 2, "stop_grace_s": 1.0},
-    "sleep 60": {"timeout_s": 2, "stop_grace_s": 1.0},
+    "kill -STOP $$": {"timeout_s": 4, "stop_grace_s": 1.0},
+    "sleep 60": {"timeout_s": 4, "stop_grace_s": 1.0},
 }
 
 
-async def test_after_any_end_the_tree_is_gone_within_five_seconds(yard: Yard) -> None:
-    runs = [await yard.sh(f"{DAEMON}; {end}", **options) for end, options in ENDS.items()]
+def _daemon(there: Path) -> str:
+    """Forks twice, is in a session of its own, hears nothing, has no mark, and holds the pipe; is waited for."""
+    said = STUBBORN.replace("echo ready", f"echo \\$\\$; : > {there}")
+    return f'(setsid env -i sh -c "{said}" &) ; until test -e {there}; do sleep 0.02; done'
+
+
+async def test_after_any_end_the_tree_is_gone_within_five_seconds(yard: Yard, tmp_path: Path) -> None:
+    scripts = [f"{_daemon(tmp_path / str(n))}; {end}" for n, end in enumerate(ENDS)]
+    runs = [await yard.sh(script, **options) for script, options in zip(scripts, ENDS.values(), strict=True)]
     begun = time.monotonic()
     ends = [await run.exit() for run in runs]
-    assert time.monotonic() - begun < 2 + 5
+    assert time.monotonic() - begun < 4 + 5
     assert [(end.exit_code, end.signal, end.timed_out, end.survivors) for end in ends] == [
         (0, None, False, 0),
         (3, None, False, 0),
@@ -109,11 +115,13 @@ async def test_one_that_is_never_the_same_process_twice(yard: Yard, tmp_path: Pa
     assert not run.tree() and (tmp_path / "count").stat().st_size == count
 
 
-async def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_end(yard: Yard) -> None:
-    run = await yard.sh("setsid sh -c 'trap \"\" TERM; echo $$; sleep 60' & sleep 0.1; exit 0")
+async def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_end(yard: Yard, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    grandchild = f"trap \"\" TERM; echo $$; : > {there}; sleep 60"
+    run = await yard.sh(f"setsid sh -c '{grandchild}' & until test -e {there}; do sleep 0.02; done; exit 0")
     begun = time.monotonic()
     end = await run.exit()
-    assert end.exit_code == 0 and end.survivors == 0 and time.monotonic() - begun < 4
+    assert end.exit_code == 0 and end.survivors == 0 and time.monotonic() - begun < 10
     assert not alive(int(run.output().split()[0]))
 
 

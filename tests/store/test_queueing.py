@@ -83,9 +83,11 @@ def test_retries_count_anew_after_a_person_asked(tx: Tx) -> None:
 
 
 def test_what_was_tried_is_none_of_those_that_expire_here(tx: Tx) -> None:
-    untried, tried = waiting(tx, "a"), waiting(tx, "b")
+    untried, tried, expired = waiting(tx, "a"), waiting(tx, "b"), waiting(tx, "c")
+    tx.execute("UPDATE spawns SET attempt = 1 WHERE id = ?", (tried,))
     queueing.keep_try(tx, tried, 1, "", {"state": "failed", "reason": ""})
-    assert [row.id for row in EXPIRED_HERE.all(tx, target=OWN, now=10**6)] == [untried]
+    queueing.keep_try(tx, expired, 0, "ann", {"state": "expired", "reason": ""})
+    assert [row.id for row in EXPIRED_HERE.all(tx, target=OWN, now=10**6)] == [untried, expired]
     assert [row.id for row in EXPIRED_HERE.all(tx, target=OWN, now=10**6 - 1)] == []
     assert queueing.WAS_TRIED.one(tx, spawn=tried) and queueing.WAS_TRIED.one(tx, spawn=untried) is None
 

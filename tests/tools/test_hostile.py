@@ -120,6 +120,7 @@ def _id(n: int) -> str:
     return "".join(chr(97 + int(digit)) for digit in f"{n:016d}")
 
 
+@pytest.mark.timeout(240)
 def test_calls_of_one_origin_are_bounded_and_odd_ones_refused(bad: Bad) -> None:
     with bad.victim.control() as control:
         program = Served(bad.victim, ("search",), "search", "library", "test", 1)
@@ -153,7 +154,7 @@ def test_calls_of_one_origin_are_bounded_and_odd_ones_refused(bad: Bad) -> None:
     assert bad.call(_id(9_010))["error"]["code"] == "unproved_chain"
     bad.send("tool.call", *(_request(_id(n)) for n in range(520)))
     waiting = "SELECT count(*) FROM calls WHERE state = 'waiting'"
-    wait_until(lambda: bad.rows(waiting) == [(500,)], 60, "as many as may wait to wait")
+    wait_until(lambda: bad.rows(waiting) == [(500,)], 150, "as many as may wait to wait")
     assert bad.rows(waiting) == [(500,)] and program.lines("ran") == []
     bad.victim.relay("trust", "revoke", bad.member.id)
     wait_until(lambda: bad.rows(waiting) == [(0,)], 20, "what waited to be purged")

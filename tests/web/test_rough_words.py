@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
+from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, fresh
 from tests.web.conftest import Open
 
@@ -85,6 +86,11 @@ _LOSE = """
 """
 
 
+def _until(page: Page, words: str) -> None:
+    # not by the driver's own waiting, which makes a script of a text again and again: the page's policy forbids that
+    wait_until(lambda: bool(page.evaluate(words)), 20, words)
+
+
 def test_an_order_whose_answer_was_lost_is_sent_again_as_the_same_one(two: Scene, visit: Open) -> None:
     at = visit(two.laptop)
     name = fresh("once")
@@ -97,12 +103,12 @@ def test_an_order_whose_answer_was_lost_is_sent_again_as_the_same_one(two: Scene
     box.locator("[name=where]").select_option("new")
     box.get_by_text("More").click()
     box.locator("[name=name]").fill(name)
-    at.page.wait_for_function("window.trials.held")
+    _until(at.page, "window.trials.held")
     box.get_by_role("button", name="Spawn").click()
     expect(box.locator("#forecast")).to_contain_text("does not answer")
     # a forecast that was asked for before and comes now is none of what became of the order
     at.page.evaluate("window.judge()")
-    at.page.wait_for_function("window.trials.told === window.trials.held")
+    _until(at.page, "window.trials.told === window.trials.held")
     expect(box.locator("#forecast")).to_contain_text("does not answer")
     box.get_by_role("button", name="Spawn").click()
     expect(box).to_be_hidden()

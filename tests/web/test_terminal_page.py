@@ -229,11 +229,17 @@ def test_a_phones_keys_are_those_that_the_program_awaits_and_leave_its_keyboard_
     expect(_screen(frame)).to_contain_text("ready")
     expect(at.page.get_by_role("group", name="Keys")).to_be_visible()
     frame.locator("textarea").focus()
-    at.page.get_by_role("button", name="Up").click()
+    at.page.get_by_role("button", name="Up", exact=True).click()
     expect(_screen(frame)).to_contain_text("^[OA")
     assert at.page.evaluate("document.activeElement.tagName") == "IFRAME"
     at.page.get_by_role("button", name="Esc").click()
     expect(_screen(frame)).to_contain_text("^[OA^[")
+    at.page.get_by_role("button", name="Home").click()
+    expect(_screen(frame)).to_contain_text("^[OA^[^[OH")
+    frame.locator("textarea").focus()
+    at.page.get_by_role("button", name="Ctrl, with the next letter").click()
+    at.page.keyboard.type("b!")
+    expect(_screen(frame)).to_contain_text("^[OA^[^[OH^B!")
     two.laptop.relay("stop", spawn)
 
 

@@ -38,17 +38,16 @@ class _Reading:
         self.target = target
         self.link = link
         self.expected = 0
-        self.pieces: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(MAX_WAITING)
+        self.pieces: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.broken = False
         self.heard = False
         self.waits = False
 
     def end(self) -> None:
-        """It can go on no more."""
-        self.broken = True
-        while self.pieces.full():
-            self.pieces.get_nowait()
-        self.pieces.put_nowait(None)
+        """Nothing more is taken: what has come is read, and the next stream goes on behind it."""
+        if not self.broken:
+            self.broken = True
+            self.pieces.put_nowait(None)
 
 
 class LogClient:
@@ -93,7 +92,7 @@ class LogClient:
             return
         if reading.target != each.header.origin or reading.broken:
             return
-        if content["n"] != reading.expected or reading.pieces.full():
+        if content["n"] != reading.expected or reading.pieces.qsize() >= MAX_WAITING:
             # a piece was dropped, or this reader is too slow: open again where it stands
             reading.end()
             return

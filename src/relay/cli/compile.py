@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from relay.cli import app, declaring, help_text
-from relay.cli.parsing import FLAG, TEXTS
+from relay.cli.parsing import FLAG, NUMBER, TEXTS
 
 HERE = Path(__file__).parent
 WIDTH = 118
@@ -63,7 +63,8 @@ def commands() -> dict[str, Any]:
 
 def _flags(key: str, option: Any) -> dict[str, tuple[str, str, object]]:
     kind = declaring.KINDS[key][option.name]
-    on = dict.fromkeys(option.opts, (option.name, kind, True if kind == FLAG else None))
+    bounds = (option.min, option.max) if kind == NUMBER and (option.min, option.max) != (None, None) else None
+    on = dict.fromkeys(option.opts, (option.name, kind, True if kind == FLAG else bounds))
     return on | dict.fromkeys(option.secondary_opts, (option.name, kind, False))
 
 

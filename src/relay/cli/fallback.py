@@ -15,6 +15,8 @@ from relay.cli.surface import TABLE
 from relay.core.errors import Misuse
 
 NUMBERS = {"integer": "whole number", "number": "number"}
+_LEAST = re.compile(r"Input should be greater than or equal to (\d+)")
+_MOST = re.compile(r"Input should be less than or equal to (\d+)")
 _NUMBER = re.compile(r"Input should be a valid (integer|number), unable to parse.*")
 
 
@@ -55,6 +57,7 @@ def _misuse(fault: Any, words: list[str]) -> Misuse:
     path = context.command_path if context is not None else "relay"
     message = str(fault.format_message()).rstrip(".")
     message = _NUMBER.sub(lambda found: f"it takes a {NUMBERS[found[1]]}", message)
+    message = _MOST.sub(r"it is at most \1", _LEAST.sub(r"it is at least \1", message))
     return Misuse(message[:1].lower() + message[1:], why=_dashes(message, words), hint=f"{path} --help")
 
 

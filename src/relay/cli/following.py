@@ -12,7 +12,7 @@ from relay.cli.resuming import over_restarts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from relay.api.client import Client
     from relay.api.routes import Call
@@ -50,7 +50,8 @@ def copy(
     def call(at: int | None) -> Call[LogLine]:
         return routes.log(ref, follow, tail if at is None else None, at, since)
 
-    for line in over_restarts(client, call, start, "next", follow):
+    lines = over_restarts(client, call, start, "next", follow)
+    for line in lines if follow else _begun(lines, quiet=as_json):
         anything = True
         if line["stream"] == "gap":
             speech.streamed(line) if as_json else _say_gap(line)
@@ -61,6 +62,17 @@ def copy(
         else:
             _write(line["stream"], strip(line["stream"], _bytes_of(line)), follow)
     return anything
+
+
+def _begun(lines: Iterator[LogLine], quiet: bool) -> Iterator[LogLine]:
+    """The same lines; that the first is waited for is shown, as its machine may be slow to answer, or not answer."""
+    from relay.cli import progress
+
+    with progress.Shown("asking its machine for the output", quiet):
+        first = next(lines, None)
+    if first is not None:
+        yield first
+    yield from lines
 
 
 def say_note(text: str) -> None:

@@ -111,18 +111,23 @@ def _take_option(
         if not rest:
             raise NotByTable
         value = rest.pop(0)
-    _store(name, kind, value, values)
+    _store(name, kind, constant, value, values)
 
 
-def _store(name: str, kind: str, value: str, values: dict[str, Any]) -> None:
+def _store(name: str, kind: str, bounds: Any, value: str, values: dict[str, Any]) -> None:
     if kind == TEXTS:
         values[name].append(value)
     elif kind == TEXT:
         values[name] = value
-    elif value.isascii() and value.isdigit():
+    elif value.isascii() and value.isdigit() and _is_within(int(value), bounds):
         values[name] = int(value)
     else:
         raise NotByTable
+
+
+def _is_within(number: int, bounds: Any) -> bool:
+    least, most = bounds or (None, None)
+    return (least is None or number >= least) and (most is None or number <= most)
 
 
 def _place(words: list[str], declared: list[tuple[str, bool, bool]], values: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from relay.api.view_shapes import Listing
 
 HEADINGS = ("NAME", "ID", "BROKER", "AGENT", "STATE", "TIME", "WHAT")
+FIRST_TO_GO = ("AGENT", "ID", "BROKER", "TIME")
 TAKES_COMMANDS = ("shell", "exec", "python")
 SHORT = 8
 
@@ -45,7 +46,7 @@ def never_ran(spawn: Spawn) -> bool:
 
 def show_table(spawns: Sequence[Spawn], nothing: str) -> None:
     """Print spawns as a table."""
-    table.show(HEADINGS, [row(each) for each in spawns], nothing)
+    table.show(HEADINGS, [row(each) for each in spawns], nothing, FIRST_TO_GO)
 
 
 def row(spawn: Spawn) -> list[str]:

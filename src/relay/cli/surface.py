@@ -63,9 +63,9 @@ TABLE: dict[str, Entry] = {
         ('everything', 'flag', True), '--broker': ('broker', 'text', None), '-b': ('broker', 'text', None),
         '--origin': ('origin', 'text', None), '--state': ('state', 'texts', None), '-s': ('state', 'texts', None),
         '--agent': ('agent', 'text', None), '--name': ('name', 'text', None), '--label': ('label', 'texts', None),
-        '--since': ('since', 'text', None), '--limit': ('limit', 'number', None), '-n': ('limit', 'number', None),
-        '--sort': ('sort', 'text', None), '--reverse': ('reverse', 'flag', True), '-r': ('reverse', 'flag', True),
-        '--known': ('known', 'flag', True), '--watch': ('watch', 'flag', True), '-w': ('watch', 'flag', True)},
+        '--since': ('since', 'text', None), '--limit': ('limit', 'number', (1, None)), '-n': ('limit', 'number', (1,
+        None)), '--sort': ('sort', 'text', None), '--reverse': ('reverse', 'flag', True), '-r': ('reverse', 'flag',
+        True), '--known': ('known', 'flag', True), '--watch': ('watch', 'flag', True), '-w': ('watch', 'flag', True)},
         'values': {'everything': False, 'broker': None, 'origin': None, 'state': [], 'agent': None, 'name': None,
         'label': [], 'since': None, 'limit': None, 'sort': 'created', 'reverse': False, 'known': False, 'watch':
         False}},
@@ -80,12 +80,12 @@ TABLE: dict[str, Entry] = {
         ('timeout', 'text', None), '--any': ('first', 'flag', True)}, 'values': {'spawns': [], 'timeout': None,
         'first': False}},
     'logs': {'target': 'relay.cli.verbs.logs:run', 'words': [('spawn', True, False)], 'options': {'--follow':
-        ('follow', 'flag', True), '-f': ('follow', 'flag', True), '--tail': ('tail', 'number', None), '-n': ('tail',
-        'number', None), '--since': ('since', 'text', None), '--plain': ('plain', 'flag', True)}, 'values': {'spawn':
-        None, 'follow': False, 'tail': None, 'since': None, 'plain': False}},
+        ('follow', 'flag', True), '-f': ('follow', 'flag', True), '--tail': ('tail', 'number', (0, None)), '-n':
+        ('tail', 'number', (0, None)), '--since': ('since', 'text', None), '--plain': ('plain', 'flag', True)},
+        'values': {'spawn': None, 'follow': False, 'tail': None, 'since': None, 'plain': False}},
     'events': {'target': 'relay.cli.verbs.events:run', 'words': [], 'options': {'--follow': ('follow', 'flag', True),
-        '-f': ('follow', 'flag', True), '--since': ('since', 'number', None)}, 'values': {'follow': False, 'since':
-        None}},
+        '-f': ('follow', 'flag', True), '--since': ('since', 'number', (0, None))}, 'values': {'follow': False,
+        'since': None}},
     'attach': {'target': 'relay.cli.verbs.attach:run', 'words': [('spawn', True, False)], 'options': {'--view':
         ('view', 'flag', True), '--detach-key': ('detach_key', 'text', None), '--take': ('take', 'flag', True)},
         'values': {'spawn': None, 'view': False, 'detach_key': None, 'take': False}},
@@ -176,11 +176,11 @@ TABLE: dict[str, Entry] = {
         '--mode': ('mode', 'text', None), '--repo': ('repo', 'text', None), '--push': ('push', 'flag', True)},
         'values': {'broker': None, 'verb_': 'spawn', 'agent': None, 'directory': None, 'mode': None, 'repo': None,
         'push': False}},
-    'audit show': {'target': 'relay.cli.verbs.audit:show', 'words': [], 'options': {'--limit': ('limit', 'number',
-        None), '-f': ('follow', 'flag', True), '--follow': ('follow', 'flag', True)}, 'values': {'limit': None,
+    'audit show': {'target': 'relay.cli.verbs.audit:show', 'words': [], 'options': {'--limit': ('limit', 'number', (0,
+        None)), '-f': ('follow', 'flag', True), '--follow': ('follow', 'flag', True)}, 'values': {'limit': None,
         'follow': False}},
     'audit export': {'target': 'relay.cli.verbs.audit:export', 'words': [], 'options': {'--since': ('since', 'number',
-        None)}, 'values': {'since': None}},
+        (0, None))}, 'values': {'since': None}},
     'audit verify': {'target': 'relay.cli.verbs.audit:verify', 'words': [], 'options': {}, 'values': {}},
     'queue': {'target': 'relay.cli.verbs.queue:run', 'words': [], 'options': {'--status': ('status', 'texts', None),
         '-s': ('status', 'texts', None)}, 'values': {'status': []}},
@@ -214,7 +214,7 @@ TABLE: dict[str, Entry] = {
         {'--broker': ('broker', 'text', None), '-b': ('broker', 'text', None), '--timeout': ('timeout', 'text',
         None)}, 'values': {'agent': None, 'broker': None, 'timeout': None}},
     'mcp': {'target': 'relay.cli.verbs.mcp:run', 'words': [], 'options': {'--names': ('names', 'text', None),
-        '--http': ('http', 'flag', True), '--port': ('port', 'number', None), '--patience': ('patience', 'text',
+        '--http': ('http', 'flag', True), '--port': ('port', 'number', (0, 65535)), '--patience': ('patience', 'text',
         None)}, 'values': {'names': None, 'http': False, 'port': None, 'patience': None}},
     'mcp install': {'target': 'relay.cli.verbs.mcp_install:run', 'words': [('client', True, False)], 'options':
         {'--names': ('names', 'text', None), '--yes': ('yes', 'flag', True), '-y': ('yes', 'flag', True)}, 'values':
@@ -244,7 +244,7 @@ TABLE: dict[str, Entry] = {
         ('wait', 'flag', False)}, 'values': {'name': None, 'arguments': None, 'broker': None, 'timeout': None, 'ttl':
         None, 'wait': True}},
     'tools calls': {'target': 'relay.cli.verbs.tools:calls', 'words': [], 'options': {'--limit': ('limit', 'number',
-        None), '-n': ('limit', 'number', None)}, 'values': {'limit': None}},
+        (1, 1000)), '-n': ('limit', 'number', (1, 1000))}, 'values': {'limit': None}},
     'tools result': {'target': 'relay.cli.verbs.tools_call:result', 'words': [('call', True, False)], 'options':
         {'--wait': ('wait', 'flag', True)}, 'values': {'call': None, 'wait': False}},
     'tools stop': {'target': 'relay.cli.verbs.tools_call:stop', 'words': [('call', True, False)], 'options': {},

@@ -39,23 +39,30 @@ def width_of(text: str) -> int:
     return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
 
 
-def show(headings: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
+def show(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], nothing: str, first_to_go: Sequence[str] = ()
+) -> None:
     """Print a table on stdout.
 
     Args:
         headings: one for each column.
         rows: texts; they are cleaned here. The last column is cut where a terminal is too narrow.
         nothing: what to say on stderr where there are no rows.
+        first_to_go: headings of columns that are left out where a terminal is too narrow for them, in this order.
     """
     if not rows:
         speech.note(nothing)
         return
-    for line in render(headings, rows, _room(), speech.has_colour(sys.stdout)):
+    for line in render(headings, rows, _room(), speech.has_colour(sys.stdout), first_to_go):
         speech.say(line)
 
 
 def render(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], room: int | None = None, colour: bool = False
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    room: int | None = None,
+    colour: bool = False,
+    first_to_go: Sequence[str] = (),
 ) -> list[str]:
     """The lines of a table.
 
@@ -64,13 +71,28 @@ def render(
         rows: texts, not yet cleaned.
         room: the columns of the terminal; None for no limit.
         colour: whether to colour headings and state words.
+        first_to_go: headings of columns to leave out where there is no room for them, in this order.
     """
     cells = [list(headings), *([clean(each) for each in row] for row in rows)]
+    if room is not None:
+        for heading in first_to_go:
+            cells = cells if _least(cells) <= room else _without(cells, heading)
     widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
     if room is not None:
         _fit(widths, room - len(GAP) * (len(widths) - 1))
     lines = [_line(row, widths, colour) for row in cells]
     return [f"\x1b[{speech.BOLD}m{lines[0]}\x1b[0m" if colour else lines[0], *lines[1:]]
+
+
+def _least(cells: list[list[str]]) -> int:
+    """The columns of a terminal that all of them take at least."""
+    needed = [min(max(map(width_of, column)), NARROWEST) for column in zip(*cells, strict=True)]
+    return sum(needed) + len(GAP) * (len(needed) - 1)
+
+
+def _without(cells: list[list[str]], heading: str) -> list[list[str]]:
+    at = cells[0].index(heading)
+    return [row[:at] + row[at + 1 :] for row in cells]
 
 
 def _fit(widths: list[int], room: int) -> None:

@@ -46,6 +46,7 @@ class Feed:
         hello = {
             "kind": "hello",
             "seq": newest,
+            "at": rfc3339(time.time_ns() // 1_000_000),
             "broker": broker.members.label(broker.members.own),
             "version": broker.facts.version,
             "device": shown(device),

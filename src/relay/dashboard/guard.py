@@ -68,8 +68,8 @@ class Guard:
         await self._devices.note_use(device)
         scope = {**scope, DEVICE: device}
         if name[0] != "GET" and name not in LIVE:
-            # begun, it is carried out: what it has done cannot be cut off
-            await self._application(scope, receive, send)
+            # begun, it is carried out: what it has done cannot be cut off. It begins once all of it is there
+            await self._application(scope, self._while_allowed(device, receive), send)
             return
         await self._until_revoked(device, scope, receive, send)
 
@@ -95,6 +95,18 @@ class Guard:
 
     async def _note(self, decision: Decision) -> None:
         await self._journal.commit(lambda entry: self._auditor.write(entry, decision))
+
+    def _while_allowed(self, device: Device, receive: Receive) -> Receive:
+        """What a device sends, unless it is revoked before it has sent it all: an order half said is none."""
+
+        async def receiving() -> Message:
+            with self._devices.watching(device) as gone:
+                message = await receive()
+            if gone.is_set() and message["type"] == "http.request":
+                raise no_token("it was revoked")
+            return message
+
+        return receiving
 
     async def _until_revoked(self, device: Device, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer until the end, or until the device may see no more."""

@@ -103,18 +103,20 @@ class Asking:
         where = f" in {row.cwd}" if row.cwd else ""
         text, reason = f"{self._name(row.origin)} asks to run {row.agent}{where}, mode {row.mode}", "a person has to"
         before = [each for each in questions.OF_SPAWN.all(entry.tx, spawn=row.id) if each.kind is Asked.HELD]
+        hashed = request_hash(row.origin, request_of(row))
         if any(each.closed_as == questions.APPROVED for each in before):
             text += "; it was changed after it was approved"
             reason = "it was changed after it was approved, so that a person has to"
-        elif before:
+        elif before and before[0].hash != hashed:
             text += "; it was changed since it was first asked"
-        question = self._question(entry, row, Asked.HELD, text, hash=request_hash(row.origin, request_of(row)))
+        question = self._question(entry, row, Asked.HELD, text, hash=hashed)
         self._keep(entry, question)
         return question, f"{reason} approve it on {self._name(self._own)}"
 
     def _question(self, entry: Entry, row: SpawnRow, kind: Asked, text: str, **more: Any) -> Question:
         nothing: dict[str, Any] = {"name": None, "tool": None, "input": None, "mode": None, "hash": "", "log_bytes": 0}
-        expires = row.expires if kind is Asked.HELD else None
+        # what has been tried ends by no time to live (`EXPIRED_HERE`), and must not become a question without an answer
+        expires = row.expires if kind is Asked.HELD and not row.attempt else None
         common: dict[str, Any] = {"spawn": row.id, "attempt": row.attempt, "kind": kind, "text": text[:4000]}
         return Question(request=fresh_request(), asked=entry.now, expires=expires, **common, **nothing | more)
 

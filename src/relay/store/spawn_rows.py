@@ -137,7 +137,7 @@ WAITING_HEADS: Query[tuple[str, BrokerId]] = Query(
 # what was tried did run: it is past the time in which it had to be started, and never "nothing ran"
 EXPIRED_HERE = _query(
     "WHERE live = 1 AND target = :target AND state IN ('held', 'waiting') AND expires <= :now"
-    " AND id NOT IN (SELECT spawn FROM tries) ORDER BY n"
+    " AND (attempt = 0 OR id NOT IN (SELECT spawn FROM tries)) ORDER BY n"
 )
 # as in the index `spawns_tests`, which is used for nothing else
 LAST_TEST = _query(

@@ -119,10 +119,12 @@ def require(tx: Tx, spawn: str) -> SpawnRow:
     return found
 
 
+# what a person said was of the end before: it goes on, or has ended anew
 _APPLY = """
 UPDATE spawns SET state = :state, reason = :reason, since = :since, attempt = :attempt, seq = :seq, at = :at,
     ran_in = coalesce(:cwd, ran_in), started = :started, ended = :ended, exit_code = :exit_code, signal = :signal,
-    needs = :needs, error = :error, result = :result, first_word = coalesce(first_word, :now), learnt = :now
+    needs = :needs, error = :error, result = :result, first_word = coalesce(first_word, :now), learnt = :now,
+    resolved = NULL
 WHERE id = :spawn AND target = :target AND (attempt, seq) < (:attempt, :seq)
 """
 
@@ -153,7 +155,8 @@ def after_word(row: SpawnRow, snapshot: Snapshot, now: int) -> SpawnRow:
     """
     values: dict[str, Any] = {name: getattr(snapshot, name) for name in _TOLD if name in _ROW_FIELDS}
     ran_in, first_word = snapshot.cwd or row.ran_in, row.first_word or now
-    return dataclasses.replace(row, **values | {"cwd": row.cwd, "ran_in": ran_in, "first_word": first_word})
+    known = {"cwd": row.cwd, "ran_in": ran_in, "first_word": first_word, "resolved": None}
+    return dataclasses.replace(row, **values | known)
 
 
 def delivered(tx: Tx, spawn: str, now: int) -> bool:

@@ -28,7 +28,7 @@ _PORTS = range(20_000, 32_000)
 _BLOCK = 25
 _TRIES = 8
 LINKED_WITHIN = 20.0
-GONE_WITHIN = 5.0
+GONE_WITHIN = 20.0
 
 
 class ProcessesLeft(Exception):

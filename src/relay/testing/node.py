@@ -21,7 +21,7 @@ import psutil
 from relay.testing import command, control, processes, stem
 from relay.testing.netns.namespaces import inside
 
-START_WITHIN = 20.0
+START_WITHIN = 45.0
 STOP_WITHIN = 15.0
 DAEMON = (sys.executable, "-m", "relay.daemon")
 

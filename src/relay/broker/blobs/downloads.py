@@ -1,23 +1,20 @@
 """The pulling end: blobs that were offered here are fetched, verified on the way down, and resumed after anything.
 
-For each blob one task. It asks for as many items as its machine allows, writes what comes off the loop, and notes
-in the store how far it is synced; where it finds no path, or silence, it waits and begins a new stream.
+For each blob one task. It pulls from one source after the other (`pulling.py`); where it finds no path, or silence, it
+waits and begins a new stream.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
-from typing import Any
 
-from relay.broker.blobs import faults
-from relay.broker.blobs.download import Download, Piece, keep, monotonic_ms, wait
-from relay.broker.blobs.files import BlobFile, sync_folder
+from relay.broker.blobs.download import Download
 from relay.broker.blobs.library import Library
 from relay.broker.blobs.offers import Offers
+from relay.broker.blobs.pulling import Later, Pulling
 from relay.broker.blobs.serving import Say
 from relay.broker.blobs.turns import Turns
 from relay.broker.inbox import Hear, Opened
@@ -31,18 +28,11 @@ from relay.core.pulling import Pull
 from relay.core.streams import STREAM_BYTES
 from relay.store import blobs
 from relay.store.blobs import Blob, Need, NeedState, Reference
-from relay.store.journal import Entry, Journal
+from relay.store.journal import Journal
 
 AT_ONCE = 4
-SYNC_EVERY = 64  # items, 8 MiB: what a power cut may cost; a kill of the broker costs none of them
-OPEN_WITHIN_S = 10.0
-SILENCES = 2
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 _log = logging.getLogger(__name__)
-
-
-class _Later(Exception):
-    """Nothing goes now: wait, then begin a new stream."""
 
 
 class Downloads:
@@ -74,12 +64,10 @@ class Downloads:
         self._offers = offers
         self._journal = journal
         self._members = members
-        self._say = say
-        self._probe = probe
         self._has_way = has_way
         self._over = over
+        self._pulling = Pulling(library, offers, journal, members, say, probe)
         self._all: dict[bytes, tuple[Download | None, asyncio.Task[None]]] = {}
-        self._streams: dict[bytes, Download] = {}
         self._turns = Turns(AT_ONCE)
         self._again: set[bytes] = set()
         self._closed = False
@@ -121,7 +109,7 @@ class Downloads:
 
     def _stream(self, each: Opened) -> Download | None:
         stream = each.body.content["stream"]
-        found = self._streams.get(stream) if type(stream) is bytes else None
+        found = self._pulling.streams.get(stream) if type(stream) is bytes else None
         right = found is not None and found.source is not None and found.source.peer == each.header.origin
         return found if right else None
 
@@ -208,7 +196,7 @@ class Downloads:
             self._library.hold(address, -1)
             download = self._all.pop(address)[0]
             if download is not None:
-                self._streams.pop(download.stream, None)
+                self._pulling.streams.pop(download.stream, None)
             self._over()
             if address in self._again:
                 self._again.discard(address)
@@ -249,9 +237,9 @@ class Downloads:
             download.in_line = True
             async with self._turns.of(source.peer) as download.turn:
                 download.in_line = False
-                await self._pull_from(download, source)
+                await self._pulling.pull(download, source)
             return True
-        except _Later as later:
+        except Later as later:
             download.stand("waiting", str(later))
         except LocalFault as fault:
             if fault.code is Code.BLOB_DAMAGED:
@@ -266,102 +254,3 @@ class Downloads:
     async def _failed(self, source: Reference, error: RelayError) -> None:
         _log.warning("a blob did not come from %s: %s %s", self._members.name(source.peer), error.message, error.why)
         await self._journal.commit(lambda entry: self._offers.end(entry, source, NeedState.FAILED, error))
-
-    # one stream
-
-    async def _pull_from(self, download: Download, source: Reference) -> None:
-        await self._open_stream(download, source)
-        async with self._library.naming:
-            opening = self._library.run(
-                BlobFile.open, self._library.folder, download.blob.hash, download.blob.size, writable=True
-            )
-            file = await opening
-        try:
-            await self._resume(download, file)
-            download.stand("pulling")
-            download.moved = time.monotonic()
-            while not download.machine.complete:
-                await self._step(download, source, file)
-            await self._arrived(download, file)
-        finally:
-            await self._library.run(file.close)
-
-    async def _open_stream(self, download: Download, source: Reference) -> None:
-        self._streams.pop(download.stream, None)
-        download.begin(source, os.urandom(STREAM_BYTES))
-        self._streams[download.stream] = download
-        if not self._ask(download, []):
-            raise _Later(f"{self._members.name(source.peer)} cannot be reached now")
-        await wait(download.news, OPEN_WITHIN_S)
-        download.news.clear()
-        _raise(download.refusal)
-        if not download.session:
-            self._probe(source.peer)
-            raise _Later(f"{self._members.name(source.peer)} does not answer")
-
-    def _ask(self, download: Download, items: list[int]) -> bool:
-        assert download.source is not None
-        places = [list(download.machine.shape.place(item)) for item in items]
-        content: dict[str, Any] = {"blob": download.blob.hash, "stream": download.stream, "n": download.asked}
-        download.asked += 1
-        content |= {"session": download.session, "items": places}
-        return self._say(download.source.peer, Kind.BLOB_WANT, content)
-
-    async def _resume(self, download: Download, file: BlobFile) -> None:
-        """What was written after the last note in the store is found again by its hashes."""
-        if download.machine.in_flight == 0 and download.done == 0 and download.blob.items == 0:
-            faults.require_room(self._library.folder, download.blob.size)
-        download.machine.found(await self._library.run(file.found, download.machine.done))
-        download.pace = Pace(download.done, time.monotonic())
-
-    async def _step(self, download: Download, source: Reference, file: BlobFile) -> None:
-        machine, name = download.machine, self._members.name(source.peer)
-        if machine.tick(monotonic_ms()):
-            self._probe(source.peer)
-            if machine.silences >= SILENCES:
-                raise _Later(f"{name} does not answer")
-        if download.is_to_give_way:
-            raise _Later(f"others have their turn; {name} goes on after them")
-        asked = machine.ask(monotonic_ms())
-        if asked and not self._ask(download, asked):
-            raise _Later(f"{name} cannot be reached now")
-        if not download.pieces:
-            await download.until_news(machine.deadline())
-        _raise(download.refusal)
-        if not download.session:
-            raise _Later(f"{name} was started anew")
-        if pieces := download.take():
-            await self._keep(download, file, pieces, name)
-
-    async def _keep(self, download: Download, file: BlobFile, pieces: list[Piece], name: str) -> None:
-        results = await self._library.run(keep, file, pieces)
-        trouble = download.settled(pieces, results, name)
-        download.pace.note(download.done, time.monotonic())
-        _raise(trouble)
-        if download.unsynced >= SYNC_EVERY:
-            await self._note(download, file)
-
-    async def _note(self, download: Download, file: BlobFile) -> None:
-        """Sync, then say in the store how far: never the other way round."""
-        done, address = download.machine.done, download.blob.hash
-        await self._library.run(file.sync)
-        download.unsynced = 0
-        await self._library.run(faults.require_room, self._library.folder, 0)
-        await self._journal.store.write(lambda tx: blobs.progress(tx, address, done))
-
-    async def _arrived(self, download: Download, file: BlobFile) -> None:
-        await self._library.run(file.sync)
-        await self._library.run(sync_folder, self._library.folder)
-        blob, total = download.blob, download.machine.shape.total
-
-        def decide(entry: Entry) -> None:
-            blobs.add(entry.tx, Blob(blob.hash, blob.size, True, total, blob.created))
-            self._offers.arrived(entry, blob.hash)
-
-        await self._journal.commit(decide)
-        _log.info("the blob %s is here", faults.short(blob.hash))
-
-
-def _raise(error: RelayError | None) -> None:
-    if error is not None:
-        raise error

@@ -20,7 +20,7 @@ from relay.broker.control.auditing import AuditControl
 from relay.broker.control.blobs import BlobControl
 from relay.broker.control.dashboard import DashboardControl
 from relay.broker.control.ending import EndingControl
-from relay.broker.control.failing import error_answer
+from relay.broker.control.failing import error_answer, on_no_text
 from relay.broker.control.granting import GrantControl
 from relay.broker.control.live import LiveControl
 from relay.broker.control.looking import LookingControl
@@ -337,6 +337,7 @@ def everything(broker: Broker) -> Starlette:
             RelayError: _on_relay_error,
             HTTPException: _on_no_route,
             ClientDisconnect: _on_left,
+            UnicodeEncodeError: on_no_text,
             Exception: _on_any_error,
         },
     )

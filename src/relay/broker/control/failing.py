@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.broker.control.answers import json_answer
+from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused, RelayError, Unreachable
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
     from starlette.responses import Response
 
 STATUSES: dict[type[RelayError], int] = {Misuse: 400, LocalFault: 503, Unreachable: 504, Refused: 403, PeerFault: 502}
@@ -29,3 +30,9 @@ def error_answer(error: RelayError, status: int | None = None) -> Response:
     """
     kind = next((kind for kind in STATUSES if isinstance(error, kind)), LocalFault)
     return json_answer({"error": error.to_json()}, status or CODES.get(error.code, STATUSES[kind]))
+
+
+async def on_no_text(request: Request, error: Exception) -> Response:
+    """Half a letter (a lone surrogate), which JSON can spell and nothing can keep, where no field looked for it."""
+    why = "it has half a letter, a surrogate without the other"
+    return error_answer(Misuse("a text of the request cannot be read", why=why, hint=OTHER_VERSION))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from relay.api import person_routes
+from relay.api import person_routes, routes
 from relay.cli import ages, speech
 from relay.cli.clean import brief, clean, clean_lines
 
@@ -25,8 +25,9 @@ def run(invocation: Invocation) -> int:
     if invocation.json:
         speech.document(found)
         return 0
+    own = _own(invocation) if any(each["kind"] == "held" for each in found["questions"]) else ""
     for question in found["questions"]:
-        _say(question, invocation.home)
+        _say(question, invocation.home, own)
     if not found["questions"]:
         speech.note("nothing waits for you")
     for broker in found["unreachable"]:
@@ -34,7 +35,11 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-def _say(question: Question, home: Home) -> None:
+def _own(invocation: Invocation) -> str:
+    return invocation.client().ask(routes.status())["broker"]["id"]
+
+
+def _say(question: Question, home: Home, own: str) -> None:
     name = f"{question['name']}@{question['broker']['name']}"
     age = ages.since(question["asked"])
     speech.say(speech.coloured(clean(f"{name}: {question['text']}"), speech.YELLOW))
@@ -43,11 +48,20 @@ def _say(question: Question, home: Home) -> None:
         _say_held(question, home)
     if question["tool"]:
         speech.say(clean(f"  {question['tool']}: {brief(json.dumps(question['input']), 2000)}"))
-    spawn, request = question["spawn"][:SHORT], question["request"][:SHORT]
-    for verb in CHANGED_BY.get(question["kind"], "approve deny send").split():
-        text = " TEXT" if verb == "send" else ""
-        speech.say(f"  {home.command(f'{verb} {spawn} --request {request}{text}')}")
+    for command in _commands(question, home, own):
+        speech.say(f"  {command}")
     speech.say()
+
+
+def _commands(question: Question, home: Home, own: str) -> list[str]:
+    """What answers it; nobody approves or denies what they have asked for themselves, but may stop it."""
+    spawn, request = question["spawn"][:SHORT], question["request"][:SHORT]
+    if question["kind"] == "held" and own in (question["origin"]["id"], *question["chain"]):
+        there = f"on {clean(question['broker']['name'])}: relay approve {spawn} --request {request}"
+        return [there, home.command(f"stop {spawn}")]
+    verbs = CHANGED_BY.get(question["kind"], "approve deny send").split()
+    texts = {"send": " TEXT"}
+    return [home.command(f"{verb} {spawn} --request {request}{texts.get(verb, '')}") for verb in verbs]
 
 
 def _until(question: Question) -> str:

@@ -44,6 +44,7 @@ function matches(spawn, text) {
 export function update() {
   if (!parts) return;
   const at = place();
+  if (parts.filter.value !== (at.q || "")) parts.filter.value = at.q || "";
   const scoped = [...model.spawns.values()].filter((spawn) => inScope(spawn, at));
   const words = new Map(scoped.map((spawn) => [spawn.id, shown(spawn, model.isThere(spawn.broker.id))]));
   drawNeeds(at);
@@ -64,6 +65,7 @@ function drawNeeds(at) {
   // a card that was answered stays until its broker's word was read
   for (const [request, card] of cards) if (!kept.has(request) && card.isBusy()) kept.set(request, card);
   cards = kept;
+  for (const card of cards.values()) card.tick();
   const heads = [h("h2", null, "Needs you ", h("span", { class: "badge" }, cards.size))];
   const unasked = model.unasked.filter((each) => !at.broker || each.id === at.broker);
   const drawn = [...cards.values()].map((card) => card.node);
@@ -84,7 +86,8 @@ function drawChips(scoped, words, at) {
     const { word } = words.get(spawn.id);
     counts.set(word, (counts.get(word) || 0) + 1);
   }
-  const chips = WORDS.filter((word) => counts.has(word) || at.state === word).map((word) =>
+  const all = at.state && !WORDS.includes(at.state) ? [...WORDS, at.state] : WORDS;
+  const chips = all.filter((word) => counts.has(word) || at.state === word).map((word) =>
     h("button", {
       type: "button", "aria-pressed": String(at.state === word),
       onclick: () => go({ state: place().state === word ? null : word }),
@@ -104,7 +107,8 @@ function row(spawn) {
   const agent = h("small");
   const time = h("time");
   const state = h("span", { class: "cell" });
-  const where = h("span", { class: "where" }, mark(spawn.broker), h("span", null, h("span", null, spawn.broker.name), agent));
+  const letters = h("span", null), machine = h("span");
+  const where = h("span", { class: "where" }, letters, h("span", null, machine, agent));
   const why = h("span", { class: "why" });
   const link = h("a", { class: "row" }, state, h("span", { class: "what" }, name, task, why), where, time);
   const node = h("li", { "data-spawn": spawn.id }, link);
@@ -113,7 +117,8 @@ function row(spawn) {
     node,
     show(now, word, at) {
       const isOpen = at.spawn === now.id;
-      const key = [word.word, word.old, now.reason, now.name, now.task, isOpen, now.paused?.at, url({ spawn: now.id })].join("\0");
+      const broker = model.broker(now.broker.id) || now.broker;
+      const key = [broker.name, word.word, word.old, now.reason, now.name, now.task, isOpen, now.paused?.at, url({ spawn: now.id })].join("\0");
       say(time, ago(now.ended || now.started || now.created));
       if (key === was) return;
       was = key;
@@ -122,6 +127,8 @@ function row(spawn) {
       put(state, stateOf(word));
       say(name, now.name);
       say(task, now.task);
+      put(letters, mark(broker));
+      say(machine, broker.name);
       say(agent, now.agent);
       say(why, now.paused ? `paused by ${now.paused.by}` : now.error?.message || now.reason || "");
       why.className = now.error ? "why bad" : "why";
@@ -147,11 +154,13 @@ function drawRows(found, words, at) {
 function drawNote(scoped, found, at) {
   const more = model.matched - model.spawns.size;
   const where = at.broker ? ` on ${model.broker(at.broker)?.name || "that machine"}` : "";
+  const older = more > 0 && model.isWhole ? `${count(more, "older one")} not shown: relay ps --all` : "";
   let text = "";
   if (!model.isLoaded) text = "Loading …";
+  else if (!scoped.length && older) text = `Nothing of the latest ${model.spawns.size} was started${where}.`;
   else if (!scoped.length) text = `Nothing was started${where} yet. Press n, or type: relay spawn NAME AGENT TASK`;
   else if (!found.length) text = `None of ${count(scoped.length, "agent")}${where} fits this filter.`;
-  else if (more > 0) text = `${count(more, "older one")} not shown: relay ps --all`;
+  text = [text, older].filter(Boolean).join(" ");
   say(parts.note, text);
   parts.note.hidden = !text;
 }

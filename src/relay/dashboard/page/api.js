@@ -1,6 +1,8 @@
 // The broker's own API, with this device's token.
 
-const KEY = "relay.token", SESSION = "/session";
+export const TOKEN = "relay.token";
+const SESSION = "/session";
+const LONGEST_MS = 60_000, LOST_MS = 600_000;
 
 export class Failed extends Error {
   constructor(status, error) {
@@ -17,8 +19,8 @@ export class Failed extends Error {
   }
 }
 
-export const token = () => localStorage.getItem(KEY);
-export const signOut = () => localStorage.removeItem(KEY);
+export const token = () => localStorage.getItem(TOKEN);
+export const signOut = () => localStorage.removeItem(TOKEN);
 
 /** A token was refused: whether this browser is signed out. It is not where it came back with another one meanwhile. */
 export function refused(shown) {
@@ -55,18 +57,41 @@ export async function signIn(code) {
   const browser = /Firefox/.test(agent) ? "Firefox" : /Edg/.test(agent) ? "Edge" : /Chrom/.test(agent) ? "Chrome" : "Safari";
   const body = JSON.stringify({ code, device: `${browser} on ${kind}` });
   const made = await (await answer(SESSION, { method: "POST", headers: { "Content-Type": "application/json" }, body })).json();
-  localStorage.setItem(KEY, made.token);
+  localStorage.setItem(TOKEN, made.token);
   return made.device;
 }
 
 /** What `GET /api/v1/PATH` says. */
-export const get = async (path, signal) => (await answer(`/api/v1/${path}`, { signal })).json();
+export const get = async (path) => (await answer(`/api/v1/${path}`, { signal: AbortSignal.timeout(LONGEST_MS) })).json();
+
+/** A new operation id. */
+export const operationId = () => crypto.randomUUID().replaceAll("-", "");
 
 /** What `POST /api/v1/PATH` says; the operation id makes a repeated one the same one. */
 export async function post(path, body = {}) {
   const headers = { "Content-Type": "application/json" };
-  const whole = JSON.stringify({ operation: crypto.randomUUID().replaceAll("-", ""), requested_by: "dashboard", ...body });
-  return (await answer(`/api/v1/${path}`, { method: "POST", headers, body: whole })).json();
+  const whole = JSON.stringify({ operation: operationId(), requested_by: "dashboard", ...body });
+  return (await answer(`/api/v1/${path}`, { method: "POST", headers, body: whole, signal: AbortSignal.timeout(LONGEST_MS) })).json();
+}
+
+const orders = new Map();
+
+/**
+ * The same, once: asked for again while it is under way it is that one and no second, and asked for again soon after its
+ * answer was lost it is sent as the same one.
+ */
+export function order(path, body = {}) {
+  const key = JSON.stringify([path, body]), now = Date.now();
+  let known = orders.get(key);
+  if (!known || (!known.going && now - known.at > LOST_MS)) orders.set(key, (known = { operation: operationId(), at: now, going: null }));
+  return (known.going ||= post(path, { operation: known.operation, ...body }).then((told) => {
+    orders.delete(key);
+    return { ...told, operation: known.operation };
+  }, (error) => {
+    known.going = null;
+    if (error.status >= 400 && error.status < 500) orders.delete(key);
+    throw error;
+  }));
 }
 
 /** The lines of a stream, each a document, until it ends or is left. */

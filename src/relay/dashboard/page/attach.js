@@ -30,6 +30,7 @@ export class Attached {
   #isUp = false;
   #isLeft = false;
   #brokeAt = 0;
+  #sentAt = 0;
   #retry = FIRST_RETRY_MS;
   #timer = 0;
   #size = null;
@@ -77,6 +78,16 @@ export class Attached {
     clearTimeout(this.#timer);
     this.#socket?.close();
     this.#socket = null;
+  }
+
+  /** The page was cut off: what this is connected by may have gone without a word. */
+  again() {
+    const socket = this.#socket;
+    if (!socket || this.#isLeft) return;
+    if (this.#unacknowledged.size && !this.#brokeAt) this.#brokeAt = this.#sentAt;
+    this.heard.lost();
+    this.#closed(0, null);
+    socket.close();
   }
 
   #connect() {
@@ -144,6 +155,7 @@ export class Attached {
     while (this.#isUp && this.#waiting.length && this.#unacknowledged.size < MOST_UNACKNOWLEDGED) {
       const bytes = this.#waiting.shift();
       this.#waits -= bytes.length;
+      if (!this.#unacknowledged.size) this.#sentAt = Date.now();
       const message = { k: "in", n: ++this.#n, data: packed(bytes) };
       this.#unacknowledged.set(message.n, message);
       this.#send(message);

@@ -1,6 +1,6 @@
 // One agent: what it is, what it does, its output, result and course, and what can be done about it.
 
-import { Failed, get, post, ref } from "./api.js";
+import { Failed, get, order, ref } from "./api.js";
 import { changesView } from "./changes.js";
 import { dialog, field, h, put, redraw, toast } from "./dom.js";
 import { logView } from "./log.js";
@@ -105,10 +105,9 @@ function opened(pane, id) {
     redraw(foot, card?.node, actions(now, refresh, words));
   }
 
-  const changed = () => now && refresh();
   refresh();
   return {
-    id, refresh: changed,
+    id, refresh,
     close() {
       isClosed = true;
       log?.close();
@@ -158,7 +157,7 @@ function course(now) {
 /** Do it, and say what came of it; whether it was taken. */
 async function act(what, path, body, refresh) {
   try {
-    const told = await post(path, body);
+    const told = await order(path, body);
     toast(what(told));
     refresh();
     return true;

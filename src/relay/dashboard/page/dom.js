@@ -2,6 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const UNSEEN = /[\p{Cf}\x00-\x08\x0b-\x1f\x7f-\x9f]/gu;
+const MOST_TOASTS = 4;
 const WORDED = new Set(["aria-label", "title", "placeholder", "alt"]);
 
 /** A text with what would be invisible, or turn round what stands beside it, as its code. */
@@ -45,7 +46,8 @@ export function redraw(node, ...children) {
   const held = node.contains(document.activeElement) ? document.activeElement : null;
   put(node, ...children);
   if (!held || node.contains(document.activeElement)) return node;
-  const same = [...node.querySelectorAll(held.tagName)].find((each) => each === held || each.textContent === held.textContent);
+  const called = (each) => each.getAttribute("aria-label") || each.textContent;
+  const same = [...node.querySelectorAll(held.tagName)].find((each) => each === held || called(each) === called(held));
   same?.focus({ preventScroll: true });
   return node;
 }
@@ -89,7 +91,9 @@ export function dialog(title, body, { yes = "OK", tone = "", read = () => true, 
 export function toast(text, isError = false) {
   const close = h("button", { class: "plain", "aria-label": "Dismiss", onclick: () => note.remove() }, "×");
   const note = h("div", { class: isError ? "toast bad" : "toast" }, h("span", null, text), close);
-  document.getElementById("toasts").append(note);
+  const all = document.getElementById("toasts");
+  all.append(note);
+  if (all.childElementCount > MOST_TOASTS) all.firstElementChild.remove();
   if (!isError) setTimeout(() => note.remove(), 6000);
 }
 

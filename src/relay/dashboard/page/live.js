@@ -2,7 +2,7 @@
 
 import { refused, token } from "./api.js";
 
-const SILENT_MS = 40_000;
+const SILENT_MS = 40_000, CONNECT_MS = 15_000;
 const FIRST_RETRY_MS = 400;
 const LAST_RETRY_MS = 15_000;
 const REVOKED = 4401, NO_SCOPE = 4403;
@@ -13,6 +13,7 @@ export class Live extends EventTarget {
   #retry = FIRST_RETRY_MS;
   #timer = 0;
   #silent = 0;
+  #heardAt = 0;
   #wasUp = false;
   #listens = false;
   isUp = false;
@@ -48,12 +49,22 @@ export class Live extends EventTarget {
     this.dispatchEvent(new CustomEvent(kind, { detail }));
   }
 
+  // a machine that slept has no timers that ran: what it had open may be gone without a word
   #now() {
+    if (this.isUp && Date.now() - this.#heardAt > SILENT_MS) this.#giveUp();
     if (!this.isUp && this.#timer) {
       clearTimeout(this.#timer);
       this.#retry = FIRST_RETRY_MS;
       this.#connect();
     }
+  }
+
+  // not by its close alone: who does not answer does not answer that either
+  #giveUp() {
+    const socket = this.#socket;
+    if (!socket) return;
+    this.#closed(socket, 0);
+    socket.close();
   }
 
   #connect() {
@@ -62,6 +73,8 @@ export class Live extends EventTarget {
     if (!shown) return void refused(shown);
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/events`);
     this.#socket = socket;
+    clearTimeout(this.#silent);
+    this.#silent = setTimeout(() => this.#giveUp(), CONNECT_MS);
     const began = performance.now();
     socket.onopen = () => {
       this.rtt = performance.now() - began;
@@ -73,7 +86,8 @@ export class Live extends EventTarget {
 
   #heard(event) {
     clearTimeout(this.#silent);
-    this.#silent = setTimeout(() => this.#socket.close(), SILENT_MS);
+    this.#silent = setTimeout(() => this.#giveUp(), SILENT_MS);
+    this.#heardAt = Date.now();
     if (event.kind === "hello") {
       this.#seq ??= event.seq;
       const again = this.#wasUp;
@@ -81,7 +95,8 @@ export class Live extends EventTarget {
       this.#retry = FIRST_RETRY_MS;
       this.isUp = true;
       this.#tell("up", { hello: event, again });
-    } else if (event.kind !== "beat") {
+    } else if (event.kind === "beat") this.#tell("beat", event);
+    else {
       if (event.seq !== undefined) this.#seq = event.seq;
       this.#tell(event.kind === "reset" ? "reset" : "event", event);
     }
@@ -89,6 +104,7 @@ export class Live extends EventTarget {
 
   #closed(socket, code, shown) {
     if (socket !== this.#socket) return;
+    this.#socket = null;
     clearTimeout(this.#silent);
     const was = this.isUp;
     this.isUp = false;

@@ -2,7 +2,7 @@
 
 import { Failed, lines, ref } from "./api.js";
 import { Ansi } from "./ansi.js";
-import { h, put, say } from "./dom.js";
+import { h, put, say, seen } from "./dom.js";
 import { clock } from "./words.js";
 
 const TAIL = 2000;
@@ -24,6 +24,7 @@ export function logView(spawn, isEnded) {
     h("div", { class: "logbar" }, find, hits, h("span", { class: "fill" }), end, keep), box);
   const ansi = { out: new Ansi(), err: new Ansi() };
   const leaving = new AbortController();
+  let reading = null;
   const weights = []; // of each line
   let line = null, length = 0, weight = 0, isAgain = false, next = 0, isCut = false, isDrawing = false, found = [], at = -1;
 
@@ -122,7 +123,7 @@ export function logView(spawn, isEnded) {
 
   function note(text) {
     newLine("note");
-    line.append(text);
+    line.append(seen(text));
     weigh(text.length);
     line = null;
   }
@@ -131,29 +132,35 @@ export function logView(spawn, isEnded) {
     let first = true;
     while (!leaving.signal.aborted) {
       const query = first ? `tail=${TAIL}` : `offset=${next}`;
+      reading = new AbortController();
       try {
-        for await (const piece of lines(`spawns/${ref(spawn.id)}/log?follow=1&${query}`, leaving.signal)) {
+        for await (const piece of lines(`spawns/${ref(spawn.id)}/log?follow=1&${query}`, AbortSignal.any([leaving.signal, reading.signal]))) {
           first = false;
           add(piece);
         }
         if (!box.childElementCount) note(isEnded() ? "It wrote nothing." : "Nothing was written yet.");
         if (isEnded()) return;
       } catch (error) {
-        if (error.name === "AbortError") return;
+        if (leaving.signal.aborted) return;
         if (error instanceof Failed && error.status >= 400 && error.status < 500) return void note(error.words);
       }
-      await new Promise((go) => setTimeout(go, AGAIN_MS));
+      if (!reading.signal.aborted) await new Promise((go) => setTimeout(go, AGAIN_MS));
     }
   }
 
   async function download() {
     const parts = [];
+    keep.disabled = true;
+    say(keep, "Downloading …");
     try {
       for await (const piece of lines(`spawns/${ref(spawn.id)}/log`)) {
         parts.push(piece.raw ? Uint8Array.from(atob(piece.raw), (each) => each.charCodeAt(0)) : piece.data || "");
       }
     } catch (error) {
       return void note(error.words || String(error));
+    } finally {
+      keep.disabled = false;
+      say(keep, "Download");
     }
     const link = h("a", { href: URL.createObjectURL(new Blob(parts)), download: `${spawn.name}-${spawn.id}.log` });
     link.click();
@@ -186,6 +193,9 @@ export function logView(spawn, isEnded) {
     if (event.key === "Escape") { find.value = ""; search(); }
   });
   box.addEventListener("scroll", () => { end.hidden = isAtEnd(); });
+  // the page was cut off: what this reads from may have gone without a word
+  const again = () => reading.abort();
+  addEventListener("linked-again", again);
   follow();
-  return { node, close: () => { leaving.abort(); put(box); } };
+  return { node, close: () => { removeEventListener("linked-again", again); leaving.abort(); put(box); } };
 }

@@ -1,6 +1,6 @@
 // The page's frame: signing in, the top, the sections, keys, and what keeps it live.
 
-import { signIn, signOut, token } from "./api.js";
+import { TOKEN, signIn, signOut, token } from "./api.js";
 import * as agents from "./agents.js";
 import { dialog, h, isTyping, put, say, toast } from "./dom.js";
 import { Live } from "./live.js";
@@ -8,7 +8,7 @@ import { forgetPush, notify, notifyButton } from "./notify.js";
 import { SECTIONS, go, place, url } from "./route.js";
 import { model } from "./state.js";
 import { theme } from "./theme.js";
-import { count } from "./words.js";
+import { setClock, short } from "./words.js";
 
 // what is not seen at first is fetched when it is needed
 const views = { agents, mesh: null, queue: null };
@@ -16,11 +16,12 @@ let detail = null;
 const spawnDialog = async () => (await import("./spawn.js")).spawnDialog();
 const view = async (name) => (views[name] ||= await import(`./${name}.js`));
 const TITLES = { agents: ["Agents", "≡"], mesh: ["Mesh", "⌬"], queue: ["Queue", "⇅"] };
-const TICK_MS = 10_000;
+const UNREAD = "unread";
+const TICK_MS = 10_000, LOAD_MS = 3000;
 const SCOPES = "relay.scopes";
 const main = document.getElementById("main"), pane = document.getElementById("detail"), stale = document.getElementById("stale");
 const live = new Live();
-let section = "", top = null;
+let section = "", top = null, loading = 0, version = "";
 
 function drawTop() {
   const selector = h("select", { id: "brokers", "aria-label": "Machines shown", onchange: (event) => go({ broker: event.target.value || null }) });
@@ -37,7 +38,9 @@ function drawTop() {
 function updateTop() {
   if (!top) return;
   const at = place();
-  const options = [["", `All machines (${model.brokers.length})`], ...model.brokers.map((each) => [each.id, each.self ? `${each.name} (here)` : each.online ? each.name : `${each.name} — ${each.online === null ? "unknown" : "asleep"}`])];
+  const options = [["", model.brokers.length ? `All machines (${model.brokers.length})` : "All machines"], ...model.brokers.map((each) => [each.id, each.self ? `${each.name} (here)` : each.online ? each.name : `${each.name} — ${each.online === null ? "unknown" : "asleep"}`])];
+  // put out, or of an old link: the choice stands there, or "all" would be said of what is none of them
+  if (at.broker && model.brokers.length && !model.broker(at.broker)) options.push([at.broker, `${short(at.broker)} — no member`]);
   const wanted = JSON.stringify([options, at.broker]);
   if (top.selector.dataset.now !== wanted) {
     put(top.selector, options.map(([value, text]) => h("option", { value, selected: value === (at.broker || "") }, text)));
@@ -48,7 +51,7 @@ function updateTop() {
   const needs = model.questions.length;
   say(top.badge, String(needs));
   top.badge.hidden = !needs;
-  top.badge.setAttribute("aria-label", `${count(needs, "agent")} needs you`);
+  top.badge.setAttribute("aria-label", needs === 1 ? "1 agent needs you" : `${needs} agents need you`);
   document.title = needs ? `(${needs}) Relay` : "Relay";
   for (const link of document.querySelectorAll("#sections a")) {
     link.href = url({ section: link.dataset.section, spawn: null, state: null, q: null });
@@ -63,7 +66,13 @@ async function route() {
   updateTop();
   if (section !== at.section) {
     section = at.section;
-    const found = await view(section);
+    let found = null;
+    try {
+      found = await view(section);
+    } catch {
+      if (section === at.section) section = UNREAD;
+      return void toast(`${TITLES[at.section][0]}: the broker does not answer; it is shown once it does`);
+    }
     if (section === at.section) found.open(main);
   } else views[section]?.update();
   if (at.spawn) detail ||= await import("./detail.js");
@@ -105,11 +114,16 @@ async function begin() {
   live.start(model.seq);
 }
 
+/** All that is shown, anew, until it is there; whether it is. */
 async function load() {
+  clearTimeout(loading);
   try {
     await model.load();
+    return true;
   } catch (error) {
     if (token()) showStale(error.words || String(error));
+    if (live.isUp) loading = setTimeout(async () => (await load()) && live.isUp && showStale(""), LOAD_MS);
+    return false;
   }
 }
 
@@ -126,12 +140,21 @@ function showStale(text) {
 
 live.addEventListener("up", async ({ detail: { hello, again } }) => {
   scopes(hello.device.scopes.join(" "));
-  if (again || !model.isLoaded) await load();
-  showStale("");
+  setClock(hello.at);
+  version ||= hello.version;
   if (top) put(top.state, h("i", { class: "ok", "aria-hidden": "true" }, "●"), ` Live · ${Math.max(1, Math.round(live.rtt))} ms`);
-  if (again) detail?.update();
+  if (again) {
+    dispatchEvent(new Event("linked-again"));
+    route();
+    detail?.update();
+  }
+  const isThere = again || !model.isLoaded ? await load() : true;
+  // it may have gone again meanwhile
+  if (isThere && live.isUp) showStale(version === hello.version ? "" : `The broker is Relay ${hello.version} now, and this page of ${version}: reload it.`);
 });
-live.addEventListener("down", () => {
+live.addEventListener("beat", ({ detail: { at } }) => setClock(at));
+live.addEventListener("down", ({ detail: { was } }) => {
+  if (was) dispatchEvent(new Event("linked-again"));
   showStale("Connection lost, retrying. What you see may be old.");
   if (top) put(top.state, h("i", { class: "off", "aria-hidden": "true" }, "○"), " Not connected");
 });
@@ -150,7 +173,13 @@ model.addEventListener("changed", () => {
   views[section]?.update();
 });
 
-setInterval(() => views[section]?.update(), TICK_MS);
+let ticks = 0;
+setInterval(() => {
+  views[section]?.update();
+  ticks += 1;
+  // names, round trips and clocks change without an event
+  if (live.isUp && document.visibilityState === "visible" && (section === "mesh" || ticks % 6 === 0)) model.look();
+}, TICK_MS);
 
 function help() {
   const keys = [["n", "spawn an agent"], ["/", "filter"], ["j  k", "next, previous"], ["Enter", "open"], ["1 2 3", "agents, mesh, queue"], ["Esc", "back"], ["?", "these keys"]];
@@ -177,6 +206,12 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("hashchange", () => (new URLSearchParams(location.hash.slice(1)).get("code") ? begin() : route()));
 addEventListener("signed-out", () => signedOut());
+// another tab of this browser was signed in, or out
+addEventListener("storage", ({ key }) => key === TOKEN && Boolean(token()) !== Boolean(section) && (token() ? begin() : signedOut()));
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // its address would be another place of the page
+  main.focus();
+});
 addEventListener("unhandledrejection", (event) => toast(event.reason?.words || String(event.reason), true));
 
 if ("serviceWorker" in navigator) {

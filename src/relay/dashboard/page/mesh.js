@@ -1,8 +1,8 @@
 // Machines: how each stands, what it may do, and what can be done about it.
 
-import { Failed, get, post, ref } from "./api.js";
+import { Failed, get, order, ref } from "./api.js";
 import { devicesView } from "./devices.js";
-import { dialog, field, h, put, toast } from "./dom.js";
+import { dialog, field, h, put, redraw, toast } from "./dom.js";
 import { mark } from "./machine.js";
 import { pairDialog } from "./pair.js";
 import { picture } from "./picture.js";
@@ -10,10 +10,16 @@ import { go, place, url } from "./route.js";
 import { model } from "./state.js";
 import { ago, count, short } from "./words.js";
 
-let parts = null;
+const MOST_PICTURED = 24;
+const COLUMNS = ["Machine", "Stands", "Link", "Round trip", "Waiting for it", "Clock", "Version", "It lets us", "We let it"];
+let parts = null, rows = new Map();
 
 export function open(main) {
-  parts = { picture: h("div", { class: "pictured" }), table: h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Machines" }), one: h("section", { class: "one" }), devices: devicesView() };
+  rows = new Map();
+  const listed = h("tbody");
+  const table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Machines" },
+    h("table", null, h("thead", null, h("tr", null, COLUMNS.map((each) => h("th", { scope: "col" }, each)))), listed));
+  parts = { picture: h("div", { class: "pictured" }), table, rows: listed, pictured: "", key: "", one: h("section", { class: "one" }), devices: devicesView() };
   put(main,
     h("div", { class: "head" }, h("h1", null, "Mesh"), h("span", { class: "fill" }),
       h("button", { type: "button", class: "primary", "data-needs": "trust", onclick: pairDialog }, "Pair a machine")),
@@ -36,26 +42,60 @@ const known = (value, unit) => (value === null || value === undefined ? "unknown
 export function update() {
   if (!parts) return;
   const at = place();
-  put(parts.picture, picture(model.brokers));
-  const columns = ["Machine", "Stands", "Link", "Round trip", "Waiting for it", "Clock", "Version", "It lets us", "We let it"];
-  const held = parts.table.contains(document.activeElement) && document.activeElement.getAttribute("href");
-  put(parts.table, h("table", null,
-    h("thead", null, h("tr", null, columns.map((each) => h("th", { scope: "col" }, each)))),
-    h("tbody", null, model.brokers.map((each) => h("tr", { class: at.broker === each.id ? "now" : "", "data-broker": each.id },
-      h("th", { scope: "row" }, h("a", { class: "machine", href: url({ broker: at.broker === each.id ? null : each.id }) }, mark(each), h("span", null, each.name))),
-      h("td", null, presence(each), each.trouble && h("small", { class: "bad" }, each.trouble)),
-      h("td", null, link(each)),
-      h("td", null, each.self ? "" : known(each.rtt_ms, " ms")),
-      h("td", null, each.self ? "" : count(each.outbox, "envelope"), each.held_for_it > 0 && h("small", null, `${each.held_for_it} held for it`)),
-      h("td", null, each.self ? "" : known(each.clock_skew_ms, " ms")),
-      h("td", null, each.version || "unknown"),
-      h("td", null, each.self ? "" : verbs(each.grants.to_us)),
-      h("td", null, each.self ? "" : verbs(each.grants.from_us)))))));
-  if (held) parts.table.querySelector(`a[href="${CSS.escape(held)}"]`)?.focus();
+  drawPicture();
+  drawRows(at);
   parts.devices.update();
-  const chosen = model.broker(at.broker);
-  if (parts.one.dataset.id !== (chosen?.id || "") || !parts.one.contains(document.activeElement)) drawOne(chosen);
+  const chosen = model.broker(at.broker), key = JSON.stringify([chosen, model.brokers.length > 1]);
+  const isOther = parts.one.dataset.id !== (chosen?.id || "");
+  if (isOther || (parts.key !== key && !parts.one.contains(document.activeElement))) {
+    parts.key = key;
+    drawOne(chosen);
+  }
 }
+
+function drawPicture() {
+  const key = JSON.stringify(model.brokers.map((each) => [each.id, each.name, each.online, each.link, each.via, each.rtt_ms]));
+  if (parts.pictured === key) return;
+  parts.pictured = key;
+  // of more than these nobody sees anything; the table has them all
+  const isClear = model.brokers.length <= MOST_PICTURED;
+  parts.picture.hidden = !isClear;
+  if (isClear) redraw(parts.picture, picture(model.brokers));
+}
+
+function drawRows(at) {
+  const kept = new Map();
+  let before = null;
+  for (const each of model.brokers) {
+    const isNow = at.broker === each.id;
+    const cells = [presence(each), each.trouble, link(each), each.rtt_ms, each.outbox, each.held_for_it, each.clock_skew_ms, each.version, each.grants];
+    const key = JSON.stringify([each.name, isNow, url({ broker: null }), cells]);
+    let known = rows.get(each.id);
+    if (known?.key !== key) {
+      const node = row(each, isNow), isHeld = known?.node.contains(document.activeElement);
+      known?.node.replaceWith(node);
+      if (isHeld) node.querySelector("a").focus({ preventScroll: true });
+      known = { node, key };
+    }
+    kept.set(each.id, known);
+    const next = before ? before.nextSibling : parts.rows.firstChild;
+    if (next !== known.node) parts.rows.insertBefore(known.node, next);
+    before = known.node;
+  }
+  for (const [id, each] of rows) if (!kept.has(id)) each.node.remove();
+  rows = kept;
+}
+
+const row = (each, isNow) => h("tr", { class: isNow ? "now" : "", "data-broker": each.id },
+  h("th", { scope: "row" }, h("a", { class: "machine", href: url({ broker: isNow ? null : each.id }) }, mark(each), h("span", null, each.name))),
+  h("td", null, presence(each), each.trouble && h("small", { class: "bad" }, each.trouble)),
+  h("td", null, link(each)),
+  h("td", null, each.self ? "" : known(each.rtt_ms, " ms")),
+  h("td", null, each.self ? "" : count(each.outbox, "envelope"), each.held_for_it > 0 && h("small", null, `${each.held_for_it} held for it`)),
+  h("td", null, each.self ? "" : known(each.clock_skew_ms, " ms")),
+  h("td", null, each.version || "unknown"),
+  h("td", null, each.self ? "" : verbs(each.grants.to_us)),
+  h("td", null, each.self ? "" : verbs(each.grants.from_us)));
 
 async function drawOne(broker) {
   parts.one.dataset.id = broker?.id || "";
@@ -81,7 +121,7 @@ async function drawOne(broker) {
 
 async function did(words, path, body = {}) {
   try {
-    const told = await post(path, body);
+    const told = await order(path, body);
     toast(typeof words === "function" ? words(told) : words);
     model.heard({ kind: "broker.changed" });
     return true;

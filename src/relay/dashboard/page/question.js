@@ -1,7 +1,7 @@
 // What a person is asked, as a card. It goes through visible steps and stays until the broker's word was there to read.
 
-import { Failed, post } from "./api.js";
-import { h, put } from "./dom.js";
+import { Failed, order } from "./api.js";
+import { h, put, say } from "./dom.js";
 import { mark } from "./machine.js";
 import { go } from "./route.js";
 import { model } from "./state.js";
@@ -47,6 +47,24 @@ export function questionCard(question) {
     go({ section: "agents", spawn: question.spawn });
   }
 
+  function tell(verb, told) {
+    const [words, tone] = outcome(verb, told, question.broker.name);
+    put(said, words);
+    said.className = `said ${tone}`;
+  }
+
+  // what its machine says once it is there again
+  function later(verb, operation) {
+    model.addEventListener("event", function heard({ detail: event }) {
+      if (event.kind !== "spawn.answered" || event.answer !== operation) return;
+      model.removeEventListener("event", heard);
+      tell(verb, event);
+      if (!event.accepted) free();
+    });
+  }
+
+  const free = () => { for (const each of buttons.querySelectorAll("button")) each.disabled = false; };
+
   async function answer(verb, text = "") {
     busy = true;
     for (const each of buttons.querySelectorAll("button")) each.disabled = true;
@@ -55,13 +73,14 @@ export function questionCard(question) {
     try {
       const isTyped = verb === "send" && question.kind === "silent";
       const body = { spawn: question.spawn, request: isTyped ? null : question.request, verb, text, wait_s: WAIT_S };
-      const [words, tone] = outcome(verb, await post("answers", body), question.broker.name);
-      put(said, words);
-      said.className = `said ${tone}`;
+      const told = await order("answers", body);
+      tell(verb, told);
+      if (told.accepted === null) later(verb, told.operation);
     } catch (error) {
       put(said, error instanceof Failed ? error.words : String(error));
       said.className = "said bad";
-      for (const each of buttons.querySelectorAll("button")) each.disabled = false;
+      // another was first: there is nothing to answer any more
+      if (error.code !== "answered") free();
     }
     setTimeout(() => { busy = false; model.changed("spawns"); }, READ_MS);
   }
@@ -73,11 +92,12 @@ export function questionCard(question) {
       : [h("button", { class: "primary", type: "button", onclick: () => answer("approve") }, "Approve"),
         h("button", { type: "button", onclick: () => answer("deny") }, "Deny")]);
   put(buttons, deeds, where);
+  const asked = h("time", { title: clock(question.asked) }, ago(question.asked));
   const node = h("article", { class: "card", "data-request": question.request, "aria-label": `${question.name} needs you` },
     h("header", null, mark(question.broker), h("b", null, question.name), h("span", null, `on ${question.broker.name}`),
-      h("time", { title: clock(question.asked) }, ago(question.asked))),
+      asked),
     h("p", null, question.text), question.tool && h("p", { class: "tool" }, question.tool), input(question), more,
     question.expires && h("small", null, `open until ${clock(question.expires)}`),
     isOpen && reply, buttons, said);
-  return { node, isBusy: () => busy };
+  return { node, isBusy: () => busy, tick: () => say(asked, ago(question.asked)) };
 }

@@ -1,20 +1,20 @@
 // What is on its way between machines, and what went wrong.
 
-import { Failed, get, post, ref, token } from "./api.js";
-import { h, put, toast } from "./dom.js";
+import { Failed, get, order, ref, token } from "./api.js";
+import { h, put, redraw, toast } from "./dom.js";
 import { machine } from "./machine.js";
 import { place, url } from "./route.js";
 import { model } from "./state.js";
 import { ago, clock, count, span } from "./words.js";
 
-const AGAIN_MS = 3000;
+const AGAIN_MS = 3000, SOON_MS = 300;
 const LISTS = [
   ["outgoing", "Outgoing", "Nothing waits to leave this machine."],
   ["incoming", "Incoming", "Nothing that came is being worked on."],
   ["held_for_others", "Held for others", "This machine keeps nothing for others."],
   ["dead", "Dead letters", "Nothing was given up."],
 ];
-let parts = null, timer = 0;
+let parts = null, timer = 0, isLoading = false, isDue = false;
 
 export function open(main) {
   clearTimeout(timer);
@@ -34,9 +34,11 @@ export function update() {
 }
 
 async function load() {
+  if (isLoading) return void (isDue = true);
+  isLoading = true;
+  isDue = false;
   try {
     const [queue, failures, outbox] = await Promise.all([get("queue"), get("failures"), get("outbox")]);
-    if (document.activeElement?.closest("section")) await new Promise((go) => setTimeout(go, 400));
     drawQueue(queue);
     drawFailures(failures);
     drawOutbox(outbox);
@@ -46,8 +48,9 @@ async function load() {
       delete parts.queued.dataset.now;
     }
   }
+  isLoading = false;
   clearTimeout(timer);
-  if (token() && place().section === "queue") timer = setTimeout(load, AGAIN_MS);
+  if (token() && place().section === "queue") timer = setTimeout(load, isDue ? SOON_MS : AGAIN_MS);
 }
 
 const mine = (broker) => !place().broker || broker.id === place().broker;
@@ -62,14 +65,14 @@ function same(node, key) {
 function drawQueue(queue) {
   const found = queue.filter((each) => mine(each.broker));
   if (same(parts.queued, JSON.stringify(found.map((each) => [each.id, each.state, each.reason, each.paused])))) return;
-  put(parts.queued, found.length
+  redraw(parts.queued, found.length
     ? h("ul", { class: "plain-list" }, found.map((each) => h("li", null, spawnLink(each), " on ", machine(each.broker), h("span", null, `${each.state} ${ago(each.since)}`), h("small", null, each.paused ? `paused by ${each.paused.by}` : each.reason))))
     : h("p", { class: "empty" }, "Nothing is queued or at work."));
 }
 
 async function act(words, path, body) {
   try {
-    await post(path, body);
+    await order(path, body);
     toast(words);
   } catch (error) {
     toast(error.words || String(error), true);
@@ -80,19 +83,19 @@ async function act(words, path, body) {
 function drawFailures(failures) {
   const found = failures.filter((each) => mine(each.broker));
   if (same(parts.failures, JSON.stringify(found.map((each) => [each.id, each.attempt])))) return;
-  put(parts.failures, found.length
+  redraw(parts.failures, found.length
     ? h("ul", { class: "plain-list" }, found.map((each) => h("li", null, spawnLink(each), " on ", machine(each.broker), h("b", { class: "bad" }, each.error?.message || each.reason), h("small", null, `${ago(each.ended || each.since)} ago`),
       each.tail?.length > 0 && h("pre", { tabindex: "0" }, each.tail.join("\n")),
       h("small", null, "next: ", h("code", null, each.next)),
       h("div", { class: "buttons" },
-        h("button", { type: "button", "data-needs": "spawn", onclick: () => act(`${each.name} runs again`, `spawns/${ref(each.id)}/retry`) }, "Retry"),
-        h("button", { type: "button", "data-needs": "approve", onclick: () => act(`${each.name} is resolved`, "resolutions", { spawns: [each.id], as: "done", notes: "" }) }, "Mark done")))))
+        h("button", { type: "button", "data-needs": "spawn", "aria-label": `Retry ${each.name}`, onclick: () => act(`${each.name} runs again`, `spawns/${ref(each.id)}/retry`) }, "Retry"),
+        h("button", { type: "button", "data-needs": "approve", "aria-label": `Mark done ${each.name}`, onclick: () => act(`${each.name} is resolved`, "resolutions", { spawns: [each.id], as: "done", notes: "" }) }, "Mark done")))))
     : h("p", { class: "empty" }, "Nothing has failed that nobody has looked at."));
 }
 
 function drawOutbox(outbox) {
   if (same(parts.outbox, JSON.stringify(LISTS.map(([key]) => outbox[key].map((each) => [each.id, each.state, each.reason, Math.round(each.age_s / 10)]))))) return;
-  put(parts.outbox, LISTS.map(([key, title, none]) => {
+  redraw(parts.outbox, LISTS.map(([key, title, none]) => {
     const rows = outbox[key];
     const oldest = rows.length ? Math.max(...rows.map((each) => each.age_s)) : 0;
     return h("section", { "aria-label": title },

@@ -1,6 +1,6 @@
 // The dialog that starts something. It says before it is sent what will happen, and remembers what was chosen last.
 
-import { Failed, get, post } from "./api.js";
+import { Failed, get, operationId, post } from "./api.js";
 import { field, h, put, say, toast } from "./dom.js";
 import { go, place } from "./route.js";
 import { model } from "./state.js";
@@ -37,8 +37,8 @@ function presence(broker) {
 const trusts = (broker) => broker.self || broker.grants.to_us === null || broker.grants.to_us.includes("spawn");
 const isAway = (broker) => !broker.self && broker.online !== true;
 // as far as this broker knows: what others have running there is that machine's own word, told for the chosen one
-const onIt = (broker) => {
-  const there = [...model.spawns.values()].filter((each) => each.broker.id === broker.id && !isEnded(each.state));
+const onIt = (broker, unfinished) => {
+  const there = unfinished.filter((each) => each.broker.id === broker.id);
   const working = there.filter((each) => each.started).length, waiting = there.length - working;
   return [working && `${working} working`, waiting && `${waiting} waiting`].filter(Boolean).map((each) => `, ${each}`).join("");
 };
@@ -53,7 +53,8 @@ export async function spawnDialog(first = {}) {
   const last = { ...remembered(), ...first };
   const wanted = place().broker || last.broker;
   const pick = (name, options, chosen) => h("select", { name }, options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
-  const brokers = pick("broker", model.brokers.map((each) => [each.id, `${each.name} — ${presence(each)}${onIt(each)}`]), wanted);
+  const unfinished = [...model.spawns.values()].filter((each) => !isEnded(each.state));
+  const brokers = pick("broker", model.brokers.map((each) => [each.id, `${each.name} — ${presence(each)}${onIt(each, unfinished)}`]), wanted);
   if (!wanted && model.own) brokers.value = model.own.id;
   const agent = h("select", { name: "agent" });
   const task = h("textarea", { name: "task", rows: 4, required: true, value: first.task || "" });
@@ -162,7 +163,7 @@ export async function spawnDialog(first = {}) {
     try {
       const wanted = order(), said = JSON.stringify(wanted);
       // the same order again, where its answer was lost on the way, is the same spawn and not a second one
-      if (said !== sent) operation = crypto.randomUUID().replaceAll("-", "");
+      if (said !== sent) operation = operationId();
       sent = said;
       const made = await post("spawns", { ...wanted, operation });
       const { broker, where: at, ...rest } = { broker: brokers.value, agent: agent.value, where: where.value, path: path.value, model: model_.value, mode: mode.value, timeout: timeout.value };

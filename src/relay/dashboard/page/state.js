@@ -6,7 +6,9 @@ import { isEnded, needsPerson } from "./words.js";
 const FIRST = 60;
 const MOST = 1000;
 const GATHER_MS = 60;
+const MISSED_MS = 2000;
 const ONE_BY_ONE = 4;
+const MISSED = Symbol("missed");
 
 class Model extends EventTarget {
   brokers = [];
@@ -17,9 +19,12 @@ class Model extends EventTarget {
   matched = 0;
   seq = null;
   isLoaded = false;
+  isWhole = false; // as many as are listed here
   #dirty = new Set();
   #gathering = 0;
   #again = new Set();
+  #loading = 0;
+  #meanwhile = new Set();
 
   changed(what) {
     this.dispatchEvent(new CustomEvent("changed", { detail: what }));
@@ -38,7 +43,19 @@ class Model extends EventTarget {
     return !found || found.self || found.online === true;
   }
 
+  /** All lists anew. What happens while they are on their way is asked for once more: they may be from before it. */
   async load() {
+    this.#loading += 1;
+    try {
+      await this.#load();
+    } finally {
+      this.#loading -= 1;
+      for (const each of this.#meanwhile) this.#soon(each);
+      if (!this.#loading) this.#meanwhile.clear();
+    }
+  }
+
+  async #load() {
     const around = Promise.all([get("brokers"), get("status")]);
     around.catch(() => {}); // where the listing fails too, that is told
     const listing = await get(`listing?all=1&limit=${FIRST}`);
@@ -53,6 +70,7 @@ class Model extends EventTarget {
       this.#review(),
       listing.matched > FIRST && get(`listing?all=1&limit=${MOST}`).then((all) => this.#take(all)),
     ]);
+    this.isWhole = true;
     this.changed("all");
   }
 
@@ -71,6 +89,7 @@ class Model extends EventTarget {
   /** Something happened. */
   heard(event) {
     if (event.spawn) {
+      if (this.#loading && event.kind !== "spawn.log") this.#meanwhile.add(event.spawn);
       const known = this.spawns.get(event.spawn);
       if (event.kind === "spawn.state" && known) {
         known.state = event.state;
@@ -88,6 +107,11 @@ class Model extends EventTarget {
     this.dispatchEvent(new CustomEvent("event", { detail: event }));
   }
 
+  /** Ask anew for what changes without an event: brokers. */
+  look() {
+    this.#soonAgain("brokers");
+  }
+
   #soon(spawn) {
     this.#dirty.add(spawn);
     this.#gather();
@@ -98,24 +122,31 @@ class Model extends EventTarget {
     this.#gather();
   }
 
-  #gather() {
-    this.#gathering ||= setTimeout(() => this.#flush(), GATHER_MS);
+  #gather(in_ms = GATHER_MS) {
+    this.#gathering ||= setTimeout(() => this.#flush(), in_ms);
   }
 
   async #flush() {
     const spawns = [...this.#dirty], again = [...this.#again];
     this.#dirty.clear();
     this.#again.clear();
-    try {
-      await Promise.all([
-        ...again.map((what) => this.#reload(what)),
-        spawns.length > ONE_BY_ONE ? this.#recent(spawns) : Promise.all(spawns.map((each) => this.#one(each))),
-      ]);
-      this.changed(again.includes("brokers") ? "all" : "spawns");
-    } catch { /* the connection went: what was missed is asked for when it is back */ } finally {
-      this.#gathering = 0;
-      if (this.#dirty.size || this.#again.size) this.#gather();
-    }
+    const asked = [
+      ...again.map((what) => this.#reload(what).catch((error) => this.#missed(error, this.#again, [what]))),
+      ...(spawns.length > ONE_BY_ONE
+        ? [this.#recent(spawns).catch((error) => this.#missed(error, this.#dirty, spawns))]
+        : spawns.map((each) => this.#one(each).catch((error) => this.#missed(error, this.#dirty, [each])))),
+    ];
+    const isWhole = (await Promise.all(asked)).every((each) => each !== MISSED);
+    this.changed(again.includes("brokers") ? "all" : "spawns");
+    this.#gathering = 0;
+    if (this.#dirty.size || this.#again.size) this.#gather(isWhole ? GATHER_MS : MISSED_MS);
+  }
+
+  // the broker was busy, say: it is asked once more. Where the connection went, all is asked for when it is back
+  #missed(error, list, what) {
+    if (error.status >= 400 && error.status < 500) return undefined;
+    for (const each of what) if (error.status >= 500) list.add(each);
+    return MISSED;
   }
 
   async #reload(what) {

@@ -3,7 +3,7 @@
 (() => {
   const PAGE = new URL(location.href).origin; // its own is none
   const DETACH = 29; // Ctrl-], as of relay attach
-  const ARROW = /^\x1b\[([A-D])$/;
+  const ARROW = /^\x1b\[([A-DFH])$/;
   const LOOKS = {
     dark: { background: "#0f1315", foreground: "#e6ece8", cursor: "#57c7a5", selectionBackground: "#2b5548", blue: "#7db4ff", brightBlue: "#9cc6ff", black: "#3a4547" },
     light: { background: "#fbfcfb", foreground: "#17201e", cursor: "#0c7358", selectionBackground: "#bfe0d5", yellow: "#8f5600", brightYellow: "#8f5600", green: "#0c7358", brightGreen: "#0c7358", white: "#4d5a56", brightWhite: "#17201e", cyan: "#0b6a7a", brightCyan: "#0b6a7a" },

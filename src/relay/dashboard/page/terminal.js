@@ -1,6 +1,6 @@
 // The terminal of one spawn: in a frame where the program for it was fetched, else the log; to type into, or to look at.
 
-import { Failed, get, post } from "./api.js";
+import { Failed, get, order } from "./api.js";
 import { Attached } from "./attach.js";
 import { h, put, say, seen } from "./dom.js";
 import { logView } from "./log.js";
@@ -9,7 +9,9 @@ const NOTE = 3;
 const MOST_HELD = 1 << 20;
 const MOST_SIZE = 9999;
 // what a phone's keyboard has not
-const KEYS = [["Esc", "\x1b"], ["Tab", "\t"], ["Ctrl-C", "\x03"], ["←", "\x1b[D", "Left"], ["↑", "\x1b[A", "Up"], ["↓", "\x1b[B", "Down"], ["→", "\x1b[C", "Right"]];
+const KEYS = [["Esc", "\x1b"], ["Tab", "\t"], ["Ctrl-C", "\x03"], ["←", "\x1b[D", "Left"], ["↑", "\x1b[A", "Up"], ["↓", "\x1b[B", "Down"], ["→", "\x1b[C", "Right"],
+  ["Home", "\x1b[H"], ["End", "\x1b[F"], ["PgUp", "\x1b[5~", "Page up"], ["PgDn", "\x1b[6~", "Page down"]];
+const CONTROL = /^[@-_a-z]/; // the letters that Ctrl makes something of
 const READ = "relay.screenreader"; // with it xterm.js takes no letters of dead keys and pickers: it is asked for
 const WANTED = "@xterm/xterm 6.0.0 (1.4 MB) from the npm registry";
 
@@ -18,11 +20,25 @@ export function terminalView(spawn, isEnded) {
   const banner = h("p", { class: "banner", role: "status" }, "Attaching …");
   const deeds = h("div", { class: "buttons" }), place = h("div", { class: "termplace" });
   const node = h("div", { class: "termbox" }, h("div", { class: "termbar" }, banner, deeds), place);
-  const keys = h("div", { class: "keys", role: "group", "aria-label": "Keys" }, KEYS.map(([text, sent, name]) =>
-    // a key takes nobody's place: a phone's keyboard stays open
-    h("button", { type: "button", "aria-label": name || text, onmousedown: (event) => event.preventDefault(), onclick: () => shown.frame?.press(sent) }, text)));
+  // a key takes nobody's place: a phone's keyboard stays open
+  const key = (text, name, onclick) => h("button", { type: "button", "aria-label": name || text, onmousedown: (event) => event.preventDefault(), onclick }, text);
+  const control = key("Ctrl", "Ctrl, with the next letter", () => hold(control.getAttribute("aria-pressed") !== "true"));
+  const keys = h("div", { class: "keys", role: "group", "aria-label": "Keys" }, control, KEYS.map(([text, sent, name]) => key(text, name, () => shown.frame?.press(sent))));
   const shown = { log: null, frame: null };
   let attached = null, drives = true, installed = false, isClosed = false;
+
+  const hold = (isHeld) => control.setAttribute("aria-pressed", String(isHeld));
+  hold(false);
+
+  function type(bytes) {
+    const text = String.fromCharCode(bytes[0]);
+    // not what begins with an escape: the terminal itself says such things when it is asked
+    if (text !== "\x1b" && control.getAttribute("aria-pressed") === "true") {
+      hold(false);
+      if (CONTROL.test(text)) bytes = Uint8Array.from(bytes, (each, i) => (i ? each : each & 31));
+    }
+    attached.type(bytes);
+  }
 
   const button = (text, onclick, primary = false) => h("button", { type: "button", class: primary ? "primary" : "", onclick }, text);
   const tell = (text, tone = "") => { say(banner, text); banner.className = `banner ${tone}`; };
@@ -40,7 +56,7 @@ export function terminalView(spawn, isEnded) {
   function hello(told, again) {
     if (!told.terminal) return withoutTerminal(told);
     if (!installed) return withoutProgram();
-    shown.frame ||= framed(spawn, { typed: (bytes) => attached.type(bytes), sized: (size) => attached.resize(size.rows, size.columns), shown: (n) => attached.shown(n), left });
+    shown.frame ||= framed(spawn, { typed: type, sized: (size) => attached.resize(size.rows, size.columns), shown: (n) => attached.shown(n), left });
     if (place.firstChild !== shown.frame.node) put(place, shown.frame.node, keys);
     seat({ drives: told.drives, driver: told.driver, again });
   }
@@ -119,7 +135,7 @@ export function terminalView(spawn, isEnded) {
 
   async function sent(text) {
     try {
-      const told = await post("answers", { spawn: spawn.id, verb: "send", text, wait_s: 10 });
+      const told = await order("answers", { spawn: spawn.id, verb: "send", text, wait_s: 10 });
       tell(told.accepted === false ? told.said : "Sent.", told.accepted === false ? "bad" : "");
       return told.accepted !== false;
     } catch (error) {
@@ -135,8 +151,10 @@ export function terminalView(spawn, isEnded) {
     if (!isClosed) attach(true);
   }
 
+  const again = () => attached?.again();
+  addEventListener("linked-again", again);
   begin();
-  return { node, close: () => { isClosed = true; attached?.leave(); shown.frame?.close(); shown.log?.close(); } };
+  return { node, close: () => { isClosed = true; removeEventListener("linked-again", again); attached?.leave(); shown.frame?.close(); shown.log?.close(); } };
 }
 
 const noted = (bytes) => new TextEncoder().encode(`\r\n[relay] ${seen(new TextDecoder().decode(bytes).trim())}\r\n`);

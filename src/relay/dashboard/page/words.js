@@ -17,6 +17,7 @@ const STATES = {
   expired: ["Expired", "⌛", ""],
   lost: ["Lost", "?", "bad"],
 };
+const CLOCKS_DIFFER_MS = 3000;
 const ENDED = new Set(["completed", "failed", "timed_out", "cancelled", "rejected", "expired", "lost"]);
 const STARTED = new Set(["starting", "running", "needs_input", "held", "waiting", "delivered"]);
 
@@ -48,8 +49,16 @@ export function span(seconds) {
   return "";
 }
 
+let ahead = 0;
+
+/** What the broker's clock says now, that all moments are of: this device's own may be another. */
+export function setClock(at) {
+  const by = Date.parse(at) - Date.now();
+  ahead = Math.abs(by) > CLOCKS_DIFFER_MS ? by : 0;
+}
+
 /** How long ago a moment was. */
-export const ago = (at) => (at ? span((Date.now() - Date.parse(at)) / 1000) : "unknown");
+export const ago = (at) => (at ? span((Date.now() + ahead - Date.parse(at)) / 1000) : "unknown");
 
 /** A moment of a day, with the date where it is another day. */
 export function clock(at) {

@@ -6,7 +6,6 @@ Without them (macOS) a killed shim does not take its task along at once: the bro
 from __future__ import annotations
 
 import ctypes
-import os
 import resource
 import signal
 import sys
@@ -18,10 +17,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 ADOPTS = sys.platform == "linux"
 """Whether `adopt_orphans` works here."""
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-_prctl = _libc.prctl if _libc else None
-_SYNCFS_TELLS = "5.8"
-"""The Linux since which syncfs(2) tells of what could not be written."""
+libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_prctl = libc.prctl if libc else None
 
 
 def die_with_parent() -> None:
@@ -51,26 +48,3 @@ def set_title(title: str) -> None:
     """Show `title` (at most 15 bytes) as the process's name."""
     if _prctl:
         _prctl(_PR_SET_NAME, title.encode(), 0, 0, 0)
-
-
-def sync_file_system(fd: int) -> bool:
-    """Bring all that was written to the file system of `fd` to its disk; False, and nothing is done, where none can.
-
-    Raises:
-        OSError: some of it could not be written.
-    """
-    if _libc is None or not is_since(os.uname().release, _SYNCFS_TELLS):
-        return False
-    if _libc.syncfs(fd) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return True
-
-
-def is_since(release: str, first: str) -> bool:
-    """Whether a kernel's release, as uname(2) words it, is not before `first`."""
-
-    def numbers(text: str) -> list[int]:
-        return [int(digits) if digits.isdigit() else 0 for digits in text.split("-")[0].split(".")[:2]]
-
-    return numbers(release) >= numbers(first)
