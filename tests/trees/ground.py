@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from relay.spawn.worktrees.mirror import Mirrors
 from relay.spawn.worktrees.place import Place
 
 KEY = "k1234567890"
+_DATES = itertools.count(1_700_000_000)
 _AUTHOR = ("-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "protocol.file.allow=always")
 
 
@@ -42,7 +44,8 @@ def repository(folder: Path, *, commit: bool = True) -> Path:
     (folder / "sub/c").write_text("c\n")
     if commit:
         git(folder, "add", ".")
-        git(folder, "commit", "-q", "-m", "one")
+        # no two have the same first commit, though they were made in the same second
+        git(folder, "commit", "-q", "-m", "one", "--date", f"@{next(_DATES)} +0000")
     return folder
 
 

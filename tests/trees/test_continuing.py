@@ -72,8 +72,9 @@ def test_in_a_folder_that_was_removed_nobody_goes_on(scene: Scene, tree: Path, w
         assert relay(*words, status=1)["error"]["code"] == "place_gone"
     shown = relay("show", name)
     assert (shown["state"], shown["attempt"], shown["task"]) == ("completed", 1, "plan it")
-    if where != "--cwd":
-        assert relay("pull", name)["branch"] == f"relay/{name}", "what came back is kept"
+    if where != "--cwd":  # what came back is kept, for who has what it began from
+        pulled = typed(scene.laptop, far if where == "--repo" else tree, "pull", name)
+        assert pulled["branch"] == f"relay/{name}"
 
 
 def test_what_is_refused_or_stopped_before_it_goes_on_loses_nothing(scene: Scene, tree: Path) -> None:
