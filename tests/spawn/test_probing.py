@@ -96,8 +96,29 @@ def test_a_program_that_hangs_is_ended(home: Home, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(probing, "PROBE_S", 0.5)
     _program(tmp_path, "sleep 1000 & wait")
     begun = time.monotonic()
-    assert "version unknown" in _found(home)["agent claude"]["detail"]
+    finding = _found(home)["agent claude"]
+    assert finding["ok"] is False and finding["detail"].endswith("claude --version: it was not done after 0.5 s")
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("#!/no/such/interpreter\n", "it cannot be started: No such file or directory"),
+        ("#!/bin/sh\nkill -SEGV $$\n", "it was ended by SIGSEGV"),
+        ("#!/bin/sh\necho broken; exit 3\n", "it ended with exit code 3"),
+    ],
+)
+def test_a_program_that_cannot_run_is_told_of(home: Home, tmp_path: Path, text: str, fault: str) -> None:
+    _program(tmp_path, "")
+    program = tmp_path / "bin/claude"
+    program.write_text(text)
+    finding = _found(home)["agent claude"]
+    assert finding["ok"] is False and finding["detail"] == f"{program} --version: {fault}"
+    assert finding["hint"] == "install claude again, or take it out of that PATH"
+    agents, environment = Agents(Path(home.agents)), {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
+    found = probing.found(agents.probe("claude"), environment, probing.sight(home, environment, (), is_broker=True))
+    assert (found.path, found.version, found.logged_in, found.note) == (str(program), "", None, finding["detail"])
 
 
 def test_endless_output_is_cut(home: Home, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class Means:
 
 def _facts(name: str, found: Found) -> AgentFacts:
     path = None if found.path is None else _clean(found.path)
-    return AgentFacts(name, path, found.version, found.logged_in, found.log_in[:256], found.note[:500])
+    return AgentFacts(name, path, found.version, found.logged_in, found.log_in[:256], _clean(found.note)[:500])
 
 
 def program_in(name: str, path: str, directory: str) -> str | None:

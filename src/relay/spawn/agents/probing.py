@@ -36,6 +36,8 @@ PROBE_S = 10.0
 MAX_SAID = 64 * 1024
 AT_ONCE = 4
 LOOK_UP_S = 0.25
+ENDS_S = 1.0
+"""How long a program that has said all may take to end by itself."""
 GivenUp = Callable[[], bool]
 SHELL = "/bin/sh"
 LOGIN_WORDS = {True: "logged in", False: "NOT logged in", None: "nobody can say whether it is logged in"}
@@ -109,6 +111,8 @@ def _examined(agent: Agent, probe: Probe, agents: Agents, seen: Sight) -> dict[s
         ok = agents.is_preset(agent.name)
         detail = f"{probe.program} is not installed, or not in that PATH; spawns of it fail here with missing_binary"
         return _finding(name, ok, detail, f"install {probe.program}, or mend its section in agents.toml")
+    if look.note:
+        return _finding(name, False, look.note, f"install {probe.program} again, or take it out of that PATH")
     told = [look.path, look.version or "version unknown", LOGIN_WORDS[look.logged_in]]
     hint = f"{probe.log_in}   (on this machine, as this user)"
     return _finding(name, look.logged_in is not False, ", ".join(told if probe.version else told[:1]), hint)
@@ -123,7 +127,8 @@ class Found:
         version: or empty.
         logged_in: None where nobody can say, or nobody need be.
         log_in: the command that logs in, or empty.
-        note: what a task that starts later would find otherwise, in words; empty for nothing.
+        note: how the program failed to say its version, or what a task that starts later would find otherwise; empty
+            for nothing.
     """
 
     path: str | None
@@ -148,8 +153,9 @@ def found(
         return Found(SHELL)
     look = _found(probe, environment, given_up)
     other = shutil.which(probe.program, path={**seen.environment, **probe.environment}["PATH"])
-    note = f"{seen.trouble}; tasks of {seen.of} find {other or 'none'}" if seen.trouble and other != look.path else ""
-    return replace(look, note=note)
+    if seen.trouble and other != look.path:
+        return replace(look, note=f"{seen.trouble}; tasks of {seen.of} find {other or 'none'}")
+    return look
 
 
 def _found(probe: Probe, task: Mapping[str, str], given_up: GivenUp = lambda: False) -> Found:
@@ -158,20 +164,26 @@ def _found(probe: Probe, task: Mapping[str, str], given_up: GivenUp = lambda: Fa
     if program is None:
         return Found(None)
     asking = _Asking(environment, given_up)
-    version = _version(program, probe, asking)
-    return Found(program, version, _login(program, probe, version, asking), probe.log_in)
+    version, fault = _version(program, probe, asking)
+    return Found(program, version, _login(program, probe, version, asking), probe.log_in, fault)
 
 
-def _version(program: str, probe: Probe, asking: _Asking) -> str:
-    found = _VERSION.search(_said([program, *probe.version], asking)) if probe.version else None
-    return found[0][:32] if found else ""
+def _version(program: str, probe: Probe, asking: _Asking) -> tuple[str, str]:
+    """What a program says of its version, and why it says none, in words."""
+    if not probe.version:
+        return "", ""
+    answer = _asked([program, *probe.version], asking)
+    if found := _VERSION.search(answer.text):
+        return found[0][:32], ""
+    return "", f"{' '.join([program, *probe.version])}: {answer.fault}" if answer.fault else ""
 
 
 def _login(program: str, probe: Probe, version: str, asking: _Asking) -> bool | None:
     numbers = tuple(int(part) for part in version.split(".")) if version else ()
     if not probe.login or numbers < probe.login_since:
         return None
-    return probe.logged_in(_said([program, *probe.login], replace(asking, told=probe.told, ends=probe.has_answered)))
+    answer = _asked([program, *probe.login], replace(asking, told=probe.told, ends=probe.has_answered))
+    return probe.logged_in(answer.text)
 
 
 @frozen
@@ -184,7 +196,15 @@ class _Asking:
     ends: Callable[[str], bool] = lambda _: False
 
 
-def _said(words: list[str], asking: _Asking) -> str:
+@frozen
+class _Answer:
+    """What a program printed, and how it failed, in words; empty where it did not."""
+
+    text: str
+    fault: str = ""
+
+
+def _asked(words: list[str], asking: _Asking) -> _Answer:
     """What a program prints within 10 s and 64 KiB; whatever it started is ended with it."""
     try:
         process = subprocess.Popen(
@@ -196,19 +216,36 @@ def _said(words: list[str], asking: _Asking) -> str:
             cwd=os.path.expanduser("~"),
             start_new_session=True,
         )
-    except OSError:
-        return ""
+    except OSError as fault:
+        return _Answer("", f"it cannot be started: {fault.strerror}")
     assert process.stdout is not None
+    began = time.monotonic()
     with process.stdout, process.stdin or contextlib.nullcontext():
         try:
             if process.stdin is not None:
                 with contextlib.suppress(OSError):  # it does not hear it: what it prints says the rest
                     os.write(process.stdin.fileno(), asking.told.encode())
-            return _read(process.stdout.fileno(), asking).decode("utf-8", "replace")
+            text = _read(process.stdout.fileno(), asking).decode("utf-8", "replace")
+            return _Answer(text, _fault(process, began, asking))
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _fault(process: subprocess.Popen[bytes], began: float, asking: _Asking) -> str:
+    """How a program failed that has closed its output, or that nobody reads any more."""
+    if time.monotonic() - began >= PROBE_S:
+        return f"it was not done after {PROBE_S:g} s"
+    if asking.given_up():
+        return ""
+    try:
+        status = process.wait(ENDS_S)
+    except subprocess.TimeoutExpired:
+        return ""
+    if status < 0:
+        return f"it was ended by {signal.Signals(-status).name}"
+    return f"it ended with exit code {status}" if status else ""
 
 
 def _read(handle: int, asking: _Asking) -> bytes:
