@@ -101,12 +101,9 @@ def test_a_pane_that_could_not_be_read_is_read_later_and_ages_go_by_the_brokers_
     # this device's clock is two hours ahead
     expect(at.page.locator(f"#rows li[data-spawn='{spawn}'] time")).not_to_contain_text("h")
     at.page.evaluate("window.isWell = true")
-    two.laptop.stop()
+    two.laptop.pause()
+    at.page.evaluate(_WOKE)
     expect(at.page.locator("#stale")).to_contain_text("What you see may be old")
-    at.page.evaluate("location.hash = location.hash.replace('agents', 'queue')")
-    expect(at.page.locator("#toasts")).to_contain_text("Queue: the broker does not answer")
-    two.laptop.start()
-    two.linked()
-    expect(pane.get_by_role("log")).to_contain_text("hello")
-    expect(at.page.get_by_role("heading", name="Queue", exact=True)).to_be_visible()
+    two.laptop.resume()
+    expect(pane.get_by_role("log")).to_contain_text("hello", timeout=40_000)
     at.faults[:] = [fault for fault in at.faults if "ERR_" not in fault and "WebSocket" not in fault]

@@ -104,6 +104,7 @@ def test_the_address_and_what_is_shown_agree(two: Scene, visit: Open) -> None:
     expect(page.get_by_label("Filter by name")).to_have_value("")
     row = page.locator(f"#rows li:has-text('{name}')")
     expect(row.locator(".where")).to_contain_text("vps")
+    expect(page.locator("#brokers option")).to_have_count(3)
     # renamed by another device, and put out while it was chosen
     page.evaluate(
         "import('/static/state.js').then(({ model }) => {"
