@@ -12,7 +12,7 @@ from relay.spawn import transcript
 from relay.spawn.agents.claude import StreamReader
 from relay.spawn.attempt import Output
 from relay.spawn.hearing import Hearing
-from relay.spawn.reading import ASKING_STEP, LogReading
+from relay.spawn.reading import STEP, LogReading
 from relay.spawn.shim.logfile import LogFile
 
 ASKS = (
@@ -46,7 +46,7 @@ async def _heard(log: Path) -> list[str]:
     hearing = Hearing(listener, row, reading, watch)
     size = transcript.end(log)
     hearing(Output(size))
-    assert reading.is_behind and reading._offset < 2 * ASKING_STEP < size, "the rest is read in other turns"
+    assert reading.is_behind and reading._offset < 2 * STEP < size, "the rest is read in other turns"
     await asyncio.wait_for(told.wait(), 20)
     assert not reading.is_behind
     hearing.over()

@@ -13,7 +13,7 @@ from relay.spawn.agents.asking import AgentQuestion, AskingReader, asks
 from relay.spawn.shim.frames import ERR, OUT
 from relay.spawn.transcript import Chunk
 
-STEP, ASKING_STEP = 1024 * 1024, 256 * 1024
+STEP = 256 * 1024
 SMALL = 64 * 1024
 
 
@@ -42,17 +42,16 @@ class LogReading:
         return taken
 
     def progress(self) -> list[str]:
-        """What the agent said since the last call; reads at most 1 MiB, and nothing for agents that say nothing.
+        """What the agent said since the last call; reads at most 256 KiB, and nothing for agents that say nothing.
 
-        Of an agent that asks a quarter of that, and `is_behind` tells whether there is more: an agent that writes
-        faster than it is read would hold up everybody else.
+        `is_behind` tells whether there is more: who writes faster than it is read would hold up everybody else.
         """
         if isinstance(self._reader, PlainReader):
             return []
         before = self._offset
-        said = self._read(STEP if self._asking is None else ASKING_STEP)
+        said = self._read(STEP)
         # what it asks may be the last that it writes until it is answered
-        self.is_behind = self._asking is not None and before < self._offset < self._size()
+        self.is_behind = before < self._offset < self._size()
         return said
 
     def _read(self, limit: int | None) -> list[str]:
