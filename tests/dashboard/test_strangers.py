@@ -105,10 +105,13 @@ def test_a_file_that_did_not_change_is_not_sent_again(stranger: Browser) -> None
 def test_a_head_that_does_not_end_is_not_read_for_ever(stranger: Browser) -> None:
     with contextlib.closing(socket.create_connection(("127.0.0.1", stranger.port), WITHIN)) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\n")
-        with pytest.raises(OSError):
+        # what was sent may stand in the system's buffers: that it is read no more is told by the end of the connection
+        with contextlib.suppress(ConnectionError):
             for _ in range(64 * MAX_HEAD // 1024):
                 raw.sendall(b"x-more: " + b"x" * 1014 + b"\r\n")
-            raise AssertionError("all of it was taken")
+        with contextlib.suppress(ConnectionError):
+            while raw.recv(65536):
+                pass
 
 
 def test_it_listens_on_the_one_address_of_loopback(browser: Browser) -> None:
