@@ -35,8 +35,13 @@ def mesh() -> Iterator[Mesh]:
 
 
 def _roster(node: Node) -> dict[str, Any]:
-    found: dict[str, Any] = relay_json(node, "brokers", "--roster")
-    return found
+    """Its roster; one that begins anew with another epoch does not answer for a moment."""
+
+    def asked() -> dict[str, Any]:
+        found: dict[str, Any] = relay_json(node, "brokers", "--roster", status=None)
+        return found if "members" in found else {}
+
+    return wait_until(asked, 20, "its roster")
 
 
 def _members(node: Node) -> set[str]:
@@ -58,7 +63,8 @@ def _signers(node: Node) -> list[str]:
 
 
 def _links(node: Node) -> set[str]:
-    return {each["name"] for each in relay_json(node, "brokers") if each["link"] == "direct"}
+    found = relay_json(node, "brokers", status=None)
+    return {each["name"] for each in found if each["link"] == "direct"} if isinstance(found, list) else set()
 
 
 def _agree(*nodes: Node) -> None:
