@@ -25,7 +25,7 @@ from relay.testing.processes import wait_until
 from tests.api.canned_broker import RUNNING, CannedBroker, mark_set_up, spawn
 from tests.cli.conftest import Relay
 
-FEW_S = 5.0
+FEW_S = 2.0
 Complete = Callable[[str], list[str]]
 
 

@@ -27,8 +27,8 @@ from relay.testing.node import Node, NotReady
 _PORTS = range(20_000, 32_000)
 _BLOCK = 25
 _TRIES = 8
-LINKED_WITHIN = 45.0
-GONE_WITHIN = 20.0
+LINKED_WITHIN = 20.0
+GONE_WITHIN = 5.0
 
 
 class ProcessesLeft(Exception):

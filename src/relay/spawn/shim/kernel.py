@@ -1,4 +1,4 @@
-"""The system calls that Python lacks; on other systems than Linux they do nothing.
+"""The four `prctl` calls that Python lacks; on other systems than Linux they do nothing.
 
 Without them (macOS) a killed shim does not take its task along at once: the broker's sweep does, by session.
 """
