@@ -175,7 +175,7 @@ def test_a_stop_ends_the_making_of_aplace_of(two: Scene, tree: Path, far_repo: P
         spawn = json.loads(relay(two.laptop, tree, "spawn", fresh(), "shell", "touch ran", *words).stdout)["id"]
         processes.wait_until(slow.exists, 20, "the fetch to begin")
         assert relay(two.laptop, tree, "stop", spawn).returncode == 0
-        two.until(spawn, "cancelled")
+        two.until(spawn, "cancelled", within=5.0)
         assert not is_alive(int(slow.read_text().split()[0])) and not place_of(two, spawn).exists()
 
 
