@@ -13,7 +13,7 @@ import pytest
 
 from relay.core.errors import Misuse
 from relay.spawn import door
-from relay.spawn.shim import door as wire
+from relay.spawn.shim import callers as wire
 
 from .yard import Run, Yard, until
 

@@ -21,6 +21,7 @@ class Asked:
         offset: of the log, where it goes on; None for a first time.
         who: a person, for the others to read.
         size: rows and columns of its terminal, or None.
+        direct: it could go past the brokers to the task.
     """
 
     source: bytes
@@ -29,6 +30,7 @@ class Asked:
     offset: int | None
     who: str
     size: tuple[int, int] | None
+    direct: bool
 
     @classmethod
     def read(cls, ask: Message) -> Asked:
@@ -42,7 +44,8 @@ class Asked:
         if type(source) is not bytes or len(source) != SOURCE_BYTES or source == SENDS or not is_offset:
             raise PeerFault("a request to attach was refused", why="it has another form")
         who = "".join(filter(str.isprintable, str(ask.get("who", ""))[:MOST_LETTERS]))
-        return cls(source, bool(ask.get("drive")), bool(ask.get("again")), offset, who, size_of(ask))
+        drive, again, direct = bool(ask.get("drive")), bool(ask.get("again")), ask.get("direct") is True
+        return cls(source, drive, again, offset, who, size_of(ask), direct)
 
 
 def size_of(message: Message) -> tuple[int, int] | None:

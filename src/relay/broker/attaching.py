@@ -5,6 +5,8 @@
                          ├─ until the task or the other side ends
     in, end, size ───────┘
 
+Beside it a direct way may carry what is typed and shown (`direct_way`).
+
 Any number may look; one drives (`seats`). Who asks to drive takes over from who did, who is told by whom, and drives
 again when that one leaves. What is typed carries a source and a number down to the shim, so that what is sent again
 after a broken connection is typed once.
@@ -35,15 +37,22 @@ class AttachServer:
         supervisor: where the tasks are.
         logs: what they have written.
         name: a broker's, for people.
+        listens: where this broker does, `host:port` each.
     """
 
     def __init__(
-        self, rights: Rights, supervisor: Supervisor, logs: LocalLogs, name: Callable[[BrokerId], str]
+        self,
+        rights: Rights,
+        supervisor: Supervisor,
+        logs: LocalLogs,
+        name: Callable[[BrokerId], str],
+        listens: Callable[[], tuple[str, ...]],
     ) -> None:
         self._rights = rights
         self._supervisor = supervisor
         self._logs = logs
         self._name = name
+        self.listens = listens
         self.seats = Seats()
 
     async def serve(self, channel: Conversation, origin: BrokerId, spawn: str, ask: Message) -> None:

@@ -19,6 +19,7 @@ from relay.broker.acknowledging import Acknowledging
 from relay.broker.asking import Asked, size_of
 from relay.broker.attempt_logs import NOTE
 from relay.broker.channel import WINDOW, Conversation, Message
+from relay.broker.direct_way import DirectWay, listens_at
 from relay.broker.rights import ATTACH, SEND
 from relay.core.errors import PeerFault, RelayError
 from relay.core.ids import BrokerId
@@ -71,6 +72,8 @@ class Attachment:
         self._is_idle = False  # it waits for something to be typed
         self._told: set[asyncio.Task[None]] = set()
         self.title = server.label(asked.who, origin)
+        address = listens_at(channel.ends, server.listens()) if asked.direct else None
+        self._direct = DirectWay(channel, address, asked.source, lambda: self._drives and self.may_drive())
 
     @property
     def _takes_input(self) -> bool:
@@ -122,7 +125,8 @@ class Attachment:
 
     async def _listen(self) -> None:
         while (message := await self._channel.receive()) is not None:
-            await self._said.put(message)
+            if not self._direct.heeds(message):
+                await self._said.put(message)
 
     # what it sees
 
@@ -166,15 +170,21 @@ class Attachment:
             return True
 
         # over the door that it types into, where it does: the shim says then at once what was taken and what is shown
-        async with door.opened(log.parent) if self._task is None else contextlib.nullcontext(self._task) as watching:
+        opened = door.opened(log.parent) if self._task is None else contextlib.nullcontext(self._task)
+        async with opened as watching, self._direct.along(watching, self.row):
             watching.at_once = show_at_once
-            async for shown in watching.watch():
-                after = _following(shown, at)
-                if after is not None:
-                    at = after
-                    await self._out(shown.data, start + at)
-                elif shown.end > at or not shown.end:
-                    at = await self._catch_up(log, start, at)
+            again: int | None = start + at
+            while again is not None:
+                at = again - start
+                with contextlib.suppress(door.DoorShut):
+                    async for shown in watching.watch():
+                        after = _following(shown, at)
+                        if after is not None:
+                            at = after
+                            await self._out(shown.data, start + at)
+                        elif shown.end > at or not shown.end:
+                            at = await self._catch_up(log, start, at)
+                again = await self._direct.back()
         return start + at
 
     async def _catch_up(self, log: Path, start: int, at: int) -> int:
@@ -296,11 +306,13 @@ class Attachment:
     def replaced_by(self, title: str) -> None:
         """Another drives now."""
         self._drives = False
+        self._direct.changed()
         self._do(self._channel.send({"k": "driver", "driver": title}))
 
     def given_back(self) -> None:
         """It drives again: who did has left."""
         self._drives = True
+        self._direct.changed()
         self._do(self._take_seat())
 
     async def _take_seat(self) -> None:
@@ -311,6 +323,7 @@ class Attachment:
     def superseded(self) -> None:
         """The same one is attached over another connection."""
         self._drives = False
+        self._direct.changed()
         self._channel.close()
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:

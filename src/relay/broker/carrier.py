@@ -8,9 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from relay.core.values import frozen
+
 
 class CarrierClosed(Exception):
     """The connection is gone; nothing more will come or go."""
+
+
+@frozen
+class Ends:
+    """The two ends of a TCP connection, numeric addresses without their ports.
+
+    Attributes:
+        near: this machine's.
+        far: the other's, as this one sees it.
+        dialled: whether this side made it.
+    """
+
+    near: str
+    far: str
+    dialled: bool
 
 
 class Carrier(Protocol):
@@ -20,6 +37,7 @@ class Carrier(Protocol):
         peer_public: the raw Ed25519 key (32 bytes) of the other side's leaf certificate.
         dialled: whether this side made the connection.
         address: the other side's address, for people.
+        ends: of the TCP connection; None where there is none.
         is_former: whether it was made with an epoch of the workspace that is over here.
         at_once: given each `Said` frame as it comes, where that is set and the carrier can; `receive` has it else.
     """
@@ -27,6 +45,7 @@ class Carrier(Protocol):
     peer_public: bytes
     dialled: bool
     address: str
+    ends: Ends | None = None
     is_former: bool
     at_once: Callable[[bytes], None] | None
 

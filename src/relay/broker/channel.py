@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from relay.broker.carrier import Ends
 from relay.core.errors import PeerFault, RelayError, Unreachable, from_json
 from relay.core.streams import STREAM_BYTES
 
@@ -27,7 +28,13 @@ AtOnce = Callable[[Message], bool]
 
 
 class Conversation(Protocol):
-    """What both ends of a channel are to those who talk, whether it goes over a link or within this broker."""
+    """What both ends of a channel are to those who talk, whether it goes over a link or within this broker.
+
+    Attributes:
+        ends: of the TCP connection between the machines of the two who talk; None where another broker is in between.
+    """
+
+    ends: Ends | None
 
     async def send(self, message: Message) -> None:
         """Send a message, once there is room for it; raises RelayError where it has ended."""
@@ -78,6 +85,7 @@ class Channel:
         self._sent = self._acked = self._heard = self._taken = self._told = 0
         self._ended: RelayError | bool | None = False
         self.at_once: AtOnce | None = None
+        self.ends: Ends | None = None
         self._is_reading = False
         self._loop = asyncio.get_running_loop()
         self._spoke = self._listened = self._loop.time()

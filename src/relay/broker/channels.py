@@ -86,6 +86,7 @@ class Channels:
         channel = Channel(stream, b"", self._sayer(peer, link), self._forget_ours, silent)
         self._ours[stream] = peer, channel
         self._over[channel] = link
+        channel.ends = link.carrier.ends if link.peer == peer else None
         asking = asyncio.get_running_loop().create_task(
             self._ask(link, peer, {"spawn": spawn, "stream": stream, "ask": ask})
         )
@@ -140,6 +141,7 @@ class Channels:
             channel.close(_too_many())
             return
         self._theirs[key] = channel
+        channel.ends = link.carrier.ends if link.peer == origin else None
         self._over[channel], self._starts[channel] = link, each.header.incarnation
         self._tasks[key] = asyncio.get_running_loop().create_task(self._served(key, channel, content))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from relay.broker.attaching import AttachServer
 from relay.broker.channel import Conversation, Message
@@ -35,16 +36,24 @@ class LiveRooms:
         logs: their transcripts.
         rights: who may.
         hub: tells when a task has ended.
+        listens: where this broker does, `host:port` each.
     """
 
     def __init__(
-        self, members: Members, mesh: Mesh, supervisor: Supervisor, logs: LocalLogs, rights: Rights, hub: Hub
+        self,
+        members: Members,
+        mesh: Mesh,
+        supervisor: Supervisor,
+        logs: LocalLogs,
+        rights: Rights,
+        hub: Hub,
+        listens: Callable[[], tuple[str, ...]],
     ) -> None:
         self._own = members.own
         self._mesh = mesh
         self._rights = rights
         self._growth = supervisor.growth
-        self._attach = AttachServer(rights, supervisor, logs, members.name)
+        self._attach = AttachServer(rights, supervisor, logs, members.name, listens)
         self._forward = ForwardServer(rights, hub)
         self._attached = Channels(ATTACH, mesh, self._attach.serve)
         self._forwarded = Channels(FORWARD, mesh, self._forward.serve)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from relay.broker.carrier import Ends
 from relay.broker.channel import WINDOW, AtOnce, Message
 from relay.core.errors import RelayError, Unreachable
 
@@ -21,6 +22,7 @@ class End:
         self._error: RelayError | None = None
         self._is_reading = False
         self.at_once: AtOnce | None = None
+        self.ends: Ends | None = None
 
     async def send(self, message: Message) -> None:
         """Send a message, once there is room for it.

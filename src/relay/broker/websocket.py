@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketE
 from websockets.protocol import State
 
 from relay.broker.at_once import AtOnce
-from relay.broker.carrier import CarrierClosed
+from relay.broker.carrier import CarrierClosed, Ends
 from relay.broker.openings import Crowd, Openings, Port
 from relay.core.errors import Code, LocalFault, PeerFault, Unreachable
 from relay.core.frames import MAX_FRAME
@@ -61,6 +61,8 @@ class WebSocketCarrier:
         self.dialled = dialled
         self.address = address
         self.is_former = is_former
+        near, far = connection.local_address, connection.remote_address
+        self.ends = Ends(near[0], far[0], dialled) if isinstance(near, tuple) and isinstance(far, tuple) else None
 
     @property
     def at_once(self) -> Callable[[bytes], None] | None:

@@ -16,6 +16,8 @@ from relay.api import http1, silence
 from relay.api.duplex import Duplex
 from relay.cli import progress, speech
 from relay.cli.clean import clean
+from relay.cli.detach_key import name_of
+from relay.cli.direct import Direct
 from relay.cli.typed_ahead import KEPT_S, TypedAhead
 
 TYPE_CHECKING = False
@@ -72,11 +74,11 @@ class Attached:
         self._who = who
         self._greet = greet
         self._show = show
-        self._source = base64.b64encode(os.urandom(16)).decode("ascii")
-        self._unacknowledged: dict[int, Message] = {}
+        self._source = os.urandom(16)
+        self._unacknowledged: dict[int, bytes | None] = {}  # None for the end of what is typed
+        self._direct = Direct(self._source, self._say_over, show, self._answered, self._send_again)
         self._ahead = TypedAhead()
         self._n = 0
-        self._offset: int | None = None
         self._hello: Message = {}
         self._typing = drive
         self._line: Duplex | None = None
@@ -107,8 +109,10 @@ class Attached:
 
     def _connect(self) -> None:
         size = self._screen.size() if self._drive else None
-        ask: Message = {"source": self._source, "drive": self._drive, "again": bool(self._hello), "who": self._who}
-        ask |= {"offset": self._offset} | ({"rows": size[0], "columns": size[1]} if size else {})
+        source = base64.b64encode(self._source).decode("ascii")
+        ask: Message = {"source": source, "drive": self._drive, "again": bool(self._hello), "who": self._who}
+        ask |= {"offset": self._direct.place, "past_brokers": True}
+        ask |= {"rows": size[0], "columns": size[1]} if size else {}
         self._lines = http1.Lines()
         self._line = Duplex(self._home, f"spawns/{http1.quoted(self._spawn)}/attach", json.dumps(ask).encode() + b"\n")
 
@@ -117,6 +121,7 @@ class Attached:
         if self._line is not None:
             self._line.close()
             self._line = None
+        self._direct.forget()
 
     def _broke(self, fault: Exception) -> None:
         from relay.core.errors import Unreachable
@@ -125,8 +130,11 @@ class Attached:
             raise fault
         self._hang_up()
         if self._ahead.broke(time.monotonic()):
-            leaving = _leaving(self._screen, self._key)
-            self._say(f"the connection broke off; it goes on by itself when it can ({leaving})")
+            self._say(f"the connection broke off; it goes on by itself when it can ({self._leaving})")
+
+    @property
+    def _leaving(self) -> str:
+        return f"{name_of(self._key)} leaves" if self._screen.is_raw else "Ctrl-C leaves"
 
     def _try_again(self) -> None:
         from relay.core.errors import RelayError
@@ -152,13 +160,20 @@ class Attached:
             watched.append(0)
         if line is not None:
             watched.append(line)
-        ready, _, _ = select.select(watched, [], [], self._patience())
+        direct = self._direct.line
+        if direct is not None:
+            watched.append(direct)
+        full = [direct] if direct is not None and direct.wants_to_write else []
+        ready, room, _ = select.select(watched, full, [], self._patience())
         if self._wakeup in ready:
             self._resized()
+        if direct is not None and direct is self._direct.line and (direct in ready or room):
+            self._direct.serve()
         if 0 in ready and self._typed() == LEFT:
             return LEFT
-        if line is not None and not ready:
-            self._look()
+        if line is not None and not ready and not room:
+            if not self._direct.tend(bool(self._unacknowledged)):
+                self._look()
         if line is None:
             self._give_up_what_is_old()
             if not ready:
@@ -181,13 +196,14 @@ class Attached:
             return AGAIN_S
         if self._line.waits:
             return 0
-        return SILENT_S if self._unacknowledged or not self._is_greeted else None
+        direct = self._direct.patience(bool(self._unacknowledged))
+        return (SILENT_S if self._unacknowledged or not self._is_greeted else None) if direct is None else direct
 
     def _look(self) -> None:
         """Nothing came for a while though something should have: find out whether the broker is at fault."""
         if not silence.answers(self._home.socket, LOOK_S):
             fault = silence.too_slow(self._home)
-            self._say(f"{fault.message}: {fault.why} ({_leaving(self._screen, self._key)})")
+            self._say(f"{fault.message}: {fault.why} ({self._leaving})")
 
     def _heard(self, line: Duplex) -> str | None:
         for piece in line.receive():
@@ -198,13 +214,16 @@ class Attached:
     def _take(self, message: Message) -> None:
         kind = message.get("k")
         if kind == "out":
-            self._offset = message["next"]
             self._acknowledged(message.get("typed", 0))
-            self._show(message | {"data": base64.b64decode(message["data"])})
+            if self._direct.is_new(message["next"]):
+                self._show(message | {"data": base64.b64decode(message["data"])})
+                self._direct.follow()
         elif kind == "typed":
-            self._acknowledged(message["n"])
-            if not message["taken"]:
-                self._say("what you type goes nowhere: another drives, or the task takes no input any more")
+            self._answered(message["n"], message["taken"])
+        elif kind == "direct":
+            self._direct.told(message)
+        elif kind == "show":
+            self._direct.link_shows()
         elif kind == "driver":
             self._seated(message)
         elif kind == "hello":
@@ -220,6 +239,11 @@ class Attached:
             self._told = ""
         else:
             self._say(f"{message['driver']} drives now; attach again to take it back, or wait until they leave")
+
+    def _answered(self, n: int, taken: bool) -> None:
+        self._acknowledged(n)
+        if not taken:
+            self._say("what you type goes nowhere: another drives, or the task takes no input any more")
 
     def _acknowledged(self, n: int) -> None:
         for each in [each for each in self._unacknowledged if each <= n]:
@@ -238,9 +262,8 @@ class Attached:
             self._told = ""
             if late:
                 self._screen.forget_typed()
-        for message in self._unacknowledged.values():
-            self._send(message)
-        self._queue({"k": "in"}, self._ahead.mended())
+        self._send_again()
+        self._queue(self._ahead.mended())
 
     # what is typed
 
@@ -250,7 +273,21 @@ class Attached:
             self._unacknowledged.clear()
             self._say(f"for {KEPT_S:.0f} s it could not be reached: what you type is dropped until it can")
 
-    def _send(self, message: Message) -> None:
+    def _send(self, n: int) -> None:
+        data = self._unacknowledged[n]
+        if self._direct.types:
+            self._direct.type(n, data, alone=len(self._unacknowledged) == 1)
+        elif data is None:
+            self._say_over({"k": "end", "n": n})
+        else:
+            self._say_over({"k": "in", "n": n, "data": base64.b64encode(data).decode("ascii")})
+
+    def _send_again(self) -> None:
+        for n in list(self._unacknowledged):
+            if n in self._unacknowledged:
+                self._send(n)
+
+    def _say_over(self, message: Message) -> None:
         if self._line is not None:
             try:
                 self._line.send(json.dumps(message).encode() + b"\n")
@@ -263,12 +300,12 @@ class Attached:
             return self._no_more()
         if self._screen.is_raw and self._key in data:
             if self._typing and self._is_greeted:
-                self._queue({"k": "in"}, data[: data.index(self._key)])
+                self._queue(data[: data.index(self._key)])
             return self._leave()
         if self._typing and not self._is_greeted:
             self._type_ahead(data)
         elif self._typing:
-            self._queue({"k": "in"}, data)
+            self._queue(data)
         return LEFT if not self._typing and INTERRUPT in data else None
 
     def _type_ahead(self, data: bytes) -> None:
@@ -280,26 +317,29 @@ class Attached:
     def _no_more(self) -> str | None:
         if not self._is_greeted and self._screen.is_terminal and self._ahead.drops:
             return None  # what came before it was dropped: this is no end of that
-        self._queue({"k": "in"}, self._ahead.take())
+        self._queue(self._ahead.take())
         self._typing = False
         if self._screen.is_terminal or self._n:
-            self._queue({"k": "end"}, None)
+            self._queue(None)
         return None
 
-    def _queue(self, message: Message, data: bytes | None) -> None:
+    def _queue(self, data: bytes | None) -> None:
         if data == b"" or len(self._unacknowledged) >= MOST_UNACKNOWLEDGED:
             return
         self._n += 1
-        packed = {} if data is None else {"data": base64.b64encode(data).decode("ascii")}
-        self._unacknowledged[self._n] = message | {"n": self._n} | packed
-        self._send(self._unacknowledged[self._n])
+        self._unacknowledged[self._n] = data
+        self._send(self._n)
 
     def _leave(self) -> str:
         """Wait a moment for what was typed before the key to be taken."""
         until = time.monotonic() + 1.0
         while self._unacknowledged and self._line is not None and time.monotonic() < until:
-            ready, _, _ = select.select([self._line], [], [], max(0.0, until - time.monotonic()))
-            if ready and self._heard(self._line) == OVER:
+            direct = self._direct.line
+            watched: list[Any] = [self._line] if direct is None else [self._line, direct]
+            ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
+            if direct in ready:
+                self._direct.serve()
+            if self._line in ready and self._heard(self._line) == OVER:
                 break
         return LEFT
 
@@ -307,13 +347,4 @@ class Attached:
         os.read(self._wakeup, 4096)
         size = self._screen.size()
         if size is not None and self._drive:
-            self._send({"k": "size", "rows": size[0], "columns": size[1]})
-
-
-def _leaving(screen: Screen, key: int) -> str:
-    return f"{name_of(key)} leaves" if screen.is_raw else "Ctrl-C leaves"
-
-
-def name_of(key: int) -> str:
-    """A key as a person reads it."""
-    return f"Ctrl-{chr(key + 64)}" if key < 32 else chr(key)
+            self._say_over({"k": "size", "rows": size[0], "columns": size[1]})

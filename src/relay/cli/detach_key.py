@@ -22,3 +22,8 @@ def code_of(text: str) -> int:
     from relay.core.errors import Misuse
 
     raise Misuse(f"{text[:20]!r} is no key", why="a key is written ctrl-], ^] or as one letter", hint="relay attach ID")
+
+
+def name_of(key: int) -> str:
+    """A key as a person reads it."""
+    return f"Ctrl-{chr(key + 64)}" if key < 32 else chr(key)

@@ -11,6 +11,11 @@ def host_of(address: str) -> str:
     return address.rpartition(":")[0].strip("[]")
 
 
+def is_any(host: str) -> bool:
+    """Whether a host stands for all addresses of a machine."""
+    return host in ("0.0.0.0", "::")  # noqa: S104 - to know a wildcard
+
+
 def is_only_local(address: str) -> bool:
     """Whether the address means something else on each machine or each wire: loopback, link-local, unspecified."""
     host = host_of(address)

@@ -30,10 +30,20 @@ _HELLO: dict[str, Check] = {
     "state": _is_text,
     "reason": _is_text,
 }
+_OFFER: dict[str, Check] = {
+    "host": _is_text,
+    "port": is_count,
+    "pin": _is_text,
+    "secret": _is_text,
+    "start": is_count,
+    "types": _is_flag,
+}
 FORMS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
     "hello": (_HELLO, {}),
     "out": (_OUT, {"typed": is_count}),
     "typed": ({"n": is_count, "taken": _is_flag}, {}),
+    "direct": ({}, _OFFER),
+    "show": ({"next": is_count}, {}),
     "driver": ({"driver": optional(_is_text)}, {"drives": _is_flag}),
 }
 """Of each kind what it has, and what it may have beside that."""

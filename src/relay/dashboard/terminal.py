@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from relay.broker.auditor import ALLOWED, Decision
-from relay.broker.control.live import packed, unpacked
+from relay.broker.control.live import DIRECT, packed, unpacked
 from relay.broker.devices import actor
 from relay.core.errors import RelayError
 from relay.dashboard.sockets import Document, first_of, read, say
@@ -53,6 +53,7 @@ class Terminal:
         await self._broker.journal.commit(lambda entry: self._broker.auditor.write(entry, decision))
         try:
             ask, elsewhere = unpacked(first), self._broker.queueing.elsewhere
+            ask.pop(DIRECT, None)  # a browser can go by none
             # who goes on after a break waits for its broker to be back
             row = await (elsewhere.find_again(ref) if ask.get("again") is True else elsewhere.find(ref))
             conversation = await self._broker.live.attach(row, ask)

@@ -17,7 +17,8 @@ from pathlib import Path
 from relay.core.errors import Code, LocalFault, Misuse
 from relay.core.values import frozen
 from relay.spawn.attempt import Attempt
-from relay.spawn.shim import door as wire
+from relay.spawn.shim import callers as wire
+from relay.spawn.shim.direct import pack_offer
 
 SENDS = bytes(16)
 """The source of what was sent durably; its numbers are the store's."""
@@ -25,6 +26,8 @@ MOST = wire.MOST
 LONGEST_PATH = 100
 OPENING_S = 5.0
 _LOOK_AGAIN_S = 0.02
+_PORT_S = 3.0
+"""How long a shim has to say where it listens for a direct way; one of another version never does."""
 AHEAD = 32
 """Feeds that may be under way at once."""
 MOST_SHOWN = 16
@@ -56,6 +59,7 @@ class Door(asyncio.Protocol):
     Attributes:
         at_once: asked to take what is shown as it comes, while `watch` waits and nothing stands before it; where it
             returns False, `watch` has it.
+        over: set when the task has ended, or its shim.
     """
 
     def __init__(self) -> None:
@@ -67,7 +71,10 @@ class Door(asyncio.Protocol):
         self._news = asyncio.Event()
         self._may_write = asyncio.Event()
         self._may_write.set()
-        self._is_watching = self._is_lost = self._is_paused = False
+        self._is_watching = self._is_lost = self._is_paused = self._rests = False
+        self._port: asyncio.Future[int] | None = None
+        self._asked = 0
+        self.over = asyncio.Event()
 
     async def feed(self, n: int, data: bytes, source: bytes = SENDS) -> None:
         """Type `data` into the task, once for each `source` and `n`; returns when the shim has it.
@@ -114,7 +121,9 @@ class Door(asyncio.Protocol):
         self._send(wire.SIZE, SENDS, 0, wire.SIZE_FORM.pack(rows, columns))
 
     async def watch(self) -> AsyncIterator[Shown]:
-        """What the task shows from now on, to its end; first of all a gap, when the shim has begun to show."""
+        """What the task shows from now on, to its end or a `rest`; first a gap, when the shim has begun to show."""
+        self._rests = False
+        self._shown.clear()
         await self._writable()
         self._send(wire.WATCH, SENDS, 0, b"")
         while await self._has_shown():
@@ -125,12 +134,45 @@ class Door(asyncio.Protocol):
     async def _has_shown(self) -> bool:
         self._is_watching = True
         try:
-            while not self._shown and not self._is_lost:
+            while not self._shown and not self._is_lost and not self._rests:
                 self._news.clear()
                 await self._news.wait()
         finally:
             self._is_watching = False
-        return bool(self._shown)
+        return bool(self._shown) and not self._rests
+
+    def rest(self) -> None:
+        """Be shown nothing more, until `watch` is asked again."""
+        self._rests = True
+        self._news.set()
+        self._read_on()
+        self._send(wire.REST, SENDS, 0, b"")
+
+    async def direct(self, address: str, secret: bytes, pem: bytes, source: bytes | None) -> int | None:
+        """Have the shim listen for one who comes past this broker; the port, None where it cannot.
+
+        The way is open as long as this door is, or until `direct_over`, or the next of these.
+
+        Args:
+            address: of this machine, numeric.
+            secret: 32 bytes that show who may come.
+            pem: a certificate and its key, of this way alone.
+            source: what may be typed under; None where nothing may.
+        """
+        await self._writable()
+        port = self._port = asyncio.get_running_loop().create_future()
+        self._read_on()
+        self._asked += 1
+        self._send(wire.DIRECT, source or wire.NOBODY, self._asked, pack_offer(secret, address, pem))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PORT_S):
+                return await port or None
+        return None
+
+    def direct_over(self) -> None:
+        """End the direct way by which somebody came, or was to come."""
+        if not self._is_lost:
+            self._send(wire.DIRECT, wire.NOBODY, 0, b"")
 
     def close(self) -> None:
         """Leave."""
@@ -167,7 +209,10 @@ class Door(asyncio.Protocol):
         """It is over."""
         self._is_lost = True
         self._news.set()
+        self.over.set()
         self._may_write.set()
+        if self._port is not None and not self._port.done():
+            self._port.set_result(0)
         while self._answers:
             self._answers.popleft()(False)
 
@@ -192,9 +237,15 @@ class Door(asyncio.Protocol):
         del self._came[:at]
 
     def _hear(self, kind: int, start: int, end: int, data: bytes) -> None:
+        if kind == wire.PORT:
+            if self._port is not None and not self._port.done() and end == self._asked:
+                self._port.set_result(start)
+            return
         if kind != wire.SHOWN:
             if self._answers:
                 self._answers.popleft()(kind == wire.TAKEN)
+            return
+        if self._rests:
             return
         shown = Shown(start, end, data)
         if self.at_once is not None and self._is_watching and not self._shown and self.at_once(shown):

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from relay.broker.carrier import Carrier, CarrierClosed
+from relay.broker.carrier import Carrier, CarrierClosed, Ends
 from relay.core import ids
 from relay.core.errors import Unreachable
 from relay.core.frames import MAX_FRAME
@@ -198,6 +198,7 @@ class MemoryCarrier:
         self.peer_public = peer_public
         self.dialled = dialled
         self.address = "memory"
+        self.ends: Ends | None = None
         self.is_former = False
         self.at_once: Callable[[bytes], None] | None = None
         self._connection = connection

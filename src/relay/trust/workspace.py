@@ -37,8 +37,8 @@ NONCE_BYTES = 16
 _ID_DOMAIN = b"relay-workspace/1"
 _SERIAL_DOMAIN = b"relay-serial/1"
 # Clocks of members may be years off, and are judged in hellos: no certificate is ever early or late.
-_NOT_BEFORE = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_NOT_AFTER = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+NOT_BEFORE = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+NOT_AFTER = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 
 
 def workspace_id(root_public: bytes, nonce: bytes) -> str:
@@ -228,7 +228,7 @@ def _builder(workspace: Workspace, what: str, public: Ed25519PublicKey, authorit
     issuer = ca_key(workspace).public_key()
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer)
     return (
-        x509.CertificateBuilder(not_valid_before=_NOT_BEFORE, not_valid_after=_NOT_AFTER)
+        x509.CertificateBuilder(not_valid_before=NOT_BEFORE, not_valid_after=NOT_AFTER)
         .subject_name(_name(workspace, what))
         .issuer_name(_name(workspace, "workspace"))
         .public_key(public)

@@ -20,9 +20,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 from relay.api.duplex import LENGTH
+from relay.broker.carrier import Ends
 from relay.broker.channel import Conversation, Message
 from relay.broker.control.answers import OTHER_VERSION, line
 from relay.broker.control.straight import STRAIGHT, Straight
+from relay.broker.direct_way import reached_at
 from relay.core.attach_words import in_form
 from relay.core.errors import Misuse, PeerFault, RelayError
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 MAX_LINE = 1 << 20
 PACKED = ("source", "data")
 """What is bytes, and in JSON base64."""
+DIRECT, PAST_BROKERS = "direct", "past_brokers"
+"""What is asked of the task's machine, by a broker that passes the offer on; what a client asks of its broker."""
 NDJSON = b"application/x-ndjson"
 BYTES = b"application/octet-stream"
 Endpoint = Callable[[Request, "Send"], Awaitable[None]]
@@ -73,13 +77,14 @@ class LiveControl:
         gap = Gap()
         lines = lines_of(request, gap=gap)
         ask = _message(await anext(lines, b"{}"))
+        ask[DIRECT] = ask.pop(PAST_BROKERS, None) is True
         elsewhere, ref = self._broker.queueing.elsewhere, request.path_params["ref"]
         row = await (elsewhere.find_again(ref) if ask.get("again") is True else elsewhere.find(ref))
         conversation = await self._broker.live.attach(row, ask)
         straight: Straight | None = request.scope.get(STRAIGHT)
         if straight is not None:
             straight.heard = partial(_hear_at_once, conversation, gap)
-        await _carry(conversation, _said(lines), send, NDJSON, _as_line, straight)
+        await _carry(conversation, _said(lines), send, NDJSON, partial(_as_line, conversation.ends), straight)
 
     async def forward(self, request: Request, send: Send) -> None:
         """`relay forward`: one connection."""
@@ -247,8 +252,12 @@ def _foreign() -> PeerFault:
     return PeerFault("what the machine of the task said was refused", why="it has another form", hint=OTHER_VERSION)
 
 
-def _as_line(message: Message) -> bytes:
-    return line(packed(message))
+def _as_line(ends: Ends | None, message: Message) -> bytes:
+    told = packed(message)
+    if told["k"] == DIRECT and "port" in told:
+        host = reached_at(ends, told.get("host", ""))
+        return b"" if host is None else line(told | {"host": host})
+    return line(told)
 
 
 async def _pieces(request: Request) -> AsyncIterator[Message]:

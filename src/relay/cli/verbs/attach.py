@@ -8,9 +8,9 @@ import sys
 from relay.api import routes
 from relay.api.person import person as me
 from relay.cli import speech, taking, waiting
-from relay.cli.attached import LEFT, Attached, name_of
+from relay.cli.attached import LEFT, Attached
 from relay.cli.clean import clean
-from relay.cli.detach_key import DEFAULT, code_of
+from relay.cli.detach_key import DEFAULT, code_of, name_of
 from relay.cli.screen import Screen, kept
 from relay.cli.spawn_lines import has_ended, say_failure, status_of, title
 

@@ -1,9 +1,6 @@
 """The shim's door: a socket in the attempt's folder by which a broker types into the task and watches its terminal.
 
-Only for a task that wished for it. Whoever may open the folder may knock. Two forms of frames:
-
-    broker -> shim   kind, source (16 bytes), n, length; payload    FEED bytes, END of input, SIZE rows, columns; WATCH
-    shim -> broker   kind, start, end, length; payload              TAKEN n, SHUT n, SHOWN output between two offsets
+Only for a task that wished for it. Whoever may open the folder may knock. The frames stand in `callers.py`.
 
 A feed is known by its source and a number that grows: one that comes again after a broker's crash is answered and
 not typed again. While the task does not read, callers are not read either: what is kept is bounded. A watcher that is
@@ -11,6 +8,9 @@ slow misses output and sees it by the offsets; the log has all of it.
 
 That a feed was taken is said together with what the task shows of it, where that comes within a moment: who types and
 watches over one connection is woken once.
+
+Who comes by a direct way (`direct.py`) is a caller for as long as the one that asked for it: it watches, and types
+under the source that was named for it. Where it missed output it is shown nothing until it asks again.
 """
 
 from __future__ import annotations
@@ -19,39 +19,36 @@ import contextlib
 import os
 import select
 import socket
-import struct
 
 from . import terminal
+from .callers import (
+    DIRECT,
+    DOOR,
+    END,
+    FEED,
+    HEAD,
+    HERE,
+    IN,
+    MOST,
+    OUT,
+    PORT,
+    REPLY,
+    REST,
+    SHOWN,
+    SHUT,
+    SIZE,
+    SIZE_FORM,
+    TAKEN,
+    WATCH,
+    Caller,
+)
+from .direct import Sealed, Ways
 
-DOOR = "door"
-HEAD = struct.Struct("!B16sQI")
-REPLY = struct.Struct("!BQQI")
-SIZE_FORM = struct.Struct("!HH")
-FEED, END, SIZE, WATCH = 1, 2, 3, 4
-TAKEN, SHUT, SHOWN = 1, 2, 3
-MOST = 256 * 1024
-"""Bytes of one feed, and how much unread input makes the shim stop listening."""
 _SOURCES = 256
 _CALLERS = 64
 _CHUNK = 65536
 ECHO_MS = 2
 """How long an answer waits for the echo."""
-_IN, _OUT = select.POLLIN, select.POLLOUT
-
-
-class _Caller:
-    """One connection: what came and is not whole yet, what goes and is not gone yet, and what may go a moment later."""
-
-    __slots__ = ("going", "missed", "owed", "polled", "socket", "taken_in", "watches")
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
-        self.taken_in = bytearray()
-        self.going = b""
-        self.owed = b""
-        self.polled = _IN
-        self.watches = False
-        self.missed = False
 
 
 class Door:
@@ -73,8 +70,10 @@ class Door:
         self._ending = False
         self._writing = False
         self._taken: dict[bytes, int] = {}
-        self._callers: dict[int, _Caller] = {}
-        self._debtor: _Caller | None = None
+        self._callers: dict[int, Caller] = {}
+        self._debtor: Caller | None = None
+        self._ways = Ways(poll, self._admit)
+        self._end_of_log = 0
         self._path = f"{folder}/{DOOR}"
         self._listener = _listen(folder)
         os.set_blocking(stdin, False)
@@ -83,15 +82,16 @@ class Door:
 
     def hear(self, fd: int) -> bool:
         """Serve a descriptor of the loop; whether it is the door's."""
-        if fd == self._listener.fileno():
+        caller = self._callers.get(fd)
+        if caller is not None:
+            self._serve(caller)
+        elif fd == self._listener.fileno():
             self._accept()
-        elif fd in self._callers:
-            self._serve(self._callers[fd])
         elif fd == self._stdin and self._writing:
             self._flush()
             self._go_on()
         else:
-            return False
+            return self._ways.hear(fd)
         return True
 
     def poll(self, pause_ms: float | None) -> list[tuple[int, int]]:
@@ -100,6 +100,9 @@ class Door:
             if ready := self._poll.poll(ECHO_MS):
                 return ready
             self._pay()
+        if (until_ms := self._ways.pause_ms()) is not None:
+            self._ways.tend()
+            pause_ms = until_ms if pause_ms is None else min(pause_ms, until_ms)
         return self._poll.poll(pause_ms)
 
     def _pay(self) -> None:
@@ -108,9 +111,11 @@ class Door:
 
     def show(self, start: int, end: int, data: bytes) -> None:
         """Tell those who watch what stands between two offsets of the log."""
+        self._end_of_log = end
         for caller in [each for each in self._callers.values() if each.watches]:
             if caller.going:
                 caller.missed = True
+                caller.watches = caller.owner is None
             else:
                 self._say(caller, REPLY.pack(SHOWN, start, end, len(data)) + data)
 
@@ -118,6 +123,7 @@ class Door:
         """Shut the door; the task has ended."""
         for caller in list(self._callers.values()):
             self._part(caller)
+        self._ways.close()
         self._poll.unregister(self._listener)
         self._listener.close()
         self._shut()
@@ -133,10 +139,22 @@ class Door:
                 connection.close()
                 return
             connection.setblocking(False)
-            self._callers[connection.fileno()] = _Caller(connection)
-            self._poll.register(connection, _IN)
+            self._enter(Caller(connection))
 
-    def _serve(self, caller: _Caller) -> None:
+    def _enter(self, caller: Caller) -> None:
+        self._callers[caller.socket.fileno()] = caller
+        self._poll.register(caller.socket, IN)
+
+    def _admit(self, connection: Sealed, owner: object, source: bytes) -> None:
+        """Somebody has come by a direct way."""
+        if len(self._callers) >= _CALLERS or not isinstance(owner, Caller):
+            connection.close()
+            return
+        caller = Caller(connection, owner, source)
+        self._enter(caller)
+        self._serve(caller)  # what came with the secret is in no descriptor any more
+
+    def _serve(self, caller: Caller) -> None:
         try:
             self._push(caller)
             if self._may_hear():
@@ -148,14 +166,14 @@ class Door:
             return
         self._heed(caller)
 
-    def _read(self, caller: _Caller) -> None:
+    def _read(self, caller: Caller) -> None:
         data = caller.socket.recv(_CHUNK)
         if not data:
             raise ConnectionError("it left")
         caller.taken_in += data
         self._take_frames(caller)
 
-    def _take_frames(self, caller: _Caller) -> None:
+    def _take_frames(self, caller: Caller) -> None:
         while self._may_hear() and len(caller.taken_in) >= HEAD.size:
             kind, source, n, length = HEAD.unpack_from(caller.taken_in)
             if length > MOST:
@@ -167,17 +185,37 @@ class Door:
             del caller.taken_in[:end]
             self._carry_out(caller, kind, source, n, payload)
 
-    def _carry_out(self, caller: _Caller, kind: int, source: bytes, n: int, payload: bytes) -> None:
+    def _carry_out(self, caller: Caller, kind: int, source: bytes, n: int, payload: bytes) -> None:
+        if not caller.may(kind, source) or len(caller.going) > MOST:
+            raise ConnectionError("it asks for more than it may, or does not read")
         if kind in (FEED, END):
             self._take(source, n, payload, kind == END)
             self._owe(caller, REPLY.pack(SHUT if self._stdin is None and kind == FEED else TAKEN, n, 0, 0))
-        elif kind == SIZE and self._is_terminal and self._stdin is not None:
+        elif kind == SIZE and self._is_terminal and self._stdin is not None and len(payload) == SIZE_FORM.size:
             terminal.resize(self._stdin, *SIZE_FORM.unpack(payload))
         elif kind == WATCH:
-            caller.watches = caller.missed = True
-            self._push(caller)
+            self._watch(caller)
+        elif kind == REST:
+            caller.watches = caller.missed = False
+        elif kind == DIRECT:
+            self._end_ways_of(caller)
+            if payload:
+                self._say(caller, REPLY.pack(PORT, self._ways.offer(caller, source, payload), n, 0))
 
-    def _owe(self, caller: _Caller, answer: bytes) -> None:
+    def _watch(self, caller: Caller) -> None:
+        caller.watches = True
+        if caller.owner is None:
+            caller.missed = True
+            self._push(caller)
+        else:
+            self._say(caller, REPLY.pack(HERE, 0, self._end_of_log, 0))
+
+    def _end_ways_of(self, owner: Caller) -> None:
+        self._ways.forget(owner)
+        for each in [each for each in self._callers.values() if each.owner is owner]:
+            self._part(each)
+
+    def _owe(self, caller: Caller, answer: bytes) -> None:
         if self._debtor is not caller:
             self._pay()  # one waits at a time: two who type by turns are answered at once
         caller.owed += answer
@@ -186,7 +224,7 @@ class Door:
         else:
             self._say(caller, b"")
 
-    def _say(self, caller: _Caller, data: bytes) -> None:
+    def _say(self, caller: Caller, data: bytes) -> None:
         caller.going += caller.owed + data
         caller.owed = b""
         if self._debtor is caller:
@@ -198,7 +236,7 @@ class Door:
             return
         self._heed(caller)
 
-    def _push(self, caller: _Caller) -> None:
+    def _push(self, caller: Caller) -> None:
         if caller.going:
             with contextlib.suppress(BlockingIOError):
                 caller.going = caller.going[caller.socket.send(caller.going) :]
@@ -208,19 +246,20 @@ class Door:
             caller.going, caller.owed = caller.owed + REPLY.pack(SHOWN, 0, 0, 0), b""
             self._push(caller)
 
-    def _heed(self, caller: _Caller) -> None:
-        wanted = (_IN if self._may_hear() else 0) | (_OUT if caller.going else 0)
+    def _heed(self, caller: Caller) -> None:
+        wanted = (IN if self._may_hear() else 0) | (OUT if caller.going else 0)
         if wanted != caller.polled and (fd := caller.socket.fileno()) in self._callers:
             caller.polled = wanted
             self._poll.modify(fd, wanted)
 
-    def _part(self, caller: _Caller) -> None:
+    def _part(self, caller: Caller) -> None:
         fd = caller.socket.fileno()
         if self._debtor is caller:
             self._debtor = None
         if self._callers.pop(fd, None) is not None:
             self._poll.unregister(fd)
             caller.socket.close()
+            self._end_ways_of(caller)
 
     # --- the task's input
 
@@ -279,8 +318,14 @@ class Door:
     def _go_on(self) -> None:
         """Listen again to those who had to wait for the task."""
         for caller in list(self._callers.values()):
-            self._take_frames(caller)
-            self._heed(caller)
+            if self._callers.get(caller.socket.fileno()) is not caller:
+                continue  # it went with another
+            try:
+                self._take_frames(caller)
+            except OSError:
+                self._part(caller)
+            else:
+                self._heed(caller)
 
 
 def _listen(folder: str) -> socket.socket:
