@@ -15,6 +15,8 @@ HEAD = struct.Struct("!B16sQI")
 REPLY = struct.Struct("!BQQI")
 LONGEST = 128 * 1024
 """Bytes of a frame; a shim shows at most half of that at once."""
+FARTHEST = 1 << 40
+"""No log is as long."""
 READ_BYTES = 16 * 1024
 """At once: what a TLS record has at most."""
 _IDLE_S, _EVERY_S, _TIMES = 5, 2, 3
@@ -124,25 +126,31 @@ class DirectLine:
         if not data:
             raise ConnectionError("it has ended")
         self._came += data
-        return self._frames()
-
-    def _frames(self) -> list[Frame]:
-        found: list[Frame] = []
-        at, size = 0, REPLY.size
-        while len(self._came) - at >= size:
-            kind, start, end, length = REPLY.unpack_from(self._came, at)
-            if length > LONGEST:
-                raise ConnectionError("a frame without measure")
-            if len(self._came) - at - size < length:
-                break
-            at += size + length
-            found.append((kind, start, end, bytes(self._came[at - length : at])))
-        del self._came[:at]
-        return found
+        return take_frames(self._came)
 
     def close(self) -> None:
         """Leave."""
         self._tls.close()
+
+
+def take_frames(came: bytearray) -> list[Frame]:
+    """Take the whole frames off what has come.
+
+    Raises:
+        ConnectionError: one is none that a shim says.
+    """
+    found: list[Frame] = []
+    at, size = 0, REPLY.size
+    while len(came) - at >= size:
+        kind, start, end, length = REPLY.unpack_from(came, at)
+        if length > LONGEST or end > FARTHEST or (length and not start <= end):
+            raise ConnectionError("a frame without measure")
+        if len(came) - at - size < length:
+            break
+        at += size + length
+        found.append((kind, start, end, bytes(came[at - length : at])))
+    del came[:at]
+    return found
 
 
 def _context() -> ssl.SSLContext:

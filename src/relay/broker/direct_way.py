@@ -6,6 +6,7 @@
     the viewer comes ══════════════════ TLS ═══════════════════► a caller of the door, as long as this broker's is
     aside ──────────────────►  the link shows nothing more
     show, from ─────────────►  it does again
+    direct ─────────────────►  the way is broken: may there be another?
 
 What is checked, and who drives, is decided here as ever. The way ends with the door it belongs to, and at once where
 what may be typed by it changes; another is offered then.
@@ -29,7 +30,7 @@ from relay.store.spawn_rows import SpawnRow
 from relay.trust.direct_key import direct_key
 
 LOOK_S = 1.0
-"""How often it is looked whether what was granted still is."""
+"""How often it is looked whether what was granted still is; no two offers come sooner after each other."""
 
 
 def listens_at(ends: Ends | None, listening: Iterable[str]) -> str | None:
@@ -119,6 +120,7 @@ class DirectWay:
             await self._channel.send({"k": "direct", "start": start, "types": self._types} | there)
             await self._until_changed(task)
             await self._channel.send({"k": "direct"})
+            await asyncio.sleep(LOOK_S)
 
     async def _until_changed(self, task: Door) -> None:
         while not self._changed.is_set() and self._may_type() == self._types and not task.over.is_set():
@@ -145,7 +147,9 @@ class DirectWay:
             self._place = self._place_in(message.get("next"))
             self._shows = _Shows.LINK_AGAIN
             self._asked.set()
-        return kind in ("aside", "show")
+        elif kind == "direct":
+            self.changed()
+        return kind in ("aside", "show", "direct")
 
     def _place_in(self, place: Any) -> int:
         if type(place) is not int or not 0 <= place < 2**53 or attempt_of(place) != self._row.attempt:

@@ -30,7 +30,10 @@ OPENS_S = 3.0
 SILENT_S = 3.0
 """How long what was typed by it goes unanswered before it goes by the link."""
 QUIET_S = 0.1
-MOST_HELD = 256 * 1024
+LASTS_S = 5.0
+"""One that lasted so long is worth another when it breaks."""
+MOST_HELD, LEAST = 256 * 1024, 64
+"""Bytes of what is shown ahead of the link, and what a frame counts for beside its data."""
 
 
 class Direct:
@@ -67,7 +70,9 @@ class Direct:
         self._moved = moved
         self._start = 0
         self._may_type = False
-        self._until = 0.0  # by when it must be open, or answer
+        self._is_up = False  # the task's machine has taken it
+        self._since = 0.0
+        self._until = 0.0  # by when it must be up, or answer
         self._is_asked = False  # to show
         self._held: deque[tuple[int, int, bytes]] = deque()
         self._held_bytes = 0
@@ -93,6 +98,9 @@ class Direct:
     def drop(self) -> None:
         """Go by the link from now on."""
         typed, self.types = self.types, False
+        if self._is_up:
+            self._is_up = False
+            self._show({"direct": False})
         if self.line is not None:
             self.line.close()
             self.line = None
@@ -121,14 +129,25 @@ class Direct:
             for frame in line.receive():
                 self._hear(*frame)
         except OSError:
-            self.drop()
+            self._broke()
 
     def _opened(self, line: DirectLine) -> None:
-        line.say(WATCH, NOBODY, 0, b"")
         self._is_asked = True
+        line.say(WATCH, NOBODY, 0, b"")
+
+    def _came_up(self) -> None:
+        self._is_up = True
+        self._since = time.monotonic()
+        self._show({"direct": True})
         if self._may_type:
             self.types = True
             self._moved()
+
+    def _broke(self) -> None:
+        lasted = self._is_up and time.monotonic() - self._since >= LASTS_S
+        self.drop()
+        if lasted:
+            self._say({"k": "direct"})
 
     # time
 
@@ -140,7 +159,7 @@ class Direct:
         """
         if self.line is None:
             return None
-        if not self.line.is_open or (waits and self.types):
+        if not self._is_up or (waits and self.types):
             return max(0.0, self._until - time.monotonic())
         return None if self._is_asked else QUIET_S
 
@@ -148,7 +167,7 @@ class Direct:
         """Nothing came for as long as `patience` said; whether that was for this."""
         if self.patience(waits) is None:
             return False
-        if self.line is None or not self.line.is_open or (waits and self.types):
+        if not self._is_up or (waits and self.types):
             if time.monotonic() >= self._until:
                 self.drop()
         elif not self._is_asked:
@@ -175,7 +194,7 @@ class Direct:
             if self.line is not None:
                 self.line.say(kind, source, n, data)
         except OSError:
-            self.drop()
+            self._broke()
 
     # what is shown
 
@@ -199,6 +218,8 @@ class Direct:
         if kind == SHOWN:
             self._shown(start, end, data)
         elif kind == HERE:
+            if not self._is_up:
+                self._came_up()
             self._hold(end, end, b"")
         else:
             self._until = time.monotonic() + SILENT_S
@@ -224,7 +245,7 @@ class Direct:
 
     def _hold(self, start: int, end: int, data: bytes) -> None:
         self._held.append((start, end, data))
-        self._held_bytes += len(data)
+        self._held_bytes += len(data) + LEAST
         if self._held_bytes > MOST_HELD:
             self._let_the_link_show()
         else:
@@ -234,7 +255,7 @@ class Direct:
         at = (self.place or 0) - self._start
         held = self._held
         while held and held[0][1] <= at and held[0][0] != at:
-            self._held_bytes -= len(held.popleft()[2])
+            self._held_bytes -= len(held.popleft()[2]) + LEAST
         if self.place is None or not held or held[0][0] != at:
             return
         self.shows = True

@@ -7,6 +7,7 @@ from typing import Any
 from relay.core.field_checks import Check, is_count, optional
 
 MOST_DATA = 1 << 20
+_HEX = frozenset("0123456789abcdef")
 
 
 def _is_text(value: object) -> bool:
@@ -21,6 +22,15 @@ def _is_data(value: object) -> bool:
     return type(value) is bytes and len(value) <= MOST_DATA
 
 
+def _is_port(value: object) -> bool:
+    return type(value) is int and 0 < value < 1 << 16
+
+
+def _is_hex(value: object) -> bool:
+    """Whether it is 32 bytes in hexadecimal."""
+    return type(value) is str and len(value) == 64 and set(value) <= _HEX
+
+
 _OUT: dict[str, Check] = {"data": _is_data, "next": is_count, "stream": is_count}
 _HELLO: dict[str, Check] = {
     "terminal": _is_flag,
@@ -32,9 +42,9 @@ _HELLO: dict[str, Check] = {
 }
 _OFFER: dict[str, Check] = {
     "host": _is_text,
-    "port": is_count,
-    "pin": _is_text,
-    "secret": _is_text,
+    "port": _is_port,
+    "pin": _is_hex,
+    "secret": _is_hex,
     "start": is_count,
     "types": _is_flag,
 }

@@ -100,7 +100,11 @@ class _Face:
         return f"it has no terminal{why}; its log follows"
 
     def show(self, message: dict[str, Any]) -> None:
-        """A piece of output."""
+        """A piece of output; or whether it goes past the brokers now, which a person need not know."""
+        if "direct" in message:
+            if self._json:
+                speech.streamed(message)
+            return
         data: bytes = message["data"]
         if self._json:
             speech.streamed(_line(message, data))

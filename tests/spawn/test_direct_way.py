@@ -1,0 +1,330 @@
+"""A shim's direct way: who has the secret, and nobody else, watches by it, and types what the door's owner may."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+import ssl
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from relay.api import direct as client
+from relay.api.direct import DirectLine, Frame
+from relay.spawn import door
+from relay.spawn.shim import callers as wire
+from relay.spawn.shim import direct as ways
+from relay.trust.direct_key import DirectKey, direct_key
+
+from .yard import Run, Yard, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+HERE = "127.0.0.1"
+TYPIST = b"typist".ljust(16, b".")
+RAW = "stty raw -echo; echo ready; exec cat"
+
+
+class Person:
+    """One who has come by a direct way; reads only when it is looked at."""
+
+    def __init__(self, port: int, pin: bytes, secret: bytes) -> None:
+        self.line = DirectLine(HERE, port, pin, secret)
+        self.frames: list[Frame] = []
+        self.is_over = False
+        self.n = 0
+
+    def turn(self, waits_s: float = 0.0) -> None:
+        if self.is_over:
+            return
+        line = self.line
+        full = [line] if line.wants_to_write else []
+        ready, room, _ = select.select([line], full, [], waits_s)
+        if not ready and not room:
+            return
+        try:
+            if not line.is_open:
+                line.go_on()
+            else:
+                line.push()
+                self.frames += line.receive()
+        except OSError:
+            self.is_over = True
+            line.close()
+
+    async def until(self, kind: int, within_s: float = 10.0) -> Frame:
+        """The next frame of a kind, those before it forgotten."""
+        deadline = time.monotonic() + within_s
+        while True:
+            while self.frames:
+                frame = self.frames.pop(0)
+                if frame[0] == kind:
+                    return frame
+            assert not self.is_over and time.monotonic() < deadline
+            self.turn()
+            await asyncio.sleep(0.002)
+
+    async def opened(self) -> Person:
+        while not self.line.is_open:
+            assert not self.is_over
+            self.turn()
+            await asyncio.sleep(0.002)
+        self.say(wire.WATCH, wire.NOBODY, b"")
+        await self.until(wire.HERE)
+        return self
+
+    def say(self, kind: int, source: bytes, data: bytes) -> None:
+        self.n += 1
+        self.line.say(kind, source, self.n, data)
+
+    async def ends(self, within_s: float = 5.0) -> None:
+        """Wait until it was sent away."""
+
+        def over() -> bool:
+            self.turn()
+            return self.is_over
+
+        await until(over, within_s)
+
+
+async def offered(opened: door.Door, source: bytes | None = TYPIST) -> tuple[int, DirectKey]:
+    key = direct_key()
+    port = await opened.direct(HERE, key.secret, key.pem, source)
+    assert port is not None
+    return port, key
+
+
+@contextlib.asynccontextmanager
+async def come(opened: door.Door, source: bytes | None = TYPIST) -> AsyncIterator[Person]:
+    port, key = await offered(opened, source)
+    person = await Person(port, key.pin, key.secret).opened()
+    try:
+        yield person
+    finally:
+        person.line.close()
+
+
+@contextlib.asynccontextmanager
+async def task(yard: Yard, script: str = RAW, says: str = "ready") -> AsyncIterator[tuple[Run, door.Door]]:
+    run = await yard.sh(script, terminal=(24, 80))
+    await run.says(says)
+    async with door.opened(run.attempt.folder) as opened:
+        yield run, opened
+    run.attempt.request_stop()
+    await run.exit()
+
+
+def listeners(run: Run) -> list[tuple[str, int]]:
+    found = psutil.Process(run.shim).net_connections("tcp")
+    return [tuple(each.laddr) for each in found if each.status == psutil.CONN_LISTEN]  # type: ignore[misc]
+
+
+def test_the_clients_frames_are_the_shims() -> None:
+    from relay.cli import direct as words
+
+    assert (client.HEAD.format, client.REPLY.format) == (wire.HEAD.format, wire.REPLY.format)
+    assert (words.FEED, words.END, words.WATCH, words.NOBODY) == (wire.FEED, wire.END, wire.WATCH, wire.NOBODY)
+    assert (words.SHOWN, words.HERE, words.TAKEN) == (wire.SHOWN, wire.HERE, wire.TAKEN)
+
+
+async def test_what_is_typed_is_echoed_and_has_its_place_in_the_log(yard: Yard) -> None:
+    async with task(yard) as (run, opened), come(opened) as person:
+        person.say(wire.FEED, TYPIST, b"one")
+        assert (await person.until(wire.TAKEN))[1] == person.n
+        kind, start, end, data = await person.until(wire.SHOWN)
+        assert (kind, data) == (wire.SHOWN, b"one") and start < end == run.attempt.log.stat().st_size
+        # what came by one way is not typed again by the other
+        await opened.feed(person.n, b"one", TYPIST)
+        await opened.feed(person.n + 1, b"two", TYPIST)
+        person.n += 1
+        assert (await person.until(wire.SHOWN))[3] == b"two"
+        assert run.output().endswith("onetwo")
+
+
+async def test_it_listens_there_alone_and_for_one_alone_and_loads_tls_only_then(yard: Yard) -> None:
+    async with task(yard) as (run, opened):
+        maps = Path(f"/proc/{run.shim}/maps")
+        assert listeners(run) == [] and "libssl" not in maps.read_text()
+        port, key = await offered(opened)
+        assert listeners(run) == [(HERE, port)] and "libssl" in maps.read_text()
+        person = await Person(port, key.pin, key.secret).opened()
+        assert listeners(run) == []
+        with pytest.raises(ConnectionRefusedError), socket.create_connection((HERE, port)):
+            pass
+        person.line.close()
+        for refused in ("0.0.0.0", "::", "192.0.2.1", "relay.example", ""):
+            assert await opened.direct(refused, key.secret, key.pem, TYPIST) is None
+        assert listeners(run) == []
+
+
+async def test_nobody_comes_in_time(yard: Yard) -> None:
+    async with task(yard) as (run, opened):
+        await offered(opened)
+        await until(lambda: not listeners(run), ways.LISTENS_S + 2)
+
+
+async def test_who_has_no_secret_is_sent_away_and_costs_nothing_else(yard: Yard) -> None:
+    async with task(yard) as (_, opened):
+        port, key = await offered(opened)
+        wrong = Person(port, key.pin, bytes(32))
+        await wrong.ends()
+        with socket.create_connection((HERE, port)) as garbage:
+            garbage.sendall(os.urandom(4096))
+            garbage.settimeout(5)
+            with contextlib.suppress(ConnectionError):
+                while garbage.recv(4096):  # an alert, perhaps
+                    pass
+        with socket.create_connection((HERE, port)) as silent:
+            silent.settimeout(ways.SECRET_S + 2)
+            began = time.monotonic()
+            assert await asyncio.to_thread(silent.recv, 1) == b""
+            assert time.monotonic() - began < ways.SECRET_S + 1
+        person = await Person(port, key.pin, key.secret).opened()
+        person.say(wire.FEED, TYPIST, b"mine")
+        assert (await person.until(wire.SHOWN))[3] == b"mine"
+        person.line.close()
+
+
+async def test_who_connects_again_and_again_ends_the_offer_and_no_more(yard: Yard) -> None:
+    async with task(yard) as (run, opened):
+        port, _ = await offered(opened)
+        for _ in range(40):
+            with contextlib.suppress(OSError), socket.create_connection((HERE, port), timeout=1):
+                pass
+        await until(lambda: not listeners(run), ways.LISTENS_S + 2)
+        await opened.feed(1, b"well", TYPIST)
+        await run.says("well")
+
+
+async def test_another_certificate_gets_no_secret(yard: Yard) -> None:
+    async with task(yard) as (_, opened):
+        port, key = await offered(opened)
+        person = Person(port, bytes(32), key.secret)
+        await person.ends()
+        assert not person.line.is_open
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with socket.create_connection((HERE, port)) as old, pytest.raises(ssl.SSLError):
+            await asyncio.to_thread(context.wrap_socket, old)
+
+
+@pytest.mark.parametrize("source", [TYPIST, None])
+async def test_what_another_may_do_is_not_done(yard: Yard, source: bytes | None) -> None:
+    """A viewer types nothing; who types does so under its own name; sizes, offers and the like are a broker's."""
+    others = b"another".ljust(16, b".")
+    asked = [(wire.FEED, others), (wire.FEED, wire.NOBODY), (wire.END, others), (wire.SIZE, TYPIST)]
+    asked += [(wire.DIRECT, TYPIST), (wire.REST, TYPIST), (99, TYPIST)]
+    if source is None:
+        asked += [(wire.FEED, TYPIST), (wire.END, TYPIST)]
+    async with task(yard) as (run, opened):
+        for kind, who in asked:
+            async with come(opened, source) as person:
+                person.say(kind, who, b"x\x00\x01\x00")
+                await person.ends()
+        before = run.output()
+        await opened.feed(1, b"fine", TYPIST)
+        await run.says("fine")
+        assert run.output() == before + "fine"
+
+
+@pytest.mark.parametrize("length", [0, wire.MOST + 1, 2**32 - 1])
+async def test_a_frame_without_measure_and_rubbish_end_it(yard: Yard, length: int) -> None:
+    async with task(yard) as (run, opened):
+        async with come(opened) as person:
+            rubbish = wire.HEAD.pack(wire.FEED, TYPIST, 1, length) if length else b"\xff" * 4096
+            person.line._unsent += rubbish
+            person.line.push()
+            await person.ends()
+        # also behind what the task does not read yet
+        await opened.feed(1, b"well", TYPIST)
+        await run.says("well")
+
+
+async def test_rubbish_behind_what_is_not_read_yet_ends_it_alone(yard: Yard) -> None:
+    run = await yard.sh("stty raw -echo; echo ready; kill -STOP $$; exec wc -c", terminal=(24, 80))
+    await run.says("ready")
+    async with door.opened(run.attempt.folder) as opened, come(opened) as person:
+        person.say(wire.FEED, TYPIST, bytes(wire.MOST))
+        person.say(wire.FEED, TYPIST, b"x")
+        person.line._unsent += b"\xff" * 64
+        for _ in range(200):
+            person.turn(0.005)
+        os.kill((await run.started()).pid, 18)
+        await person.ends()
+        assert await opened.feed(person.n + 1, b"y", TYPIST) is None
+    run.attempt.request_stop()
+    assert (await run.exit()).survivors == 0
+
+
+async def test_it_ends_with_the_door_that_asked_for_it_and_when_that_says_so(yard: Yard) -> None:
+    async with task(yard) as (run, opened):
+        async with come(opened) as person:
+            opened.direct_over()
+            await person.ends()
+        async with door.opened(run.attempt.folder) as other:
+            port, key = await offered(other)
+            async with come(opened) as mine:
+                theirs = await Person(port, key.pin, key.secret).opened()
+                other.close()
+                await theirs.ends()
+                mine.say(wire.FEED, TYPIST, b"still")
+                assert (await mine.until(wire.SHOWN))[3] == b"still"
+        async with come(opened) as person:
+            another = await offered(opened)  # one at a time
+            await person.ends()
+            opened.direct_over()
+            await until(lambda: not listeners(run))
+            assert another
+
+
+async def test_who_does_not_read_misses_output_and_holds_up_nobody(yard: Yard) -> None:
+    script = "stty raw -echo; echo ready; head -c 1 > /dev/null; head -c 8000000 /dev/zero; echo done; exec cat"
+    async with task(yard, script) as (run, opened), come(opened) as person:
+        person.say(wire.FEED, TYPIST, b"g")
+        await until(lambda: run.attempt.log.stat().st_size > 8_000_000)
+        seen = 0
+        while (frame := await person.until(wire.SHOWN))[3]:
+            seen += len(frame[3])
+        assert seen < 8_000_000 and frame[2] == 0
+        # it is shown nothing until it asks again, and then where the log stands
+        await opened.feed(person.n + 1, b"unseen", TYPIST)
+        await run.says("unseen")
+        person.n += 1
+        person.say(wire.WATCH, wire.NOBODY, b"")
+        assert (await person.until(wire.HERE))[2] == run.attempt.log.stat().st_size
+        person.say(wire.FEED, TYPIST, b"seen")
+        assert (await person.until(wire.SHOWN))[3] == b"seen"
+
+
+async def test_a_shim_of_another_version_says_nothing_which_is_no(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "_PORT_S", 0.2)
+    heard = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            heard.extend(data)
+        writer.close()
+
+    async with await asyncio.start_unix_server(serve, str(tmp_path / wire.DOOR)), door.opened(tmp_path) as opened:
+        key = direct_key()
+        assert await opened.direct(HERE, key.secret, key.pem, TYPIST) is None
+        assert heard
+
+
+async def test_the_end_of_the_task_ends_it(yard: Yard) -> None:
+    run = await yard.sh(RAW, terminal=(24, 80))
+    await run.says("ready")
+    async with door.opened(run.attempt.folder) as opened, come(opened) as person:
+        run.attempt.request_stop()
+        await person.ends()
+    await run.exit()
