@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from relay.testing.node import Node
 
@@ -27,13 +27,13 @@ class Terminal:
         seen: all that it has shown.
     """
 
-    def __init__(self, node: Node, *words: str, size: tuple[int, int] = (24, 80)) -> None:
+    def __init__(self, node: Node, *words: str, size: tuple[int, int], program: Sequence[str]) -> None:
         self._master, self.slave = pty.openpty()
         self.resize(*size, tell=False)
         self.before = termios.tcgetattr(self.slave)
         self.seen = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "relay", *words],
+            [*program, "-m", "relay", *words],
             env=node.environment() | {"TERM": "xterm"},
             cwd=node.scratch,
             stdin=self.slave,
@@ -92,9 +92,18 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def terminal(node: Node, *words: str, size: tuple[int, int] = (24, 80)) -> Iterator[Terminal]:
-    """`relay WORDS` on a terminal, for a block."""
-    made = Terminal(node, *words, size=size)
+def terminal(
+    node: Node, *words: str, size: tuple[int, int] = (24, 80), program: Sequence[str] = (sys.executable,)
+) -> Iterator[Terminal]:
+    """`relay WORDS` on a terminal, for a block.
+
+    Args:
+        node: whose.
+        words: of the command.
+        size: rows and columns.
+        program: of Python.
+    """
+    made = Terminal(node, *words, size=size, program=program)
     try:
         yield made
     finally:

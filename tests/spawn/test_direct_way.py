@@ -126,6 +126,10 @@ def listeners(run: Run) -> list[tuple[str, int]]:
     return [tuple(each.laddr) for each in found if each.status == psutil.CONN_LISTEN]  # type: ignore[misc]
 
 
+def has_tls(run: Run) -> bool:
+    return "libssl" in Path(f"/proc/{run.shim}/maps").read_text()
+
+
 def test_the_clients_frames_are_the_shims() -> None:
     from relay.cli import direct as words
 
@@ -150,10 +154,9 @@ async def test_what_is_typed_is_echoed_and_has_its_place_in_the_log(yard: Yard) 
 
 async def test_it_listens_there_alone_and_for_one_alone_and_loads_tls_only_then(yard: Yard) -> None:
     async with task(yard) as (run, opened):
-        maps = Path(f"/proc/{run.shim}/maps")
-        assert listeners(run) == [] and "libssl" not in maps.read_text()
+        assert listeners(run) == [] and not has_tls(run)
         port, key = await offered(opened)
-        assert listeners(run) == [(HERE, port)] and "libssl" in maps.read_text()
+        assert listeners(run) == [(HERE, port)] and has_tls(run)
         person = await Person(port, key.pin, key.secret).opened()
         assert listeners(run) == []
         with pytest.raises(ConnectionRefusedError), socket.create_connection((HERE, port)):
