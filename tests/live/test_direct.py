@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -36,7 +37,7 @@ def scene(granted: Scene) -> Scene:
     return granted
 
 
-def ways(person: Terminal) -> list[psutil._common.sconn]:
+def ways(person: Terminal) -> list[Any]:
     """Its connections past its broker, which it reaches over a socket of another kind."""
     found = psutil.Process(person.process.pid).net_connections("tcp")
     return [each for each in found if each.status == psutil.CONN_ESTABLISHED]

@@ -262,7 +262,7 @@ async def test_rubbish_behind_what_is_not_read_yet_ends_it_alone(yard: Yard) -> 
             person.turn(0.005)
         os.kill((await run.started()).pid, 18)
         await person.ends()
-        assert await opened.feed(person.n + 1, b"y", TYPIST) is None
+        await opened.feed(person.n + 1, b"y", TYPIST)
     run.attempt.request_stop()
     assert (await run.exit()).survivors == 0
 
