@@ -13,6 +13,8 @@ from relay.core.errors import PeerFault
 SEAT = {"terminal": True, "input": True, "drives": False, "driver": None}
 HELLO = {"k": "hello", **SEAT, "state": "running", "reason": ""}
 OUT = {"k": "out", "data": b"x", "next": 3, "stream": 0}
+OFFER = {"k": "direct", "host": "127.0.0.1", "port": 4711, "pin": "a" * 64, "secret": "0" * 64, "start": 0}
+TYPED, SHOW = {"k": "typed", "n": 1, "taken": False}, {"k": "show", "next": 7}
 OTHERS: list[dict[Any, Any]] = [
     {},
     {"k": None},
@@ -31,10 +33,17 @@ OTHERS: list[dict[Any, Any]] = [
     HELLO | {"state": b"running"},
     {"k": "typed", "n": 1},
     {"k": "driver"},
+    {"k": "show"},
+    OFFER | {"port": 0},
+    OFFER | {"port": 1 << 16},
+    OFFER | {"pin": "g" * 64},
+    OFFER | {"secret": "a" * 63},
+    OFFER | {"start": -1},
+    OFFER | {"host": b"127.0.0.1"},
 ]
 
 
-@pytest.mark.parametrize("message", [HELLO, OUT, OUT | {"typed": 7}, {"k": "typed", "n": 1, "taken": False}])
+@pytest.mark.parametrize("message", [HELLO, OUT, OUT | {"typed": 7}, TYPED, OFFER, {"k": "direct"}, SHOW])
 def test_what_is_known_is_told_and_what_stands_beside_it_is_not(message: dict[str, Any]) -> None:
     assert in_form(message) == message
     assert in_form(message | {"more": float("nan"), "less": b"x"}) == message

@@ -145,6 +145,22 @@ def test_what_is_revoked_is_over_within_5_s(scene: Scene) -> None:
     relay_json(scene.vps, "stop", spawn)
 
 
+def test_a_grant_that_takes_the_keys_away_takes_them_from_the_direct_way(scene: Scene) -> None:
+    spawn = scene.begin(TYPIST, "--tty")
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"ready")
+        goes_direct(person)
+        before = ways(person)
+        trust = scene.vps.home / "trust.toml"
+        trust.write_text(trust.read_text().replace('"attach", ', "").replace(', "attach"', ""))
+        processes.wait_until(lambda: ways(person) != before, 5, "the direct way to be over")
+        person.type(b"too late\r")
+        assert person.exit() == 1
+        assert b"may not attach here" in person.seen
+    assert b"too late" not in relay(scene.vps, "logs", spawn).stdout
+    relay_json(scene.vps, "stop", spawn)
+
+
 def test_who_drives_no_more_types_by_no_way(scene: Scene) -> None:
     spawn = scene.begin(TYPIST, "--tty")
     with terminal(scene.laptop, "attach", spawn) as first:
