@@ -9,6 +9,7 @@ from relay.testing import processes
 from relay.testing.mesh import free_port
 from tests.e2e.test_through_the_middle import Three, _is_reached, _wakes, three
 from tests.live.terminal import terminal
+from tests.live.test_direct import ways
 from tests.live.test_forward import ECHO, exchange, forwarded
 
 __all__ = ["three"]
@@ -28,6 +29,7 @@ def test_attached_and_forwarded_through_the_middle(three: Three) -> None:
         person.until(b"ready")
         person.type(b"far\r")
         person.until(b"got far")
+        assert not ways(person), "nobody knows a way past the one in between"
         three.vps.restart()
         person.type(b"again\r")
         person.until(b"got again", within=40)
