@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import os
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -48,14 +48,15 @@ def goes_direct(person: Terminal) -> None:
 
 
 def cut(person: Terminal, log: Path) -> None:
-    """End its direct way in the middle, as the network may."""
+    """End its direct way in the middle, as the network may: a reset, and what nobody has read yet is gone."""
     with contextlib.ExitStack() as stack:
         pid = os.pidfd_open(person.process.pid)
         stack.callback(os.close, pid)
         fd = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, pid, ways(person)[0].fd, 0)
         if fd < 0:
             pytest.skip("this user may take no file of another process")
-        stack.enter_context(socket.socket(fileno=fd)).shutdown(socket.SHUT_RDWR)
+        stack.callback(os.close, fd)
+        assert ctypes.CDLL(None).connect(fd, bytes(16), 16) == 0  # to no family: that ends it (connect(2))
 
 
 def test_keys_go_past_both_brokers(scene: Scene) -> None:
@@ -90,6 +91,23 @@ def test_who_only_looks_is_shown_it_past_both_brokers_too(scene: Scene) -> None:
     (scene.vps.work / "go").unlink()
 
 
+@contextlib.contextmanager
+def frozen(scene: Scene, person: Terminal) -> Iterator[Callable[[], bool]]:
+    """The shim reads nothing meanwhile; yields whether something waits for it."""
+    there = ways(person)[0].raddr
+    shim = next(each for each in scene.vps.shims() if any(it.laddr == there for it in each.net_connections("tcp")))
+
+    def unread() -> bool:
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return any(each[1].endswith(f":{there.port:04X}") and not each[4].endswith(":00000000") for each in lines)
+
+    shim.send_signal(signal.SIGSTOP)
+    try:
+        yield unread
+    finally:
+        shim.send_signal(signal.SIGCONT)
+
+
 def stall(person: Terminal, log: Path) -> None:
     """Let its terminal be full until the task has written all: more than is kept for who does not read."""
     processes.wait_until(lambda: b"over" in log.read_bytes(), 15, "the task to have written all")
@@ -122,8 +140,10 @@ def test_it_goes_on_after_more_than_one(scene: Scene) -> None:
         person.until(b"ready")
         for n in range(2):
             goes_direct(person)
-            person.type(b"before%d\rcut%d\r" % (n, n))
-            cut(person, scene.vps.home)
+            with frozen(scene, person) as unread:
+                person.type(b"before%d\rcut%d\r" % (n, n))
+                processes.wait_until(unread, 5, "the keys to be on their way")
+                cut(person, scene.vps.home)
             person.type(b"after%d\r" % n)
             person.until(b"got before%d\r\ngot cut%d\r\ngot after%d\r\n" % (n, n, n))
             scene.vps.restart()
