@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,20 +39,27 @@ def scene(granted: Scene) -> Scene:
     return granted
 
 
-def ways(person: Terminal) -> list[Any]:
+Person = Terminal | subprocess.Popen[bytes]
+
+
+def pid_of(person: Person) -> int:
+    return person.process.pid if isinstance(person, Terminal) else person.pid
+
+
+def ways(person: Person) -> list[Any]:
     """Its connections past its broker, which it reaches over a socket of another kind."""
-    found = psutil.Process(person.process.pid).net_connections("tcp")
+    found = psutil.Process(pid_of(person)).net_connections("tcp")
     return [each for each in found if each.status == psutil.CONN_ESTABLISHED]
 
 
-def goes_direct(person: Terminal) -> None:
+def goes_direct(person: Person) -> None:
     processes.wait_until(lambda: ways(person), 15, "a direct way")
 
 
-def cut(person: Terminal, log: Path) -> None:
-    """End its direct way in the middle, as the network may: a reset, and what nobody has read yet is gone."""
+def cut(person: Person, log: Path | None = None) -> None:
+    """End its direct way in the middle, as the network may: a reset, and what was on its way is gone."""
     with contextlib.ExitStack() as stack:
-        pid = os.pidfd_open(person.process.pid)
+        pid = os.pidfd_open(pid_of(person))
         stack.callback(os.close, pid)
         fd = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, pid, ways(person)[0].fd, 0)
         if fd < 0:
@@ -92,18 +101,18 @@ def test_who_only_looks_is_shown_it_past_both_brokers_too(scene: Scene) -> None:
 
 
 @contextlib.contextmanager
-def frozen(scene: Scene, person: Terminal) -> Iterator[Callable[[], bool]]:
-    """The shim reads nothing meanwhile; yields whether something waits for it."""
+def frozen(scene: Scene, person: Person) -> Iterator[Callable[[], bool]]:
+    """The shim reads nothing meanwhile; yields whether something waits to be sent to it, for want of room there."""
     there = ways(person)[0].raddr
     shim = next(each for each in scene.vps.shims() if any(it.laddr == there for it in each.net_connections("tcp")))
 
-    def unread() -> bool:
+    def waits() -> bool:
         lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return any(each[1].endswith(f":{there.port:04X}") and not each[4].endswith(":00000000") for each in lines)
+        return any(each[2].endswith(f":{there.port:04X}") and each[4] > "00000400" for each in lines)
 
     shim.send_signal(signal.SIGSTOP)
     try:
-        yield unread
+        yield waits
     finally:
         shim.send_signal(signal.SIGCONT)
 
@@ -134,16 +143,38 @@ def test_nothing_is_lost_or_doubled_in_the_middle(scene: Scene, disturb: Callabl
     assert (scene.vps.work / "typed").read_bytes() == typed
 
 
+def test_what_was_on_its_way_is_typed_again(scene: Scene) -> None:
+    data = os.urandom(400_000)
+    spawn = scene.begin(f"stty raw -echo; echo ready; head -c {len(data)} | sha256sum", "--tty")
+    scene.until(spawn, "running")
+    command = [sys.executable, "-m", "relay", "attach", spawn]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=scene.laptop.environment(), stdin=pipe, stdout=pipe) as person:
+        assert person.stdin is not None and person.stdout is not None
+        typing = threading.Thread(target=person.stdin.write, args=(data,))
+        try:
+            person.stdout.readline()
+            goes_direct(person)
+            with frozen(scene, person) as waits:
+                typing.start()
+                processes.wait_until(waits, 5, "what is typed to wait for the shim")
+                cut(person)
+            said = person.stdout.read()
+            assert person.wait(20) == 0
+        finally:
+            person.kill()
+            typing.join()
+    assert hashlib.sha256(data).hexdigest().encode() in said
+
+
 def test_it_goes_on_after_more_than_one(scene: Scene) -> None:
     spawn = scene.begin(TYPIST, "--tty")
     with terminal(scene.laptop, "attach", spawn) as person:
         person.until(b"ready")
         for n in range(2):
             goes_direct(person)
-            with frozen(scene, person) as unread:
-                person.type(b"before%d\rcut%d\r" % (n, n))
-                processes.wait_until(unread, 5, "the keys to be on their way")
-                cut(person, scene.vps.home)
+            person.type(b"before%d\rcut%d\r" % (n, n))
+            cut(person)
             person.type(b"after%d\r" % n)
             person.until(b"got before%d\r\ngot cut%d\r\ngot after%d\r\n" % (n, n, n))
             scene.vps.restart()
