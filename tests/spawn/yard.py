@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from relay.spawn import transcript, tree
 from relay.spawn.attempt import Attempt, Exited, ExitRecord, Output, Started, Vanished
-from relay.spawn.launcher import Launcher, LaunchSpec
+from relay.spawn.launcher import Launcher
+from relay.spawn.launching import LaunchSpec
 from relay.spawn.shim import processes
 from relay.spawn.watch import Watcher
 

@@ -39,21 +39,26 @@ def settle() -> None:
     kernel.set_title("relay-shim")
 
 
-def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
+def run(spec: Spec, ready: Task | None, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
     """Own the attempt of `spec` from its lock to its exit record; the shim's exit status, or `FREE`.
 
     Args:
+        ready: its child, where that was forked ahead.
         wakeup: of this process; TERM and CHLD are caught.
         kills: of the group that it is in.
         last: the attempt before, which is settled while this one runs; where the answer is `FREE`, this one's.
     """
-    lock = folder.take_lock(spec.folder)
+    task = ready or (fork_task(spec, None) if spec.held else None)
+    lock = folder.await_lock(spec.held, spec.folder) if spec.held else folder.take_lock(spec.folder)
+    if lock is None and task is not None and spec.held:
+        task.abandon()
+        return FREE
     if lock is None:
-        return REFUSED
+        return REFUSED  # a child that is ready dies with this process
     record_fd = os.open(f"{spec.folder}/{folder.RECORD}", os.O_RDWR)
     if _is_taken(record_fd):
         return REFUSED
-    task = fork_task(spec, lock)
+    task = task or fork_task(spec, lock)
     _promise(record_fd, spec.name)
     fields, log = _carry_out(spec, task, record_fd, wakeup, kills, last)
     record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=False)
