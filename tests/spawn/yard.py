@@ -37,6 +37,11 @@ def alive(pid: int) -> bool:
     return found is not None and found.alive
 
 
+def children(pid: int) -> list[int]:
+    """The children of a process of one thread."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def holds(pid: int, folder: Path) -> bool:
     """Whether a process has files of that folder open."""
     try:

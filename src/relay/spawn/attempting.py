@@ -14,10 +14,11 @@ from relay.core.wishes import NONE, Wishes
 from relay.spawn import token
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
-from relay.spawn.launcher import Asked, Launcher, LaunchFenced
+from relay.spawn.beginning import Ahead
+from relay.spawn.launcher import Launcher, LaunchFenced
 from relay.spawn.launching import LaunchSpec
 from relay.spawn.recovery import Verdict
-from relay.spawn.spares import Held, Spares
+from relay.spawn.spares import Spares
 from relay.spawn.watch import Watcher
 
 FIRST_SIZE = (24, 80)
@@ -67,30 +68,6 @@ class Unlaunchable:
 End = Exited | Vanished | Fenced | Unlaunchable
 
 
-class Ahead:
-    """An attempt that is not decided on, with all that can be done for it before it is.
-
-    Args:
-        held: the folder that it is to have.
-        launcher: who was asked for a shim.
-        asked: what it was asked for.
-    """
-
-    def __init__(self, held: Held, launcher: Launcher, asked: Asked) -> None:
-        self.held = held
-        self._launcher = launcher
-        self._asked = asked
-
-    async def shim(self) -> int:
-        """The pid of its shim; raises as `Launcher.shim_of`."""
-        return await self._launcher.shim_of(self._asked)
-
-    def drop(self) -> None:
-        """It is not to be, or not in this way: its shim is free again."""
-        self.held.release()
-        self._launcher.forget(self._asked)
-
-
 class Attempting:
     """Carries attempts out on this machine.
 
@@ -137,7 +114,7 @@ class Attempting:
         except (OSError, RelayError):
             held.release()  # it is told when it is tried again
             return None
-        return Ahead(held, self._launcher, asked)
+        return Ahead(held, plan.folder, self._launcher, asked)
 
     async def run(
         self, plan: Plan, stopping: Callable[[], str | None], heard: Heard, ahead: Ahead | None = None
@@ -150,7 +127,9 @@ class Attempting:
             heard: told of the start and of output.
             ahead: what was done for it before it was decided on.
         """
-        if ahead is not None and await self._taken(ahead, plan, stopping):
+        if ahead is not None and stopping() is not None:
+            ahead.drop()  # what it is told by its record it has to be told first
+        if ahead is not None and ahead.begin():
             return await self._follow(ahead.shim(), plan, heard)
         if (missing := _missing(plan)) is not None:
             return Unlaunchable(missing)
@@ -169,19 +148,6 @@ class Attempting:
         except OSError as fault:
             return Unlaunchable(_no_folder(fault))
         return await self._follow(self._launcher.launch(self._spec(plan, attempt)), plan, heard)
-
-    async def _taken(self, ahead: Ahead, plan: Plan, stopping: Callable[[], str | None]) -> bool:
-        try:
-            ahead.held.take(plan.folder)
-        except OSError:
-            ahead.drop()
-            return False
-        try:
-            if (by := stopping()) is not None:
-                await asyncio.to_thread(self.folder(plan.folder).request_stop, by)
-        finally:
-            ahead.held.release()
-        return True
 
     async def _follow(self, launched: Awaitable[int], plan: Plan, heard: Heard) -> End:
         try:

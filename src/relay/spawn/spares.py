@@ -43,13 +43,17 @@ class Held:
         self._give_back = give_back
         self._is_taken = False
 
-    def take(self, name: str) -> None:
-        """Give it the attempt's name; `release` comes after what else is to be in it. Raises OSError."""
+    def take(self, name: str) -> bool:
+        """Give it the attempt's name, before it is released; False where there is such a folder, or it cannot be."""
         folder = f"{self._root}/{name}"
         if os.path.exists(folder):
-            raise FileExistsError(folder)
-        os.rename(self.folder, folder)
+            return False
+        try:
+            os.rename(self.folder, folder)
+        except OSError:
+            return False
         self._is_taken = True
+        return True
 
     def release(self) -> None:
         """Let who waits for its lock go on: as the attempt where it was taken, else for nothing. Once."""

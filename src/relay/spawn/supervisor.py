@@ -22,7 +22,8 @@ from relay.spawn.admission import Admission, Judge
 from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.attempt import Exited, Started, Vanished
-from relay.spawn.attempting import Ahead, Attempting, End, Fenced, Unlaunchable
+from relay.spawn.attempting import Attempting, End, Fenced, Unlaunchable
+from relay.spawn.beginning import Beginning
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
@@ -118,21 +119,22 @@ class Supervisor:
 
     def _begin(self, entry: Entry, row: SpawnRow, admission: Admission) -> None:
         """Have an attempt carried out once it is committed; what may be done before that is done meanwhile."""
-        decided: list[asyncio.Future[bool]] = []
+        begun: list[Beginning] = []
 
-        def ahead() -> None:
-            decided.append(asyncio.get_running_loop().create_future())
-            self._go(self._attempt(row, admission, decided[0]))
+        def begin() -> None:
+            begun.append(Beginning(lambda: row.id in self._stopping))
+            self._go(self._attempt(row, admission, begun[0]))
 
-        def decide(is_to_be: bool) -> None:
-            if decided and not decided[0].done():
-                decided[0].set_result(is_to_be)
-            elif is_to_be and not decided:
+        def decided(is_to_be: bool) -> None:
+            if begun:
+                begun[0].decide(is_to_be)
+            elif is_to_be:
                 self._go(self._attempt(row, admission))
 
-        entry.then(lambda: decide(True))
-        if row.attempt == 1:  # what a later one goes on with is written by the entry
-            entry.meanwhile(ahead, lambda: decide(False))
+        if row.attempt == 1:
+            entry.meanwhile(begin, decided)
+        else:  # what it goes on with is written by this very entry
+            entry.then(lambda: decided(True))
 
     def stop(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
         """Stop a spawn of this machine; at once where it has not started, else the shim is asked after the commit."""
@@ -172,21 +174,19 @@ class Supervisor:
             # not prepared yet: `Attempting.run` looks at `_stopping` before it launches
             return
 
-    async def _attempt(
-        self, row: SpawnRow, admission: Admission, decided: asyncio.Future[bool] | None = None
-    ) -> None:
+    async def _attempt(self, row: SpawnRow, admission: Admission, beginning: Beginning | None = None) -> None:
         try:
             plan, reading = await self._planner.plan(row, admission)
         except RelayError as fault:
-            if decided is None or await decided:
+            if beginning is None or await beginning.is_to_be():
                 await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
             return
-        ahead = None
-        if decided is not None:
-            ahead = await self._attempting.ahead(plan)
-            if not await _decided(decided, ahead):
+        if beginning is not None:
+            beginning.ahead = await self._attempting.ahead(plan)
+            if not await beginning.is_to_be():
                 return
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon))
+        ahead = None if beginning is None else beginning.ahead
         try:
             end = await self._attempting.run(plan, lambda: self._stopping.get(row.id), heard, ahead)
         finally:
@@ -347,14 +347,3 @@ class Supervisor:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-
-
-async def _decided(decided: asyncio.Future[bool], ahead: Ahead | None) -> bool:
-    """Whether the attempt is to be; what was done for one that is not is dropped."""
-    is_to_be = False
-    try:
-        is_to_be = await decided
-    finally:
-        if ahead is not None and not is_to_be:
-            ahead.drop()
-    return is_to_be

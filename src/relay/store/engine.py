@@ -93,15 +93,13 @@ class Store:
         self._writer.submit(op, done, after, instead)
         return done
 
-    def meanwhile(self, callback: Callable[[], None]) -> bool:
-        """Call this on the loop while the disk works; for an op, at its end. False where too many ops share the disk.
+    def meanwhile(self, callback: Callable[[], None]) -> None:
+        """Call this on the loop while the disk works, where few share it; for an op, at its end.
 
-        There is more to do for the others then, and nothing gained by doing it early.
+        Where many do, there is enough to be done meanwhile, and nothing gained by what may be for nothing.
         """
-        if self._writer.shared_by > FEW:
-            return False
-        self._writer.on_loop(callback)
-        return True
+        if self._writer.shared_by <= FEW:
+            self._writer.on_loop(callback)
 
     def write_soon(self, op: Callable[[Tx], object]) -> None:
         """Run an op in the next batch without waiting; for what may be lost in a crash. A failure is logged.

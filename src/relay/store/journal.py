@@ -69,7 +69,7 @@ class Entry:
     posted: list[tuple[BrokerId, Outgoing]] = field(default_factory=list)
     events: list[tuple[Event, SpawnRow | None]] = field(default_factory=list)
     following: list[Callable[[], None]] = field(default_factory=list)
-    begun: list[tuple[Callable[[], None], Callable[[], None]]] = field(default_factory=list)
+    ahead: list[tuple[Callable[[], None], Callable[[bool], None]]] = field(default_factory=list)
     beside: Callable[[Entry, Event], None] = lambda entry, event: None
 
     def post(self, letter: Letter) -> bool:
@@ -97,22 +97,22 @@ class Entry:
         """Call this on the event loop after the commit."""
         self.following.append(callback)
 
-    def meanwhile(self, begin: Callable[[], None], undo: Callable[[], None]) -> None:
+    def meanwhile(self, begin: Callable[[], None], decided: Callable[[bool], None]) -> None:
         """Call `begin` on the event loop while this entry is committed, where the disk is shared with few others.
 
         Args:
-            begin: what may be done for nothing: it comes before all that follows from the entry, or not at all.
-            undo: called after it, where the entry was not committed.
+            begin: what may be done for nothing; after `decided` it is not called any more.
+            decided: told there whether the entry was committed; before all else that follows from it.
         """
-        self.begun.append((begin, undo))
+        self.ahead.append((begin, decided))
 
     def mark(self) -> tuple[int, int, int, int]:
         """Where the entry stands, for `forget_since`."""
-        return len(self.posted), len(self.events), len(self.following), len(self.begun)
+        return len(self.posted), len(self.events), len(self.following), len(self.ahead)
 
     def forget_since(self, mark: tuple[int, int, int, int]) -> None:
         """Drop what was added since the mark: its savepoint was rolled back."""
-        del self.posted[mark[0] :], self.events[mark[1] :], self.following[mark[2] :], self.begun[mark[3] :]
+        del self.posted[mark[0] :], self.events[mark[1] :], self.following[mark[2] :], self.ahead[mark[3] :]
 
     @contextlib.contextmanager
     def undone_on_error(self) -> Iterator[None]:
@@ -171,17 +171,20 @@ class Journal:
             entry = Entry(tx, self.clock(), self._postbox, beside=self._beside)
             entries[:] = [entry]
             outcome = decide(entry)
-            entry.begun = [each for each in entry.begun if self.store.meanwhile(each[0])]
+            for begin, _ in entry.ahead:
+                self.store.meanwhile(begin)
             return outcome
 
-        def undo() -> None:
-            for _, undone in entries[0].begun if entries else ():
-                undone()
+        def undone() -> None:
+            for _, decided in entries[0].ahead if entries else ():
+                decided(False)
 
         # by the writer, not by the caller: one that is cancelled does not keep what follows from being carried out
-        return await self.store.submit(operation, lambda: self._carry_out(entries[0]), undo)
+        return await self.store.submit(operation, lambda: self._carry_out(entries[0]), undone)
 
     def _carry_out(self, entry: Entry) -> None:
+        for _, decided in entry.ahead:
+            decided(True)
         for recipient, outgoing in entry.posted:
             self._on_posted(recipient, outgoing)
         for event, subject in entry.events:

@@ -13,6 +13,7 @@ import os
 import signal
 import struct
 
+from . import processes
 from .spec import Spec
 from .task import CANNOT_EXEC, Task, candidates, environment, pipes, settle, turn_into
 
@@ -31,7 +32,7 @@ def serves(spec: Spec) -> bool:
 class Ahead:
     """A child that waits for what it is to become."""
 
-    __slots__ = ("_failure", "_go", "_outputs", "_pid")
+    __slots__ = ("_failure", "_go", "_outputs", "_pid", "_ticks")
 
     def __init__(self) -> None:
         wait, self._go = os.pipe()
@@ -43,6 +44,7 @@ class Ahead:
         if self._pid == 0:
             os.close(self._go)
             _wait(shim, wait, fail, streams.theirs)
+        self._ticks = processes.ticks(self._pid)
         for fd in (wait, fail, *streams.theirs):
             os.close(fd)
 
@@ -58,7 +60,7 @@ class Ahead:
         except BrokenPipeError:
             self.leave()
             return None
-        return Task(self._pid, self._go, self._failure, self._outputs, None, [])
+        return Task(self._pid, self._go, self._failure, self._outputs, None, [], self._ticks)
 
     def leave(self) -> None:
         """End it: nothing is to become of it."""

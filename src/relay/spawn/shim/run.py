@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import cache
 
 from . import confining, folder, kernel, processes, record, tree
 from .awake import Awake
@@ -89,11 +90,16 @@ def _is_taken(record_fd: int) -> bool:
     return bool(slots[record.INTENT] or slots[record.FENCE] or slots[record.EXIT])
 
 
+@cache
+def _ticks_of(me: int) -> int:
+    return processes.ticks(me)
+
+
 def _promise(record_fd: int, name: str) -> None:
     me = os.getpid()
     fields: dict[str, object] = {
         "shim": me,
-        "ticks": processes.ticks(me),
+        "ticks": _ticks_of(me),
         "boot": processes.boot_id(),
         "protocol": record.PROTOCOL,
         # a power cut may take the folder's new name back (`spawn/spares.py`)
@@ -124,7 +130,7 @@ def _carry_out(
 def _supervise(
     spec: Spec, task: Task, log: LogFile, record_fd: int, wakeup: Wakeup, kills: Kills, last: LastWord
 ) -> dict[str, object]:
-    noted: dict[str, object] = {"pid": task.pid, "ticks": processes.ticks(task.pid)}
+    noted: dict[str, object] = {"pid": task.pid, "ticks": task.ticks}
     record.write_slot(record_fd, record.TASK, noted, durable=False)
     awake = Awake(spec.name, spec.env.get("PATH", os.defpath), task.pid) if spec.keep_awake else None
     task.release()

@@ -10,7 +10,7 @@ import errno
 import os
 import signal
 
-from . import confining, kernel, terminal
+from . import confining, kernel, processes, terminal
 from .spec import MARKER, Spec
 
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
@@ -33,12 +33,20 @@ _KINDS = {
 class Task:
     """The task's process and the shim's ends of its pipes."""
 
-    __slots__ = ("_go", "_theirs", "failure", "outputs", "pid", "stdin")
+    __slots__ = ("_go", "_theirs", "failure", "outputs", "pid", "stdin", "ticks")
 
     def __init__(
-        self, pid: int, go: int, failure: int, outputs: tuple[int, ...], stdin: int | None, theirs: list[int]
+        self,
+        pid: int,
+        go: int,
+        failure: int,
+        outputs: tuple[int, ...],
+        stdin: int | None,
+        theirs: list[int],
+        ticks: int | None = None,
     ) -> None:
         self.pid = pid
+        self.ticks = processes.ticks(pid) if ticks is None else ticks
         self.failure = failure
         self.outputs = outputs
         self.stdin = stdin
