@@ -24,10 +24,10 @@ class Together(asyncio.TaskGroup):
 
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         """Wait for all of them."""
         try:
-            return await super().__aexit__(kind, fault, trace)
+            await super().__aexit__(kind, fault, trace)
         except BaseExceptionGroup:
             while _task().cancelling() > self._before:
                 _task().uncancel()
