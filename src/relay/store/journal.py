@@ -160,7 +160,10 @@ class Journal:
         def operation(tx: sqlite3.Connection) -> T:
             entry = Entry(tx, self.clock(), self._postbox, beside=self._beside)
             entries[:] = [entry]
-            return decide(entry)
+            outcome = decide(entry)
+            if entry.posted:  # it writes to the outbox: the rows that are to leave it cost little more
+                self.store.take_along()
+            return outcome
 
         # by the writer, not by the caller: one that is cancelled does not keep what follows from being carried out
         return await self.store.submit(operation, lambda: self._carry_out(entries[0]))
