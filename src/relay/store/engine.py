@@ -114,12 +114,17 @@ class Store:
 
         Args:
             op: as for `write`.
-            behind: after the ops of that batch that were handed over later, so that it may find its work done.
+            behind: after all ops of a batch of which one calls `take_along`, so that it may find its work done, and
+                the pages that it writes to written anyway; at the end of the 50 ms in any case.
 
         Raises:
             LocalFault: the store is closed.
         """
         self._writer.submit_lazily(op, behind)
+
+    def take_along(self) -> None:
+        """From within an op: what was handed over to go behind goes into this transaction."""
+        self._writer.take_along()
 
     async def all(self, query: Query[T], /, **params: Any) -> list[T]:
         """Every row of a query, as of the last commit."""

@@ -173,6 +173,8 @@ class Journal:
             outcome = decide(entry)
             for begin, _ in entry.ahead:
                 self.store.meanwhile(begin)
+            if entry.posted:  # it writes to the outbox: the rows that are to leave it cost little more
+                self.store.take_along()
             return outcome
 
         def undone() -> None:

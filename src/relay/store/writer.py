@@ -11,7 +11,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -87,6 +87,8 @@ class Writer:
         self._behind: deque[_Job] = deque()
         self._lazy_at = 0.0
         self._hurrying = False
+        self._is_due = False
+        self._goes_along = False
         self._ended: asyncio.Future[None] = loop.create_future()
         self._closing = False
         # a daemon, so that a process that failed before close() still exits; nothing acknowledged is in its hands
@@ -120,7 +122,7 @@ class Writer:
 
         Args:
             op: as for `submit`.
-            behind: it runs after the ops of that batch that came later, so that it may find its work done.
+            behind: it waits for a batch with an op that calls `take_along`, and runs after all of its ops.
 
         Raises:
             LocalFault: the store is closed.
@@ -131,6 +133,10 @@ class Writer:
             self._lazy_at = self._loop.time()
         (self._behind if behind else self._lazy).append(_Job(op, None))
         self._hurry_in(LINGER_S)
+
+    def take_along(self) -> None:
+        """From within an op: what was handed over to go behind goes into this transaction."""
+        self._goes_along = True
 
     def _hurry_in(self, wait: float) -> None:
         # one timer: one for each op would soon end in the midst of others, and commit by itself what has just come
@@ -146,6 +152,7 @@ class Writer:
         if left > 0:
             self._hurry_in(left)
         else:
+            self._is_due = True
             self._queue.put(_Job(_nothing, None))
 
     async def close(self) -> None:
@@ -183,17 +190,25 @@ class Writer:
                 if len(batch) == MAX_BATCH:
                     break
                 job = self._queue.get_nowait()
-        while self._behind:
-            batch.append(self._behind.popleft())
+        if job is None:
+            batch += self._from_behind()
         return batch, job is not None
+
+    def _from_behind(self) -> Iterator[_Job]:
+        while self._behind:
+            yield self._behind.popleft()
 
     def _commit(self, batch: list[_Job]) -> None:
         self.shared_by = len(batch)
+        self._goes_along = False
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._attempt_first(batch[0])
             for job in batch[1:]:
                 self._attempt(job)
+            if self._goes_along or self._is_due:
+                self._is_due = False
+                self._attempt_behind(batch)
             self._connection.execute("COMMIT")
             self.trouble = ""
         except BaseException as error:
@@ -210,6 +225,11 @@ class Writer:
         if not self._try(job):
             self._connection.execute("ROLLBACK TO op")
         self._connection.execute("RELEASE op")
+
+    def _attempt_behind(self, batch: list[_Job]) -> None:
+        for job in self._from_behind():
+            batch.append(job)
+            self._attempt(job)
 
     def _try(self, job: _Job) -> bool:
         try:
