@@ -12,11 +12,11 @@ import pytest
 
 from relay.core.errors import Code, LocalFault
 from relay.core.states import State
-from relay.store import words
+from relay.store import spawn_lists, words
 from relay.store.engine import REPLACED, Store
 from relay.store.migrations import KEPT_COPIES, MIGRATIONS, migrate, version
 from relay.store.opening import connect, open_file
-from tests.store.specimens import COUNT_EVENTS, add_event, program, spawn_id
+from tests.store.specimens import COUNT_EVENTS, add_event, insert, program, spawn_id
 
 NEXT = (*MIGRATIONS, "CREATE TABLE later (a INTEGER) STRICT;")
 
@@ -160,6 +160,17 @@ def test_the_words_of_an_older_store_are_kept(tmp_path: Path) -> None:
     migrate(connection, tmp_path / "relay.db", now=1)
     assert [words.WORDS.all(connection, spawn=spawn_id(n)) for n in (2, 1)] == [said[:2], said[2:]]
     assert not words.keep(connection, said[0])
+    connection.close()
+
+
+def test_the_spawns_of_an_older_store_are_listed_as_before(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "relay.db")
+    migrate(connection, tmp_path / "relay.db", now=0, migrations=MIGRATIONS[:18])
+    for number, state in enumerate(State):
+        insert(connection, number, state=state, created=number)
+    migrate(connection, tmp_path / "relay.db", now=1)
+    listed = spawn_lists.everything().all(connection, limit=10, **spawn_lists.Wanted().params())
+    assert [(row.created, row.state) for row in listed] == [*reversed([*enumerate(State)])][:10]
     connection.close()
 
 

@@ -17,7 +17,7 @@ from relay.store.query import Query, Tx
 # what grows with each spawn, and stays
 _PAST = frozenset({"spawns", "attempts", "snapshots", "events", "audit", "operations", "seen", "effects", "timelines"})
 # of what is not over, or as many as its LIMIT allows
-_BOUNDED = re.compile("USING (COVERING )?INDEX (spawns_live|spawns_live_name|attempts_open)$")
+_BOUNDED = re.compile("USING (COVERING )?INDEX spawns_live$")
 _LIMITED = {("audit", "NEWEST"), ("audit", "HEAD"), ("spawn_lists", "recent")}
 
 

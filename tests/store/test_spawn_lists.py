@@ -114,3 +114,11 @@ def test_what_ended_is_found_by_when_the_word_came_here(tx: Tx) -> None:
 def test_an_unknown_broker_matches_nothing(tx: Tx) -> None:
     _fill(tx)
     assert _listed(tx, Wanted(target=BrokerId("z" * 56))) == []
+
+
+def test_what_has_ended_and_what_lives_make_up_every_list(tx: Tx) -> None:
+    _fill(tx)
+    for sort, reverse in itertools.product(SORTS, (False, True)):
+        assert sorted(_listed(tx, Wanted(), sort=sort, reverse=reverse)) == list(range(28)), sort
+    ended = [row.created for row in spawn_lists.everything().all(tx, limit=100, **Wanted(states=TERMINAL).params())]
+    assert ended == [number for number in reversed(range(28)) if tuple(State)[number % 14] in TERMINAL]

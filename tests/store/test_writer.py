@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,40 @@ async def test_what_is_done_lazily_goes_before_its_batch_or_behind_it(store: Sto
     await gate.held()
     store.write_lazily(_add(3), behind=True)
     store.write_lazily(_add(1))
-    write = asyncio.ensure_future(store.write(_add(2)))
+    write = asyncio.ensure_future(store.write(_taking_along(store, 2)))
     await asyncio.sleep(0)
     await gate.open()
     await write
-    found = await store.all(events.SINCE, seq=0, limit=10)
-    assert [event.data["number"] for event in found] == [1, 2, 3]
+    assert await _numbers(store) == [1, 2, 3]
+
+
+def _taking_along(store: Store, number: int) -> Callable[[Tx], object]:
+    def op(tx: Tx) -> object:
+        store.take_along()
+        return _add(number)(tx)
+
+    return op
+
+
+async def _numbers(store: Store) -> list[int]:
+    return [event.data["number"] for event in await store.all(events.SINCE, seq=0, limit=10)]
+
+
+async def test_what_goes_behind_waits_for_who_takes_it_along(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.store.writer.LINGER_S", 60.0)
+    store.write_lazily(_add(3), behind=True)
+    await store.write(_add(1))
+    assert await _numbers(store) == [1]
+    await store.write(_taking_along(store, 2))
+    assert await _numbers(store) == [1, 2, 3]
+
+
+async def test_what_goes_behind_is_done_where_the_store_closes(store: Store) -> None:
+    path = store.path
+    store.write_lazily(_add(3), behind=True)
+    await store.close()
+    async with await Store.open(path) as again:
+        assert await _numbers(again) == [3]
 
 
 async def test_what_goes_behind_waits_for_no_other(store: Store) -> None:

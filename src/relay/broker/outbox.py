@@ -179,7 +179,7 @@ class Outbox:
         return [row for row in rows if row.tried or row.id in standing]
 
     def receipted(self, peer: BrokerId, ids: Sequence[bytes], now: int) -> None:
-        """The recipient has these envelopes durably: close their rows with the next commit.
+        """The recipient has these envelopes durably: close their rows with the next commit that posts, or in 50 ms.
 
         Only what is in flight or dead counts, so that a flood of receipts for nothing costs nothing. A row whose
         receipt is passed over, or whose close a crash took, is sent again, deduped, and receipted again. Of a dead

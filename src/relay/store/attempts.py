@@ -41,7 +41,6 @@ _SELECT = f"SELECT {columns(Attempt)} FROM attempts"
 
 OF_SPAWN: Query[Attempt] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n", _row)
 NEWEST: Query[Attempt] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n DESC LIMIT 1", _row)
-UNFINISHED: Query[Attempt] = Query(f"{_SELECT} WHERE state IN ('prepared', 'started') ORDER BY spawn, n", _row)
 
 
 # how many were fenced since the last one that was not

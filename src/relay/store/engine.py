@@ -21,6 +21,7 @@ from relay.store.writer import Writer
 T = TypeVar("T")
 MAX_PROBLEMS = 20
 CHECKED = "checked"
+FEW = 3
 REPLACED = "its file was removed, or replaced, while this broker had it open: what that writes now goes when it ends"
 
 
@@ -75,16 +76,30 @@ class Store:
         """
         return await self.submit(op)
 
-    def submit(self, op: Callable[[Tx], T], after: Callable[[], None] | None = None) -> asyncio.Future[T]:
+    def submit(
+        self,
+        op: Callable[[Tx], T],
+        after: Callable[[], None] | None = None,
+        instead: Callable[[], None] | None = None,
+    ) -> asyncio.Future[T]:
         """Hand an op over at once; the future is done after its COMMIT. As `write` in all else.
 
         Args:
             op: as for `write`.
             after: called on the loop after the COMMIT and before the caller resumes, whether it still waits or not.
+            instead: called there where nothing of it was done.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writer.submit(op, done, after)
+        self._writer.submit(op, done, after, instead)
         return done
+
+    def meanwhile(self, callback: Callable[[], None]) -> None:
+        """Call this on the loop while the disk works, where few share it; for an op, at its end.
+
+        Where many do, there is enough to be done meanwhile, and nothing gained by what may be for nothing.
+        """
+        if self._writer.shared_by <= FEW:
+            self._writer.on_loop(callback)
 
     def write_soon(self, op: Callable[[Tx], object]) -> None:
         """Run an op in the next batch without waiting; for what may be lost in a crash. A failure is logged.
@@ -99,12 +114,17 @@ class Store:
 
         Args:
             op: as for `write`.
-            behind: after the ops of that batch that were handed over later, so that it may find its work done.
+            behind: after all ops of a batch of which one calls `take_along`, so that it may find its work done, and
+                the pages that it writes to written anyway; at the end of the 50 ms in any case.
 
         Raises:
             LocalFault: the store is closed.
         """
         self._writer.submit_lazily(op, behind)
+
+    def take_along(self) -> None:
+        """From within an op: what was handed over to go behind goes into this transaction."""
+        self._writer.take_along()
 
     async def all(self, query: Query[T], /, **params: Any) -> list[T]:
         """Every row of a query, as of the last commit."""

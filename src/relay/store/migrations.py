@@ -21,6 +21,7 @@ from relay.store.schema_dashboard import VERSION_15
 from relay.store.schema_ends import VERSION_10
 from relay.store.schema_notify import VERSION_14
 from relay.store.schema_outbox import VERSION_18
+from relay.store.schema_pages import VERSION_19
 from relay.store.schema_provenance import VERSION_11
 from relay.store.schema_results import VERSION_8
 from relay.store.schema_running import VERSION_7
@@ -48,6 +49,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_16,
     VERSION_17,
     VERSION_18,
+    VERSION_19,
 )
 KEPT_COPIES = 3
 

@@ -75,8 +75,9 @@ class Wanted:
         }
 
 
-def _order(sort: str, reverse: bool) -> str:
+def _order(sort: str, reverse: bool, key: str = "") -> str:
     what, newest_first = _ORDERS[sort]
+    what = key or what
     direction = "DESC" if newest_first is not reverse else "ASC"
     # the tie goes by arrival, so that a list reads the same each time; `created` alone is the order of the index
     tie = f"n {direction}" if sort == "created" else "created DESC, n DESC"
@@ -84,7 +85,11 @@ def _order(sort: str, reverse: bool) -> str:
     return f"ORDER BY {absent}{what} {direction}, {tie}"
 
 
-_LIVING = f"SELECT n FROM spawns INDEXED BY spawns_live WHERE live = 1 AND {_FILTERS}"
+_LIVE_ONES = f"FROM spawns INDEXED BY spawns_live WHERE live = 1 AND {_FILTERS}"
+_LIVING = f"SELECT n {_LIVE_ONES}"
+# as the index says it, which is used for nothing else
+_HAVE_ENDED = "state IN ('completed', 'failed', 'timed_out', 'cancelled', 'rejected', 'expired', 'lost')"
+_ENDED_ONES = f"FROM spawns INDEXED BY spawns_newest WHERE {_HAVE_ENDED} AND {_FILTERS}"
 _NOT_COMPLETED = (
     f"{_LIVING} UNION ALL SELECT n FROM spawns INDEXED BY spawns_not_completed"
     f" WHERE live = 0 AND state <> 'completed' AND {_FILTERS}"
@@ -99,9 +104,13 @@ def everything(sort: str = "created", reverse: bool = False) -> Query[SpawnRow]:
         sort: one of `SORTS`; `broker` takes `:names`, a JSON object of names by id.
         reverse: the other way round.
     """
+    what = f"n, created, {_ORDERS[sort][0]} AS key"
     order = _order(sort, reverse)
-    inner = f"SELECT n FROM spawns INDEXED BY spawns_newest WHERE {_FILTERS} {order} LIMIT :limit"
-    return spawn_query(f"WHERE n IN ({inner}) {order}")
+    # both are merged as they come: of what has ended no more is read than is listed
+    both = f"SELECT {what} {_LIVE_ONES} UNION ALL SELECT {what} {_ENDED_ONES}"
+    first = both if sort == "created" else f"SELECT * FROM ({both})"
+    inner = f"{first} {_order(sort, reverse, 'key')} LIMIT :limit"
+    return spawn_query(f"WHERE n IN (SELECT n FROM ({inner})) {order}")
 
 
 @functools.cache
@@ -121,7 +130,7 @@ def recent(sort: str = "created", reverse: bool = False) -> Query[SpawnRow]:
 
 # how many are wanted, counted up to :most
 MATCHING: Query[int] = Query(
-    f"SELECT count(*) FROM (SELECT 1 FROM spawns INDEXED BY spawns_newest WHERE {_FILTERS} LIMIT :most)", first_column
+    f"SELECT count(*) FROM (SELECT 1 {_LIVE_ONES} UNION ALL SELECT 1 {_ENDED_ONES} LIMIT :most)", first_column
 )
 MATCHING_NOT_COMPLETED: Query[int] = Query(
     f"SELECT count(*) FROM (SELECT n FROM ({_NOT_COMPLETED}) LIMIT :most)", first_column

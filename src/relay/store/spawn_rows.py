@@ -121,8 +121,8 @@ LIVE_NAMED = _query("WHERE live = 1 AND name = :name AND (:target IS NULL OR tar
 # the live ones of a name, or else the newest; more than one is for the caller to call ambiguous
 BY_NAME = _query(
     "WHERE n IN (SELECT n FROM spawns WHERE live = 1 AND name = :name AND (:target IS NULL OR target = :target))"
-    " OR n = (SELECT n FROM spawns WHERE name = :name AND (:target IS NULL OR target = :target) AND NOT EXISTS"
-    " (SELECT 1 FROM spawns WHERE live = 1 AND name = :name AND (:target IS NULL OR target = :target))"
+    " OR n = (SELECT n FROM spawns WHERE live = 0 AND name = :name AND (:target IS NULL OR target = :target)"
+    " AND NOT EXISTS (SELECT 1 FROM spawns WHERE live = 1 AND name = :name AND (:target IS NULL OR target = :target))"
     " ORDER BY created DESC, n DESC LIMIT 1) ORDER BY created DESC, n DESC"
 )
 # by order of arrival SQLite would go through all that ever was

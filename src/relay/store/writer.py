@@ -11,7 +11,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -32,6 +32,7 @@ class _Job:
     op: Callable[[Tx], Any]
     done: asyncio.Future[Any] | None
     after: Callable[[], None] | None = None
+    instead: Callable[[], None] | None = None
     outcome: Any = None
     error: BaseException | None = None
 
@@ -43,8 +44,8 @@ def _nothing(tx: Tx) -> None:
 def _settle(jobs: list[_Job]) -> None:
     """Resume the callers, on their loop. One that was cancelled meanwhile is done already and stays so."""
     for job in jobs:
-        if job.after is not None and job.error is None:
-            _follow_up(job.after)
+        if (follow_up := job.after if job.error is None else job.instead) is not None:
+            _follow_up(follow_up)
         if job.done is None or job.done.done():
             continue
         if job.error is None:
@@ -71,9 +72,11 @@ class Writer:
 
     Attributes:
         trouble: why the last batch could not be committed; empty where it was.
+        shared_by: how many ops the transaction has that runs, or ran last.
     """
 
     trouble = ""
+    shared_by = 0
 
     def __init__(self, connection: Tx, path: Path, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
@@ -84,6 +87,8 @@ class Writer:
         self._behind: deque[_Job] = deque()
         self._lazy_at = 0.0
         self._hurrying = False
+        self._is_due = False
+        self._goes_along = False
         self._ended: asyncio.Future[None] = loop.create_future()
         self._closing = False
         # a daemon, so that a process that failed before close() still exits; nothing acknowledged is in its hands
@@ -95,6 +100,7 @@ class Writer:
         op: Callable[[Tx], Any],
         done: asyncio.Future[Any] | None,
         after: Callable[[], None] | None = None,
+        instead: Callable[[], None] | None = None,
     ) -> None:
         """Hand an op over; from here on it runs, whether or not its caller still waits.
 
@@ -102,20 +108,21 @@ class Writer:
             op: runs on the writer thread inside the batch's transaction.
             done: gets the outcome after COMMIT; None where nobody waits.
             after: called on the loop after COMMIT, before `done` is.
+            instead: called there where the op failed.
 
         Raises:
             LocalFault: the store is closed.
         """
         if self._closing:
             raise faults.closed(self._path)
-        self._queue.put(_Job(op, done, after))
+        self._queue.put(_Job(op, done, after, instead))
 
     def submit_lazily(self, op: Callable[[Tx], Any], behind: bool = False) -> None:
         """Hand over an op that may wait for the next batch, at most 50 ms; what it does may be lost in a crash.
 
         Args:
             op: as for `submit`.
-            behind: it runs after the ops of that batch that came later, so that it may find its work done.
+            behind: it waits for a batch with an op that calls `take_along`, and runs after all of its ops.
 
         Raises:
             LocalFault: the store is closed.
@@ -126,6 +133,10 @@ class Writer:
             self._lazy_at = self._loop.time()
         (self._behind if behind else self._lazy).append(_Job(op, None))
         self._hurry_in(LINGER_S)
+
+    def take_along(self) -> None:
+        """From within an op: what was handed over to go behind goes into this transaction."""
+        self._goes_along = True
 
     def _hurry_in(self, wait: float) -> None:
         # one timer: one for each op would soon end in the midst of others, and commit by itself what has just come
@@ -141,6 +152,7 @@ class Writer:
         if left > 0:
             self._hurry_in(left)
         else:
+            self._is_due = True
             self._queue.put(_Job(_nothing, None))
 
     async def close(self) -> None:
@@ -160,7 +172,7 @@ class Writer:
                 self._deliver(batch)
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
-        self._on_loop(self._end)
+        self.on_loop(self._end)
 
     def _end(self) -> None:
         if not self._ended.done():
@@ -178,16 +190,25 @@ class Writer:
                 if len(batch) == MAX_BATCH:
                     break
                 job = self._queue.get_nowait()
-        while self._behind:
-            batch.append(self._behind.popleft())
+        if job is None:
+            batch += self._from_behind()
         return batch, job is not None
 
+    def _from_behind(self) -> Iterator[_Job]:
+        while self._behind:
+            yield self._behind.popleft()
+
     def _commit(self, batch: list[_Job]) -> None:
+        self.shared_by = len(batch)
+        self._goes_along = False
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._attempt_first(batch[0])
             for job in batch[1:]:
                 self._attempt(job)
+            if self._goes_along or self._is_due:
+                self._is_due = False
+                self._attempt_behind(batch)
             self._connection.execute("COMMIT")
             self.trouble = ""
         except BaseException as error:
@@ -204,6 +225,11 @@ class Writer:
         if not self._try(job):
             self._connection.execute("ROLLBACK TO op")
         self._connection.execute("RELEASE op")
+
+    def _attempt_behind(self, batch: list[_Job]) -> None:
+        for job in self._from_behind():
+            batch.append(job)
+            self._attempt(job)
 
     def _try(self, job: _Job) -> bool:
         try:
@@ -242,8 +268,9 @@ class Writer:
                 _log.error("a write that nobody waits for failed", exc_info=job.error)
         waiting = [job for job in batch if job.done is not None]
         if waiting:
-            self._on_loop(_settle, waiting)
+            self.on_loop(_settle, waiting)
 
-    def _on_loop(self, callback: Callable[..., None], *args: Any) -> None:
+    def on_loop(self, callback: Callable[..., None], *args: Any) -> None:
+        """Call this on the loop, soon; from an op, before its COMMIT."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
             self._loop.call_soon_threadsafe(callback, *args)
