@@ -120,18 +120,21 @@ async def _said(both: asyncio.Future[None], flow: Flow) -> None:
 async def _both(
     channel: Conversation, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: Flow
 ) -> None:
+    broken: BaseException | None = None
     try:
         async with Together() as group:
             group.create_task(from_stream(channel, reader, flow))
             group.create_task(to_stream(channel, writer))
     except* OSError as faults:
-        raise Unreachable(
+        broken = Unreachable(
             "the connection broke off over there",
             why=str(faults.exceptions[0]),
             hint="connect again; relay logs ID -f shows what the task says of it",
-        ) from None
+        )
     except* Unreachable as faults:
-        raise faults.exceptions[0] from None
+        broken = faults.exceptions[0]
+    if broken is not None:
+        raise broken  # not above: Python 3.11.2 makes a group of what is raised there
 
 
 async def from_stream(channel: Conversation, reader: asyncio.StreamReader, flow: Flow) -> None:
