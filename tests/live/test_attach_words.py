@@ -13,7 +13,8 @@ from relay.core.errors import PeerFault
 SEAT = {"terminal": True, "input": True, "drives": False, "driver": None}
 HELLO = {"k": "hello", **SEAT, "state": "running", "reason": ""}
 OUT = {"k": "out", "data": b"x", "next": 3, "stream": 0}
-OFFER = {"k": "direct", "host": "127.0.0.1", "port": 4711, "pin": "a" * 64, "secret": "0" * 64, "start": 0}
+THERE = {"host": "127.0.0.1", "port": 4711, "pin": "a" * 64, "secret": "0" * 64}
+OFFER: dict[str, Any] = {"k": "direct", **THERE, "start": 0, "types": True}
 TYPED, SHOW = {"k": "typed", "n": 1, "taken": False}, {"k": "show", "next": 7}
 OTHERS: list[dict[Any, Any]] = [
     {},
@@ -34,6 +35,8 @@ OTHERS: list[dict[Any, Any]] = [
     {"k": "typed", "n": 1},
     {"k": "driver"},
     {"k": "show"},
+    {"k": "direct"},
+    {"k": "direct", "port": 4711},
     OFFER | {"port": 0},
     OFFER | {"port": 1 << 16},
     OFFER | {"pin": "g" * 64},
@@ -43,7 +46,7 @@ OTHERS: list[dict[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("message", [HELLO, OUT, OUT | {"typed": 7}, TYPED, OFFER, {"k": "direct"}, SHOW])
+@pytest.mark.parametrize("message", [HELLO, OUT, OUT | {"typed": 7}, TYPED, OFFER, {"k": "direct_over"}, SHOW])
 def test_what_is_known_is_told_and_what_stands_beside_it_is_not(message: dict[str, Any]) -> None:
     assert in_form(message) == message
     assert in_form(message | {"more": float("nan"), "less": b"x"}) == message

@@ -97,8 +97,7 @@ class Both:
         async def hear() -> None:
             while (message := await self.link.receive()) is not None:
                 self.told.append(message)
-                if message["k"] == "direct":
-                    self.client.told(message)
+                self.client.told(message["k"], message)
 
         hearing = asyncio.create_task(hear())
 
@@ -153,7 +152,6 @@ async def test_it_shows_from_where_the_link_has_come_to_and_the_link_goes_on_whe
         assert await again == place(run)
         await both.until(lambda: {"k": "show", "next": place(run)} in both.told)
         await opened.feed(2, b"two", TYPIST)
-        both.client.link_shows()
         await until(lambda: run.output().endswith("onetwo"))
         assert both.client.is_new(place(run))
 
@@ -168,7 +166,8 @@ async def test_what_may_be_typed_changes_and_the_way_with_it(yard: Yard) -> None
         assert not both.client.types
         both.may_type = True  # nobody says so: it is looked at
         await both.until(lambda: both.client.types)
-        assert [each.get("types") for each in both.told if each["k"] == "direct"] == [True, None, False, None, True]
+        offers = [each.get("types") for each in both.told if each["k"] != "show"]
+        assert offers == [True, None, False, None, True]
         assert not run.output().endswith("x")
 
 

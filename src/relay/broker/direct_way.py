@@ -119,7 +119,7 @@ class DirectWay:
             start = start_of(self._row.attempt)
             await self._channel.send({"k": "direct", "start": start, "types": self._types} | there)
             await self._until_changed(task)
-            await self._channel.send({"k": "direct"})
+            await self._channel.send({"k": "direct_over"})
             await asyncio.sleep(LOOK_S)
 
     async def _until_changed(self, task: Door) -> None:

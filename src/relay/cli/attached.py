@@ -17,7 +17,7 @@ from relay.api.duplex import Duplex
 from relay.cli import progress, speech
 from relay.cli.clean import clean
 from relay.cli.detach_key import name_of
-from relay.cli.direct import Direct
+from relay.cli.direct import ABOUT_IT, Direct
 from relay.cli.typed_ahead import KEPT_S, TypedAhead
 
 TYPE_CHECKING = False
@@ -220,10 +220,8 @@ class Attached:
                 self._direct.follow()
         elif kind == "typed":
             self._answered(message["n"], message["taken"])
-        elif kind == "direct":
-            self._direct.told(message)
-        elif kind == "show":
-            self._direct.link_shows()
+        elif kind in ABOUT_IT:
+            self._direct.told(kind, message)
         elif kind == "driver":
             self._seated(message)
         elif kind == "hello":

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FEED, END, WATCH = 1, 2, 4  # as the task's door calls them; `api.direct`, which loads TLS, is loaded when it is needed
 SHOWN, HERE, TAKEN = 3, 5, 1
 NOBODY = bytes(16)
+ABOUT_IT = ("direct", "direct_over", "show")
+"""Kinds of what the task's machine says about it: an offer, its end, that the link shows again."""
 OPENS_S = 3.0
 SILENT_S = 3.0
 """How long what was typed by it goes unanswered before it goes by the link."""
@@ -80,11 +82,16 @@ class Direct:
 
     # how it comes and goes
 
-    def told(self, message: Message) -> None:
-        """The task's machine offers one, or says that it is over."""
-        self.drop()
-        if "port" not in message:
+    def told(self, kind: str, message: Message) -> None:
+        """The task's machine says something about it, one of `ABOUT_IT`."""
+        if kind == "show":
+            self._mark = None  # from the next on, what the link shows is new
             return
+        self.drop()
+        if kind == "direct":
+            self._come(message)
+
+    def _come(self, message: Message) -> None:
         from relay.api.direct import DirectLine
 
         self._start, self._may_type = message["start"], message["types"]
@@ -138,6 +145,7 @@ class Direct:
     def _came_up(self) -> None:
         self._is_up = True
         self._since = time.monotonic()
+        self._until = self._since + SILENT_S
         self._show({"direct": True})
         if self._may_type:
             self.types = True
@@ -185,8 +193,12 @@ class Direct:
             data: None for the end of what is typed.
             alone: all that was typed before is answered.
         """
+        now = time.monotonic()
         if alone:
-            self._until = time.monotonic() + SILENT_S
+            self._until = now + SILENT_S
+        elif now >= self._until:
+            self.drop()
+            return  # by the link, with what came before it
         self._tell(FEED if data is not None else END, self._source, n, data or b"")
 
     def _tell(self, kind: int, source: bytes, n: int, data: bytes) -> None:
@@ -204,10 +216,6 @@ class Direct:
             return False
         self.place = following
         return True
-
-    def link_shows(self) -> None:
-        """From the next on, what the link shows is new."""
-        self._mark = None
 
     def follow(self) -> None:
         """The link has shown something: the direct way may go on from there."""

@@ -52,7 +52,8 @@ FORMS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
     "hello": (_HELLO, {}),
     "out": (_OUT, {"typed": is_count}),
     "typed": ({"n": is_count, "taken": _is_flag}, {}),
-    "direct": ({}, _OFFER),
+    "direct": (_OFFER, {}),
+    "direct_over": ({}, {}),
     "show": ({"next": is_count}, {}),
     "driver": ({"driver": optional(_is_text)}, {"drives": _is_flag}),
 }

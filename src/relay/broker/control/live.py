@@ -254,8 +254,8 @@ def _foreign() -> PeerFault:
 
 def _as_line(ends: Ends | None, message: Message) -> bytes:
     told = packed(message)
-    if told["k"] == DIRECT and "port" in told:
-        host = reached_at(ends, told.get("host", ""))
+    if told["k"] == DIRECT:
+        host = reached_at(ends, told["host"])
         return b"" if host is None else line(told | {"host": host})
     return line(told)
 

@@ -151,10 +151,13 @@ class Ways:
         if offer is None:
             return False
         comer = offer.comers.get(fd)
-        if comer is None:
-            self._accept(offer)
-        else:
-            self._go_on(offer, comer)
+        try:
+            if comer is None:
+                self._accept(offer)
+            else:
+                self._go_on(offer, comer)
+        except Exception:  # whatever a stranger does to this: the task goes on
+            self.close()
         return True
 
     def _accept(self, offer: _Offer) -> None:
@@ -249,6 +252,7 @@ class Ways:
 
 
 def _context(pem: bytes) -> ssl.SSLContext:
+    import hmac  # noqa: F401 - loaded now, while all is in order
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
