@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import sys
 import tempfile
@@ -196,6 +197,7 @@ def main() -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(table)
+    print(f"measured with {platform.python_implementation()} {platform.python_version()} of {sys.base_prefix}")
 
 
 if __name__ == "__main__":

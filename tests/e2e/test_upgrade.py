@@ -25,7 +25,9 @@ CHANGES = {
     "spawn/shim/logfile.py": (('"log_error": self.error,', '"log_error": self.error, "phase": [1],'),),
     "spawn/shim/segments.py": (("_HEAD_PART = 4", "_HEAD_PART = 2"), ("_SEGMENTS = 12", "_SEGMENTS = 5")),
     # a broker that asks for more than we know
-    "spawn/launcher.py": (("wire.pack(self._fields(serial),", 'wire.pack(self._fields(serial) | {"colour": "blue"},'),),
+    "spawn/launching.py": (
+        ("wire.pack(self._fields(serial),", 'wire.pack(self._fields(serial) | {"colour": "blue"},'),
+    ),
     "__init__.py": ((f'"{package.__version__}"', '"9.0.0"'),),
 }
 

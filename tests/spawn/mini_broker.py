@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from relay.spawn.attempt import Attempt
-from relay.spawn.launcher import Launcher, LaunchSpec
+from relay.spawn.launcher import Launcher
+from relay.spawn.launching import LaunchSpec
 from relay.spawn.watch import Watcher
 
 

@@ -46,8 +46,14 @@ SHIM = [
     ("fdatasync", 3, DONE),  # written; the machine stays up, so it counts
     ("write", 3, DONE),  # all is over, and it is about to be free
 ]
-_ONCE = {"pipe2": 1, "ioctl": 2}  # the pipe for signals is made by fresh ones only
-KEPT = [(call, when - _ONCE.get(call, 0), verdict) for call, when, verdict in SHIM if call != "set_robust_list"]
+# A shim that is kept has forked the child, with its pipes, before it has a launch, and tells it what to become.
+_BEFORE = {"ioctl": -2, "write": 1}
+KEPT = [
+    *((call, when + _BEFORE.get(call, 0), end) for call, when, end in SHIM if call not in ("set_robust_list", "pipe2")),
+    ("write", 1, REQUEUED),  # the child is not told
+    ("pipe2", 1, DONE),  # about to fork the next one
+    ("clone", 1, DONE),
+]
 SERVER = [
     ("recvfrom", 1, {REQUEUED}),
     ("clone", 1, {REQUEUED}),

@@ -14,7 +14,7 @@ from relay.spawn.attempt import Vanished
 from relay.spawn.recovery import Verdict
 from relay.spawn.shim.crew import TAKES_S
 
-from .yard import alive, holds, until
+from .yard import alive, children, holds, until
 
 if TYPE_CHECKING:
     from .yard import Run, Yard
@@ -28,18 +28,25 @@ async def _ended(yard: Yard, script: str, **options: Any) -> Run:
 
 
 def _open_files(pid: int) -> list[str]:
-    return sorted(os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir())
+    """Without the numbers of pipes: those of the child that is forked ahead are others each time."""
+    return sorted(os.readlink(each).partition(":[")[0] for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
+async def _ready(pid: int) -> list[str]:
+    """Its open files when it has forked the next child."""
+    await until(lambda: children(pid))
+    return _open_files(pid)
 
 
 async def test_one_shim_runs_one_task_after_the_other(yard: Yard) -> None:
     first = await _ended(yard, "cat; exit 3", stdin=b"x" * 4096)
-    files = _open_files(first.shim)
+    files = await _ready(first.shim)
     for code in range(3):
         run = await _ended(yard, f"env; exit {code}", env={"ONE": str(code)})
         assert run.shim == first.shim and (await run.exit()).exit_code == code
         assert f"ONE={code}\n" in run.output() and "LANG" not in run.output()
     unread = await _ended(yard, "exit 4", stdin=b"y" * 20000)
-    assert (unread.shim, _open_files(first.shim)) == (first.shim, files)
+    assert (unread.shim, await _ready(first.shim)) == (first.shim, files)
 
 
 async def test_two_at_once_have_two_shims(yard: Yard, tmp_path: Path) -> None:

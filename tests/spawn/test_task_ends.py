@@ -11,7 +11,7 @@ import pytest
 
 from relay.spawn import transcript
 from relay.spawn.attempt import Exited, Output, Started
-from relay.spawn.launcher import BadLaunch
+from relay.spawn.launching import BadLaunch
 
 if TYPE_CHECKING:
     from .yard import Yard

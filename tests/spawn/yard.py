@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from relay.spawn import transcript, tree
 from relay.spawn.attempt import Attempt, Exited, ExitRecord, Output, Started, Vanished
-from relay.spawn.launcher import Launcher, LaunchSpec
+from relay.spawn.launcher import Launcher
+from relay.spawn.launching import LaunchSpec
 from relay.spawn.shim import processes
 from relay.spawn.watch import Watcher
 
@@ -34,6 +35,11 @@ def alive(pid: int) -> bool:
     """Whether a process with this pid runs."""
     found = processes.look_up(pid)
     return found is not None and found.alive
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process of one thread."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def holds(pid: int, folder: Path) -> bool:

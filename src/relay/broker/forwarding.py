@@ -11,6 +11,7 @@ from relay.broker import listening_ports as listening
 from relay.broker.channel import Conversation, Message
 from relay.broker.hub import Hub
 from relay.broker.rights import Rights
+from relay.broker.together import Together
 from relay.core.errors import Code, PeerFault, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.states import IN_HAND, TERMINAL
@@ -120,7 +121,7 @@ async def _both(
     channel: Conversation, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: Flow
 ) -> None:
     try:
-        async with asyncio.TaskGroup() as group:
+        async with Together() as group:
             group.create_task(from_stream(channel, reader, flow))
             group.create_task(to_stream(channel, writer))
     except* OSError as faults:

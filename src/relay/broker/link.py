@@ -16,6 +16,7 @@ from relay.broker.greeting import Greeted, Greeter
 from relay.broker.host import Host
 from relay.broker.live import Wrap
 from relay.broker.sending import Sending
+from relay.broker.together import Together
 from relay.core import ids
 from relay.core.errors import Code, PeerFault, RelayError
 from relay.core.frames import SAID, Batch, Bye, Frame, HelloFrame, pack_frame, unpack_frame
@@ -117,7 +118,7 @@ class Link:
     async def run(self) -> None:
         """Greet, then move envelopes until the link ends. Never raises for what the other side does."""
         try:
-            async with asyncio.TaskGroup() as group:
+            async with Together() as group:
                 group.create_task(self._read())
                 group.create_task(self._sending.run())
                 group.create_task(self._end_when_told())

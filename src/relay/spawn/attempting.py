@@ -14,7 +14,9 @@ from relay.core.wishes import NONE, Wishes
 from relay.spawn import token
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
-from relay.spawn.launcher import Launcher, LaunchFenced, LaunchSpec
+from relay.spawn.beginning import Ahead
+from relay.spawn.launcher import Launcher, LaunchFenced
+from relay.spawn.launching import LaunchSpec
 from relay.spawn.recovery import Verdict
 from relay.spawn.spares import Spares
 from relay.spawn.watch import Watcher
@@ -96,14 +98,39 @@ class Attempting:
         """The attempt folder of that name, there or not."""
         return Attempt.open(self._root, name)
 
-    async def run(self, plan: Plan, stopping: Callable[[], str | None], heard: Heard) -> End:
+    async def ahead(self, plan: Plan) -> Ahead | None:
+        """Ask for the shim of an attempt that may not come to be; None where it has to wait for that.
+
+        Nothing is started, and nothing of it is on the disk, before `run` is given what this returns.
+        """
+        if plan.fresh or plan.make is not None or _missing(plan) is not None:
+            return None
+        held = self._spares.hold()
+        if held is None:
+            return None
+        try:
+            token.write(held.folder)
+            asked = await self._launcher.ask(self._spec(plan, self.folder(plan.folder), held.folder))
+        except (OSError, RelayError):
+            held.release()  # it is told when it is tried again
+            return None
+        return Ahead(held, plan.folder, self._launcher, asked)
+
+    async def run(
+        self, plan: Plan, stopping: Callable[[], str | None], heard: Heard, ahead: Ahead | None = None
+    ) -> End:
         """Prepare, launch and follow an attempt to its end.
 
         Args:
             plan: what to run.
             stopping: who asked for a stop before the folder was there to hold it, or None.
             heard: told of the start and of output.
+            ahead: what was done for it before it was decided on.
         """
+        if ahead is not None and stopping() is not None:
+            ahead.drop()  # what it is told by its record it has to be told first
+        if ahead is not None and ahead.begin():
+            return await self._follow(ahead.shim(), plan, heard)
         if (missing := _missing(plan)) is not None:
             return Unlaunchable(missing)
         try:
@@ -117,17 +144,20 @@ class Attempting:
         if (by := stopping()) is not None:
             await asyncio.to_thread(attempt.request_stop, by)
         try:
-            token.write(attempt.folder)
+            token.write(str(attempt.folder))
         except OSError as fault:
             return Unlaunchable(_no_folder(fault))
+        return await self._follow(self._launcher.launch(self._spec(plan, attempt)), plan, heard)
+
+    async def _follow(self, launched: Awaitable[int], plan: Plan, heard: Heard) -> End:
         try:
-            shim = await self._launcher.launch(self._spec(plan, attempt))
+            shim = await launched
         except LaunchFenced:
             return Fenced()
         except RelayError as fault:
             return Unlaunchable(fault)
         with self._known(shim, plan.folder):
-            return _plain(await attempt.observe(self._watcher, heard, shim=shim))
+            return _plain(await self.folder(plan.folder).observe(self._watcher, heard, shim=shim))
 
     async def resume(self, name: str, heard: Heard) -> End:
         """Follow an attempt that an earlier run of the broker began, whatever became of it."""
@@ -165,7 +195,7 @@ class Attempting:
             plan.directory.mkdir(exist_ok=True, mode=0o700)
         return Attempt.prepare(self._root, plan.folder)
 
-    def _spec(self, plan: Plan, attempt: Attempt) -> LaunchSpec:
+    def _spec(self, plan: Plan, attempt: Attempt, held: str = "") -> LaunchSpec:
         command = plan.command
         return LaunchSpec(
             folder=attempt.folder,
@@ -181,6 +211,7 @@ class Attempting:
             keep_awake=plan.wishes.keep_awake,
             door=plan.wishes.stdin,
             terminal=FIRST_SIZE if plan.wishes.tty else None,
+            held=held,
         )
 
 

@@ -18,18 +18,15 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relay.core.errors import Code, LocalFault, Misuse
+from relay.core.errors import Code, LocalFault
 from relay.core.values import frozen
 from relay.spawn.attempt import Attempt
 from relay.spawn.recovery import settle
-from relay.spawn.shim import spec as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from relay.spawn.launching import LaunchSpec
     from relay.spawn.watch import Watcher
 
-DEFAULT_LOG_LIMIT = 256 << 20
 SILENT_S = 60.0
 """How long a launch may go unanswered: what stopped the fork server would else stop all that is to start."""
 _log = logging.getLogger(__name__)
@@ -37,12 +34,6 @@ _ANSWER = struct.Struct("!I")
 _ENVIRONMENT = {"PATH": os.defpath, "LD_BIND_NOW": "1"}
 """The fork server's. Bound late, each shim and each task would look the same symbols up again: 30 pages copied."""
 _ENTRY = Path(__file__).parent / "shim" / "serve.py"
-
-
-class BadLaunch(Misuse):
-    """A launch that can never work: a NUL byte, an empty command, a relative folder."""
-
-    default_code = Code.BAD_TASK
 
 
 _ON_IT = "on the machine that runs it: relay doctor"
@@ -58,83 +49,6 @@ class LaunchFenced(LocalFault):
     """The fork server died before the attempt was promised; it is fenced now and the next one may be queued."""
 
     default_code = Code.LAUNCH_FAILED
-
-
-@frozen
-class LaunchSpec:
-    """What to run in a prepared attempt folder.
-
-    Attributes:
-        folder: the attempt folder, absolute; its name is the mark in the task's environment.
-        argv: the command, `argv[0]` looked up in the PATH of `env`.
-        env: the whole environment; PWD and RELAY_ATTEMPT are added.
-        cwd: where it runs, absolute.
-        stdin: what it reads before end of file; None is /dev/null.
-        timeout_s: awake time it may take, seconds; None for ever.
-        stop_signal: the agent's own way to stop, sent to its process group.
-        stop_grace_s: how long that may take before TERM, seconds; at most 2.5 are given.
-        log_limit: bytes that the log may have; a longer one loses of its middle (`shim/segments.py`).
-        door: its input stays open and is fed through `door`; `stdin` comes first.
-        terminal: rows and columns of the terminal that it gets, or None; it has a door then.
-        memory: bytes that its tree may use, None for no limit.
-        cpus: processors that its tree may use, None for no limit.
-        keep_awake: the machine is kept from sleeping while it runs.
-
-    Raises:
-        BadLaunch: where no system could launch this.
-    """
-
-    folder: Path
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    cwd: Path
-    stdin: bytes | None = None
-    timeout_s: float | None = None
-    stop_signal: int = signal.SIGINT
-    stop_grace_s: float = 2.0
-    log_limit: int = DEFAULT_LOG_LIMIT
-    door: bool = False
-    terminal: tuple[int, int] | None = None
-    memory: int | None = None
-    cpus: float | None = None
-    keep_awake: bool = False
-
-    def __post_init__(self) -> None:
-        fault = wire.Spec(**self._fields(0)).fault()
-        if fault:
-            raise BadLaunch(f"this cannot be launched: {fault}", hint="relay spawn --help")
-
-    def packed(self, serial: int) -> bytes:
-        """The wire form, answered under `serial`."""
-        return wire.pack(self._fields(serial), self.stdin or b"")
-
-    def _fields(self, serial: int) -> dict[str, Any]:
-        return {
-            "serial": serial,
-            "folder": str(self.folder),
-            "argv": list(self.argv),
-            "env": dict(self.env),
-            "cwd": str(self.cwd),
-            "timeout_s": self.timeout_s,
-            "stop_signal": int(self.stop_signal),
-            "stop_grace_s": self.stop_grace_s,
-            "log_limit": self.log_limit,
-            "has_stdin": self.stdin is not None,
-            **self._wishes(),
-            "door": self.door or self.terminal is not None,
-            "terminal": None if self.terminal is None else list(self.terminal),
-        }
-
-    def _wishes(self) -> dict[str, Any]:
-        """Fields that most launches do not have; a fork server that does not know them must not run the task."""
-        wishes: dict[str, Any] = {}
-        limits = {"memory": self.memory, "cpus": self.cpus}
-        if any(limits.values()):
-            runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-            wishes["limits"] = {name: value for name, value in limits.items() if value} | {"runtime": runtime}
-        if self.keep_awake:
-            wishes["keep_awake"] = True
-        return wishes | {"needs": list(wishes)} if wishes else wishes
 
 
 class _AnswerLost(Exception):
@@ -156,15 +70,15 @@ class _Server(asyncio.Protocol):
     def usable(self) -> bool:
         return self._transport is not None and not self.gone.is_set()
 
-    async def ask(self, serial: int, message: bytes) -> dict[str, Any]:
+    def ask(self, serial: int, message: bytes) -> asyncio.Future[dict[str, Any]]:
         assert self._transport
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[serial] = answer
-        try:
-            self._transport.write(message)
-            return await answer
-        finally:
-            self._waiting.pop(serial, None)
+        self._transport.write(message)
+        return answer
+
+    def forget(self, serial: int) -> None:
+        self._waiting.pop(serial, None)
 
     def leave(self) -> None:
         """Tell the server that nothing more will be asked; it answers how many shims it has, and closes."""
@@ -198,6 +112,16 @@ class _Server(asyncio.Protocol):
         waiting = self._waiting.get(answer["serial"])
         if waiting and not waiting.done():
             waiting.set_result(answer)
+
+
+@frozen
+class Asked:
+    """A shim that was asked for."""
+
+    folder: Path
+    server: _Server
+    serial: int
+    answer: asyncio.Future[dict[str, Any]]
 
 
 class Launcher:
@@ -238,18 +162,36 @@ class Launcher:
             LaunchRefused: nothing was started, for want of processes.
             LaunchFenced: the fork server died meanwhile and nothing was or will be started in this attempt.
         """
+        return await self.shim_of(await self.ask(spec))
+
+    async def ask(self, spec: LaunchSpec) -> Asked:
+        """Ask for a shim; for its pid `shim_of` waits.
+
+        Raises:
+            LaunchRefused: nothing was asked for, for want of processes.
+        """
         server = await self._usable()
         serial = next(self._serials)
-        silent = asyncio.get_running_loop().call_later(SILENT_S, server.end)
+        return Asked(spec.folder, server, serial, server.ask(serial, spec.packed(serial)))
+
+    async def shim_of(self, asked: Asked) -> int:
+        """The pid of the shim that was asked for; returns, and raises, as `launch`."""
+        silent = asyncio.get_running_loop().call_later(SILENT_S, asked.server.end)
         try:
-            answer = await server.ask(serial, spec.packed(serial))
+            answer = await asked.answer
         except _AnswerLost:
-            return await self._resolve(spec.folder)
+            return await self._resolve(asked.folder)
         finally:
             silent.cancel()
+            asked.server.forget(asked.serial)
         if "refused" in answer:
             raise LaunchRefused(f"the task was not started: {answer['refused']}", hint=_ON_IT)
         return int(answer["pid"])
+
+    def forget(self, asked: Asked) -> None:
+        """Nobody waits for this shim."""
+        asked.answer.cancel()
+        asked.server.forget(asked.serial)
 
     async def close(self) -> None:
         """Part from the fork server. It leaves at once, or when its last shim is done."""

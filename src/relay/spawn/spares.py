@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from relay.spawn import token
@@ -27,6 +28,38 @@ REST_S = 0.25
 """How long nothing was taken before more are made. A launch must not wait for the disk, and making one beside it cost
 it a tenth (measured)."""
 _ATTEMPT = re.compile(r"[a-z2-7]{16}-[0-9]{1,6}\Z")
+
+
+class Held:
+    """A spare that an attempt will have, if it comes to be; its lock is ours until that is known.
+
+    Attributes:
+        folder: its path now.
+    """
+
+    def __init__(self, root: Path, name: str, lock: int, give_back: Callable[[str], None]) -> None:
+        self.folder = f"{root}/{name}"
+        self._root, self._name, self._lock = root, name, lock
+        self._give_back = give_back
+        self._is_taken = False
+
+    def take(self, name: str) -> bool:
+        """Give it the attempt's name, before it is released; False where there is such a folder, or it cannot be."""
+        folder = f"{self._root}/{name}"
+        if os.path.exists(folder):
+            return False
+        try:
+            os.rename(self.folder, folder)
+        except OSError:
+            return False
+        self._is_taken = True
+        return True
+
+    def release(self) -> None:
+        """Let who waits for its lock go on: as the attempt where it was taken, else for nothing. Once."""
+        os.close(self._lock)
+        if not self._is_taken:
+            self._give_back(self._name)
 
 
 class Spares:
@@ -79,6 +112,18 @@ class Spares:
         except OSError:
             return False
         return True
+
+    def hold(self) -> Held | None:
+        """Keep a spare for an attempt that is not decided on yet; None where there is none."""
+        self._note_use()
+        if not self._ready:
+            return None
+        spare = self._ready.popleft()
+        lock = layout.take_lock(f"{self._root}/{spare}")
+        if lock is None:  # a shim looks at it still, for an attempt that did not come to be
+            self._ready.append(spare)
+            return None
+        return Held(self._root, spare, lock, self._ready.append)
 
     def _note_use(self) -> None:
         loop = asyncio.get_running_loop()

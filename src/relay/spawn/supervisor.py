@@ -23,6 +23,7 @@ from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.attempt import Exited, Started, Vanished
 from relay.spawn.attempting import Attempting, End, Fenced, Unlaunchable
+from relay.spawn.beginning import Beginning
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
@@ -112,9 +113,28 @@ class Supervisor:
         attempts.prepare(entry.tx, row.id, n, folder_name(row.id, n), entry.now)
         step = Step(State.STARTING, attempt=n, cwd=admission.directory)
         started = self._ledger.step(entry, row, step)
-        entry.then(lambda: self._go(self._attempt(started, admission)))
+        self._begin(entry, started, admission)
         self._telling.soon(entry, started)
         return started
+
+    def _begin(self, entry: Entry, row: SpawnRow, admission: Admission) -> None:
+        """Have an attempt carried out once it is committed; what may be done before that is done meanwhile."""
+        begun: list[Beginning] = []
+
+        def begin() -> None:
+            begun.append(Beginning(lambda: row.id in self._stopping))
+            self._go(self._attempt(row, admission, begun[0]))
+
+        def decided(is_to_be: bool) -> None:
+            if begun:
+                begun[0].decide(is_to_be)
+            elif is_to_be:
+                self._go(self._attempt(row, admission))
+
+        if row.attempt == 1:
+            entry.meanwhile(begin, decided)
+        else:  # what it goes on with is written by this very entry
+            entry.then(lambda: decided(True))
 
     def stop(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:
         """Stop a spawn of this machine; at once where it has not started, else the shim is asked after the commit."""
@@ -154,15 +174,21 @@ class Supervisor:
             # not prepared yet: `Attempting.run` looks at `_stopping` before it launches
             return
 
-    async def _attempt(self, row: SpawnRow, admission: Admission) -> None:
+    async def _attempt(self, row: SpawnRow, admission: Admission, beginning: Beginning | None = None) -> None:
         try:
             plan, reading = await self._planner.plan(row, admission)
         except RelayError as fault:
-            await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
+            if beginning is None or await beginning.is_to_be():
+                await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
             return
+        if beginning is not None:
+            beginning.ahead = await self._attempting.ahead(plan)
+            if not await beginning.is_to_be():
+                return
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon))
+        ahead = None if beginning is None else beginning.ahead
         try:
-            end = await self._attempting.run(plan, lambda: self._stopping.get(row.id), heard)
+            end = await self._attempting.run(plan, lambda: self._stopping.get(row.id), heard, ahead)
         finally:
             heard.over()
         await self._ended(row, end, reading)

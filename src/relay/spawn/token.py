@@ -23,7 +23,7 @@ def make_room(folder: str) -> None:
     os.close(os.open(f"{folder}/{FILE}", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
 
 
-def write(folder: Path) -> None:
+def write(folder: str) -> None:
     """Make an attempt's token, before its task is started.
 
     Raises:

@@ -21,6 +21,7 @@ from relay.store.writer import Writer
 T = TypeVar("T")
 MAX_PROBLEMS = 20
 CHECKED = "checked"
+FEW = 3
 REPLACED = "its file was removed, or replaced, while this broker had it open: what that writes now goes when it ends"
 
 
@@ -75,16 +76,30 @@ class Store:
         """
         return await self.submit(op)
 
-    def submit(self, op: Callable[[Tx], T], after: Callable[[], None] | None = None) -> asyncio.Future[T]:
+    def submit(
+        self,
+        op: Callable[[Tx], T],
+        after: Callable[[], None] | None = None,
+        instead: Callable[[], None] | None = None,
+    ) -> asyncio.Future[T]:
         """Hand an op over at once; the future is done after its COMMIT. As `write` in all else.
 
         Args:
             op: as for `write`.
             after: called on the loop after the COMMIT and before the caller resumes, whether it still waits or not.
+            instead: called there where nothing of it was done.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writer.submit(op, done, after)
+        self._writer.submit(op, done, after, instead)
         return done
+
+    def meanwhile(self, callback: Callable[[], None]) -> None:
+        """Call this on the loop while the disk works, where few share it; for an op, at its end.
+
+        Where many do, there is enough to be done meanwhile, and nothing gained by what may be for nothing.
+        """
+        if self._writer.shared_by <= FEW:
+            self._writer.on_loop(callback)
 
     def write_soon(self, op: Callable[[Tx], object]) -> None:
         """Run an op in the next batch without waiting; for what may be lost in a crash. A failure is logged.

@@ -69,6 +69,7 @@ class Entry:
     posted: list[tuple[BrokerId, Outgoing]] = field(default_factory=list)
     events: list[tuple[Event, SpawnRow | None]] = field(default_factory=list)
     following: list[Callable[[], None]] = field(default_factory=list)
+    ahead: list[tuple[Callable[[], None], Callable[[bool], None]]] = field(default_factory=list)
     beside: Callable[[Entry, Event], None] = lambda entry, event: None
 
     def post(self, letter: Letter) -> bool:
@@ -96,13 +97,22 @@ class Entry:
         """Call this on the event loop after the commit."""
         self.following.append(callback)
 
-    def mark(self) -> tuple[int, int, int]:
-        """Where the entry stands, for `forget_since`."""
-        return len(self.posted), len(self.events), len(self.following)
+    def meanwhile(self, begin: Callable[[], None], decided: Callable[[bool], None]) -> None:
+        """Call `begin` on the event loop while this entry is committed, where the disk is shared with few others.
 
-    def forget_since(self, mark: tuple[int, int, int]) -> None:
+        Args:
+            begin: what may be done for nothing; after `decided` it is not called any more.
+            decided: told there whether the entry was committed; before all else that follows from it.
+        """
+        self.ahead.append((begin, decided))
+
+    def mark(self) -> tuple[int, int, int, int]:
+        """Where the entry stands, for `forget_since`."""
+        return len(self.posted), len(self.events), len(self.following), len(self.ahead)
+
+    def forget_since(self, mark: tuple[int, int, int, int]) -> None:
         """Drop what was added since the mark: its savepoint was rolled back."""
-        del self.posted[mark[0] :], self.events[mark[1] :], self.following[mark[2] :]
+        del self.posted[mark[0] :], self.events[mark[1] :], self.following[mark[2] :], self.ahead[mark[3] :]
 
     @contextlib.contextmanager
     def undone_on_error(self) -> Iterator[None]:
@@ -161,14 +171,22 @@ class Journal:
             entry = Entry(tx, self.clock(), self._postbox, beside=self._beside)
             entries[:] = [entry]
             outcome = decide(entry)
+            for begin, _ in entry.ahead:
+                self.store.meanwhile(begin)
             if entry.posted:  # it writes to the outbox: the rows that are to leave it cost little more
                 self.store.take_along()
             return outcome
 
+        def undone() -> None:
+            for _, decided in entries[0].ahead if entries else ():
+                decided(False)
+
         # by the writer, not by the caller: one that is cancelled does not keep what follows from being carried out
-        return await self.store.submit(operation, lambda: self._carry_out(entries[0]))
+        return await self.store.submit(operation, lambda: self._carry_out(entries[0]), undone)
 
     def _carry_out(self, entry: Entry) -> None:
+        for _, decided in entry.ahead:
+            decided(True)
         for recipient, outgoing in entry.posted:
             self._on_posted(recipient, outgoing)
         for event, subject in entry.events:

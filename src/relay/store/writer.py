@@ -32,6 +32,7 @@ class _Job:
     op: Callable[[Tx], Any]
     done: asyncio.Future[Any] | None
     after: Callable[[], None] | None = None
+    instead: Callable[[], None] | None = None
     outcome: Any = None
     error: BaseException | None = None
 
@@ -43,8 +44,8 @@ def _nothing(tx: Tx) -> None:
 def _settle(jobs: list[_Job]) -> None:
     """Resume the callers, on their loop. One that was cancelled meanwhile is done already and stays so."""
     for job in jobs:
-        if job.after is not None and job.error is None:
-            _follow_up(job.after)
+        if (follow_up := job.after if job.error is None else job.instead) is not None:
+            _follow_up(follow_up)
         if job.done is None or job.done.done():
             continue
         if job.error is None:
@@ -71,9 +72,11 @@ class Writer:
 
     Attributes:
         trouble: why the last batch could not be committed; empty where it was.
+        shared_by: how many ops the transaction has that runs, or ran last.
     """
 
     trouble = ""
+    shared_by = 0
 
     def __init__(self, connection: Tx, path: Path, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
@@ -97,6 +100,7 @@ class Writer:
         op: Callable[[Tx], Any],
         done: asyncio.Future[Any] | None,
         after: Callable[[], None] | None = None,
+        instead: Callable[[], None] | None = None,
     ) -> None:
         """Hand an op over; from here on it runs, whether or not its caller still waits.
 
@@ -104,13 +108,14 @@ class Writer:
             op: runs on the writer thread inside the batch's transaction.
             done: gets the outcome after COMMIT; None where nobody waits.
             after: called on the loop after COMMIT, before `done` is.
+            instead: called there where the op failed.
 
         Raises:
             LocalFault: the store is closed.
         """
         if self._closing:
             raise faults.closed(self._path)
-        self._queue.put(_Job(op, done, after))
+        self._queue.put(_Job(op, done, after, instead))
 
     def submit_lazily(self, op: Callable[[Tx], Any], behind: bool = False) -> None:
         """Hand over an op that may wait for the next batch, at most 50 ms; what it does may be lost in a crash.
@@ -167,7 +172,7 @@ class Writer:
                 self._deliver(batch)
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
-        self._on_loop(self._end)
+        self.on_loop(self._end)
 
     def _end(self) -> None:
         if not self._ended.done():
@@ -194,6 +199,7 @@ class Writer:
             yield self._behind.popleft()
 
     def _commit(self, batch: list[_Job]) -> None:
+        self.shared_by = len(batch)
         self._goes_along = False
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -262,8 +268,9 @@ class Writer:
                 _log.error("a write that nobody waits for failed", exc_info=job.error)
         waiting = [job for job in batch if job.done is not None]
         if waiting:
-            self._on_loop(_settle, waiting)
+            self.on_loop(_settle, waiting)
 
-    def _on_loop(self, callback: Callable[..., None], *args: Any) -> None:
+    def on_loop(self, callback: Callable[..., None], *args: Any) -> None:
+        """Call this on the loop, soon; from an op, before its COMMIT."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
             self._loop.call_soon_threadsafe(callback, *args)

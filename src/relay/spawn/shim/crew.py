@@ -16,7 +16,7 @@ import signal
 import socket
 import time
 
-from . import folder, run, spec
+from . import ahead, folder, run, spec
 from .cgroups import Kills
 from .last_word import WAIT_MS, LastWord
 from .wakeup import Wakeup
@@ -24,6 +24,8 @@ from .wakeup import Wakeup
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import KeysView
+
+    from .task import Task
 
 FREE = b"f"
 MOST_FREE = 16
@@ -149,7 +151,9 @@ class Crew:
             if now < due:
                 break
             del self._given[pid]
-            if _ended_unread(pid, attempt):
+            if not os.path.exists(attempt):  # not decided on yet, so that it cannot be begun
+                self._given[pid] = attempt, now + TAKES_S
+            elif _ended_unread(pid, attempt):
                 self._send_away(0)  # what stopped one may have stopped others
         if now >= self._used_at + REST_S:
             self._send_away(1)
@@ -201,26 +205,51 @@ def work(launch: spec.Spec, line: int, wakeup: Wakeup, kills: Kills) -> int:
 
 
 def _work(launch: spec.Spec, line: int, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
-    following: spec.Spec | None = launch
+    following: tuple[spec.Spec, Task | None] | None = (launch, None)
     for left in range(MOST_RUNS, 0, -1):
         if following is None:
             break
-        status = run.run(following, wakeup, kills, last)
+        status = run.run(*following, wakeup, kills, last)
         if status != run.FREE:
             return status
         following = _following(line, last) if left > 1 else None
     return run.DONE
 
 
-def _following(line: int, last: LastWord) -> spec.Spec | None:
-    """Say that this shim is free, and wait for the next launch; None where there is none to come."""
-    buffer = bytearray()
+def _following(line: int, last: LastWord) -> tuple[spec.Spec, Task | None] | None:
+    """Say that this shim is free, and wait for the next launch and its child, where that was forked meanwhile.
+
+    Returns:
+        None where there is no launch to come.
+    """
     try:
         os.write(line, FREE)
     except OSError:  # the fork server is gone
         return None
+    child = None if _has_come(line, 0) else _forked_ahead()
     if not _has_come(line, WAIT_MS):
         last.settle()
+    launch = _launch(line)
+    if launch is None:
+        return None  # the child goes with this process
+    if child is None:
+        return launch, None
+    if ahead.serves(launch):
+        return launch, child.become(launch)
+    child.leave()
+    return launch, None
+
+
+def _forked_ahead() -> ahead.Ahead | None:
+    try:
+        return ahead.Ahead()
+    except OSError:  # no process, no descriptor: what is launched tries it again, and says so
+        return None
+
+
+def _launch(line: int) -> spec.Spec | None:
+    """The next launch; None where none is to come."""
+    buffer = bytearray()
     while (launch := spec.unpack(buffer)) is None:
         data = _read(line)
         if not data:

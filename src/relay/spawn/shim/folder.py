@@ -68,6 +68,44 @@ def take_lock(folder: str) -> int | None:
     return fd
 
 
+def await_lock(held: str, folder: str) -> int | None:
+    """The lock of an attempt that is not decided on yet: its folder has another name until then, and the lock is held.
+
+    Whoever holds it gives the folder its name once the attempt is committed, and then lets go; or lets go without.
+    That is done for it where it dies.
+
+    Args:
+        held: the folder's name until then.
+        folder: its name from then on.
+
+    Returns:
+        The descriptor that holds the lock; None where the attempt is not to be.
+    """
+    try:
+        fd = _opened_lock(held, folder)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    if _is_of(fd, folder):
+        return fd
+    os.close(fd)
+    return None
+
+
+def _opened_lock(held: str, folder: str) -> int:
+    try:
+        return os.open(f"{held}/{LOCK}", os.O_RDWR)
+    except FileNotFoundError:  # it has its name already
+        return os.open(f"{folder}/{LOCK}", os.O_RDWR)
+
+
+def _is_of(fd: int, folder: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(f"{folder}/{LOCK}"))
+    except FileNotFoundError:
+        return False
+
+
 def _make(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 

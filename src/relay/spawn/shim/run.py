@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import cache
 
 from . import confining, folder, kernel, processes, record, tree
 from .awake import Awake
@@ -39,21 +40,26 @@ def settle() -> None:
     kernel.set_title("relay-shim")
 
 
-def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
+def run(spec: Spec, ready: Task | None, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
     """Own the attempt of `spec` from its lock to its exit record; the shim's exit status, or `FREE`.
 
     Args:
+        ready: its child, where that was forked ahead.
         wakeup: of this process; TERM and CHLD are caught.
         kills: of the group that it is in.
         last: the attempt before, which is settled while this one runs; where the answer is `FREE`, this one's.
     """
-    lock = folder.take_lock(spec.folder)
+    task = ready or (fork_task(spec, None) if spec.held else None)
+    lock = folder.await_lock(spec.held, spec.folder) if spec.held else folder.take_lock(spec.folder)
+    if lock is None and task is not None and spec.held:
+        task.abandon()
+        return FREE
     if lock is None:
-        return REFUSED
+        return REFUSED  # a child that is ready dies with this process
     record_fd = os.open(f"{spec.folder}/{folder.RECORD}", os.O_RDWR)
     if _is_taken(record_fd):
         return REFUSED
-    task = fork_task(spec, lock)
+    task = task or fork_task(spec, lock)
     _promise(record_fd, spec.name)
     fields, log = _carry_out(spec, task, record_fd, wakeup, kills, last)
     record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=False)
@@ -84,11 +90,16 @@ def _is_taken(record_fd: int) -> bool:
     return bool(slots[record.INTENT] or slots[record.FENCE] or slots[record.EXIT])
 
 
+@cache
+def _ticks_of(me: int) -> int:
+    return processes.ticks(me)
+
+
 def _promise(record_fd: int, name: str) -> None:
     me = os.getpid()
     fields: dict[str, object] = {
         "shim": me,
-        "ticks": processes.ticks(me),
+        "ticks": _ticks_of(me),
         "boot": processes.boot_id(),
         "protocol": record.PROTOCOL,
         # a power cut may take the folder's new name back (`spawn/spares.py`)
@@ -119,7 +130,7 @@ def _carry_out(
 def _supervise(
     spec: Spec, task: Task, log: LogFile, record_fd: int, wakeup: Wakeup, kills: Kills, last: LastWord
 ) -> dict[str, object]:
-    noted: dict[str, object] = {"pid": task.pid, "ticks": processes.ticks(task.pid)}
+    noted: dict[str, object] = {"pid": task.pid, "ticks": task.ticks}
     record.write_slot(record_fd, record.TASK, noted, durable=False)
     awake = Awake(spec.name, spec.env.get("PATH", os.defpath), task.pid) if spec.keep_awake else None
     task.release()

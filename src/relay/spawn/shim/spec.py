@@ -26,6 +26,7 @@ class Spec:
     Attributes:
         limits: `memory` (bytes) and `cpus`, and `runtime`, the folder of the user's systemd; None for no limits.
         keep_awake: the machine is kept from sleeping.
+        held: the folder that becomes the attempt's when the launch is decided on (`folder.await_lock`), or empty.
         needs: names of fields without which the task must not run.
     """
 
@@ -47,6 +48,7 @@ class Spec:
         limits: dict[str, object] | None = None,
         keep_awake: bool = False,
         needs: tuple[str, ...] = (),
+        held: str = "",
     ) -> None:
         self.serial = serial
         self.folder = folder
@@ -61,6 +63,7 @@ class Spec:
         self.limits = limits
         self.keep_awake = keep_awake
         self.needs = needs
+        self.held = held
         self.door = door
         self.terminal = terminal
 

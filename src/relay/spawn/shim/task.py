@@ -10,7 +10,7 @@ import errno
 import os
 import signal
 
-from . import confining, kernel, terminal
+from . import confining, kernel, processes, terminal
 from .spec import MARKER, Spec
 
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _AT_CWD = b"c"
 _AT_EXEC = b"x"
-_CANNOT_EXEC = 127
+CANNOT_EXEC = 127
 _KINDS = {
     errno.ENOENT: "not_found",
     errno.ENOTDIR: "not_found",
@@ -33,12 +33,20 @@ _KINDS = {
 class Task:
     """The task's process and the shim's ends of its pipes."""
 
-    __slots__ = ("_go", "_theirs", "failure", "outputs", "pid", "stdin")
+    __slots__ = ("_go", "_theirs", "failure", "outputs", "pid", "stdin", "ticks")
 
     def __init__(
-        self, pid: int, go: int, failure: int, outputs: tuple[int, ...], stdin: int | None, theirs: list[int]
+        self,
+        pid: int,
+        go: int,
+        failure: int,
+        outputs: tuple[int, ...],
+        stdin: int | None,
+        theirs: list[int],
+        ticks: int | None = None,
     ) -> None:
         self.pid = pid
+        self.ticks = processes.ticks(pid) if ticks is None else ticks
         self.failure = failure
         self.outputs = outputs
         self.stdin = stdin
@@ -60,29 +68,35 @@ class Task:
         """End the child, which was not released."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+        mine = [self._go, self.failure, *self.outputs]
+        if self.stdin is not None:
+            mine.append(self.stdin)
+        for fd in (*mine, *self._theirs):
+            os.close(fd)
 
 
-def fork_task(spec: Spec, held: int) -> Task:
+def fork_task(spec: Spec, held: int | None) -> Task:
     """Fork the child, which waits for `Task.release`.
 
     Args:
-        held: the lock's descriptor; the child lets go of it, or its copy would outlive the shim's.
+        held: the lock's descriptor, where it is open already; the child lets go of it, or its copy would outlive the
+            shim's.
     """
     wait, go = os.pipe()
     failure, fail = os.pipe()
-    streams = _terminal(spec.terminal) if spec.terminal else _pipes(spec)
-    paths = candidates(spec)
-    env = {**spec.env, "PWD": spec.cwd, MARKER: spec.name}
+    streams = _terminal(spec.terminal) if spec.terminal else pipes(spec.stdin is not None)
+    paths, env = candidates(spec), environment(spec)
     shim = os.getpid()
     pid = os.fork()
     if pid == 0:
-        os.close(held)
+        if held is not None:
+            os.close(held)
         os.close(go)
         _become(spec, shim, wait, fail, streams.theirs, paths, env)
     return Task(pid, go, failure, streams.outputs, streams.feed, [wait, fail, *set(streams.theirs)])
 
 
-class _Streams:
+class Streams:
     """The task's input and outputs, and the shim's ends of them."""
 
     __slots__ = ("feed", "outputs", "theirs")
@@ -93,17 +107,23 @@ class _Streams:
         self.feed = feed
 
 
-def _pipes(spec: Spec) -> _Streams:
+def pipes(is_fed: bool) -> Streams:
+    """Pipes for a task's output, and for its input where it has one."""
     out, stdout = os.pipe()
     err, stderr = os.pipe()
-    stdin, feed = (os.open(os.devnull, os.O_RDONLY), None) if spec.stdin is None else os.pipe()
-    return _Streams((stdin, stdout, stderr), (out, err), feed)
+    stdin, feed = os.pipe() if is_fed else (os.open(os.devnull, os.O_RDONLY), None)
+    return Streams((stdin, stdout, stderr), (out, err), feed)
 
 
-def _terminal(size: list[int]) -> _Streams:
+def _terminal(size: list[int]) -> Streams:
     master, slave = terminal.open_pair(*size)
     # twice, so that input and output can be closed and waited for each by itself
-    return _Streams((slave, slave, slave), (master,), os.dup(master))
+    return Streams((slave, slave, slave), (master,), os.dup(master))
+
+
+def environment(spec: Spec) -> dict[str, str]:
+    """The whole environment of the task."""
+    return {**spec.env, "PWD": spec.cwd, MARKER: spec.name}
 
 
 def candidates(spec: Spec) -> list[str]:
@@ -141,23 +161,40 @@ def _become(
     paths: list[str],
     env: dict[str, str],
 ) -> NoReturn:
-    stage = _AT_EXEC
     try:
-        _settle(shim, stdio)
+        settle(shim, stdio)
         if spec.terminal:
             terminal.control(0)
-        stage = _AT_CWD
-        enter(spec.cwd)
+        turn_into(spec.cwd, paths, spec.argv, env, wait, fail, spec if spec.limits else None)
+    except OSError as fault:
+        os.write(fail, report_of(fault))
+    finally:
+        os._exit(CANNOT_EXEC)
+
+
+def turn_into(
+    cwd: str, paths: list[str], argv: list[str], env: dict[str, str], wait: int, fail: int, limited: Spec | None = None
+) -> None:
+    """Become the command when it is released; returns where it is not, or cannot, which is told then.
+
+    Args:
+        cwd: the directory.
+        paths, argv, env: as `execute` has them.
+        wait: where it is released.
+        fail: where a failure is told.
+        limited: the launch, where it has limits.
+    """
+    stage = _AT_CWD
+    try:
+        enter(cwd)
         stage = _AT_EXEC
         # Last: the shim makes its promise while all of the above is done.
         if os.read(wait, 1):
-            if spec.limits:
-                confining.become(spec, fail, MARKER, paths, env)
-            execute(paths, spec.argv, env)
+            if limited:
+                confining.become(limited, fail, MARKER, paths, env)
+            execute(paths, argv, env)
     except OSError as fault:
         os.write(fail, report_of(fault, stage))
-    finally:
-        os._exit(_CANNOT_EXEC)
 
 
 def enter(directory: str) -> None:
@@ -177,11 +214,12 @@ def enter(directory: str) -> None:
     os.close(here)
 
 
-def _settle(shim: int, stdio: tuple[int, int, int]) -> None:
+def settle(shim: int, stdio: tuple[int, int, int]) -> None:
+    """Become a process of its own, with these descriptors as its input and output; it dies with the shim."""
     kernel.die_with_parent()
     # The parent may have died before the kernel was told to watch it.
     if os.getppid() != shim:
-        os._exit(_CANNOT_EXEC)
+        os._exit(CANNOT_EXEC)
     os.setsid()
     for number, fd in enumerate(stdio):
         os.dup2(fd, number)

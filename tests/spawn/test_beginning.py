@@ -1,0 +1,163 @@
+"""An attempt that is asked for before it is decided on: it begins once, or it never was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay.spawn.agents.agent import Command
+from relay.spawn.attempt import Exited
+from relay.spawn.attempting import Attempting, Fenced, Plan
+from relay.spawn.beginning import Ahead, Beginning
+from relay.spawn.spares import KEEP, PREFIX
+
+from .yard import ENVIRONMENT, alive, children, holds, until
+
+if TYPE_CHECKING:
+    from relay.spawn.attempting import End
+
+    from .yard import Yard
+
+
+class Ground:
+    """Attempts that each leave a file behind."""
+
+    def __init__(self, yard: Yard, ran: Path) -> None:
+        self.yard = yard
+        self.ran = ran
+        self.attempting = Attempting(yard.root, yard.launcher, yard.watcher)
+
+    def plan(self, number: int, script: str = "exit 7") -> Plan:
+        name = f"{'a' * 15}{'abcdefgh'[number]}-1"
+        self.yard.names.append(name)
+        command = Command(argv=("sh", "-c", f"echo ran >> {self.ran}; {script}"))
+        return Plan(name, command, dict(ENVIRONMENT), Path("/"), fresh=False, timeout_s=None, log_limit=1 << 20)
+
+    async def ahead(self, plan: Plan) -> Ahead:
+        ahead = await self.attempting.ahead(plan)
+        assert ahead is not None
+        return ahead
+
+    async def run(self, plan: Plan, ahead: Ahead | None = None, by: str | None = None) -> End:
+        return await self.attempting.run(plan, lambda: by, lambda heard: None, ahead)
+
+    def times(self) -> int:
+        return self.ran.read_text().count("ran") if self.ran.exists() else 0
+
+    def spares(self) -> int:
+        return len(list(self.yard.root.glob(f"{PREFIX}*")))
+
+    async def free_shim(self) -> int:
+        """The pid of a shim that has ended an attempt, and has its next child."""
+        run = await self.yard.sh("true")
+        await run.exit()
+        await until(lambda: not holds(run.shim, run.attempt.folder) and children(run.shim))
+        return run.shim
+
+
+@pytest.fixture
+async def ground(yard: Yard, tmp_path: Path) -> AsyncIterator[Ground]:
+    found = Ground(yard, tmp_path / "ran")
+    await found.attempting.open()
+    await until(lambda: found.attempting._spares._ready)
+    yield found
+    found.attempting.close()
+
+
+def _code(end: End) -> int | None:
+    assert isinstance(end, Exited), end
+    return end.record.exit_code
+
+
+async def test_it_begins_when_it_is_decided_on_and_once(ground: Ground) -> None:
+    plan = ground.plan(0)
+    ahead = await ground.ahead(plan)
+    shim = await ahead.shim()
+    await until(lambda: children(shim))  # the task's process is there, and waits
+    assert not (ground.yard.root / plan.folder).exists() and not ground.times()
+    assert ahead.begin() and ahead.begin()
+    assert _code(await ground.run(plan, ahead)) == 7
+    assert ground.times() == 1
+
+
+async def test_one_that_is_not_to_be_leaves_nothing_and_its_shim_is_free(ground: Ground) -> None:
+    free, spares = await ground.free_shim(), ground.spares()
+    plan = ground.plan(0)
+    ahead = await ground.ahead(plan)
+    assert await ahead.shim() == free
+    ahead.drop()
+    assert not ahead.begin()
+    await until(lambda: not holds(free, ground.yard.root) and children(free))
+    assert ground.spares() == spares and not ground.times()
+    run = await ground.yard.sh("exit 3")
+    assert (run.shim, (await run.exit()).exit_code) == (free, 3)
+
+
+async def test_many_that_are_not_to_be_cost_no_folder_and_no_process(ground: Ground) -> None:
+    free = await ground.free_shim()
+    for _ in range(3 * KEEP):
+        ahead = await ground.attempting.ahead(ground.plan(0))
+        if ahead is not None:  # None where a shim looks at that folder still
+            ahead.drop()
+    await until(lambda: not holds(free, ground.yard.root) and len(children(free)) == 1)
+    assert _code(await ground.run(ground.plan(1))) == 7
+    assert ground.times() == 1
+
+
+@pytest.mark.parametrize("whose", ["shim", "server"])
+async def test_a_death_before_it_is_decided_on_starts_nothing_or_it_once(ground: Ground, whose: str) -> None:
+    plan = ground.plan(0)
+    ahead = await ground.ahead(plan)
+    shim = await ahead.shim()
+    server = ground.yard.launcher.server_pid
+    assert server is not None
+    await until(lambda: holds(shim, ground.yard.root))
+    os.kill(shim if whose == "shim" else server, signal.SIGKILL)
+    await until(lambda: not alive(shim if whose == "shim" else server))
+    assert ahead.begin()
+    end = await ground.run(plan, ahead)
+    assert (isinstance(end, Fenced), ground.times()) == ((True, 0) if whose == "shim" else (False, 1))
+    assert _code(await ground.run(ground.plan(1))) == 7
+
+
+async def test_one_that_is_to_stop_is_told_before_it_can_begin(ground: Ground) -> None:
+    plan = ground.plan(0)
+    end = await ground.run(plan, await ground.ahead(plan), by="somebody")
+    assert isinstance(end, Exited) and end.record.stopped and not ground.times()
+
+
+async def test_a_name_that_is_taken_is_no_second_attempt(ground: Ground) -> None:
+    plan = ground.plan(0)
+    assert _code(await ground.run(plan)) == 7
+    again = await ground.ahead(plan)
+    assert not again.begin()
+    await asyncio.gather(ground.run(ground.plan(1)), ground.run(ground.plan(2)))
+    assert ground.times() == 3
+
+
+async def test_what_is_decided_before_anything_was_done_for_it_begins_all_the_same(ground: Ground) -> None:
+    plan = ground.plan(0)
+    beginning = Beginning(lambda: False)
+    beginning.decide(True)
+    beginning.ahead = await ground.ahead(plan)
+    assert await beginning.is_to_be()
+    assert _code(await ground.run(plan, beginning.ahead)) == 7
+    assert ground.times() == 1
+
+
+async def test_who_gives_up_waiting_for_the_decision_drops_it(ground: Ground) -> None:
+    beginning = Beginning(lambda: False)
+    beginning.ahead = await ground.ahead(ground.plan(0))
+    waiting = asyncio.create_task(beginning.is_to_be())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    beginning.decide(True)
+    assert not beginning.ahead.begin()

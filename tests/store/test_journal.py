@@ -1,0 +1,79 @@
+"""What an entry has done ahead of its commit, and how it hears of that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relay.core.errors import LocalFault
+from relay.store.engine import FEW, Store
+from relay.store.journal import Entry, Journal
+from relay.store.query import Tx
+
+
+class Course:
+    """Entries that say what becomes of them, in order."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.said: list[str] = []
+
+    def enter(self, entry: Entry) -> None:
+        entry.then(lambda: self.said.append("follows"))
+        entry.meanwhile(lambda: self.said.append("begins"), lambda so: self.said.append(f"decided {so}"))
+
+    def fail(self, entry: Entry) -> None:
+        self.enter(entry)
+        raise ValueError
+
+    def undo_a_part(self, entry: Entry) -> None:
+        with pytest.raises(ValueError), entry.undone_on_error():
+            self.fail(entry)
+
+
+@pytest.fixture
+async def course(tmp_path: Path) -> AsyncIterator[Course]:
+    async with await Store.open(tmp_path / "relay.db") as store:
+        yield Course(Journal(store, None, lambda: 1_000))  # type: ignore[arg-type]
+
+
+async def test_what_is_begun_ahead_hears_of_the_commit_before_all_that_follows(course: Course) -> None:
+    await course.journal.commit(course.enter)
+    assert course.said == ["begins", "decided True", "follows"]
+
+
+async def test_where_the_entry_fails_nothing_is_begun(course: Course) -> None:
+    with pytest.raises(ValueError):
+        await course.journal.commit(course.fail)
+    await course.journal.commit(course.undo_a_part)
+    assert course.said == ["decided False"]
+
+
+async def test_where_the_commit_fails_what_was_begun_hears_of_it(course: Course) -> None:
+    def break_it(tx: Tx) -> None:
+        tx.execute("ROLLBACK")  # as SQLite itself does where the disk fails
+        raise OSError
+
+    outcomes = await asyncio.gather(
+        course.journal.commit(course.enter), course.journal.store.write(break_it), return_exceptions=True
+    )
+    assert [type(each) for each in outcomes] == [LocalFault, OSError]
+    assert course.said == ["begins", "decided False"]
+
+
+async def test_a_caller_that_is_cancelled_keeps_nobody_from_hearing(course: Course) -> None:
+    committing = asyncio.create_task(course.journal.commit(course.enter))
+    await asyncio.sleep(0)
+    committing.cancel()
+    await course.journal.store.write(lambda tx: None)
+    assert course.said == ["begins", "decided True", "follows"]
+
+
+async def test_where_many_share_the_disk_nothing_is_begun_ahead(course: Course) -> None:
+    first = asyncio.create_task(course.journal.commit(lambda entry: None))
+    await asyncio.gather(first, *(course.journal.commit(course.enter) for _ in range(3 * FEW)))
+    assert course.said.count("decided True") == course.said.count("follows") == 3 * FEW
+    assert course.said.count("begins") <= FEW
