@@ -29,6 +29,11 @@ class Course:
         self.enter(entry)
         raise ValueError
 
+    def roll_back(self, entry: Entry) -> None:
+        mark = entry.mark()
+        self.enter(entry)
+        entry.forget_since(mark)
+
     def undo_a_part(self, entry: Entry) -> None:
         with pytest.raises(ValueError), entry.undone_on_error():
             self.fail(entry)
@@ -45,11 +50,16 @@ async def test_what_is_begun_ahead_hears_of_the_commit_before_all_that_follows(c
     assert course.said == ["begins", "decided True", "follows"]
 
 
-async def test_where_the_entry_fails_nothing_is_begun(course: Course) -> None:
+async def test_an_entry_that_fails_says_so_and_a_part_that_may_be_undone_begins_nothing(course: Course) -> None:
     with pytest.raises(ValueError):
         await course.journal.commit(course.fail)
     await course.journal.commit(course.undo_a_part)
-    assert course.said == ["decided False"]
+    assert course.said == ["begins", "decided False", "decided False"]
+
+
+async def test_what_is_rolled_back_by_itself_hears_of_that(course: Course) -> None:
+    await course.journal.commit(course.roll_back)
+    assert course.said == ["begins", "decided False"]
 
 
 async def test_where_the_commit_fails_what_was_begun_hears_of_it(course: Course) -> None:

@@ -201,7 +201,7 @@ def test_audit_entries_are_chained_by_their_maker(tx: Tx) -> None:
         return entry, hashlib.sha256(previous + entry).digest()
 
     assert audit.HEAD.one(tx) is None
-    heads = [audit.append(tx, 5, make) for _ in range(3)]
+    heads = [audit.append(tx, 5, audit.HEAD.one(tx) or audit.NONE, make) for _ in range(3)]
     rows = audit.SINCE.all(tx, seq=0, limit=9)
     previous = audit.GENESIS
     for row in rows:

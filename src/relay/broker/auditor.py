@@ -12,6 +12,7 @@ from relay.core.values import frozen
 from relay.store import audit, audit_heads
 from relay.store.engine import Store
 from relay.store.journal import Entry
+from relay.store.query import Tx
 from relay.trust.audit import EMPTY, AuditEntry, entry_hash, verify_chain
 from relay.trust.identity import Identity
 
@@ -75,30 +76,33 @@ class Auditor:
 
     def write(self, entry: Entry, decision: Decision) -> None:
         """Append a decision in this transaction; before it, where the log lost what this run had written, that."""
-        known = self.head
-        if known.seq and known != self.lost and audit_heads.HASH_AT.one(entry.tx, seq=known.seq) != known.hash:
-            self._note_lost(entry, known)
-        self._append(entry, decision)
+        known, last = self.head, audit.HEAD.one(entry.tx) or audit.NONE
+        is_last = (known.seq, known.hash) == (last.seq, last.hash)
+        if known.seq and known != self.lost and not is_last and not _is_in(entry.tx, known):
+            last = self._note_lost(entry, known, last)
+        self._append(entry, decision, last)
 
-    def _note_lost(self, entry: Entry, known: AuditHead) -> None:
+    def _note_lost(self, entry: Entry, known: AuditHead, last: audit.AuditHead) -> audit.AuditHead:
         self.lost = known
         detail = f"this audit log was cut or changed while its broker ran: it had {known.seq} entries"
         _log.error("%s", detail)
-        head = self._append(entry, Decision("local", "audit", REFUSED, str(Code.AUDIT_CUT), detail))
+        new = self._append(entry, Decision("local", "audit", REFUSED, str(Code.AUDIT_CUT), detail), last)
+        head = AuditHead(new.seq, new.hash)
         entry.then(lambda: self._begin_again(head))
+        return new
 
-    def _append(self, entry: Entry, decision: Decision) -> AuditHead:
+    def _append(self, entry: Entry, decision: Decision, last: audit.AuditHead) -> audit.AuditHead:
         def make(seq: int, previous: bytes) -> tuple[bytes, bytes]:
             line = AuditEntry(
                 seq, entry.now, decision.actor, decision.action, decision.outcome, decision.code, decision.detail
             ).to_bytes()
             return line, entry_hash(previous, line)
 
-        new = audit.append(entry.tx, entry.now, make)
+        new = audit.append(entry.tx, entry.now, last, make)
         head = AuditHead(new.seq, new.hash)
         entry.then(lambda: self._advance(head))
         entry.event("audit.entry", {"seq": new.seq, "action": decision.action, "outcome": decision.outcome})
-        return head
+        return new
 
     def _begin_again(self, head: AuditHead) -> None:
         self.head = head
@@ -117,6 +121,10 @@ class Auditor:
         for had in (self.lost, written):
             bad = _first_lost(had, hashes) if bad is None and had is not None else bad
         return len(rows), AuditHead(rows[-1].seq, rows[-1].hash) if rows else EMPTY, bad
+
+
+def _is_in(tx: Tx, head: AuditHead) -> bool:
+    return audit_heads.HASH_AT.one(tx, seq=head.seq) == head.hash
 
 
 def _first_lost(written: AuditHead, hashes: dict[int, bytes]) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from relay.broker.allowed import Grants
@@ -40,6 +39,11 @@ def resolved(wanted: str) -> str | None:
     """The real path of a directory that was asked for; None where it is not absolute."""
     path = os.path.expanduser(wanted) if wanted == "~" or wanted.startswith("~/") else wanted
     return os.path.realpath(path) if os.path.isabs(path) else None
+
+
+def _path(row: SpawnRow) -> str | None:
+    """Where it is to run; None for a fresh directory, for none given, and for what is not absolute."""
+    return resolved(row.cwd) if row.cwd and row.cwd != FRESH_DIRECTORY else None
 
 
 def minute_of_week(now: int) -> int:
@@ -82,9 +86,10 @@ class Gate:
         return admission
 
     def _judged(self, entry: Entry, row: SpawnRow) -> Admission:
-        verdict = self._granted(entry, row)
+        path = _path(row)
+        verdict = self._granted(entry, row, path)
         self._agents.get(row.agent).command(request_of(row), 1)
-        directory = self._directory(row)
+        directory = self._directory(row, path)
         held = verdict.hold and not questions.is_approved(
             entry.tx, row.id, request_hash(row.origin, request_of(row))
         )
@@ -93,10 +98,10 @@ class Gate:
             return Admission(directory, fresh, waiting=verdict.why, held=held, until=verdict.until)
         return Admission(directory, fresh, held=held)
 
-    def _granted(self, entry: Entry, row: SpawnRow) -> Granted | Waiting:
+    def _granted(self, entry: Entry, row: SpawnRow, path: str | None) -> Granted | Waiting:
         if row.origin == self._members.own and not row.chain:
             return Granted()
-        verdict = self._verdict(entry, row)
+        verdict = self._verdict(entry, row, path)
         if isinstance(verdict, Denied):
             raise self._refused(verdict, row.agent)
         self._require_place(row)
@@ -108,7 +113,7 @@ class Gate:
         Raises:
             RelayError: why.
         """
-        self._granted(entry, row)
+        self._granted(entry, row, _path(row))
 
     def is_runner(self, agent: str) -> bool:
         """Whether an agent of this name is a runner, and not another program of the same name."""
@@ -134,20 +139,20 @@ class Gate:
             hint = "name an agent that machine has, such as shell, exec or claude"
         return Refused(denied.message, code=denied.code, why=why, hint=hint)
 
-    def _verdict(self, entry: Entry, row: SpawnRow) -> Verdict:
+    def _verdict(self, entry: Entry, row: SpawnRow, path: str | None) -> Verdict:
+        requester = self._labelled(row.origin)
         asked = Asked(
             verb="spawn",
             agent=row.agent,
             by_name=self._agents.is_runner(row.agent),
-            directory=resolved(row.cwd) if row.cwd not in (None, FRESH_DIRECTORY) and row.cwd else None,
+            directory=path,
             wanted_cwd=row.cwd,
             mode=row.mode,
             depth=len(row.chain),
             running=IN_HAND_FROM.one(entry.tx, target=self._members.own, origin=row.origin) or 0,
             minute=minute_of_week(entry.now),
+            next_start=self._next_start(entry, row, requester[1]),
         )
-        requester = self._labelled(row.origin)
-        asked = replace(asked, next_start=self._next_start(entry, row, requester[1]))
         return judge_chain(requester, [self._labelled(each) for each in row.chain], asked, entry.now)
 
     def _next_start(self, entry: Entry, row: SpawnRow, grant: Grant | None) -> int | None:
@@ -188,7 +193,7 @@ class Gate:
     def _where(self, command: str) -> str:
         return f"on {self._members.own_name}: {command}" if command.startswith("relay ") else command
 
-    def _directory(self, row: SpawnRow) -> str:
+    def _directory(self, row: SpawnRow, path: str | None) -> str:
         if row.cwd == FRESH_DIRECTORY:
             # the real one, for the shim follows no link on its way there
             sub = row.wishes.place.sub if row.wishes.place is not None else ""
@@ -197,7 +202,6 @@ class Gate:
             hint = "relay edit --cwd new, or spawn it anew with either of them"
             why = "it brings its place along, and names a directory besides"
             raise Misuse("where should it run?", code=Code.NO_DIRECTORY, why=why, hint=hint)
-        path = resolved(row.cwd) if row.cwd else None
         if path is None:
             raise Misuse(
                 "where should it run?",
@@ -205,19 +209,19 @@ class Gate:
                 why="no absolute directory was given, and a place is never guessed",
                 hint=FOUR_CHOICES,
             )
-        if os.path.exists(path) and not os.path.isdir(path):
+        if os.path.isdir(path):
+            return path
+        if os.path.exists(path):
             raise Refused(
                 f"{path} on {self._members.own_name} is no directory",
                 code=Code.NO_DIRECTORY,
                 hint="name a directory with --cwd, or use --cwd new",
             )
-        if not os.path.isdir(path):
-            raise Refused(
-                f"there is no directory {path} on {self._members.own_name}",
-                code=Code.NO_DIRECTORY,
-                hint=f"on {self._members.own_name}: mkdir -p {path}; or use --cwd new",
-            )
-        return path
+        raise Refused(
+            f"there is no directory {path} on {self._members.own_name}",
+            code=Code.NO_DIRECTORY,
+            hint=f"on {self._members.own_name}: mkdir -p {path}; or use --cwd new",
+        )
 
     def may_spawn(self, broker: BrokerId) -> bool:
         """Whether that broker may spawn here at all.

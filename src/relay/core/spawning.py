@@ -6,6 +6,7 @@ Both cross links, so both are checked field by field on the way in.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import field
@@ -127,9 +128,11 @@ class Snapshot:
 
     def earlier(self, by: int) -> Snapshot:
         """The same word with its times on another clock, one that shows `by` milliseconds less."""
+        if not by:
+            return self
         times = {name: getattr(self, name) for name in ("at", "since", "started", "ended")}
         moved = {name: max(time - by, 0) for name, time in times.items() if time is not None}
-        return dataclasses.replace(self, **moved) if by else self
+        return dataclasses.replace(self, **moved)
 
     def to_bytes(self) -> bytes:
         """The bytes the target signs."""
@@ -186,8 +189,13 @@ def is_json(value: object) -> bool:
 
 def is_broker_id(value: object) -> bool:
     """Whether this is a well-formed broker id in its plain text form."""
+    return type(value) is str and len(value) == ids.DIGEST_CHARS + ids.CHECK_CHARS and _is_plain_id(value)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_plain_id(text: str) -> bool:
     try:
-        return type(value) is str and ids.parse_broker_id(value) == value
+        return ids.parse_broker_id(text) == text
     except Misuse:
         return False
 

@@ -25,6 +25,7 @@ from relay.trust.identity import Identity
 from relay.trust.sealing import sign_snapshot
 
 SNAPSHOT_TTL = 30 * 86_400_000
+_END = ("started", "exit_code", "signal", "result", "error")
 TOLD_LATER = frozenset({State.WAITING, State.STARTING})
 
 
@@ -154,8 +155,9 @@ class Ledger:
         entry.post(self._letter(row.origin, snapshot, content_of(entry, row, data, signature, tail)))
 
     def _snapshot(self, row: SpawnRow, step: Step, now: int) -> Snapshot:
-        outcome = step.outcome
-        base = Snapshot(
+        started = step.started or (row.started if _goes_on(row, step) else None)
+        end = {"error": step.error} if step.outcome is None else _end_of(step.outcome, now)
+        return Snapshot(
             spawn=row.id,
             target=self._identity.id,
             attempt=row.attempt if step.attempt is None else step.attempt,
@@ -165,12 +167,10 @@ class Ledger:
             since=now,
             reason=step.reason[:1000],
             cwd=step.cwd or row.ran_in,
-            started=step.started or (row.started if _goes_on(row, step) else None),
-            error=step.error,
             needs=step.needs,
             tried=step.tried,
+            **{"started": started} | end,
         )
-        return base if outcome is None else _with_outcome(base, outcome, now)
 
     def _keep(self, entry: Entry, snapshot: Snapshot, data: bytes, signature: bytes) -> None:
         word = words.SignedWord(
@@ -207,16 +207,9 @@ def _goes_on(row: SpawnRow, step: Step) -> bool:
     return step.attempt in (None, row.attempt) and step.state is not State.WAITING
 
 
-def _with_outcome(base: Snapshot, outcome: Outcome, now: int) -> Snapshot:
-    return replace(
-        base,
-        started=outcome.started or base.started,
-        ended=outcome.ended or now,
-        exit_code=outcome.exit_code,
-        signal=outcome.signal,
-        result=outcome.result,
-        error=outcome.error,
-    )
+def _end_of(outcome: Outcome, now: int) -> dict[str, Any]:
+    names = ("exit_code", "signal", "result", "error") if not outcome.started else _END
+    return {name: getattr(outcome, name) for name in names} | {"ended": outcome.ended or now}
 
 
 def state_event(snapshot: Snapshot) -> dict[str, Any]:

@@ -110,10 +110,12 @@ class Supervisor:
 
     def _start(self, entry: Entry, row: SpawnRow, admission: Admission) -> SpawnRow:
         n = row.attempt + 1
+        # first, so that more is done of it while the rest is written
+        coming = dataclasses.replace(row, attempt=n, state=State.STARTING, ran_in=admission.directory)
+        self._begin(entry, coming, admission)
         attempts.prepare(entry.tx, row.id, n, folder_name(row.id, n), entry.now)
         step = Step(State.STARTING, attempt=n, cwd=admission.directory)
         started = self._ledger.step(entry, row, step)
-        self._begin(entry, started, admission)
         self._telling.soon(entry, started)
         return started
 

@@ -31,6 +31,7 @@ class AuditHead:
     hash: bytes
 
 
+NONE = AuditHead(0, GENESIS)
 _SELECT = "SELECT seq, at, entry, hash FROM audit"
 _row = mapper(AuditRow)
 
@@ -39,15 +40,15 @@ NEWEST: Query[AuditRow] = Query(f"{_SELECT} ORDER BY seq DESC LIMIT :limit", _ro
 HEAD: Query[AuditHead] = Query("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", mapper(AuditHead))
 
 
-def append(tx: Tx, at: int, make_entry: MakeEntry) -> AuditHead:
+def append(tx: Tx, at: int, head: AuditHead, make_entry: MakeEntry) -> AuditHead:
     """Add an entry to the chain; the new head.
 
     Args:
         at: milliseconds.
+        head: the newest entry, as this transaction sees it; `NONE` before the first.
         make_entry: from the entry's number and the hash before it (`GENESIS` for the first), the entry's bytes
             and its hash.
     """
-    head = HEAD.one(tx) or AuditHead(0, GENESIS)
     seq = head.seq + 1
     entry, digest = make_entry(seq, head.hash)
     tx.execute("INSERT INTO audit VALUES (?, ?, ?, ?)", (seq, at, entry, digest))

@@ -94,7 +94,7 @@ class Store:
         return done
 
     def meanwhile(self, callback: Callable[[], None]) -> None:
-        """Call this on the loop while the disk works, where few share it; for an op, at its end.
+        """Call this on the loop while the transaction runs, where few share it; for an op.
 
         Where many do, there is enough to be done meanwhile, and nothing gained by what may be for nothing.
         """

@@ -11,6 +11,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from relay.core.delivery import Outgoing
@@ -69,8 +70,10 @@ class Entry:
     posted: list[tuple[BrokerId, Outgoing]] = field(default_factory=list)
     events: list[tuple[Event, SpawnRow | None]] = field(default_factory=list)
     following: list[Callable[[], None]] = field(default_factory=list)
-    ahead: list[tuple[Callable[[], None], Callable[[bool], None]]] = field(default_factory=list)
+    deciding: list[Callable[[bool], None]] = field(default_factory=list)
     beside: Callable[[Entry, Event], None] = lambda entry, event: None
+    _early: Callable[[Callable[[], None]], None] = lambda begin: None
+    _parts: int = 0
 
     def post(self, letter: Letter) -> bool:
         """Put a letter into the outbox; False where the recipient is no member (any more)."""
@@ -101,23 +104,28 @@ class Entry:
         """Call `begin` on the event loop while this entry is committed, where the disk is shared with few others.
 
         Args:
-            begin: what may be done for nothing; after `decided` it is not called any more.
+            begin: what may be done for nothing; never after `decided`, and not for a part that may be undone.
             decided: told there whether the entry was committed; before all else that follows from it.
         """
-        self.ahead.append((begin, decided))
+        self.deciding.append(decided)
+        if not self._parts:
+            self._early(begin)
 
     def mark(self) -> tuple[int, int, int, int]:
         """Where the entry stands, for `forget_since`."""
-        return len(self.posted), len(self.events), len(self.following), len(self.ahead)
+        return len(self.posted), len(self.events), len(self.following), len(self.deciding)
 
     def forget_since(self, mark: tuple[int, int, int, int]) -> None:
         """Drop what was added since the mark: its savepoint was rolled back."""
-        del self.posted[mark[0] :], self.events[mark[1] :], self.following[mark[2] :], self.ahead[mark[3] :]
+        for decided in self.deciding[mark[3] :]:
+            self._early(partial(decided, False))
+        del self.posted[mark[0] :], self.events[mark[1] :], self.following[mark[2] :], self.deciding[mark[3] :]
 
     @contextlib.contextmanager
     def undone_on_error(self) -> Iterator[None]:
         """What the block did is undone, and what was to follow from it forgotten, where it raises."""
         mark = self.mark()
+        self._parts += 1
         self.tx.execute("SAVEPOINT part")
         try:
             yield
@@ -126,6 +134,7 @@ class Entry:
             self.forget_since(mark)
             raise
         finally:
+            self._parts -= 1
             self.tx.execute("RELEASE part")
 
 
@@ -168,24 +177,22 @@ class Journal:
         entries: list[Entry] = []
 
         def operation(tx: sqlite3.Connection) -> T:
-            entry = Entry(tx, self.clock(), self._postbox, beside=self._beside)
+            entry = Entry(tx, self.clock(), self._postbox, beside=self._beside, _early=self.store.meanwhile)
             entries[:] = [entry]
             outcome = decide(entry)
-            for begin, _ in entry.ahead:
-                self.store.meanwhile(begin)
             if entry.posted:  # it writes to the outbox: the rows that are to leave it cost little more
                 self.store.take_along()
             return outcome
 
         def undone() -> None:
-            for _, decided in entries[0].ahead if entries else ():
+            for decided in entries[0].deciding if entries else ():
                 decided(False)
 
         # by the writer, not by the caller: one that is cancelled does not keep what follows from being carried out
         return await self.store.submit(operation, lambda: self._carry_out(entries[0]), undone)
 
     def _carry_out(self, entry: Entry) -> None:
-        for _, decided in entry.ahead:
+        for decided in entry.deciding:
             decided(True)
         for recipient, outgoing in entry.posted:
             self._on_posted(recipient, outgoing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +22,9 @@ _BESIDE = (*_OF_ITS_RUN, "predecessors", "tries", "steers", "provenance", "notif
 
 _ASKED = tuple(item.name for item in dataclasses.fields(SpawnRequest))
 _TOLD = tuple(item.name for item in dataclasses.fields(Snapshot))
-_ROW_FIELDS = frozenset(item.name for item in dataclasses.fields(SpawnRow))
+_ROW_FIELDS = tuple(item.name for item in dataclasses.fields(SpawnRow))
+_SAID = tuple(name for name in _TOLD if name in _ROW_FIELDS and name != "cwd")  # there it is as asked
+_of_row, _said = operator.attrgetter(*_ROW_FIELDS), operator.attrgetter(*_SAID)
 _asked, _told = values_of(SpawnRequest), values_of(Snapshot)
 _UNTOLD: dict[str, Any] = dict.fromkeys(_ROW_FIELDS) | {"attempt": 0, "seq": 0}
 _QUEUEING = ("priority", "not_before")  # of the wishes: what waiting spawns are ordered and woken by
@@ -153,10 +156,10 @@ def after_word(row: SpawnRow, snapshot: Snapshot, now: int) -> SpawnRow:
         snapshot: the word that was applied.
         now: as for `apply_snapshot`.
     """
-    values: dict[str, Any] = {name: getattr(snapshot, name) for name in _TOLD if name in _ROW_FIELDS}
+    values = dict(zip(_ROW_FIELDS, _of_row(row), strict=True))
+    values |= zip(_SAID, _said(snapshot), strict=True)
     ran_in, first_word = snapshot.cwd or row.ran_in, row.first_word or now
-    known = {"cwd": row.cwd, "ran_in": ran_in, "first_word": first_word, "resolved": None}
-    return dataclasses.replace(row, **values | known)
+    return SpawnRow(**values | {"ran_in": ran_in, "first_word": first_word, "resolved": None})
 
 
 def delivered(tx: Tx, spawn: str, now: int) -> bool:
