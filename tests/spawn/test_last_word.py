@@ -73,9 +73,12 @@ async def test_an_end_that_the_broker_has_not_written_down_is_on_the_disk_soon(y
     assert _syncs(trace, attempt) == INTENT_AND_EXIT
 
 
-async def test_an_end_that_the_broker_has_written_down_is_not_written_again(yard: Yard, tmp_path: Path) -> None:
+@pytest.mark.parametrize("over", ["", " " * 32])
+async def test_an_end_that_the_broker_has_written_down_is_not_written_again(
+    yard: Yard, tmp_path: Path, over: str
+) -> None:
     shim, trace, attempt = await _free_shim(yard), tmp_path / "trace", yard.prepare()
-    (attempt.folder / TOKEN).write_text("")
+    (attempt.folder / TOKEN).write_text(over)
     async with _traced(shim, trace):
         run = await _launched(yard, attempt, "exit 3")
         assert (run.shim, (await run.exit()).exit_code) == (shim, 3)

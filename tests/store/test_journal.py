@@ -29,6 +29,11 @@ class Course:
         self.enter(entry)
         raise ValueError
 
+    def roll_back(self, entry: Entry) -> None:
+        mark = entry.mark()
+        self.enter(entry)
+        entry.forget_since(mark)
+
     def undo_a_part(self, entry: Entry) -> None:
         with pytest.raises(ValueError), entry.undone_on_error():
             self.fail(entry)
@@ -49,6 +54,11 @@ async def test_an_entry_that_fails_says_so_and_a_part_that_may_be_undone_begins_
     with pytest.raises(ValueError):
         await course.journal.commit(course.fail)
     await course.journal.commit(course.undo_a_part)
+    assert course.said == ["begins", "decided False", "decided False"]
+
+
+async def test_what_is_rolled_back_by_itself_hears_of_that(course: Course) -> None:
+    await course.journal.commit(course.roll_back)
     assert course.said == ["begins", "decided False"]
 
 

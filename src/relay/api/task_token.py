@@ -24,7 +24,7 @@ def home_of_task() -> str | None:
 def token_for(home: str) -> str | None:
     """What a program tells the broker of a home about the task that it is part of; None outside of that broker's tasks.
 
-    Where the file is empty, or gone, because the task's attempt is over, the answer names the attempt without its
+    Where the file is blank, or gone, because the task's attempt is over, the answer names the attempt without its
     secret: the broker then says so, instead of taking the task for a person.
     """
     own = home_of_task()

@@ -11,6 +11,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from relay.core.delivery import Outgoing
@@ -116,6 +117,8 @@ class Entry:
 
     def forget_since(self, mark: tuple[int, int, int, int]) -> None:
         """Drop what was added since the mark: its savepoint was rolled back."""
+        for decided in self.deciding[mark[3] :]:
+            self._early(partial(decided, False))
         del self.posted[mark[0] :], self.events[mark[1] :], self.following[mark[2] :], self.deciding[mark[3] :]
 
     @contextlib.contextmanager

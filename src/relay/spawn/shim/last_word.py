@@ -1,7 +1,7 @@
 """The exit record that a shim wrote last, which need not wait for the disk where the broker has written down the same.
 
 It is read by the broker as soon as it is written, and what the broker tells of it is in its journal first, on the disk.
-The token of the attempt is emptied then (`spawn/token.py`), and the record is needed by nobody after a power cut. Where
+The token of the attempt is blanked then (`spawn/token.py`), and the record is needed by nobody after a power cut. Where
 that has not come, because the broker is slow or gone, the record is brought to the disk within `WAIT_MS`.
 """
 
@@ -39,6 +39,12 @@ class LastWord:
 
     def _is_written_down(self) -> bool:
         try:
-            return os.stat(f"{self._folder}/{TOKEN}").st_size == 0
+            token = os.open(f"{self._folder}/{TOKEN}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return False
+        try:
+            return os.read(token, 1) in (b" ", b"")  # empty where a broker of another version wrote it
+        except OSError:
+            return False
+        finally:
+            os.close(token)
