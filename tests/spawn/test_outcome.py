@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from relay.core.spawning import MAX_SUMMARY, MAX_TAIL, Snapshot, snapshot_from_b
 from relay.core.states import IN_HAND, TERMINAL, TRANSITIONS, State, exit_status
 from relay.spawn.agents.agent import Finding
 from relay.spawn.attempt import ExitRecord, LaunchError
-from relay.spawn.outcome import Outcome, lost, not_started, outcome_of
+from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, recorded
 
 GOOD = Finding(State.COMPLETED)
 BAD = Finding(State.FAILED, code=Code.AGENT_ERROR, why="it said so", hint="relay logs {id}")
@@ -156,3 +157,9 @@ def test_the_longest_outcome_fits_into_a_snapshot(letter: str) -> None:
 
 def test_an_outcome_is_a_value() -> None:
     assert dataclasses.replace(judged()) == judged()
+
+
+@pytest.mark.parametrize("changes", [{}, launch("not_found")])
+def test_a_record_is_kept_whole(changes: dict[str, Any]) -> None:
+    kept = recorded(record(**changes))
+    assert json.loads(json.dumps(kept)) == kept == dataclasses.asdict(record(**changes))

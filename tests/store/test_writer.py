@@ -129,6 +129,16 @@ async def test_what_goes_behind_waits_for_who_takes_it_along(store: Store, monke
     assert await _numbers(store) == [1, 2, 3]
 
 
+async def test_the_log_is_brought_into_the_file_while_nobody_waits(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.writer.CHECKPOINT_AFTER", 3)
+    before = store.path.stat().st_size
+    for number in range(50):  # far fewer pages than SQLite would wait for
+        await store.write(_add(number, 20_000))
+    assert store.path.stat().st_size > before + 40_000
+
+
 async def test_what_goes_behind_is_done_where_the_store_closes(store: Store) -> None:
     path = store.path
     store.write_lazily(_add(3), behind=True)

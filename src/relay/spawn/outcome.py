@@ -6,7 +6,7 @@ is written only when the process tree has ended.
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import asdict, field, replace
 from signal import Signals
 from typing import Any
 
@@ -18,6 +18,9 @@ from relay.core.values import frozen
 from relay.core.workplaces import KEY
 from relay.spawn.agents.agent import Finding
 from relay.spawn.attempt import ExitRecord, LaunchError
+from relay.store.query import values_of
+
+_recorded = values_of(ExitRecord)
 
 
 @frozen
@@ -185,6 +188,12 @@ def outcome_of(
         _error(verdict, spawn),
         verdict.finding.resets,
     )
+
+
+def recorded(record: ExitRecord) -> dict[str, Any]:
+    """An exit record as it is kept, in what JSON can spell."""
+    values = _recorded(record)
+    return values if record.error is None else values | {"error": asdict(record.error)}
 
 
 def with_more_before(outcome: Outcome, tail: Tail) -> Outcome:

@@ -111,7 +111,7 @@ class Queue:
         Args:
             consider: starts one, or says that its origin has used up its grant (`waiting`).
         """
-        if paused_queue(entry.tx) is not None:
+        if queueing.ANY_WAITING.one(entry.tx, target=self._own) is None or paused_queue(entry.tx) is not None:
             return
         agents, origins = set[str](), set[BrokerId]()
         place, occupancy, limit = queueing.FIRST_PLACE, self.occupancy(entry.tx), FIRST_PAGE

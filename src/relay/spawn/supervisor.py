@@ -28,7 +28,7 @@ from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
 from relay.spawn.limits import Limits
-from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, with_more_before
+from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, recorded, with_more_before
 from relay.spawn.planning import Planner, folder_name
 from relay.spawn.reading import LogReading
 from relay.spawn.remains import Remains
@@ -204,7 +204,7 @@ class Supervisor:
                 length = None if record.error else record.log_bytes
                 finding, text = await reading.conclude(record.exit_code or 0, length)
                 outcome = outcome_of(row.id, record, finding, text, self._planner.timeout(row), by)
-                await self._finish_run(row, outcome, reading, text, dataclasses.asdict(record))
+                await self._finish_run(row, outcome, reading, text, recorded(record))
             case Vanished(_, survivors):
                 finding, text = await reading.conclude(0)
                 outcome = lost(row.id, text, self._journal.clock(), survivors, finding.session)

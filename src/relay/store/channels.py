@@ -68,7 +68,11 @@ ALL: Query[Channel] = Query(f"{_SELECT} ORDER BY created, id", _row)
 BY_ID: Query[Channel] = Query(f"{_SELECT} WHERE id = :id", _row)
 OF_OWNER: Query[Channel] = Query(f"{_SELECT} WHERE owner = :owner ORDER BY created, id", _row)
 STAND_INS: Query[Channel] = Query(f"{_SELECT} WHERE instead_of = :id ORDER BY created, id", _row)
-ANY: Query[int] = Query("SELECT 1 FROM notify_channels LIMIT 1", first_column)
+# whether there are channels; whether others are to tell of a spawn
+TELLS: Query[tuple[bool, bool]] = Query(
+    "SELECT EXISTS (SELECT 1 FROM notify_channels), EXISTS (SELECT 1 FROM notify_vouchers WHERE spawn = :spawn)",
+    lambda row: (bool(row[0]), bool(row[1])),
+)
 ENTRUSTED: Query[Entrusted] = Query(
     "SELECT channel, broker, state, why FROM notify_entrusted ORDER BY channel, broker", mapper(Entrusted)
 )

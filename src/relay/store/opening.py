@@ -24,6 +24,7 @@ _PRAGMAS = (
     "fullfsync = ON",  # macOS: fsync alone does not reach the platter; elsewhere without effect
     "checkpoint_fullfsync = ON",
     "cache_size = -8000",
+    "wal_autocheckpoint = 4000",  # mostly the writer has been before it (`Writer`), when nobody waited
     "temp_store = MEMORY",
     "journal_size_limit = 67108864",
 )

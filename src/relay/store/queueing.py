@@ -64,6 +64,7 @@ AHEAD: Query[int] = Query(
     " AND (:value IS NULL OR json_extract(labels, :label) = :value)",
     first_column,
 )
+ANY_WAITING: Query[int] = Query(f"SELECT 1 FROM spawns INDEXED BY spawns_waiting WHERE {_WAITS} LIMIT 1", first_column)
 SORTS_IN_HAND: Query[tuple[str, dict[str, str]]] = Query(
     "SELECT agent, labels FROM spawns WHERE live = 1 AND target = :target"
     " AND state IN ('starting', 'running', 'needs_input')",

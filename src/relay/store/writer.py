@@ -24,6 +24,7 @@ from relay.store.query import Tx
 
 MAX_BATCH = 512  # ops; bounds how long the first caller of a flood waits, and the size of one transaction
 LINGER_S = 0.05
+CHECKPOINT_AFTER = 50  # transactions, of some twenty pages each
 _log = logging.getLogger(__name__)
 
 
@@ -89,6 +90,7 @@ class Writer:
         self._hurrying = False
         self._is_due = False
         self._goes_along = False
+        self._uncopied = 0
         self._ended: asyncio.Future[None] = loop.create_future()
         self._closing = False
         # a daemon, so that a process that failed before close() still exits; nothing acknowledged is in its hands
@@ -170,6 +172,7 @@ class Writer:
             if batch:
                 self._commit(batch)
                 self._deliver(batch)
+                self._checkpoint_between()
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
         self.on_loop(self._end)
@@ -261,6 +264,14 @@ class Writer:
             return RuntimeError("an op raised StopIteration")
         known = faults.fault_of(error, self._path) if isinstance(error, sqlite3.Error) else None
         return known or error
+
+    def _checkpoint_between(self) -> None:
+        """Bring the log's pages into the file now and then while nobody waits, or it falls on somebody's commit."""
+        self._uncopied += 1
+        if self._uncopied >= CHECKPOINT_AFTER and self._queue.empty():
+            self._uncopied = 0
+            with contextlib.suppress(sqlite3.Error):  # as when SQLite does it by itself: the log keeps them
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _deliver(self, batch: list[_Job]) -> None:
         for job in batch:

@@ -47,9 +47,9 @@ class Telling:
         if event.kind != "spawn.state" or State(event.data["state"]) not in _TELLING:
             return
         spawn = str(event.data["spawn"])
-        has_channels = channels.ANY.one(entry.tx) is not None
-        if not has_channels and channels.VOUCHER.one(entry.tx, spawn=spawn) is None:
-            return  # as on most brokers: what nobody is told of costs two looks at an index
+        has_channels, has_voucher = channels.TELLS.one(entry.tx, spawn=spawn) or (False, False)
+        if not has_channels and not has_voucher:
+            return  # as on most brokers: what nobody is told of costs one question
         row = BY_ID.one(entry.tx, id=spawn)
         if row is None or TEST_LABEL in row.labels:
             return
