@@ -266,3 +266,24 @@ def test_a_program_is_told_which_way_it_goes(scene: Scene) -> None:
         person.type(b"bye\r")
         person.until(b'{"direct": false}')
         assert person.exit() == 7
+
+
+def test_where_it_is_switched_off_no_port_is_opened(scene: Scene) -> None:
+    scene.vps.configure("attach_direct = false")
+    try:
+        scene.vps.restart()
+        scene.linked()
+        spawn = scene.begin(TYPIST, "--tty")
+        with terminal(scene.laptop, "--json", "attach", spawn) as person:
+            person.until(b"ready")
+            person.type(b"1\r")
+            person.until(b"got 1")
+            assert scene.vps.process is not None
+            below = psutil.Process(scene.vps.process.pid).children(recursive=True)
+            assert not [each for one in below for each in one.net_connections("tcp")] and not ways(person)
+            person.type(b"bye\r")
+            assert b"direct" not in person.until(b"got bye")
+            assert person.exit() == 7
+    finally:
+        scene.vps.configure("attach_direct = true")
+        scene.vps.restart()

@@ -60,6 +60,7 @@ class Config:
         mdns: whether members on the local network are looked for, and this broker announced to them.
         mdns_interfaces: addresses of the interfaces that this is done on; empty for all.
         tailscale: whether `tailscale status` is asked where members are.
+        attach_direct: whether who attaches from another machine may go past the brokers (`broker/direct_way.py`).
         peers: by a member's name, addresses to dial it at, whatever else is known of it.
         dashboard: `port`, where on loopback the dashboard is served; 0 for any that is free. `push_hosts`, origins of
             services of Web Push beside the known ones.
@@ -81,6 +82,7 @@ class Config:
     mdns: bool = True
     mdns_interfaces: tuple[str, ...] = ()
     tailscale: bool = True
+    attach_direct: bool = True
     peers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     dashboard: dict[str, Any] = field(default_factory=lambda: {"port": DASHBOARD_PORT, "push_hosts": []})
     notify: dict[str, Any] = field(default_factory=dict)
@@ -255,6 +257,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "mdns": _switch,
     "mdns_interfaces": _interfaces,
     "tailscale": _switch,
+    "attach_direct": _switch,
     PEERS: _peers,
     DASHBOARD: _dashboard,
     **dict.fromkeys(RESERVED_TABLES, _table),

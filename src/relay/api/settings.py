@@ -68,6 +68,10 @@ TEMPLATE = """\
 # Whether `tailscale status` is asked where members are, on machines that have it.
 # tailscale = true
 
+# Whether who attaches from another machine may go straight to the task, at a port that is open for a moment and for
+# one who knows a secret. Without it keys and output go by the brokers.
+# attach_direct = true
+
 # Where a member may be dialled, whatever else is known of it: relay config set peers.NAME HOST:PORT
 # peers = { vps = ["vps.example.net:7411"] }
 

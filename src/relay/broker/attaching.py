@@ -37,7 +37,7 @@ class AttachServer:
         supervisor: where the tasks are.
         logs: what they have written.
         name: a broker's, for people.
-        listens: where this broker does, `host:port` each.
+        listens: where this broker does, `host:port` each; None where there are to be no direct ways.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class AttachServer:
         supervisor: Supervisor,
         logs: LocalLogs,
         name: Callable[[BrokerId], str],
-        listens: Callable[[], tuple[str, ...]],
+        listens: Callable[[], tuple[str, ...]] | None,
     ) -> None:
         self._rights = rights
         self._supervisor = supervisor

@@ -72,7 +72,7 @@ class Attachment:
         self._is_idle = False  # it waits for something to be typed
         self._told: set[asyncio.Task[None]] = set()
         self.title = server.label(asked.who, origin)
-        address = listens_at(channel.ends, server.listens()) if asked.direct else None
+        address = listens_at(channel.ends, server.listens()) if asked.direct and server.listens else None
         self._direct = DirectWay(channel, address, asked.source, lambda: self._drives and self.may_drive())
 
     @property

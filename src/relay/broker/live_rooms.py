@@ -47,7 +47,7 @@ class LiveRooms:
         logs: LocalLogs,
         rights: Rights,
         hub: Hub,
-        listens: Callable[[], tuple[str, ...]],
+        listens: Callable[[], tuple[str, ...]] | None,
     ) -> None:
         self._own = members.own
         self._mesh = mesh

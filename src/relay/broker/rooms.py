@@ -218,7 +218,7 @@ class Rooms:
         self.log_client = LogClient(self.mesh, self.store, self.supervisor)
         written = self.rationing.may_be_written
         rights = Rights(self.members.own, self.store, self.gate, self.auditor, self.journal, written)
-        listens = lambda: self.listening  # noqa: E731
+        listens = (lambda: self.listening) if self.config.attach_direct else None
         self.live = LiveRooms(self.members, self.mesh, self.supervisor, self.local_logs, rights, self.hub, listens)
         self.admitting = Admitting(
             identity,
