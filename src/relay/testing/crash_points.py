@@ -64,10 +64,35 @@ POINTS: dict[str, Point] = {
     "receipted": Point("the receipt clears the outbox", "relay.store.outbox", "receipted", "origin"),
     "attempt": Point("the attempt's row is written", "relay.store.attempts", "prepare", "target"),
     "folder": Point(
-        "the attempt's folder and record exist", "relay.spawn.attempting", "Attempting._prepared", "target", False
+        "the attempt's folder and record exist",
+        "relay.spawn.attempting",
+        "Attempting._prepared",
+        "target",
+        False,
+        seldom=True,
+        shapes=("retried", "retried", "quick"),  # a second attempt is not asked for ahead
+    ),
+    "ahead": Point(
+        "a shim is asked for, ahead of the commit",
+        "relay.spawn.attempting",
+        "Attempting.ahead",
+        "target",
+        False,
+        seldom=True,
+    ),
+    "named": Point(
+        "the folder that was held has its name", "relay.spawn.spares", "Held.take", "target", False, seldom=True
+    ),
+    "let-go": Point(
+        "the shim that was asked for ahead may begin",
+        "relay.spawn.spares",
+        "Held.release",
+        "target",
+        False,
+        seldom=True,
     ),
     "spares": Point("folders are made ahead", "relay.spawn.spares", "_make", "target", False, seldom=True),
-    "launch": Point("the fork server is asked", "relay.spawn.launcher", "Launcher.launch", "target", False),
+    "launch": Point("the fork server is asked", "relay.spawn.launcher", "Launcher.ask", "target", False),
     "started": Point("the start is noted", "relay.store.attempts", "started", "target", seldom=True),
     # few, so that none waits for a slot: what has not started is stopped without a wish
     "stop": Point(
