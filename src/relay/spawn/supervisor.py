@@ -113,8 +113,7 @@ class Supervisor:
         coming = dataclasses.replace(row, attempt=n, state=State.STARTING, ran_in=admission.directory)
         self._begin(entry, coming, admission)
         attempts.prepare(entry.tx, row.id, n, folder_name(row.id, n), entry.now)
-        step = Step(State.STARTING, attempt=n, cwd=admission.directory)
-        started = self._ledger.step(entry, row, step)
+        started = self._ledger.step(entry, row, Step(State.STARTING, attempt=n, cwd=admission.directory))
         self._telling.soon(entry, started)
         return started
 

@@ -89,6 +89,16 @@ class OutboxLine:
 
 
 @frozen
+class Closed:
+    """A row that its recipient has taken: what it was, by its operation, and for which spawn."""
+
+    n: int
+    kind: str
+    operation: str
+    spawn: str | None
+
+
+@frozen
 class Totals:
     """What the outbox holds: envelopes, their bytes, when the oldest was made (milliseconds or None)."""
 
@@ -179,6 +189,11 @@ _posted = values_of(Posting)
 _POST = insertion("outbox", (*_POSTED, "bytes")) + " ON CONFLICT (recipient, kind, operation) DO NOTHING"
 
 
+_TAKEN: Query[Closed] = Query(
+    f"SELECT {columns(Closed)} FROM outbox WHERE id = :id AND recipient = :recipient", mapper(Closed)
+)
+
+
 def _check_within(tx: Tx, quota: Quota, posted: int | None) -> None:
     envelopes, held = tx.execute("SELECT envelopes, bytes FROM outbox_size").fetchone()
     if envelopes <= quota.envelopes and held <= quota.bytes:
@@ -248,16 +263,16 @@ def seal_soon(tx: Tx, envelope: bytes, now: int, reason: str) -> None:
     tx.execute("UPDATE outbox SET expires = min(expires, ?), reason = ? WHERE id = ?", (now, reason, envelope))
 
 
-def receipted(tx: Tx, recipient: BrokerId, envelopes: Iterable[bytes]) -> list[OutboxLine]:
+def receipted(tx: Tx, recipient: BrokerId, envelopes: Iterable[bytes]) -> list[Closed]:
     """Remove what its recipient has taken; the removed rows.
 
     Args:
         recipient: who signed the receipt: rows for others stay, whatever it says.
         envelopes: ids; unknown ones are ignored.
     """
-    lines = [line for each in envelopes if (line := BY_ID.one(tx, id=each)) and line.recipient == recipient]
-    tx.executemany("DELETE FROM outbox WHERE n = ?", [(line.n,) for line in lines])
-    return lines
+    closed = [found for each in envelopes if (found := _TAKEN.one(tx, id=each, recipient=recipient))]
+    tx.executemany("DELETE FROM outbox WHERE n = ?", [(each.n,) for each in closed])
+    return closed
 
 
 def mark_tried(tx: Tx, envelopes: Iterable[bytes], now: int) -> None:
