@@ -91,6 +91,7 @@ async def test_one_that_is_not_to_be_leaves_nothing_and_its_shim_is_free(ground:
     plan = ground.plan(0)
     ahead = await ground.ahead(plan)
     assert await ahead.shim() == free
+    await until(lambda: holds(free, ground.yard.root))
     ahead.drop()
     assert not ahead.begin()
     await until(lambda: not holds(free, ground.yard.root) and children(free))
@@ -137,8 +138,8 @@ async def test_a_name_that_is_taken_is_no_second_attempt(ground: Ground) -> None
     assert _code(await ground.run(plan)) == 7
     again = await ground.ahead(plan)
     assert not again.begin()
-    await asyncio.gather(ground.run(ground.plan(1)), ground.run(ground.plan(2)))
-    assert ground.times() == 3
+    ends = await asyncio.gather(ground.run(ground.plan(1)), ground.run(ground.plan(2)))
+    assert ([_code(each) for each in ends], ground.times()) == ([7, 7], 3)
 
 
 async def test_what_is_decided_before_anything_was_done_for_it_begins_all_the_same(ground: Ground) -> None:

@@ -75,6 +75,8 @@ class Spares:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._ready: deque[str] = deque()
+        self._given_back: deque[str] = deque()
+        """At which a shim may look still, for an attempt that did not come to be: for who waits for their lock."""
         self._keep = KEEP
         self._making: asyncio.Future[list[str]] | None = None
         self._rest: asyncio.TimerHandle | None = None
@@ -116,14 +118,15 @@ class Spares:
     def hold(self) -> Held | None:
         """Keep a spare for an attempt that is not decided on yet; None where there is none."""
         self._note_use()
-        if not self._ready:
+        spares = self._given_back or self._ready
+        if not spares:
             return None
-        spare = self._ready.popleft()
+        spare = spares.popleft()
         lock = layout.take_lock(f"{self._root}/{spare}")
-        if lock is None:  # a shim looks at it still, for an attempt that did not come to be
-            self._ready.append(spare)
+        if lock is None:
+            self._given_back.append(spare)
             return None
-        return Held(self._root, spare, lock, self._ready.append)
+        return Held(self._root, spare, lock, self._given_back.append)
 
     def _note_use(self) -> None:
         loop = asyncio.get_running_loop()
