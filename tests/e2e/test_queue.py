@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from relay.api.durations import moment
 from relay.testing import processes
+from relay.testing.control import ControlError
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from tests.e2e.scene import Scene, audit, error_of, fresh, refused, relay, relay_json
@@ -40,7 +42,9 @@ def queue(_slotted: Scene) -> Iterator[Scene]:
 
 
 def _reason(scene: Scene, spawn: str, on: Node | None = None) -> str:
-    return str(scene.show(spawn, on or scene.vps)["reason"])
+    with suppress(ControlError):  # it has been asked for, and is not there yet
+        return str(scene.show(spawn, on or scene.vps)["reason"])
+    return ""
 
 
 def _says(scene: Scene, spawn: str, text: str, on: Node | None = None) -> None:
