@@ -63,7 +63,8 @@ async def test_tries_are_counted_over_restarts(pair: Pair) -> None:
     await until(lambda: _is_refused(other))
     (kept,) = await _incoming(other)
     assert (kept.origin, kept.kind) == (one.id, "stop")
-    assert kept.tries == MAX_POISON and "RuntimeError" in kept.reason
+    # one that was on its way when it was refused is counted too
+    assert MAX_POISON <= kept.tries <= act.calls and "RuntimeError" in kept.reason
 
 
 @pytest.mark.parametrize(

@@ -311,17 +311,21 @@ async def test_a_shim_of_another_version_says_nothing_which_is_no(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "_PORT_S", 0.2)
-    heard = bytearray()
+    heard, left = bytearray(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(4096):
             heard.extend(data)
         writer.close()
+        await writer.wait_closed()
+        left.set()
 
-    async with await asyncio.start_unix_server(serve, str(tmp_path / wire.DOOR)), door.opened(tmp_path) as opened:
-        key = direct_key()
-        assert await opened.direct(HERE, key.secret, key.pem, TYPIST) is None
-        assert heard
+    async with await asyncio.start_unix_server(serve, str(tmp_path / wire.DOOR)):
+        async with door.opened(tmp_path) as opened:
+            key = direct_key()
+            assert await opened.direct(HERE, key.secret, key.pem, TYPIST) is None
+            assert heard
+        await asyncio.wait_for(left.wait(), 10)
 
 
 async def test_the_end_of_the_task_ends_it(yard: Yard) -> None:
