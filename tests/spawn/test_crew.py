@@ -124,3 +124,13 @@ async def test_free_shims_leave_with_their_fork_server(yard: Yard) -> None:
     again = (await _ended(yard, "true")).shim
     await yard.launcher.close()
     await until(lambda: not alive(again))
+
+
+async def test_the_child_that_is_forked_ahead_has_nothing_of_any_attempt(yard: Yard) -> None:
+    free = (await _ended(yard, "true")).shim
+    await until(lambda: children(free))
+    (child,) = children(free)
+    assert not holds(child, yard.root)
+    run = await yard.sh("cat /proc/$$/stat; exit 3")
+    assert (run.shim, (await run.exit()).exit_code) == (free, 3)
+    assert run.output().split()[0] == str(child)

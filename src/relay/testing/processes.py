@@ -110,16 +110,16 @@ def shims(home: Path) -> list[psutil.Process]:
     """The live shims of a home: they look like the fork server and hold files of an attempt open."""
     attempts = str(home / "attempts")
     found = [each for each in psutil.process_iter() if is_fork_server(each) and _has_open(each, attempts)]
-    pids = {each.pid for each in found}
-    # a shim's child looks like it until its exec: it is the task already
-    return [each for each in found if _parent(each) not in pids]
+    # a shim's child looks like it until its exec: it is the task already, or will be
+    return [each for each in found if not _is_child_of_a_shim(each)]
 
 
-def _parent(process: psutil.Process) -> int | None:
+def _is_child_of_a_shim(process: psutil.Process) -> bool:
     try:
-        return int(process.ppid())
+        parent = process.parent()
+        return parent is not None and parent.name() == "relay-shim"
     except _GONE:
-        return None
+        return True
 
 
 def _has_open(process: psutil.Process, prefix: str) -> bool:

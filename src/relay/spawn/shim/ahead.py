@@ -21,6 +21,8 @@ TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from .last_word import LastWord
+
 _LENGTH = struct.Struct("!I")
 
 
@@ -30,11 +32,15 @@ def serves(spec: Spec) -> bool:
 
 
 class Ahead:
-    """A child that waits for what it is to become."""
+    """A child that waits for what it is to become.
+
+    Args:
+        last: what its parent has open of the attempt before.
+    """
 
     __slots__ = ("_failure", "_go", "_outputs", "_pid", "_ticks")
 
-    def __init__(self) -> None:
+    def __init__(self, last: LastWord) -> None:
         wait, self._go = os.pipe()
         self._failure, fail = os.pipe()
         streams = pipes(False)
@@ -43,6 +49,7 @@ class Ahead:
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._go)
+            last.let_go()
             _wait(shim, wait, fail, streams.theirs)
         self._ticks = processes.ticks(self._pid)
         for fd in (wait, fail, *streams.theirs):

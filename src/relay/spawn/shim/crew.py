@@ -226,7 +226,7 @@ def _following(line: int, last: LastWord) -> tuple[spec.Spec, Task | None] | Non
         os.write(line, FREE)
     except OSError:  # the fork server is gone
         return None
-    child = None if _has_come(line, 0) else _forked_ahead()
+    child = None if _has_come(line, 0) else _forked_ahead(last)
     if not _has_come(line, WAIT_MS):
         last.settle()
     launch = _launch(line)
@@ -240,9 +240,9 @@ def _following(line: int, last: LastWord) -> tuple[spec.Spec, Task | None] | Non
     return launch, None
 
 
-def _forked_ahead() -> ahead.Ahead | None:
+def _forked_ahead(last: LastWord) -> ahead.Ahead | None:
     try:
-        return ahead.Ahead()
+        return ahead.Ahead(last)
     except OSError:  # no process, no descriptor: what is launched tries it again, and says so
         return None
 
