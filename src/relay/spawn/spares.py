@@ -101,25 +101,24 @@ class Spares:
         return True
 
     def take(self, name: str) -> bool:
-        """Give a spare this attempt's name; False where there is none, or the attempt has a folder."""
-        self._note_use()
-        folder = f"{self._root}/{name}"
-        if not self._ready or os.path.exists(folder):
+        """Give a spare this attempt's name; False where there is none to be had, or the attempt has a folder."""
+        held = self.hold()
+        if held is None:
             return False
-        spare = self._ready.popleft()
-        try:
-            os.rename(f"{self._root}/{spare}", folder)
-        except OSError:
-            return False
-        return True
+        is_taken = held.take(name)
+        held.release()
+        return is_taken
 
     def hold(self) -> Held | None:
-        """Keep a spare for an attempt that is not decided on yet; None where there is none."""
+        """Keep a spare for an attempt that is not decided on yet; None where there is none to be had."""
         self._note_use()
         if not self._ready:
             return None
         spare = self._ready.popleft()
-        lock = layout.take_lock(f"{self._root}/{spare}")
+        try:
+            lock = layout.take_lock(f"{self._root}/{spare}")
+        except OSError:
+            return None
         if lock is None:  # a shim looks at it still, for an attempt that did not come to be
             self._ready.append(spare)
             return None
