@@ -95,3 +95,14 @@ async def test_what_cannot_be_a_spare_is_removed_and_a_blank_one_used(root: Path
     spares.reclaim()
     assert _left(root) == [blank]
     assert spares.take(NAME) and not blank.exists()
+
+
+async def test_a_spare_that_somebody_looks_at_still_is_given_to_nobody(root: Path) -> None:
+    """Its shim would find the lock taken, and the attempt be fenced though nothing was wrong with it."""
+    spare = _spare(root, "looked-at")
+    spares = Spares(root)
+    spares.reclaim()
+    lock = layout.take_lock(str(spare))
+    assert lock is not None and not spares.take(NAME)
+    os.close(lock)
+    assert spares.take(NAME)

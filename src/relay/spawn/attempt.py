@@ -176,7 +176,7 @@ class Attempt:
     def read(self) -> Record:
         """The record as it stands. Reads 4 KiB of page cache. A missing folder reads as an empty record."""
         try:
-            fd = os.open(f"{self.folder}/{layout.RECORD}", os.O_RDONLY)
+            fd = layout.open_record(str(self.folder))
         except FileNotFoundError:
             return Record(None, None, None, fenced=False, stopping=False)
         try:
@@ -294,7 +294,7 @@ class _Following:
         # One descriptor for the whole attempt: this is looked at on every sign of life.
         if self._fd is None:
             try:
-                self._fd = os.open(f"{self._attempt.folder}/{layout.RECORD}", os.O_RDONLY)
+                self._fd = layout.open_record(str(self._attempt.folder))
             except FileNotFoundError:
                 return b""
         return os.pread(self._fd, record.RECORD_BYTES, 0)

@@ -18,14 +18,16 @@ A missing folder (or a half-made one) of an attempt that the store calls prepare
 requeued. It cannot have run: a launch is asked for only when record and folder are fsynced. Should a power cut
 take back the name of a folder that was a spare, `Spares.reclaim`, which comes first, finds it by its intent; one
 without an intent had started nothing. It cannot run later either: a launch still under way finds the fence, or the
-lock taken. Should a person have deleted the folder under a running task, its mark is found in the process
-table, and it is lost.
+lock taken. Should a person have deleted the folder under a running task, or the task have put something else in the
+place of its record, its mark is found in the process table, and it is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import stat
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -90,7 +92,7 @@ def recover(folder: Path) -> Recovered:
 
     Idempotent: a second call, or one by the next broker, comes to the same verdict.
     """
-    if not (folder / layout.LOCK).exists() or not (folder / layout.RECORD).exists():
+    if not all(_is_in_place(folder / name) for name in (layout.LOCK, layout.RECORD)):
         _furnish_again(folder)
     lock = layout.take_lock(str(folder))
     try:
@@ -111,6 +113,21 @@ async def settle(folder: Path, changes: Changes) -> Recovered:
     return outcome
 
 
+def _is_in_place(file: Path) -> bool:
+    """Whether that file is there; what a task has put in its place is taken away."""
+    try:
+        kind = file.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISREG(kind):
+        return True
+    if stat.S_ISDIR(kind):
+        shutil.rmtree(file)
+    else:
+        file.unlink()
+    return False
+
+
 def _furnish_again(folder: Path) -> None:
     ran = bool(tree.find(folder.name, None))
     layout.furnish(str(folder))
@@ -118,6 +135,8 @@ def _furnish_again(folder: Path) -> None:
         # Durable before the sweep: the next broker will find nothing alive and must not requeue either.
         with (folder / layout.RECORD).open("r+b", buffering=0) as file:
             record.write_slot(file.fileno(), record.TASK, {"pid": 0, "ticks": 0}, durable=True)
+        # Its shim may hold the lock still, and nothing can be told to it any more: it goes when its task has gone.
+        tree.sweep(folder.name, None)
 
 
 def _recover(folder: Path, *, lock_held: bool) -> Recovered:

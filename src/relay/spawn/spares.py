@@ -103,26 +103,27 @@ class Spares:
         return True
 
     def take(self, name: str) -> bool:
-        """Give a spare this attempt's name; False where there is none, or the attempt has a folder."""
-        self._note_use()
-        folder = f"{self._root}/{name}"
-        if not self._ready or os.path.exists(folder):
+        """Give a spare this attempt's name; False where there is none to be had, or the attempt has a folder."""
+        held = self._held(self._ready)  # its shim does not wait for the lock
+        if held is None:
             return False
-        spare = self._ready.popleft()
-        try:
-            os.rename(f"{self._root}/{spare}", folder)
-        except OSError:
-            return False
-        return True
+        is_taken = held.take(name)
+        held.release()
+        return is_taken
 
     def hold(self) -> Held | None:
-        """Keep a spare for an attempt that is not decided on yet; None where there is none."""
+        """Keep a spare for an attempt that is not decided on yet; None where there is none to be had."""
+        return self._held(self._given_back or self._ready)
+
+    def _held(self, spares: deque[str]) -> Held | None:
         self._note_use()
-        spares = self._given_back or self._ready
         if not spares:
             return None
         spare = spares.popleft()
-        lock = layout.take_lock(f"{self._root}/{spare}")
+        try:
+            lock = layout.take_lock(f"{self._root}/{spare}")
+        except OSError:
+            return None
         if lock is None:
             self._given_back.append(spare)
             return None

@@ -8,9 +8,12 @@ processor time of the whole); one that is cut short and written anew costs 0.14 
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import secrets
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from relay.api.task_token import FILE, VARIABLE
@@ -36,9 +39,28 @@ def write(folder: str) -> None:
 
 
 def _put(folder: str, text: bytes) -> None:
-    file = os.open(f"{folder}/{FILE}", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
+        _write_over(folder, text)
+    except OSError:  # not there yet, or a task has put something else in its place
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{folder}/{FILE}")
+        os.close(os.open(f"{folder}/{FILE}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        _write_over(folder, text)
+
+
+def _write_over(folder: str, text: bytes) -> None:
+    with _opened(folder, os.O_WRONLY) as file:
         os.pwrite(file, text, 0)
+
+
+@contextlib.contextmanager
+def _opened(folder: str, how: int) -> Iterator[int]:
+    """The file and nothing else: the opening of a pipe would wait for who opens its other end."""
+    file = os.open(f"{folder}/{FILE}", how | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise FileNotFoundError(f"{folder}/{FILE} is no file")
+        yield file
     finally:
         os.close(file)
 
@@ -51,7 +73,8 @@ def environment(folder: Path) -> dict[str, str]:
 def fits(folder: Path, secret: str) -> bool:
     """Whether this is the token of that attempt."""
     try:
-        kept = (folder / FILE).read_bytes()
+        with _opened(str(folder), os.O_RDONLY) as file:
+            kept = os.read(file, LENGTH + 1)
     except OSError:
         return False
     return len(kept) == LENGTH and kept != BLANK and hmac.compare_digest(kept, secret.encode("utf-8", "replace"))
@@ -59,13 +82,8 @@ def fits(folder: Path, secret: str) -> bool:
 
 def remove(folder: Path) -> None:
     """The attempt is over."""
-    file = f"{folder}/{FILE}"
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_NOFOLLOW)
-    except OSError:  # the task has put a link in its place, or it is gone
-        Path(file).unlink(missing_ok=True)
-        return
-    try:
-        os.pwrite(descriptor, BLANK, 0)
-    finally:
-        os.close(descriptor)
+        _write_over(str(folder), BLANK)
+    except OSError:  # the task has put something else in its place, or it is gone
+        with contextlib.suppress(OSError):  # a folder opens nothing
+            os.unlink(folder / FILE)

@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 
 from .record import RECORD_BYTES
 from .syncing import sync_file_system
@@ -54,6 +56,23 @@ def _furnish(folder: str) -> int:
     if os.fstat(record).st_size < RECORD_BYTES:
         os.pwrite(record, bytes(RECORD_BYTES), 0)
     return record
+
+
+def open_record(folder: str) -> int:
+    """The record's descriptor, to read. Raises FileNotFoundError, also where a task has put something else there.
+
+    The opening of a pipe would wait for who opens its other end.
+    """
+    try:
+        fd = os.open(f"{folder}/{RECORD}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as fault:
+        if fault.errno == errno.ELOOP:
+            raise FileNotFoundError(fault.errno, "the record is a link") from fault
+        raise
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise FileNotFoundError(errno.ENOENT, "the record is no file")
 
 
 def take_lock(folder: str) -> int | None:
