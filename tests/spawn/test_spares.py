@@ -97,12 +97,15 @@ async def test_what_cannot_be_a_spare_is_removed_and_a_blank_one_used(root: Path
     assert spares.take(NAME) and not blank.exists()
 
 
-async def test_a_spare_that_somebody_looks_at_still_is_given_to_nobody(root: Path) -> None:
-    """Its shim would find the lock taken, and the attempt be fenced though nothing was wrong with it."""
+async def test_a_spare_that_somebody_looks_at_still_is_given_to_who_waits_for_its_lock_alone(root: Path) -> None:
+    """A shim that does not would find the lock taken, and the attempt be fenced though nothing was wrong with it."""
     spare = _spare(root, "looked-at")
     spares = Spares(root)
     spares.reclaim()
     lock = layout.take_lock(str(spare))
-    assert lock is not None and not spares.take(NAME)
+    assert lock is not None and not spares.take(NAME) and spares.hold() is None
     os.close(lock)
-    assert spares.take(NAME)
+    assert not spares.take(NAME)
+    held = spares.hold()
+    assert held is not None and held.take(NAME)
+    held.release()
