@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relay.spawn import attempting, launcher, shim
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Exited
 from relay.spawn.attempting import Attempting, Fenced, Plan
@@ -78,8 +81,8 @@ def _code(end: End) -> int | None:
 async def test_it_begins_when_it_is_decided_on_and_once(ground: Ground) -> None:
     plan = ground.plan(0)
     ahead = await ground.ahead(plan)
-    shim = await ahead.shim()
-    await until(lambda: children(shim))  # the task's process is there, and waits
+    pid = await ahead.shim()
+    await until(lambda: children(pid))  # the task's process is there, and waits
     assert not (ground.yard.root / plan.folder).exists() and not ground.times()
     assert ahead.begin() and ahead.begin()
     assert _code(await ground.run(plan, ahead)) == 7
@@ -162,3 +165,41 @@ async def test_who_gives_up_waiting_for_the_decision_drops_it(ground: Ground) ->
         await waiting
     beginning.decide(True)
     assert not beginning.ahead.begin()
+
+
+async def test_a_fork_server_that_knows_nothing_of_it_is_asked_in_the_old_way(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a downgrade under a broker that runs its next fork server is of the earlier version."""
+    earlier = tmp_path / "earlier"
+    shutil.copytree(Path(shim.__file__).parent, earlier / "shim", ignore=shutil.ignore_patterns("__pycache__"))
+    spec = earlier / "shim" / "spec.py"
+    text = spec.read_text()
+    assert '        held: str = "",\n' in text
+    spec.write_text(text.replace('        held: str = "",\n', "").replace("self.held = held", 'self.held = ""'))
+    monkeypatch.setattr(launcher, "_ENTRY", earlier / "shim" / "serve.py")
+    plan = ground.plan(0)
+    ahead = await ground.ahead(plan)
+    assert ahead.begin()
+    assert _code(await ground.run(plan, ahead)) == 7
+    assert ground.times() == 1
+
+
+async def test_one_that_cannot_be_followed_for_want_of_descriptors_is_followed_later(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempting, "AGAIN_S", 0.05)
+    plan = ground.plan(0, "sleep 0.3; exit 7")
+    ahead = await ground.ahead(plan)
+    await ahead.shim()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert ahead.begin()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    running = asyncio.create_task(ground.run(plan, ahead))
+    try:
+        await asyncio.sleep(0.1)
+        assert not running.done()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert _code(await running) == 7
+    assert ground.times() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from relay.spawn import token
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
 from relay.spawn.beginning import Ahead
-from relay.spawn.launcher import Launcher, LaunchFenced
+from relay.spawn.launcher import Launcher, LaunchFenced, LaunchRefused
 from relay.spawn.launching import LaunchSpec
 from relay.spawn.recovery import Verdict
 from relay.spawn.spares import Spares
@@ -23,6 +24,8 @@ from relay.spawn.watch import Watcher
 
 FIRST_SIZE = (24, 80)
 """Rows and columns of a terminal that nobody has looked at yet."""
+AGAIN_S = 1.0
+_log = logging.getLogger(__name__)
 Heard = Callable[[Started | Output], None]
 
 
@@ -130,7 +133,7 @@ class Attempting:
         if ahead is not None and stopping() is not None:
             ahead.drop()  # what it is told by its record it has to be told first
         if ahead is not None and ahead.begin():
-            return await self._follow(ahead.shim(), plan, heard)
+            return await self._follow(self._shim_of(ahead, plan), plan, heard)
         if (missing := _missing(plan)) is not None:
             return Unlaunchable(missing)
         try:
@@ -149,6 +152,13 @@ class Attempting:
             return Unlaunchable(_no_folder(fault))
         return await self._follow(self._launcher.launch(self._spec(plan, attempt)), plan, heard)
 
+    async def _shim_of(self, ahead: Ahead, plan: Plan) -> int:
+        try:
+            return await ahead.shim()
+        except LaunchRefused:
+            # nothing was started; a fork server of an earlier version knows nothing of what is asked for ahead
+            return await self._launcher.launch(self._spec(plan, self.folder(plan.folder)))
+
     async def _follow(self, launched: Awaitable[int], plan: Plan, heard: Heard) -> End:
         try:
             shim = await launched
@@ -157,13 +167,21 @@ class Attempting:
         except RelayError as fault:
             return Unlaunchable(fault)
         with self._known(shim, plan.folder):
-            return _plain(await self.folder(plan.folder).observe(self._watcher, heard, shim=shim))
+            return await self._observed(plan.folder, heard, shim)
+
+    async def _observed(self, name: str, heard: Heard, shim: int | None = None) -> End:
+        while True:
+            try:
+                return _plain(await self.folder(name).observe(self._watcher, heard, shim=shim))
+            except OSError as fault:  # no descriptor is left: it goes on, and is looked at again
+                _log.error("attempt %s cannot be followed now: %s", name, fault)
+            await asyncio.sleep(AGAIN_S)
 
     async def resume(self, name: str, heard: Heard) -> End:
         """Follow an attempt that an earlier run of the broker began, whatever became of it."""
         attempt = self.folder(name)
         with self._known(_shim_of(attempt), name):
-            return _plain(await attempt.observe(self._watcher, heard))
+            return await self._observed(name, heard)
 
     @contextlib.contextmanager
     def _known(self, shim: int, name: str) -> Iterator[None]:
