@@ -58,7 +58,7 @@ class Ground:
 
     async def free_shim(self) -> int:
         """The pid of a shim that has ended an attempt, and has its next child."""
-        run = await self.yard.sh("true")
+        run = await self.yard.sh("true", ahead=True)
         await run.exit()
         await until(lambda: not holds(run.shim, run.attempt.folder) and children(run.shim))
         return run.shim

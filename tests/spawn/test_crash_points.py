@@ -19,7 +19,7 @@ from relay.spawn.launcher import LaunchFenced
 from relay.spawn.recovery import Verdict, recover
 from relay.spawn.shim import processes
 
-from .yard import holds, until
+from .yard import children, holds, until
 
 if TYPE_CHECKING:
     from .yard import Yard
@@ -51,8 +51,6 @@ _BEFORE = {"ioctl": -2, "write": 1}
 KEPT = [
     *((call, when + _BEFORE.get(call, 0), end) for call, when, end in SHIM if call not in ("set_robust_list", "pipe2")),
     ("write", 1, REQUEUED),  # the child is not told
-    ("pipe2", 1, DONE),  # about to fork the next one
-    ("clone", 1, DONE),
 ]
 SERVER = [
     ("recvfrom", 1, {REQUEUED}),
@@ -80,11 +78,11 @@ async def _trace(yard: Yard, call: str, when: int, *, kept: bool) -> asyncio.sub
 
 async def _served(yard: Yard) -> tuple[int, int]:
     """The fork server, and a shim that has ended an attempt and waits for the next."""
-    run = await yard.sh("exit 0")
+    run = await yard.sh("exit 0", ahead=True)
     await run.exit()
     server = yard.launcher.server_pid
     assert server is not None
-    await until(lambda: not holds(run.shim, run.attempt.folder))
+    await until(lambda: not holds(run.shim, run.attempt.folder) and children(run.shim))
     return server, run.shim
 
 

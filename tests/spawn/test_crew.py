@@ -39,13 +39,13 @@ async def _ready(pid: int) -> list[str]:
 
 
 async def test_one_shim_runs_one_task_after_the_other(yard: Yard) -> None:
-    first = await _ended(yard, "cat; exit 3", stdin=b"x" * 4096)
+    first = await _ended(yard, "cat; exit 3", stdin=b"x" * 4096, ahead=True)
     files = await _ready(first.shim)
     for code in range(3):
-        run = await _ended(yard, f"env; exit {code}", env={"ONE": str(code)})
+        run = await _ended(yard, f"env; exit {code}", env={"ONE": str(code)}, ahead=True)
         assert run.shim == first.shim and (await run.exit()).exit_code == code
         assert f"ONE={code}\n" in run.output() and "LANG" not in run.output()
-    unread = await _ended(yard, "exit 4", stdin=b"y" * 20000)
+    unread = await _ended(yard, "exit 4", stdin=b"y" * 20000, ahead=True)
     assert (unread.shim, await _ready(first.shim)) == (first.shim, files)
 
 
@@ -127,10 +127,18 @@ async def test_free_shims_leave_with_their_fork_server(yard: Yard) -> None:
 
 
 async def test_the_child_that_is_forked_ahead_has_nothing_of_any_attempt(yard: Yard) -> None:
-    free = (await _ended(yard, "true")).shim
+    free = (await _ended(yard, "true", ahead=True)).shim
     await until(lambda: children(free))
     (child,) = children(free)
     assert not holds(child, yard.root)
     run = await yard.sh("cat /proc/$$/stat; exit 3")
     assert (run.shim, (await run.exit()).exit_code) == (free, 3)
     assert run.output().split()[0] == str(child)
+
+
+async def test_where_much_is_launched_no_child_is_forked_ahead(yard: Yard) -> None:
+    free = (await _ended(yard, "true", ahead=True)).shim
+    await until(lambda: children(free))
+    assert (await _ended(yard, "true")).shim == free
+    assert not children(free)
+    assert (await _ended(yard, "exit 3")).shim == free

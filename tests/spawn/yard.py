@@ -14,6 +14,7 @@ from relay.spawn import transcript, tree
 from relay.spawn.attempt import Attempt, Exited, ExitRecord, Output, Started, Vanished
 from relay.spawn.launcher import Launcher
 from relay.spawn.launching import LaunchSpec
+from relay.spawn.shim import folder as layout
 from relay.spawn.shim import processes
 from relay.spawn.watch import Watcher
 
@@ -100,10 +101,21 @@ class Yard:
     def spec(self, attempt: Attempt, *argv: str, **options: Any) -> LaunchSpec:
         return LaunchSpec(attempt.folder, argv, **{"env": ENVIRONMENT, "cwd": Path("/"), **options})
 
-    async def launch(self, *argv: str, **options: Any) -> Run:
+    async def launch(self, *argv: str, ahead: bool = False, **options: Any) -> Run:
         attempt = self.prepare()
+        if ahead:
+            return await self._launch_ahead(attempt, argv, options)
         shim = await self.launcher.launch(self.spec(attempt, *argv, **options))
         return self.observe(attempt, shim)
+
+    async def _launch_ahead(self, attempt: Attempt, argv: tuple[str, ...], options: dict[str, Any]) -> Run:
+        held = attempt.folder.rename(self.root / f"spare-{attempt.folder.name}")
+        lock = layout.take_lock(str(held))
+        assert lock is not None
+        asked = await self.launcher.ask(self.spec(attempt, *argv, held=str(held), **options))
+        held.rename(attempt.folder)
+        os.close(lock)
+        return self.observe(attempt, await self.launcher.shim_of(asked))
 
     def observe(self, attempt: Attempt, shim: int | None = None) -> Run:
         events: list[Started | Output] = []

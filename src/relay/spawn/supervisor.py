@@ -40,6 +40,7 @@ from relay.store.reserve import Reserve
 from relay.store.spawn_rows import BY_ID, IN_HAND, SpawnRow
 
 MOST_FENCED = 5
+CALM = 4  # attempts that are under way: beside more the processor is what is waited for
 RETRY_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -131,9 +132,9 @@ class Supervisor:
             elif is_to_be:
                 self._go(self._attempt(row, admission))
 
-        if row.attempt == 1:
+        if row.attempt == 1 and len(self._running) < CALM:
             entry.meanwhile(begin, decided)
-        else:  # what it goes on with is written by this very entry
+        else:  # what a later one goes on with is written by this very entry
             entry.then(lambda: decided(True))
 
     def stop(self, entry: Entry, row: SpawnRow, by: str) -> SpawnRow:

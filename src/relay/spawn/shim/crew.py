@@ -212,12 +212,15 @@ def _work(launch: spec.Spec, line: int, wakeup: Wakeup, kills: Kills, last: Last
         status = run.run(*following, wakeup, kills, last)
         if status != run.FREE:
             return status
-        following = _following(line, last) if left > 1 else None
+        following = _following(line, last, following[0].held != "") if left > 1 else None
     return run.DONE
 
 
-def _following(line: int, last: LastWord) -> tuple[spec.Spec, Task | None] | None:
+def _following(line: int, last: LastWord, is_calm: bool) -> tuple[spec.Spec, Task | None] | None:
     """Say that this shim is free, and wait for the next launch and its child, where that was forked meanwhile.
+
+    Args:
+        is_calm: the last one was asked for ahead. Where much is launched nobody waits for a fork, but for a processor.
 
     Returns:
         None where there is no launch to come.
@@ -226,7 +229,7 @@ def _following(line: int, last: LastWord) -> tuple[spec.Spec, Task | None] | Non
         os.write(line, FREE)
     except OSError:  # the fork server is gone
         return None
-    child = None if _has_come(line, 0) else _forked_ahead(last)
+    child = _forked_ahead(last) if is_calm and not _has_come(line, 0) else None
     if not _has_come(line, WAIT_MS):
         last.settle()
     launch = _launch(line)
