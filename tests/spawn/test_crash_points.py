@@ -64,8 +64,9 @@ async def _trace(yard: Yard, call: str, when: int, *, kept: bool) -> asyncio.sub
     # A server that has served and reaped is past the calls that it makes itself.
     server, shim = await _served(yard)
     if not kept:
+        fallen = [shim, *children(shim)]  # its child is the server's to reap
         os.kill(shim, signal.SIGKILL)
-        await until(lambda: processes.look_up(shim) is None)
+        await until(lambda: not any(map(processes.look_up, fallen)))
     # Counted for each process by itself, the server, the shim and the task.
     tracer = await asyncio.create_subprocess_exec(
         *("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"),
