@@ -40,7 +40,7 @@ from relay.store.reserve import Reserve
 from relay.store.spawn_rows import BY_ID, IN_HAND, SpawnRow
 
 MOST_FENCED = 5
-CALM = 4  # attempts that are under way: beside more the processor is what is waited for
+CALM = 4  # attempts under way, beside which nothing is done ahead: it may be the processor that is waited for
 RETRY_S = 1.0
 _log = logging.getLogger(__name__)
 

@@ -46,20 +46,23 @@ class Ahead:
         streams = pipes(False)
         self._outputs = streams.outputs
         shim = os.getpid()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            self._close(wait, fail, *streams.theirs, self._go, self._failure, *self._outputs)
+            raise
         if self._pid == 0:
             os.close(self._go)
             last.let_go()
             _wait(shim, wait, fail, streams.theirs)
         self._ticks = processes.ticks(self._pid)
-        for fd in (wait, fail, *streams.theirs):
-            os.close(fd)
+        self._close(wait, fail, *streams.theirs)
 
     def become(self, spec: Spec) -> Task | None:
         """Tell it what to become once it is released; None where it has died, and is forgotten.
 
         Args:
-            spec: a launch that it `serves`, of `crew.LONGEST_LAUNCH` bytes at most: a pipe takes it at once.
+            spec: a launch that it `serves`.
         """
         words = marshal.dumps((spec.cwd, candidates(spec), spec.argv, environment(spec)))
         try:
@@ -73,7 +76,10 @@ class Ahead:
         """End it: nothing is to become of it."""
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
-        for fd in (self._go, self._failure, *self._outputs):
+        self._close(self._go, self._failure, *self._outputs)
+
+    def _close(self, *fds: int) -> None:
+        for fd in fds:
             os.close(fd)
 
 
