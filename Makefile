@@ -85,7 +85,7 @@ chaos: $(READY)
 # takes half as long again.
 bench:
 	@python=$$($(PYTHON) bench/interpreter.py $(PYTHON) /usr/bin/python3) && \
-	  $(MAKE) --no-print-directory setup peers VENV=$(BENCH) PYTHON=$$python
+	  $(MAKE) --silent --no-print-directory setup peers VENV=$(BENCH) PYTHON=$$python
 	@BENCH_PEERS_PYTHON=$(abspath $(PEERS)/bin/python) $(BENCH)/bin/python -m bench
 
 # What the measurements stand beside. Without it they are made all the same, and say that it is missing.
