@@ -72,3 +72,16 @@ def test_a_record_that_is_none_neither_holds_a_start_up_nor_keeps_its_task_alive
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "lost", WITHIN, "its end")
     assert not processes.tasks_left(node.scratch)
     assert _run(node, "exit 0") == "completed"
+
+
+@pytest.mark.parametrize("spoil", ["rm record", "rm record; mkfifo record", "rm -r ../$(basename $PWD)"])
+def test_a_task_that_puts_its_record_away_is_stopped_all_the_same(node: Node, spoil: str) -> None:
+    words = ("spawn", fresh(), "shell", OWN + spoil + "; sleep 60", "--cwd", str(node.work))
+    spawn = relay_json(node, *words)["id"]
+    processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "running", WITHIN, "its start")
+    with node.control() as control:
+        control.post(f"spawns/{spawn}/stop", {})
+    processes.wait_until(lambda: not processes.tasks_left(node.scratch), 5.0, "its end")
+    over = ("failed", "cancelled", "lost")
+    processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] in over, WITHIN, "that it is told")
+    assert _run(node, "exit 0") == "completed"

@@ -12,7 +12,7 @@ from pathlib import Path
 from relay.core.errors import Code, LocalFault, Refused, RelayError
 from relay.core.values import frozen
 from relay.core.wishes import NONE, Wishes
-from relay.spawn import token
+from relay.spawn import token, tree
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
 from relay.spawn.beginning import Ahead
@@ -152,6 +152,14 @@ class Attempting:
             return Unlaunchable(_no_folder(fault))
         return await self._follow(self._launcher.launch(self._spec(plan, attempt)), plan, heard)
 
+    async def stop(self, name: str, by: str) -> None:
+        """Have an attempt stopped, where it is prepared; else `run` looks whether it is to be, before it launches."""
+        try:
+            await asyncio.to_thread(self.folder(name).request_stop, by)
+        except OSError:
+            if name in self.shims:  # its task has put the record away, by which its shim is told
+                await asyncio.to_thread(tree.sweep, name, None)
+
     async def _shim_of(self, ahead: Ahead, plan: Plan) -> int:
         try:
             return await ahead.shim()
@@ -170,11 +178,14 @@ class Attempting:
             return await self._observed(plan.folder, heard, shim)
 
     async def _observed(self, name: str, heard: Heard, shim: int | None = None) -> End:
+        is_told = False
         while True:
             try:
                 return _plain(await self.folder(name).observe(self._watcher, heard, shim=shim))
             except OSError as fault:  # no descriptor is left: it goes on, and is looked at again
-                _log.error("attempt %s cannot be followed now: %s", name, fault)
+                if not is_told:
+                    _log.error("attempt %s cannot be followed now: %s", name, fault)
+                is_told = True
             await asyncio.sleep(AGAIN_S)
 
     async def resume(self, name: str, heard: Heard) -> End:

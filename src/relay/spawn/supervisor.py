@@ -169,11 +169,7 @@ class Supervisor:
 
     async def _ask_to_stop(self, row: SpawnRow, by: str) -> None:
         self._stopping[row.id] = by
-        try:
-            await asyncio.to_thread(self._attempting.folder(folder_name(row.id, row.attempt)).request_stop, by)
-        except FileNotFoundError:
-            # not prepared yet: `Attempting.run` looks at `_stopping` before it launches
-            return
+        await self._attempting.stop(folder_name(row.id, row.attempt), by)
 
     async def _attempt(self, row: SpawnRow, admission: Admission, beginning: Beginning | None = None) -> None:
         try:
