@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import secrets
 import shutil
 import signal
 from collections.abc import AsyncIterator
@@ -35,9 +36,11 @@ class Ground:
         self.yard = yard
         self.ran = ran
         self.attempting = Attempting(yard.root, yard.launcher, yard.watcher)
+        # processes are found by it, on the whole machine: another test's must have another
+        self._word = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(15))
 
     def plan(self, number: int, script: str = "exit 7") -> Plan:
-        name = f"{'a' * 15}{'abcdefgh'[number]}-1"
+        name = f"{self._word}{'abcdefgh'[number]}-1"
         self.yard.names.append(name)
         command = Command(argv=("sh", "-c", f"echo ran >> {self.ran}; {script}"))
         return Plan(name, command, dict(ENVIRONMENT), Path("/"), fresh=False, timeout_s=None, log_limit=1 << 20)
