@@ -170,12 +170,15 @@ async def test_a_link_that_stands_and_brings_nothing_is_found_in_time(tmp_path: 
         if not answers:
             network.partition(middle.id, target.id)
         reading = here.client.read(await here.row())
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(12), following(here) as follower:
             if answers:
                 assert [chunk.data for found in [await anext(reading)] for chunk in found] == [b"here"]
+                await until(lambda: follower.data == b"here", what="the output")
+                assert not follower.told
             else:
                 with pytest.raises(Unreachable, match="gave no answer"):
                     await anext(reading)
+                await until(lambda: follower.told, what="the follower to be told")
         await reading.aclose()
 
 

@@ -29,8 +29,8 @@ MAX_WAITING = 64
 ASK_S = 2.0
 """For how long nothing at all may come before the other machine is asked whether it lives."""
 FIRST_S, LEAST_S = 10.0, 1.0
-"""For how long one who does not follow waits for the first word, where its machine does not say that it lives; and for
-how long at least on each way that there is."""
+"""When a reader is told that no word has come, where its machine does not say that it lives; and for how long each way
+that there is has at least."""
 WORD_S = 8.0
 """After what silence a follower is told that it waits: more than one of the server's words is missing then."""
 SILENCE_S = 15.0
@@ -39,10 +39,11 @@ SILENCE_S = 15.0
 class _Reading:
     """One open stream of this reader."""
 
-    def __init__(self, target: BrokerId, link: Link, until: float | None) -> None:
+    def __init__(self, target: BrokerId, link: Link, until: float | None, follows: bool) -> None:
         self.target = target
         self.link = link
         self.until = until  # by when something must have come, on the loop's clock
+        self.follows = follows
         self.expected = 0
         self.pieces: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.broken = False
@@ -56,7 +57,9 @@ class _Reading:
             return None if self.heard or self.asked else ASK_S
         # over a holder nobody tells: after a while the stream is opened again where it stands
         seconds = SILENCE_S - WORD_S if self.waits else WORD_S
-        return seconds if self.heard or self.until is None else min(seconds, max(self.until - now, LEAST_S))
+        if self.heard or self.waits or self.until is None:
+            return seconds
+        return min(seconds, max(self.until - now, LEAST_S))
 
     def end(self) -> None:
         """Nothing more is taken: what has come is read, and the next stream goes on behind it."""
@@ -156,7 +159,7 @@ class LogClient:
             if not follow and (link in tried or (tried and loop.time() >= until)):
                 raise silent(row)
             tried = {link} if follow else tried | {link}
-            reading = _Reading(row.target, link, None if follow or begun else until)
+            reading = _Reading(row.target, link, None if begun else until, follow)
             async for content in self._stream(reading, row, offset, tail, follow, since):
                 if content is None:
                     if follow and not told and reading.waits:
@@ -213,7 +216,7 @@ class LogClient:
     def _fell_silent(self, reading: _Reading) -> None:
         if reading.link.peer == reading.target:
             reading.asked = True  # its link ends where that is not answered
-        elif reading.waits or (reading.until is not None and not reading.heard):
+        elif reading.waits or not (reading.heard or reading.follows or reading.until is None):
             reading.broken = True
         else:
             reading.waits = True
