@@ -320,6 +320,7 @@ def test_more_lines_than_there_are(granted: Scene) -> None:
     spawn = granted.shell("seq 1 400000", status=0)["id"]
     whole = relay(granted.laptop, "logs", spawn).stdout
     assert whole.count(b"\n") == 400_000
+    assert relay(granted.laptop, "logs", spawn, "--tail", "9" * 20).stdout == whole
     for node in (granted.laptop, granted.vps):
         assert relay(node, "logs", spawn, "--tail", "1000000000").stdout == whole
         assert relay(node, "logs", spawn, "--tail", "300000").stdout == b"".join(whole.splitlines(True)[-300_000:])

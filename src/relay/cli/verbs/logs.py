@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 WAITS = ("held", "waiting")
+MOST_LINES = 2**53 - 1
+"""No log has as many, and a broker takes no greater number."""
 
 
 def _say_if_away(invocation: Invocation, client: Client, spawn: str) -> None:
@@ -51,7 +53,8 @@ def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None, s
     if follow:
         _say_if_away(invocation, client, spawn)
     try:
-        if not following.copy(client, spawn, invocation.json, follow, tail, moment, plain):
+        most = None if tail is None else min(tail, MOST_LINES)
+        if not following.copy(client, spawn, invocation.json, follow, most, moment, plain):
             _say_why_nothing(invocation, client.ask(routes.show(spawn)))
     except KeyboardInterrupt:
         waiting.say_it_is_left(client, spawn, invocation.home)
