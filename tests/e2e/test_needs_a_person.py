@@ -153,6 +153,21 @@ def test_what_expired_held_and_is_retried_asks_anew_and_expires_again(held: Scen
         held.vps.start()
 
 
+def test_an_approval_is_for_one_run_and_its_tries(held: Scene) -> None:
+    spawn = held.begin("exit 3", "--retries", "1")
+    held.until(spawn, "held")
+    relay_json(held.vps, "approve", spawn)
+    assert held.until(spawn, "failed")["attempt"] == 2
+    relay_json(held.laptop, "retry", spawn)
+    asked = held.until(spawn, "held")
+    assert asked["attempt"] == 2 and "it was approved before, and is asked for once more" in asked["needs"]["text"]
+    refused(held.laptop, "approve", spawn, code="own_request")
+    relay_json(held.vps, "approve", spawn)
+    assert held.until(spawn, "failed")["attempt"] == 4
+    relay_json(held.vps, "retry", spawn)  # a person there asks for it: that is a yes
+    wait_until(lambda: held.show(spawn, on=held.vps)["attempt"] == 6, 15, "it to run once more")
+
+
 def test_an_answer_to_another_request_does_nothing(held: Scene) -> None:
     spawn, other = held.begin("true"), held.begin("false")
     held.until(spawn, "held")

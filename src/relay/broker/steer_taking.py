@@ -18,7 +18,7 @@ from relay.core.spawning import is_json
 from relay.core.states import TERMINAL
 from relay.spawn.marks import Marks
 from relay.spawn.waiting_room import WaitingRoom
-from relay.store import schedules, spawns, steers
+from relay.store import questions, schedules, spawns, steers
 from relay.store.journal import Entry, Letter
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.store.steers import Early
@@ -185,6 +185,8 @@ class SteerTaking:
         if verb == STOP:
             self._stop(entry, row, by)
         else:
+            if verb == "retry":
+                questions.spend(entry.tx, row.id)  # who may not start it without a yes needs another to start it again
             self._marks.apply(entry, row, verb, content, by)
         self._auditor.write(entry, Decision(origin, "stop", detail=f"{verb} {row.id} {row.name}"[:500]))
 

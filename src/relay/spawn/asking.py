@@ -104,9 +104,12 @@ class Asking:
         text, reason = f"{self._name(row.origin)} asks to run {row.agent}{where}, mode {row.mode}", "a person has to"
         before = [each for each in questions.OF_SPAWN.all(entry.tx, spawn=row.id) if each.kind is Asked.HELD]
         hashed = request_hash(row.origin, request_of(row))
-        if any(each.closed_as == questions.APPROVED for each in before):
+        approved = [each for each in before if each.closed_as == questions.APPROVED]
+        if any(each.hash for each in approved):
             text += "; it was changed after it was approved"
             reason = "it was changed after it was approved, so that a person has to"
+        elif approved:
+            text += "; it was approved before, and is asked for once more"
         elif before and before[0].hash != hashed:
             text += "; it was changed since it was first asked"
         question = self._question(entry, row, Asked.HELD, text, hash=hashed)

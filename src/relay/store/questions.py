@@ -25,7 +25,7 @@ class Question:
         text: what is asked, in words.
         tool, input: what the agent wants to use, and with what; or None.
         mode: the mode that a permission takes; None where it goes beyond every mode.
-        hash: for `held`: of the request.
+        hash: for `held`: of the request; empty once an approval is spent.
         log_bytes: for `silent`: how long the log was; more of it withdraws the question.
         asked, expires: when, and until when it may be answered; None for as long as the spawn lives.
         closed: when it was answered or lapsed, or None.
@@ -122,6 +122,12 @@ def close_all(tx: Tx, spawn: str, now: int, how: str) -> int:
 def is_approved(tx: Tx, spawn: str, request_hash: str) -> bool:
     """Whether a person has approved this very request."""
     return _APPROVED.one(tx, spawn=spawn, hash=request_hash) is not None
+
+
+def spend(tx: Tx, spawn: str) -> None:
+    """What a person has approved of a spawn was for the attempts that it had: it is worth nothing to further ones."""
+    sql = "UPDATE questions SET hash = '' WHERE spawn = ? AND kind = 'held' AND closed_as = ?"
+    tx.execute(sql, (spawn, APPROVED))
 
 
 @frozen
