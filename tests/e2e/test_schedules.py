@@ -70,14 +70,15 @@ def test_a_run_is_skipped_while_the_one_before_lives(granted: Scene) -> None:
     name = fresh("slow")
     _every(granted, "sleep 60", "1s", name)
 
-    def skipped() -> bool:
-        listed = relay_json(granted.vps, "schedule", "list")
+    def skipped(on: Node) -> bool:
+        listed = relay_json(on, "schedule", "list", "--all")
         return any(each["name"] == name and each["skipped"] >= 2 for each in listed)
 
-    processes.wait_until(skipped, 15, "two due times to be skipped", every=0.3)
+    processes.wait_until(lambda: skipped(granted.vps), 15, "two due times to be skipped", every=0.3)
     assert len(_runs(granted.vps, name)) == 1
     relay(granted.laptop, "schedule", "remove", name)
     relay(granted.laptop, "stop", f"{name}@vps")
+    processes.wait_until(lambda: skipped(granted.laptop), 10, "the origin to hear of them with the end of that run")
 
 
 def test_who_may_not_run_it_may_not_schedule_it_and_a_revoked_grant_ends_it(two: Scene) -> None:

@@ -68,6 +68,7 @@ NEXT: Query[int | None] = Query(
     "SELECT min(next) FROM schedules WHERE state = 'active' AND target = :target", first_column
 )
 ACTED_ON: Query[int] = Query("SELECT 1 FROM schedule_runs WHERE schedule = :id AND due = :due", first_column)
+SKIPPED_OF: Query[int] = Query("SELECT skipped FROM schedules WHERE id = :id", first_column)
 NEXT_OF: Query[int | None] = Query("SELECT next FROM schedules WHERE id = :id", first_column)
 LIVE_HERE: Query[Schedule] = Query(f"{_SELECT} WHERE target = :target AND {_LIVES}", _row)
 LIVE_FROM: Query[int] = Query(
@@ -115,6 +116,11 @@ def act_on(tx: Tx, schedule: str, due: int, spawn: str | None) -> None:
     tx.execute("INSERT INTO schedule_runs VALUES (?, ?, ?)", (schedule, due, spawn))
     if spawn is None:
         tx.execute("UPDATE schedules SET skipped = skipped + 1 WHERE id = ?", (schedule,))
+
+
+def has_skipped(tx: Tx, schedule: str, times: int) -> None:
+    """Its target says how many due times did not run."""
+    tx.execute("UPDATE schedules SET skipped = ? WHERE id = ?", (times, schedule))
 
 
 def ran(tx: Tx, schedule: str, at: int, spawn: str) -> None:
