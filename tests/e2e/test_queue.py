@@ -247,7 +247,9 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     queue.vps.stop()
     processes.wait_until(lambda: queue.laptop.status()["links"] == 0, 10, "the link to be seen gone")
     spawn = queue.begin("echo old")
-    assert relay_json(queue.laptop, "pause", spawn)["steer"]["state"] == "done"
+    paused = relay_json(queue.laptop, "pause", spawn)
+    assert paused["steer"]["state"] == "done" and paused["reason"].startswith("paused by ")
+    assert "; vps is asleep" in paused["reason"]
     assert relay_json(queue.laptop, "edit", spawn, "echo new")["task"] == "echo new"
     assert relay_json(queue.laptop, "queue", "pause", "--broker", "vps")["state"] == "asked"
     gone = queue.begin("true")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from relay.api.durations import rounded, spoken
 from relay.core.field_checks import MAX_MOMENT
+from relay.core.queue_words import paused
 from relay.core.states import TERMINAL, State
 from relay.store.spawn_rows import SpawnRow
 
@@ -55,6 +56,20 @@ def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "", 
         kept = f"{keeper} keeps it, and " if keeper else ""
         return f"Queued: {absence}; {kept}it starts when {target} is back."
     return _told(row, target)
+
+
+def reason(row: SpawnRow, absence: str) -> str:
+    """Why a spawn stands where it does; of one that its target has not taken yet, what a person has marked it with too.
+
+    Args:
+        row: the spawn.
+        absence: as for `acknowledgement`.
+    """
+    if row.state is not State.QUEUED:
+        return row.reason
+    mark = paused(row.paused_by or "somebody") if row.paused is not None else ""
+    mark = "its stop is queued" if row.stop_requested else mark
+    return "; ".join(filter(None, (mark, row.reason or absence)))
 
 
 _PHRASES: dict[State, str] = {
