@@ -109,6 +109,10 @@ def test_a_local_schedule_needs_nobody(granted: Scene) -> None:
     assert relay_json(granted.laptop, *words)["state"] == "active"
     assert error_of(relay(granted.laptop, "--json", *words))["code"] == "name_in_use"
     processes.wait_until(lambda: _lines(marks) >= 1, 10, "a run")
+    listed = relay(granted.laptop, "schedule", "list").stdout.decode()
+    row = next(line for line in listed.splitlines() if line.startswith(f"{name} "))
+    following = [cell.strip() for cell in row.split("  ") if cell.strip()][4]
+    assert time.strptime(following[-8:], "%H:%M:%S"), "as a clock shows it, here"
     relay(granted.laptop, "schedule", "remove", name)
 
 
