@@ -113,7 +113,18 @@ def test_a_local_schedule_needs_nobody(granted: Scene) -> None:
     row = next(line for line in listed.splitlines() if line.startswith(f"{name} "))
     following = [cell.strip() for cell in row.split("  ") if cell.strip()][4]
     assert time.strptime(following[-8:], "%H:%M:%S"), "as a clock shows it, here"
+    assert relay_json(granted.laptop, "schedule", "remove", name)["next"] is None
+    again = error_of(relay(granted.laptop, "--json", "schedule", "remove", name))
+    assert (again["code"], again["why"]) == ("unknown_schedule", "it was removed")
+
+
+def test_a_key_gives_its_schedule_back_also_once_that_runs_no_more(granted: Scene) -> None:
+    name, key = fresh("keyed"), fresh("key")
+    words = ("spawn", name, "shell", "true", "--every", "1h", "--idempotency-key", key)
+    made = relay_json(granted.laptop, *words)
     relay(granted.laptop, "schedule", "remove", name)
+    assert relay_json(granted.laptop, *words) == made | {"state": "removed", "next": None}
+    assert b"runs on laptop no more" in relay(granted.laptop, *words).stdout
 
 
 @pytest.mark.parametrize("when", crash_points.WHEN)

@@ -193,11 +193,23 @@ class Scheduling:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise unknown(ref)
+            over = await self._store.one(schedules.OVER, ref=ref)
+            raise unknown(ref) if over is None else has_ended(over)
         listed = ", ".join(f"{each.name}@{self._members.name(each.target)} {each.id}" for each in found)
         raise Misuse(
             f"{ref!r} may be several schedules", code=Code.AMBIGUOUS, why=listed, hint="name one by its id"
         )
+
+    async def known(self, schedule: str) -> Schedule:
+        """The schedule of that id, whether it still runs or not.
+
+        Raises:
+            Misuse: `unknown_schedule`.
+        """
+        found = await self._store.one(schedules.BY_ID, id=schedule)
+        if found is None:
+            raise unknown(schedule)
+        return found
 
     async def listing(self, everything: bool, now: int) -> list[Schedule]:
         """All that run, and those that were refused of late; or everything that is kept."""
@@ -252,6 +264,13 @@ def _took_place(entry: Entry, schedule: Schedule, snapshot: Snapshot, created: i
     )
     schedules.ran(entry.tx, schedule.id, row.created, row.id)
     return row
+
+
+def has_ended(schedule: Schedule) -> Misuse:
+    """The error for a schedule that runs no more already."""
+    why = (schedule.error or {}).get("message") or "it was removed"
+    hint = "relay schedule list --all"
+    return Misuse(f"{schedule.name} runs no more already", code=Code.UNKNOWN_SCHEDULE, why=why, hint=hint)
 
 
 def unknown(ref: str) -> Misuse:

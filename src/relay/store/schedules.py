@@ -53,8 +53,12 @@ _SELECT = f"SELECT {columns(Schedule)} FROM schedules"
 _LIVES = "state IN ('asked', 'active')"
 
 BY_ID: Query[Schedule] = Query(f"{_SELECT} WHERE id = :id", _row)
+_MEANT = "(name = :ref OR id >= :ref AND id < :ref || '~')"
 BY_PREFIX: Query[Schedule] = Query(
-    f"{_SELECT} WHERE {_LIVES} AND (name = :ref OR id >= :ref AND id < :ref || '~') ORDER BY created LIMIT 20", _row
+    f"{_SELECT} WHERE {_LIVES} AND {_MEANT} ORDER BY created LIMIT 20", _row
+)
+OVER: Query[Schedule] = Query(
+    f"{_SELECT} WHERE NOT {_LIVES} AND {_MEANT} ORDER BY since DESC LIMIT 1", _row
 )
 LISTING: Query[Schedule] = Query(
     f"{_SELECT} WHERE :everything OR {_LIVES} OR state = 'refused' AND since > :recently"

@@ -37,6 +37,8 @@ def make(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
         speech.document(made)
     elif made["state"] == "asked":
         speech.say(clean(f"Asked of {made['broker']['name']}, which has not answered yet: {made['name']}."))
+    elif made["state"] in ("removed", "refused"):
+        speech.say(clean(f"{made['name']}, which this key has made, runs on {made['broker']['name']} no more."))
     else:
         following = f", next {ages.when(made['next'])}" if made["next"] else ""
         every = f"by {made['every']!r}" if " " in made["every"] else f"every {made['every']}"
