@@ -242,6 +242,16 @@ def test_pause_and_edit_act_on_what_has_not_started_only(queue: Scene) -> None:
     assert error["code"] in ("foreign_directory", "conflict") or queue.show(outside)["state"] == "rejected"
 
 
+def test_a_change_that_cannot_be_leaves_a_spawn_of_this_machine_as_it_was(queue: Scene) -> None:
+    spawn = relay_json(queue.laptop, "spawn", fresh("own"), "shell", "true", "--at", "1h")["id"]
+    refused = error_of(relay(queue.laptop, "--json", "edit", spawn, "--cwd", "/nonexistent"))
+    assert refused["code"] == "no_directory" and queue.show(spawn)["state"] == "waiting"
+    (queue.laptop.scratch / "below").mkdir(exist_ok=True)  # where the command is typed
+    edited = relay_json(queue.laptop, "edit", spawn, "--cwd", "below")
+    assert (edited["cwd"], edited["state"]) == (str(queue.laptop.scratch / "below"), "waiting")
+    relay(queue.laptop, "stop", spawn)
+
+
 def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) -> None:
     """What was never sent is changed where it waits; a predecessor that never goes out takes its dependents along."""
     queue.vps.stop()

@@ -91,4 +91,5 @@ _PHRASES: dict[State, str] = {
 
 def _told(row: SpawnRow, target: str) -> str:
     reason = row.reason.rstrip(".") or "no reason was given"
-    return _PHRASES[row.state].format(target=target, reason=reason)
+    told = _PHRASES[row.state].format(target=target, reason=reason)
+    return told.removesuffix(".") if reason.endswith("?") else told

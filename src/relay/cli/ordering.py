@@ -218,9 +218,12 @@ def _here() -> str | None:
 
 def _place(cwd: str | None, broker: str | None) -> str | None:
     """A folder of this machine becomes absolute; one of another machine is that machine's to resolve."""
-    if cwd is None or broker is not None or cwd == FRESH:
-        return cwd
-    return os.path.abspath(os.path.expanduser(cwd))
+    return cwd if cwd is None or broker is not None else folder_here(cwd)
+
+
+def folder_here(cwd: str) -> str:
+    """A folder of this machine as a whole path, from where the command was typed; `new` stays what it is."""
+    return cwd if cwd == FRESH else os.path.abspath(os.path.expanduser(cwd))
 
 
 def _checked_mode(mode: str | None) -> str | None:
