@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import psutil
+import pytest
+
 from relay.testing import processes
 from relay.testing.mesh import Mesh
-from tests.e2e.scene import Scene, relay, relay_json
+from tests.e2e.scene import Scene, gone_within, relay, relay_json
 
 
 def test_a_machine_that_may_sleep_is_said_while_it_runs_and_after(granted: Scene) -> None:
@@ -49,3 +52,12 @@ def test_what_runs_for_long_keeps_nothing_from_being_begun_ahead(mesh: Mesh) -> 
     processes.wait_until(lambda: all(shim.children() for shim in server.children()), 5, "the free shim's next child")
     go.touch()
     solo.relay("wait", *long)
+
+
+@pytest.mark.parametrize("how", ["kill -STOP $PPID", "p=$PPID; (while :; do kill -STOP $p; sleep 0.01; done) &"])
+def test_a_task_that_stops_its_own_shim_is_stopped_all_the_same(granted: Scene, how: str) -> None:
+    spawn = granted.begin(f"{how}\necho on; exec sleep 300")
+    processes.wait_until(lambda: any(each.status() == psutil.STATUS_STOPPED for each in granted.vps.shims()), 10, how)
+    assert relay(granted.laptop, "stop", spawn, timeout=20).returncode == 0
+    assert granted.until(spawn, "cancelled")["reason"] == "stopped by laptop"
+    gone_within(spawn)

@@ -174,6 +174,7 @@ class Supervisor:
     async def _ask_to_stop(self, row: SpawnRow, by: str) -> None:
         self._stopping[row.id] = by
         await self._attempting.stop(folder_name(row.id, row.attempt), by)
+        self._go(self._attempting.insist(folder_name(row.id, row.attempt)))
 
     async def _attempt(self, row: SpawnRow, admission: Admission, beginning: Beginning | None = None) -> None:
         try:
