@@ -6,7 +6,7 @@ So the part that is undone leaves nothing: no row, no envelope, no audit entry, 
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, NoReturn
 
 from relay.core.errors import Code, Misuse, RelayError
@@ -93,6 +93,8 @@ class Rehearsal:
 
     def _play(self, entry: Entry, question: Question, origin: BrokerId, operation: str) -> NoReturn:
         request, following = question.request, self._following(entry, question)
+        if following is not None:  # the schedule has a moment, and none of its runs
+            request = replace(request, wishes=replace(request.wishes, not_before=None))
         row = spawns.insert(
             entry.tx,
             request,
