@@ -61,6 +61,12 @@ def test_who_is_out_of_reach_is_shown_by_its_last_word(relay: Relay, broker: Can
     assert "Unreachable" not in lines[2], "what has ended will not change"
 
 
+def test_why_it_waits_is_cut_by_nothing_but_a_terminal(relay: Relay, broker: CannedBroker) -> None:
+    why = "after first (running), second (waiting), third (waiting) and 2 more"
+    broker.spawns = {"build": [spawn(**RUNNING | {"state": "waiting", "reason": why})]}
+    assert relay("queue").stdout.splitlines()[1].endswith(why)
+
+
 def test_watch_needs_a_terminal_or_json(relay: Relay, broker: CannedBroker) -> None:
     done = relay("ps", "--watch")
     assert done.returncode == 2

@@ -21,7 +21,7 @@ def place(spawn: Spawn) -> Facts:
     return [
         ("priority", str(priority) if priority else ""),
         ("after", ", ".join(map(_predecessor, spawn.get("after", [])))),
-        ("not before", "" if spawn["ended"] else spawn.get("not_before") or ""),
+        ("not before", _moment(spawn)),
         ("retries", f"up to {retries}" if retries else ""),
         ("paused", f"by {paused['by'] or 'somebody'}, {ages.since(paused['at'])} ago" if paused else ""),
         ("schedule", spawn.get("schedule") or ""),
@@ -34,6 +34,11 @@ def attempts(spawn: Spawn) -> Facts:
     return [*tried, *(("asked", _asked(each)) for each in spawn.get("asked", []))]
 
 
+def _moment(spawn: Spawn) -> str:
+    moment = spawn.get("not_before")
+    return ages.when(moment) if moment and not spawn["ended"] else ""
+
+
 def _predecessor(after: After) -> str:
     name, state = after.get("name") or after["id"], after.get("state")
     condition = "" if after["condition"] == "success" else ", however it ends"
@@ -44,7 +49,8 @@ def _attempt(tried: Tried) -> str:
     code = "" if tried["exit_code"] is None else f", exit code {tried['exit_code']}"
     code += f", signal {tried['signal']}" if tried["signal"] else ""
     reason = f": {brief(tried['reason'])}" if tried["reason"] else ""
-    return f"{word(tried['state'])}{code} at {tried['ended']}{reason}; {_again(tried)}"
+    at = f" at {ages.when(tried['ended'])}" if tried["ended"] else ""
+    return f"{word(tried['state'])}{code}{at}{reason}; {_again(tried)}"
 
 
 def _again(tried: Tried) -> str:
@@ -59,5 +65,5 @@ def _again(tried: Tried) -> str:
 
 def _asked(asked: AskedOf) -> str:
     if asked["error"] is None:
-        return f"{asked['verb']} at {asked['at']}, not answered yet"
-    return f"{asked['verb']} at {asked['at']}, refused: {asked['error']['message']}"
+        return f"{asked['verb']} at {ages.when(asked['at'])}, not answered yet"
+    return f"{asked['verb']} at {ages.when(asked['at'])}, refused: {asked['error']['message']}"
