@@ -107,7 +107,9 @@ async def _marks(store: Store, members: Members, row: SpawnRow) -> list[dict[str
     if row.paused is not None:
         found.append(_mark(row.paused, "paused", row.paused_by or "", ""))
     if row.stop_requested is not None:
-        found.append(_mark(row.stop_requested, "stop asked for", "", ""))
+        # what was asked of another broker was asked here; else the word on the end says who did
+        by = members.name(members.own) if row.origin == members.own != row.target else ""
+        found.append(_mark(row.stop_requested, "stop asked for", by, ""))
     if row.resolved is not None:
         found.append(_mark(row.resolved["at"], f"resolved as {row.resolved['as']}", **_said(row.resolved)))
     return sorted(found, key=lambda mark: str(mark["at"]))[-MOST_STEPS:]
