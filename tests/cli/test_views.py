@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import time
 from typing import Any
 
 import pytest
 
+from relay.api.durations import rfc3339
 from relay.api.home import Home
+from relay.cli import ages, course, table
 from relay.cli.watching.changes import Changes
 from relay.testing.processes import wait_until
 from tests.api.canned_broker import LAPTOP, NOW, RUNNING, VPS, CannedBroker, mark_set_up, spawn
@@ -95,6 +99,25 @@ def test_show_tells_who_said_what_when(relay: Relay, broker: CannedBroker) -> No
     assert rows[0][3:] == ["laptop", "(this", "broker)"] and rows[2][3:] == ["1", "vps"]
     assert "(2 earlier words of vps: " in told and "(the clock of vps is 61 s behind this machine's)" in told
     assert "later\\x1b" in told
+
+
+def test_the_course_fits_a_narrow_terminal() -> None:
+    row = ["02:22:19.935", "waiting", "1", "laptop (this broker)", "retry 1 of 2 in 2 s"]
+    for room in (40, 50, 60, 80):
+        lines = table.render(course.HEADINGS, [row, row], room, first_to_go=course.FIRST_TO_GO)
+        assert max(map(len, lines)) <= room and "retry 1" in lines[1] and row[0] in lines[1], lines
+
+
+def test_show_tells_moments_in_the_time_of_this_machine(relay: Relay, broker: CannedBroker) -> None:
+    later = rfc3339(int(time.time() + 90) * 1000)
+    tried = {"attempt": 1, "state": "failed", "exit_code": 7, "signal": None, "ended": NOW, "reason": ""}
+    asked = {"verb": "edit", "at": NOW, "error": None}
+    waits = {"state": "waiting", "ended": None, "not_before": later, "attempts": [tried | {"again": "retry"}], "asked": [asked]}
+    broker.spawns["build"] = [spawn(**waits)]
+    told = relay("show", "build").stdout
+    assert NOW not in told and later not in told
+    assert re.search(rf"^attempt 1: +Failed, exit code 7 at {ages.day_clock(NOW)}; then a retry$", told, re.MULTILINE)
+    assert re.search(rf"^not before: +{ages.day_clock(later)} \(in (89|90) s\)$", told, re.MULTILINE), told
 
 
 # status --short
