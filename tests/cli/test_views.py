@@ -112,7 +112,8 @@ def test_show_tells_moments_in_the_time_of_this_machine(relay: Relay, broker: Ca
     later = rfc3339(int(time.time() + 90) * 1000)
     tried = {"attempt": 1, "state": "failed", "exit_code": 7, "signal": None, "ended": NOW, "reason": ""}
     asked = {"verb": "edit", "at": NOW, "error": None}
-    waits = {"state": "waiting", "ended": None, "not_before": later, "attempts": [tried | {"again": "retry"}], "asked": [asked]}
+    beside = {"not_before": later, "attempts": [tried | {"again": "retry"}], "asked": [asked]}
+    waits = {"state": "waiting", "ended": None} | beside
     broker.spawns["build"] = [spawn(**waits)]
     told = relay("show", "build").stdout
     assert NOW not in told and later not in told

@@ -54,7 +54,8 @@ def _attempt(tried: Tried) -> str:
     code = "" if tried["exit_code"] is None else f", exit code {tried['exit_code']}"
     code += f", signal {tried['signal']}" if tried["signal"] else ""
     reason = f": {brief(tried['reason'])}" if tried["reason"] else ""
-    return f"{word(tried['state'])}{code} at {ages.day_clock(tried['ended'])}{reason}; {_again(tried)}"
+    at = f" at {ages.day_clock(tried['ended'])}" if tried["ended"] else ""
+    return f"{word(tried['state'])}{code}{at}{reason}; {_again(tried)}"
 
 
 def _again(tried: Tried) -> str:
