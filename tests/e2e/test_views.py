@@ -64,8 +64,9 @@ def test_filters_reach_over_the_mesh(granted: Scene) -> None:
     assert listed("--state", "failed") == [bad] and listed("--state", "ended", "--broker", "vps") == [good, bad]
     assert listed("--state", "live") == listed("--broker", "laptop", "--all") == listed("--agent", "exec") == []
     assert listed("--origin", "laptop", "--since", "10m", "--sort", "state") == [bad, good]
-    done = relay(granted.laptop, "ps", "--all", "--label", f"k={label}", "--limit", "1")
-    assert done.stderr == b"1 of 2 are shown\n"
+    for words in ((), ("--all",), ("--known",)):
+        done = relay(granted.laptop, "ps", *words, "--label", f"k={label}", "--limit", "1")
+        assert done.stderr == b"1 of 2 are shown\n", words
     assert relay(granted.laptop, "ps", "--state", "nonsense").returncode == 2
 
 
