@@ -23,7 +23,8 @@ def _running(two: Scene, script: str = "sleep 80") -> tuple[str, str]:
 
 
 def test_stop_says_what_it_left_and_how_it_ended(granted: Scene) -> None:
-    name, spawn = _running(granted, "sleep 81 & sleep 82")
+    deaf = "trap '' TERM INT HUP; sleep 81; sleep 81"
+    name, spawn = _running(granted, f'(setsid sh -c "{deaf}" &) ; sleep 82')
     done = relay(granted.laptop, "stop", spawn)
     assert done.returncode == 0
     assert done.stdout.decode() == f"{name}: stopped on vps; 0 processes left; it ended by signal 15\n"
