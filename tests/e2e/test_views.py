@@ -40,12 +40,14 @@ def test_the_course_of_a_spawn_says_who_said_so_when(granted: Scene) -> None:
 def test_a_question_and_its_answer_stand_beside_the_states(granted: Scene) -> None:
     granted.grant("--agent", "shell", "--ask")
     spawn = granted.begin("true")
-    granted.until(spawn, "held")
+    asked = granted.until(spawn, "held")["needs"]["request"]
+    relay(granted.laptop, "edit", spawn, "--priority", "1")  # it is asked anew
+    processes.wait_until(lambda: granted.show(spawn)["needs"]["request"] != asked, 15, "the other question")
     relay(granted.vps, "approve", spawn)
     granted.until(spawn, "completed")
     marks = relay_json(granted.vps, "show", spawn)["marks"]
-    assert [each["mark"] for each in marks] == ["asked (held)", "answered: approve"]
-    assert marks[1]["by"].endswith(" on vps")
+    assert [each["mark"] for each in marks] == ["asked (held)", "no longer asked", "asked (held)", "answered: approve"]
+    assert marks[3]["by"].endswith(" on vps") and not marks[1]["by"], "nobody answered the first"
 
 
 def test_what_cannot_be_listed_is_told_with_what_can(two: Scene) -> None:

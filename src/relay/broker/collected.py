@@ -11,6 +11,7 @@ import logging
 import os
 from typing import Any
 
+from relay.api.sizes import spoken
 from relay.broker.auditor import Auditor, refusal
 from relay.broker.blobs import faults
 from relay.broker.blobs.download import IN_LINE
@@ -186,7 +187,7 @@ class CollectedFiles:
             if download.in_line:
                 return IN_LINE
             if download.state == "pulling":
-                return f"on its way: {download.done} of {file.size} bytes"
+                return f"on its way: {spoken(download.done)} of {spoken(file.size)}"
             return f"it waits: {download.reason}" if download.reason else "it is about to be fetched"
         return "it is about to be fetched" if need is not None else "it is no longer kept"
 

@@ -123,6 +123,8 @@ def _asked(members: Members, question: Question) -> list[dict[str, Any]]:
     asked = _mark(question.asked, f"asked ({question.kind})", "", question.text)
     if question.closed is None or question.closed_as in (None, questions.ENDED):
         return [asked]
+    if question.closed_as == questions.WITHDRAWN:
+        return [asked, _mark(question.closed, "no longer asked", "", "")]
     where = f" on {members.name(question.closed_by)}" if question.closed_by else ""
     by = f"{question.person}{where}" if question.person else where.removeprefix(" on ")
     return [asked, _mark(question.closed, f"answered: {question.closed_as}", by, question.answer)]
