@@ -70,6 +70,7 @@ def place(
     every: str | None,
     name: str,
     keep: bool,
+    quiet: bool = False,
 ) -> Iterator[Place]:
     """The place of a request, for the time in which its file is needed.
 
@@ -78,6 +79,7 @@ def place(
         repo, here, push, push_to, cwd, broker, every: as typed.
         name: the spawn's.
         keep: the tree is sent, and remembered in the user's repository; else it is only looked at.
+        quiet: no word of what takes long where nobody watches.
 
     Raises:
         Misuse: they do not go together, or this tree cannot be sent.
@@ -87,7 +89,7 @@ def place(
     if repo is not None:
         yield Place(_repository(repo, broker) | _pushed(push, push_to))
     elif here:
-        with _tree(home, name, keep) as made:
+        with _tree(home, name, keep, quiet) as made:
             assert made.words is not None
             made.words |= _pushed(push, push_to)
             yield made
@@ -143,11 +145,12 @@ def _pushed(push: bool, push_to: str | None) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _tree(home: Home, name: str, keep: bool) -> Iterator[Place]:
+def _tree(home: Home, name: str, keep: bool, quiet: bool) -> Iterator[Place]:
     from pathlib import Path
 
     from relay.api import routes
     from relay.api.client import Client
+    from relay.cli.progress import Shown
     from relay.core.errors import Misuse, Refused
     from relay.git.rooms import HERE, room
     from relay.git.snapshot import forget, snapshot, told
@@ -166,7 +169,8 @@ def _tree(home: Home, name: str, keep: bool) -> Iterator[Place]:
 
     with contextlib.closing(client), contextlib.closing(note), room(home.folder, HERE) as into:
         try:
-            made = snapshot(Path.cwd(), Path(home.folder), key, into, keep=keep, note=noted)
+            with Shown("packing the tree that you stand in", quiet=quiet):
+                made = snapshot(Path.cwd(), Path(home.folder), key, into, keep=keep, note=noted)
         except BaseException:
             note.drop()  # nothing of it is kept
             raise

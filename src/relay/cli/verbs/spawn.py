@@ -27,7 +27,7 @@ def run(
     asked = {name: request.pop(name) for name in ("repo", "here", "push", "push_to")}
     asked |= {name: request[name] for name in ("cwd", "broker", "every")}
     request["idempotency_key"], name = ordering.named(request["name"], request["agent"], request["idempotency_key"])
-    with places.place(invocation.home, **asked, name=name, keep=not dry_run) as place:
+    with places.place(invocation.home, **asked, name=name, keep=not dry_run, quiet=invocation.json) as place:
         order = ordering.order(words=words, place=place.words, **request)
         if dry_run:
             return _try(invocation, order, wait or follow)
