@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import time
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from relay.api.durations import rfc3339
-from relay.api.home import Home
+from relay.api.home import Home, make_socket_folder
 from relay.cli import ages, course, table
 from relay.cli.watching.changes import Changes
 from relay.testing.processes import wait_until
@@ -141,6 +142,16 @@ def test_the_short_status_is_one_line(
     assert (done.returncode, done.stdout, done.stderr) == (0, line + "\n", "")
     told = json.loads(_in_time(relay, "status", "--short", "--json").stdout)
     assert told["text"] == line and told["working"] == counts["running"] and told["set_up"] and told["running"]
+
+
+def test_the_short_status_of_a_broker_that_hangs_is_one_line_too(relay: Relay, home: Home) -> None:
+    mark_set_up(home)
+    make_socket_folder(home)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(home.socket)
+        listening.listen(8)
+        done = relay("status", "--short")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "relay does not answer\n", "")
 
 
 def _in_time(relay: Relay, *words: str) -> subprocess.CompletedProcess[str]:
