@@ -43,7 +43,7 @@ def write(invocation: Invocation, client: Client, spawn: Spawn, folder: str, for
     from relay.cli.progress import Bar
 
     bar, began, last = Bar("files"), time.monotonic(), None
-    call = routes.write_files(spawn["id"], os.path.abspath(folder), force)
+    call = routes.write_files(spawn["id"], os.path.abspath(os.path.expanduser(folder)), force)
     try:
         for line in client.lines(call):
             last = line

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from relay.cli import returns, speech
+from relay.cli.blanks import refuse_blank
 from relay.cli.clean import clean, clean_lines
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ def run(invocation: Invocation, *, spawn: str, into: str | None) -> int:
     from relay.cli.progress import Shown
     from relay.git.pulling import pull
 
+    refuse_blank(into=into)
     beside = None if into is None else Path(os.path.abspath(os.path.expanduser(into)))
     with returns.returned(invocation, spawn) as (found, back, scratch):
         with Shown("looking at your tree, and taking the changes into it", quiet=invocation.json):
