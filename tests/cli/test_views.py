@@ -124,8 +124,8 @@ def test_show_tells_moments_in_the_time_of_this_machine(relay: Relay, broker: Ca
     broker.spawns["build"] = [spawn(**waits)]
     told = relay("show", "build").stdout
     assert NOW not in told and later not in told
-    assert re.search(rf"^attempt 1: +Failed, exit code 7 at {ages.day_clock(NOW)}; then a retry$", told, re.MULTILINE)
-    assert re.search(rf"^not before: +{ages.day_clock(later)} \(in (89|90) s\)$", told, re.MULTILINE), told
+    assert re.search(rf"^attempt 1: +Failed, exit code 7 at {ages.when(NOW)}; then a retry$", told, re.MULTILINE)
+    assert re.search(rf"^not before: +{ages.when(later)} \(in (89|90) s\)$", told, re.MULTILINE), told
 
 
 # status --short
