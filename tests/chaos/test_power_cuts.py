@@ -105,10 +105,17 @@ def _run(*words: str) -> str:
 
 
 class Asking:
-    """Asks for short tasks, several at a time, until the broker is gone."""
+    """Asks for short tasks, several at a time, until it is told that it is over, or the broker is gone.
 
-    def __init__(self, node: Node, ledger: Path) -> None:
-        self._node, self._ledger = node, ledger
+    Args:
+        node: whose broker is asked.
+        target: where they are to run.
+        ledger: what each writes its spawn's id to.
+    """
+
+    def __init__(self, node: Node, target: Node, ledger: Path) -> None:
+        self._node, self._target, self._ledger = node, target, ledger
+        self._is_over = False
         self.answers: dict[str, str] = {}
         """The state that each spawn was last said to be in."""
         self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(AT_ONCE)]
@@ -119,22 +126,32 @@ class Asking:
         # the broker is stopped, and then killed, at any moment
         gone = (OSError, http.client.HTTPException, ControlError, ValueError)
         with contextlib.suppress(*gone), self._node.control() as control:
-            while True:
+            while not self._is_over:
                 script = f"echo $RELAY_SPAWN >> {self._ledger}; exec sleep {random.choice(('0', '0', '0.1'))}"
-                asked = control.spawn("sh", "-c", script, cwd=str(self._node.work))
+                place = {"broker": self._target.name, "cwd": str(self._target.work)}
+                asked = control.spawn("sh", "-c", script, **place)
                 self.answers[asked["id"]] = asked["state"]
-                self.answers[asked["id"]] = control.wait(asked["id"])["state"]
+                self.answers[asked["id"]] = control.wait(asked["id"], 1.0)["state"]
 
     def over(self) -> None:
+        """They ask no more when this returns."""
+        self._is_over = True
         for each in self._threads:
             each.join(WITHIN)
             assert not each.is_alive()
 
 
+def _all_of(node: Node) -> list[psutil.Process]:
+    """Its broker with all that it has started, and what that has."""
+    broker = [] if node.process is None else [psutil.Process(node.process.pid)]
+    below = [each for parent in broker for each in parent.children(recursive=True)]
+    return [*broker, *below, *processes.processes_left(node.home)]
+
+
 def _stopped(node: Node) -> list[psutil.Process]:
-    """Everything of the mesh, in the midst of what it does."""
+    """Everything of a machine, in the midst of what it does."""
     found: dict[int, psutil.Process] = {}
-    while fresh := [each for each in processes.processes_left(node.scratch) if each.pid not in found]:
+    while fresh := [each for each in _all_of(node) if each.pid not in found]:
         for each in fresh:
             found[each.pid] = each
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -150,7 +167,7 @@ def _cut(node: Node, disk: Disk, asking: Asking) -> dict[str, str]:
         processes.kill(each)
     node.kill()
     asking.over()
-    processes.wait_until(lambda: not processes.processes_left(node.scratch), WITHIN, "the end of all processes")
+    processes.wait_until(lambda: not processes.processes_left(node.home), WITHIN, "the end of all processes")
     disk.go_on_with(copy)
     with closing(sqlite3.connect(node.home / "relay.db")) as store, store:
         store.execute("UPDATE attempts SET boot = 'another' WHERE boot IS NOT NULL")
@@ -179,7 +196,14 @@ def _faults(answered: dict[str, str], rows: dict[str, dict[str, Any]], ran: Coun
             yield f"{spawn} is called completed, and ran {ran[spawn]} times"
 
 
-def test_after_power_cuts_nothing_runs_twice_and_what_was_answered_stays_true() -> None:
+def _settled(*nodes: Node) -> None:
+    processes.wait_until(
+        lambda: not any(row["live"] for node in nodes for row in _rows(node).values()), WITHIN, "the end of all"
+    )
+
+
+@pytest.mark.parametrize("who", ["alone", "the target", "the origin"])
+def test_after_power_cuts_nothing_runs_twice_and_what_was_answered_stays_true(who: str) -> None:
     """20 cuts of one machine, each in the midst of starts and ends; the counts are printed."""
     answered: dict[str, str] = {}
     with Mesh.scratch("relay-cuts-") as mesh:
@@ -187,19 +211,18 @@ def test_after_power_cuts_nothing_runs_twice_and_what_was_answered_stays_true() 
         disk = Disk.made(mesh.folder / "disk", mesh.folder / "one")
         ledger = mesh.folder / "ledger"
         try:
-            node = mesh.add("one")
+            one, origin, target = _placed(mesh, who)
             for _ in range(ROUNDS):
-                asking = Asking(node, ledger)
+                asking = Asking(origin, target, ledger)
                 time.sleep(random.uniform(0.2, 1.5))
-                answered |= _cut(node, disk, asking)
-                node.start()
-                processes.wait_until(
-                    lambda: not any(row["live"] for row in _rows(node).values()), WITHIN, "the end of all"
-                )
-                rows, ran = _rows(node), Counter(ledger.read_text().split())
-                assert not (faults := list(_faults(answered, rows, ran))), "\n".join(faults)
-            node.stop()
-            with closing(sqlite3.connect(node.home / "relay.db")) as store:
+                answered |= _cut(one, disk, asking)
+                one.start()
+                _settled(one, origin, target)
+                rows, ran = _rows(origin), Counter(ledger.read_text().split())
+                faults = [*_faults(answered, rows, ran), *_differences(rows, _rows(target))]
+                assert not faults, "\n".join(faults)
+            one.stop()
+            with closing(sqlite3.connect(one.home / "relay.db")) as store:
                 assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         finally:
             mesh.end()
@@ -207,5 +230,22 @@ def test_after_power_cuts_nothing_runs_twice_and_what_was_answered_stays_true() 
     states = Counter(row["state"] for row in rows.values())
     unrun = sum(row["state"] == "lost" and not ran[spawn] for spawn, row in rows.items())
     again = sum(row["attempt"] > 1 for row in rows.values())
-    print(f"\n{ROUNDS} power cuts: {len(rows)} tasks, {dict(states)}; lost without a run: {unrun}; begun anew: {again}")
-    assert states["completed"] and states["lost"]
+    print(f"\n{ROUNDS} power cuts, {who}: {len(rows)} tasks, {dict(states)}; {unrun} lost without a run, {again} begun anew")
+    assert states["completed"] and (states["lost"] or who == "the origin")
+
+
+def _placed(mesh: Mesh, who: str) -> tuple[Node, Node, Node]:
+    """Whose power is cut, who asks, and where it runs."""
+    one = mesh.add("one")
+    if who == "alone":
+        return one, one, one
+    two = mesh.join(one, "two")
+    origin, target = (two, one) if who == "the target" else (one, two)
+    mesh.grant(on=target, to=origin)
+    return one, origin, target
+
+
+def _differences(origin: dict[str, dict[str, Any]], target: dict[str, dict[str, Any]]) -> Iterator[str]:
+    for spawn, row in target.items():
+        if origin.get(spawn, {}).get("state") != row["state"]:
+            yield f"{spawn} is {row['state']} where it ran, and at its origin {origin.get(spawn)}"
