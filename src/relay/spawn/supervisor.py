@@ -341,7 +341,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""
-        self.room.alarm.close()
+        self.room.close()
         self._attempting.close()
         self._asking.close()
         for task in self._running:

@@ -135,9 +135,13 @@ WAITING_HEADS: Query[tuple[str, BrokerId]] = Query(
     lambda row: (row[0], row[1]),
 )
 # what was tried did run: it is past the time in which it had to be started, and never "nothing ran"
-EXPIRED_HERE = _query(
-    "WHERE live = 1 AND target = :target AND state IN ('held', 'waiting') AND expires <= :now"
-    " AND (attempt = 0 OR id NOT IN (SELECT spawn FROM tries)) ORDER BY n"
+_MAY_EXPIRE = (
+    "live = 1 AND target = :target AND state IN ('held', 'waiting')"
+    " AND (attempt = 0 OR id NOT IN (SELECT spawn FROM tries))"
+)
+EXPIRED_HERE = _query(f"WHERE {_MAY_EXPIRE} AND expires <= :now ORDER BY n")
+NEXT_TO_EXPIRE: Query[int | None] = Query(
+    f"SELECT min(expires) FROM spawns WHERE {_MAY_EXPIRE} AND expires > :now", first_column
 )
 # as in the index `spawns_tests`, which is used for nothing else
 LAST_TEST = _query(
