@@ -53,6 +53,7 @@ def test_what_it_says_is_what_a_spawn_then_meets_and_it_leaves_nothing(two: Scen
     assert told["verdict"] == "start" and told["truth"]["from"] == two.vps.id and told["error"] is None
     assert told["facts"]["directory"] == {"asked": str(two.vps.work), "path": str(two.vps.work), "fresh": False}
     assert told["facts"]["agent"]["path"] == "/bin/sh" and told["facts"]["timeout_s"] == 90
+    assert told["facts"]["slots"]["used"] == 0 < told["facts"]["slots"]["of"]
     assert {node.name: _rows(node) for node in (two.laptop, two.vps)} == before
     assert two.shell("true", status=0)["state"] == "completed"
 

@@ -59,11 +59,11 @@ def order(
     Raises:
         Misuse: something in it cannot be.
     """
-    refuse_blank(cwd=cwd, model=model, idempotency_key=idempotency_key)
-    operation = idempotency_key or new_operation()
+    refuse_blank(cwd=cwd, model=model)
+    operation, named_so = named(name, agent, idempotency_key)
     return {
         "operation": operation,
-        "name": _made_up(agent, operation) if name == "-" else name,
+        "name": named_so,
         "agent": agent,
         **_work(agent, words),
         "broker": broker,
@@ -90,6 +90,13 @@ def order(
         **({"collect": list(collect)} if collect else {}),
         **_after([*after, *after_success], after_any),
     }
+
+
+def named(name: str, agent: str, idempotency_key: str | None) -> tuple[str, str]:
+    """The request's operation id and the spawn's name: as typed, or made up."""
+    refuse_blank(idempotency_key=idempotency_key)
+    operation = idempotency_key or new_operation()
+    return operation, _made_up(agent, operation) if name == "-" else name
 
 
 def change(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from relay.api.durations import moment
 from relay.cli import ages
 from relay.cli.clean import brief
 from relay.dashboard.words import word
@@ -21,22 +24,24 @@ def place(spawn: Spawn) -> Facts:
     return [
         ("priority", str(priority) if priority else ""),
         ("after", ", ".join(map(_predecessor, spawn.get("after", [])))),
-        ("not before", _moment(spawn)),
+        ("not before", _not_before(spawn)),
         ("retries", f"up to {retries}" if retries else ""),
         ("paused", f"by {paused['by'] or 'somebody'}, {ages.since(paused['at'])} ago" if paused else ""),
         ("schedule", spawn.get("schedule") or ""),
     ]
 
 
+def _not_before(spawn: Spawn) -> str:
+    at = spawn.get("not_before")
+    if not at or spawn["ended"]:
+        return ""
+    return ages.when(at) + (f" (in {ages.ahead(at)})" if moment(at) > time.time() else "")
+
+
 def attempts(spawn: Spawn) -> Facts:
     """The attempts before the present one, and what was asked and not done."""
     tried = [(f"attempt {each['attempt']}", _attempt(each)) for each in spawn.get("attempts", [])]
     return [*tried, *(("asked", _asked(each)) for each in spawn.get("asked", []))]
-
-
-def _moment(spawn: Spawn) -> str:
-    moment = spawn.get("not_before")
-    return ages.when(moment) if moment and not spawn["ended"] else ""
 
 
 def _predecessor(after: After) -> str:

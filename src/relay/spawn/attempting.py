@@ -19,7 +19,7 @@ from relay.spawn.attempt import Attempt, Exited, Output, Record, Started, Vanish
 from relay.spawn.beginning import Ahead
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchRefused
 from relay.spawn.launching import LaunchSpec
-from relay.spawn.recovery import Verdict
+from relay.spawn.recovery import Verdict, presume_begun
 from relay.spawn.shim import processes
 from relay.spawn.spares import Spares
 from relay.spawn.watch import Watcher
@@ -44,6 +44,7 @@ class Plan:
         directory: where it runs.
         fresh: make that directory first.
         make: makes the place that the directory is in, unless told that it is to be stopped; None where it is there.
+        boot: that of this machine, where the store says that it begins in it: its promise need not be on the disk.
         timeout_s: awake seconds, or None.
         log_limit: bytes that its log may have.
         wishes: how it is to be run.
@@ -58,6 +59,7 @@ class Plan:
     log_limit: int
     wishes: Wishes = NONE
     make: Callable[[Callable[[], bool]], Awaitable[None]] | None = None
+    boot: str | None = None
 
 
 @frozen
@@ -198,9 +200,17 @@ class Attempting:
                 is_told = True
             await asyncio.sleep(AGAIN_S)
 
-    async def resume(self, name: str, heard: Heard) -> End:
-        """Follow an attempt that an earlier run of the broker began, whatever became of it."""
+    async def resume(self, name: str, heard: Heard, boot: str | None = None) -> End:
+        """Follow an attempt that an earlier run of the broker began, whatever became of it.
+
+        Args:
+            name: its folder's.
+            heard: told of the start and of output.
+            boot: the one in which it was to begin at once; None where its promise is on the disk if there was one.
+        """
         attempt = self.folder(name)
+        if boot not in (None, processes.boot_id()):
+            await asyncio.to_thread(presume_begun, attempt.folder)
         with self._known(_shim_of(attempt), name):
             return await self._observed(name, heard)
 
@@ -251,6 +261,7 @@ class Attempting:
             door=plan.wishes.stdin,
             terminal=FIRST_SIZE if plan.wishes.tty else None,
             held=held,
+            durable=plan.boot is None,
         )
 
 

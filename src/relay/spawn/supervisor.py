@@ -29,7 +29,7 @@ from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
 from relay.spawn.limits import Limits
 from relay.spawn.outcome import Outcome, lost, never_began, not_started, outcome_of, recorded, with_more_before
-from relay.spawn.planning import Planner, folder_name
+from relay.spawn.planning import Planner, begins_in, folder_name
 from relay.spawn.reading import LogReading
 from relay.spawn.remains import Remains
 from relay.spawn.retries import next_attempt
@@ -113,7 +113,7 @@ class Supervisor:
         n = row.attempt + 1  # what is done ahead is begun first: more of it is then done while the rest is written
         coming = dataclasses.replace(row, attempt=n, state=State.STARTING, ran_in=admission.directory)
         self._begin(entry, coming, admission)
-        attempts.prepare(entry.tx, row.id, n, folder_name(row.id, n), entry.now)
+        attempts.prepare(entry.tx, row.id, n, folder_name(row.id, n), entry.now, begins_in(row, admission))
         started = self._ledger.step(entry, row, Step(State.STARTING, attempt=n, cwd=admission.directory))
         self._telling.soon(entry, started)
         return started
@@ -333,8 +333,9 @@ class Supervisor:
         if row.stop_requested is not None:
             await self._ask_to_stop(row, "an earlier request")
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon, log))
+        boot = await self._journal.store.one(attempts.BOOT, spawn=row.id, n=row.attempt)
         try:
-            end = await self._attempting.resume(log.parent.name, heard)
+            end = await self._attempting.resume(log.parent.name, heard, boot)
         finally:
             heard.over()
         await self._ended(row, end, reading)
