@@ -172,12 +172,16 @@ def test_a_failure_is_tried_again_over_a_kill_and_each_attempt_is_kept(queue: Sc
 
 def test_what_another_attempt_cannot_mend_is_not_tried_again(queue: Scene) -> None:
     missing = relay_json(queue.laptop, *queue.words("exec", "no-such-program", options=("--retries", "3")))["id"]
-    assert queue.until(missing, "failed")["attempt"] == 1
+    told = queue.until(missing, "failed")
+    assert (told["attempt"], told["result"]["notes"]) == (1, ["no retry 1 of 3: another attempt cannot mend it"])
+    late = queue.until(queue.begin("exit 5", "--retries", "3", "--ttl", "0.9s"), "failed")
+    assert late["result"]["notes"] == ["no retry 1 of 3: it would start after its time to live (--ttl)"]
     stopped = _held_up(queue, ("--retries", "3"))
     relay(queue.laptop, "stop", stopped)
     assert queue.until(stopped, "cancelled")["attempt"] == 1
     spent = queue.begin("exit 5", "--retries", "1")
     assert (queue.until(spent, "failed")["exit_code"], queue.show(spent)["attempt"]) == (5, 2)
+    assert queue.show(spent)["result"]["notes"] == []
     between = queue.begin("exit 5", "--retries", "9")
     _says(queue, between, "retry 3 of 9 in ")  # a pause of 4 s and more
     relay(queue.laptop, "stop", between)
