@@ -266,6 +266,8 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     assert "; vps is asleep" in paused["reason"]
     assert relay_json(queue.laptop, "edit", spawn, "echo new")["task"] == "echo new"
     assert relay_json(queue.laptop, "queue", "pause", "--broker", "vps")["state"] == "asked"
+    late = queue.begin("true", "--ttl", "1s")
+    assert queue.until(late, "expired")["reason"] == "it was not sent before its time to live was over"
     gone = queue.begin("true")
     dependent = queue.begin("true", "--after", gone)
     relay(queue.laptop, "stop", gone)

@@ -71,6 +71,8 @@ class WaitingRoom:
         self.succession = Succession(own, ledger, may_view, self.release)
         self.lacks: list[Callable[[Entry, SpawnRow], str]] = []
         """What a spawn may have to wait for beside the queue: each says why, or nothing, or refuses it."""
+        self.unsent: Callable[[Entry], int | None] = lambda entry: None
+        """Ends what was never sent to others in time; when it is to look again."""
         self.due_runs: Callable[[Entry], int | None] = lambda entry: None
         self.runs_anew: Callable[[Entry], None] = lambda entry: None
 
@@ -92,7 +94,7 @@ class WaitingRoom:
         except RelayError as error:
             return self.refuse(entry, row, error)
         if admission.held:
-            self._ends_with(entry, row)
+            self.ends_with(entry, row)
             return self._asking.hold(entry, row)
         if admission.until is not None:
             self.wake_at(entry, admission.until)
@@ -110,7 +112,7 @@ class WaitingRoom:
 
     def wait(self, entry: Entry, row: SpawnRow, why: str) -> SpawnRow:
         """Let a spawn wait, or go on waiting, for a reason."""
-        self._ends_with(entry, row)
+        self.ends_with(entry, row)
         if row.not_before is not None and row.not_before > entry.now:
             self.wake_at(entry, row.not_before)
         if row.state is not State.WAITING:
@@ -172,15 +174,18 @@ class WaitingRoom:
         for row in EXPIRED_HERE.all(entry.tx, target=self._own, now=entry.now):
             self._ledger.step(entry, row, Step(State.EXPIRED, "its time to live was over before it could start"))
 
-    def _ends_with(self, entry: Entry, row: SpawnRow) -> None:
+    def ends_with(self, entry: Entry, row: SpawnRow) -> None:
         """Look for what has run out when this one's time to live is over."""
-        entry.then(lambda: self._ends.no_later_than(row.expires))
+        self._ends_at(entry, row.expires)
 
     def _run_out(self, entry: Entry) -> None:
         if self._may_expire():  # else it is looked for again once a minute
             self.expire(entry)
-        following = NEXT_TO_EXPIRE.one(entry.tx, target=self._own, now=entry.now)
-        entry.then(lambda: self._ends.no_later_than(following))
+            self._ends_at(entry, self.unsent(entry))
+        self._ends_at(entry, NEXT_TO_EXPIRE.one(entry.tx, target=self._own, now=entry.now))
+
+    def _ends_at(self, entry: Entry, moment: int | None) -> None:
+        entry.then(lambda: self._ends.no_later_than(moment))
 
     def due(self, entry: Entry) -> None:
         """Start, or word anew, what was not to start before now; runs of schedules too."""
