@@ -126,6 +126,14 @@ def test_no_view_says_that_something_runs_where_nobody_can_look(granted: Scene) 
     granted.until(spawn, "cancelled")
 
 
+def test_what_was_sent_and_not_answered_says_so(granted: Scene) -> None:
+    with granted.vps.asleep():
+        spawn = granted.begin("true")
+        found = granted.show(spawn)
+        assert (found["state"], found["reason"]) == ("queued", "sent to vps, no word yet")
+    granted.until(spawn, "completed")
+
+
 def test_who_waits_for_what_is_away_is_told_once(granted: Scene) -> None:
     granted.vps.kill()
     processes.wait_until(lambda: not granted.laptop.status()["links"], 20, "laptop to see it")

@@ -165,7 +165,8 @@ def _request(body: dict[str, Any], local: bool, now: int) -> SpawnRequest:
 
 
 def _wishes(body: dict[str, Any]) -> Wishes:
-    given = {key: body[key] for key in (*_WISHES, *_WISHES_OF_ITS_COURSE) if body.get(key) not in (None, False)}
+    asked = {key: body.get(key) for key in (*_WISHES, *_WISHES_OF_ITS_COURSE)}
+    given = {key: value for key, value in asked.items() if value is not None and value is not False}  # 0 is a wish
     if "place" in given:
         given["place"] = _place(given["place"])
     bad = first_bad_wish(given)

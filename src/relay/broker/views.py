@@ -88,7 +88,7 @@ class Views:
             "mode": row.mode,
             "model": row.model,
             "state": str(row.state),
-            "reason": reason(row, absence),
+            "reason": reason(row, name, absence),
             "since": rfc3339(row.since),
             "attempt": row.attempt,
             "created": rfc3339(row.created),

@@ -58,18 +58,18 @@ def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "", 
     return _told(row, target)
 
 
-def reason(row: SpawnRow, absence: str) -> str:
+def reason(row: SpawnRow, target: str, absence: str) -> str:
     """Why a spawn stands where it does; of one that its target has not taken yet, what a person has marked it with too.
 
     Args:
         row: the spawn.
-        absence: as for `acknowledgement`.
+        target, absence: as for `acknowledgement`.
     """
     if row.state is not State.QUEUED:
         return row.reason
     mark = paused(row.paused_by or "somebody") if row.paused is not None else ""
     mark = "its stop is queued" if row.stop_requested else mark
-    return "; ".join(filter(None, (mark, row.reason or absence)))
+    return "; ".join(filter(None, (mark, row.reason or absence or f"sent to {target}, no word yet")))
 
 
 _PHRASES: dict[State, str] = {

@@ -85,7 +85,7 @@ def order(
         "tty": tty,
         "priority": priority,
         "retries": retries,
-        "not_before": _moment(at, idempotency_key),
+        "not_before": _moment(at),
         "every": every,
         **({"collect": list(collect)} if collect else {}),
         **_after([*after, *after_success], after_any),
@@ -121,6 +121,7 @@ def change(
         Misuse: something in it cannot be.
     """
     refuse_blank(cwd=cwd, model=model)
+    refuse_passed(at)
     made: dict[str, Any] = dict(_work(agent, words)) if words else {}
     if agent != "exec":
         made.pop("argv", None)
@@ -134,20 +135,29 @@ def change(
     return changed
 
 
-def _moment(at: str | None, idempotency_key: str | None = None) -> int | None:
+def refuse_passed(at: str | None, idempotency_key: str | None = None) -> None:
+    """Refuse a date that has passed; with a key that was typed it is only told.
+
+    Raises:
+        Misuse: `bad_time`.
+    """
+    then = _moment(at)
+    if at is None or then is None:
+        return
+    from relay.cli.moments import has_passed, passed
+
+    if has_passed(then) and idempotency_key is None:
+        raise passed(at, then)
+    if has_passed(then):  # what was made in time is given back, however late it is asked for again
+        speech.note(f"{at[:40]} has passed: what this key has not made before starts at once")
+
+
+def _moment(at: str | None) -> int | None:
     if at is None:
         return None
-    from relay.cli.moments import NOW, has_passed, moment, passed
+    from relay.cli.moments import NOW, moment
 
-    if at == NOW:
-        return None
-    then = moment(at)
-    if has_passed(then):
-        if idempotency_key is None:
-            raise passed(at, then)
-        # what was made in time is given back, however late it is asked for again
-        speech.note(f"{at[:40]} has passed: what this key has not made before starts at once")
-    return then
+    return None if at == NOW else moment(at)
 
 
 def _after(success: Sequence[str], anyhow: Sequence[str]) -> SpawnOrder:

@@ -32,7 +32,7 @@ from relay.spawn.outcome import Outcome, lost, never_began, not_started, outcome
 from relay.spawn.planning import Planner, begins_in, folder_name
 from relay.spawn.reading import LogReading
 from relay.spawn.remains import Remains
-from relay.spawn.retries import next_attempt
+from relay.spawn.retries import last_end, next_attempt
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import attempts, spawns
 from relay.store.journal import Entry, Journal
@@ -234,7 +234,7 @@ class Supervisor:
             another = next_attempt(entry, now, outcome)
             self.remains.settle(entry, now, outcome, is_last=another is None)
             if another is None:
-                self._ledger.step(entry, now, ending(outcome, tail))
+                self._ledger.step(entry, now, ending(last_end(entry, now, outcome), tail))
             else:
                 self.room.step_to_wait(entry, now, another[0])
                 self.room.wake_at(entry, another[1])
@@ -342,7 +342,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""
-        self.room.alarm.close()
+        self.room.close()
         self._attempting.close()
         self._asking.close()
         for task in self._running:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("NAME", "ID", "BROKER", "EVERY", "NEXT", "LAST", "RUNS", "WHAT")
+FIRST_TO_GO = ("LAST", "RUNS", "ID", "BROKER", "EVERY")
 
 
 def make(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
@@ -54,7 +55,7 @@ def show(invocation: Invocation, *, everything: bool) -> int:
     if invocation.json:
         speech.document(schedules)
     else:
-        table.show(HEADINGS, [_row(each) for each in schedules], "nothing is scheduled")
+        table.show(HEADINGS, [_row(each) for each in schedules], "nothing is scheduled", FIRST_TO_GO)
     return 0
 
 
@@ -75,9 +76,9 @@ def remove(invocation: Invocation, *, schedule: str) -> int:
 def _row(schedule: Schedule) -> list[str]:
     error = schedule["error"]
     what = f"{schedule['state']}: {error['message']}" if error else schedule["task"][:60]
-    moment = ages.when(schedule["next"]) if schedule["next"] else "?"
+    moment = ages.short_when(schedule["next"]) if schedule["next"] else "?"
     following = moment if schedule["state"] == "active" else schedule["state"]
     runs = f"{schedule['runs']}" + (f" ({schedule['skipped']} skipped)" if schedule["skipped"] else "")
     name, broker = schedule["name"], schedule["broker"]["name"]
-    last = ages.when(schedule["last"]) if schedule["last"] else "never"
+    last = ages.short_when(schedule["last"]) if schedule["last"] else "never"
     return [name, schedule["id"][:8], broker, schedule["every"], following, last, runs, what]

@@ -26,6 +26,7 @@ def run(
         speech.note("reading the task from the keyboard; end it with Ctrl-D")
     asked = {name: request.pop(name) for name in ("repo", "here", "push", "push_to")}
     asked |= {name: request[name] for name in ("cwd", "broker", "every")}
+    ordering.refuse_passed(request["at"], request["idempotency_key"])
     request["idempotency_key"], name = ordering.named(request["name"], request["agent"], request["idempotency_key"])
     with places.place(invocation.home, **asked, name=name, keep=not dry_run, quiet=invocation.json) as place:
         order = ordering.order(words=words, place=place.words, **request)
