@@ -66,6 +66,12 @@ def test_who_is_out_of_reach_is_shown_by_its_last_word(relay: Relay, broker: Can
     assert "Unreachable" not in lines[2], "what has ended will not change"
 
 
+def test_why_it_waits_is_cut_by_nothing_but_a_terminal(relay: Relay, broker: CannedBroker) -> None:
+    why = "after first (running), second (waiting), third (waiting) and 2 more"
+    broker.spawns = {"build": [spawn(**RUNNING | {"state": "waiting", "reason": why})]}
+    assert relay("queue").stdout.splitlines()[1].endswith(why)
+
+
 def test_watch_needs_a_terminal_or_json(relay: Relay, broker: CannedBroker) -> None:
     done = relay("ps", "--watch")
     assert done.returncode == 2
@@ -118,8 +124,8 @@ def test_show_tells_moments_in_the_time_of_this_machine(relay: Relay, broker: Ca
     broker.spawns["build"] = [spawn(**waits)]
     told = relay("show", "build").stdout
     assert NOW not in told and later not in told
-    assert re.search(rf"^attempt 1: +Failed, exit code 7 at {ages.day_clock(NOW)}; then a retry$", told, re.MULTILINE)
-    assert re.search(rf"^not before: +{ages.day_clock(later)} \(in (89|90) s\)$", told, re.MULTILINE), told
+    assert re.search(rf"^attempt 1: +Failed, exit code 7 at {ages.when(NOW)}; then a retry$", told, re.MULTILINE)
+    assert re.search(rf"^not before: +{ages.when(later)} \(in (89|90) s\)$", told, re.MULTILINE), told
 
 
 # status --short

@@ -153,6 +153,8 @@ def test_a_schedule_says_when_it_would_run_first(granted: Scene) -> None:
     told = _try(granted, "--every", "6h")
     first = datetime.datetime.fromisoformat(told["next"]).timestamp()
     assert told["verdict"] == "start" and 5.9 * 3600 < first - time.time() < 6.1 * 3600
+    later = _try(granted, "--every", "30 2 * * *", "--at", "2d")
+    assert (later["verdict"], later["reason"]) == ("start", "") and later["next"] > later["not_before"]
     bad = _try(granted, "--every", "61 * * * *", status=125)
     assert (bad["verdict"], bad["error"]["code"]) == ("refuse", "bad_time")
 

@@ -14,7 +14,7 @@ from relay.api.durations import moment
 from relay.testing import asking_agent, clocked
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
-from tests.e2e.scene import Scene, audit, fresh, refused, relay, relay_json
+from tests.e2e.scene import LONGEST, Scene, audit, fresh, refused, relay, relay_json
 
 SILENT_S = 0.6
 
@@ -107,6 +107,19 @@ def test_a_held_request_shows_what_is_asked_and_its_origin_cannot_approve_it(hel
     assert decisions(held.vps, spawn) == [("approve", "refused", "own_request"), ("approve", "allowed", "")]
     error = refused(held.vps, "deny", spawn, code="answered")
     assert "approved by" in error["why"] and "vps" in error["why"]
+
+
+def test_all_that_a_held_request_asks_for_is_shown_to_who_answers_it(held: Scene) -> None:
+    words = ("--collect", "*.key", "--memory", "64M", "--stdin", "--at", "3h")
+    plain, more = held.begin("make"), held.begin("make", *words)
+    asked = [f"ended after {LONGEST}", "sends back the files '*.key'", "memory up to 64 MiB"]
+    for node in (held.vps, held.laptop):
+        wait_until(lambda node=node: len(relay_json(node, "review")["questions"]) == 2, 10, "both questions")  # type: ignore[misc]
+        assert question(node, plain)["terms"] == asked[:1]
+        when, *found = sorted(question(node, more)["terms"], key=lambda each: not each.startswith("not before "))
+        assert when.startswith("not before 20") and set(found) == {*asked, "its standard input stays open"}
+        said = relay(node, "review").stdout.decode()
+        assert all(f"\n  {line}\n" in said for line in asked)
 
 
 def test_a_denied_request_is_refused_and_says_by_whom(held: Scene) -> None:

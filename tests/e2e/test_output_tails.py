@@ -133,6 +133,27 @@ def test_a_running_spawn_s_output_is_read_while_its_target_sleeps_and_followed_f
         assert (follower.stdout.read(), follower.wait(20)) == (b"there\n", 0)
 
 
+def test_a_machine_that_says_nothing_is_said_to_be_silent_and_its_output_as_of_then_is_shown(quick: Scene) -> None:
+    go = quick.vps.work / fresh("go")
+    spawn = quick.begin(f"seq 3000; echo here; while [ ! -e {go} ]; do sleep 0.02; done; echo there; exit 5")
+    processes.wait_until(lambda: b"here\n" in _pieces(quick.laptop, spawn), 15, "the end of its output to be told")
+    with started(quick.laptop, "logs", spawn, "-f", "-n", "1") as follower:
+        with quick.vps.asleep():  # its link stands
+            assert quick.laptop.status()["links"] == 1
+            with started(quick.laptop, "logs", spawn, "-f", "-n", "2") as second:
+                done = relay(quick.laptop, "logs", spawn, "-n", "2", timeout=12)
+                assert (done.returncode, done.stdout) == (0, b"3000\nhere\n")
+                asked, as_of = done.stderr.splitlines()
+                assert asked == b"asking its machine for the output ..." and b"the end of its output as of 20" in as_of
+                assert second.stdout is not None
+                assert [second.stdout.readline() for _ in range(2)] == [b"3000\n", b"here\n"]
+                go.touch()
+                quick.vps.resume()
+                assert (second.stdout.read(), second.wait(20)) == (b"there\n", 0)
+        assert follower.stdout is not None
+        assert (follower.stdout.read(), follower.wait(20)) == (b"here\nthere\n", 0)
+
+
 def _pieces(node: Node, spawn: str) -> bytes:
     with closing(sqlite3.connect(f"file:{node.home / 'relay.db'}?mode=ro", uri=True)) as store:
         found = store.execute("SELECT pieces FROM tails WHERE spawn = ?", (spawn,)).fetchone()

@@ -97,6 +97,9 @@ ITEM = Item(
     task="",
     argv=("make", "test"),
     task_hash="1" * 64,
+    model="large",
+    timeout_s=60.0,
+    wishes={"retries": 2},
 )
 FACTS = AgentFacts(
     "claude",

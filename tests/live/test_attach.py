@@ -59,6 +59,24 @@ def test_left_and_taken_up_again(scene: Scene, key: bytes, option: tuple[str, ..
         assert person.exit() == 7
 
 
+def test_it_is_left_though_the_broker_here_is_away(scene: Scene) -> None:
+    spawn = scene.begin(TYPIST, "--tty")
+    with terminal(scene.laptop, "attach", spawn) as person, started(scene.laptop, "logs", spawn, "-f") as follower:
+        person.until(b"ready")
+        assert follower.stdout is not None and b"ready" in follower.stdout.readline()
+        scene.laptop.stop()
+        try:
+            person.until(b"the connection broke off")
+            person.type(DETACH)
+            assert person.exit() == 130 and person.is_as_before
+            assert b"is left as it is; the broker of this machine is not running" in person.seen
+            follower.send_signal(signal.SIGINT)
+            assert follower.wait(15) == 130
+        finally:
+            scene.laptop.start()
+    relay_json(scene.laptop, "stop", spawn)
+
+
 def test_ctrl_c_is_the_tasks(scene: Scene) -> None:
     spawn = scene.begin("trap 'echo interrupted; exit 3' INT; echo ready; while :; do sleep 0.05; done", "--tty")
     with terminal(scene.laptop, "attach", spawn) as person:

@@ -38,6 +38,9 @@ RAW = "stty raw -echo; echo ready; exec cat"
         (Ends("192.0.2.7", "100.64.0.2", True), ("127.0.0.1:7411", "100.64.0.1:7411"), None),
         (Ends("192.0.2.7", "192.0.2.8", True), ("0.0.0.0:7411",), "192.0.2.7"),
         (Ends("::1", "::1", True), ("[::1]:7411",), "::1"),
+        (Ends("2001:db8::1", "2001:db8::2", True), ("[::]:7411",), "2001:db8::1"),
+        (Ends("2001:db8::1", "2001:db8::2", True), ("0.0.0.0:7411",), None),  # each family has its own wildcard
+        (Ends("192.0.2.7", "192.0.2.8", True), ("[::]:7411",), None),
     ],
 )
 def test_a_shim_listens_where_its_broker_does(ends: Ends | None, listening: tuple[str, ...], found: str | None) -> None:
@@ -68,10 +71,10 @@ class Row:
 class Both:
     """The two ends, and what they say to each other over the link."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str) -> None:
         ours, theirs = pair()
         self.link, self.may_type = ours, True
-        self.way = DirectWay(theirs, "127.0.0.1", TYPIST, lambda: self.may_type)
+        self.way = DirectWay(theirs, address, TYPIST, lambda: self.may_type)
         self.said: list[Message] = []
         self.told: list[Message] = []
         self.shown: list[dict[str, Any]] = []
@@ -115,10 +118,10 @@ class Both:
 
 
 @contextlib.asynccontextmanager
-async def attached(yard: Yard) -> AsyncIterator[tuple[Run, door.Door, Both]]:
+async def attached(yard: Yard, address: str = "127.0.0.1") -> AsyncIterator[tuple[Run, door.Door, Both]]:
     run = await yard.sh(RAW, terminal=(24, 80))
     await run.says("ready")
-    both = Both()
+    both = Both(address)
     async with door.opened(run.attempt.folder) as opened:
         async with both.way.along(opened, Row()):  # type: ignore[arg-type]
             yield run, opened, both
@@ -154,6 +157,21 @@ async def test_it_shows_from_where_the_link_has_come_to_and_the_link_goes_on_whe
         await opened.feed(2, b"two", TYPIST)
         await until(lambda: run.output().endswith("onetwo"))
         assert both.client.is_new(place(run))
+
+
+async def test_a_link_over_ipv6_is_gone_past_over_ipv6(yard: Yard) -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+    async with attached(yard, "::1") as (run, _, both):
+        await both.until(lambda: both.client.types)
+        assert both.client.line is not None
+        with socket.socket(fileno=os.dup(both.client.line.fileno())) as same:
+            assert same.family == socket.AF_INET6 and same.getpeername()[0] == "::1"
+        both.client.type(1, b"one", alone=True)
+        await both.until(lambda: both.answered == [(1, True)] and run.output().endswith("one"))
 
 
 async def test_what_may_be_typed_changes_and_the_way_with_it(yard: Yard) -> None:

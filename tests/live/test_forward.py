@@ -186,6 +186,7 @@ def test_here_too_and_what_cannot_be(scene: Scene) -> None:
         assert exchange(local, b"here") == b"here|4"
     done = relay(scene.vps, "--json", "forward", spawn, str(port))
     assert done.returncode == 1 and error_of(done)["code"] == "port_taken"
+    assert error_of(done)["why"] == "another program listens there"
     assert error_of(done)["hint"].endswith(f"forward {spawn} {port} --local 0")
     done = relay(scene.vps, "--json", "forward", spawn, "70000")
     assert done.returncode == 2

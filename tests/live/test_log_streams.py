@@ -14,6 +14,7 @@ from relay.broker.log_pieces import PIECE
 from relay.broker.log_reading import MAX_WAITING, SILENCE_S
 from relay.broker.log_words import MAX_STREAMS
 from relay.broker.transcripts import AsOf, Transcripts
+from relay.core.errors import Unreachable
 from relay.core.kinds import Kind
 from relay.core.tails import Piece, Tail
 from relay.spawn.transcript import Chunk
@@ -156,6 +157,29 @@ async def test_a_machine_that_refuses_is_not_said_to_be_out_of_reach(tmp_path: P
         assert isinstance(told, AsOf) and told.reason == "too many readers of logs at once"
         assert isinstance(chunks, list) and chunks[0].data == b"kept"
         await until(lambda: there.serves(reader.id) == 0, what="all of them to have left")
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["by another way", "by none"])
+async def test_a_link_that_stands_and_brings_nothing_is_found_in_time(tmp_path: Path, answers: bool) -> None:
+    network = MemoryNetwork()
+    async with bench_mesh(tmp_path, 3, network, holders=[1]) as (reader, middle, target):
+        await until(lambda: all(len(each.mesh.up) == 2 for each in (reader, middle, target)), what="links")
+        here, there = await ends_of(reader, target)
+        there.write(b"here")
+        network.partition(reader.id, target.id)
+        if not answers:
+            network.partition(middle.id, target.id)
+        reading = here.client.read(await here.row())
+        async with asyncio.timeout(12), following(here) as follower:
+            if answers:
+                assert [chunk.data for found in [await anext(reading)] for chunk in found] == [b"here"]
+                await until(lambda: follower.data == b"here", what="the output")
+                assert not follower.told
+            else:
+                with pytest.raises(Unreachable, match="gave no answer"):
+                    await anext(reading)
+                await until(lambda: follower.told, what="the follower to be told")
+        await reading.aclose()
 
 
 async def test_a_silent_task_costs_its_follower_no_second_stream(tmp_path: Path, quick: None) -> None:

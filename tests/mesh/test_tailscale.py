@@ -178,6 +178,7 @@ async def test_a_member_of_the_same_name_is_found(stand_in: StandIn, tmp_path: P
     assert tailnet.told(["127.0.0.1:7411", "192.168.1.2:7411"]) == []
     assert tailnet.told(["100.101.102.103:7411"]) == ["laptop.tail1234.ts.net:7411"]
     assert tailnet.told(["0.0.0.0:7500"]) == ["100.101.102.103:7500", "laptop.tail1234.ts.net:7500"]
+    assert tailnet.told(["[::]:7500"]) == ["[fd7a:115c:a1e0::1]:7500", "laptop.tail1234.ts.net:7500"]
     # asked again at once, it stays with what it has
     stand_in("exit 1")
     await tailnet.ask()

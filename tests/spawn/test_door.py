@@ -234,6 +234,19 @@ async def test_what_is_not_echoed_is_said_to_be_taken_all_the_same(yard: Yard) -
         await asyncio.gather(*tasks)
 
 
+@pytest.mark.parametrize("terminal", [None, (24, 80)], ids=["pipe", "terminal"])
+async def test_what_made_the_task_end_was_taken(yard: Yard, terminal: tuple[int, int] | None) -> None:
+    for _ in range(5):  # an answer waits for a moment whether something is shown, and the task may be faster
+        run = await yard.sh("echo ready; exec cat", door=True, terminal=terminal)
+        await run.says("ready")
+        async with door.opened(run.attempt.folder) as opened:
+            watching = asyncio.create_task(_gather(opened.watch(), []))
+            await asyncio.sleep(0)
+            await opened.end(1, TYPIST)
+            await run.exit()
+            await watching
+
+
 async def test_what_is_under_way_when_the_task_ends_is_said_not_to_be_taken(yard: Yard) -> None:
     run = await yard.sh("kill -STOP $$", door=True)
     pid = (await run.started()).pid

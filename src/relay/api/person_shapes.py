@@ -8,7 +8,11 @@ from relay.api.shapes import Named, Spawn
 
 
 class Question(TypedDict):
-    """What a person is asked about a spawn, and all that is needed to answer."""
+    """What a person is asked about a spawn, and all that is needed to answer.
+
+    Attributes:
+        terms: what its request asks for beside the task, a line each.
+    """
 
     spawn: str
     name: str
@@ -23,6 +27,7 @@ class Question(TypedDict):
     task: str
     argv: list[str]
     task_hash: str
+    terms: list[str]
     cut: bool
     request: str
     kind: str

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
+from dataclasses import field
 from typing import Any
 
+from relay.broker.asked_terms import are_terms, terms
 from relay.broker.members import Members
 from relay.broker.words import rfc3339
 from relay.core import ids
@@ -32,6 +34,7 @@ class Item:
         request … expires: the question; times in milliseconds.
         cut: the task is longer than what is shown; its hash is of the whole.
         task_hash: SHA-256 of the task's text, 64 hexadecimal digits.
+        model, timeout_s, wishes: what is asked for beside the task; the last as `Wishes.to_content` has it.
     """
 
     spawn: str
@@ -55,6 +58,9 @@ class Item:
     argv: tuple[str, ...]
     task_hash: str
     cut: bool = False
+    model: str | None = None
+    timeout_s: float | None = None
+    wishes: dict[str, Any] = field(default_factory=dict)
 
     def to_content(self) -> dict[str, Any]:
         """As it crosses a link."""
@@ -95,6 +101,9 @@ def item_of(row: SpawnRow, needs: dict[str, Any]) -> Item:
         task="" if row.argv else row.task,
         argv=row.argv,
         task_hash=hashlib.sha256(row.task.encode()).hexdigest(),
+        model=row.model,
+        timeout_s=row.timeout_s,
+        wishes=row.wishes.to_content(),
     )
     if len(pack(item.to_content())) <= MAX_ITEM:
         return item
@@ -144,6 +153,11 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "task_hash": _text(64),
     "cut": lambda value: type(value) is bool,
 }
+_MAY_LACK: dict[str, Callable[[object], bool]] = {  # what brokers of an earlier version do not say
+    "model": _optional(_text(256)),
+    "timeout_s": _optional(lambda value: type(value) in (int, float) and 0 < value < 2**53),  # type: ignore[operator]
+    "wishes": lambda value: is_json(value) and are_terms(value),
+}
 
 
 def item_from_content(content: object, target: BrokerId) -> Item:
@@ -158,10 +172,11 @@ def item_from_content(content: object, target: BrokerId) -> Item:
     """
     if type(content) is not dict:
         raise PeerFault("a list of questions was refused", why="an item is no map")
-    bad = next((key for key, check in _CHECKS.items() if key not in content or not check(content[key])), None)
+    checks = _CHECKS | {key: check for key, check in _MAY_LACK.items() if key in content}
+    bad = next((key for key, check in checks.items() if key not in content or not check(content[key])), None)
     if bad is not None or content["target"] != target:
         raise PeerFault("a list of questions was refused", why=f"the field {bad or 'target'!r} of an item is wrong")
-    known = {key: content[key] for key in _CHECKS}
+    known = {key: content[key] for key in checks}
     return Item(**known | {"chain": tuple(content["chain"]), "argv": tuple(content["argv"])})
 
 
@@ -175,7 +190,7 @@ def item_view(item: Item, members: Members) -> dict[str, Any]:
         | {"broker": members.label(item.target), "origin": members.label(item.origin)}
         | {"fingerprint": ids.grouped(item.origin), "chain": list(item.chain)}
         | what
-        | {"cut": item.cut}
+        | {"terms": terms(item.model, item.timeout_s, item.wishes), "cut": item.cut}
         | asked
         | {"asked": rfc3339(item.asked), "expires": rfc3339(item.expires)}
     )

@@ -44,7 +44,7 @@ def listens_at(ends: Ends | None, listening: Iterable[str]) -> str | None:
     """
     if ends is None or not ends.dialled:
         return None if ends is None else ends.near
-    hosts = set(map(host_of, listening))
+    hosts = [host for host in map(host_of, listening) if (":" in host) == (":" in ends.near)]
     return ends.near if ends.near in hosts or any(map(is_any, hosts)) else None
 
 

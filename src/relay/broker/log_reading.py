@@ -26,6 +26,11 @@ from relay.store.engine import Store
 from relay.store.spawn_rows import BY_ID, SpawnRow
 
 MAX_WAITING = 64
+ASK_S = 2.0
+"""For how long nothing at all may come before the other machine is asked whether it lives."""
+FIRST_S, LEAST_S = 10.0, 1.0
+"""When a reader is told that no word has come, where its machine does not say that it lives; and for how long each way
+that there is has at least."""
 WORD_S = 8.0
 """After what silence a follower is told that it waits: more than one of the server's words is missing then."""
 SILENCE_S = 15.0
@@ -34,14 +39,27 @@ SILENCE_S = 15.0
 class _Reading:
     """One open stream of this reader."""
 
-    def __init__(self, target: BrokerId, link: Link) -> None:
+    def __init__(self, target: BrokerId, link: Link, until: float | None, follows: bool) -> None:
         self.target = target
         self.link = link
+        self.until = until  # by when something must have come, on the loop's clock
+        self.follows = follows
         self.expected = 0
         self.pieces: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.broken = False
         self.heard = False
         self.waits = False
+        self.asked = False
+
+    def patience(self, now: float) -> float | None:
+        """For how long it may be silent now, seconds; None where its link tells that the other end went."""
+        if self.link.peer == self.target:
+            return None if self.heard or self.asked else ASK_S
+        # over a holder nobody tells: after a while the stream is opened again where it stands
+        seconds = SILENCE_S - WORD_S if self.waits else WORD_S
+        if self.heard or self.waits or self.until is None:
+            return seconds
+        return min(seconds, max(self.until - now, LEAST_S))
 
     def end(self) -> None:
         """Nothing more is taken: what has come is read, and the next stream goes on behind it."""
@@ -127,18 +145,24 @@ class LogClient:
         """
         ended = begun = told = False
         tried: set[Link] = set()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + FIRST_S
         while not ended:
-            if not await self._there(row, follow, WORD_S if begun and not told else None):
+            word_s = WORD_S if begun else ASK_S if tried else None
+            if not await self._there(row, follow, None if told else word_s):
                 told = True
                 yield Waits(OUT_OF_REACH, offset)
                 continue
             link = self._mesh.way_link(row.target)
-            if link is None or (link in tried and not follow):
-                raise silent(row) if link in tried else unreachable(row)
+            if link is None:
+                raise unreachable(row)
+            if not follow and (link in tried or (tried and loop.time() >= until)):
+                raise silent(row)
             tried = {link} if follow else tried | {link}
-            async for content in self._stream(link, row, offset, tail, follow, since):
+            reading = _Reading(row.target, link, None if begun else until, follow)
+            async for content in self._stream(reading, row, offset, tail, follow, since):
                 if content is None:
-                    if follow and not told:
+                    if follow and not told and reading.waits:
                         told = True
                         yield Waits(NOTHING_COMES.format(WORD_S), offset)
                     continue
@@ -180,25 +204,31 @@ class LogClient:
 
     async def _next(self, reading: _Reading) -> dict[str, Any] | None:
         """The next piece; None where the stream is broken off, or where it is silent as yet (`waits`)."""
-        # over a holder nobody says that the other end went: after a while the stream is opened again where it stands
-        seconds = SILENCE_S - WORD_S if reading.waits else WORD_S
         try:
-            async with asyncio.timeout(None if reading.link.peer == reading.target else seconds):
+            async with asyncio.timeout(reading.patience(asyncio.get_running_loop().time())):
                 content = await reading.pieces.get()
         except TimeoutError:
-            if reading.waits:
-                self._mesh.fell_silent(reading.target, reading.link)
-            reading.broken, reading.waits = reading.waits, True
+            self._fell_silent(reading)
             return None
         reading.waits = False
         return content
 
+    def _fell_silent(self, reading: _Reading) -> None:
+        if reading.link.peer == reading.target:
+            reading.asked = True  # its link ends where that is not answered
+        elif reading.waits or not (reading.heard or reading.follows or reading.until is None):
+            reading.broken = True
+        else:
+            reading.waits = True
+            return
+        self._mesh.fell_silent(reading.target, reading.link)
+
     async def _stream(
-        self, link: Link, row: SpawnRow, offset: int, tail: int | None, follow: bool, since: int | None
+        self, reading: _Reading, row: SpawnRow, offset: int, tail: int | None, follow: bool, since: int | None
     ) -> AsyncIterator[dict[str, Any] | None]:
         """What comes on one stream, to its end or its break; None where it is silent."""
-        stream = os.urandom(STREAM_BYTES)
-        reading = self._readings[stream] = _Reading(row.target, link)
+        stream, link = os.urandom(STREAM_BYTES), reading.link
+        self._readings[stream] = reading
         ask = {"spawn": row.id, "stream": stream, "offset": offset, "follow": follow, "tail": tail, "since": since}
         self._mesh.say_over(link, row.target, Kind.LOG_OPEN, ask)
         try:

@@ -9,6 +9,7 @@ from relay.broker import tailscale
 from relay.broker.addresses import DEFAULT_PORT
 from relay.broker.places import Places, Source
 from relay.broker.tailscale import Tailnet
+from relay.core.addresses import host_of, is_any, with_port
 from relay.core.hello import is_address
 from relay.core.ids import BrokerId
 from relay.core.statements import Member
@@ -16,7 +17,6 @@ from relay.core.statements import Member
 AGAIN_S = 10.0
 LIFE_MS = 15 * 60_000
 MAX_PORTS = 2
-_ANY = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - to know a wildcard
 
 
 class TailnetPlaces:
@@ -69,7 +69,7 @@ class TailnetPlaces:
 
     def _addresses(self, peer: BrokerId, hosts: Iterable[str]) -> list[str]:
         ports = list(dict.fromkeys(self._ports(peer)))[:MAX_PORTS] or [str(DEFAULT_PORT)]
-        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts for port in ports]
+        return [with_port(host, port) for host in hosts for port in ports]
 
     def told(self, listening: Iterable[str]) -> list[str]:
         """This broker's own addresses in the tailnet, where it listens there.
@@ -77,9 +77,12 @@ class TailnetPlaces:
         Args:
             listening: where it does, `host:port`.
         """
-        places = [each.rpartition(":") for each in listening]
-        ports = [port for host, _, port in places if host in _ANY or host.strip("[]") in self._tailnet.hosts]
-        wild = {port for host, _, port in places if host in _ANY}
-        hosts = [host for host in self._tailnet.hosts if ":" not in host]
-        found = [f"{host}:{port}" for port in ports for host in hosts if port in wild or not host[0].isdigit()]
+        own = self._tailnet.hosts
+        numeric = [host for host in own if ":" in host or host[0].isdigit()]
+        found: list[str] = []
+        for host, port in ((host_of(each), each.rpartition(":")[2]) for each in listening):
+            if is_any(host):
+                found += (with_port(each, port) for each in numeric if (":" in each) == (":" in host))
+            if is_any(host) or host in own:
+                found += (with_port(each, port) for each in own if each not in numeric)
         return list(filter(is_address, dict.fromkeys(found)))

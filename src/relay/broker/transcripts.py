@@ -101,12 +101,21 @@ class Transcripts:
                 async for found in pieces:
                     yield found
             return
-        if follow and not offset and row.state not in TERMINAL and not self._is_in_reach(row.target):
-            kept = await self._kept(row)
-            if kept is not None and kept[1]:
-                yield kept[0]
-                yield last_of(kept[1], tail)
-                offset, tail = kept[1][-1].next_offset, None
+        begins = follow and not offset and row.state not in TERMINAL
+        if not begins or self._is_in_reach(row.target):
+            async with aclosing(self._from_there(row, offset, tail, follow, since)) as pieces:  # type: ignore[type-var]
+                async for each in pieces:
+                    yield each
+                    if begins and isinstance(each, Waits):
+                        break  # its machine turned out to be silent before anything came from it
+                    begins = False
+                else:
+                    return
+        kept = await self._kept(row)
+        if kept is not None and kept[1]:
+            yield kept[0]
+            yield last_of(kept[1], tail)
+            offset, tail = kept[1][-1].next_offset, None
         async for each in self._from_there(row, offset, tail, follow, since):
             yield each
 

@@ -31,6 +31,12 @@ def day_clock(text: str) -> str:
     return time.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M", at)
 
 
+def when(text: str) -> str:
+    """As `day_clock`, to the second."""
+    at, today = time.localtime(moment(text)), time.localtime()
+    return time.strftime("%H:%M:%S" if at[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", at)
+
+
 def ahead(text: str) -> str:
     """`10 min` until an RFC 3339 time."""
     return spoken(moment(text) - time.time())

@@ -7,6 +7,7 @@ import sys
 
 from relay.api.person import person
 from relay.api.routes import new_operation
+from relay.cli import speech
 from relay.cli.blanks import refuse_blank
 
 TYPE_CHECKING = False
@@ -84,7 +85,7 @@ def order(
         "tty": tty,
         "priority": priority,
         "retries": retries,
-        "not_before": _moment(at),
+        "not_before": _moment(at, idempotency_key),
         "every": every,
         **({"collect": list(collect)} if collect else {}),
         **_after([*after, *after_success], after_any),
@@ -127,17 +128,26 @@ def change(
     typed |= {"retries": retries, "labels": _labels(label) or None}
     typed |= {"timeout_s": _seconds(timeout), "ttl_s": _seconds(ttl), "not_before": _moment(at)}
     made |= {key: value for key, value in typed.items() if value is not None}
+    made |= {"not_before": None} if at is not None and typed["not_before"] is None else {}
     made |= _after([*after, *after_success], after_any)
     changed: SpawnChange = made  # type: ignore[assignment]
     return changed
 
 
-def _moment(at: str | None) -> int | None:
+def _moment(at: str | None, idempotency_key: str | None = None) -> int | None:
     if at is None:
         return None
-    from relay.cli.moments import moment
+    from relay.cli.moments import NOW, has_passed, moment, passed
 
-    return moment(at)
+    if at == NOW:
+        return None
+    then = moment(at)
+    if has_passed(then):
+        if idempotency_key is None:
+            raise passed(at, then)
+        # what was made in time is given back, however late it is asked for again
+        speech.note(f"{at[:40]} has passed: what this key has not made before starts at once")
+    return then
 
 
 def _after(success: Sequence[str], anyhow: Sequence[str]) -> SpawnOrder:
@@ -215,9 +225,12 @@ def _here() -> str | None:
 
 def _place(cwd: str | None, broker: str | None) -> str | None:
     """A folder of this machine becomes absolute; one of another machine is that machine's to resolve."""
-    if cwd is None or broker is not None or cwd == FRESH:
-        return cwd
-    return os.path.abspath(os.path.expanduser(cwd))
+    return cwd if cwd is None or broker is not None else folder_here(cwd)
+
+
+def folder_here(cwd: str) -> str:
+    """A folder of this machine as a whole path, from where the command was typed; `new` stays what it is."""
+    return cwd if cwd == FRESH else os.path.abspath(os.path.expanduser(cwd))
 
 
 def _checked_mode(mode: str | None) -> str | None:

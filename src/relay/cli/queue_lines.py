@@ -35,7 +35,7 @@ def _not_before(spawn: Spawn) -> str:
     at = spawn.get("not_before")
     if not at or spawn["ended"]:
         return ""
-    return ages.day_clock(at) + (f" (in {ages.ahead(at)})" if moment(at) > time.time() else "")
+    return ages.when(at) + (f" (in {ages.ahead(at)})" if moment(at) > time.time() else "")
 
 
 def attempts(spawn: Spawn) -> Facts:
@@ -54,7 +54,7 @@ def _attempt(tried: Tried) -> str:
     code = "" if tried["exit_code"] is None else f", exit code {tried['exit_code']}"
     code += f", signal {tried['signal']}" if tried["signal"] else ""
     reason = f": {brief(tried['reason'])}" if tried["reason"] else ""
-    at = f" at {ages.day_clock(tried['ended'])}" if tried["ended"] else ""
+    at = f" at {ages.when(tried['ended'])}" if tried["ended"] else ""
     return f"{word(tried['state'])}{code}{at}{reason}; {_again(tried)}"
 
 
@@ -70,5 +70,5 @@ def _again(tried: Tried) -> str:
 
 def _asked(asked: AskedOf) -> str:
     if asked["error"] is None:
-        return f"{asked['verb']} at {ages.day_clock(asked['at'])}, not answered yet"
-    return f"{asked['verb']} at {ages.day_clock(asked['at'])}, refused: {asked['error']['message']}"
+        return f"{asked['verb']} at {ages.when(asked['at'])}, not answered yet"
+    return f"{asked['verb']} at {ages.when(asked['at'])}, refused: {asked['error']['message']}"

@@ -127,3 +127,22 @@ def say_it_goes_on(spawn: Spawn, home: Home) -> None:
     speech.note(f"\n{title(spawn)} is left as it is: {standing(spawn)}")
     speech.note(f"go on: {home.command(f'wait {name}')}    {home.command(f'logs {name} -f')}")
     speech.note(f"end it: {home.command(f'stop {name}')}")
+
+
+def say_it_is_left(client: PatientClient, spawn: str, home: Home) -> None:
+    """After Ctrl-C or the detach key: as `say_it_goes_on`, and no error where this machine's broker is away just now.
+
+    Args:
+        client: asks how it stands.
+        spawn: which, as a person may name it.
+        home: the broker's.
+    """
+    from relay.core.errors import Unreachable
+
+    try:
+        found = client.ask(routes.show(spawn))
+    except Unreachable as fault:
+        speech.note(f"\n{clean(spawn)} is left as it is; {fault.message} ({fault.hint})")
+        speech.note(f"go on then: {home.command(f'logs {clean(spawn)} -f')}")
+    else:
+        say_it_goes_on(found, home)

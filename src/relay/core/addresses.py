@@ -11,6 +11,11 @@ def host_of(address: str) -> str:
     return address.rpartition(":")[0].strip("[]")
 
 
+def with_port(host: str, port: str) -> str:
+    """`host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_any(host: str) -> bool:
     """Whether a host stands for all addresses of a machine."""
     return host in ("0.0.0.0", "::")  # noqa: S104 - to know a wildcard

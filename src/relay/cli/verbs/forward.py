@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 
 from relay.api import routes
 from relay.api.aclient import AsyncClient
@@ -67,8 +69,10 @@ async def _listening(way: forwarded.Way, local: int, hint: str) -> asyncio.Serve
     try:
         return await asyncio.start_server(way.take, HOST, local, limit=forwarded.PIECE)
     except OSError as fault:
+        taken = fault.errno == errno.EADDRINUSE
+        why = "another program listens there" if taken else os.strerror(fault.errno or 0).lower()
         raise LocalFault(
-            f"port {local} of this machine cannot be used", code=Code.PORT_TAKEN, why=str(fault), hint=hint
+            f"port {local} of this machine cannot be used", code=Code.PORT_TAKEN, why=why, hint=hint
         ) from fault
 
 

@@ -41,6 +41,6 @@ def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None, s
         if not following.copy(client, spawn, invocation.json, follow, tail, moment, plain):
             _say_why_nothing(invocation, client.ask(routes.show(spawn)))
     except KeyboardInterrupt:
-        waiting.say_it_goes_on(client.ask(routes.show(spawn)), invocation.home)
+        waiting.say_it_is_left(client, spawn, invocation.home)
         return INTERRUPTED
     return 0

@@ -74,6 +74,8 @@ def _say_held(question: Question, home: Home) -> None:
     for broker in question["chain"]:
         speech.say(f"  through {broker}")
     speech.say(clean(f"  agent {question['agent']} in {question['cwd'] or '(no folder)'}, mode {question['mode']}"))
+    for term in question["terms"]:
+        speech.say(clean(f"  {term}"))
     speech.say(f"  hash {question['hash']}")
     task = " ".join(map(repr, question["argv"])) or question["task"]
     lines = clean_lines(task).splitlines()

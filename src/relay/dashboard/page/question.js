@@ -39,6 +39,7 @@ export function questionCard(question) {
       h("dt", null, "Task"), h("dd", null, question.task || question.argv.join(" "), question.cut && " … (cut)"),
       h("dt", null, "Agent"), h("dd", null, `${question.agent} · mode ${question.mode}`),
       h("dt", null, "Directory"), h("dd", null, question.cwd || "none"),
+      question.terms.length > 0 && [h("dt", null, "Terms"), h("dd", null, question.terms.join("; "))],
       h("dt", null, "Asked by"), h("dd", null, `${question.requested_by || "?"} on ${question.origin.name} (${short(question.origin.id)})`))
     : null;
 

@@ -120,7 +120,8 @@ class Door:
                 self._say(caller, REPLY.pack(SHOWN, start, end, len(data)) + data)
 
     def close(self) -> None:
-        """Shut the door; the task has ended."""
+        """Shut the door; the task has ended, perhaps for what was typed, which was taken then."""
+        self._pay()
         for caller in list(self._callers.values()):
             self._part(caller)
         self._ways.close()
