@@ -42,6 +42,8 @@ def test_a_schedule_runs_while_its_origin_sleeps_and_tells_it_later(granted: Sce
 
     processes.wait_until(all_told, 15, "the origin to know of every run and its result")
     assert len(_runs(granted.laptop, name)) >= ran >= 2
+    course = relay_json(granted.laptop, "show", _runs(granted.laptop, name)[0]["id"])["timeline"]
+    assert {each["from"]["name"] for each in course} == {"vps"}, "its origin slept, and said nothing"
     listed = relay_json(granted.laptop, "schedule", "list", "--all")
     assert next(each["runs"] for each in listed if each["id"] == made["id"]) == len(_runs(granted.laptop, name))
 

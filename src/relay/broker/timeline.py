@@ -59,8 +59,8 @@ def _of_word(word: words.SignedWord, target: BrokerId) -> words.Step:
 
 def _before(row: SpawnRow, own: BrokerId, told: list[words.Step]) -> list[words.Step]:
     """What this broker did before the target's first word; a receipt that came after it says nothing more."""
-    if own not in (row.origin, row.target):
-        return []  # it is only looked at: what its target tells of it is all there is
+    if own not in (row.origin, row.target) or (row.schedule is not None and row.target != own):
+        return []  # it is only looked at, or was made there as a run: what its target tells of it is all there is
     if row.origin != own or row.target == own:
         return [words.Step(0, 0, State.DELIVERED, row.first_word or row.created, "", own)]
     asked = words.Step(0, 0, State.QUEUED, row.created, "", own)
