@@ -227,6 +227,20 @@ def test_log_of_what_never_ran(two: Scene) -> None:
         assert (done.returncode, done.stdout) == (0, b"")
 
 
+def test_log_of_what_waits_says_what_for(granted: Scene) -> None:
+    spawn = granted.begin("echo now", "--at", "2h")
+    granted.until(spawn, "waiting")
+    done = relay(granted.laptop, "logs", spawn)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.startswith(b"there is no output yet: Waiting on vps: not before ")
+    assert relay(granted.laptop, "logs", spawn, "--json").stderr == b""
+    with started(granted.laptop, "logs", spawn, "-f") as follower:
+        assert follower.stdout is not None and follower.stderr is not None
+        assert follower.stderr.readline() == done.stderr
+        relay(granted.laptop, "edit", spawn, "--at", "1s")
+        assert (follower.stdout.read(), follower.wait(20)) == (b"now\n", 0)
+
+
 def test_log_with_the_grant_gone(granted: Scene) -> None:
     """The one who asked for it may not look any more once nothing is granted."""
     spawn = granted.shell("echo secret", status=0)["id"]
@@ -306,6 +320,7 @@ def test_more_lines_than_there_are(granted: Scene) -> None:
     spawn = granted.shell("seq 1 400000", status=0)["id"]
     whole = relay(granted.laptop, "logs", spawn).stdout
     assert whole.count(b"\n") == 400_000
+    assert relay(granted.laptop, "logs", spawn, "--tail", "9" * 20).stdout == whole
     for node in (granted.laptop, granted.vps):
         assert relay(node, "logs", spawn, "--tail", "1000000000").stdout == whole
         assert relay(node, "logs", spawn, "--tail", "300000").stdout == b"".join(whole.splitlines(True)[-300_000:])

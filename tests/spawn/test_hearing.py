@@ -1,4 +1,4 @@
-"""An agent that writes faster than it is read: its question is heard all the same, and others have their turn."""
+"""What an agent writes is read while it runs: faster than it can be read, and where what reads it fails."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from relay.core.errors import Code
 from relay.core.states import State
 from relay.spawn import transcript
+from relay.spawn.agents.agent import Finding
 from relay.spawn.agents.claude import StreamReader
 from relay.spawn.attempt import Output
 from relay.spawn.hearing import Hearing
@@ -51,3 +55,46 @@ async def _heard(log: Path) -> list[str]:
     assert not reading.is_behind
     hearing.over()
     return asked
+
+
+class Bad:
+    """The reader of a package that does not expect what its agent writes."""
+
+    def __init__(self, fails: str) -> None:
+        self._fails = fails
+        self.fed = 0
+
+    def _may_fail(self, what: str) -> None:
+        if what == self._fails:
+            raise KeyError("name")
+
+    def feed(self, stream: int, data: bytes) -> list[str]:
+        self.fed += 1
+        self._may_fail("feed")
+        return ["a word"]
+
+    def asked(self) -> list[Any]:
+        self._may_fail("asked")
+        return []
+
+    def withdrawn(self) -> list[str]:
+        return []
+
+    def finding(self, exit_code: int) -> Finding:
+        self._may_fail("finding")
+        return Finding(State.COMPLETED)
+
+
+@pytest.mark.parametrize("fails", ["feed", "asked", "finding"])
+def test_what_reads_an_agent_s_output_may_fail_and_its_task_ends_all_the_same(tmp_path: Path, fails: str) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"")
+    LogFile(str(log), 64 << 20).write(0, b"out\n")
+    reader = Bad(fails)
+    reading = LogReading(log, reader)
+    for _ in range(2):
+        assert reading.progress() in ([], ["a word"]) and not reading.is_behind
+    finding, tail = asyncio.run(reading.conclude(0))
+    assert reader.fed == 1 and tail == "out\n"
+    assert finding.state is State.FAILED and finding.code is Code.AGENT_NO_RESULT
+    assert finding.why.endswith("failed (KeyError), so that its result is not known; it ended with exit code 0")

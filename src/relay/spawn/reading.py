@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
+from relay.core.errors import Code
 from relay.core.spawning import MAX_TAIL
+from relay.core.states import State
 from relay.core.tails import Tail
 from relay.spawn import transcript
 from relay.spawn.agents.agent import Finding, PlainReader, Reader
@@ -15,6 +18,7 @@ from relay.spawn.transcript import Chunk
 
 STEP = 256 * 1024
 SMALL = 64 * 1024
+_log = logging.getLogger(__name__)
 
 
 class LogReading:
@@ -30,6 +34,7 @@ class LogReading:
         self._reader = reader
         self._asking: AskingReader | None = reader if asks(reader) else None
         self._offset = 0
+        self._fault = ""
         self._length: int | None = None
         self.is_behind = False
         self.questions: list[AgentQuestion] = []
@@ -56,6 +61,8 @@ class LogReading:
 
     def _read(self, limit: int | None) -> list[str]:
         said: list[str] = []
+        if self._fault:
+            return said
         try:
             for chunk in transcript.chunks(self._log, self._offset, limit):
                 for stream, data in _readable(chunk):
@@ -64,7 +71,13 @@ class LogReading:
                 self._hear_questions()
         except FileNotFoundError:
             return said
+        except Exception as fault:  # whatever an agent of a package does: its task goes on, and ends
+            self._give_up(fault)
         return said
+
+    def _give_up(self, fault: Exception) -> None:
+        _log.warning("what reads the output in %s failed; it is read no more", self._log.parent.name, exc_info=fault)
+        self._fault = type(fault).__name__
 
     def _hear_questions(self) -> None:
         if self._asking is not None:
@@ -108,7 +121,17 @@ class LogReading:
         """What the whole output says about the end. Blocks while it reads the rest."""
         if not isinstance(self._reader, PlainReader):
             self._read(None)
-        return self._reader.finding(exit_code)
+        try:
+            return self._not_read(exit_code) if self._fault else self._reader.finding(exit_code)
+        except Exception as fault:
+            self._give_up(fault)
+            return self._not_read(exit_code)
+
+    def _not_read(self, exit_code: int) -> Finding:
+        why = f"what reads its agent's output failed ({self._fault}), so that its result is not known; it ended with"
+        return Finding(
+            State.FAILED, code=Code.AGENT_NO_RESULT, why=f"{why} exit code {exit_code}", hint="relay logs {id}"
+        )
 
     def tail(self) -> str:
         """The last 16,000 bytes of output as text; empty where there is no log."""

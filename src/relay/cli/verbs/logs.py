@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relay.api import routes
 from relay.cli import following, moments, speech, waiting
+from relay.cli.clean import clean
 from relay.cli.spawn_lines import has_ended, never_ran, say_failure
 
 TYPE_CHECKING = False
@@ -13,9 +14,12 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 INTERRUPTED = 130
+WAITS = ("held", "waiting")
+MOST_LINES = 2**53 - 1
+"""No log has as many, and a broker takes no greater number."""
 
 
-def _say_if_away(client: Client, spawn: str) -> None:
+def _say_if_away(invocation: Invocation, client: Client, spawn: str) -> None:
     found = client.ask(routes.show(spawn))
     if has_ended(found):
         return
@@ -23,12 +27,23 @@ def _say_if_away(client: Client, spawn: str) -> None:
     there = next((each["online"] for each in client.ask(routes.brokers()) if each["id"] == target["id"]), None)
     if not there:
         speech.note(f"{target['name']} is not in reach now; what is new comes when it is (Ctrl-C leaves it running)")
+    elif found["state"] in WAITS and not invocation.json:
+        _say_if_not_begun(found)
+
+
+def _say_if_not_begun(spawn: Spawn) -> None:
+    if not spawn["attempt"]:
+        speech.note(f"there is no output yet: {clean(spawn['ack'])}")
 
 
 def _say_why_nothing(invocation: Invocation, spawn: Spawn) -> None:
-    if never_ran(spawn) and not invocation.json:
+    if invocation.json:
+        return
+    if never_ran(spawn):
         speech.note("there is no output: nothing of it ever ran")
         say_failure(spawn, invocation.home)
+    else:
+        _say_if_not_begun(spawn)
 
 
 def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None, since: str | None, plain: bool) -> int:
@@ -36,9 +51,10 @@ def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None, s
     moment = None if since is None else moments.past(since)
     client = invocation.client()
     if follow:
-        _say_if_away(client, spawn)
+        _say_if_away(invocation, client, spawn)
     try:
-        if not following.copy(client, spawn, invocation.json, follow, tail, moment, plain):
+        most = None if tail is None else min(tail, MOST_LINES)
+        if not following.copy(client, spawn, invocation.json, follow, most, moment, plain):
             _say_why_nothing(invocation, client.ask(routes.show(spawn)))
     except KeyboardInterrupt:
         waiting.say_it_is_left(client, spawn, invocation.home)
