@@ -230,7 +230,8 @@ def test_after_power_cuts_nothing_runs_twice_and_what_was_answered_stays_true(wh
     states = Counter(row["state"] for row in rows.values())
     unrun = sum(row["state"] == "lost" and not ran[spawn] for spawn, row in rows.items())
     again = sum(row["attempt"] > 1 for row in rows.values())
-    print(f"\n{ROUNDS} power cuts, {who}: {len(rows)} tasks, {dict(states)}; {unrun} lost without a run, {again} begun anew")
+    counts = f"{len(rows)} tasks, {dict(states)}; {unrun} lost without a run, {again} begun anew"
+    print(f"\n{ROUNDS} power cuts, {who}: {counts}")
     assert states["completed"] and (states["lost"] or who == "the origin")
 
 
