@@ -32,6 +32,7 @@ from relay.api.home import Home
 from relay.broker.assembly import Running
 from relay.broker.broker import Broker
 from relay.broker.dashboard_seat import Face
+from relay.broker.shortage import Shortage
 from relay.broker.taking_in import load_keys
 from relay.broker.upgrade import REPLACED, Upgrade
 from relay.core.errors import Code, LocalFault, RelayError
@@ -112,6 +113,7 @@ def _allow_files() -> None:
 
 
 async def _run(home: Home, config: Config, ready_fd: int | None, upgrade: Upgrade | None) -> None:
+    asyncio.get_running_loop().set_exception_handler(Shortage())
     watcher = Watcher()
     # the fork server first: it keeps this user's limits for tasks
     launcher = Launcher(watcher, Path(home.log))

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from relay.cli.moments import moment
+from relay.cli.moments import has_passed, moment, passed
 from relay.core.errors import Code, Misuse
 
 NOON = datetime.datetime(2026, 11, 28, 12, 0).timestamp()
@@ -31,7 +31,16 @@ def test_rfc_3339_is_what_it_says() -> None:
     assert moment("2027-01-31T23:00:00+01:00") == 1_801_432_800_000
 
 
-@pytest.mark.parametrize("wrong", ["", "25:00", "tomorrow", "12", "2h later", "9999-12-31T23:59:59-23:00x"])
+def test_what_has_just_passed_is_now_and_what_has_long_is_told_with_what_to_type() -> None:
+    assert not has_passed(local(2026, 11, 28, 12), NOON + 59)
+    assert has_passed(local(2026, 11, 28, 12), NOON + 61)
+    error = passed("2026-11-28T09:30", local(2026, 11, 28, 9, 30))
+    assert error.code is Code.BAD_TIME and "nothing was asked for" in error.why and "--at 09:30" in error.hint
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "25:00", "tomorrow", "12", "2h later", "9999-12-31T23:59:59-23:00x", "9999-12-31", "99999999d"]
+)
 def test_anything_else_is_refused(wrong: str) -> None:
     with pytest.raises(Misuse) as refused:
         moment(wrong)

@@ -41,6 +41,12 @@ def test_a_table_is_aligned_plain_and_safe() -> None:
     assert len(set(columns)) == 1
 
 
+def test_a_long_name_leaves_room_to_say_why() -> None:
+    why = "2 of 2 slots busy, 3 ahead"
+    lines = table.render(("NAME", "STATE", "WHAT"), [["n" * 64, "Queued", why]], room=90)
+    assert why in lines[1] and table.width_of(lines[1]) <= 90
+
+
 def test_a_table_fits_the_terminal_and_colours_words() -> None:
     lines = table.render(("A", "STATE", "WHAT"), [["x", "Failed", "y" * 100]], room=40, colour=True)
     assert "\x1b[31mFailed\x1b[0m" in lines[1]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
+import time
 from typing import Any
 
 import pytest
 
-from relay.api.home import Home
+from relay.api.durations import rfc3339
+from relay.api.home import Home, make_socket_folder
+from relay.cli import ages, course, table
 from relay.cli.watching.changes import Changes
 from relay.testing.processes import wait_until
 from tests.api.canned_broker import LAPTOP, NOW, RUNNING, VPS, CannedBroker, mark_set_up, spawn
@@ -61,6 +66,12 @@ def test_who_is_out_of_reach_is_shown_by_its_last_word(relay: Relay, broker: Can
     assert "Unreachable" not in lines[2], "what has ended will not change"
 
 
+def test_why_it_waits_is_cut_by_nothing_but_a_terminal(relay: Relay, broker: CannedBroker) -> None:
+    why = "after first (running), second (waiting), third (waiting) and 2 more"
+    broker.spawns = {"build": [spawn(**RUNNING | {"state": "waiting", "reason": why})]}
+    assert relay("queue").stdout.splitlines()[1].endswith(why)
+
+
 def test_watch_needs_a_terminal_or_json(relay: Relay, broker: CannedBroker) -> None:
     done = relay("ps", "--watch")
     assert done.returncode == 2
@@ -97,6 +108,26 @@ def test_show_tells_who_said_what_when(relay: Relay, broker: CannedBroker) -> No
     assert "later\\x1b" in told
 
 
+def test_the_course_fits_a_narrow_terminal() -> None:
+    row = ["02:22:19.935", "waiting", "1", "laptop (this broker)", "retry 1 of 2 in 2 s"]
+    for room in (40, 50, 60, 80):
+        lines = table.render(course.HEADINGS, [row, row], room, first_to_go=course.FIRST_TO_GO)
+        assert max(map(len, lines)) <= room and "retry 1" in lines[1] and row[0] in lines[1], lines
+
+
+def test_show_tells_moments_in_the_time_of_this_machine(relay: Relay, broker: CannedBroker) -> None:
+    later = rfc3339(int(time.time() + 90) * 1000)
+    tried = {"attempt": 1, "state": "failed", "exit_code": 7, "signal": None, "ended": NOW, "reason": ""}
+    asked = {"verb": "edit", "at": NOW, "error": None}
+    beside = {"not_before": later, "attempts": [tried | {"again": "retry"}], "asked": [asked]}
+    waits = {"state": "waiting", "ended": None} | beside
+    broker.spawns["build"] = [spawn(**waits)]
+    told = relay("show", "build").stdout
+    assert NOW not in told and later not in told
+    assert re.search(rf"^attempt 1: +Failed, exit code 7 at {ages.when(NOW)}; then a retry$", told, re.MULTILINE)
+    assert re.search(rf"^not before: +{ages.when(later)} \(in (89|90) s\)$", told, re.MULTILINE), told
+
+
 # status --short
 
 
@@ -117,6 +148,16 @@ def test_the_short_status_is_one_line(
     assert (done.returncode, done.stdout, done.stderr) == (0, line + "\n", "")
     told = json.loads(_in_time(relay, "status", "--short", "--json").stdout)
     assert told["text"] == line and told["working"] == counts["running"] and told["set_up"] and told["running"]
+
+
+def test_the_short_status_of_a_broker_that_hangs_is_one_line_too(relay: Relay, home: Home) -> None:
+    mark_set_up(home)
+    make_socket_folder(home)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(home.socket)
+        listening.listen(8)
+        done = relay("status", "--short")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "relay does not answer\n", "")
 
 
 def _in_time(relay: Relay, *words: str) -> subprocess.CompletedProcess[str]:

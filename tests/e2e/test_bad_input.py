@@ -60,6 +60,7 @@ WRONG_WORDS: dict[str, tuple[tuple[str | bytes, ...], str]] = {
     "timeout": (("spawn", "x", "shell", "true", "--timeout", "soon"), "bad_duration"),
     "timeout below nothing": (("spawn", "x", "shell", "true", "--timeout", "-5s"), "bad_duration"),
     "ttl of a year": (("spawn", "x", "shell", "true", "--ttl", "365d"), "bad_duration"),
+    "turns of none": (("spawn", "x", "shell", "true", "--max-turns", "0"), "usage"),
     "mode": (("spawn", "x", "shell", "true", "--mode", "root"), "usage"),
     "label": (("spawn", "x", "shell", "true", "--label", "novalue"), "usage"),
     "idempotency key": (("spawn", "x", "shell", "true", "--idempotency-key", "with space"), "usage"),

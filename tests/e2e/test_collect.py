@@ -164,8 +164,8 @@ def test_a_link_out_of_the_directory_gives_nothing(granted: Scene, place: Path) 
     script = f"ln -s {secret} leak.txt; ln -s {secret.parent} up; ln -s /etc etc; echo mine > own.txt"
     spawn = _asks(granted, place, script, "*.txt", "up/*.txt", "etc/**", "**/passwd")
     assert list(_files(granted.laptop, spawn)) == ["own.txt"]
-    notes = _notes(granted, spawn)
-    assert len(notes) == 1 and notes[0].startswith("leak.txt") and "no link is followed" in notes[0]
+    leak, missed = _notes(granted, spawn)
+    assert leak.startswith("leak.txt") and "no link" in leak and missed == "nothing matched up/*.txt, etc/**, **/passwd"
 
 
 def test_a_directory_that_the_task_made_a_link_gives_nothing(granted: Scene, place: Path) -> None:
@@ -182,8 +182,9 @@ def test_what_was_not_collected_changes_no_end(
 ) -> None:
     spawn = _asks(granted, place, f"truncate -s 3G huge; rm -f none; {script}", "huge", "none/*", status=status)
     found = granted.show(spawn)
-    assert found["state"] == state and found["result"]["files"] == []
-    assert found["result"]["notes"] == ["huge not collected: together they would have more than 1024 MiB"]
+    assert found["state"] == state and not found["result"]["files"]
+    too_big, missed = found["result"]["notes"]
+    assert too_big == "huge not collected: together they would have more than 1024 MiB" and "none/*" in missed
     nothing = _asks(granted, place, script, "none/*", status=status)
     assert _notes(granted, nothing) == ["nothing matched what was to be collected"]
     refused = relay(granted.laptop, "--json", "result", nothing, "--files", str(_out(granted)))
@@ -300,6 +301,28 @@ def test_a_revoked_grant_ends_no_files_on_their_way(honest: Scene, place: Path) 
     relay(honest.laptop, "trust", "allow", "vps", "--verb", "push")
     relay(honest.laptop, "trust", "revoke", "vps")
     _await_here(honest.laptop, spawn)
+
+
+def test_the_folder_to_write_to_is_named_as_anywhere(granted: Scene, place: Path) -> None:
+    spawn, name = _asks(granted, place, "echo x > made", "made"), fresh("out")
+    _await_here(granted.laptop, spawn)
+    assert b"--files is empty" in relay(granted.laptop, "result", spawn, "--files", "").stderr
+    assert relay(granted.laptop, "result", spawn, f"--files=~/{name}").returncode == 0
+    assert (granted.laptop.scratch / name / "made").exists()
+    assert b"--into is empty" in relay(granted.laptop, "pull", spawn, "--into", "").stderr
+
+
+def test_where_they_were_made_it_is_said_who_has_them(granted: Scene, place: Path) -> None:
+    spawn = _asks(granted, place, f"echo {place} > made", "made")  # no other spawn gave the same
+    _await_here(granted.laptop, spawn)
+    granted.vps.restart()  # it lets go of what nobody needs, as each minute
+    processes.wait_until(lambda: not _files(granted.vps, spawn)["made"]["here"], 20, "vps to let go of it")
+    for _ in range(2):
+        said = relay(granted.vps, "result", spawn).stderr.decode()
+        assert "  not here: it went to laptop, which asked for it" in said and "--files" not in said
+        error = error_of(relay(granted.vps, "--json", "result", spawn, "--files", str(_out(granted))))
+        assert error["message"] == "1 of 1 files are not here"
+        assert error["hint"] == f"on laptop: relay result {spawn} --files DIR"
 
 
 def test_phases_are_told_with_the_result(granted: Scene) -> None:

@@ -53,6 +53,7 @@ def test_what_it_says_is_what_a_spawn_then_meets_and_it_leaves_nothing(two: Scen
     assert told["verdict"] == "start" and told["truth"]["from"] == two.vps.id and told["error"] is None
     assert told["facts"]["directory"] == {"asked": str(two.vps.work), "path": str(two.vps.work), "fresh": False}
     assert told["facts"]["agent"]["path"] == "/bin/sh" and told["facts"]["timeout_s"] == 90
+    assert told["facts"]["slots"]["used"] == 0 < told["facts"]["slots"]["of"]
     assert {node.name: _rows(node) for node in (two.laptop, two.vps)} == before
     assert two.shell("true", status=0)["state"] == "completed"
 
@@ -152,6 +153,8 @@ def test_a_schedule_says_when_it_would_run_first(granted: Scene) -> None:
     told = _try(granted, "--every", "6h")
     first = datetime.datetime.fromisoformat(told["next"]).timestamp()
     assert told["verdict"] == "start" and 5.9 * 3600 < first - time.time() < 6.1 * 3600
+    later = _try(granted, "--every", "30 2 * * *", "--at", "2d")
+    assert (later["verdict"], later["reason"]) == ("start", "") and later["next"] > later["not_before"]
     bad = _try(granted, "--every", "61 * * * *", status=125)
     assert (bad["verdict"], bad["error"]["code"]) == ("refuse", "bad_time")
 

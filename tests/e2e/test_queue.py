@@ -172,12 +172,16 @@ def test_a_failure_is_tried_again_over_a_kill_and_each_attempt_is_kept(queue: Sc
 
 def test_what_another_attempt_cannot_mend_is_not_tried_again(queue: Scene) -> None:
     missing = relay_json(queue.laptop, *queue.words("exec", "no-such-program", options=("--retries", "3")))["id"]
-    assert queue.until(missing, "failed")["attempt"] == 1
+    told = queue.until(missing, "failed")
+    assert (told["attempt"], told["result"]["notes"]) == (1, ["no retry 1 of 3: another attempt cannot mend it"])
+    late = queue.until(queue.begin("exit 5", "--retries", "3", "--ttl", "0.9s"), "failed")
+    assert late["result"]["notes"] == ["no retry 1 of 3: it would start after its time to live (--ttl)"]
     stopped = _held_up(queue, ("--retries", "3"))
     relay(queue.laptop, "stop", stopped)
     assert queue.until(stopped, "cancelled")["attempt"] == 1
     spent = queue.begin("exit 5", "--retries", "1")
     assert (queue.until(spent, "failed")["exit_code"], queue.show(spent)["attempt"]) == (5, 2)
+    assert queue.show(spent)["result"]["notes"] == []
     between = queue.begin("exit 5", "--retries", "9")
     _says(queue, between, "retry 3 of 9 in ")  # a pause of 4 s and more
     relay(queue.laptop, "stop", between)
@@ -242,14 +246,28 @@ def test_pause_and_edit_act_on_what_has_not_started_only(queue: Scene) -> None:
     assert error["code"] in ("foreign_directory", "conflict") or queue.show(outside)["state"] == "rejected"
 
 
+def test_a_change_that_cannot_be_leaves_a_spawn_of_this_machine_as_it_was(queue: Scene) -> None:
+    spawn = relay_json(queue.laptop, "spawn", fresh("own"), "shell", "true", "--at", "1h")["id"]
+    refused = error_of(relay(queue.laptop, "--json", "edit", spawn, "--cwd", "/nonexistent"))
+    assert refused["code"] == "no_directory" and queue.show(spawn)["state"] == "waiting"
+    (queue.laptop.scratch / "below").mkdir(exist_ok=True)  # where the command is typed
+    edited = relay_json(queue.laptop, "edit", spawn, "--cwd", "below")
+    assert (edited["cwd"], edited["state"]) == (str(queue.laptop.scratch / "below"), "waiting")
+    relay(queue.laptop, "stop", spawn)
+
+
 def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) -> None:
     """What was never sent is changed where it waits; a predecessor that never goes out takes its dependents along."""
     queue.vps.stop()
     processes.wait_until(lambda: queue.laptop.status()["links"] == 0, 10, "the link to be seen gone")
     spawn = queue.begin("echo old")
-    assert relay_json(queue.laptop, "pause", spawn)["steer"]["state"] == "done"
+    paused = relay_json(queue.laptop, "pause", spawn)
+    assert paused["steer"]["state"] == "done" and paused["reason"].startswith("paused by ")
+    assert "; vps is asleep" in paused["reason"]
     assert relay_json(queue.laptop, "edit", spawn, "echo new")["task"] == "echo new"
     assert relay_json(queue.laptop, "queue", "pause", "--broker", "vps")["state"] == "asked"
+    late = queue.begin("true", "--ttl", "1s")
+    assert queue.until(late, "expired")["reason"] == "it was not sent before its time to live was over"
     gone = queue.begin("true")
     dependent = queue.begin("true", "--after", gone)
     relay(queue.laptop, "stop", gone)
@@ -269,12 +287,26 @@ def test_at_and_ttl(queue: Scene) -> None:
     soon = queue.begin("true", "--at", "1s")
     assert moment(queue.until(soon, "completed")["started"]) > begun + 1 - 0.01, "given in whole milliseconds"
     relay(queue.vps, "queue", "pause")
-    short = queue.begin("true", "--ttl", "4s")
-    queue.until(short, "waiting")
-    over = time.time() + 4.2
-    processes.wait_until(lambda: time.time() > over, 10, "its time to live to be over")
-    relay(queue.vps, "queue", "resume")
+    short = queue.begin("true", "--ttl", "2s")
+    behind = queue.begin("true", "--after", short)
     assert not queue.until(short, "expired")["attempt"]
+    queue.until(behind, "cancelled")
+    relay(queue.vps, "queue", "resume")
+
+
+def test_a_date_that_has_passed_starts_nothing_and_a_moment_takes_its_time_to_live_along(queue: Scene) -> None:
+    late = queue.words("shell", "true", options=("--at", "2020-01-31"))
+    assert error_of(relay(queue.laptop, "--json", *late))["code"] == "bad_time"
+    keyed = relay(queue.laptop, *late, "--idempotency-key", fresh("late"))
+    assert keyed.returncode == 0 and b"2020-01-31 has passed" in keyed.stderr
+    spawn = queue.begin("true", "--at", "1h", "--ttl", "1s")
+    queue.until(spawn, "waiting")
+    assert error_of(relay(queue.laptop, "--json", "edit", spawn, "--at", "2020-01-31"))["code"] == "bad_time"
+    relay_json(queue.laptop, "edit", spawn, "--at", "2s")
+    assert queue.until(spawn, "completed", "expired")["state"] == "completed"
+    spawn = queue.begin("true", "--at", "1h")
+    assert relay_json(queue.laptop, "edit", spawn, "--at", "now")["not_before"] is None
+    queue.until(spawn, "completed")
 
 
 def test_a_tried_spawn_that_waits_past_its_time_to_live_does_not_expire(queue: Scene) -> None:

@@ -42,6 +42,8 @@ def test_a_schedule_runs_while_its_origin_sleeps_and_tells_it_later(granted: Sce
 
     processes.wait_until(all_told, 15, "the origin to know of every run and its result")
     assert len(_runs(granted.laptop, name)) >= ran >= 2
+    course = relay_json(granted.laptop, "show", _runs(granted.laptop, name)[0]["id"])["timeline"]
+    assert {each["from"]["name"] for each in course} == {"vps"}, "its origin slept, and said nothing"
     listed = relay_json(granted.laptop, "schedule", "list", "--all")
     assert next(each["runs"] for each in listed if each["id"] == made["id"]) == len(_runs(granted.laptop, name))
 
@@ -70,14 +72,15 @@ def test_a_run_is_skipped_while_the_one_before_lives(granted: Scene) -> None:
     name = fresh("slow")
     _every(granted, "sleep 60", "1s", name)
 
-    def skipped() -> bool:
-        listed = relay_json(granted.vps, "schedule", "list")
+    def skipped(on: Node) -> bool:
+        listed = relay_json(on, "schedule", "list", "--all")
         return any(each["name"] == name and each["skipped"] >= 2 for each in listed)
 
-    processes.wait_until(skipped, 15, "two due times to be skipped", every=0.3)
+    processes.wait_until(lambda: skipped(granted.vps), 15, "two due times to be skipped", every=0.3)
     assert len(_runs(granted.vps, name)) == 1
     relay(granted.laptop, "schedule", "remove", name)
     relay(granted.laptop, "stop", f"{name}@vps")
+    processes.wait_until(lambda: skipped(granted.laptop), 10, "the origin to hear of them with the end of that run")
 
 
 def test_who_may_not_run_it_may_not_schedule_it_and_a_revoked_grant_ends_it(two: Scene) -> None:
@@ -108,7 +111,22 @@ def test_a_local_schedule_needs_nobody(granted: Scene) -> None:
     assert relay_json(granted.laptop, *words)["state"] == "active"
     assert error_of(relay(granted.laptop, "--json", *words))["code"] == "name_in_use"
     processes.wait_until(lambda: _lines(marks) >= 1, 10, "a run")
+    listed = relay(granted.laptop, "schedule", "list").stdout.decode()
+    row = next(line for line in listed.splitlines() if line.startswith(f"{name} "))
+    following = [cell.strip() for cell in row.split("  ") if cell.strip()][4]
+    assert time.strptime(following[-8:], "%H:%M:%S"), "as a clock shows it, here"
+    assert relay_json(granted.laptop, "schedule", "remove", name)["next"] is None
+    again = error_of(relay(granted.laptop, "--json", "schedule", "remove", name))
+    assert (again["code"], again["why"]) == ("unknown_schedule", "it was removed")
+
+
+def test_a_key_gives_its_schedule_back_also_once_that_runs_no_more(granted: Scene) -> None:
+    name, key = fresh("keyed"), fresh("key")
+    words = ("spawn", name, "shell", "true", "--every", "1h", "--idempotency-key", key)
+    made = relay_json(granted.laptop, *words)
     relay(granted.laptop, "schedule", "remove", name)
+    assert relay_json(granted.laptop, *words) == made | {"state": "removed", "next": None}
+    assert b"runs on laptop no more" in relay(granted.laptop, *words).stdout
 
 
 @pytest.mark.parametrize("when", crash_points.WHEN)

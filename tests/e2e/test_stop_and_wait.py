@@ -23,7 +23,8 @@ def _running(two: Scene, script: str = "sleep 80") -> tuple[str, str]:
 
 
 def test_stop_says_what_it_left_and_how_it_ended(granted: Scene) -> None:
-    name, spawn = _running(granted, "sleep 81 & sleep 82")
+    deaf = "trap '' TERM INT HUP; sleep 81; sleep 81"
+    name, spawn = _running(granted, f'(setsid sh -c "{deaf}" &) ; sleep 82')
     done = relay(granted.laptop, "stop", spawn)
     assert done.returncode == 0
     assert done.stdout.decode() == f"{name}: stopped on vps; 0 processes left; it ended by signal 15\n"
@@ -33,6 +34,15 @@ def test_stop_says_what_it_left_and_how_it_ended(granted: Scene) -> None:
     assert re.fullmatch(
         rf"{name} on vps was stopped at ".encode() + CLOCK + rb", before it was to be stopped\n", again.stdout
     )
+
+
+def test_an_end_says_who_asked_for_it(granted: Scene) -> None:
+    _, spawn = _running(granted)
+    relay(granted.vps, "stop", spawn, LOGNAME="ann")
+    assert granted.until(spawn, "cancelled")["reason"] == "stopped by ann"
+    _, spawn = _running(granted)
+    relay(granted.laptop, "stop", spawn, LOGNAME="ann")
+    assert granted.show(spawn)["reason"] == "stopped by laptop", "on its target the other broker is who asked"
 
 
 def test_stop_of_several_is_one_word_on_each(granted: Scene) -> None:
@@ -62,11 +72,14 @@ def test_stop_of_what_sleeps_is_queued_and_says_when_it_was_seen_last(granted: S
     done = relay(granted.laptop, "stop", spawn)
     assert done.returncode == 0
     assert re.match(rf"{name} on vps: stop queued; last seen running ".encode() + CLOCK, done.stdout), done.stdout
-    assert b"it is stopped when that is back" in done.stderr
+    assert b"it is stopped when vps is back" in done.stderr
     told = relay_json(granted.laptop, "stop", spawn)
     assert told["stop"] == {"state": "queued", "before": "running"} and told["state"] == "running"
     never = granted.begin("true")
-    assert b"it had not started; nothing ran" in relay(granted.laptop, "stop", never).stdout
+    assert b"it had not started; nothing ran" in relay(granted.laptop, "stop", never, LOGNAME="ann").stdout
+    assert granted.show(never)["reason"] == "stopped by ann, never sent"
+    (mark,) = granted.show(spawn)["marks"]
+    assert (mark["mark"], mark["by"]) == ("stop asked for", "laptop")
     granted.vps.start()
     granted.until(spawn, "cancelled")
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.e2e.scene import Scene, relay, relay_json
+import psutil
+import pytest
+
+from relay.testing import processes
+from relay.testing.mesh import Mesh
+from tests.e2e.scene import Scene, gone_within, relay, relay_json
 
 
 def test_a_machine_that_may_sleep_is_said_while_it_runs_and_after(granted: Scene) -> None:
@@ -28,3 +33,31 @@ def test_a_limit_is_kept_or_nothing_runs(granted: Scene) -> None:
         assert (found["state"], found["error"]["code"]) == ("failed", "no_limits")
         assert found["reason"].startswith("its limits cannot be kept: ") and "--memory" in found["error"]["hint"]
     assert ran.exists() is (found["state"] == "completed")
+
+
+def test_what_runs_for_long_keeps_nothing_from_being_begun_ahead(mesh: Mesh) -> None:
+    """A shim has its next child forked only after an attempt that was begun ahead (spawn/shim/crew.py)."""
+    solo = mesh.add("solo", started=False)
+    solo.configure("max_parallel = 5")
+    solo.start()
+    solo.relay("spawn", "first", "exec", "--wait", "--", "true")
+    go = solo.work / "go"
+    long = [f"long{n}" for n in range(4)]
+    for name in long:
+        solo.relay("spawn", name, "shell", f"echo on; until [ -e {go} ]; do sleep 0.1; done")
+    for name in long:
+        processes.wait_until(lambda name=name: solo.relay("logs", name).stdout, 10, f"{name} to run", every=0.2)  # type: ignore[misc]
+    solo.relay("spawn", "short", "exec", "--wait", "--", "true")
+    (server,) = solo.fork_servers()
+    processes.wait_until(lambda: all(shim.children() for shim in server.children()), 5, "the free shim's next child")
+    go.touch()
+    solo.relay("wait", *long)
+
+
+@pytest.mark.parametrize("how", ["kill -STOP $PPID", "p=$PPID; (while :; do kill -STOP $p; sleep 0.01; done) &"])
+def test_a_task_that_stops_its_own_shim_is_stopped_all_the_same(granted: Scene, how: str) -> None:
+    spawn = granted.begin(f"{how}\necho on; exec sleep 300")
+    processes.wait_until(lambda: any(each.status() == psutil.STATUS_STOPPED for each in granted.vps.shims()), 10, how)
+    assert relay(granted.laptop, "stop", spawn, timeout=20).returncode == 0
+    assert granted.until(spawn, "cancelled")["reason"] == "stopped by laptop"
+    gone_within(spawn)

@@ -105,6 +105,9 @@ def test_only_its_own_broker_may_edit_or_try_it_again(third: Third) -> None:
     assert refused.returncode == 1 and error_of(refused)["code"] == "no_verb"
     assert third.show(spawn)["attempt"] == 1
     # what it may look at is never said not to be there
+    brought = third.shell("echo x > brought-back", "--collect", "brought-back", status=0)["id"]
+    said = relay(third.phone, "result", brought).stderr.decode()
+    assert "it went to laptop, which asked for it" in said and "--files" not in said
     for words in (("edit", "--priority", "1"), ("diff",), ("pull",), ("result", "--files", "x")):
         error = error_of(relay(third.phone, "--json", words[0], spawn, *words[1:]))
         assert error["code"] == "no_verb" and error["hint"].startswith("on laptop: relay "), error

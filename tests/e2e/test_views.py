@@ -25,6 +25,7 @@ def test_the_course_of_a_spawn_says_who_said_so_when(granted: Scene) -> None:
     assert found["timeline_earlier"] == first - 1
     assert isinstance(found["clock_skew_ms"], int)
     there = relay_json(granted.vps, "show", spawn)
+    assert _states(there)[:2] == [("delivered", "vps"), ("starting", "vps")]
     assert [state for state, _ in _states(there)][-3:] == ["starting", "running", "failed"] or _states(there)[-1] == (
         "failed",
         "vps",
@@ -39,12 +40,14 @@ def test_the_course_of_a_spawn_says_who_said_so_when(granted: Scene) -> None:
 def test_a_question_and_its_answer_stand_beside_the_states(granted: Scene) -> None:
     granted.grant("--agent", "shell", "--ask")
     spawn = granted.begin("true")
-    granted.until(spawn, "held")
+    asked = granted.until(spawn, "held")["needs"]["request"]
+    relay(granted.laptop, "edit", spawn, "--priority", "1")  # it is asked anew
+    processes.wait_until(lambda: granted.show(spawn)["needs"]["request"] != asked, 15, "the other question")
     relay(granted.vps, "approve", spawn)
     granted.until(spawn, "completed")
     marks = relay_json(granted.vps, "show", spawn)["marks"]
-    assert [each["mark"] for each in marks] == ["asked (held)", "answered: approve"]
-    assert marks[1]["by"].endswith(" on vps")
+    assert [each["mark"] for each in marks] == ["asked (held)", "no longer asked", "asked (held)", "answered: approve"]
+    assert marks[3]["by"].endswith(" on vps") and not marks[1]["by"], "nobody answered the first"
 
 
 def test_what_cannot_be_listed_is_told_with_what_can(two: Scene) -> None:
@@ -53,19 +56,21 @@ def test_what_cannot_be_listed_is_told_with_what_can(two: Scene) -> None:
 
 
 def test_filters_reach_over_the_mesh(granted: Scene) -> None:
-    label = fresh("label")
-    bad = granted.shell("exit 3", "--label", f"k={label}", status=3)["id"]
+    label, name = fresh("label"), fresh("bad")
+    bad = granted.shell("exit 3", "--label", f"k={label}", name=name, status=3)["id"]
     good = granted.shell("true", "--label", f"k={label}")["id"]
 
     def listed(*words: str) -> list[str]:
         return [each["id"] for each in relay_json(granted.laptop, "ps", "--label", f"k={label}", *words)]
 
     assert listed() == [good, bad] and listed("-r") == [bad, good]
+    assert listed("--name", f"{name[:-1]}?") == [bad] and listed("--agent", "shell", "-r") == [bad, good]
     assert listed("--state", "failed") == [bad] and listed("--state", "ended", "--broker", "vps") == [good, bad]
     assert listed("--state", "live") == listed("--broker", "laptop", "--all") == listed("--agent", "exec") == []
     assert listed("--origin", "laptop", "--since", "10m", "--sort", "state") == [bad, good]
-    done = relay(granted.laptop, "ps", "--all", "--label", f"k={label}", "--limit", "1")
-    assert done.stderr == b"1 of 2 are shown\n"
+    for words in ((), ("--all",), ("--known",)):
+        done = relay(granted.laptop, "ps", *words, "--label", f"k={label}", "--limit", "1")
+        assert done.stderr == b"1 of 2 are shown\n", words
     assert relay(granted.laptop, "ps", "--state", "nonsense").returncode == 2
 
 
@@ -119,6 +124,14 @@ def test_no_view_says_that_something_runs_where_nobody_can_look(granted: Scene) 
     granted.vps.start()
     relay(granted.laptop, "stop", spawn)
     granted.until(spawn, "cancelled")
+
+
+def test_what_was_sent_and_not_answered_says_so(granted: Scene) -> None:
+    with granted.vps.asleep():
+        spawn = granted.begin("true")
+        found = granted.show(spawn)
+        assert (found["state"], found["reason"]) == ("queued", "sent to vps, no word yet")
+    granted.until(spawn, "completed")
 
 
 def test_who_waits_for_what_is_away_is_told_once(granted: Scene) -> None:

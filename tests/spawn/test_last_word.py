@@ -55,8 +55,9 @@ async def _free_shim(yard: Yard) -> int:
     return run.shim
 
 
-async def _launched(yard: Yard, attempt: Attempt, script: str) -> Run:
-    return yard.observe(attempt, await yard.launcher.launch(yard.spec(attempt, "sh", "-c", script)))
+async def _launched(yard: Yard, attempt: Attempt, script: str, *, durable: bool = True) -> Run:
+    spec = yard.spec(attempt, "sh", "-c", script, durable=durable)
+    return yard.observe(attempt, await yard.launcher.launch(spec))
 
 
 def _syncs(trace: Path, attempt: Attempt) -> int:
@@ -84,6 +85,16 @@ async def test_an_end_that_the_broker_has_written_down_is_not_written_again(
         assert (run.shim, (await run.exit()).exit_code) == (shim, 3)
         await until(lambda: not holds(shim, attempt.folder))
     assert _syncs(trace, attempt) == INTENT
+
+
+async def test_a_promise_waits_for_the_disk_only_where_it_has_to(yard: Yard, tmp_path: Path) -> None:
+    shim, trace, attempt = await _free_shim(yard), tmp_path / "trace", yard.prepare()
+    (attempt.folder / TOKEN).write_text(" " * 32)
+    async with _traced(shim, trace):
+        run = await _launched(yard, attempt, "exit 3", durable=False)
+        assert (run.shim, (await run.exit()).exit_code) == (shim, 3)
+        await until(lambda: not holds(shim, attempt.folder))
+    assert _syncs(trace, attempt) == 0
 
 
 def _shim(line: int, first: bytes) -> subprocess.Popen[bytes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.spawn.recovery import Found, Verdict, decide, recover
+from relay.spawn.recovery import Found, Verdict, decide, presume_begun, recover
 from relay.spawn.shim import folder, processes, record
 
 from .yard import alive, holds, until
@@ -113,6 +113,31 @@ def test_after_a_reboot_a_promise_without_an_end_is_lost(tmp_path: Path) -> None
     path = furnished(tmp_path, "old-1", INTENT=intent(boot="another"), TASK={"pid": os.getpid(), "ticks": 1})
     assert recover(path).verdict is Verdict.SWEEP_AND_LOST
     assert not fenced(path)
+
+
+def test_what_is_presumed_to_have_begun_is_lost_though_its_record_says_nothing(tmp_path: Path) -> None:
+    stopped = furnished(tmp_path, "stopped-1", STOP={"at": 0, "by": ""})
+    for path in (furnished(tmp_path, "blank-1"), tmp_path / "gone-1", stopped):
+        presume_begun(path)
+        for _ in range(2):
+            assert recover(path).verdict is Verdict.SWEEP_AND_LOST and not fenced(path)
+
+
+@pytest.mark.parametrize(
+    ("slots", "verdict"),
+    [
+        ({"FENCE": {"by": 1}}, Verdict.FENCE_AND_REQUEUE),
+        ({"INTENT": intent(), "EXIT": {"exit_code": 0}}, Verdict.TERMINAL),
+        ({"INTENT": intent(boot="another")}, Verdict.SWEEP_AND_LOST),
+    ],
+)
+def test_what_a_record_says_is_not_presumed_otherwise(
+    tmp_path: Path, slots: dict[str, dict[str, object]], verdict: Verdict
+) -> None:
+    path = furnished(tmp_path, "said-1", **slots)
+    before = (path / "record").read_bytes()
+    presume_begun(path)
+    assert (path / "record").read_bytes() == before and recover(path).verdict is verdict
 
 
 def test_a_promise_whose_shim_is_gone_is_lost(tmp_path: Path) -> None:

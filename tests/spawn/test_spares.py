@@ -90,6 +90,7 @@ async def test_what_cannot_be_a_spare_is_removed_and_a_blank_one_used(root: Path
     _write(_spare(root, "stopped"), record.STOP, {"at": 1, "by": ""})
     _write(_spare(root, "odd"), record.INTENT, INTENT | {"name": "../../etc"})
     (root / f"{PREFIX}half").mkdir()
+    (_spare(root, "written") / layout.LOG).write_bytes(b"of another task")
     blank = _spare(root, "blank")
     spares = Spares(root)
     spares.reclaim()

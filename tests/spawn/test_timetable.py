@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from relay.core.errors import Code, Misuse
-from relay.spawn.timetable import next_after
+from relay.spawn.timetable import first_from, next_after
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -76,3 +76,13 @@ def test_what_never_comes_is_refused(wrong: str) -> None:
     with pytest.raises(Misuse) as refused:
         next_after(wrong, 0, 1_700_000_000_000)
     assert refused.value.code is Code.BAD_TIME and refused.value.why
+
+
+def test_a_schedule_that_is_to_begin_later_begins_with_its_period_or_with_its_next_cron_time(berlin: None) -> None:
+    now, later = at(2026, 11, 28, 12), at(2026, 12, 5, 12)
+    assert first_from("6h", now, None, now) == now + 21_600_000
+    assert first_from("6h", now, later, now) == later
+    assert first_from("30 2 * * *", now, None, now) == at(2026, 11, 29, 2, 30)
+    assert first_from("30 2 * * *", now, later, now) == at(2026, 12, 6, 2, 30)
+    assert first_from("0 12 * * *", now, later, now) == later
+    assert first_from("30 2 * * *", now, at(2026, 11, 27), now) == at(2026, 11, 27, 2, 30)  # missed meanwhile

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from relay.testing import processes
+from relay.testing import command, processes
 from relay.testing.node import DAEMON, Node
 from tests.e2e.scene import Scene, error_of, fresh, is_alive
 from tests.trees.ground import fingerprint, git, listing, repository
@@ -278,3 +279,18 @@ def test_this_machine_s_own_tree_in_a_worktree_of_its_own(two: Scene, tree: Path
     assert listing(tree) == before
     assert json.loads(relay(two.laptop, tree, "pull", found["id"], "--json").stdout)["how"] == "applied"
     assert (tree / "n").read_text() == "n\n"
+
+
+def test_what_takes_longer_than_a_second_is_said(two: Scene, tree: Path) -> None:
+    slow, real = two.mesh.folder / fresh("bin"), shutil.which("git")
+    slow.mkdir()
+    (slow / "git").write_text(
+        f'#!/bin/sh\ncase " $* " in *" bundle create "*|*" diff "*|*" apply "*) sleep 1.2;; esac\nexec {real} "$@"\n'
+    )
+    (slow / "git").chmod(0o755)
+    where = two.laptop.environment()
+    where["PATH"] = f"{slow}:{where.get('PATH', os.environ['PATH'])}"
+    words = ("spawn", name := fresh(), "shell", "echo n > new", "--broker", "vps", "--here", "--wait")
+    for typed, said_so in ((words, b"packing"), (("diff", name), b"comparing"), (("pull", name), b"looking")):
+        done = command.run(typed, where, tree, timeout=40.0)
+        assert done.returncode == 0 and said_so in done.stderr and b" ...\n" in done.stderr, said(done)

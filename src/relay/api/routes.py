@@ -218,7 +218,9 @@ def write_files(ref: str, to: str, force: bool = False, operation: str | None = 
 
 def stop(ref: str, operation: str | None = None) -> Call[shapes.StoppedSpawn]:
     """End a spawn and all it started; answered as soon as that is durable."""
-    return Call(f"spawns/{ref_in_path(ref)}/stop", operation_body(operation))
+    from relay.api.person import person
+
+    return Call(f"spawns/{ref_in_path(ref)}/stop", operation_body(operation, requested_by=person()))
 
 
 def events(since: int | None = None, follow: bool = False) -> Call[shapes.Event]:

@@ -11,12 +11,14 @@ import logging
 import os
 from typing import Any
 
+from relay.api.sizes import spoken
 from relay.broker.auditor import Auditor, refusal
 from relay.broker.blobs import faults
 from relay.broker.blobs.download import IN_LINE
 from relay.broker.blobs.room import Blobs
+from relay.broker.members import Members
 from relay.core.blobs import is_blob_name
-from relay.core.collected import KEY, CollectedFile, collected_files
+from relay.core.collected import KEY, WENT, CollectedFile, collected_files
 from relay.core.errors import Misuse, PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot
@@ -76,12 +78,14 @@ class CollectedFiles:
     """What came back to this broker from spawns that it asked for.
 
     Args:
+        members: names.
         store: rows.
         auditor: the audit log.
         room: the blobs.
     """
 
-    def __init__(self, store: Store, auditor: Auditor, room: Blobs) -> None:
+    def __init__(self, members: Members, store: Store, auditor: Auditor, room: Blobs) -> None:
+        self._members = members
         self._store = store
         self._auditor = auditor
         self._room = room
@@ -136,6 +140,8 @@ class CollectedFiles:
 
     def want_again(self, entry: Entry, row: SpawnRow) -> None:
         """Ask once more for what did not come: there may be room by now."""
+        if self.whose(row):
+            return
         for file in _files(row):
             known = blobs.BY_HASH.one(entry.tx, hash=file.address)
             need = blobs.ONE.one(entry.tx, hash=file.address, need=str(Need.DOWNLOAD), peer=row.target)
@@ -143,6 +149,10 @@ class CollectedFiles:
                 self._want(entry, row, file)
 
     # for people
+
+    def whose(self, row: SpawnRow) -> str:
+        """The name of the other broker that asked for a spawn, and has its files; empty where it was this one."""
+        return "" if row.origin == self._members.own else self._members.name(row.origin)
 
     async def shown(self, row: SpawnRow) -> dict[str, Any] | None:
         """The result with its files as they stand here: each with `here`, and `why` where it is not."""
@@ -166,6 +176,8 @@ class CollectedFiles:
 
     async def why_not(self, row: SpawnRow, file: CollectedFile) -> str:
         """Why a file is not here, in words."""
+        if other := self.whose(row):
+            return f"{WENT}{other}, which asked for it"
         key = {"hash": file.address, "need": str(Need.DOWNLOAD), "peer": row.target}
         need = await self._store.one(blobs.ONE, **key)
         if need is not None and need.error is not None:
@@ -175,7 +187,7 @@ class CollectedFiles:
             if download.in_line:
                 return IN_LINE
             if download.state == "pulling":
-                return f"on its way: {download.done} of {file.size} bytes"
+                return f"on its way: {spoken(download.done)} of {spoken(file.size)}"
             return f"it waits: {download.reason}" if download.reason else "it is about to be fetched"
         return "it is about to be fetched" if need is not None else "it is no longer kept"
 

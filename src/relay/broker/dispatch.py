@@ -34,6 +34,10 @@ def _at_once(entry: Entry, row: SpawnRow, admit: Admit) -> None:
     admit(entry, row)
 
 
+def _as_known(entry: Entry, snapshot: Snapshot, run: object, row: SpawnRow | None) -> SpawnRow | None:
+    return row
+
+
 class Dispatch:
     """Acts on what other brokers ask and tell.
 
@@ -45,7 +49,7 @@ class Dispatch:
         supervisor: runs them.
         may_expire: whether this clock is believed, so that anything may be called expired.
         early: admits a spawn, and does with it what was asked before it came.
-        run_of: makes the row of a schedule's run that is heard of for the first time.
+        run_of: takes what comes with a word on a schedule's run, and makes its row where there is none yet.
         collected: takes on the files that a word lists.
         prove: keeps the proof of a request's chain of origin, or raises.
     """
@@ -59,7 +63,7 @@ class Dispatch:
         supervisor: Supervisor,
         may_expire: Callable[[], bool],
         early: Callable[[Entry, SpawnRow, Admit], None] = _at_once,
-        run_of: Callable[[Entry, Snapshot, object], SpawnRow | None] = lambda entry, snapshot, run: None,
+        run_of: Callable[[Entry, Snapshot, object, SpawnRow | None], SpawnRow | None] = _as_known,
         collected: Callable[[Entry, SpawnRow, Snapshot], None] = lambda entry, row, snapshot: None,
         prove: Callable[[Entry, Opened, SpawnRequest], None] = lambda entry, each, request: None,
     ) -> None:
@@ -178,8 +182,8 @@ class Dispatch:
         snapshot = snapshot_from_bytes(data)
         self._check_word(each.header.origin, snapshot, data, signature)
         row = BY_ID.one(entry.tx, id=snapshot.spawn)
-        if row is None and "run" in each.body.content:
-            row = self._run_of(entry, snapshot, each.body.content["run"])
+        if "run" in each.body.content:
+            row = self._run_of(entry, snapshot, each.body.content["run"], row)
         if row is None or row.target != snapshot.target:
             raise Pointless
         words.keep(

@@ -266,7 +266,8 @@ class Elsewhere:
             ended = sorted((row for row in rows if row.state in TERMINAL), key=lambda row: -row.since)
             left_out = {row.id for row in ended[RECENT_ENDED:]}
             rows = [row for row in rows if row.id not in left_out]
-            return Found(rows[: asked.limit] if asked.limit else rows, len(rows), known.exact, known.seq)
+            matched = known.matched - len(known.rows) + len(rows)  # the limit has been kept here already
+            return Found(rows[: asked.limit] if asked.limit else rows, matched, known.exact, known.seq)
         exact = known.exact and len(told) < MOST_LISTED
         limit = asked.limit or len(rows)
         return Found(rows[:limit], known.matched + len(new), exact, known.seq)

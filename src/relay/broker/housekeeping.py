@@ -16,7 +16,6 @@ from relay.core.errors import LocalFault
 from relay.spawn.supervisor import Supervisor
 from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
-from relay.store.spawn_rows import UNSENT_EXPIRED
 
 LOOK_EVERY_S = 1.0
 LATE_S = 5.0
@@ -104,7 +103,6 @@ class Housekeeping:
 
     def _expire(self, entry: Entry) -> None:
         if self._clocks.may_expire():
-            for row in UNSENT_EXPIRED.all(entry.tx, now=entry.now):
-                self._requests.expire(entry, row)
+            self._requests.expire_unsent(entry)
             self._supervisor.expire(entry)
             self._expire_calls(entry)

@@ -24,7 +24,7 @@ def inbox_of(rooms: Rooms) -> Inbox:
         rooms.supervisor,
         rooms.clocks.may_expire,
         rooms.queueing.taking.early,
-        rooms.queueing.scheduling.took_place,
+        rooms.queueing.scheduling.told,
         rooms.results.heard,
         rooms.notify.prove,
     )

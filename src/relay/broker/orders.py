@@ -165,7 +165,8 @@ def _request(body: dict[str, Any], local: bool, now: int) -> SpawnRequest:
 
 
 def _wishes(body: dict[str, Any]) -> Wishes:
-    given = {key: body[key] for key in (*_WISHES, *_WISHES_OF_ITS_COURSE) if body.get(key) not in (None, False)}
+    asked = {key: body.get(key) for key in (*_WISHES, *_WISHES_OF_ITS_COURSE)}
+    given = {key: value for key, value in asked.items() if value is not None and value is not False}  # 0 is a wish
     if "place" in given:
         given["place"] = _place(given["place"])
     bad = first_bad_wish(given)
@@ -241,15 +242,22 @@ def read_change(body: dict[str, Any], row: SpawnRow, now: int) -> dict[str, Any]
     change = {key: body[key] for key in _CHANGES if key in body}
     if "labels" in body:
         change["labels"] = row.labels | body["labels"] if isinstance(body["labels"], dict) else body["labels"]
-    if "ttl_s" in body:
-        change["expires"] = now + _ttl(body)
     if "argv" in change and "task" not in change:
         change["task"] = " ".join(map(str, change["argv"]))
     wishes = {key: body[key] for key in _CHANGED_WISHES if key in body}
     if bad := first_bad_wish({key: value for key, value in wishes.items() if value is not None}):
         raise _bad(bad)
     change |= {"wishes": wishes} if wishes else {}
+    if "ttl_s" in body or "not_before" in body:
+        change["expires"] = _expires(body, row, wishes.get("not_before", row.wishes.not_before), now)
     if not change:
         raise Misuse("there is nothing to change", why="no option was given", hint="relay edit --help")
     changed(row, change)
     return change
+
+
+def _expires(body: dict[str, Any], row: SpawnRow, moment: int | None, now: int) -> int:
+    """Until when a changed spawn may start: its time to live counts from its moment, and goes along with that."""
+    earlier = row.expires - max(row.created, row.wishes.not_before or 0)
+    ttl = _ttl(body) if "ttl_s" in body else min(max(earlier, 1), MAX_TTL_S * 1000)
+    return max(now, moment or 0) + ttl

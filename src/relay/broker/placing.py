@@ -89,7 +89,7 @@ class Placing:
             task.result()
             before += file.size
         if missing:
-            raise _not_here(row, missing, len(files))
+            raise _not_here(row, missing, len(files), self._collected.whose(row))
 
     async def _is_to_come(self, row: SpawnRow, files: list[CollectedFile]) -> bool:
         for file in files:
@@ -115,13 +115,14 @@ def _require_none_there(folder: str, files: list[CollectedFile]) -> None:
         raise Misuse(f"{what} exist{'s' * (len(there) == 1)} already", code=Code.BAD_FILE, why=why, hint=hint)
 
 
-def _not_here(row: SpawnRow, missing: dict[str, str], count: int) -> Unreachable:
+def _not_here(row: SpawnRow, missing: dict[str, str], count: int, other: str) -> Unreachable:
     path, why = next(iter(missing.items()))
     more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+    hint = f"relay result {row.id} shows them; they come by themselves when that machine is there"
     return Unreachable(
-        f"{len(missing)} of {count} files are not here yet",
+        f"{len(missing)} of {count} files are not here{'' if other else ' yet'}",
         why=f"{path}{more}: {why}{'; the others were written' if len(missing) < count else ''}",
-        hint=f"relay result {row.id} shows them; they come by themselves when that machine is there",
+        hint=f"on {other}: relay result {row.id} --files DIR" if other else hint,
     )
 
 

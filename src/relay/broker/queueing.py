@@ -40,7 +40,7 @@ class Queueing:
     def __init__(self, rooms: Rooms) -> None:
         members, room = rooms.members, rooms.supervisor.room
         is_gone = rooms.supervisor.remains.workshop.is_gone
-        marks = Marks(members.own, rooms.ledger, room, rooms.gate.judge, rooms.asking, rooms.agents, is_gone)
+        marks = Marks(rooms.ledger, room, rooms.gate.judge, rooms.asking, rooms.agents, is_gone)
         schedules = Schedules(members.own, room, rooms.gate.judge)
         self.scheduling = Scheduling(members, rooms.store, schedules, rooms.auditor)
         self.elsewhere = _elsewhere(rooms)

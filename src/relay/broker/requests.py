@@ -21,7 +21,15 @@ from relay.spawn.supervisor import Supervisor
 from relay.store import channels, operations, outbox, queueing, schedules, spawns
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.schedules import Schedule
-from relay.store.spawn_rows import BY_ID, BY_NAME, BY_PREFIX, FOR_OTHERS, SpawnRow
+from relay.store.spawn_rows import (
+    BY_ID,
+    BY_NAME,
+    BY_PREFIX,
+    FOR_OTHERS,
+    NEXT_UNSENT_TO_EXPIRE,
+    UNSENT_EXPIRED,
+    SpawnRow,
+)
 
 MIN_PREFIX = 4
 LONGEST_TTL = 30 * 86_400_000
@@ -53,6 +61,7 @@ class Requests:
         self._members = members
         self._journal = journal
         self._supervisor = supervisor
+        supervisor.room.unsent = self.expire_unsent
         self._outbox = outbox
 
     def read(self, body: dict[str, Any]) -> Order:
@@ -105,6 +114,7 @@ class Requests:
         if order.request.wishes.after:
             queueing.put_after(entry.tx, row.id, order.request.wishes.after)
         self._post(entry, order.request, row)
+        self._supervisor.room.ends_with(entry, row)
         entry.event("spawn.state", {"spawn": row.id, "state": "queued", "reason": "", "broker": row.target})
         return row
 
@@ -229,6 +239,12 @@ class Requests:
                     unschedule(entry, schedule)
 
         await self._journal.commit(decide)
+
+    def expire_unsent(self, entry: Entry) -> int | None:
+        """End what was not sent in time; when the next one runs out, in milliseconds, or None."""
+        for row in UNSENT_EXPIRED.all(entry.tx, now=entry.now):
+            self.expire(entry, row)
+        return NEXT_UNSENT_TO_EXPIRE.one(entry.tx, now=entry.now)
 
     def expire(self, entry: Entry, row: SpawnRow) -> None:
         """End what was never sent before its time to live was over; leave what may have been taken."""

@@ -45,7 +45,7 @@ class Results:
             rooms.clocks.may_expire,
         )
         rooms.supervisor.remains.collecting.connect(CollectedShelf(own, self.blobs))
-        self.files = CollectedFiles(rooms.store, rooms.auditor, self.blobs)
+        self.files = CollectedFiles(rooms.members, rooms.store, rooms.auditor, self.blobs)
         self.trees = Trees(rooms.members, rooms.store, rooms.auditor, self.blobs, rooms.supervisor)
         rooms.supervisor.remains.workshop.connect(self.trees)
         rooms.requests.on_accepted = self.trees.accepted

@@ -192,7 +192,7 @@ class Rooms:
 
     def limits(self) -> Limits:
         """What this machine gives to tasks."""
-        config, own = self.config, os.environ
+        config, own = self.config, dict(os.environ)
         made = partial(task_environment, own, config.env)
         return Limits(config.max_parallel, config.default_timeout, config.log_limit, made, config.slots)
 

@@ -10,6 +10,7 @@ from relay.broker.inbox import Opened
 from relay.broker.members import Members
 from relay.broker.orders import Order
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
+from relay.core.field_checks import is_count, is_moment
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest, request_from_content
@@ -84,7 +85,7 @@ class Scheduling:
         return asked_for(request, self._members.own, order.target, order.operation, every, entry.now)
 
     def answered(
-        self, entry: Entry, steer: Steer, error: dict[str, Any] | None, sender: BrokerId, following: object
+        self, entry: Entry, steer: Steer, error: dict[str, Any] | None, sender: BrokerId, following: Any
     ) -> None:
         """Its target has answered, or has ended it since.
 
@@ -102,39 +103,34 @@ class Scheduling:
             schedules.stand(entry.tx, schedule.id, "refused", entry.now, error)
         else:
             schedules.stand(entry.tx, schedule.id, "active" if steer.verb == "schedule" else "removed", entry.now)
-        if type(following) is int and schedule.next is None:
+        if is_moment(following) and schedule.next is None:
             schedules.due_next(entry.tx, schedule.id, following)
         entry.event("schedule.changed", {"schedule": schedule.id, "verb": steer.verb, "error": error})
 
-    def took_place(self, entry: Entry, snapshot: Snapshot, run: object) -> SpawnRow | None:
-        """The row of a run that this broker hears of for the first time; None where it is no run of ours.
+    def told(self, entry: Entry, snapshot: Snapshot, run: object, row: SpawnRow | None) -> SpawnRow | None:
+        """A word on a run has come; its row, made where it is news; None where it is not ours.
 
         Args:
             entry: the transaction.
             snapshot: the target's word on it, verified.
             run: what came with it.
+            row: as it was known.
         """
         if not isinstance(run, dict) or not all(type(run.get(key)) is int for key in ("created", "expires")):
-            return None
+            return row
         schedule = schedules.BY_ID.one(entry.tx, id=str(run.get("schedule")))
         if schedule is None or schedule.target != snapshot.target or schedule.origin != self._members.own:
-            return None
-        content = run_content(schedule, snapshot.spawn, max(0, run["created"]))
-        row = spawns.insert(
-            entry.tx,
-            request_from_content(content),
-            origin=schedule.origin,
-            target=schedule.target,
-            operation=f"run/{snapshot.spawn}",
-            state=State.QUEUED,
-            since=entry.now,
-            may_share_name=True,
-            schedule=schedule.id,
-        )
-        schedules.ran(entry.tx, schedule.id, row.created, row.id)
-        following = run.get("next")
-        if type(following) is int and (schedule.last or 0) <= row.created:
+            return row
+        following = run["next"] if is_moment(run.get("next")) else None
+        if row is None:
+            row = _took_place(entry, schedule, snapshot, run["created"])
+            is_news = (schedule.last or 0) <= row.created
+        else:  # words on one run may overtake each other
+            is_news = following is not None and following > (schedule.next or 0)
+        if following is not None and is_news:
             schedules.due_next(entry.tx, schedule.id, following)
+        if is_count(run.get("skipped")) and run["skipped"] > schedule.skipped:
+            schedules.has_skipped(entry.tx, schedule.id, run["skipped"])
         return row
 
     # at the target
@@ -197,11 +193,23 @@ class Scheduling:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise unknown(ref)
+            over = await self._store.one(schedules.OVER, ref=ref)
+            raise unknown(ref) if over is None else has_ended(over)
         listed = ", ".join(f"{each.name}@{self._members.name(each.target)} {each.id}" for each in found)
         raise Misuse(
             f"{ref!r} may be several schedules", code=Code.AMBIGUOUS, why=listed, hint="name one by its id"
         )
+
+    async def known(self, schedule: str) -> Schedule:
+        """The schedule of that id, whether it still runs or not.
+
+        Raises:
+            Misuse: `unknown_schedule`.
+        """
+        found = await self._store.one(schedules.BY_ID, id=schedule)
+        if found is None:
+            raise unknown(schedule)
+        return found
 
     async def listing(self, everything: bool, now: int) -> list[Schedule]:
         """All that run, and those that were refused of late; or everything that is kept."""
@@ -239,6 +247,30 @@ def asked_for(
         error=None,
         request=request.to_content(),
     )
+
+
+def _took_place(entry: Entry, schedule: Schedule, snapshot: Snapshot, created: int) -> SpawnRow:
+    content = run_content(schedule, snapshot.spawn, max(0, created))
+    row = spawns.insert(
+        entry.tx,
+        request_from_content(content),
+        origin=schedule.origin,
+        target=schedule.target,
+        operation=f"run/{snapshot.spawn}",
+        state=State.QUEUED,
+        since=entry.now,
+        may_share_name=True,
+        schedule=schedule.id,
+    )
+    schedules.ran(entry.tx, schedule.id, row.created, row.id)
+    return row
+
+
+def has_ended(schedule: Schedule) -> Misuse:
+    """The error for a schedule that runs no more already."""
+    why = (schedule.error or {}).get("message") or "it was removed"
+    hint = "relay schedule list --all"
+    return Misuse(f"{schedule.name} runs no more already", code=Code.UNKNOWN_SCHEDULE, why=why, hint=hint)
 
 
 def unknown(ref: str) -> Misuse:

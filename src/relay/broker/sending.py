@@ -182,4 +182,6 @@ class Sending:
     async def _send_batch(self, wrap: Wrap, batch: list[bytes], *, awaits_receipt: bool) -> None:
         self._machine.sent(sum(map(len, batch)), self._now(), awaits_receipt=awaits_receipt)
         self._arm()
-        await self._carrier.send(pack_frame(wrap(tuple(batch))))
+        frame = pack_frame(wrap(tuple(batch)))
+        if not self._carrier.send_now(frame):
+            await self._carrier.send(frame)

@@ -183,7 +183,7 @@ class Steering:
 
         await self._there(order.target, "", order.operation, make)
         known: dict[str, Any] | None = await self._journal.store.one(operations.ANSWER, op=order.operation)
-        return await self._scheduling.find(str((known or {}).get("schedule")))
+        return await self._scheduling.known(str((known or {}).get("schedule")))
 
     async def unschedule(self, ref: str, operation: str, by: str) -> Schedule:
         """Have a schedule run no more, wherever it is.

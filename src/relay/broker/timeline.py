@@ -59,8 +59,8 @@ def _of_word(word: words.SignedWord, target: BrokerId) -> words.Step:
 
 def _before(row: SpawnRow, own: BrokerId, told: list[words.Step]) -> list[words.Step]:
     """What this broker did before the target's first word; a receipt that came after it says nothing more."""
-    if own not in (row.origin, row.target):
-        return []  # it is only looked at: what its target tells of it is all there is
+    if own not in (row.origin, row.target) or (row.schedule is not None and row.target != own):
+        return []  # it is only looked at, or was made there as a run: what its target tells of it is all there is
     if row.origin != own or row.target == own:
         return [words.Step(0, 0, State.DELIVERED, row.first_word or row.created, "", own)]
     asked = words.Step(0, 0, State.QUEUED, row.created, "", own)
@@ -107,7 +107,9 @@ async def _marks(store: Store, members: Members, row: SpawnRow) -> list[dict[str
     if row.paused is not None:
         found.append(_mark(row.paused, "paused", row.paused_by or "", ""))
     if row.stop_requested is not None:
-        found.append(_mark(row.stop_requested, "stop asked for", "", ""))
+        # what was asked of another broker was asked here; else the word on the end says who did
+        by = members.name(members.own) if row.origin == members.own != row.target else ""
+        found.append(_mark(row.stop_requested, "stop asked for", by, ""))
     if row.resolved is not None:
         found.append(_mark(row.resolved["at"], f"resolved as {row.resolved['as']}", **_said(row.resolved)))
     return sorted(found, key=lambda mark: str(mark["at"]))[-MOST_STEPS:]
@@ -121,6 +123,8 @@ def _asked(members: Members, question: Question) -> list[dict[str, Any]]:
     asked = _mark(question.asked, f"asked ({question.kind})", "", question.text)
     if question.closed is None or question.closed_as in (None, questions.ENDED):
         return [asked]
+    if question.closed_as == questions.WITHDRAWN:
+        return [asked, _mark(question.closed, "no longer asked", "", "")]
     where = f" on {members.name(question.closed_by)}" if question.closed_by else ""
     by = f"{question.person}{where}" if question.person else where.removeprefix(" on ")
     return [asked, _mark(question.closed, f"answered: {question.closed_as}", by, question.answer)]

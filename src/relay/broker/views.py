@@ -13,10 +13,10 @@ from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence
 from relay.broker.waiting import Waiting
 from relay.broker.waiting_rows import NOTHING, waiting_rows
-from relay.broker.words import acknowledgement, rfc3339
+from relay.broker.words import acknowledgement, reason, rfc3339
 from relay.core.ids import BrokerId
 from relay.core.records import Record
-from relay.core.states import TERMINAL, State
+from relay.core.states import TERMINAL
 from relay.core.workplaces import Workplace
 from relay.store import peers
 from relay.store.audit import AuditRow
@@ -88,7 +88,7 @@ class Views:
             "mode": row.mode,
             "model": row.model,
             "state": str(row.state),
-            "reason": row.reason or (absence if row.state is State.QUEUED else ""),
+            "reason": reason(row, name, absence),
             "since": rfc3339(row.since),
             "attempt": row.attempt,
             "created": rfc3339(row.created),

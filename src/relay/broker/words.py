@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from relay.api.durations import rounded, spoken
 from relay.core.field_checks import MAX_MOMENT
+from relay.core.queue_words import paused
 from relay.core.states import TERMINAL, State
 from relay.store.spawn_rows import SpawnRow
 
@@ -57,6 +58,20 @@ def acknowledgement(row: SpawnRow, target: str, absence: str, keeper: str = "", 
     return _told(row, target)
 
 
+def reason(row: SpawnRow, target: str, absence: str) -> str:
+    """Why a spawn stands where it does; of one that its target has not taken yet, what a person has marked it with too.
+
+    Args:
+        row: the spawn.
+        target, absence: as for `acknowledgement`.
+    """
+    if row.state is not State.QUEUED:
+        return row.reason
+    mark = paused(row.paused_by or "somebody") if row.paused is not None else ""
+    mark = "its stop is queued" if row.stop_requested else mark
+    return "; ".join(filter(None, (mark, row.reason or absence or f"sent to {target}, no word yet")))
+
+
 _PHRASES: dict[State, str] = {
     State.DELIVERED: "{target} has it and has not decided yet.",
     State.HELD: "Held on {target}: {reason}.",
@@ -76,4 +91,5 @@ _PHRASES: dict[State, str] = {
 
 def _told(row: SpawnRow, target: str) -> str:
     reason = row.reason.rstrip(".") or "no reason was given"
-    return _PHRASES[row.state].format(target=target, reason=reason)
+    told = _PHRASES[row.state].format(target=target, reason=reason)
+    return told.removesuffix(".") if reason.endswith("?") else told

@@ -6,6 +6,8 @@ import time
 
 from relay.api.durations import moment, spoken
 
+NEAR_S = 300 * 86_400  # in which a date needs no year
+
 
 def since(text: str | None) -> str:
     """`3 min` since an RFC 3339 time; empty for none."""
@@ -29,6 +31,21 @@ def day_clock(text: str) -> str:
     at, today = time.localtime(moment(text)), time.localtime()
     same_day = at[:3] == today[:3]
     return time.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M", at)
+
+
+def when(text: str) -> str:
+    """As `day_clock`, to the second."""
+    at, today = time.localtime(moment(text)), time.localtime()
+    return time.strftime("%H:%M:%S" if at[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", at)
+
+
+def short_when(text: str) -> str:
+    """A moment in at most 12 letters, for narrow tables: `02:30:00` today, else `Dec 01 02:30`, or the date alone."""
+    then = moment(text)
+    at, today = time.localtime(then), time.localtime()
+    if at[:3] == today[:3]:
+        return time.strftime("%H:%M:%S", at)
+    return time.strftime("%b %d %H:%M" if abs(then - time.time()) < NEAR_S else "%Y-%m-%d", at)
 
 
 def ahead(text: str) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from relay.api.view_shapes import Mark, Shown, Step
 
 HEADINGS = ("WHEN", "STATE", "TRY", "SAID BY", "WHY")
+FIRST_TO_GO = ("TRY", "SAID BY")
 WORTH_SAYING_MS = 1_000
 
 
@@ -25,7 +26,7 @@ def show(spawn: Shown) -> None:
     speech.say()
     if spawn["timeline_earlier"]:
         speech.say(_earlier(spawn["timeline_earlier"], spawn["broker"]["name"]))
-    table.show(HEADINGS, rows, "")
+    table.show(HEADINGS, rows, "", FIRST_TO_GO)
     skew = spawn["clock_skew_ms"]
     if skew is not None and abs(skew) >= WORTH_SAYING_MS:
         speech.say(_skew(skew, spawn["broker"]["name"]))

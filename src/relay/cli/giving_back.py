@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 QUIET_S = 1.0
+WENT = "it went to "  # as in core.collected, which costs time to import
 MOST_LISTED = 20
 
 
@@ -28,7 +29,7 @@ def say_files(spawn: Spawn, invocation: Invocation) -> None:
         speech.note(f"file:  {clean(each['path'])}  {spoken(each['size'])}  {stands}")
     if len(files) > MOST_LISTED:
         speech.note(f"file:  and {len(files) - MOST_LISTED} more")
-    if files:
+    if any(each["here"] or not (each["why"] or "").startswith(WENT) for each in files):
         command = invocation.home.command(f"result {spawn['id'][:8]} --files DIR")
         speech.note(f"try:   {command}")
 
@@ -42,7 +43,7 @@ def write(invocation: Invocation, client: Client, spawn: Spawn, folder: str, for
     from relay.cli.progress import Bar
 
     bar, began, last = Bar("files"), time.monotonic(), None
-    call = routes.write_files(spawn["id"], os.path.abspath(folder), force)
+    call = routes.write_files(spawn["id"], os.path.abspath(os.path.expanduser(folder)), force)
     try:
         for line in client.lines(call):
             last = line

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from relay.core.errors import Misuse
 
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?\Z")
+NOW = "now"  # no moment: what is to wait for none
+GRACE_MS = 60_000  # what has just passed was typed to the minute, or computed, and means now
+FORMS = "a time is 22:00, a duration from now such as 2h, or RFC 3339 such as 2027-01-31T22:00:00+01:00"
+FARTHEST_MS = 100 * 366 * 86_400_000
 _DURATION = re.compile(r"\+?(([0-9]+(?:\.[0-9]+)?[smhd])+)\Z")
 
 
@@ -25,6 +29,30 @@ def moment(text: str, now: float | None = None) -> int:
         Misuse: `bad_time`.
     """
     at = time.time() if now is None else now
+    then = _read(text, at)
+    if then - at * 1000 > FARTHEST_MS:
+        raise _unusable(text, "it is more than 100 years ahead")
+    return then
+
+
+def has_passed(then: int, now: float | None = None) -> bool:
+    """Whether a moment (milliseconds since 1970) is one that nobody can have meant to come; `now` as for `moment`."""
+    return then < (time.time() if now is None else now) * 1000 - GRACE_MS
+
+
+def passed(text: str, then: int) -> Misuse:
+    """The error for a moment to come that has passed: to start at once would be what nobody asked for."""
+    from relay.core.errors import Code, Misuse
+
+    return Misuse(
+        f"{text[:40]} has passed",
+        code=Code.BAD_TIME,
+        why=f"it is {time.strftime('%Y-%m-%d %H:%M:%S %Z')} here, and nothing was asked for",
+        hint=f"--at {NOW}   or, for the next time of day, --at {time.strftime('%H:%M', time.localtime(then / 1000))}",
+    )
+
+
+def _read(text: str, at: float) -> int:
     if found := _DURATION.match(text):
         from relay.api.durations import parse
 
@@ -36,7 +64,7 @@ def moment(text: str, now: float | None = None) -> int:
         # without an offset it is this machine's time, as a person means it
         return int(then.timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
-        raise _unusable(text) from None
+        raise _unusable(text, FORMS) from None
 
 
 def past(text: str) -> int:
@@ -71,12 +99,12 @@ def _next_at(hour: int, minute: int, second: int, now: float) -> int:
     return int(then.timestamp() * 1000)
 
 
-def _unusable(text: str) -> Misuse:
+def _unusable(text: str, why: str) -> Misuse:
     from relay.core.errors import Code, Misuse
 
     return Misuse(
         f"{text[:40]!r} is no time",
         code=Code.BAD_TIME,
-        why="a time is 22:00, a duration from now such as 2h, or RFC 3339 such as 2027-01-31T22:00:00+01:00",
+        why=why,
         hint="--at 22:00",
     )

@@ -7,6 +7,7 @@ import sys
 
 from relay.api.person import person
 from relay.api.routes import new_operation
+from relay.cli import speech
 from relay.cli.blanks import refuse_blank
 
 TYPE_CHECKING = False
@@ -58,11 +59,11 @@ def order(
     Raises:
         Misuse: something in it cannot be.
     """
-    refuse_blank(cwd=cwd, model=model, idempotency_key=idempotency_key)
-    operation = idempotency_key or new_operation()
+    refuse_blank(cwd=cwd, model=model)
+    operation, named_so = named(name, agent, idempotency_key)
     return {
         "operation": operation,
-        "name": _made_up(agent, operation) if name == "-" else name,
+        "name": named_so,
         "agent": agent,
         **_work(agent, words),
         "broker": broker,
@@ -91,6 +92,13 @@ def order(
     }
 
 
+def named(name: str, agent: str, idempotency_key: str | None) -> tuple[str, str]:
+    """The request's operation id and the spawn's name: as typed, or made up."""
+    refuse_blank(idempotency_key=idempotency_key)
+    operation = idempotency_key or new_operation()
+    return operation, _made_up(agent, operation) if name == "-" else name
+
+
 def change(
     agent: str,
     words: Sequence[str],
@@ -113,6 +121,7 @@ def change(
         Misuse: something in it cannot be.
     """
     refuse_blank(cwd=cwd, model=model)
+    refuse_passed(at)
     made: dict[str, Any] = dict(_work(agent, words)) if words else {}
     if agent != "exec":
         made.pop("argv", None)
@@ -120,17 +129,35 @@ def change(
     typed |= {"retries": retries, "labels": _labels(label) or None}
     typed |= {"timeout_s": _seconds(timeout), "ttl_s": _seconds(ttl), "not_before": _moment(at)}
     made |= {key: value for key, value in typed.items() if value is not None}
+    made |= {"not_before": None} if at is not None and typed["not_before"] is None else {}
     made |= _after([*after, *after_success], after_any)
     changed: SpawnChange = made  # type: ignore[assignment]
     return changed
 
 
+def refuse_passed(at: str | None, idempotency_key: str | None = None) -> None:
+    """Refuse a date that has passed; with a key that was typed it is only told.
+
+    Raises:
+        Misuse: `bad_time`.
+    """
+    then = _moment(at)
+    if at is None or then is None:
+        return
+    from relay.cli.moments import has_passed, passed
+
+    if has_passed(then) and idempotency_key is None:
+        raise passed(at, then)
+    if has_passed(then):  # what was made in time is given back, however late it is asked for again
+        speech.note(f"{at[:40]} has passed: what this key has not made before starts at once")
+
+
 def _moment(at: str | None) -> int | None:
     if at is None:
         return None
-    from relay.cli.moments import moment
+    from relay.cli.moments import NOW, moment
 
-    return moment(at)
+    return None if at == NOW else moment(at)
 
 
 def _after(success: Sequence[str], anyhow: Sequence[str]) -> SpawnOrder:
@@ -208,9 +235,12 @@ def _here() -> str | None:
 
 def _place(cwd: str | None, broker: str | None) -> str | None:
     """A folder of this machine becomes absolute; one of another machine is that machine's to resolve."""
-    if cwd is None or broker is not None or cwd == FRESH:
-        return cwd
-    return os.path.abspath(os.path.expanduser(cwd))
+    return cwd if cwd is None or broker is not None else folder_here(cwd)
+
+
+def folder_here(cwd: str) -> str:
+    """A folder of this machine as a whole path, from where the command was typed; `new` stays what it is."""
+    return cwd if cwd == FRESH else os.path.abspath(os.path.expanduser(cwd))
 
 
 def _checked_mode(mode: str | None) -> str | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from relay.api.durations import moment
 from relay.cli import ages
 from relay.cli.clean import brief
 from relay.dashboard.words import word
@@ -21,11 +24,18 @@ def place(spawn: Spawn) -> Facts:
     return [
         ("priority", str(priority) if priority else ""),
         ("after", ", ".join(map(_predecessor, spawn.get("after", [])))),
-        ("not before", "" if spawn["ended"] else spawn.get("not_before") or ""),
+        ("not before", _not_before(spawn)),
         ("retries", f"up to {retries}" if retries else ""),
         ("paused", f"by {paused['by'] or 'somebody'}, {ages.since(paused['at'])} ago" if paused else ""),
         ("schedule", spawn.get("schedule") or ""),
     ]
+
+
+def _not_before(spawn: Spawn) -> str:
+    at = spawn.get("not_before")
+    if not at or spawn["ended"]:
+        return ""
+    return ages.when(at) + (f" (in {ages.ahead(at)})" if moment(at) > time.time() else "")
 
 
 def attempts(spawn: Spawn) -> Facts:
@@ -44,7 +54,8 @@ def _attempt(tried: Tried) -> str:
     code = "" if tried["exit_code"] is None else f", exit code {tried['exit_code']}"
     code += f", signal {tried['signal']}" if tried["signal"] else ""
     reason = f": {brief(tried['reason'])}" if tried["reason"] else ""
-    return f"{word(tried['state'])}{code} at {tried['ended']}{reason}; {_again(tried)}"
+    at = f" at {ages.when(tried['ended'])}" if tried["ended"] else ""
+    return f"{word(tried['state'])}{code}{at}{reason}; {_again(tried)}"
 
 
 def _again(tried: Tried) -> str:
@@ -59,5 +70,5 @@ def _again(tried: Tried) -> str:
 
 def _asked(asked: AskedOf) -> str:
     if asked["error"] is None:
-        return f"{asked['verb']} at {asked['at']}, not answered yet"
-    return f"{asked['verb']} at {asked['at']}, refused: {asked['error']['message']}"
+        return f"{asked['verb']} at {ages.when(asked['at'])}, not answered yet"
+    return f"{asked['verb']} at {ages.when(asked['at'])}, refused: {asked['error']['message']}"

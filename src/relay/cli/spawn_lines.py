@@ -20,6 +20,7 @@ HEADINGS = ("NAME", "ID", "BROKER", "AGENT", "STATE", "TIME", "WHAT")
 FIRST_TO_GO = ("AGENT", "ID", "BROKER", "TIME")
 TAKES_COMMANDS = ("shell", "exec", "python")
 SHORT = 8
+LONGEST_REASON = 200  # a terminal cuts it to what it has room for; cut twice, a wide one would not say why
 
 
 def ref(spawn: Spawn) -> str:
@@ -56,7 +57,7 @@ def row(spawn: Spawn) -> list[str]:
     never_ran = has_ended(spawn) and not spawn["started"]
     took = "" if never_ran else ages.between(spawn["started"], spawn["ended"]) or ages.since(spawn["created"])
     resolved = f"[{spawn['resolved']['as']}] " if spawn["resolved"] else ""
-    what = resolved + brief(spawn["reason"] or spawn["task"])
+    what = resolved + (brief(spawn["reason"], LONGEST_REASON) if spawn["reason"] else brief(spawn["task"]))
     state = word(spawn["state"])
     if is_out_of_reach(spawn) and spawn["truth"]:
         state, what = UNREACHABLE, f"{state} {ages.since(spawn['truth']['at'])} ago; {what}"

@@ -26,8 +26,10 @@ def run(invocation: Invocation) -> int:
 def _told(invocation: Invocation) -> dict[str, Any]:
     if not invocation.home.is_set_up:
         return {"running": False, "set_up": False, "text": "relay is not set up"}
+    client = invocation.client()
+    client.says = ""  # beside a prompt stands this one line
     try:
-        found = invocation.client().ask(routes.status(PATIENCE_S))
+        found = client.ask(routes.status(PATIENCE_S))
     except Exception as fault:
         return {"running": False, "set_up": True, "text": _why(fault)}
     counts = _counts(found)

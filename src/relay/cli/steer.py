@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from relay.cli.declaring import verb
-from relay.cli.run import After, AfterAny, AfterSuccess, At, Priority, Retries
+from relay.cli.run import After, AfterAny, AfterSuccess, Priority, Retries
 from relay.cli.watch import Spawn, Spawns
 
 SECTION = "Steer"
@@ -66,6 +66,7 @@ def _declare_edit(root: typer.Typer) -> None:
             "relay edit build --priority 10 --timeout 1h",
             'relay edit build "make test" --after lint --label team=core',
             "relay edit build --after none",
+            "relay edit build --at now",
         ),
     )
     def edit(
@@ -81,13 +82,19 @@ def _declare_edit(root: typer.Typer) -> None:
             list[str] | None, typer.Option("--label", metavar="K=V", help="A label to add or change; may be repeated.")
         ] = None,
         ttl: Annotated[
-            str | None, typer.Option("--ttl", metavar="T", help="Not to be started later than so long from now.")
+            str | None,
+            typer.Option("--ttl", metavar="T", help="Not to be started later than so long from now, or from --at."),
         ] = None,
         priority: Priority = None,
         after: After = None,
         after_success: AfterSuccess = None,
         after_any: AfterAny = None,
-        at: At = None,
+        at: Annotated[
+            str | None,
+            typer.Option(
+                "--at", metavar="T", help="Not before the next 22:00, in 2h, or at an RFC 3339 time; or `now`."
+            ),
+        ] = None,
         retries: Retries = None,
     ) -> None:
         """Change what has not started, here or on another machine. What is not given stays.

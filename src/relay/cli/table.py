@@ -96,9 +96,9 @@ def _without(cells: list[list[str]], heading: str) -> list[list[str]]:
 
 
 def _fit(widths: list[int], room: int) -> None:
-    """Cut the last column to what is left; where that is too little, the widest of the others too."""
+    """Cut the last column to what is left; where that is less than a third of all, the widest of the others too."""
     last = widths[-1]
-    widths[-1] = min(last, NARROWEST)
+    widths[-1] = min(last, max(room // 3, NARROWEST))
     while sum(widths) > room and max(widths[:-1]) > NARROWEST:
         widths[widths.index(max(widths[:-1]))] -= 1
     widths[-1] = min(last, max(room - sum(widths[:-1]), NARROWEST))

@@ -19,6 +19,8 @@ MAX_BYTES = 1 << 30
 MAX_PATH = 512
 MODE_BITS = 0o777
 KEY = "files"
+WENT = "it went to "
+"""How it begins why a file is not here, and will not be: whoever asked for it has it."""
 
 
 @frozen

@@ -49,7 +49,11 @@ class Globs:
 
     def is_match(self, states: States) -> bool:
         """Whether what the names so far lead to is asked for."""
-        return any(at == len(self._patterns[which]) for which, at in states)
+        return bool(self.matching(states))
+
+    def matching(self, states: States) -> set[int]:
+        """Which patterns, by their place, ask for what the names so far lead to."""
+        return {which for which, at in states if at == len(self._patterns[which])}
 
     def goes_on(self, states: States) -> bool:
         """Whether anything below it may be asked for."""

@@ -14,7 +14,7 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from relay.core.globs import Globs
@@ -62,7 +62,13 @@ class Snapshot:
     notes: list[str]
 
 
-def snapshot(folder: Path, own_home: Path, key: str, into: Path, *, keep: bool = True) -> Snapshot:
+def _untold(repository: Path) -> None:
+    """Nobody notes what is kept."""
+
+
+def snapshot(
+    folder: Path, own_home: Path, key: str, into: Path, *, keep: bool = True, note: Callable[[Path], None] = _untold
+) -> Snapshot:
     """Make the bundle of the tree around a folder. Blocks.
 
     Args:
@@ -71,6 +77,7 @@ def snapshot(folder: Path, own_home: Path, key: str, into: Path, *, keep: bool =
         key: what it is kept by.
         into: an empty folder, private, for all that is made.
         keep: remember it in the user's repository.
+        note: called with the repository's common folder, before anything is kept there.
 
     Raises:
         Misuse: `bad_tree`: it cannot travel; nothing was sent, and nothing changed.
@@ -79,7 +86,7 @@ def snapshot(folder: Path, own_home: Path, key: str, into: Path, *, keep: bool =
     ground = trees.ground(folder, own_home)
     taking = _Taking(ground, into)
     try:
-        made = taking.of_git(key, keep) if ground.is_git else taking.of_folder(key)
+        made = taking.of_git(key, keep, note) if ground.is_git else taking.of_folder(key)
         if made.size > MAX_BUNDLE:
             why = f"packed it has {made.size >> 20} MiB, and {MAX_BUNDLE >> 20} MiB may go"
             raise refused("this tree is too big to send", why, "name in .gitignore what need not go, or use --repo URL")
@@ -114,7 +121,7 @@ class _Taking:
 
     # a repository
 
-    def of_git(self, key: str, keep: bool) -> Snapshot:
+    def of_git(self, key: str, keep: bool, note: Callable[[Path], None]) -> Snapshot:
         """As `snapshot`."""
         ground, git = self._ground, self._ground.git
         tree, staged = self.working_tree(), self._staged_tree()
@@ -126,6 +133,7 @@ class _Taking:
         assert sent is not None
         if sent != base:
             ground.notes.append("its history does not go along: there it begins with this tree")
+        note(Path(git.text("rev-parse", "--path-format=absolute", "--git-common-dir")))
         bundle = self._bundle(git, key, sent)
         if keep:
             git.run("update-ref", f"refs/relay/{key}/tree", base)

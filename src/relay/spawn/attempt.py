@@ -321,7 +321,7 @@ def _same_shim(intent: Intent) -> bool:
 
 def _tell(now: Record) -> None:
     if now.intent and now.exit is None and now.intent.boot == processes.boot_id():
-        processes.signal_exactly(now.intent.shim, now.intent.ticks, signal.SIGTERM)
+        processes.wake_with(now.intent.shim, now.intent.ticks, signal.SIGTERM)
 
 
 def _slot(page: bytes, number: int) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -14,17 +15,20 @@ from relay.core.values import frozen
 from relay.core.wishes import NONE, Wishes
 from relay.spawn import token, tree
 from relay.spawn.agents.agent import Command
-from relay.spawn.attempt import Attempt, Exited, Output, Started, Vanished
+from relay.spawn.attempt import Attempt, Exited, Output, Record, Started, Vanished
 from relay.spawn.beginning import Ahead
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchRefused
 from relay.spawn.launching import LaunchSpec
-from relay.spawn.recovery import Verdict
+from relay.spawn.recovery import Verdict, presume_begun
+from relay.spawn.shim import processes
 from relay.spawn.spares import Spares
 from relay.spawn.watch import Watcher
 
 FIRST_SIZE = (24, 80)
 """Rows and columns of a terminal that nobody has looked at yet."""
 AGAIN_S = 1.0
+INSIST_S = 4.0  # the shim's own last step comes at most 3.5 s after a stop is asked for
+_INSISTED = 10
 _log = logging.getLogger(__name__)
 Heard = Callable[[Started | Output], None]
 
@@ -40,6 +44,7 @@ class Plan:
         directory: where it runs.
         fresh: make that directory first.
         make: makes the place that the directory is in, unless told that it is to be stopped; None where it is there.
+        boot: that of this machine, where the store says that it begins in it: its promise need not be on the disk.
         timeout_s: awake seconds, or None.
         log_limit: bytes that its log may have.
         wishes: how it is to be run.
@@ -54,6 +59,7 @@ class Plan:
     log_limit: int
     wishes: Wishes = NONE
     make: Callable[[Callable[[], bool]], Awaitable[None]] | None = None
+    boot: str | None = None
 
 
 @frozen
@@ -160,6 +166,12 @@ class Attempting:
             if name in self.shims:  # its task has put the record away, by which its shim is told
                 await asyncio.to_thread(tree.sweep, name, None)
 
+    async def insist(self, name: str) -> None:
+        """End an attempt that was to stop and does not, as where its task keeps its shim stopped."""
+        await asyncio.sleep(INSIST_S)
+        if name in self.shims:
+            await asyncio.to_thread(_by_force, self.folder(name))
+
     async def _shim_of(self, ahead: Ahead, plan: Plan) -> int:
         try:
             return await ahead.shim()
@@ -188,9 +200,17 @@ class Attempting:
                 is_told = True
             await asyncio.sleep(AGAIN_S)
 
-    async def resume(self, name: str, heard: Heard) -> End:
-        """Follow an attempt that an earlier run of the broker began, whatever became of it."""
+    async def resume(self, name: str, heard: Heard, boot: str | None = None) -> End:
+        """Follow an attempt that an earlier run of the broker began, whatever became of it.
+
+        Args:
+            name: its folder's.
+            heard: told of the start and of output.
+            boot: the one in which it was to begin at once; None where its promise is on the disk if there was one.
+        """
         attempt = self.folder(name)
+        if boot not in (None, processes.boot_id()):
+            await asyncio.to_thread(presume_begun, attempt.folder)
         with self._known(_shim_of(attempt), name):
             return await self._observed(name, heard)
 
@@ -241,6 +261,7 @@ class Attempting:
             door=plan.wishes.stdin,
             terminal=FIRST_SIZE if plan.wishes.tty else None,
             held=held,
+            durable=plan.boot is None,
         )
 
 
@@ -251,6 +272,21 @@ def _shim_of(attempt: Attempt) -> int:
     except FileNotFoundError:
         return 0
     return 0 if intent is None else intent.shim
+
+
+def _by_force(attempt: Attempt) -> None:
+    with contextlib.suppress(OSError):
+        for _ in range(_INSISTED):
+            tree.sweep(attempt.folder.name, _task_of(attempt.read()))
+            if not attempt.request_stop():
+                return
+            time.sleep(AGAIN_S / _INSISTED)
+
+
+def _task_of(now: Record) -> tuple[int, int] | None:
+    if now.intent is None or now.started is None or now.intent.boot != processes.boot_id():
+        return None
+    return now.started.pid, now.started.ticks
 
 
 def _plain(end: Exited | Vanished) -> End:

@@ -17,6 +17,29 @@ if TYPE_CHECKING:
     from relay.spawn.launcher import Asked, Launcher
     from relay.spawn.spares import Held
 
+CALM = 4  # attempts that begin, beside which nothing is done ahead: it may be the processor that is waited for
+
+
+class Underway:
+    """The attempts that were admitted and are not known to have started, or ended, yet. What runs is none of them."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether they are few enough for one more to be begun ahead."""
+        return len(self._names) < CALM
+
+    def add(self, name: str, attempt: asyncio.Task[None]) -> None:
+        """One begins; `attempt` carries it out."""
+        self._names.add(name)
+        attempt.add_done_callback(lambda _: self.over(name))
+
+    def over(self, name: str) -> None:
+        """It has started, or will not."""
+        self._names.discard(name)
+
 
 class Ahead:
     """A shim that was asked for, and the folder for which it waits.

@@ -71,7 +71,7 @@ class Collecting:
             files, left = await self._gather(self._shelf, row)
         finally:
             self._busy.discard(task)
-        return _with_files(outcome, files, left)
+        return _with_files(outcome, row.wishes.collect, files, left)
 
     async def _gather(self, shelf: Shelf, row: SpawnRow) -> tuple[list[CollectedFile], Left]:
         files, left, bounds = list[CollectedFile](), Left(), _Bounds()
@@ -136,11 +136,15 @@ def _next(walk: Iterator[Found]) -> Found | None:
     return next(walk, None)
 
 
-def _with_files(outcome: Outcome, files: list[CollectedFile], left: Left) -> Outcome:
+def _with_files(
+    outcome: Outcome, patterns: tuple[str, ...], files: list[CollectedFile], left: Left
+) -> Outcome:
     assert outcome.result is not None
     notes = [*outcome.result["notes"], *left.sentences()]
     if not files and not left.counts:
         notes.append("nothing matched what was to be collected")
+    elif left.is_whole and (missed := [each for at, each in enumerate(patterns) if at not in left.matched]):
+        notes.append(f"nothing matched {', '.join(missed)}")
     listed = [each.to_content() for each in files]
     result = outcome.result | {KEY: listed, "notes": [note[:1000] for note in notes[:20]]}
     if len(pack(result)) + ROOM > MAX_SNAPSHOT:  # never, by the bounds above; a list less is better than no word

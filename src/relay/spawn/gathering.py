@@ -29,10 +29,19 @@ class Left:
     Attributes:
         paths: the first few of each reason.
         counts: how many there are of each.
+        matched: the places of the patterns that asked for something that is there.
+        is_whole: whether all was looked at that a pattern may ask for.
     """
 
     paths: dict[str, list[str]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    matched: set[int] = field(default_factory=set)
+    is_whole: bool = True
+
+    def unread(self, why: str, path: str) -> None:
+        """As `note`, of what could not be looked at."""
+        self.is_whole = False
+        self.note(why, path)
 
     def note(self, why: str, path: str) -> None:
         """One more, with the reason as it follows "left out: "."""
@@ -77,12 +86,12 @@ def gathered(directory: str, patterns: tuple[str, ...], left: Left) -> Iterator[
         left: told of what is passed over.
     """
     if os.path.realpath(directory) != directory:
-        left.note("the directory is not what it was when the task was started", directory)
+        left.unread("the directory is not what it was when the task was started", directory)
         return
     try:
         root = os.open(directory, _FOLDER)
     except OSError as fault:
-        left.note(f"the directory cannot be read: {fault.strerror}", directory)
+        left.unread(f"the directory cannot be read: {fault.strerror}", directory)
         return
     globs = Globs(patterns)
     yield from _Walk(globs, left).below(root, "", globs.start, 0)
@@ -108,18 +117,20 @@ class _Walk:
         try:
             return sorted(os.listdir(folder))
         except OSError as fault:
-            self._left.note(f"the folder cannot be read: {fault.strerror}", prefix or ".")
+            self._left.unread(f"the folder cannot be read: {fault.strerror}", prefix or ".")
             return []
 
     def _may_look(self) -> bool:
         self._looked_at += 1
         if self._looked_at == MAX_LOOKED_AT + 1:
-            self._left.note(f"more than {MAX_LOOKED_AT} names had to be looked at; narrower patterns help", "the rest")
+            why = f"more than {MAX_LOOKED_AT} names had to be looked at; narrower patterns help"
+            self._left.unread(why, "the rest")
         return self._looked_at <= MAX_LOOKED_AT
 
     def _entry(self, folder: int, name: str, path: str, states: States, depth: int) -> Iterator[Found]:
         try:
             kind = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            self._left.matched |= self._globs.matching(states)
             if stat.S_ISDIR(kind):
                 yield from self._folder(folder, name, path, states, depth)
             elif self._globs.is_match(states) and (found := self._file(folder, name, path, kind)) is not None:
@@ -127,13 +138,13 @@ class _Walk:
         except FileNotFoundError:
             return  # it went since it was listed
         except OSError as fault:
-            self._left.note(f"it cannot be read: {fault.strerror}", path)
+            self._left.unread(f"it cannot be read: {fault.strerror}", path)
 
     def _folder(self, folder: int, name: str, path: str, states: States, depth: int) -> Iterator[Found]:
         if self._globs.is_match(states) and not self._globs.goes_on(states):
             self._left.note("it is a folder; NAME/** asks for what is in it", path)
         elif depth >= MAX_DEPTH:
-            self._left.note(f"more than {MAX_DEPTH} folders deep", path)
+            self._left.unread(f"more than {MAX_DEPTH} folders deep", path)
         elif self._globs.goes_on(states):
             yield from self.below(os.open(name, _FOLDER, dir_fd=folder), f"{path}/", states, depth + 1)
 

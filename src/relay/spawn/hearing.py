@@ -20,6 +20,9 @@ BREATH_S = 0.05
 class Listener(Protocol):
     """Who is told; the supervisor."""
 
+    def started(self, row: SpawnRow) -> None:
+        """The task's process is past its exec."""
+
     def seen_running(self, row: SpawnRow, started: Started) -> None:
         """The task is past its exec and has spoken or lived through its grace."""
 
@@ -47,6 +50,7 @@ class Hearing:
     def __call__(self, event: Started | Output) -> None:
         if isinstance(event, Started):
             self._started = event
+            self._listener.started(self._row)
             # it may have been heard of late; by a clock that was set it has not begun, or long ago
             lived = time.time() - event.at / 1000
             self._grace = asyncio.get_running_loop().call_later(GRACE_S - min(max(lived, 0), GRACE_S), self._running)

@@ -41,6 +41,7 @@ class LaunchSpec:
         cpus: processors that its tree may use, None for no limit.
         keep_awake: the machine is kept from sleeping while it runs.
         held: the name that `folder` has until the attempt is decided on (`shim/folder.await_lock`), or empty.
+        durable: the shim's promise is on the disk before the task starts.
 
     Raises:
         BadLaunch: where no system could launch this.
@@ -61,6 +62,7 @@ class LaunchSpec:
     cpus: float | None = None
     keep_awake: bool = False
     held: str = ""
+    durable: bool = True
 
     def __post_init__(self) -> None:
         fault = wire.Spec(**self._fields(0)).fault()
@@ -86,6 +88,7 @@ class LaunchSpec:
             **self._wishes(),
             "door": self.door or self.terminal is not None,
             "terminal": None if self.terminal is None else list(self.terminal),
+            "durable": self.durable,
         }
 
     def _wishes(self) -> dict[str, Any]:

@@ -198,7 +198,8 @@ def content_of(
         content["tail"] = tail.to_content()
     if row is not None and row.schedule is not None:
         run = {"schedule": row.schedule, "created": row.created, "expires": row.expires}
-        content["run"] = run | {"next": schedules.NEXT_OF.one(entry.tx, id=row.schedule)}
+        following, skipped = (each.one(entry.tx, id=row.schedule) for each in (schedules.NEXT_OF, schedules.SKIPPED_OF))
+        content["run"] = run | {"next": following, "skipped": skipped}
     return content
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from relay.core.errors import Code, Misuse, PeerFault
-from relay.core.ids import BrokerId
 from relay.core.spawning import SpawnRequest, first_bad_field, request_from_content
 from relay.core.states import IN_HAND, TERMINAL, State
 from relay.core.wishes import first_bad_wish
@@ -84,7 +83,6 @@ class Marks:
     """Carries out what a person wants of a spawn that runs here, or is to.
 
     Args:
-        own: this broker's id.
         ledger: signs the steps.
         room: where spawns wait.
         judge: asked whether an edited spawn may start.
@@ -95,7 +93,6 @@ class Marks:
 
     def __init__(
         self,
-        own: BrokerId,
         ledger: Ledger,
         room: WaitingRoom,
         judge: Judge,
@@ -106,7 +103,6 @@ class Marks:
         self._is_gone = is_gone
         self._agents = agents
         self._asking = asking
-        self._own = own
         self._ledger = ledger
         self._room = room
         self._judge = judge
@@ -166,7 +162,7 @@ class Marks:
 
     def _require_may_be(self, entry: Entry, row: SpawnRow) -> None:
         """Refuse a change that would end the spawn; one that needs another yes of a person is held for it."""
-        if row.state not in (State.WAITING, State.HELD) or row.origin == self._own:
+        if row.state not in (State.WAITING, State.HELD):
             return
         admission = self._judge(entry, dataclasses.replace(row, state=State.DELIVERED))
         if admission.refusal is not None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, field, replace
 from signal import Signals
 from typing import Any
 
-from relay.core.errors import Code, RelayError
+from relay.core.errors import Code, LocalFault, RelayError
 from relay.core.spawning import MAX_SUMMARY, MAX_TAIL
 from relay.core.states import State
 from relay.core.tails import Tail
@@ -253,3 +253,14 @@ def not_started(spawn: str, fault: RelayError, now: int) -> Outcome:
     hint = fault.hint or "relay doctor, on the machine that was to run it"
     verdict = _Verdict(State.FAILED, f"{fault.message}{f': {fault.why}' if fault.why else ''}", fault.code, hint)
     return Outcome(State.FAILED, verdict.reason, ended=now, result=_result(verdict, ""), error=_error(verdict, spawn))
+
+
+def never_began(spawn: str, attempts: int, now: int) -> Outcome:
+    """The outcome of a spawn of which so many attempts of late were cut off before they began."""
+    fault = LocalFault(
+        "it could not be started",
+        code=Code.LAUNCH_FAILED,
+        why=f"{attempts} attempts failed",
+        hint=f"on that machine: relay doctor; then: relay retry {spawn}",
+    )
+    return not_started(spawn, fault, now)

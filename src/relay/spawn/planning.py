@@ -20,6 +20,7 @@ from relay.spawn.limits import Limits
 from relay.spawn.reading import LogReading
 from relay.spawn.requests import request_of
 from relay.spawn.retries import LIMIT
+from relay.spawn.shim import processes
 from relay.store import queueing
 from relay.store.engine import Store
 from relay.store.queueing import Onward
@@ -32,6 +33,11 @@ Make = Callable[[SpawnRow, Callable[[], bool]], Awaitable[None]]
 def folder_name(spawn: str, attempt: int) -> str:
     """The attempt folder's name, which is also the mark in the task's environment."""
     return f"{spawn}-{attempt}"
+
+
+def begins_in(row: SpawnRow, admission: Admission) -> str | None:
+    """The boot of this machine in which an attempt begins at once; None for one that may take long to prepare."""
+    return None if admission.fresh or row.wishes.place else processes.boot_id()
 
 
 class InTerminal:
@@ -106,6 +112,7 @@ class Planner:
             timeout_s=self.timeout(row),
             log_limit=self._limits.log_limit,
             wishes=wishes,
+            boot=begins_in(row, admission),
         )
         return plan, LogReading(self.log_of(row.id, row.attempt), reader)
 

@@ -11,6 +11,10 @@
 | free | no | no | no | no | any | FENCE_AND_REQUEUE: the intent precedes any process, so none was |
 | free | yes, or started | | no | no | any | SWEEP_AND_LOST; after another boot there is nothing to sweep |
 
+The promise of an attempt that begins at once is not synced, which took a twentieth of a short spawn: the store has
+the boot in which it was to begin, and in another one that is as good as a promise (`presume_begun`, before this
+table). So a power cut in the milliseconds between the commit and the start makes it lost; it is not queued again.
+
 "The shim lives": the intent is of this boot, and its pid still runs with the same start ticks. After a reboot no
 lock is held and no shim lives, so that an intent without an exit is lost.
 
@@ -43,6 +47,10 @@ if TYPE_CHECKING:
 
 _LOCK_LAG_S = 0.25
 """The kernel tells of a closed lock just before it frees it; rather than miss that, look again."""
+
+
+_NOBODY: dict[str, object] = {"pid": 0, "ticks": 0}
+"""In a task's slot: it ran, and nothing is known of its process."""
 
 
 class Verdict(Enum):
@@ -113,6 +121,22 @@ async def settle(folder: Path, changes: Changes) -> Recovered:
     return outcome
 
 
+def presume_begun(folder: Path) -> None:
+    """A power cut may have taken the promise of this attempt: it is none that never ran. Blocks for a sync.
+
+    One that has ended, or was fenced, or whose promise is there, stays what it is.
+    """
+    if not all(_is_in_place(folder / name) for name in (layout.LOCK, layout.RECORD)):
+        layout.furnish(str(folder))
+    fd = os.open(folder / layout.RECORD, os.O_RDWR)
+    try:
+        slots = record.read_slots(fd)
+        if not any(fields for slot, fields in enumerate(slots) if slot != record.STOP):
+            record.write_slot(fd, record.TASK, _NOBODY, durable=True)
+    finally:
+        os.close(fd)
+
+
 def _is_in_place(file: Path) -> bool:
     """Whether that file is there; what a task has put in its place is taken away."""
     try:
@@ -134,7 +158,7 @@ def _furnish_again(folder: Path) -> None:
     if ran:
         # Durable before the sweep: the next broker will find nothing alive and must not requeue either.
         with (folder / layout.RECORD).open("r+b", buffering=0) as file:
-            record.write_slot(file.fileno(), record.TASK, {"pid": 0, "ticks": 0}, durable=True)
+            record.write_slot(file.fileno(), record.TASK, _NOBODY, durable=True)
         # Its shim may hold the lock still, and nothing can be told to it any more: it goes when its task has gone.
         tree.sweep(folder.name, None)
 

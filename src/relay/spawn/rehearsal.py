@@ -6,7 +6,7 @@ So the part that is undone leaves nothing: no row, no envelope, no audit entry, 
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, NoReturn
 
 from relay.core.errors import Code, Misuse, RelayError
@@ -18,7 +18,7 @@ from relay.core.trials import MOST_SORTS, Question, Verdict
 from relay.core.values import frozen
 from relay.spawn.admission import Judge
 from relay.spawn.supervisor import Supervisor
-from relay.spawn.timetable import next_after
+from relay.spawn.timetable import first_from
 from relay.store import schedules, spawns
 from relay.store.journal import Entry
 from relay.store.spawn_rows import SpawnRow
@@ -93,6 +93,8 @@ class Rehearsal:
 
     def _play(self, entry: Entry, question: Question, origin: BrokerId, operation: str) -> NoReturn:
         request, following = question.request, self._following(entry, question)
+        if following is not None:  # the schedule has a moment, and none of its runs
+            request = replace(request, wishes=replace(request.wishes, not_before=None))
         row = spawns.insert(
             entry.tx,
             request,
@@ -117,11 +119,12 @@ class Rehearsal:
         if question.every is None:
             return None
         name = question.request.name
-        following = next_after(question.every, question.request.created, entry.now)
+        request = question.request
+        following = first_from(question.every, request.created, request.wishes.not_before, entry.now)
         if (other := schedules.NAMED.one(entry.tx, name=name, target=self._own)) is not None:
             why, hint = f"schedule {other.id} has it", "relay schedule list"
             raise Misuse(f"the name {name!r} is in use there", code=Code.NAME_IN_USE, why=why, hint=hint)
-        return question.request.wishes.not_before or following
+        return following
 
     def _slots(self, entry: Entry, row: SpawnRow) -> dict[str, Any]:
         queue = self._supervisor.room.queue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from relay.core.errors import Code
@@ -49,6 +50,28 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
     queueing.not_before(entry.tx, row.id, moment)
     words = moment_words(moment, used, row.wishes.retries, entry.now)
     return Step(State.WAITING, words, tried={"n": row.attempt, "asked": "", "outcome": how}), moment
+
+
+def last_end(entry: Entry, row: SpawnRow, outcome: Outcome) -> Outcome:
+    """An end after which no other attempt follows; where retries are left it says why none of them is made.
+
+    Args:
+        entry: the transaction.
+        row: as it stands while the attempt is in hand.
+        outcome: how that ended.
+    """
+    used = queueing.RETRIES_USED.one(entry.tx, spawn=row.id) or 0
+    if used >= row.wishes.retries or row.stop_requested is not None or outcome.result is None:
+        return outcome
+    why = "it may have acted" if outcome.state is State.LOST else "another attempt cannot mend it"
+    if may_retry(outcome.state, str((outcome.error or {}).get("code", ""))):
+        if row.expires > entry.now + pause_ms(used + 1, 1.0):
+            return outcome  # a person had it open
+        why = "it would start after its time to live (--ttl)"
+    elif outcome.state not in (State.FAILED, State.LOST):
+        return outcome
+    note = f"no retry {used + 1} of {row.wishes.retries}: {why}"
+    return replace(outcome, result=outcome.result | {"notes": [*outcome.result.get("notes", ()), note]})
 
 
 def put_off_too_long(entry: Entry, own: BrokerId) -> list[str]:

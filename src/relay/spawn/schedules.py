@@ -16,7 +16,7 @@ from relay.core.ids import BrokerId
 from relay.core.spawning import request_from_content
 from relay.core.states import State
 from relay.spawn.admission import Judge
-from relay.spawn.timetable import next_after
+from relay.spawn.timetable import first_from, next_after
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import schedules, spawns
 from relay.store.journal import Entry
@@ -66,7 +66,7 @@ class Schedules:
             raise refusal
         # a clock that is ahead at its origin puts nothing off
         anchor = request.wishes.not_before or min(schedule.created, entry.now)
-        first = request.wishes.not_before or next_after(schedule.every, anchor, entry.now)
+        first = first_from(schedule.every, anchor, request.wishes.not_before, entry.now)
         active = dataclasses.replace(schedule, state="active", next=first, created=anchor, since=entry.now)
         schedules.add(entry.tx, active)
         self._room.wake_at(entry, first)
@@ -99,11 +99,11 @@ class Schedules:
                 self._find_anew(entry, schedule, schedule.next)
 
     def _find_anew(self, entry: Entry, schedule: Schedule, known: int) -> None:
-        anchor = schedule.created
-        if anchor > entry.now and schedule.request.get("wishes", {}).get("not_before") is None:
+        anchor, not_before = schedule.created, schedule.request.get("wishes", {}).get("not_before")
+        if anchor > entry.now and not_before is None:
             anchor = entry.now
             schedules.count_from(entry.tx, schedule.id, anchor)
-        moment = next_after(schedule.every, anchor, entry.now)
+        moment = next_after(schedule.every, anchor, max(entry.now, (not_before or 0) - 1))
         for _ in range(MOST_ACTED_ON):
             if moment >= known:
                 return

@@ -2,8 +2,9 @@
 
 Making a folder durable takes three syncs, which is a tenth of a short spawn. A spare is durable before it is
 offered; only its new name is not. Should a power cut take the new name back, the spare's record still tells:
-its intent names the attempt, and `reclaim` gives it the name again before anything is recovered. A spare without
-an intent has never started anything.
+its intent, where that is on the disk, names the attempt, and `reclaim` gives it the name again before anything is
+recovered. One without an intent may have started something that the store calls lost (`recovery.presume_begun`); what
+that wrote was on the disk after the name, so that with the name it is gone, and a log that is not empty is no spare's.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Spares:
             slots = _slots(path)
             if slots and any(slots) and self._renamed(path, slots[record.INTENT]):
                 continue
-            if slots is None or any(slots) or len(self._ready) == KEEP:
+            if slots is None or any(slots) or len(self._ready) == KEEP or not _is_blank(path / layout.LOG):
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 self._ready.append(path.name)
@@ -175,6 +176,12 @@ def _make(root: Path, count: int) -> list[str]:
     for folder in folders:
         token.make_room(folder)
     return names
+
+
+def _is_blank(log: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return log.stat(follow_symlinks=False).st_size == 0
+    return False
 
 
 def _slots(path: Path) -> list[dict[str, object] | None] | None:

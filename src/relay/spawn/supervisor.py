@@ -23,16 +23,16 @@ from relay.spawn.agents.registry import Agents
 from relay.spawn.asking import Asking
 from relay.spawn.attempt import Exited, Started, Vanished
 from relay.spawn.attempting import Attempting, End, Fenced, Unlaunchable
-from relay.spawn.beginning import Beginning
+from relay.spawn.beginning import Beginning, Underway
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
 from relay.spawn.limits import Limits
-from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, recorded, with_more_before
-from relay.spawn.planning import Planner, folder_name
+from relay.spawn.outcome import Outcome, lost, never_began, not_started, outcome_of, recorded, with_more_before
+from relay.spawn.planning import Planner, begins_in, folder_name
 from relay.spawn.reading import LogReading
 from relay.spawn.remains import Remains
-from relay.spawn.retries import next_attempt
+from relay.spawn.retries import last_end, next_attempt
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import attempts, spawns
 from relay.store.journal import Entry, Journal
@@ -40,7 +40,6 @@ from relay.store.reserve import Reserve
 from relay.store.spawn_rows import BY_ID, IN_HAND, SpawnRow
 
 MOST_FENCED = 5
-CALM = 4  # attempts under way, beside which nothing is done ahead: it may be the processor that is waited for
 RETRY_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -87,6 +86,7 @@ class Supervisor:
         self._planner = Planner(journal.store, agents, limits, attempting, remains.workshop.make)
         self._stopping: dict[str, str] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._underway = Underway()
         self.growth = growth
         self._reserve = reserve
         self._asking = asking
@@ -113,7 +113,7 @@ class Supervisor:
         n = row.attempt + 1  # what is done ahead is begun first: more of it is then done while the rest is written
         coming = dataclasses.replace(row, attempt=n, state=State.STARTING, ran_in=admission.directory)
         self._begin(entry, coming, admission)
-        attempts.prepare(entry.tx, row.id, n, folder_name(row.id, n), entry.now)
+        attempts.prepare(entry.tx, row.id, n, folder_name(row.id, n), entry.now, begins_in(row, admission))
         started = self._ledger.step(entry, row, Step(State.STARTING, attempt=n, cwd=admission.directory))
         self._telling.soon(entry, started)
         return started
@@ -124,15 +124,15 @@ class Supervisor:
 
         def begin() -> None:
             begun.append(Beginning(lambda: row.id in self._stopping))
-            self._go(self._attempt(row, admission, begun[0]))
+            self._launch(row, admission, begun[0])
 
         def decided(is_to_be: bool) -> None:
             if begun:
                 begun[0].decide(is_to_be)
             elif is_to_be:
-                self._go(self._attempt(row, admission))
+                self._launch(row, admission)
 
-        if row.attempt == 1 and len(self._running) < CALM:
+        if row.attempt == 1 and self._underway.is_calm:
             entry.meanwhile(begin, decided)
         else:  # what a later one goes on with is written by this very entry
             entry.then(lambda: decided(True))
@@ -154,10 +154,14 @@ class Supervisor:
 
     # carrying out
 
-    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+    def _launch(self, row: SpawnRow, admission: Admission, beginning: Beginning | None = None) -> None:
+        self._underway.add(folder_name(row.id, row.attempt), self._go(self._attempt(row, admission, beginning)))
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -170,6 +174,7 @@ class Supervisor:
     async def _ask_to_stop(self, row: SpawnRow, by: str) -> None:
         self._stopping[row.id] = by
         await self._attempting.stop(folder_name(row.id, row.attempt), by)
+        self._go(self._attempting.insist(folder_name(row.id, row.attempt)))
 
     async def _attempt(self, row: SpawnRow, admission: Admission, beginning: Beginning | None = None) -> None:
         try:
@@ -229,7 +234,7 @@ class Supervisor:
             another = next_attempt(entry, now, outcome)
             self.remains.settle(entry, now, outcome, is_last=another is None)
             if another is None:
-                self._ledger.step(entry, now, ending(outcome, tail))
+                self._ledger.step(entry, now, ending(last_end(entry, now, outcome), tail))
             else:
                 self.room.step_to_wait(entry, now, another[0])
                 self.room.wake_at(entry, another[1])
@@ -255,13 +260,7 @@ class Supervisor:
         if row.stop_requested is not None:
             self._ledger.step(entry, row, Step(State.CANCELLED, "stopped before it started"))
         elif (fenced := attempts.FENCED_OF_LATE.one(entry.tx, spawn=row.id) or 0) >= MOST_FENCED:
-            fault = LocalFault(
-                "it could not be started",
-                code=Code.LAUNCH_FAILED,
-                why=f"{fenced} attempts failed",
-                hint=f"on that machine: relay doctor; then: relay retry {row.id}",
-            )
-            self._ledger.step(entry, row, ending(not_started(row.id, fault, entry.now)))
+            self._ledger.step(entry, row, ending(never_began(row.id, fenced, entry.now)))
         else:
             self.room.wait(entry, row, "its start was cut off before it began; it starts again")
 
@@ -293,6 +292,10 @@ class Supervisor:
     def log_of(self, spawn: str, attempt: int) -> Path:
         """The transcript of an attempt on this machine, there or not."""
         return self._planner.log_of(spawn, attempt)
+
+    def started(self, row: SpawnRow) -> None:
+        """The task's process is past its exec."""
+        self._underway.over(folder_name(row.id, row.attempt))
 
     def grew(self, row: SpawnRow) -> None:
         """There is new output."""
@@ -330,15 +333,16 @@ class Supervisor:
         if row.stop_requested is not None:
             await self._ask_to_stop(row, "an earlier request")
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon, log))
+        boot = await self._journal.store.one(attempts.BOOT, spawn=row.id, n=row.attempt)
         try:
-            end = await self._attempting.resume(log.parent.name, heard)
+            end = await self._attempting.resume(log.parent.name, heard, boot)
         finally:
             heard.over()
         await self._ended(row, end, reading)
 
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""
-        self.room.alarm.close()
+        self.room.close()
         self._attempting.close()
         self._asking.close()
         for task in self._running:

@@ -46,6 +46,23 @@ def next_after(every: str, anchor: int, after: int) -> int:
     return _cron(every, after)
 
 
+def first_from(every: str, created: int, not_before: int | None, now: int) -> int:
+    """The first due time of a schedule, which may have passed while its machine was away. Milliseconds since 1970.
+
+    Args:
+        every: as for `next_after`.
+        created: what a duration is counted from where no moment was asked for.
+        not_before: the moment of `--at`: a duration begins with it, cron fields with their next time.
+        now: this moment.
+
+    Raises:
+        Misuse: as `next_after`.
+    """
+    if not_before is None:
+        return next_after(every, created, now)
+    return next_after(every, not_before, not_before - 1)
+
+
 def _period(every: str) -> int:
     period = int(sum(float(number) * _MS_IN[unit] for number, unit in _PART.findall(every)))
     if not SHORTEST_MS <= period <= LONGEST_MS:

@@ -21,7 +21,7 @@ from relay.spawn.succession import MayView, Succession
 from relay.spawn.telling import Telling
 from relay.store import queueing, spawns
 from relay.store.journal import Entry, Journal
-from relay.store.spawn_rows import BY_ID, EXPIRED_HERE, SpawnRow
+from relay.store.spawn_rows import BY_ID, EXPIRED_HERE, NEXT_TO_EXPIRE, SpawnRow
 
 NEVER = 2**53
 MOST_TOLD = 500  # whose origins are told at once that the queue rests; the others see it when they ask
@@ -67,9 +67,12 @@ class WaitingRoom:
         self.telling = Telling(own, journal, ledger)
         self.queue = Queue(own, limits)
         self.alarm = Alarm(journal.clock, lambda: later(self.due))
+        self._ends = Alarm(journal.clock, lambda: later(self._run_out))
         self.succession = Succession(own, ledger, may_view, self.release)
         self.lacks: list[Callable[[Entry, SpawnRow], str]] = []
         """What a spawn may have to wait for beside the queue: each says why, or nothing, or refuses it."""
+        self.unsent: Callable[[Entry], int | None] = lambda entry: None
+        """Ends what was never sent to others in time; when it is to look again."""
         self.due_runs: Callable[[Entry], int | None] = lambda entry: None
         self.runs_anew: Callable[[Entry], None] = lambda entry: None
 
@@ -91,6 +94,7 @@ class WaitingRoom:
         except RelayError as error:
             return self.refuse(entry, row, error)
         if admission.held:
+            self.ends_with(entry, row)
             return self._asking.hold(entry, row)
         if admission.until is not None:
             self.wake_at(entry, admission.until)
@@ -108,6 +112,7 @@ class WaitingRoom:
 
     def wait(self, entry: Entry, row: SpawnRow, why: str) -> SpawnRow:
         """Let a spawn wait, or go on waiting, for a reason."""
+        self.ends_with(entry, row)
         if row.not_before is not None and row.not_before > entry.now:
             self.wake_at(entry, row.not_before)
         if row.state is not State.WAITING:
@@ -169,6 +174,19 @@ class WaitingRoom:
         for row in EXPIRED_HERE.all(entry.tx, target=self._own, now=entry.now):
             self._ledger.step(entry, row, Step(State.EXPIRED, "its time to live was over before it could start"))
 
+    def ends_with(self, entry: Entry, row: SpawnRow) -> None:
+        """Look for what has run out when this one's time to live is over."""
+        self._ends_at(entry, row.expires)
+
+    def _run_out(self, entry: Entry) -> None:
+        if self._may_expire():  # else it is looked for again once a minute
+            self.expire(entry)
+            self._ends_at(entry, self.unsent(entry))
+        self._ends_at(entry, NEXT_TO_EXPIRE.one(entry.tx, target=self._own, now=entry.now))
+
+    def _ends_at(self, entry: Entry, moment: int | None) -> None:
+        entry.then(lambda: self._ends.no_later_than(moment))
+
     def due(self, entry: Entry) -> None:
         """Start, or word anew, what was not to start before now; runs of schedules too."""
         next_run = self.due_runs(entry)
@@ -186,11 +204,18 @@ class WaitingRoom:
         sooner = put_off_too_long(entry, self._own)
         self.due(entry)
         self._word_anew(entry, sooner)
+        self._run_out(entry)
 
     def clock_was_set(self) -> None:
         """Look at everything that waits for a moment by the clock as it is now."""
         self.alarm.look()
+        self._ends.look()
         self._later(self.anew)
+
+    def close(self) -> None:
+        """Look at nothing by itself any more."""
+        self.alarm.close()
+        self._ends.close()
 
     def pause_queue(self, entry: Entry, by: str) -> None:
         """Let nothing start any more; what runs goes on, and the origins of what waits are told why."""

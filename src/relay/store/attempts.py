@@ -24,7 +24,7 @@ OPEN = (AttemptState.PREPARED, AttemptState.STARTED)
 
 @frozen
 class Attempt:
-    """One try. Times in milliseconds; `exit` is the shim's exit record, or None."""
+    """One try. Times in milliseconds; `exit` is the shim's exit record, or None; `boot` as `prepare` has it."""
 
     spawn: str
     n: int
@@ -34,6 +34,7 @@ class Attempt:
     started: int | None = None
     ended: int | None = None
     exit: dict[str, Any] | None = None
+    boot: str | None = None
 
 
 _row = mapper(Attempt, state=AttemptState, exit=json.loads)
@@ -41,6 +42,9 @@ _SELECT = f"SELECT {columns(Attempt)} FROM attempts"
 
 OF_SPAWN: Query[Attempt] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n", _row)
 NEWEST: Query[Attempt] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n DESC LIMIT 1", _row)
+
+
+BOOT: Query[str | None] = Query("SELECT boot FROM attempts WHERE spawn = :spawn AND n = :n", first_column)
 
 
 # how many were fenced since the last one that was not
@@ -64,17 +68,19 @@ STARTED_BEFORE: Query[int] = Query(
 )
 
 
-def prepare(tx: Tx, spawn: str, n: int, folder: str, now: int) -> None:
+def prepare(tx: Tx, spawn: str, n: int, folder: str, now: int, boot: str | None = None) -> None:
     """Record an attempt before its shim is asked for.
 
     Args:
         n: from 1; a second attempt of one number is refused by the table (sqlite3.IntegrityError).
         folder: where its lock, record and log are.
         now: milliseconds.
+        boot: which of this machine it is, where the attempt begins at once and its shim's promise may be lost with the
+            power: in another boot it may have run, whatever its record says.
     """
     tx.execute(
-        "INSERT INTO attempts (spawn, n, folder, state, prepared) VALUES (?, ?, ?, 'prepared', ?)",
-        (spawn, n, folder, now),
+        "INSERT INTO attempts (spawn, n, folder, state, prepared, boot) VALUES (?, ?, ?, 'prepared', ?, ?)",
+        (spawn, n, folder, now, boot),
     )
 
 

@@ -69,7 +69,7 @@ class Entry:
     _postbox: Postbox
     posted: list[tuple[BrokerId, Outgoing]] = field(default_factory=list)
     events: list[tuple[Event, SpawnRow | None]] = field(default_factory=list)
-    following: list[Callable[[], None]] = field(default_factory=list)
+    following: list[Callable[[], object]] = field(default_factory=list)
     deciding: list[Callable[[bool], None]] = field(default_factory=list)
     beside: Callable[[Entry, Event], None] = lambda entry, event: None
     _early: Callable[[Callable[[], None]], None] = lambda begin: None
@@ -96,7 +96,7 @@ class Entry:
         self.events.append((made, subject))
         self.beside(self, made)
 
-    def then(self, callback: Callable[[], None]) -> None:
+    def then(self, callback: Callable[[], object]) -> None:
         """Call this on the event loop after the commit."""
         self.following.append(callback)
 

@@ -17,6 +17,7 @@ from relay.store.faults import BACKUPS
 from relay.store.query import Tx
 from relay.store.schema import VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6
 from relay.store.schema_audit import VERSION_12
+from relay.store.schema_begun import VERSION_20
 from relay.store.schema_dashboard import VERSION_15
 from relay.store.schema_ends import VERSION_10
 from relay.store.schema_notify import VERSION_14
@@ -50,6 +51,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_17,
     VERSION_18,
     VERSION_19,
+    VERSION_20,
 )
 KEPT_COPIES = 3
 

@@ -53,8 +53,12 @@ _SELECT = f"SELECT {columns(Schedule)} FROM schedules"
 _LIVES = "state IN ('asked', 'active')"
 
 BY_ID: Query[Schedule] = Query(f"{_SELECT} WHERE id = :id", _row)
+_MEANT = "(name = :ref OR id >= :ref AND id < :ref || '~')"
 BY_PREFIX: Query[Schedule] = Query(
-    f"{_SELECT} WHERE {_LIVES} AND (name = :ref OR id >= :ref AND id < :ref || '~') ORDER BY created LIMIT 20", _row
+    f"{_SELECT} WHERE {_LIVES} AND {_MEANT} ORDER BY created LIMIT 20", _row
+)
+OVER: Query[Schedule] = Query(
+    f"{_SELECT} WHERE NOT {_LIVES} AND {_MEANT} ORDER BY since DESC LIMIT 1", _row
 )
 LISTING: Query[Schedule] = Query(
     f"{_SELECT} WHERE :everything OR {_LIVES} OR state = 'refused' AND since > :recently"
@@ -68,6 +72,7 @@ NEXT: Query[int | None] = Query(
     "SELECT min(next) FROM schedules WHERE state = 'active' AND target = :target", first_column
 )
 ACTED_ON: Query[int] = Query("SELECT 1 FROM schedule_runs WHERE schedule = :id AND due = :due", first_column)
+SKIPPED_OF: Query[int] = Query("SELECT skipped FROM schedules WHERE id = :id", first_column)
 NEXT_OF: Query[int | None] = Query("SELECT next FROM schedules WHERE id = :id", first_column)
 LIVE_HERE: Query[Schedule] = Query(f"{_SELECT} WHERE target = :target AND {_LIVES}", _row)
 LIVE_FROM: Query[int] = Query(
@@ -115,6 +120,11 @@ def act_on(tx: Tx, schedule: str, due: int, spawn: str | None) -> None:
     tx.execute("INSERT INTO schedule_runs VALUES (?, ?, ?)", (schedule, due, spawn))
     if spawn is None:
         tx.execute("UPDATE schedules SET skipped = skipped + 1 WHERE id = ?", (schedule,))
+
+
+def has_skipped(tx: Tx, schedule: str, times: int) -> None:
+    """Its target says how many due times did not run."""
+    tx.execute("UPDATE schedules SET skipped = ? WHERE id = ?", (times, schedule))
 
 
 def ran(tx: Tx, schedule: str, at: int, spawn: str) -> None:

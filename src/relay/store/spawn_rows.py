@@ -135,9 +135,13 @@ WAITING_HEADS: Query[tuple[str, BrokerId]] = Query(
     lambda row: (row[0], row[1]),
 )
 # what was tried did run: it is past the time in which it had to be started, and never "nothing ran"
-EXPIRED_HERE = _query(
-    "WHERE live = 1 AND target = :target AND state IN ('held', 'waiting') AND expires <= :now"
-    " AND (attempt = 0 OR id NOT IN (SELECT spawn FROM tries)) ORDER BY n"
+_MAY_EXPIRE = (
+    "live = 1 AND target = :target AND state IN ('held', 'waiting')"
+    " AND (attempt = 0 OR id NOT IN (SELECT spawn FROM tries))"
+)
+EXPIRED_HERE = _query(f"WHERE {_MAY_EXPIRE} AND expires <= :now ORDER BY n")
+NEXT_TO_EXPIRE: Query[int | None] = Query(
+    f"SELECT min(expires) FROM spawns WHERE {_MAY_EXPIRE} AND expires > :now", first_column
 )
 # as in the index `spawns_tests`, which is used for nothing else
 LAST_TEST = _query(
@@ -151,8 +155,10 @@ FOR_OTHERS = _query("WHERE live = 1 AND target = :own AND (origin <> :own OR cha
 # asked for here, to be started elsewhere, and not known to have ended
 ELSEWHERE = _query(f"{_OF_THE_LIVE} AND origin = :origin AND target <> :origin ORDER BY n")
 # never taken by any hop: what this origin may still end by itself once it expired
-UNSENT_EXPIRED = _query(
-    f"{_OF_THE_LIVE} AND state = 'queued' AND first_word IS NULL AND expires <= :now ORDER BY n"
+_UNSENT = f"{_OF_THE_LIVE} AND state = 'queued' AND first_word IS NULL"
+UNSENT_EXPIRED = _query(f"{_UNSENT} AND expires <= :now ORDER BY n")
+NEXT_UNSENT_TO_EXPIRE: Query[int | None] = Query(
+    f"SELECT min(expires) FROM spawns {_UNSENT} AND expires > :now", first_column
 )
 # what ended badly and was asked for here; a person's word takes it off the list
 FAILURES = _query(

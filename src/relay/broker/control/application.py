@@ -289,6 +289,7 @@ def everything(broker: Broker) -> Starlette:
     """Every route, for who judges by them before."""
     control = Control(broker)
     routes: list[tuple[str, str, Endpoint]] = [
+        ("POST", "spawns", control.spawn),  # they are tried in this order
         ("GET", "status", control.status),
         ("GET", "settings", control.settings),
         ("GET", "doctor", control.doctor),
@@ -299,7 +300,6 @@ def everything(broker: Broker) -> Starlette:
         ("POST", "brokers/{ref}/ping", control.broker_ping),
         ("POST", "brokers/{ref}/rename", control.broker_rename),
         ("POST", "brokers/{ref}/forget", control.broker_forget),
-        ("POST", "spawns", control.spawn),
         ("GET", "spawns/{ref}", control.show),
         ("GET", "spawns/{ref}/wait", control.wait),
         ("GET", "spawns/{ref}/log", control.log),

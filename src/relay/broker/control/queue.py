@@ -117,7 +117,8 @@ class QueueControl:
 
     def _schedule(self, schedule: Schedule) -> dict[str, Any]:
         label = self._broker.members.label
-        times = {key: rfc3339(getattr(schedule, key)) for key in ("created", "next", "last")}
+        following = schedule.next if schedule.state in ("asked", "active") else None
+        times = {key: rfc3339(getattr(schedule, key)) for key in ("created", "last")} | {"next": rfc3339(following)}
         named = ("id", "name", "every", "state", "last_spawn", "runs", "skipped")
         plain = {key: getattr(schedule, key) for key in named}
         asked = {key: schedule.request[key] for key in ("agent", "task", "cwd", "labels")}

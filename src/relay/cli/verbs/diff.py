@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 def run(invocation: Invocation, *, spawn: str, stat: bool) -> int:
     """Show what a spawn changed."""
+    from relay.cli.progress import Shown
     from relay.git.returning import show
 
     with returns.returned(invocation, spawn) as (found, back, into):
         made = into / "diff"
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and not invocation.json
-        with made.open("wb") as file:
+        with made.open("wb") as file, Shown("comparing the two trees", quiet=invocation.json):
             show(back, Path.cwd(), into, stat, colour, file)
         text = made.read_bytes()
     if invocation.json:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 def run(invocation: Invocation, *, spawn: str, words: list[str], **request: Any) -> int:
     """Change what has not started."""
     client = invocation.client()
-    agent = client.ask(routes.show(spawn))["agent"] if words else ""
-    change: SpawnChange = ordering.change(agent, words, **request)
+    cwd = request["cwd"]
+    is_relative = bool(cwd) and not cwd.startswith("/")
+    known = client.ask(routes.show(spawn)) if words or is_relative else None
+    if known is not None and is_relative and known["broker"]["id"] == client.ask(routes.status())["broker"]["id"]:
+        request["cwd"] = ordering.folder_here(cwd)
+    change: SpawnChange = ordering.change(known["agent"] if known else "", words, **request)
     return tell(invocation, client.ask(queue_routes.edit(spawn, change)), "is changed")

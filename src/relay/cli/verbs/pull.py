@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from relay.cli import returns, speech
+from relay.cli.blanks import refuse_blank
 from relay.cli.clean import clean, clean_lines
 
 TYPE_CHECKING = False
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 
 def run(invocation: Invocation, *, spawn: str, into: str | None) -> int:
     """Take what a spawn changed into the tree that one stands in."""
+    from relay.cli.progress import Shown
     from relay.git.pulling import pull
 
+    refuse_blank(into=into)
     beside = None if into is None else Path(os.path.abspath(os.path.expanduser(into)))
     with returns.returned(invocation, spawn) as (found, back, scratch):
-        pulled = pull(back, Path.cwd(), Path(invocation.home.folder), scratch, beside)
+        with Shown("looking at your tree, and taking the changes into it", quiet=invocation.json):
+            pulled = pull(back, Path.cwd(), Path(invocation.home.folder), scratch, beside)
     diffstat = found["result"].get("diffstat") if found["result"] else None
     if invocation.json:
         told = {"id": found["id"], "name": found["name"], "how": pulled.how, "branch": pulled.branch}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.api import queue_routes, routes
-from relay.cli import speech
+from relay.cli import ages, speech
 from relay.cli.blanks import refuse_blank
 from relay.cli.clean import clean
 from relay.cli.spawn_lines import say_what_is_missing, show_table
@@ -29,8 +29,8 @@ def run(invocation: Invocation, *, status: list[str]) -> int:
     show_table(spawns, clean(nothing) if status else "the queue is empty")
     paused = client.ask(routes.status()).get("queue", {}).get("paused")
     if paused:
-        command = invocation.home.command("queue resume")
-        speech.note(clean(f"the queue of this machine is paused by {paused['by']} since {paused['at']}: {command}"))
+        since, command = ages.when(paused["at"]), invocation.home.command("queue resume")
+        speech.note(clean(f"the queue of this machine is paused by {paused['by']} since {since}: {command}"))
     return 0
 
 

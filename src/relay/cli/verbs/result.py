@@ -5,6 +5,7 @@ from __future__ import annotations
 from relay.api import routes
 from relay.api.sizes import spoken
 from relay.cli import giving_back, phases, speech
+from relay.cli.blanks import refuse_blank
 from relay.cli.spawn_lines import has_ended, print_result, ref, say_failure, say_notes, standing, status_of, title
 
 TYPE_CHECKING = False
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def run(invocation: Invocation, *, spawn: str, files: str | None, force: bool) -> int:
     """Print what a spawn came to, or write its files; its exit status is the spawn's."""
+    refuse_blank(files=files)
     client = invocation.client()
     found = client.ask(routes.show(spawn))
     if files is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.api import queue_routes
-from relay.cli import speech, table
+from relay.cli import ages, speech, table
 from relay.cli.clean import clean
 
 TYPE_CHECKING = False
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("NAME", "ID", "BROKER", "EVERY", "NEXT", "LAST", "RUNS", "WHAT")
+FIRST_TO_GO = ("LAST", "RUNS", "ID", "BROKER", "EVERY")
 
 
 def make(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
@@ -37,9 +38,12 @@ def make(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
         speech.document(made)
     elif made["state"] == "asked":
         speech.say(clean(f"Asked of {made['broker']['name']}, which has not answered yet: {made['name']}."))
+    elif made["state"] in ("removed", "refused"):
+        speech.say(clean(f"{made['name']}, which this key has made, runs on {made['broker']['name']} no more."))
     else:
-        following = f", next {made['next']}" if made["next"] else ""
-        speech.say(clean(f"{made['name']} runs on {made['broker']['name']} every {made['every']}{following}."))
+        following = f", next {ages.when(made['next'])}" if made["next"] else ""
+        every = f"by {made['every']!r}" if " " in made["every"] else f"every {made['every']}"
+        speech.say(clean(f"{made['name']} runs on {made['broker']['name']} {every}{following}."))
     if not invocation.json:
         speech.note(f"id {made['id']}: {invocation.home.command('schedule list')}")
     return 0
@@ -51,7 +55,7 @@ def show(invocation: Invocation, *, everything: bool) -> int:
     if invocation.json:
         speech.document(schedules)
     else:
-        table.show(HEADINGS, [_row(each) for each in schedules], "nothing is scheduled")
+        table.show(HEADINGS, [_row(each) for each in schedules], "nothing is scheduled", FIRST_TO_GO)
     return 0
 
 
@@ -72,8 +76,9 @@ def remove(invocation: Invocation, *, schedule: str) -> int:
 def _row(schedule: Schedule) -> list[str]:
     error = schedule["error"]
     what = f"{schedule['state']}: {error['message']}" if error else schedule["task"][:60]
-    following = schedule["next"] if schedule["state"] == "active" else schedule["state"]
+    moment = ages.short_when(schedule["next"]) if schedule["next"] else "?"
+    following = moment if schedule["state"] == "active" else schedule["state"]
     runs = f"{schedule['runs']}" + (f" ({schedule['skipped']} skipped)" if schedule["skipped"] else "")
     name, broker = schedule["name"], schedule["broker"]["name"]
-    last = schedule["last"] or "never"
-    return [name, schedule["id"][:8], broker, schedule["every"], following or "?", last, runs, what]
+    last = ages.short_when(schedule["last"]) if schedule["last"] else "never"
+    return [name, schedule["id"][:8], broker, schedule["every"], following, last, runs, what]

@@ -26,15 +26,17 @@ def run(
         speech.note("reading the task from the keyboard; end it with Ctrl-D")
     asked = {name: request.pop(name) for name in ("repo", "here", "push", "push_to")}
     asked |= {name: request[name] for name in ("cwd", "broker", "every")}
-    with places.place(invocation.home, **asked, keep=not dry_run) as place:
-        order = ordering.order(words=words, place=place, **request)
+    ordering.refuse_passed(request["at"], request["idempotency_key"])
+    request["idempotency_key"], name = ordering.named(request["name"], request["agent"], request["idempotency_key"])
+    with places.place(invocation.home, **asked, name=name, keep=not dry_run, quiet=invocation.json) as place:
+        order = ordering.order(words=words, place=place.words, **request)
         if dry_run:
             return _try(invocation, order, wait or follow)
         client = invocation.client()
         if order["every"] is not None:
             return schedule.make(invocation, order, waits=wait or follow)
         try:
-            spawn = client.ask(routes.spawn(order))
+            place.answered(spawn := client.ask(routes.spawn(order)))
         except KeyboardInterrupt:
             speech.note(f"\nit may have been accepted: {invocation.home.command('ps')}")
             return INTERRUPTED

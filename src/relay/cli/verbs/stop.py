@@ -43,7 +43,8 @@ def run(invocation: Invocation, *, spawns: list[str]) -> int:
     for each in told:
         speech.say(_told(each))
         if each["stop"]["state"] in ("queued", "asked"):
-            what = "it is stopped when that is back" if each["stop"]["state"] == "queued" else "it is still asked to"
+            back = f"it is stopped when {clean(each['broker']['name'])} is back"
+            what = back if each["stop"]["state"] == "queued" else "it is still asked to"
             speech.note(f"{what}: {invocation.home.command(f'show {ref(each)}')}")
     return status
 

@@ -159,6 +159,12 @@ def signal_exactly(pid: int, ticks: int, number: int) -> bool:
         os.close(handle)
 
 
+def wake_with(pid: int, ticks: int, number: int) -> None:
+    """Signal a process as `signal_exactly`, and have it go on where somebody has stopped it."""
+    signal_exactly(pid, ticks, number)
+    signal_exactly(pid, ticks, signal.SIGCONT)
+
+
 def _signal_handle(handle: int, number: int) -> bool:
     try:
         signal.pidfd_send_signal(handle, number)

@@ -1,10 +1,10 @@
 """One attempt in a shim's life: lock, refuse or promise, run, report.
 
-Order is everything (design §7). The intent is on the disk before the task is released to exec, so that no intent
-means never started: its process is forked while the disk works, waits on a pipe, and dies with the shim. The exit
-record is written when the tree is gone, so that it means all is over.
-The stop slot is read after the intent was written and the broker reads the intent after it wrote the stop
-slot: one of them sees the other, and no stop is lost between them.
+Order is everything (design §7). The intent is written before the task is released to exec, so that no intent means
+never started: its process is forked before, waits on a pipe, and dies with the shim. It is on the disk by then, too,
+unless the broker's store says in which boot the attempt begins (`recovery.presume_begun`). The exit record is written
+when the tree is gone, so that it means all is over. The stop slot is read after the intent was written and the broker
+reads the intent after it wrote the stop slot: one of them sees the other, and no stop is lost between them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def run(spec: Spec, ready: Task | None, wakeup: Wakeup, kills: Kills, last: Last
     if _is_taken(record_fd):
         return REFUSED
     task = task or fork_task(spec, lock)
-    _promise(record_fd, spec.name)
+    _promise(record_fd, spec)
     fields, log = _carry_out(spec, task, record_fd, wakeup, kills, last)
     record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=False)
     if log is not None:
@@ -95,7 +95,7 @@ def _ticks_of(me: int) -> int:
     return processes.ticks(me)
 
 
-def _promise(record_fd: int, name: str) -> None:
+def _promise(record_fd: int, spec: Spec) -> None:
     me = os.getpid()
     fields: dict[str, object] = {
         "shim": me,
@@ -103,10 +103,10 @@ def _promise(record_fd: int, name: str) -> None:
         "boot": processes.boot_id(),
         "protocol": record.PROTOCOL,
         # a power cut may take the folder's new name back (`spawn/spares.py`)
-        "name": name,
+        "name": spec.name,
         "at": time.time_ns() // 1_000_000,
     }
-    record.write_slot(record_fd, record.INTENT, fields, durable=True)
+    record.write_slot(record_fd, record.INTENT, fields, durable=spec.durable)
 
 
 def _carry_out(

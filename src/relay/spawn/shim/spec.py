@@ -27,6 +27,7 @@ class Spec:
         limits: `memory` (bytes) and `cpus`, and `runtime`, the folder of the user's systemd; None for no limits.
         keep_awake: the machine is kept from sleeping.
         held: the folder that becomes the attempt's when the launch is decided on (`folder.await_lock`), or empty.
+        durable: its promise is on the disk before the task starts.
         needs: names of fields without which the task must not run.
     """
 
@@ -49,6 +50,7 @@ class Spec:
         keep_awake: bool = False,
         needs: tuple[str, ...] = (),
         held: str = "",
+        durable: bool = True,
     ) -> None:
         self.serial = serial
         self.folder = folder
@@ -64,6 +66,7 @@ class Spec:
         self.keep_awake = keep_awake
         self.needs = needs
         self.held = held
+        self.durable = durable
         self.door = door
         self.terminal = terminal
 
