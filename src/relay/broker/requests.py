@@ -57,11 +57,11 @@ class Requests:
     ) -> None:
         self._tasks = tasks
         self.on_accepted: Callable[[Entry, SpawnRow], None] = lambda entry, row: None
+        self.on_deadline: Callable[[Entry, SpawnRow], None] = lambda entry, row: None
         self.with_voucher: Callable[[Entry, SpawnRequest, SpawnRow, dict[str, Any]], dict[str, Any]] = _as_it_is
         self._members = members
         self._journal = journal
         self._supervisor = supervisor
-        supervisor.room.unsent = self.expire_unsent
         self._outbox = outbox
 
     def read(self, body: dict[str, Any]) -> Order:
@@ -114,7 +114,7 @@ class Requests:
         if order.request.wishes.after:
             queueing.put_after(entry.tx, row.id, order.request.wishes.after)
         self._post(entry, order.request, row)
-        self._supervisor.room.ends_with(entry, row)
+        self.on_deadline(entry, row)
         entry.event("spawn.state", {"spawn": row.id, "state": "queued", "reason": "", "broker": row.target})
         return row
 

@@ -200,6 +200,8 @@ class Rooms:
         attendance, there, said = self.letters.attendance, self.letters.waiting, self.discovery.said
         self.views = Views(self.members, self.mesh, self.store, self.grants, attendance, self._trouble, there, said)
         self.requests = Requests(self.members, self.journal, self.supervisor, self.outbox, self.tasks)
+        self.supervisor.room.unsent = self.requests.expire_unsent
+        self.requests.on_deadline = self.supervisor.room.ends_with
         self.queueing = Queueing(self)
         self.membership = Membership(
             self.members,
