@@ -40,7 +40,7 @@ def _not_before(spawn: Spawn) -> str:
 
 def attempts(spawn: Spawn) -> Facts:
     """The attempts before the present one, and what was asked and not done."""
-    tried = [(f"attempt {each['attempt']}", _attempt(each)) for each in spawn.get("attempts", [])]
+    tried = [(_which(each), _attempt(each)) for each in spawn.get("attempts", [])]
     return [*tried, *(("asked", _asked(each)) for each in spawn.get("asked", []))]
 
 
@@ -48,6 +48,11 @@ def _predecessor(after: After) -> str:
     name, state = after.get("name") or after["id"], after.get("state")
     condition = "" if after["condition"] == "success" else ", however it ends"
     return f"{name} ({word(state) if state else 'not here'}{condition})"
+
+
+def _which(tried: Tried) -> str:
+    # what was refused, and then asked for anew, had none
+    return f"attempt {tried['attempt']}" if tried["attempt"] else "no attempt"
 
 
 def _attempt(tried: Tried) -> str:
