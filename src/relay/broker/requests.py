@@ -147,6 +147,7 @@ class Requests:
             operation = f"pause/{row.id}/{entry.now}"
             entry.post(Letter(row.target, Kind.STEER, body, operation, LONGEST_TTL, row.id))
         self._post(entry, request_of(now), now)
+        self.on_deadline(entry, now)
         for each in now.wishes.after:
             before = BY_ID.one(entry.tx, id=each.spawn)
             if before is not None and before.state in TERMINAL and before.at is None:

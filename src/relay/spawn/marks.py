@@ -153,7 +153,9 @@ class Marks:
         queueing.edit(entry.tx, request)
         if "not_before" in wishes:
             queueing.not_before(entry.tx, row.id, request.wishes.not_before)
-        self._require_may_be(entry, spawns.require(entry.tx, row.id))
+        now = spawns.require(entry.tx, row.id)
+        self._require_may_be(entry, now)
+        self._room.ends_with(entry, now)
         if "after" in wishes:
             row = self._room.succession.arrived(entry, spawns.require(entry.tx, row.id))
         if row.state is State.HELD:
