@@ -1,10 +1,10 @@
-"""What `edit` says and does of a moment and of a time to live."""
+"""What `edit` says and does of a moment and of a time to live; and which of several spawns of one name is meant."""
 
 from __future__ import annotations
 
 from relay.testing import processes
 from relay.testing.node import Node
-from tests.e2e.scene import Scene, relay_json
+from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
 
 
 def _own(node: Node, *options: str, name: str = "-") -> str:
@@ -35,3 +35,27 @@ def test_a_shorter_time_to_live_ends_what_is_held_in_time(granted: Scene) -> Non
     granted.until(spawn, "held")
     relay_json(granted.laptop, "edit", spawn, "--ttl", "1s")
     assert not granted.until(spawn, "expired", within=8)["attempt"]
+
+
+def test_of_several_of_a_name_the_one_on_the_broker_that_runs_it_is_come_after(granted: Scene) -> None:
+    name = fresh("q")
+    here, there = _own(granted.laptop, "--at", "2h", name=name), granted.begin("true", "--at", "2h", name=name)
+    behind = granted.begin("true", "--after", name)
+    assert [each["id"] for each in granted.show(behind)["after"]] == [there]
+    relay_json(granted.laptop, "edit", behind, "--after", "none", "--at", "2h")
+    assert [each["id"] for each in relay_json(granted.laptop, "edit", behind, "--after", name)["after"]] == [there]
+    assert error_of(relay(granted.laptop, "--json", "show", name))["code"] == "ambiguous"
+    for spawn in (behind, here, there):
+        relay_json(granted.laptop, "stop", spawn)
+
+
+def test_a_schedule_is_removed_by_its_name_at_its_broker(granted: Scene) -> None:
+    name, laptop = fresh("nightly"), granted.laptop
+    made = relay_json(laptop, *granted.words("shell", "true", name=name, options=("--every", "1h")))
+    own = relay_json(laptop, "spawn", name, "shell", "true", "--cwd", str(laptop.work), "--every", "1h")
+    both = error_of(relay(laptop, "--json", "schedule", "remove", name))
+    assert both["code"] == "ambiguous" and f"{name}@vps {made['id']}" in both["why"]
+    assert relay_json(laptop, "schedule", "remove", f"{name}@vps")["id"] == made["id"]
+    assert relay_json(laptop, "schedule", "remove", f"{name}@laptop")["id"] == own["id"]
+    over = error_of(relay(laptop, "--json", "schedule", "remove", f"{name}@vps"))
+    assert (over["code"], over["why"]) == ("unknown_schedule", "it was removed")
