@@ -1,6 +1,8 @@
-"""What `edit` says and does of a moment and of a time to live; and which of several spawns of one name is meant."""
+"""What `edit` says and does of a moment and of a time to live; what follows an end; which of one name is meant."""
 
 from __future__ import annotations
+
+import shlex
 
 from relay.testing import processes
 from relay.testing.node import Node
@@ -59,3 +61,26 @@ def test_a_schedule_is_removed_by_its_name_at_its_broker(granted: Scene) -> None
     assert relay_json(laptop, "schedule", "remove", f"{name}@laptop")["id"] == own["id"]
     over = error_of(relay(laptop, "--json", "schedule", "remove", f"{name}@vps"))
     assert (over["code"], over["why"]) == ("unknown_schedule", "it was removed")
+
+
+def test_what_ran_out_of_its_time_is_given_more_by_the_command_that_is_its_next_step(granted: Scene) -> None:
+    name = fresh("slow")
+    options = ("--timeout", "1s", "--label", "team=core", "--priority", "3")
+    spawn = granted.begin("read -r line; sleep 1.2; echo 'it is' done", *options, "--stdin", name=name)
+    ended = granted.until(spawn, "timed_out")
+    (failure,) = (each for each in relay_json(granted.laptop, "failures") if each["id"] == spawn)
+    assert failure["next"] == ended["error"]["hint"]
+    assert failure["next"].encode() in relay(granted.laptop, "show", spawn).stdout
+    command = shlex.split(failure["next"])
+    assert command[:3] == ["relay", "spawn", name]
+    again = relay_json(granted.laptop, *command[1:])
+    assert again["timeout_s"] == 2 and again["id"] != spawn
+    for same in ("task", "agent", "broker", "cwd", "mode", "labels", "priority", "retries"):
+        assert again[same] == ended[same], same
+    relay(granted.laptop, "send", again["id"], "go")
+    assert granted.until(again["id"], "completed", "timed_out")["result"]["output_tail"] == "it is done\n"
+
+
+def test_what_no_line_can_say_again_is_looked_at(granted: Scene) -> None:
+    spawn = granted.begin("sleep 9\n", "--timeout", "0.5s")
+    assert granted.until(spawn, "timed_out")["error"]["hint"].startswith(f"relay logs {spawn}")
