@@ -54,10 +54,20 @@ def test_what_runs_for_long_keeps_nothing_from_being_begun_ahead(mesh: Mesh) -> 
     solo.relay("wait", *long)
 
 
-@pytest.mark.parametrize("how", ["kill -STOP $PPID", "p=$PPID; (while :; do kill -STOP $p; sleep 0.01; done) &"])
+STOPS_ITS_SHIM = ["kill -STOP $PPID", "p=$PPID; (while :; do kill -STOP $p; sleep 0.01; done) &"]
+
+
+@pytest.mark.parametrize("how", STOPS_ITS_SHIM)
 def test_a_task_that_stops_its_own_shim_is_stopped_all_the_same(granted: Scene, how: str) -> None:
     spawn = granted.begin(f"{how}\necho on; exec sleep 300")
     processes.wait_until(lambda: any(each.status() == psutil.STATUS_STOPPED for each in granted.vps.shims()), 10, how)
     assert relay(granted.laptop, "stop", spawn, timeout=20).returncode == 0
     assert granted.until(spawn, "cancelled")["reason"] == "stopped by laptop"
+    gone_within(spawn)
+
+
+@pytest.mark.parametrize("how", STOPS_ITS_SHIM)
+def test_a_task_that_stops_its_own_shim_is_ended_when_its_time_is_over(granted: Scene, how: str) -> None:
+    spawn = granted.begin(f"{how}\necho on; exec sleep 300", "--timeout", "1s")
+    assert granted.until(spawn, "timed_out", within=20)["reason"] == "it ran longer than its timeout of 1 s"
     gone_within(spawn)

@@ -19,6 +19,7 @@ from relay.spawn.attempt import Attempt, Exited, Output, Record, Started, Vanish
 from relay.spawn.beginning import Ahead
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchRefused
 from relay.spawn.launching import LaunchSpec
+from relay.spawn.overdue import Overdue
 from relay.spawn.recovery import Verdict, presume_begun
 from relay.spawn.shim import processes
 from relay.spawn.spares import Spares
@@ -186,7 +187,7 @@ class Attempting:
             return Fenced()
         except RelayError as fault:
             return Unlaunchable(fault)
-        with self._known(shim, plan.folder):
+        with self._known(shim, plan.folder, plan.timeout_s):
             return await self._observed(plan.folder, heard, shim)
 
     async def _observed(self, name: str, heard: Heard, shim: int | None = None) -> End:
@@ -200,29 +201,34 @@ class Attempting:
                 is_told = True
             await asyncio.sleep(AGAIN_S)
 
-    async def resume(self, name: str, heard: Heard, boot: str | None = None) -> End:
+    async def resume(
+        self, name: str, heard: Heard, boot: str | None = None, timeout_s: float | None = None
+    ) -> End:
         """Follow an attempt that an earlier run of the broker began, whatever became of it.
 
         Args:
             name: its folder's.
             heard: told of the start and of output.
             boot: the one in which it was to begin at once; None where its promise is on the disk if there was one.
+            timeout_s: awake seconds, or None.
         """
         attempt = self.folder(name)
         if boot not in (None, processes.boot_id()):
             await asyncio.to_thread(presume_begun, attempt.folder)
-        with self._known(_shim_of(attempt), name):
+        with self._known(_shim_of(attempt), name, timeout_s):
             return await self._observed(name, heard)
 
     @contextlib.contextmanager
-    def _known(self, shim: int, name: str) -> Iterator[None]:
+    def _known(self, shim: int, name: str, timeout_s: float | None) -> Iterator[None]:
         # a shim that is given another attempt has ended the one before, though that may be still to be heard of
         for before in [each for each, pid in self.shims.items() if pid == shim and pid]:
             del self.shims[before]
         self.shims[name] = shim
+        overdue = Overdue(self.folder(name), timeout_s)
         try:
             yield
         finally:
+            overdue.over()
             self.shims.pop(name, None)
 
     def is_token(self, name: str, secret: str) -> bool:

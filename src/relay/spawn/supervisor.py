@@ -335,7 +335,7 @@ class Supervisor:
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon, log))
         boot = await self._journal.store.one(attempts.BOOT, spawn=row.id, n=row.attempt)
         try:
-            end = await self._attempting.resume(log.parent.name, heard, boot)
+            end = await self._attempting.resume(log.parent.name, heard, boot, self._planner.timeout(row))
         finally:
             heard.over()
         await self._ended(row, end, reading)

@@ -1,0 +1,51 @@
+"""Attempts that go on though their time is over: a task may keep its own shim stopped, which would have ended it.
+
+To wake a shim that is awake does nothing. So nothing depends on how well the clocks here and there agree, and nothing
+is ended from here: the shim itself ends its task, and writes down that its time was over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+from relay.spawn.attempt import Attempt
+from relay.spawn.shim import processes
+
+LATE_S = 4.0  # the shim's own last step comes at most 3.5 s after the time is over
+AGAIN_S, GROWS, LONGEST_S = 0.1, 1.1, 10.0
+
+
+class Overdue:
+    """Wakes the shim of an attempt once its time is over, again and again, since its task may stop it again.
+
+    Args:
+        attempt: its folder.
+        timeout_s: its awake seconds, counted from now; None for no limit. For who follows it since a restart that is
+            later than the shim's own end of it, and never sooner.
+    """
+
+    def __init__(self, attempt: Attempt, timeout_s: float | None) -> None:
+        self._attempt = attempt
+        self._pause_s = AGAIN_S
+        self._loop = asyncio.get_running_loop()
+        # the loop's clock stands still while the machine sleeps, as the shim's does
+        self._timer = None if timeout_s is None else self._loop.call_later(timeout_s + LATE_S, self._wake)
+
+    def over(self) -> None:
+        """The attempt has ended, or is followed no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wake(self) -> None:
+        self._loop.run_in_executor(None, _wake, self._attempt)
+        self._timer = self._loop.call_later(self._pause_s, self._wake)
+        self._pause_s = min(self._pause_s * GROWS, LONGEST_S)
+
+
+def _wake(attempt: Attempt) -> None:
+    with contextlib.suppress(OSError):
+        now = attempt.read()
+        if now.intent is not None and now.exit is None and now.intent.boot == processes.boot_id():
+            processes.signal_exactly(now.intent.shim, now.intent.ticks, signal.SIGCONT)
