@@ -81,6 +81,20 @@ def test_it_goes_on_in_its_session_and_its_place(two: Scene) -> None:
     assert _told(again)[-1] == ["--resume", session, "and once more"], "asked for once more, it is the same session"
 
 
+def test_a_yes_to_going_on_is_for_one_run(two: Scene) -> None:
+    """Word for word the same again is asked about again: what was approved is used up by the run that it was for."""
+    two.grant("--agent", "claude", "--dir", "new", "--ask")
+    spawn = _spawned(two, "more")["id"]
+    for attempt, (told, before) in enumerate([("", ""), ("more", "before, and is asked for once more"), ("less", "")]):
+        if told:
+            relay_json(two.laptop, "continue", spawn, told)
+        asked = two.until(spawn, "held")
+        assert asked["attempt"] == attempt and before in asked["needs"]["text"]
+        assert ("another request than this" in asked["needs"]["text"]) == (told == "less")
+        relay_json(two.vps, "approve", spawn)
+        _completed(two, spawn, attempt + 1)
+
+
 def test_after_a_failure_a_stop_a_timeout_and_a_loss(two: Scene) -> None:
     failed = _spawned(two, "fail at once", "--wait", status=1)
     # long enough for the agent to say its session before its time is over

@@ -16,9 +16,10 @@ import pytest
 
 from relay.spawn import attempting, launcher, shim
 from relay.spawn.agents.agent import Command
-from relay.spawn.attempt import Exited
+from relay.spawn.attempt import Exited, Vanished
 from relay.spawn.attempting import Attempting, Fenced, Plan
 from relay.spawn.beginning import Ahead, Beginning
+from relay.spawn.recovery import Verdict
 from relay.spawn.spares import KEEP, PREFIX
 
 from .yard import ENVIRONMENT, alive, children, holds, until
@@ -206,3 +207,17 @@ async def test_one_that_cannot_be_followed_for_want_of_descriptors_is_followed_l
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert _code(await running) == 7
     assert ground.times() == 1
+
+
+async def test_after_a_power_cut_on_a_disk_that_is_full_it_is_looked_at_again_until_it_can_be_said_lost(
+    ground: Ground,
+) -> None:
+    name = ground.plan(0).folder
+    (ground.yard.root / name).write_text("")  # no folder can be made there for now
+    resumed = asyncio.create_task(ground.attempting.resume(name, lambda heard: None, "another"))
+    await asyncio.sleep(0)
+    done, _ = await asyncio.wait([resumed], timeout=0.2)
+    assert not done, resumed.exception()
+    (ground.yard.root / name).unlink()
+    end = await asyncio.wait_for(resumed, 10)
+    assert isinstance(end, Vanished) and end.verdict is Verdict.SWEEP_AND_LOST

@@ -185,7 +185,7 @@ class SteerTaking:
         if verb == STOP:
             self._stop(entry, row, by)
         else:
-            if verb == "retry":
+            if verb in AFTER_ITS_END and row.state in TERMINAL:
                 questions.spend(entry.tx, row.id)  # who may not start it without a yes needs another to start it again
             self._marks.apply(entry, row, verb, content, by)
         self._auditor.write(entry, Decision(origin, "stop", detail=f"{verb} {row.id} {row.name}"[:500]))

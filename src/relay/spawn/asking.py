@@ -105,9 +105,11 @@ class Asking:
         before = [each for each in questions.OF_SPAWN.all(entry.tx, spawn=row.id) if each.kind is Asked.HELD]
         hashed = request_hash(row.origin, request_of(row))
         approved = [each for each in before if each.closed_as == questions.APPROVED]
-        if any(each.hash for each in approved):
+        if any(not questions.is_spent(each) for each in approved):
             text += "; it was changed after it was approved"
             reason = "it was changed after it was approved, so that a person has to"
+        elif approved and all(questions.was_to(each) != hashed for each in approved):
+            text += "; what was approved before was another request than this"
         elif approved:
             text += "; it was approved before, and is asked for once more"
         elif before and before[0].hash != hashed:

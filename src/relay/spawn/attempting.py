@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from relay.core.errors import Code, LocalFault, Refused, RelayError
 from relay.core.values import frozen
@@ -32,6 +33,7 @@ INSIST_S = 4.0  # the shim's own last step comes at most 3.5 s after a stop is a
 _INSISTED = 10
 _log = logging.getLogger(__name__)
 Heard = Callable[[Started | Output], None]
+_Done = TypeVar("_Done")
 
 
 @frozen
@@ -191,11 +193,14 @@ class Attempting:
             return await self._observed(plan.folder, heard, shim)
 
     async def _observed(self, name: str, heard: Heard, shim: int | None = None) -> End:
+        return _plain(await self._for_sure(name, lambda: self.folder(name).observe(self._watcher, heard, shim=shim)))
+
+    async def _for_sure(self, name: str, work: Callable[[], Awaitable[_Done]]) -> _Done:
         is_told = False
         while True:
             try:
-                return _plain(await self.folder(name).observe(self._watcher, heard, shim=shim))
-            except OSError as fault:  # no descriptor is left: it goes on, and is looked at again
+                return await work()
+            except OSError as fault:  # no descriptor, or no room on the disk: it goes on, and is looked at again
                 if not is_told:
                     _log.error("attempt %s cannot be followed now: %s", name, fault)
                 is_told = True
@@ -212,10 +217,10 @@ class Attempting:
             boot: the one in which it was to begin at once; None where its promise is on the disk if there was one.
             timeout_s: awake seconds, or None.
         """
-        attempt = self.folder(name)
         if boot not in (None, processes.boot_id()):
-            await asyncio.to_thread(presume_begun, attempt.folder)
-        with self._known(_shim_of(attempt), name, timeout_s):
+            await self._for_sure(name, lambda: asyncio.to_thread(presume_begun, self.folder(name).folder))
+        shim = await self._for_sure(name, lambda: _shim_of(self.folder(name)))
+        with self._known(shim, name, timeout_s):
             return await self._observed(name, heard)
 
     @contextlib.contextmanager
@@ -271,7 +276,7 @@ class Attempting:
         )
 
 
-def _shim_of(attempt: Attempt) -> int:
+async def _shim_of(attempt: Attempt) -> int:
     """The pid of an attempt's shim; 0, which is nobody's, where none has promised to run it."""
     try:
         intent = attempt.read().intent

@@ -11,6 +11,7 @@ from relay.core.values import frozen
 from relay.store.query import Query, Tx, columns, first_column, insertion, mapper, to_json
 
 APPROVED, WITHDRAWN, ENDED = "approve", "withdrawn", "ended"
+_SPENT = "spent "
 
 
 @frozen
@@ -25,7 +26,7 @@ class Question:
         text: what is asked, in words.
         tool, input: what the agent wants to use, and with what; or None.
         mode: the mode that a permission takes; None where it goes beyond every mode.
-        hash: for `held`: of the request; empty once an approval is spent.
+        hash: for `held`: of the request, and of an approval that is spent no request's any more (`was_to`).
         log_bytes: for `silent`: how long the log was; more of it withdraws the question.
         asked, expires: when, and until when it may be answered; None for as long as the spawn lives.
         closed: when it was answered or lapsed, or None.
@@ -126,8 +127,21 @@ def is_approved(tx: Tx, spawn: str, request_hash: str) -> bool:
 
 def spend(tx: Tx, spawn: str) -> None:
     """What a person has approved of a spawn was for the attempts that it had: it is worth nothing to further ones."""
-    sql = "UPDATE questions SET hash = '' WHERE spawn = ? AND kind = 'held' AND closed_as = ?"
-    tx.execute(sql, (spawn, APPROVED))
+    sql = (
+        "UPDATE questions SET hash = ? || hash"
+        " WHERE spawn = ? AND kind = 'held' AND closed_as = ? AND hash NOT LIKE ? || '%'"
+    )
+    tx.execute(sql, (_SPENT, spawn, APPROVED, _SPENT))
+
+
+def is_spent(question: Question) -> bool:
+    """Whether an approval was for attempts that were made."""
+    return question.hash.startswith(_SPENT)
+
+
+def was_to(question: Question) -> str:
+    """The hash of the request that was asked about, also where its approval is spent."""
+    return question.hash.removeprefix(_SPENT)
 
 
 @frozen
