@@ -41,7 +41,7 @@ def declare(root: typer.Typer) -> None:
         SECTION,
         (
             'relay spawn coder claude "Implement the plan" --broker vps --cwd /srv/site',
-            'relay spawn build shell "make test" --broker mini --cwd new --wait',
+            'relay spawn build shell "make test" --broker mini --cwd /srv/site --wait',
             "relay spawn build exec --broker mini --cwd /srv/site --follow -- make test",
             'relay spawn coder claude "Fix the tests" --broker vps --here && relay pull coder',
             'relay spawn coder claude "Fix #7" --broker vps --repo https://example.org/me/site.git@main --push',
@@ -49,8 +49,8 @@ def declare(root: typer.Typer) -> None:
             "relay spawn top shell top --tty --broker vps --cwd new && relay attach top",
             'relay spawn wheel shell "make wheel" --broker mini --cwd /srv/site --collect "dist/*.whl"',
             "relay spawn coder claude @plan.md --broker vps --cwd /srv/site --dry-run",
-            'relay spawn ship shell "make ship" --broker mini --cwd new --after build --retries 3',
-            'relay spawn ship shell "make ship" --broker mini --cwd new --notify',
+            'relay spawn ship shell "make ship" --broker mini --cwd /srv/site --after build --retries 3',
+            'relay spawn ship shell "make ship" --broker mini --cwd /srv/site --notify',
             'relay spawn nightly shell "make backup" --broker vps --cwd /srv --every "30 2 * * *"',
         ),
     )
