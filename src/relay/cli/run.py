@@ -43,7 +43,7 @@ def declare(root: typer.Typer) -> None:
             'relay spawn coder claude "Implement the plan" --broker vps --cwd /srv/site',
             'relay spawn build shell "make test" --broker mini --cwd /srv/site --wait',
             "relay spawn build exec --broker mini --cwd /srv/site --follow -- make test",
-            'relay spawn coder claude "Fix the tests" --broker vps --here && relay pull coder',
+            'relay spawn coder claude "Fix the tests" --broker vps --here --wait && relay pull coder',
             'relay spawn coder claude "Fix #7" --broker vps --repo https://example.org/me/site.git@main --push',
             "relay spawn - claude @plan.md --timeout 2h --label ticket=42",
             "relay spawn top shell top --tty --broker vps --cwd new && relay attach top",
