@@ -27,12 +27,19 @@ def test_every_setting_is_in_the_template() -> None:
         assert f"# {key} = " in settings.TEMPLATE or f"[{key}]" in settings.TEMPLATE
 
 
+def test_an_address_of_one_wire_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"one wire alone .*listen on \[::\]:7411"):
+        config.split_address("[fe80::1%eth0]:7411")
+    assert config.split_address("[::]:7411") == ("::", 7411)
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
         ("name = 'Laptop!'", "line 1: name"),
         ("# a comment\n\nlisten = ['nowhere']", "line 3: listen"),
         ("listen = '127.0.0.1:1'", "line 1: listen"),
+        ("listen = ['[fe80::1%eth0]:7411']", "line 1: listen"),
         ("always_on = 1", "line 1: always_on"),
         ("\nmax_parallel = 0", "line 2: max_parallel"),
         ("max_parallel = true", "line 1: max_parallel"),

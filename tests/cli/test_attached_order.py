@@ -25,7 +25,7 @@ class Sent:
 
     def send(self, data: bytes) -> None:
         message = json.loads(data)
-        self.data.append(base64.b64decode(message["data"]))
+        self.data.append(base64.b64decode(message.get("data", "")))
 
     def close(self) -> None:
         pass
@@ -59,3 +59,21 @@ def test_the_name_of_who_drives_steers_no_terminal(capsys: pytest.CaptureFixture
     said = capsys.readouterr().err
     assert "]52;c;" in said and "[2Jx@vps drives now" in said
     assert not set(said) & set("\x1b\x07\u202e")
+
+
+def test_that_the_end_of_what_a_program_types_comes_too_late_is_no_loss(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [b"bye\x04", b""]
+    monkeypatch.setattr("relay.cli.attached.os.read", lambda fd, size: keys.pop(0))
+    nothing: Any = lambda message: None  # noqa: E731
+    program = Attached(Home("/nowhere"), "s", True, Screen(), 0, 29, "me", nothing, nothing)
+    program._line = cast("Duplex", Sent())
+    program._take(dict(HELLO))
+    program._typed()
+    program._typed()
+    program._take({"k": "typed", "n": 1, "taken": True})
+    program._take({"k": "typed", "n": 2, "taken": False})
+    assert "goes nowhere" not in capsys.readouterr().err
+    program._take({"k": "typed", "n": 3, "taken": False})
+    assert "goes nowhere" in capsys.readouterr().err

@@ -47,6 +47,19 @@ def test_a_long_name_leaves_room_to_say_why() -> None:
     assert why in lines[1] and table.width_of(lines[1]) <= 90
 
 
+@pytest.mark.parametrize("room", [38, 40, 60, 71])
+def test_why_is_said_whole_on_a_narrow_terminal_below_its_row(room: int) -> None:
+    why = "2 of 2 claude slots busy, 3 ahead"
+    row = ["claude-tidy-tests", "k3j5abcd", "workstation", "claude", "Unreachable", "94 min", why]
+    lines = table.render(spawn_lines.HEADINGS, [row, [*row[:-1], "true"]], room, first_to_go=spawn_lines.FIRST_TO_GO)
+    assert lines[2] == f"  {why}" and lines[3].endswith("  true") and len(lines) == 4
+    assert max(map(table.width_of, lines)) <= room
+    for text in ("word " * 100, "日本" * 100):
+        long = table.render(("NAME", "STATE", "WHAT"), [["n" * 64, "Queued", text]], 40)
+        assert len(long) == 4 and long[-1].endswith("…") and all(table.width_of(line) <= 40 for line in long)
+        assert all(table.width_of(line) > 30 for line in long[2:])
+
+
 def test_a_table_fits_the_terminal_and_colours_words() -> None:
     lines = table.render(("A", "STATE", "WHAT"), [["x", "Failed", "y" * 100]], room=40, colour=True)
     assert "\x1b[31mFailed\x1b[0m" in lines[1]

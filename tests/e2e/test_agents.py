@@ -148,3 +148,17 @@ def test_of_one_that_sleeps_the_record_names_what_it_had(two: Scene) -> None:
     assert told["truth"] is None and _agent(told, "claude")["installed"] and told["why"]
     asked = relay(two.laptop, "agents", "test", "--broker", two.vps.name)
     assert asked.returncode == 1 and b"cannot be asked" in asked.stderr, asked
+
+
+def test_of_one_that_says_nothing_it_is_told_within_ten_seconds(two: Scene) -> None:
+    if not two.vps.running:
+        two.vps.start()
+    two.linked()
+    two.grant("--agent", "claude", "--dir", "new")
+    with two.vps.asleep():  # its link stands
+        assert two.laptop.status()["links"] == 1
+        done = relay(two.laptop, "agents", "--broker", two.vps.name, timeout=12)
+    said = done.stderr.decode()
+    assert done.returncode == 0 and b"shell" in done.stdout
+    assert "asking every broker in reach what it can run" in said and "vps did not say: " in said
+    assert "not linked with this broker yet" not in said, said

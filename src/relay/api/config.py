@@ -95,6 +95,8 @@ def split_address(text: str) -> tuple[str, int]:
         ValueError: it is no such thing.
     """
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", text)
+    if match is None and "%" in text:
+        raise ValueError("that is of one wire alone (%eth0): listen on [::]:7411, which has it too, or name another")
     if match is None or int(match[2]) > 65_535:
         raise ValueError("an address is written host:port")
     return match[1].strip("[]"), int(match[2])

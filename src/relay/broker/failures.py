@@ -42,7 +42,7 @@ class Failures:
         """`relay failures`: what this broker asked for, on any machine, newest end first."""
         own = self._members.own
         rows = await self._journal.store.all(FAILURES, origin=own, resolved=0, limit=MOST)
-        return [self._views.line(row) | {"tail": _tail(row), "next": _next(row)} for row in rows]
+        return [line | {"tail": _tail(row), "next": _next(line)} for row in rows for line in [self._views.line(row)]]
 
     async def resolve(self, refs: list[str], word: str, notes: str, person: str) -> list[dict[str, Any]]:
         """Say of spawns that have ended that they are done, or have failed, or `pending`: take that back.
@@ -103,6 +103,6 @@ def _tail(row: SpawnRow) -> list[str]:
     return output.splitlines()[-TAIL_LINES:] if isinstance(output, str) else []
 
 
-def _next(row: SpawnRow) -> str:
-    hint = (row.error or {}).get("hint")
-    return hint if isinstance(hint, str) and hint else f"relay logs {row.id}"
+def _next(line: dict[str, Any]) -> str:
+    hint = (line["error"] or {}).get("hint")
+    return hint if isinstance(hint, str) and hint else f"relay logs {line['id']}"

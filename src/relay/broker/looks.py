@@ -25,6 +25,9 @@ from relay.core.wire import pack
 MOST_ITEMS = 2_000
 MAX_PIECE = 200 * 1024
 MAX_REFUSAL = 300
+SILENT_S = 2.0
+"""After so long without a word a broker is asked whether it is there at all; who is asleep is not waited for."""
+IsThere = Callable[[BrokerId], Awaitable[bool]]
 T = TypeVar("T")
 
 
@@ -192,6 +195,30 @@ class Looks(Generic[T]):
         look.items += [self._read(item, origin) for item in content["items"]]
         if content["end"]:
             look.end(Seen(look.items, str(content.get("refusal", ""))[:MAX_REFUSAL]))
+
+
+async def comes(answer: asyncio.Future[Any], mesh: Mesh, target: BrokerId, is_there: IsThere) -> bool:
+    """Wait for what may take a broker long to say; False where it turns out to answer nothing at all.
+
+    Args:
+        answer: what is waited for; it goes on where this is False.
+        mesh: the way to it.
+        target: who is to answer.
+        is_there: whether a broker answers anything, found out within `elsewhere.THERE_S`.
+    """
+    if (await asyncio.wait([answer], timeout=SILENT_S))[0]:
+        return True
+    if mesh.is_linked(target):
+        mesh.probe(target)
+    sign = asyncio.ensure_future(is_there(target))
+    try:
+        await asyncio.wait([answer, sign], return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done() and not sign.result():
+            return False
+    finally:
+        sign.cancel()
+    await asyncio.wait([answer])
+    return True
 
 
 def _not_understood(error: PeerFault) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear
-from relay.broker.looks import Looks, Seen, Telling, Told
+from relay.broker.looks import IsThere, Looks, Seen, Telling, Told, comes
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.words import rfc3339
@@ -84,12 +84,21 @@ class Offered:
         mesh: the way to the others.
         server: what there is here.
         known: what is known here of a broker that does not answer.
+        is_there: whether a broker answers anything, found out within `elsewhere.THERE_S`.
         clock: milliseconds since 1970.
     """
 
     def __init__(
-        self, members: Members, mesh: Mesh, server: AgentsServer, known: Known, clock: Callable[[], int]
+        self,
+        members: Members,
+        mesh: Mesh,
+        server: AgentsServer,
+        known: Known,
+        is_there: IsThere,
+        clock: Callable[[], int],
     ) -> None:
+        self._mesh = mesh
+        self._is_there = is_there
         self._members = members
         self._server = server
         self._known = known
@@ -124,13 +133,22 @@ class Offered:
         if broker == self._members.own:
             seen: Seen[AgentFacts] | None = Seen(await self._server.facts())
         else:
-            seen = await self._looks.at(broker)
+            seen = await self._seen(broker)
         if seen is not None and not seen.refusal:
             truth = {"from": broker, "at": rfc3339(self._clock())}
             return {"broker": label, "truth": truth, "why": None, "agents": [_view(each) for each in seen.items]}
         known = await self._known(broker)
-        why = known["absence"] if seen is None else seen.refusal
+        silent = "it gave no answer" if self._mesh.has_way(broker) else known["absence"]
+        why = silent if seen is None else seen.refusal
         return {"broker": label, "truth": None, "why": why, "agents": [_named(each) for each in known["agents"]]}
+
+    async def _seen(self, broker: BrokerId) -> Seen[AgentFacts] | None:
+        """What it tells; to look at all of its agents may take it long, and to answer at all may not."""
+        look = asyncio.ensure_future(self._looks.at(broker))
+        try:
+            return await look if await comes(look, self._mesh, broker, self._is_there) else None
+        finally:
+            look.cancel()
 
 
 def _read(content: object, teller: BrokerId) -> AgentFacts:

@@ -13,7 +13,7 @@ from relay.core.wishes import AFTER_ANY, AFTER_SUCCESS, MAX_AFTER
 from relay.spawn.succession import failed_predecessor, fits
 from relay.store.spawn_rows import SpawnRow
 
-Find = Callable[[str], Awaitable[SpawnRow]]
+Find = Callable[[str, BrokerId | None], Awaitable[SpawnRow]]
 KEYS = (("after", AFTER_SUCCESS), ("after_any", AFTER_ANY))
 
 
@@ -22,7 +22,7 @@ class Predecessors:
 
     Args:
         members: names.
-        find: the spawn a person means.
+        find: the spawn a person means, of several the one on a broker.
     """
 
     def __init__(self, members: Members, find: Find) -> None:
@@ -45,7 +45,7 @@ class Predecessors:
             [row.id, condition]
             for key, condition in KEYS
             for ref in _refs(body, key)
-            if self._counts(row := await self._find(ref), target, condition)
+            if self._counts(row := await self._find(ref, target), target, condition)
         ]
         if len({spawn for spawn, _ in after}) < len(after):
             raise Misuse(

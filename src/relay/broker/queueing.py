@@ -64,7 +64,9 @@ class Queueing:
         self._logins.take_part(rooms.ledger)
         self.trials = _trials(rooms, means, self._logins, self.elsewhere)
         self._agents = AgentsServer(members.own, rooms.store, rooms.gate, means, rooms.mesh, rooms.journal.clock)
-        self.offered = Offered(members, rooms.mesh, self._agents, rooms.views.known_of, rooms.journal.clock)
+        self.offered = Offered(
+            members, rooms.mesh, self._agents, rooms.views.known_of, self.elsewhere.is_there, rooms.journal.clock
+        )
         self.taking = SteerTaking(
             members, marks, room, rooms.gate, rooms.auditor, self.scheduling, rooms.supervisor.stop
         )

@@ -147,14 +147,19 @@ class Requests:
             operation = f"pause/{row.id}/{entry.now}"
             entry.post(Letter(row.target, Kind.STEER, body, operation, LONGEST_TTL, row.id))
         self._post(entry, request_of(now), now)
+        self.on_deadline(entry, now)
         for each in now.wishes.after:
             before = BY_ID.one(entry.tx, id=each.spawn)
             if before is not None and before.state in TERMINAL and before.at is None:
                 self._say_gone(entry, now, each.spawn)
         return True
 
-    async def find(self, ref: str) -> SpawnRow:
+    async def find(self, ref: str, rather: BrokerId | None = None) -> SpawnRow:
         """The spawn a person means: an id's beginning, a name, or name@broker.
+
+        Args:
+            ref: what was typed.
+            rather: of several the one on this broker is meant.
 
         Raises:
             Misuse: `unknown_spawn`, or `ambiguous` with the candidates.
@@ -172,6 +177,8 @@ class Requests:
             told_apart = not found or len(ref) >= SHORT_CHARS
             known = {row.id for row in found}
             found += [row for row in begun if row.id not in known and (told_apart or row.state not in TERMINAL)]
+        if len(found) > 1:
+            found = [row for row in found if row.target == rather] or found
         if len(found) == 1:
             return found[0]
         raise self._several(ref, found) if found else _none(ref)

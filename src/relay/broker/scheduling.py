@@ -184,16 +184,18 @@ class Scheduling:
     # looking
 
     async def find(self, ref: str) -> Schedule:
-        """The schedule a person means, by name or the beginning of its id.
+        """The schedule a person means, by name, name@broker or the beginning of its id.
 
         Raises:
             Misuse: `unknown_schedule` or `ambiguous`.
         """
-        found = await self._store.all(schedules.BY_PREFIX, ref=ref)
+        name, at, broker = ref.partition("@")
+        meant = {"ref": name, "target": self._members.resolve(broker) if at else None}
+        found = await self._store.all(schedules.BY_PREFIX, **meant)
         if len(found) == 1:
             return found[0]
         if not found:
-            over = await self._store.one(schedules.OVER, ref=ref)
+            over = await self._store.one(schedules.OVER, **meant)
             raise unknown(ref) if over is None else has_ended(over)
         listed = ", ".join(f"{each.name}@{self._members.name(each.target)} {each.id}" for each in found)
         raise Misuse(

@@ -12,6 +12,7 @@ from typing import Any
 from relay.broker.asked_before import earlier_schedule, earlier_spawn
 from relay.broker.elsewhere import THERE_S
 from relay.broker.inbox import Hear, Opened
+from relay.broker.looks import SILENT_S, IsThere, comes
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.orders import Order
@@ -31,11 +32,8 @@ from relay.trust.trials import verified_word
 
 WITHIN_S = 30.0
 """A target looks at the agent's program, its version and its login, 10 s each at most."""
-SILENT_S = 2.0
-"""After so long without a word its target is asked whether it is there at all; who is asleep is not waited for."""
 UNKNOWN, KNOWN = "unknown", "known"
 Known = Callable[[BrokerId], Awaitable[dict[str, Any]]]
-IsThere = Callable[[BrokerId], Awaitable[bool]]
 _log = logging.getLogger(__name__)
 
 
@@ -194,19 +192,9 @@ class Trials:
 
     async def _awaited(self, asked: _Asked) -> Word:
         """The word; to look at its agent may take its target long, and to answer at all may not."""
-        if (await asyncio.wait([asked.word], timeout=SILENT_S))[0]:
-            return asked.word.result()
-        if self._mesh.is_linked(asked.target):
-            self._mesh.probe(asked.target)
-        look = asyncio.ensure_future(self._is_there(asked.target))
-        try:
-            either: list[asyncio.Future[Any]] = [asked.word, look]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not asked.word.done() and not look.result():
-                raise self._silent(asked.target, SILENT_S + THERE_S)
-        finally:
-            look.cancel()
-        return await asked.word
+        if not await comes(asked.word, self._mesh, asked.target, self._is_there):
+            raise self._silent(asked.target, SILENT_S + THERE_S)
+        return asked.word.result()
 
     def _heard(self, each: Opened) -> None:
         content, origin = each.body.content, each.header.origin

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from relay.broker.allowed import Grants
+from relay.broker.anew import with_more
 from relay.broker.asked_items import moment_or_none
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
@@ -115,7 +116,7 @@ class Views:
             "needs": needs_view(row),
             "resolved": resolved_view(row),
             "result": row.result,
-            "error": row.error,
+            "error": error_view(row, name),
         }
 
     def _refusal(self, target: BrokerId) -> str:
@@ -214,6 +215,12 @@ def needs_view(row: SpawnRow) -> dict[str, Any] | None:
         return None
     known = {key: row.needs.get(key) for key in ("request", "kind", "text", "tool", "input", "hash")}
     return known | {key: rfc3339(moment_or_none(row.needs.get(key))) for key in ("asked", "expires")}
+
+
+def error_view(row: SpawnRow, broker: str) -> dict[str, Any] | None:
+    """Why it is no success; what to type is meant for the clients of this broker, which knows what it was asked."""
+    more = with_more(row, broker)
+    return row.error | {"hint": more} if row.error and more else row.error
 
 
 def place_view(place: Workplace | None) -> dict[str, Any] | None:

@@ -239,8 +239,10 @@ class Attached:
             self._say(f"{message['driver']} drives now; attach again to take it back, or wait until they leave")
 
     def _answered(self, n: int, taken: bool) -> None:
+        # a program has no more to say: what it typed may have ended the task before its end came
+        is_end = not self._screen.is_terminal and self._unacknowledged.get(n, b"") is None
         self._acknowledged(n)
-        if not taken:
+        if not taken and not is_end:
             self._say("what you type goes nowhere: another drives, or the task takes no input any more")
 
     def _acknowledged(self, n: int) -> None:

@@ -55,7 +55,9 @@ def _declare_schedules(root: typer.Typer) -> None:
 
     @verb(schedule, "schedule remove", "schedule:remove", SECTION, ("relay schedule remove nightly",))
     def remove(
-        schedule: Annotated[str, typer.Argument(metavar="ID", help="A schedule: its name or the beginning of its id.")],
+        schedule: Annotated[
+            str, typer.Argument(metavar="ID", help="A schedule: its name, name@broker or the beginning of its id.")
+        ],
     ) -> None:
         """Have a schedule run no more, wherever it is. What runs goes on."""
 

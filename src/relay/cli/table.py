@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 GAP = "  "
 NARROWEST = 12
+INDENT, BELOW = "  ", 2
+LEAST_BESIDE = 24
+"""With less room than that beside the others, what the last column has no room for stands in lines below its row."""
 WORD_COLOURS: Mapping[str, str] = {
     "Working": speech.GREEN,
     "Done": speech.GREEN,
@@ -46,7 +49,7 @@ def show(
 
     Args:
         headings: one for each column.
-        rows: texts; they are cleaned here. The last column is cut where a terminal is too narrow.
+        rows: texts; they are cleaned here. The last column is cut, or stands below, where a terminal is too narrow.
         nothing: what to say on stderr where there are no rows.
         first_to_go: headings of columns that are left out where a terminal is too narrow for them, in this order.
     """
@@ -80,7 +83,8 @@ def render(
     widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
     if room is not None:
         _fit(widths, room - len(GAP) * (len(widths) - 1))
-    lines = [_line(row, widths, colour) for row in cells]
+    below = room - len(INDENT) if room is not None and widths[-1] < LEAST_BESIDE else None
+    lines = [line for row in cells for line in _lines(row, widths, colour, below)]
     return [f"\x1b[{speech.BOLD}m{lines[0]}\x1b[0m" if colour else lines[0], *lines[1:]]
 
 
@@ -126,13 +130,34 @@ def _room() -> int | None:
         return None
 
 
+def _lines(row: Sequence[str], widths: Sequence[int], colour: bool, below: int | None) -> list[str]:
+    """A row; in lines below it, of so many columns, what it has no room for at its end."""
+    if below is None or width_of(row[-1]) <= widths[-1]:
+        return [_line(row, widths, colour)]
+    return [_line([*row[:-1], ""], widths, colour), *(INDENT + line for line in _folded(row[-1], below))]
+
+
+def _folded(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    while width_of(text) > width and len(lines) < BELOW - 1:
+        whole = _cut(text, width + 1).rpartition(" ")[0]
+        line = whole if width_of(whole) > width // 2 else _cut(text, width)  # a long word is cut
+        lines.append(line)
+        text = text[len(line) :].lstrip()
+    return [*lines, _fitting(text, width)]
+
+
+def _fitting(text: str, width: int) -> str:
+    return text if width_of(text) <= width else _cut(text, width - 1) + "…"
+
+
 def _line(row: Sequence[str], widths: Sequence[int], colour: bool) -> str:
     padded = [_cell(text, width, colour) for text, width in zip(row, widths, strict=True)]
     return GAP.join(padded).rstrip()
 
 
 def _cell(text: str, width: int, colour: bool) -> str:
-    fitting = text if width_of(text) <= width else _cut(text, width - 1) + "…"
+    fitting = _fitting(text, width)
     padding = " " * (width - width_of(fitting))
     code = state_colour(text) if colour else None
     return (f"\x1b[{code}m{fitting}\x1b[0m" if code else fitting) + padding

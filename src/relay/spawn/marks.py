@@ -153,12 +153,20 @@ class Marks:
         queueing.edit(entry.tx, request)
         if "not_before" in wishes:
             queueing.not_before(entry.tx, row.id, request.wishes.not_before)
-        self._require_may_be(entry, spawns.require(entry.tx, row.id))
+        now = spawns.require(entry.tx, row.id)
+        self._require_may_be(entry, now)
+        self._room.ends_with(entry, now)
         if "after" in wishes:
             row = self._room.succession.arrived(entry, spawns.require(entry.tx, row.id))
         if row.state is State.HELD:
             return self._asking.hold_anew(entry, spawns.require(entry.tx, row.id))
-        return row if row.state in TERMINAL else self._anew(entry, row)
+        return row if row.state in TERMINAL else self._worded(entry, self._anew(entry, row))
+
+    def _worded(self, entry: Entry, row: SpawnRow) -> SpawnRow:
+        """Tell its origin of a reason that differs in its numbers alone: these a person has changed."""
+        now = spawns.require(entry.tx, row.id)
+        is_told = now.state is not State.WAITING or now.reason == row.reason
+        return now if is_told else self._ledger.reword(entry, now, now.reason)
 
     def _require_may_be(self, entry: Entry, row: SpawnRow) -> None:
         """Refuse a change that would end the spawn; one that needs another yes of a person is held for it."""

@@ -57,6 +57,7 @@ class _Verdict:
     finding: Finding = field(default_factory=lambda: Finding(State.COMPLETED))
 
 
+_MORE = "relay logs {{id}}, then spawn it anew with more {}"
 _LEFT = ("session", "branch", "diffstat", KEY)
 _NOT_EXECUTABLE = (Code.NOT_EXECUTABLE, "chmod +x it, on the machine that runs it")
 _START_FAULTS: dict[str, tuple[Code, str]] = {
@@ -101,10 +102,10 @@ def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: st
     if record.timed_out:
         why = f"it ran longer than its timeout of {timeout_s:g} s" if timeout_s else "it ran longer than its timeout"
         why += f"; last: {finding.waited_for}" if finding.waited_for else ""
-        return _Verdict(State.TIMED_OUT, why, Code.TASK_TIMED_OUT, "give it more: --timeout 2h", finding)
+        return _Verdict(State.TIMED_OUT, why, Code.TASK_TIMED_OUT, _MORE.format("--timeout"), finding)
     if record.oom:
         why = "memory ran out, and the kernel ended it"
-        return _Verdict(State.FAILED, why, Code.OUT_OF_MEMORY, "give it more: --memory SIZE", finding)
+        return _Verdict(State.FAILED, why, Code.OUT_OF_MEMORY, _MORE.format("--memory"), finding)
     if record.signal:
         why = f"it was ended by {_signal_name(record.signal)}"
         return _Verdict(State.FAILED, why, Code.KILLED_BY_SIGNAL, "relay logs {id}", finding)

@@ -53,7 +53,7 @@ _SELECT = f"SELECT {columns(Schedule)} FROM schedules"
 _LIVES = "state IN ('asked', 'active')"
 
 BY_ID: Query[Schedule] = Query(f"{_SELECT} WHERE id = :id", _row)
-_MEANT = "(name = :ref OR id >= :ref AND id < :ref || '~')"
+_MEANT = "(name = :ref OR id >= :ref AND id < :ref || '~') AND (:target IS NULL OR target = :target)"
 BY_PREFIX: Query[Schedule] = Query(
     f"{_SELECT} WHERE {_LIVES} AND {_MEANT} ORDER BY created LIMIT 20", _row
 )

@@ -37,4 +37,5 @@ def _require_address(text: str) -> None:
     try:
         config.split_address(text)
     except ValueError as fault:
-        raise Misuse(f"{text[:80]!r} is no address", why=str(fault), hint="--listen 0.0.0.0:7411") from None
+        hint = "--listen [::]:7411" if "%" in text else "--listen 0.0.0.0:7411"
+        raise Misuse(f"{text[:80]!r} is no address", why=str(fault), hint=hint) from None

@@ -1,0 +1,86 @@
+"""What `edit` says and does of a moment and of a time to live; what follows an end; which of one name is meant."""
+
+from __future__ import annotations
+
+import shlex
+
+from relay.testing import processes
+from relay.testing.node import Node
+from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
+
+
+def _own(node: Node, *options: str, name: str = "-") -> str:
+    """A spawn of this machine itself."""
+    return str(relay_json(node, "spawn", name, "shell", "true", "--cwd", str(node.work), *options)["id"])
+
+
+def test_another_moment_is_said_at_once_here_and_at_its_origin(granted: Scene) -> None:
+    for spawn in (granted.begin("true", "--at", "2h"), _own(granted.laptop, "--at", "2h")):
+        first = granted.until(spawn, "waiting")["reason"]
+        edited = relay_json(granted.laptop, "edit", spawn, "--at", "3h")["reason"]
+        assert edited.startswith("not before ") and edited != first
+        assert granted.show(spawn)["reason"] == edited
+        relay_json(granted.laptop, "stop", spawn)
+
+
+def test_a_shorter_time_to_live_ends_what_waits_in_time(granted: Scene) -> None:
+    granted.vps.stop()
+    processes.wait_until(lambda: granted.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    unsent = granted.begin("true")
+    relay_json(granted.laptop, "edit", unsent, "--ttl", "1s")
+    assert granted.until(unsent, "expired", within=8)["reason"] == "it was not sent before its time to live was over"
+
+
+def test_a_shorter_time_to_live_ends_what_is_held_in_time(granted: Scene) -> None:
+    granted.grant("--agent", "shell", "--ask")
+    spawn = granted.begin("true")
+    granted.until(spawn, "held")
+    relay_json(granted.laptop, "edit", spawn, "--ttl", "1s")
+    assert not granted.until(spawn, "expired", within=8)["attempt"]
+
+
+def test_of_several_of_a_name_the_one_on_the_broker_that_runs_it_is_come_after(granted: Scene) -> None:
+    name = fresh("q")
+    here, there = _own(granted.laptop, "--at", "2h", name=name), granted.begin("true", "--at", "2h", name=name)
+    behind = granted.begin("true", "--after", name)
+    assert [each["id"] for each in granted.show(behind)["after"]] == [there]
+    relay_json(granted.laptop, "edit", behind, "--after", "none", "--at", "2h")
+    assert [each["id"] for each in relay_json(granted.laptop, "edit", behind, "--after", name)["after"]] == [there]
+    assert error_of(relay(granted.laptop, "--json", "show", name))["code"] == "ambiguous"
+    for spawn in (behind, here, there):
+        relay_json(granted.laptop, "stop", spawn)
+
+
+def test_a_schedule_is_removed_by_its_name_at_its_broker(granted: Scene) -> None:
+    name, laptop = fresh("nightly"), granted.laptop
+    made = relay_json(laptop, *granted.words("shell", "true", name=name, options=("--every", "1h")))
+    own = relay_json(laptop, "spawn", name, "shell", "true", "--cwd", str(laptop.work), "--every", "1h")
+    both = error_of(relay(laptop, "--json", "schedule", "remove", name))
+    assert both["code"] == "ambiguous" and f"{name}@vps {made['id']}" in both["why"]
+    assert relay_json(laptop, "schedule", "remove", f"{name}@vps")["id"] == made["id"]
+    assert relay_json(laptop, "schedule", "remove", f"{name}@laptop")["id"] == own["id"]
+    over = error_of(relay(laptop, "--json", "schedule", "remove", f"{name}@vps"))
+    assert (over["code"], over["why"]) == ("unknown_schedule", "it was removed")
+
+
+def test_what_ran_out_of_its_time_is_given_more_by_the_command_that_is_its_next_step(granted: Scene) -> None:
+    name = fresh("slow")
+    options = ("--timeout", "1s", "--label", "team=core", "--priority", "3")
+    spawn = granted.begin("read -r line; sleep 1.2; echo 'it is' done", *options, "--stdin", name=name)
+    ended = granted.until(spawn, "timed_out")
+    (failure,) = (each for each in relay_json(granted.laptop, "failures") if each["id"] == spawn)
+    assert failure["next"] == ended["error"]["hint"]
+    assert failure["next"].encode() in relay(granted.laptop, "show", spawn).stdout
+    command = shlex.split(failure["next"])
+    assert command[:3] == ["relay", "spawn", name]
+    again = relay_json(granted.laptop, *command[1:])
+    assert again["timeout_s"] == 2 and again["id"] != spawn
+    for same in ("task", "agent", "broker", "cwd", "mode", "labels", "priority", "retries"):
+        assert again[same] == ended[same], same
+    relay(granted.laptop, "send", again["id"], "go")
+    assert granted.until(again["id"], "completed", "timed_out")["result"]["output_tail"] == "it is done\n"
+
+
+def test_what_no_line_can_say_again_is_looked_at(granted: Scene) -> None:
+    spawn = granted.begin("sleep 9\n", "--timeout", "0.5s")
+    assert granted.until(spawn, "timed_out")["error"]["hint"].startswith(f"relay logs {spawn}")
