@@ -82,6 +82,19 @@ def test_retries_count_anew_after_a_person_asked(tx: Tx) -> None:
     assert not queueing.TRIES.all(tx, spawn=spawn) and not steers.OF_SPAWN.all(tx, spawn=spawn)
 
 
+def test_how_an_attempt_ended_stands_though_it_was_stopped_before_another_began(tx: Tx) -> None:
+    """Asked for again, held, stopped and asked for again: the words may come to an origin in either order."""
+    ran = {"state": "completed", "exit_code": 0, "ended": 5, "left": {"notes": []}, "session": "one", "terminal": True}
+    stopped = {"state": "cancelled", "exit_code": None, "ended": 9, "task": "the second", "session": "two"}
+    kept = {"state": "completed", "exit_code": 0, "ended": 5, "left": {"notes": []}, "task": "the second"}
+    for letter, words in (("a", (ran, stopped)), ("b", (stopped, ran))):
+        spawn = waiting(tx, letter)
+        for each in words:
+            queueing.keep_try(tx, spawn, 1, "ann", each)
+        (found,) = queueing.TRIES.all(tx, spawn=spawn)
+        assert found.outcome == kept | {"session": "two"}
+
+
 def test_what_was_tried_is_none_of_those_that_expire_here(tx: Tx) -> None:
     untried, tried, expired = waiting(tx, "a"), waiting(tx, "b"), waiting(tx, "c")
     tx.execute("UPDATE spawns SET attempt = 1 WHERE id = ?", (tried,))

@@ -192,6 +192,10 @@ class Try:
 TRIES: Query[Try] = Query(
     "SELECT spawn, n, asked, outcome FROM tries WHERE spawn = :spawn ORDER BY n, asked", mapper(Try, outcome=json.loads)
 )
+_TRY: Query[Try] = Query(
+    "SELECT spawn, n, asked, outcome FROM tries WHERE spawn = :spawn AND n = :n AND asked = :asked",
+    mapper(Try, outcome=json.loads),
+)
 # since a person last asked for an attempt
 WAS_TRIED: Query[int] = Query("SELECT 1 FROM tries WHERE spawn = :spawn LIMIT 1", first_column)
 RETRIES_USED: Query[int] = Query(
@@ -239,8 +243,20 @@ LEFT: Query[dict[str, Any]] = Query(
 
 
 def keep_try(tx: Tx, spawn: str, n: int, asked: str, outcome: dict[str, Any]) -> None:
-    """Keep how an attempt ended, before the next one takes its place in the row."""
+    """Keep how an attempt ended, before the next one takes its place in the row.
+
+    What ended once more before another attempt began, as by a stop while it was held, ran no more: how the attempt
+    ended stands, and the later word says how to go on.
+    """
+    known = _TRY.one(tx, spawn=spawn, n=n, asked=asked)
+    if known is not None and n:  # of none there is no end to keep
+        first, last = sorted((known.outcome, outcome), key=_ended)
+        outcome = last | {name: value for name, value in first.items() if name not in (SESSION_KEY, TERMINAL_KEY)}
     tx.execute("INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?)", (spawn, n, asked, to_json(outcome)))
+
+
+def _ended(outcome: dict[str, Any]) -> int:
+    return moment if type(moment := outcome.get("ended")) is int else 0
 
 
 def outcome_of_row(row: SpawnRow) -> dict[str, Any]:
