@@ -89,6 +89,7 @@ def test_a_broker_that_cannot_tell_says_so_to_who_entrusted_it(ground: Ground) -
     wait_until(lambda: stands("accepted"), 20, "vps to take it")
     go, wait = gate(ground)
     name, spawn = ground.spawn(wait, on=ground.vps)
+    wait_until(lambda: relay(ground.vps, "show", spawn).returncode == 0, 20, "vps to have it")
     ground.laptop.kill()
     go.touch()
     wait_until(lambda: any(each["tries"] > 1 for each in ground.sent(spawn, ground.vps)), 30, "two tries on vps")
