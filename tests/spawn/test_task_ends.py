@@ -13,6 +13,8 @@ from relay.spawn import transcript
 from relay.spawn.attempt import Exited, Output, Started
 from relay.spawn.launching import BadLaunch
 
+from .yard import until
+
 if TYPE_CHECKING:
     from .yard import Yard
 
@@ -198,3 +200,15 @@ async def test_folders_are_private(yard: Yard) -> None:
     attempt = yard.prepare()
     assert os.stat(attempt.folder).st_mode & 0o777 == 0o700
     assert {os.stat(file).st_mode & 0o777 for file in attempt.folder.iterdir()} == {0o600}
+
+
+async def test_who_has_put_its_record_away_and_speaks_has_started(yard: Yard) -> None:
+    """Its broker may come to look at the record only then."""
+    attempt = yard.prepare()
+    script = f"rm {attempt.folder / 'record'}; echo spoken; exec sleep 60"
+    shim = await yard.launcher.launch(yard.spec(attempt, "sh", "-c", script))
+    await until(lambda: b"spoken" in attempt.log.read_bytes())
+    run = yard.observe(attempt, shim)
+    assert (await run.started()).at > 0
+    run.watching.cancel()
+    os.kill(shim, signal.SIGKILL)  # its task goes with it

@@ -43,7 +43,7 @@ class Started:
     """The task is past exec.
 
     Attributes:
-        pid, ticks: of its process.
+        pid, ticks: of its process; 0 where it has put its record away.
         at: ms since the epoch.
         not_awake: why the machine may fall asleep though it was to be kept awake; empty where all is well.
     """
@@ -284,11 +284,8 @@ class _Following:
         if started:
             self._started = True
             self._on_event(_pick(Started, started))
-        self._tell_output(None if end is None else end.get("log_bytes"))
-        if end is None:
-            return None
-        stop = _slot(page, record.STOP)
-        return Exited(_typed_exit(end), str((stop or {}).get("by", "")))
+        self._tell_output(None if end is None else end.get("log_bytes"), not page)
+        return None if end is None else Exited(_typed_exit(end), str((_slot(page, record.STOP) or {}).get("by", "")))
 
     def _page(self) -> bytes:
         # One descriptor for the whole attempt: this is looked at on every sign of life.
@@ -305,13 +302,16 @@ class _Following:
             os.close(self._fd)
             self._fd = None
 
-    def _tell_output(self, known: int | None) -> None:
+    def _tell_output(self, known: int | None, is_blind: bool) -> None:
         try:
             size = transcript.end(self._attempt.log) if known is None else known
         except FileNotFoundError:
             return
         if size > self._offset:
             self._offset = size
+            if is_blind and not self._started:  # it has put its record away before that was read, and speaks
+                self._started = True
+                self._on_event(Started(0, 0, time.time_ns() // 1_000_000))
             self._on_event(Output(size))
 
 
