@@ -239,7 +239,7 @@ class _Following:
         self._watcher = watcher
         self._changes = changes
         self._on_event = on_event
-        self._started = False
+        self._started = self._is_launched = False
         self._offset = 0
         self._fd: int | None = None
 
@@ -264,6 +264,7 @@ class _Following:
         return await self._until_ended(now.intent.shim, now.intent) if now.intent else self._end()
 
     async def _until_ended(self, pid: int, intent: Intent | None) -> Exited | None:
+        self._is_launched = intent is None
         with self._watcher.process(pid, self._changes) as ended:
             # The pid was opened before it is compared: it cannot become another's in between.
             gone = intent is not None and not _same_shim(intent)
@@ -280,11 +281,13 @@ class _Following:
         # The record first: what the log holds when the exit is written is then told before it.
         page = self._page()
         started = None if self._started else _slot(page, record.STARTED)
+        if self._is_launched and not (page or self._started):  # it was there: its task has put it away already
+            started = {"pid": 0, "ticks": 0, "at": time.time_ns() // 1_000_000}
         end = _slot(page, record.EXIT)
         if started:
             self._started = True
             self._on_event(_pick(Started, started))
-        self._tell_output(None if end is None else end.get("log_bytes"), not page)
+        self._tell_output(None if end is None else end.get("log_bytes"))
         return None if end is None else Exited(_typed_exit(end), str((_slot(page, record.STOP) or {}).get("by", "")))
 
     def _page(self) -> bytes:
@@ -302,16 +305,13 @@ class _Following:
             os.close(self._fd)
             self._fd = None
 
-    def _tell_output(self, known: int | None, is_blind: bool) -> None:
+    def _tell_output(self, known: int | None) -> None:
         try:
             size = transcript.end(self._attempt.log) if known is None else known
         except FileNotFoundError:
             return
         if size > self._offset:
             self._offset = size
-            if is_blind and not self._started:  # it has put its record away before that was read, and speaks
-                self._started = True
-                self._on_event(Started(0, 0, time.time_ns() // 1_000_000))
             self._on_event(Output(size))
 
 
