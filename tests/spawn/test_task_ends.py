@@ -12,6 +12,7 @@ import pytest
 from relay.spawn import transcript
 from relay.spawn.attempt import Exited, Output, Started
 from relay.spawn.launching import BadLaunch
+from relay.spawn.opened_record import OpenedRecord
 
 from .yard import until
 
@@ -202,13 +203,14 @@ async def test_folders_are_private(yard: Yard) -> None:
     assert {os.stat(file).st_mode & 0o777 for file in attempt.folder.iterdir()} == {0o600}
 
 
-async def test_who_has_put_its_record_away_has_started(yard: Yard) -> None:
-    """Its broker may come to look at the record only then."""
-    attempt = yard.prepare()
-    script = f"rm {attempt.folder / 'record'}; exec sleep 60"
+async def test_a_record_that_was_opened_before_tells_of_a_task_that_puts_it_away(yard: Yard) -> None:
+    """Its broker may come to look only then."""
+    attempt, events = yard.prepare(), list[Started | Output]()
+    opened = OpenedRecord(str(attempt.folder))
+    script = f"rm {attempt.folder / 'record'}; exit 7"
     shim = await yard.launcher.launch(yard.spec(attempt, "sh", "-c", script))
     await until(lambda: not (attempt.folder / "record").exists())
-    run = yard.observe(attempt, shim)
-    assert (await run.started()).at > 0
-    run.watching.cancel()
-    os.kill(shim, signal.SIGKILL)  # its task goes with it
+    end = await attempt.observe(yard.watcher, events.append, shim=shim, opened=opened)
+    assert isinstance(end, Exited) and end.record.exit_code == 7
+    assert any(isinstance(each, Started) for each in events)
+    assert opened.take() is None

@@ -21,15 +21,19 @@ from relay.spawn.shim import processes, record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from relay.spawn.opened_record import OpenedRecord
     from relay.spawn.watch import Changes, Watcher
+
+    Heard = Callable[["Started | Output"], None]
 
 QUIET_S = 0.3
 """For how long an attempt that was just launched need not tell of its steps, but of output and its end."""
 _Value = TypeVar("_Value", "Intent", "Started", "ExitRecord")
 
+
 @frozen
 class Intent:
-    """The shim's promise, durable before the task can exist."""
+    """The shim's promise, written before the task can exist."""
 
     shim: int
     ticks: int
@@ -43,7 +47,7 @@ class Started:
     """The task is past exec.
 
     Attributes:
-        pid, ticks: of its process; 0 where it has put its record away.
+        pid, ticks: of its process.
         at: ms since the epoch.
         not_awake: why the machine may fall asleep though it was to be kept awake; empty where all is well.
     """
@@ -210,7 +214,7 @@ class Attempt:
         return now.exit is None
 
     async def observe(
-        self, watcher: Watcher, on_event: Callable[[Started | Output], None], *, shim: int | None = None
+        self, watcher: Watcher, on_event: Heard, *, shim: int | None = None, opened: OpenedRecord | None = None
     ) -> Exited | Vanished:
         """Follow the attempt to its end, from wherever it is: just launched, running since before, or over.
 
@@ -220,9 +224,10 @@ class Attempt:
                 (many writes may make one call). Both also tell what happened before this call.
             shim: the shim's pid as `Launcher.launch` returned it. Without it, and without an intent in the
                 record, the attempt is recovered: fenced if nobody is about to start it.
+            opened: its record, where that is open already.
         """
         with watcher.folder(self.folder, None if shim is None else layout.LOG) as changes:
-            following = _Following(self, watcher, changes, on_event)
+            following = _Following(self, watcher, changes, on_event, None if opened is None else opened.take())
             try:
                 return await following.to_the_end(shim)
             finally:
@@ -232,16 +237,14 @@ class Attempt:
 class _Following:
     """What an observer has been told so far."""
 
-    def __init__(
-        self, attempt: Attempt, watcher: Watcher, changes: Changes, on_event: Callable[[Started | Output], None]
-    ) -> None:
+    def __init__(self, attempt: Attempt, watcher: Watcher, changes: Changes, on_event: Heard, fd: int | None) -> None:
         self._attempt = attempt
         self._watcher = watcher
         self._changes = changes
         self._on_event = on_event
-        self._started = self._is_launched = False
+        self._started = False
         self._offset = 0
-        self._fd: int | None = None
+        self._fd = fd
 
     async def to_the_end(self, shim: int | None) -> Exited | Vanished:
         end = await self._while_it_lives(shim)
@@ -264,7 +267,6 @@ class _Following:
         return await self._until_ended(now.intent.shim, now.intent) if now.intent else self._end()
 
     async def _until_ended(self, pid: int, intent: Intent | None) -> Exited | None:
-        self._is_launched = intent is None
         with self._watcher.process(pid, self._changes) as ended:
             # The pid was opened before it is compared: it cannot become another's in between.
             gone = intent is not None and not _same_shim(intent)
@@ -281,8 +283,6 @@ class _Following:
         # The record first: what the log holds when the exit is written is then told before it.
         page = self._page()
         started = None if self._started else _slot(page, record.STARTED)
-        if self._is_launched and not (page or self._started):  # it was there: its task has put it away already
-            started = {"pid": 0, "ticks": 0, "at": time.time_ns() // 1_000_000}
         end = _slot(page, record.EXIT)
         if started:
             self._started = True

@@ -9,22 +9,26 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from relay.core.errors import Code, LocalFault, Refused, RelayError
 from relay.core.values import frozen
 from relay.core.wishes import NONE, Wishes
 from relay.spawn import token, tree
 from relay.spawn.agents.agent import Command
-from relay.spawn.attempt import Attempt, Exited, Output, Record, Started, Vanished
+from relay.spawn.attempt import Attempt, Exited, Record, Vanished
 from relay.spawn.beginning import Ahead
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchRefused
 from relay.spawn.launching import LaunchSpec
+from relay.spawn.opened_record import OpenedRecord
 from relay.spawn.overdue import Overdue
 from relay.spawn.recovery import Verdict, presume_begun
 from relay.spawn.shim import processes
 from relay.spawn.spares import Spares
 from relay.spawn.watch import Watcher
+
+if TYPE_CHECKING:
+    from relay.spawn.attempt import Heard
 
 FIRST_SIZE = (24, 80)
 """Rows and columns of a terminal that nobody has looked at yet."""
@@ -32,7 +36,6 @@ AGAIN_S = 1.0
 INSIST_S = 4.0  # the shim's own last step comes at most 3.5 s after a stop is asked for
 _INSISTED = 10
 _log = logging.getLogger(__name__)
-Heard = Callable[[Started | Output], None]
 _Done = TypeVar("_Done")
 
 
@@ -122,11 +125,17 @@ class Attempting:
             return None
         try:
             token.write(held.folder)
-            asked = await self._launcher.ask(self._spec(plan, self.folder(plan.folder), held.folder))
-        except (OSError, RelayError):
+            record = OpenedRecord(held.folder)
+        except OSError:
             held.release()  # it is told when it is tried again
             return None
-        return Ahead(held, plan.folder, self._launcher, asked)
+        try:
+            asked = await self._launcher.ask(self._spec(plan, self.folder(plan.folder), held.folder))
+        except (OSError, RelayError):
+            held.release()
+            record.close()
+            return None
+        return Ahead(held, plan.folder, self._launcher, asked, record)
 
     async def run(
         self, plan: Plan, stopping: Callable[[], str | None], heard: Heard, ahead: Ahead | None = None
@@ -142,7 +151,7 @@ class Attempting:
         if ahead is not None and stopping() is not None:
             ahead.drop()  # what it is told by its record it has to be told first
         if ahead is not None and ahead.begin():
-            return await self._follow(self._shim_of(ahead, plan), plan, heard)
+            return await self._follow(self._shim_of(ahead, plan), plan, heard, ahead.record)
         if (missing := _missing(plan)) is not None:
             return Unlaunchable(missing)
         try:
@@ -157,9 +166,10 @@ class Attempting:
             await asyncio.to_thread(attempt.request_stop, by)
         try:
             token.write(str(attempt.folder))
+            opened = OpenedRecord(str(attempt.folder))
         except OSError as fault:
             return Unlaunchable(_no_folder(fault))
-        return await self._follow(self._launcher.launch(self._spec(plan, attempt)), plan, heard)
+        return await self._follow(self._launcher.launch(self._spec(plan, attempt)), plan, heard, opened)
 
     async def stop(self, name: str, by: str) -> None:
         """Have an attempt stopped, where it is prepared; else `run` looks whether it is to be, before it launches."""
@@ -182,18 +192,24 @@ class Attempting:
             # nothing was started; a fork server of an earlier version knows nothing of what is asked for ahead
             return await self._launcher.launch(self._spec(plan, self.folder(plan.folder)))
 
-    async def _follow(self, launched: Awaitable[int], plan: Plan, heard: Heard) -> End:
-        try:
-            shim = await launched
-        except LaunchFenced:
-            return Fenced()
-        except RelayError as fault:
-            return Unlaunchable(fault)
-        with self._known(shim, plan.folder, plan.timeout_s):
-            return await self._observed(plan.folder, heard, shim)
+    async def _follow(self, launched: Awaitable[int], plan: Plan, heard: Heard, opened: OpenedRecord) -> End:
+        with contextlib.closing(opened):
+            try:
+                shim = await launched
+            except LaunchFenced:
+                return Fenced()
+            except RelayError as fault:
+                return Unlaunchable(fault)
+            with self._known(shim, plan.folder, plan.timeout_s):
+                return await self._observed(plan.folder, heard, shim, opened)
 
-    async def _observed(self, name: str, heard: Heard, shim: int | None = None) -> End:
-        return _plain(await self._for_sure(name, lambda: self.folder(name).observe(self._watcher, heard, shim=shim)))
+    async def _observed(
+        self, name: str, heard: Heard, shim: int | None = None, opened: OpenedRecord | None = None
+    ) -> End:
+        def observing() -> Awaitable[Exited | Vanished]:
+            return self.folder(name).observe(self._watcher, heard, shim=shim, opened=opened)
+
+        return _plain(await self._for_sure(name, observing))
 
     async def _for_sure(self, name: str, work: Callable[[], Awaitable[_Done]]) -> _Done:
         is_told = False

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from relay.spawn.launcher import Asked, Launcher
+    from relay.spawn.opened_record import OpenedRecord
     from relay.spawn.spares import Held
 
 CALM = 4  # attempts that begin, beside which nothing is done ahead: it may be the processor that is waited for
@@ -49,9 +50,11 @@ class Ahead:
         name: what it will be called.
         launcher: who was asked.
         asked: for what.
+        record: of that folder.
     """
 
-    def __init__(self, held: Held, name: str, launcher: Launcher, asked: Asked) -> None:
+    def __init__(self, held: Held, name: str, launcher: Launcher, asked: Asked, record: OpenedRecord) -> None:
+        self.record = record
         self._held = held
         self._name = name
         self._launcher = launcher
@@ -75,6 +78,7 @@ class Ahead:
         self._held.release()
         if not self._has_begun:
             self._launcher.forget(self._asked)
+            self.record.close()
 
     async def shim(self) -> int:
         """The pid of its shim; returns, and raises, as `Launcher.launch`."""
