@@ -53,7 +53,7 @@ def look_up(pid: int) -> Process | None:
     if not _LINUX:
         return table().get(pid)
     try:
-        return _parse(pid, _read(f"/proc/{pid}/stat"))
+        return _parse(pid, _stat(pid))
     except (FileNotFoundError, ProcessLookupError):
         return None
 
@@ -64,16 +64,9 @@ def ticks(pid: int) -> int:
         found = look_up(pid)
         return found.ticks if found else 0
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-    except FileNotFoundError:
+        return int(_stat(pid).rpartition(b")")[2].split(None, 20)[19])
+    except (FileNotFoundError, ProcessLookupError):
         return 0
-    try:
-        # One read has all of it (proc(5)); the name, which may hold anything, ends at the last bracket.
-        return int(os.read(fd, 4096).rpartition(b")")[2].split(None, 20)[19])
-    except ProcessLookupError:
-        return 0
-    finally:
-        os.close(fd)
 
 
 def same(pid: int, ticks: int) -> bool:
@@ -124,9 +117,10 @@ def carriers(pids: Iterable[int], variable: bytes) -> set[int]:
 
 def _carries(pid: int, variable: bytes) -> bool:
     try:
-        return variable in _read(f"/proc/{pid}/environ").split(b"\0")
+        found = _read(f"/proc/{pid}/environ")
     except OSError:
         return False
+    return variable in found and variable in found.split(b"\0")
 
 
 def send(process: Process, number: int) -> bool:
@@ -185,10 +179,19 @@ def _signal_unguarded(pid: int, ticks: int, number: int) -> bool:
 
 def _parse(pid: int, stat: bytes) -> Process | None:
     # The name may hold spaces and brackets: fields count from the last bracket (proc(5)).
-    fields = stat[stat.rfind(b")") + 2 :].split()
+    fields = stat[stat.rfind(b")") + 2 :].split(None, 20)
     if len(fields) < 20:
         return None
     return Process(pid, int(fields[1]), int(fields[3]), fields[0].decode(), int(fields[19]))
+
+
+def _stat(pid: int) -> bytes:
+    # One read has all of it (proc(5)): a second one would be felt where all processes are looked at.
+    fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)
 
 
 def _read(path: str) -> bytes:
