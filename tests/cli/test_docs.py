@@ -52,6 +52,16 @@ def test_the_settings_are_documented() -> None:
     assert told == set(config.CHECKS)
 
 
+def test_the_events_are_documented_and_no_others() -> None:
+    made = {
+        kind
+        for file in (ROOT / "src" / "relay").rglob("*.py")
+        if "testing" not in file.parts
+        for kind in re.findall(r"\.event\(\s*\"([a-z.]+)\"", file.read_text())
+    }
+    assert made == set(re.findall(r"^\| `([a-z]+\.[a-z]+)` \|", VERB_SECTIONS["events"], re.M))
+
+
 def _commands(text: str) -> list[str]:
     blocks = re.findall(r"^    (relay .*)$", text, re.M)
     return [part.strip() for line in blocks for part in line.split("&&") if part.strip().startswith("relay ")]
