@@ -75,15 +75,24 @@ def test_missing_binary_is_127(granted: Scene) -> None:
     assert "no-such-program" in ended["error"]["message"] and ended["error"]["hint"]
 
 
-@pytest.mark.parametrize("content", ["#!/bin/sh\necho never\n", "neither script nor program"])
-def test_not_executable_is_126(granted: Scene, content: str) -> None:
+# a program's text and mode, and what mends it
+NOT_EXECUTABLE = {
+    "no right to": ("#!/bin/sh\necho never\n", 0o644, "chmod +x it"),
+    "no program": ("neither script nor program", 0o755, "begin it with a line such as #!/bin/sh"),
+    "no interpreter": ("#!/no/such/python\n", 0o755, "install there what that line names"),
+}
+
+
+@pytest.mark.parametrize("why", NOT_EXECUTABLE)
+def test_not_executable_is_126_and_says_what_mends_it(granted: Scene, why: str) -> None:
+    content, mode, hint = NOT_EXECUTABLE[why]
     program = granted.vps.work / fresh("plain")
     program.write_text(content)
-    if not content.startswith("#!"):
-        program.chmod(0o755)
+    program.chmod(mode)
     found = relay_json(granted.laptop, *granted.words("exec", str(program)))
     ended = relay_json(granted.laptop, "wait", found["id"], status=126)[0]
     assert (ended["state"], ended["error"]["code"]) == ("failed", "not_executable")
+    assert ended["error"]["hint"].startswith(hint) and "No such file" not in ended["error"]["message"]
 
 
 def test_timeout_is_124_and_takes_the_tree_along(granted: Scene) -> None:
