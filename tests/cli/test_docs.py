@@ -10,12 +10,14 @@ import pytest
 
 from relay import __version__
 from relay.api import config
+from relay.cli import main
 from relay.cli.parsing import parse
 from relay.cli.surface import TABLE
 from relay.core.errors import Code
 from relay.core.states import State
 from relay.dashboard.words import WORDS
 
+HELP_FOLDER = Path(main.HELP_FOLDER)
 ROOT = Path(__file__).parents[2]
 CLI = (ROOT / "docs" / "cli.md").read_text()
 ERRORS = (ROOT / "docs" / "errors.md").read_text()
@@ -34,6 +36,14 @@ def test_the_options_of_a_verb_are_documented_and_no_others(verb: str) -> None:
     told = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", re.sub(r"-- ARGV", "", rows), re.I))
     assert told == set(TABLE[verb]["options"])
     assert "With `--json`: " in text
+
+
+@pytest.mark.parametrize("verb", TABLE)
+def test_a_verb_is_shown_in_the_docs_by_the_examples_of_its_help(verb: str) -> None:
+    help_text = (HELP_FOLDER / f"{verb.replace(' ', '-')}.txt").read_text()
+    examples = re.findall(r"^  (relay .*)$", help_text.partition("\nExamples:")[2], re.M)
+    shown = [line for line in re.findall(r"^    (relay .*)$", VERB_SECTIONS[verb], re.M) if "[OPTIONS]" not in line]
+    assert shown == examples
 
 
 def test_the_codes_are_documented_once_and_no_others() -> None:
