@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,6 +217,28 @@ def test_one_idempotency_key_is_one_task(asleep: Scene) -> None:
     assert mark.read_text() == "once\n"
     other = relay(asleep.laptop, "--json", *asleep.words("shell", "something else"), *words)
     assert other.returncode == 2 and error_of(other)["code"] == "conflict"
+
+
+def test_a_key_that_comes_again_for_other_work_is_refused(granted: Scene) -> None:
+    """Else what ran on one machine would be passed off as what was asked of another."""
+    key, work = fresh("key"), granted.vps.work
+    other = work / fresh("other")
+    other.mkdir()
+
+    def asked(broker: str, folder: Path, *argv: str, options: Sequence[str] = ()) -> list[str]:
+        where = ("--broker", broker, "--cwd", str(folder), "--idempotency-key", key, "--wait", *options)
+        return ["--json", "spawn", "-", "exec", *where, "--", *argv]
+
+    first = json.loads(relay(granted.laptop, *asked("vps", work, "echo", "a b")).stdout)
+    for words in (
+        asked("laptop", work, "echo", "a b"),
+        asked("vps", other, "echo", "a b"),
+        asked("vps", work, "echo", "a", "b"),
+    ):
+        done = relay(granted.laptop, *words)
+        assert (done.returncode, error_of(done)["code"]) == (2, "conflict"), words
+    again = relay(granted.laptop, *asked("vps", work, "echo", "a b", options=("--timeout", "7s", "--priority", "3")))
+    assert json.loads(again.stdout)["id"] == first["id"], "how it is queued and limited makes it no other work"
 
 
 def test_a_live_name_is_refused_and_an_ended_one_is_free(granted: Scene) -> None:
