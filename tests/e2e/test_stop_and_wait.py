@@ -41,8 +41,8 @@ def test_stop_says_what_it_left_and_how_it_ended(granted: Scene) -> None:
 
 def test_an_end_says_who_asked_for_it(granted: Scene) -> None:
     _, spawn = _running(granted)
-    relay(granted.vps, "stop", spawn, LOGNAME="ann")
-    assert granted.until(spawn, "cancelled")["reason"] == "stopped by ann"
+    relay(granted.vps, "stop", spawn, LOGNAME="jürgen")
+    assert granted.until(spawn, "cancelled")["reason"] == "stopped by jürgen"
     _, spawn = _running(granted)
     relay(granted.laptop, "stop", spawn, LOGNAME="ann")
     assert granted.show(spawn)["reason"] == "stopped by laptop", "on its target the other broker is who asked"
