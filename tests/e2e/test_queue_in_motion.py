@@ -94,3 +94,10 @@ def test_what_cannot_start_anyway_is_ahead_of_nobody(one_slot: Scene) -> None:
     listed = {spawn["id"]: spawn["reason"] for spawn in relay_json(one_slot.vps, "queue")}
     assert [listed[spawn] for spawn in waits] == [f"1 of 1 slots busy, {n} ahead" for n in range(4)]
     relay(one_slot.laptop, "stop", *kept, *waits, runs)
+
+
+def test_status_says_that_nothing_starts_and_who_wanted_it_so(one_slot: Scene) -> None:
+    assert b"\nqueue:" not in relay(one_slot.vps, "status").stdout
+    relay(one_slot.vps, "queue", "pause", LOGNAME="ann")
+    assert b"\nqueue:     paused by ann for " in relay(one_slot.vps, "status").stdout
+    relay(one_slot.vps, "queue", "resume")
