@@ -5,6 +5,7 @@ from __future__ import annotations
 from relay.api import person_routes
 from relay.api.person import person
 from relay.cli import speech
+from relay.cli.blanks import refuse_blank
 from relay.cli.clean import clean
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ def answer(invocation: Invocation, verb: str, spawn: str, request: str | None, t
         request: which of its questions, or None.
         text: what is sent, or why.
     """
+    refuse_blank(request=request)
     answered = invocation.client().ask(
         person_routes.answer(
             {
