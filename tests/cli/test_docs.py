@@ -16,6 +16,7 @@ from relay.cli.surface import TABLE
 from relay.core.errors import Code
 from relay.core.states import State
 from relay.dashboard.words import WORDS
+from relay.spawn.environment import ALWAYS
 
 HELP_FOLDER = Path(main.HELP_FOLDER)
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,14 @@ def test_the_settings_are_documented() -> None:
     table = CLI.partition("## Settings")[2].partition("## Environment")[0]
     told = {name for row in re.findall(r"^\| (`[^|]*)\|", table, re.M) for name in re.findall(r"`([a-z_]+)`", row)}
     assert told == set(config.CHECKS)
+
+
+def test_the_environment_of_a_task_is_documented() -> None:
+    told = CLI.partition("**Of a task.**")[2]
+    inherited = told.partition("Beside these")[0]
+    assert set(re.findall(r"`([A-Z_]+)`", inherited)) == set(ALWAYS)
+    own = re.findall(r"^\| `([A-Z_]+)` \|", told, re.M)
+    assert own == ["PWD", "TERM", "RELAY_SPAWN", "RELAY_ATTEMPT", "RELAY_TOKEN"]
 
 
 def test_the_events_are_documented_and_no_others() -> None:

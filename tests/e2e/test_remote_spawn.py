@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
+from relay.spawn.environment import ALWAYS
 from relay.testing import processes
 from relay.testing.mesh import Mesh
 from tests.e2e.scene import TERMINAL, Scene, audit, error_of, fresh, gone_within, relay, relay_json, type_hint
@@ -118,12 +120,22 @@ def test_wait_and_follow_tell_the_same_end(granted: Scene) -> None:
     assert done.stdout == b"out\n" and b"err\n" in done.stderr
 
 
+OWN_VARIABLES = {"PWD", "RELAY_SPAWN", "RELAY_ATTEMPT", "RELAY_TOKEN"}
+
+
 def test_a_task_sees_no_secret_and_no_other_environment(granted: Scene) -> None:
     found = granted.shell("env", status=0)
     names = {line.split("=")[0] for line in found["result"]["output_tail"].splitlines()}
-    assert {"PATH", "HOME", "PWD"} <= names
-    assert not {"RELAY_HOME", "RELAY_KEY"} & names
+    assert {"PATH", "HOME", *OWN_VARIABLES} <= names
+    assert names <= {*OWN_VARIABLES, *ALWAYS}, "no others than the docs tell"
     assert found["cwd"] == str(granted.vps.work)
+
+
+def test_a_task_on_a_terminal_is_told_of_which_kind_it_is_though_its_broker_has_none(granted: Scene) -> None:
+    """A broker that a service manager started has no TERM, and `top` ends at once without one."""
+    colours = f"exec {sys.executable} -c 'import curses; curses.setupterm(); print(curses.tigetnum(\"colors\"))'"
+    assert granted.shell(colours, "--tty", status=0)["result"]["output_tail"].split() == ["256"]
+    assert granted.shell("echo [$TERM]", status=0)["result"]["output_tail"] == "[]\n"
 
 
 def test_cwd_new_is_a_fresh_folder(two: Scene) -> None:
