@@ -203,7 +203,8 @@ def test_what_never_ran_has_no_logs_to_look_at(relay: Relay, broker: CannedBroke
 
 
 def test_the_last_look_is_remembered_by_event(relay: Relay, broker: CannedBroker, home: Home) -> None:
-    assert json.loads(relay("--json").stdout)["ended"]
+    first = json.loads(relay("--json").stdout)
+    assert first["ended"] and first["since"] is None, "nobody looked before"
     with open(home.seen, encoding="utf-8") as file:
         seen = json.load(file)
     assert seen["seq"] == 7

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.api.config import CHECKS, RESERVED_TABLES
 from relay.api.home import Home
 from tests.cli.conftest import COMMAND, Relay
 
@@ -52,6 +53,18 @@ def test_before_init_a_verb_says_so(relay: Relay) -> None:
     done = relay("ps")
     assert done.returncode == 1
     assert "relay init" in done.stderr
+
+
+def test_every_setting_is_listed_and_a_refused_value_names_a_command_that_works(relay: Relay) -> None:
+    relay("init")
+    listed = json.loads(relay("config", "list", "--json").stdout)
+    assert set(listed) == set(CHECKS) - set(RESERVED_TABLES)
+    assert "slots = {}" in relay("config", "list").stdout
+    refused = json.loads(relay("config", "set", "slots.claude", "0", "--json").stdout)["error"]
+    command = refused["hint"].partition(" shows")[0]
+    assert command == "relay config get slots" and relay(*command.split()[1:]).stdout == "{}\n"
+    unset = json.loads(relay("config", "get", "slots.claude", "--json").stdout)["error"]
+    assert (unset["message"], unset["hint"]) == ("slots.claude is not set", "relay config get slots")
 
 
 def test_init_makes_private_files_once(relay: Relay, home: Home) -> None:

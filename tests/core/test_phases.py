@@ -61,6 +61,14 @@ def test_a_phase_that_goes_on_has_no_length() -> None:
     assert (found["waiting_s"], found["running_s"]) == (5.0, None)
 
 
+def test_a_phase_that_has_just_begun_was_not_one_of_no_time() -> None:
+    for state in (State.HELD, State.WAITING):
+        assert durations(10, _said((1, state, 0)), [Run(0, None, None)])[f"{state}_s"] is None
+    again = [*_said((1, State.WAITING, 0), (2, State.STARTING, 100), (3, State.WAITING, 900))]
+    found = durations(10, again, [Run(1, 150, 880)])
+    assert (found["waiting_s"], found["starting_s"], found["held_s"]) == (None, 0.05, 0.0)
+
+
 def test_one_that_never_ran_did_not_run_for_no_time() -> None:
     words = _said((1, State.WAITING, 0), (2, State.CANCELLED, 5_000))
     assert durations(10, words, [Run(0, None, 5_000)])["running_s"] is None

@@ -296,8 +296,9 @@ def test_output_withdraws_the_question(watchful: Scene) -> None:
     _asked_after(watchful, spawn, request)
     error = refused(watchful.laptop, "approve", spawn, "--request", request, code="answered")
     assert error["why"] == "it was no more needed"
-    assert relay_json(watchful.laptop, "deny", spawn)["accepted"] is True
-    assert watchful.until(spawn, "cancelled")["needs"] is None
+    assert relay_json(watchful.vps, "deny", spawn, "--reason", "zu lang für\x1b heute")["accepted"] is True
+    ended = watchful.until(spawn, "cancelled")
+    assert ended["needs"] is None and ended["reason"].endswith(" on vps: zu lang für  heute"), "who asked is told why"
     refused(watchful.laptop, "send", spawn, "x", code="conflict")
 
 

@@ -10,7 +10,7 @@ import pytest
 from relay.api.durations import moment
 from relay.testing import processes
 from relay.testing.mesh import Mesh
-from tests.e2e.scene import Scene
+from tests.e2e.scene import Scene, relay, relay_json
 
 MANY = 40
 
@@ -79,3 +79,25 @@ def test_what_waits_in_a_queue_that_rests_is_told_at_once_and_in_one_that_moves_
     _is_told_to_wait(one_slot, moving[-1], 10)
     for spawn in moving:
         one_slot.until(spawn, "completed")
+
+
+def test_what_cannot_start_anyway_is_ahead_of_nobody(one_slot: Scene) -> None:
+    """Of few that are asked about one by one, and of many in one pass."""
+    runs = one_slot.begin("sleep 60")
+    one_slot.until(runs, "running")
+    kept = [one_slot.begin("true", *later) for later in (("--at", "1h"), ("--after", runs))]
+    waits = [one_slot.begin("true")]
+    one_slot.until(waits[0], "waiting")
+    assert one_slot.show(waits[0], one_slot.vps)["reason"] == "1 of 1 slots busy, 0 ahead"
+    waits += [one_slot.begin("true") for _ in range(3)]
+    one_slot.until(waits[-1], "waiting")
+    listed = {spawn["id"]: spawn["reason"] for spawn in relay_json(one_slot.vps, "queue")}
+    assert [listed[spawn] for spawn in waits] == [f"1 of 1 slots busy, {n} ahead" for n in range(4)]
+    relay(one_slot.laptop, "stop", *kept, *waits, runs)
+
+
+def test_status_says_that_nothing_starts_and_who_wanted_it_so(one_slot: Scene) -> None:
+    assert b"\nqueue:" not in relay(one_slot.vps, "status").stdout
+    relay(one_slot.vps, "queue", "pause", LOGNAME="ann")
+    assert b"\nqueue:     paused by ann for " in relay(one_slot.vps, "status").stdout
+    relay(one_slot.vps, "queue", "resume")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
+from relay.spawn.environment import ALWAYS
 from relay.testing import processes
 from relay.testing.mesh import Mesh
 from tests.e2e.scene import TERMINAL, Scene, audit, error_of, fresh, gone_within, relay, relay_json, type_hint
@@ -75,15 +77,24 @@ def test_missing_binary_is_127(granted: Scene) -> None:
     assert "no-such-program" in ended["error"]["message"] and ended["error"]["hint"]
 
 
-@pytest.mark.parametrize("content", ["#!/bin/sh\necho never\n", "neither script nor program"])
-def test_not_executable_is_126(granted: Scene, content: str) -> None:
+# a program's text and mode, and what mends it
+NOT_EXECUTABLE = {
+    "no right to": ("#!/bin/sh\necho never\n", 0o644, "chmod +x it"),
+    "no program": ("neither script nor program", 0o755, "begin it with a line such as #!/bin/sh"),
+    "no interpreter": ("#!/no/such/python\n", 0o755, "install there what that line names"),
+}
+
+
+@pytest.mark.parametrize("why", NOT_EXECUTABLE)
+def test_not_executable_is_126_and_says_what_mends_it(granted: Scene, why: str) -> None:
+    content, mode, hint = NOT_EXECUTABLE[why]
     program = granted.vps.work / fresh("plain")
     program.write_text(content)
-    if not content.startswith("#!"):
-        program.chmod(0o755)
+    program.chmod(mode)
     found = relay_json(granted.laptop, *granted.words("exec", str(program)))
     ended = relay_json(granted.laptop, "wait", found["id"], status=126)[0]
     assert (ended["state"], ended["error"]["code"]) == ("failed", "not_executable")
+    assert ended["error"]["hint"].startswith(hint) and "No such file" not in ended["error"]["message"]
 
 
 def test_timeout_is_124_and_takes_the_tree_along(granted: Scene) -> None:
@@ -109,12 +120,22 @@ def test_wait_and_follow_tell_the_same_end(granted: Scene) -> None:
     assert done.stdout == b"out\n" and b"err\n" in done.stderr
 
 
+OWN_VARIABLES = {"PWD", "RELAY_SPAWN", "RELAY_ATTEMPT", "RELAY_TOKEN"}
+
+
 def test_a_task_sees_no_secret_and_no_other_environment(granted: Scene) -> None:
     found = granted.shell("env", status=0)
     names = {line.split("=")[0] for line in found["result"]["output_tail"].splitlines()}
-    assert {"PATH", "HOME", "PWD"} <= names
-    assert not {"RELAY_HOME", "RELAY_KEY"} & names
+    assert {"PATH", "HOME", *OWN_VARIABLES} <= names
+    assert names <= {*OWN_VARIABLES, *ALWAYS}, "no others than the docs tell"
     assert found["cwd"] == str(granted.vps.work)
+
+
+def test_a_task_on_a_terminal_is_told_of_which_kind_it_is_though_its_broker_has_none(granted: Scene) -> None:
+    """A broker that a service manager started has no TERM, and `top` ends at once without one."""
+    colours = f"exec {sys.executable} -c 'import curses; curses.setupterm(); print(curses.tigetnum(\"colors\"))'"
+    assert granted.shell(colours, "--tty", status=0)["result"]["output_tail"].split() == ["256"]
+    assert granted.shell("echo [$TERM]", status=0)["result"]["output_tail"] == "[]\n"
 
 
 def test_cwd_new_is_a_fresh_folder(two: Scene) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from relay.testing.control import ControlError
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, error_of, relay, relay_json
 
@@ -59,3 +60,16 @@ def test_an_agents_file_that_is_no_file(restored: Scene, make: object) -> None:
     done = relay(restored.vps, "--json", *words, timeout=10)
     assert done.returncode == 125 and error_of(done)["code"] == "bad_agents_file"
     wait_until(lambda: relay(restored.vps, "ps").returncode == 0, 5, "ps to answer")
+
+
+def test_an_approval_of_no_request_in_particular_lets_nothing_start(granted: Scene) -> None:
+    """As of a script whose variable was not set: it would have been a yes to whatever was asked."""
+    granted.grant("--agent", "shell", "--ask")
+    spawn = granted.begin("true")
+    granted.until(spawn, "held")
+    body = {"spawn": spawn, "verb": "approve", "request": "", "requested_by": "ann", "wait_s": 5}
+    with granted.vps.control() as control, pytest.raises(ControlError) as refused:
+        control.post("answers", body)
+    assert "unknown_request" in str(refused.value)
+    assert granted.show(spawn)["state"] == "held"
+    relay(granted.laptop, "stop", spawn)

@@ -127,6 +127,8 @@ def test_a_key_gives_its_schedule_back_also_once_that_runs_no_more(granted: Scen
     relay(granted.laptop, "schedule", "remove", name)
     assert relay_json(granted.laptop, *words) == made | {"state": "removed", "next": None}
     assert b"runs on laptop no more" in relay(granted.laptop, *words).stdout
+    other = [each if each != "1h" else "2h" for each in words]
+    assert error_of(relay(granted.laptop, "--json", *other))["code"] == "conflict"
 
 
 @pytest.mark.parametrize("when", crash_points.WHEN)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -216,6 +219,28 @@ def test_one_idempotency_key_is_one_task(asleep: Scene) -> None:
     assert other.returncode == 2 and error_of(other)["code"] == "conflict"
 
 
+def test_a_key_that_comes_again_for_other_work_is_refused(granted: Scene) -> None:
+    """Else what ran on one machine would be passed off as what was asked of another."""
+    key, work = fresh("key"), granted.vps.work
+    other = work / fresh("other")
+    other.mkdir()
+
+    def asked(broker: str, folder: Path, *argv: str, options: Sequence[str] = ()) -> list[str]:
+        where = ("--broker", broker, "--cwd", str(folder), "--idempotency-key", key, "--wait", *options)
+        return ["--json", "spawn", "-", "exec", *where, "--", *argv]
+
+    first = json.loads(relay(granted.laptop, *asked("vps", work, "echo", "a b")).stdout)
+    for words in (
+        asked("laptop", work, "echo", "a b"),
+        asked("vps", other, "echo", "a b"),
+        asked("vps", work, "echo", "a", "b"),
+    ):
+        done = relay(granted.laptop, *words)
+        assert (done.returncode, error_of(done)["code"]) == (2, "conflict"), words
+    again = relay(granted.laptop, *asked("vps", work, "echo", "a b", options=("--timeout", "7s", "--priority", "3")))
+    assert json.loads(again.stdout)["id"] == first["id"], "how it is queued and limited makes it no other work"
+
+
 def test_a_live_name_is_refused_and_an_ended_one_is_free(granted: Scene) -> None:
     name = fresh("named")
     first = granted.begin("sleep 60", name=name)
@@ -247,3 +272,14 @@ def test_what_comes_after_its_time_to_live_is_not_started(asleep: Scene) -> None
     assert ended["state"] == "expired" and ended["reason"] and ended["started"] is None
     assert relay(asleep.laptop, "wait", spawn).returncode == 125
     assert not mark.exists()
+
+
+def test_a_line_that_is_sent_to_what_sleeps_names_where_its_effect_is_seen(granted: Scene) -> None:
+    """A list of questions shows none of it: it answered none."""
+    spawn = granted.begin("read line; echo got $line", "--stdin")
+    granted.until(spawn, "running")
+    with granted.vps.asleep():
+        done = relay(granted.laptop, "send", spawn, "hello")
+        assert (done.returncode, done.stdout) == (0, b"Queued: vps has not said yet what came of it.\n")
+    look = done.stderr.decode().rpartition("look again: relay ")[2].split()
+    assert relay(granted.laptop, *look).stdout == b"got hello\n"

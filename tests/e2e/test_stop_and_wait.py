@@ -6,6 +6,9 @@ import re
 import signal
 import time
 
+import psutil
+import pytest
+
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, error_of, fresh, gone_within, relay, relay_json, started
 
@@ -38,8 +41,8 @@ def test_stop_says_what_it_left_and_how_it_ended(granted: Scene) -> None:
 
 def test_an_end_says_who_asked_for_it(granted: Scene) -> None:
     _, spawn = _running(granted)
-    relay(granted.vps, "stop", spawn, LOGNAME="ann")
-    assert granted.until(spawn, "cancelled")["reason"] == "stopped by ann"
+    relay(granted.vps, "stop", spawn, LOGNAME="jürgen")
+    assert granted.until(spawn, "cancelled")["reason"] == "stopped by jürgen"
     _, spawn = _running(granted)
     relay(granted.laptop, "stop", spawn, LOGNAME="ann")
     assert granted.show(spawn)["reason"] == "stopped by laptop", "on its target the other broker is who asked"
@@ -142,12 +145,39 @@ def test_wait_for_many_goes_on_over_a_restart_of_this_machine_s_broker(granted: 
     script = f"while [ ! -e {go} ]; do sleep 0.05; done; exit 4"
     spawns = [_running(granted, script)[1] for _ in range(3)]
     with started(granted.laptop, "--json", "wait", *spawns) as process:
-        assert process.stderr is not None and b"Working" in process.stderr.readline()  # it waits
+        asks = psutil.Process(process.pid)
+        wait_until(lambda: asks.net_connections("unix"), 15, "it to wait")
         granted.laptop.restart()
         go.touch()
         ended, told = process.communicate(timeout=40)
         assert process.returncode == 4, (ended, told)
         assert all(spawn.encode() in ended for spawn in spawns) and b"went away" in told
+
+
+def test_with_json_what_waits_says_nothing_on_the_way(granted: Scene) -> None:
+    words = granted.words("shell", "sleep 2")
+    for wait in ("--wait", "--follow"):
+        done = relay(granted.laptop, "--json", *words, wait)
+        assert (done.returncode, done.stderr) == (0, b"")
+    done = relay(granted.laptop, "--json", "wait", granted.begin("sleep 2"), granted.begin("sleep 2"))
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("stays", ["--wait", "--follow"])
+def test_ctrl_c_tells_how_it_stands_by_then_and_not_how_it_stood_at_first(granted: Scene, stays: str) -> None:
+    name = fresh("s")
+    with started(granted.laptop, *granted.words("shell", "sleep 84", name=name), stays) as process:
+        wait_until(lambda: _state(granted, name) == "running", 15, "it to run")
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+        assert process.returncode == 130
+    assert f"{name} on vps is left as it is: Working".encode() in told, told
+    relay(granted.laptop, "stop", name)
+
+
+def _state(scene: Scene, name: str) -> str:
+    found = relay_json(scene.laptop, "ps", "--name", name)
+    return str(found[0]["state"]) if found else ""
 
 
 def test_ctrl_c_of_a_wait_for_many_says_how_to_go_on(granted: Scene) -> None:

@@ -106,6 +106,17 @@ async def test_a_subscriber_that_fell_behind_what_is_kept_is_told(tmp_path: Path
         assert len(kinds) < 600, "what is read ahead for a slow one is bounded"
 
 
+@pytest.mark.parametrize("since", [2, 9])
+async def test_a_subscriber_of_what_is_gone_whole_is_told(tmp_path: Path, since: int) -> None:
+    """All of it was purged, as on a machine that slept for long; or it has seen a later store than this one."""
+    async with await Store.open(tmp_path / "relay.db") as store:
+        await store.write(lambda tx: [events.append(tx, "spawn.state", {"n": n}, n) for n in range(3)])
+        await store.write(lambda tx: events.purge(tx, 0))
+        told = [(event.seq, event.kind) async for event in Hub(store).stream(since, follow=False)]
+        assert told == [(3, "reset")]
+        assert [event async for event in Hub(store).stream(3, follow=False)] == []
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
 def test_fifty_followers_through_ten_restarts(granted: Scene) -> None:

@@ -146,3 +146,10 @@ def test_ps_finds_who_carries_the_mark() -> None:
 )
 def test_a_kernel_that_tells_what_it_could_not_write_is_known_by_its_release(release: str, tells: bool) -> None:
     assert syncing.tells(release) is tells
+
+
+@pytest.mark.parametrize("letter", ["x", '"', "\x1b", "\u00fc", "\u6f22", "\U0001f600", "\udc80"])
+def test_who_stops_fits_its_slot_whatever_the_letters(letter: str) -> None:
+    stop = {"at": 2**53, "by": record.short(f"ann: {letter * 1_000}")}
+    assert record.decode(record.encode(stop)) == stop and str(stop["by"]).startswith("ann: ")
+    assert record.short(f"ann{letter}") == f"ann{letter}".encode("utf-8", "replace").decode()

@@ -89,11 +89,14 @@ async def test_signals_of_a_terminal_end_neither_server_nor_shim(yard: Yard) -> 
 
 
 async def test_a_missing_interpreter(yard: Yard, tmp_path: Path) -> None:
+    """As of a tool whose Python was upgraded: it is there, and "no such file" is not about it."""
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
-    end = await (await yard.launch(str(script))).exit()
-    assert end.error is not None and end.error.kind == "bad_interpreter"
+    for named, path in ((str(script), "/none"), ("script", f"/none:{tmp_path}:/none")):
+        end = await (await yard.launch(named, env={"PATH": path})).exit()
+        assert end.error is not None and end.error.kind == "bad_interpreter"
+        assert end.error.text == f"{script}: what its first line (#!) names, or its loader, is not there"
 
 
 async def test_a_missing_folder_to_run_in(yard: Yard) -> None:

@@ -62,12 +62,16 @@ def test_places_count_those_of_the_same_sort_alone(tx: Tx) -> None:
     waiting(tx, "a", labels={"gpu": "x"})
     waiting(tx, "b", agent="claude", priority=3)
     last = waiting(tx, "c", labels={"gpu": "y"})
-    everything: dict[str, Any] = {"target": OWN, "spawn": last, "priority": 0}
+    everything: dict[str, Any] = {"target": OWN, "spawn": last, "priority": 0, "now": 100}
     nothing = {"agent": None, "label": None, "value": None}
     assert queueing.AHEAD.one(tx, **everything, **nothing) == 2
     assert queueing.AHEAD.one(tx, **everything, **nothing | {"agent": "claude"}) == 1
     assert queueing.AHEAD.one(tx, **everything, **nothing | {"label": '$."gpu"'}) == 1
     assert queueing.AHEAD.one(tx, **everything, **nothing | {"label": '$."gpu"', "value": "y"}) == 0
+    waiting(tx, "d", priority=3, not_before=101)
+    waiting(tx, "e", priority=3, after=(After("z" * 16),))
+    queueing.pause(tx, waiting(tx, "f", priority=3), 1, "ann")
+    assert queueing.AHEAD.one(tx, **everything, **nothing) == 2, "what cannot start anyway is ahead of nobody"
 
 
 def test_retries_count_anew_after_a_person_asked(tx: Tx) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.api.routes import Call, operation_body, query, ref_in_path
+from relay.api.routes import Call, in_path, operation_body, query, ref_in_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def schedules(everything: bool = False) -> Call[list[queue_shapes.Schedule]]:
 
 def remove_schedule(ref: str, operation: str | None = None) -> Call[queue_shapes.Schedule]:
     """Have a schedule run no more, by id prefix or name."""
-    return Call(f"schedules/{ref_in_path(ref)}/remove", operation_body(operation, requested_by=_person()))
+    path = f"schedules/{in_path(ref, 'schedule', 'relay schedule list')}/remove"
+    return Call(path, operation_body(operation, requested_by=_person()))
 
 
 def _person() -> str:

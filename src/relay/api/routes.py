@@ -88,12 +88,21 @@ def operation_body(operation: str | None, **body: object) -> dict[str, Any]:
 
 
 def ref_in_path(text: str) -> str:
-    """A spawn as it stands in a path; a slash would make it another path, and no spawn's name has one."""
+    """A spawn as it stands in a path."""
+    return in_path(text, "spawn", "relay ps --all")
+
+
+def in_path(text: str, kind: str, hint: str) -> str:
+    """What a person names, as it stands in a path; a slash would make it another path, and no name has one.
+
+    Raises:
+        Misuse: `unknown_KIND`: nothing can be called that; the hint lists what there is.
+    """
     if text and "/" not in text and len(text) <= MOST_LETTERS:
         return quoted(text)
     from relay.core.errors import Code, Misuse
 
-    raise Misuse(f"there is no spawn {text[:80]!r}", code=Code.UNKNOWN_SPAWN, hint="relay ps --all")
+    raise Misuse(f"there is no {kind} {text[:80]!r}", code=Code(f"unknown_{kind}"), hint=hint)
 
 
 def status(patience_s: float | None = None) -> Call[shapes.Status]:
@@ -118,11 +127,7 @@ def brokers(patience_s: float | None = None) -> Call[list[broker_shapes.Broker]]
 
 def broker_in_path(text: str) -> str:
     """A broker as it stands in a path."""
-    if text and "/" not in text and len(text) <= MOST_LETTERS:
-        return quoted(text)
-    from relay.core.errors import Code, Misuse
-
-    raise Misuse(f"there is no broker {text[:80]!r}", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+    return in_path(text, "broker", "relay brokers")
 
 
 def broker(ref: str) -> Call[broker_shapes.BrokerShown]:

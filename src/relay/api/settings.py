@@ -86,7 +86,7 @@ TEMPLATE = """\
 def shown(home: Home) -> dict[str, Any]:
     """Every setting as it holds now, the reserved tables only where they say something."""
     values = dataclasses.asdict(config.load(home))
-    return {key: value for key, value in values.items() if key not in config.TABLES or value}
+    return {key: value for key, value in values.items() if key not in config.RESERVED_TABLES or value}
 
 
 def get(home: Home, key: str) -> object:
@@ -99,6 +99,8 @@ def get(home: Home, key: str) -> object:
     table, _, inner = key.partition(".")
     for part in (table, inner) if inner else (table,):
         if not isinstance(value, dict) or part not in value:
+            if inner and table in config.BY_NAME:
+                raise Misuse(f"{key} is not set", hint=f"relay config get {table}")
             raise Misuse(f"there is no setting {key!r}", hint="relay config list")
         value = value[part]
     return value
@@ -133,7 +135,7 @@ def set_value(home: Home, key: str, words: Sequence[str]) -> object:
         raise Misuse(
             f"{key} cannot be {' '.join(words)[:80]!r}",
             why=fault.why,
-            hint=f"relay config get {key} shows what it is; docs/cli.md what it may be",
+            hint=f"relay config get {table} shows what it is; docs/cli.md what it may be",
         ) from fault
     write(home.config, changed)
     return get(home, key)

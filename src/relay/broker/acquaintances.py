@@ -227,7 +227,7 @@ class Acquaintances:
             self._heads.forget(entry, broker)
             nothing: dict[str, Any] = {"addresses": (), "last_seen": None, "clock_skew_ms": None}
             peers.change(entry.tx, broker, **nothing, grants_to_us=None, agents=(), version="")
-            entry.event("broker.presence", {"broker": broker})
+            entry.event("broker.presence", {"broker": broker, "presence": None})
             return before
 
         before = await self._journal.commit(decide)

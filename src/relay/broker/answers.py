@@ -299,7 +299,7 @@ def _meant(typed: Typed, found: _Found) -> _Meant:
 
 
 def _named(request: str, found: _Found) -> _Meant:
-    named = [each for each in found.items if each.request.startswith(request)]
+    named = [each for each in found.items if request and each.request.startswith(request)]
     if len(named) == 1:
         return _of(named[0])
     if is_request(request):

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from typing import Any
+
 from relay.broker.orders import Order
 from relay.core.errors import Code, Misuse
 from relay.store import operations, schedules
-from relay.store.query import Tx
+from relay.store.query import Tx, as_json
 from relay.store.schedules import Schedule
 from relay.store.spawn_rows import BY_ID, SpawnRow
+
+
+def remember(tx: Tx, order: Order, at: int, made: dict[str, str], every: str | None = None) -> None:
+    """Keep what an order has made, and what was to run where, by its operation.
+
+    Args:
+        order: what was asked for.
+        at: milliseconds.
+        made: `spawn` or `schedule` with its id.
+        every: of a schedule.
+    """
+    operations.remember(tx, order.operation, at, made | {"asked": _asked(order, every)})
 
 
 def earlier_spawn(tx: Tx, order: Order) -> SpawnRow | None:
@@ -19,13 +34,13 @@ def earlier_spawn(tx: Tx, order: Order) -> SpawnRow | None:
     known = operations.ANSWER.one(tx, op=order.operation)
     if known is None:
         return None
-    row = BY_ID.one(tx, id=str(known.get("spawn", "")) if isinstance(known, dict) else "")
-    if row is None or row.agent != order.request.agent or row.task != order.request.task:
+    row = BY_ID.one(tx, id=_made(known, "spawn", order, None))
+    if row is None or ("asked" not in known and (row.agent, row.task) != (order.request.agent, order.request.task)):
         raise _conflict()
     return row
 
 
-def earlier_schedule(tx: Tx, order: Order) -> Schedule | None:
+def earlier_schedule(tx: Tx, order: Order, every: str) -> Schedule | None:
     """The schedule that this order's operation made before; None where it is new.
 
     Raises:
@@ -34,10 +49,22 @@ def earlier_schedule(tx: Tx, order: Order) -> Schedule | None:
     known = operations.ANSWER.one(tx, op=order.operation)
     if known is None:
         return None
-    found = schedules.BY_ID.one(tx, id=str(known.get("schedule", "")) if isinstance(known, dict) else "")
+    found = schedules.BY_ID.one(tx, id=_made(known, "schedule", order, every))
     if found is None:
         raise _conflict()
     return found
+
+
+def _made(known: Any, kind: str, order: Order, every: str | None) -> str:
+    is_same = isinstance(known, dict) and known.get("asked") in (None, _asked(order, every))
+    return str(known.get(kind, "")) if is_same else ""
+
+
+def _asked(order: Order, every: str | None) -> str:
+    """What is to run, and where. How it is to be queued and limited may be said otherwise: it is the same work."""
+    request = order.request
+    what = (order.target, request.agent, request.task, request.argv, request.cwd, every)
+    return sha256(as_json(what).encode()).hexdigest()[:32]
 
 
 def require_first_invite(tx: Tx, operation: str) -> None:

@@ -12,7 +12,7 @@ from relay.broker.channel import Conversation, Message
 from relay.broker.hub import Hub
 from relay.broker.rights import Rights
 from relay.broker.together import Together
-from relay.core.errors import Code, PeerFault, Unreachable
+from relay.core.errors import Code, Misuse, PeerFault, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.states import IN_HAND, TERMINAL
 from relay.store.spawn_rows import SpawnRow
@@ -185,10 +185,11 @@ def _nobody(port: int) -> Unreachable:
     )
 
 
-def _not_running(row: SpawnRow) -> Unreachable:
+def _not_running(row: SpawnRow) -> Misuse:
     once_more = f"; relay retry {row.id} runs it once more" if row.state in TERMINAL else ""
-    return Unreachable(
+    return Misuse(
         f"{row.name} does not run",
+        code=Code.CONFLICT,
         why=f"it is {row.state}; ports are reached while a task runs",
         hint=f"relay show {row.id} says why{once_more}",
     )

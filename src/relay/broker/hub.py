@@ -78,14 +78,14 @@ class Hub:
             since: the last number the subscriber has seen.
             follow: go on for ever; else end at the newest.
         """
-        if await self._was_purged(since):
+        if await self._are_missed(since):
             highest = await self._store.one(events.HIGHEST) or 0
             yield Event(highest, 0, "reset", {})
             since = highest
         while not self._closed:
             news = self._news
             page = await self._store.all(events.SINCE, seq=since, limit=PAGE)
-            if page and page[0].seq > since + 1 and await self._was_purged(since):
+            if page and page[0].seq > since + 1 and await self._are_missed(since):
                 # a subscriber so slow that what it had still to see is no longer kept
                 since = await self._store.one(events.HIGHEST) or 0
                 yield Event(since, 0, "reset", {})
@@ -98,9 +98,8 @@ class Hub:
                     return
                 await news.wait()
 
-    async def _was_purged(self, since: int) -> bool:
-        lowest = await self._store.one(events.LOWEST)
-        return lowest is not None and since + 1 < lowest and since > 0
+    async def _are_missed(self, since: int) -> bool:
+        return since > 0 and bool(await self._store.one(events.ARE_MISSED, seq=since))
 
     @contextlib.contextmanager
     def watching(self, spawn: str) -> Iterator[Watch]:

@@ -175,10 +175,7 @@ class Lists:
             limit: most ended ones.
         """
         highest = await self._store.one(events.HIGHEST) or 0
-        lowest = await self._store.one(events.LOWEST)
-        # a higher one is of another store; below the lowest, events are gone that nobody has seen
-        is_kept = seq is not None and seq <= highest and (lowest is None or seq + 1 >= lowest)
-        if is_kept:
+        if seq is not None and not await self._store.one(events.ARE_MISSED, seq=seq):
             ended = await self._store.all(spawn_lists.ENDED_AFTER_EVENT, seq=seq, limit=limit)
         else:
             ended = await self._store.all(spawn_lists.ENDED_SINCE, since=since, limit=limit)

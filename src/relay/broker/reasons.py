@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from itertools import groupby
 
 from relay.core import queue_words
@@ -48,7 +48,7 @@ class Reasons:
             return dict.fromkeys(waiting, queue_words.queue_paused(whole["by"], whole["at"], now, zone))
         opened = await self._store.all(queueing.OPEN_HERE, target=self._own)
         before = {spawn: list(found) for spawn, found in groupby(opened, key=lambda each: each.spawn)}
-        slots = await self._slots(list(waiting.values()))
+        slots = await self._slots(list(waiting.values()), before.keys(), now)
         return {spawn: await self._one(row, before.get(spawn, []), slots, now) for spawn, row in waiting.items()}
 
     async def _one(
@@ -63,29 +63,30 @@ class Reasons:
             return moment_words(row.not_before, used, row.wishes.retries, now)
         return slots.get(row.id) or row.reason
 
-    async def _slots(self, rows: list[SpawnRow]) -> dict[str, str]:
-        """For each that has no slot: which sort, and how many are ahead of it."""
+    async def _slots(self, rows: list[SpawnRow], after: Set[str], now: int) -> dict[str, str]:
+        """For each that has no slot: which sort, and how many that wait for nothing else are ahead of it."""
         in_hand = await self._store.all(queueing.SORTS_IN_HAND, target=self._own)
         occupancy = Occupancy.of(self._limits.parallel, self._limits.slots, in_hand)
         if len(rows) <= FEW:
-            return {row.id: text for row in rows if (text := await self._slot(row, occupancy))}
-        return await self._all_slots(occupancy)
+            return {row.id: text for row in rows if (text := await self._slot(row, occupancy, now))}
+        return await self._all_slots(occupancy, after, now)
 
-    async def _slot(self, row: SpawnRow, occupancy: Occupancy) -> str:
+    async def _slot(self, row: SpawnRow, occupancy: Occupancy, now: int) -> str:
         sort = None if occupancy.is_full else occupancy.full_sort(row.agent, row.labels)
         if sort is None and not occupancy.is_full:
             return ""
-        ahead = await self._store.one(queueing.AHEAD, **ahead_of(self._own, row, sort)) or 0
+        ahead = await self._store.one(queueing.AHEAD, **ahead_of(self._own, row, sort, now)) or 0
         return queue_words.no_slot(occupancy, sort, ahead)
 
-    async def _all_slots(self, occupancy: Occupancy) -> dict[str, str]:
+    async def _all_slots(self, occupancy: Occupancy, after: Set[str], now: int) -> dict[str, str]:
         ahead = Counter[str | None]()
         found = {}
         for head in await self._store.all(queueing.QUEUE, target=self._own):
             sort = None if occupancy.is_full else occupancy.full_sort(head.agent, head.labels)
             if occupancy.is_full or sort is not None:
                 found[head.id] = queue_words.no_slot(occupancy, sort, ahead[sort])
-            ahead.update(self._sorts(head))
+            if head.paused is None and (head.not_before or 0) <= now and head.id not in after:
+                ahead.update(self._sorts(head))
         return found
 
     def _sorts(self, head: Head) -> list[str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from relay.broker.asked_before import earlier_spawn
+from relay.broker.asked_before import earlier_spawn, remember
 from relay.broker.members import Members
 from relay.broker.orders import Order, read_order
 from relay.broker.outbox import Outbox
@@ -18,7 +18,7 @@ from relay.core.spawning import SpawnRequest
 from relay.core.states import IN_HAND, TERMINAL, State
 from relay.spawn.requests import request_of
 from relay.spawn.supervisor import Supervisor
-from relay.store import channels, operations, outbox, queueing, schedules, spawns
+from relay.store import channels, outbox, queueing, schedules, spawns
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.schedules import Schedule
 from relay.store.spawn_rows import (
@@ -103,7 +103,7 @@ class Requests:
             state=State.DELIVERED if local else State.QUEUED,
             since=entry.now,
         )
-        operations.remember(entry.tx, order.operation, entry.now, {"spawn": row.id})
+        remember(entry.tx, order, entry.now, {"spawn": row.id})
         if order.is_told:
             channels.ask(entry.tx, row.id)
         row = self._supervisor.admit(entry, row) if local else self._send(entry, order, row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from relay.broker.asked_before import earlier_schedule
+from relay.broker.asked_before import earlier_schedule, remember
 from relay.broker.auditor import Auditor, refusal
 from relay.broker.inbox import Opened
 from relay.broker.members import Members
@@ -18,7 +18,7 @@ from relay.core.states import State
 from relay.core.wire import pack
 from relay.spawn.schedules import MOST_BODY, Schedules, run_content
 from relay.spawn.timetable import next_after
-from relay.store import operations, schedules, spawns, steers
+from relay.store import schedules, spawns, steers
 from relay.store.engine import Store
 from relay.store.journal import Entry, Letter
 from relay.store.schedules import Schedule
@@ -53,11 +53,11 @@ class Scheduling:
         Raises:
             Misuse: it cannot be repeated by that, or is too long.
         """
-        earlier = earlier_schedule(entry.tx, order)
+        earlier = earlier_schedule(entry.tx, order, every)
         if earlier is not None:
             return earlier
         made = self._made(entry, order, every)
-        operations.remember(entry.tx, order.operation, entry.now, {"schedule": made.id})
+        remember(entry.tx, order, entry.now, {"schedule": made.id}, every)
         if made.target == self._members.own:
             return self._here.accept(entry, made)
         next_after(every, made.created, entry.now)  # a person is told of a slip at once

@@ -145,7 +145,7 @@ class Steering:
         if operations.ANSWER.one(entry.tx, op=operation) is None:
             row = self._marks.apply(entry, spawns.require(entry.tx, spawn), verb, content, by)
             operations.remember(entry.tx, operation, entry.now, {"spawn": spawn})
-            entry.event("spawn.steered", {"spawn": spawn, "verb": verb, "by": by})
+            entry.event("spawn.steered", {"spawn": spawn, "verb": verb, "by": by, "error": None})
             self._room.look_through(entry)
             return row
         return spawns.require(entry.tx, spawn)

@@ -161,8 +161,9 @@ class Trials:
 
     async def _earlier(self, order: Order, every: str | None) -> SpawnRow | Schedule | None:
         """What the same request, sent before under its idempotency key, has made."""
-        look = earlier_spawn if every is None else earlier_schedule
-        return await self._journal.commit(lambda entry: look(entry.tx, order))
+        if every is None:
+            return await self._journal.commit(lambda entry: earlier_spawn(entry.tx, order))
+        return await self._journal.commit(lambda entry: earlier_schedule(entry.tx, order, every))
 
     def _known_already(self, order: Order, earlier: SpawnRow | Schedule) -> dict[str, Any]:
         kind = "spawn" if isinstance(earlier, SpawnRow) else "schedule"

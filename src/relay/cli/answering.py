@@ -5,6 +5,7 @@ from __future__ import annotations
 from relay.api import person_routes
 from relay.api.person import person
 from relay.cli import speech
+from relay.cli.blanks import refuse_blank
 from relay.cli.clean import clean
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ def answer(invocation: Invocation, verb: str, spawn: str, request: str | None, t
         request: which of its questions, or None.
         text: what is sent, or why.
     """
+    refuse_blank(request=request)
     answered = invocation.client().ask(
         person_routes.answer(
             {
@@ -43,5 +45,7 @@ def answer(invocation: Invocation, verb: str, spawn: str, request: str | None, t
     else:
         where = answered["broker"]["name"]
         speech.say(clean(f"Queued: {where} has not said yet what came of it."))
-        speech.note(f"look again: {invocation.home.command('review')}")
+        # what is typed answers no question, so that no list of questions tells of it
+        look = "review" if answered["request"] else f"logs {answered['spawn']} -f"
+        speech.note(f"look again: {invocation.home.command(look)}")
     return 0

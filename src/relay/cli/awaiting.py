@@ -37,15 +37,18 @@ class Awaited:
         client: asks the broker.
         spawns: as they stand, in the order that counts; one may be named twice.
         tell: told of each end, once.
+        is_quiet: where nobody watches, say on the way only which of them needs a person.
     """
 
-    def __init__(self, client: PatientClient, spawns: Sequence[Spawn], tell: Tell) -> None:
+    def __init__(
+        self, client: PatientClient, spawns: Sequence[Spawn], tell: Tell, is_quiet: bool = False
+    ) -> None:
         self._client = client
         self._order = [spawn["id"] for spawn in spawns]
         self._now = {spawn["id"]: spawn for spawn in spawns}
         self._tell = tell
         self._told: set[str] = set()
-        self._progress = {spawn: Progress() for spawn in self._now}
+        self._progress = {spawn: Progress(is_quiet) for spawn in self._now}
 
     @property
     def in_order(self) -> list[Spawn]:

@@ -51,12 +51,18 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("workspace", f"{workspace['name']} ({workspace['id'][:8]}), epoch {workspace['epoch']}"),
         ("links", _links(status)),
         ("tasks", f"{tasks['running']} running, {tasks['waiting']} waiting, {tasks['held']} held for you"),
+        ("queue", _queue(status)),
         ("outbox", f"{_counted(outbox)}{oldest}"),
         ("keeps", f"{_counted(kept)} for others" if (kept := status.get("held")) and kept["envelopes"] else ""),
         ("intake", "" if status.get("intake", True) else "STOPPED: the store is an older copy: relay doctor"),
         ("store", f"{'ok' if store['ok'] else 'NOT OK: relay doctor'}, SQLite {store['sqlite']}"),
         ("version", status["broker"]["version"]),
     ]
+
+
+def _queue(status: Status) -> str:
+    paused = status.get("queue", {"paused": None})["paused"]
+    return f"paused by {paused['by']} for {ages.since(paused['at'])}: relay queue resume" if paused else ""
 
 
 def _counted(load: Load) -> str:

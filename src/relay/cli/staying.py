@@ -33,9 +33,9 @@ def stay(
     try:
         if follow:
             _follow(invocation, client, spawn, start)
-        spawn = waiting.until_ended(client, spawn)
+        spawn = waiting.until_ended(client, spawn, is_quiet=invocation.json)
     except KeyboardInterrupt:
-        waiting.say_it_goes_on(spawn, invocation.home)
+        waiting.say_it_is_left(invocation.client(), spawn["id"], invocation.home)
         return INTERRUPTED
     if invocation.json:
         speech.document(spawn)

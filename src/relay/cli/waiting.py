@@ -28,9 +28,14 @@ BROKER_AWAY_S, AWAY_PAUSE_S = 30.0, 0.2
 
 
 class Progress:
-    """Tells on stderr how a spawn stands, once a second has passed, and again when that changes."""
+    """Tells on stderr how a spawn stands, once a second has passed, and again when that changes.
 
-    def __init__(self) -> None:
+    Args:
+        is_quiet: tell only that it needs a person.
+    """
+
+    def __init__(self, is_quiet: bool = False) -> None:
+        self._is_quiet = is_quiet
         self._told = ""
         self._began = time.monotonic()
 
@@ -39,7 +44,7 @@ class Progress:
         if spawn["state"] == "needs_input":
             how = _how_to_answer(spawn)
             self._say(how, how)
-        elif not has_ended(spawn) and time.monotonic() - self._began >= FIRST_WAIT_S * 0.9:
+        elif not (self._is_quiet or has_ended(spawn)) and time.monotonic() - self._began >= FIRST_WAIT_S * 0.9:
             reason = clean(spawn["reason"] or (spawn["ack"] if spawn["state"] == "queued" else ""))
             # of what is out of reach the words have an age in them, which is no news
             news = f"{spawn['state']} {reason if spawn.get('in_reach', True) else 'out of reach'}"
@@ -58,18 +63,19 @@ def _how_to_answer(spawn: Spawn) -> str:
     return f"{title(spawn)} needs you: {what}\n{look}"
 
 
-def until_ended(client: PatientClient, spawn: Spawn, *, is_told: bool = True) -> Spawn:
+def until_ended(client: PatientClient, spawn: Spawn, *, is_told: bool = True, is_quiet: bool = False) -> Spawn:
     """The spawn once it has ended, however long that takes.
 
     Args:
         client: asks.
         spawn: as it stands.
         is_told: say on the way how it stands.
+        is_quiet: of that only that it needs a person.
 
     Raises:
         RelayError: the broker of this machine went away and did not come back within half a minute.
     """
-    progress = Progress()
+    progress = Progress(is_quiet)
     client.says = ""  # how it stands is told here
     seconds = FIRST_WAIT_S
     while not has_ended(spawn):

@@ -65,6 +65,8 @@ def _by_state(words: Sequence[Said], runs: Sequence[Run]) -> dict[str, int]:
         sums[str(word.state)] = sums.get(str(word.state), 0) + max(0, until - word.at)
     if _is_whole(words):
         sums = dict.fromkeys(("held", "waiting"), 0) | sums
+    if words:
+        sums.pop(str(words[-1].state), None)  # it goes on, whatever there was of it before
     return sums
 
 

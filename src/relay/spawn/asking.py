@@ -127,7 +127,7 @@ class Asking:
 
     def _keep(self, entry: Entry, question: Question) -> None:
         questions.ask(entry.tx, question)
-        told = {"spawn": question.spawn, "request": question.request, "kind": str(question.kind)}
+        told = {"spawn": question.spawn, "request": question.request, "asks": str(question.kind)}
         entry.event("spawn.needs", told | {"text": question.text[:MAX_SAID]})
 
     # silent

@@ -205,7 +205,7 @@ class Attempt:
         fd = os.open(self.folder / layout.RECORD, os.O_RDWR)
         try:
             if record.read_slot(fd, record.STOP) is None:
-                wish = {"at": time.time_ns() // 1_000_000, "by": by.encode("ascii", "replace").decode()[:200]}
+                wish = {"at": time.time_ns() // 1_000_000, "by": record.short(by)}
                 record.write_slot(fd, record.STOP, wish, durable=True)
             now = _typed(record.read_slots(fd))
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ALWAYS = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
+NO_TERMINAL, TERMINAL = ("", "dumb"), "xterm-256color"
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # what would make an agent take itself for the child of another one (measured with claude 2.1)
 NEVER_EXACT = frozenset({"CLAUDECODE", "RELAY_HOME", "RELAY_TOKEN"})
@@ -30,3 +31,10 @@ def task_environment(
     kept = {name: own[name] for name in (*ALWAYS, *allowed) if name in own and not is_forbidden(name)}
     kept.setdefault("PATH", DEFAULT_PATH)
     return kept | dict(additions) | {"RELAY_SPAWN": spawn}
+
+
+def on_terminal(environment: dict[str, str]) -> dict[str, str]:
+    """The same for a task on a terminal: it is told of which kind, also where a service manager started its broker."""
+    if environment.get("TERM", "") not in NO_TERMINAL:
+        return environment
+    return environment | {"TERM": TERMINAL}

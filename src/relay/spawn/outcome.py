@@ -7,6 +7,7 @@ is written only when the process tree has ended.
 from __future__ import annotations
 
 from dataclasses import asdict, field, replace
+from errno import ENOEXEC
 from signal import Signals
 from typing import Any
 
@@ -59,11 +60,11 @@ class _Verdict:
 
 _MORE = "relay logs {{id}}, then spawn it anew with more {}"
 _LEFT = ("session", "branch", "diffstat", KEY)
-_NOT_EXECUTABLE = (Code.NOT_EXECUTABLE, "chmod +x it, on the machine that runs it")
+_NO_PROGRAM = "begin it with a line such as #!/bin/sh, or build it for the machine that runs it"
 _START_FAULTS: dict[str, tuple[Code, str]] = {
     "not_found": (Code.MISSING_BINARY, "install it there, or add its folder to PATH where that broker is started"),
-    "not_executable": _NOT_EXECUTABLE,
-    "bad_interpreter": _NOT_EXECUTABLE,
+    "not_executable": (Code.NOT_EXECUTABLE, "chmod +x it, on the machine that runs it"),
+    "bad_interpreter": (Code.NOT_EXECUTABLE, "install there what that line names, or mend the line"),
     "bad_cwd": (Code.NO_DIRECTORY, "choose a directory that exists there: --cwd DIR"),
     "no_limits": (Code.NO_LIMITS, "spawn it without --memory and --cpus, or on a machine whose user has a systemd"),
     "too_long": (Code.BAD_TASK, "put the text into a file on the target and name the file in the task"),
@@ -82,6 +83,8 @@ def _start_fault(error: LaunchError) -> _Verdict:
         return _Verdict(State.LOST, f"its supervision failed: {error.text}", Code.TASK_LOST, "relay logs {id}")
     hint = "relay doctor, on the machine that was to run it"
     code, hint = _START_FAULTS.get(error.kind, (Code.LAUNCH_FAILED, hint))
+    if error.errno == ENOEXEC:
+        hint = _NO_PROGRAM
     why = f"its limits cannot be kept: {error.text}" if code is Code.NO_LIMITS else error.text
     return _Verdict(State.FAILED, why, code, hint)
 

@@ -16,6 +16,7 @@ from relay.spawn.agents.agent import Agent, Command, Finding, Reader, terminal_o
 from relay.spawn.agents.asking import wishes_of
 from relay.spawn.agents.registry import Agents, UnknownReader
 from relay.spawn.attempting import Attempting, Plan
+from relay.spawn.environment import on_terminal
 from relay.spawn.limits import Limits
 from relay.spawn.reading import LogReading
 from relay.spawn.requests import request_of
@@ -102,10 +103,11 @@ class Planner:
         else:
             command = self._command(agent, row, onward, admission.directory)
             reader, wishes = agent.reader(), wishes_of(agent, row.wishes)
+        environment = self._limits.environment(self._agents.additions(row.agent), row.id)
         plan = Plan(
             folder=folder_name(row.id, row.attempt),
             command=command,
-            environment=self._limits.environment(self._agents.additions(row.agent), row.id),
+            environment=on_terminal(environment) if wishes.tty else environment,
             directory=Path(admission.directory),
             fresh=admission.fresh,
             make=partial(self._make, row) if row.wishes.place else None,

@@ -103,7 +103,7 @@ class Queue:
         return self._ahead(entry, row, sort) if occupancy.is_full or sort is not None else 0
 
     def _ahead(self, entry: Entry, row: SpawnRow, sort: str | None) -> int:
-        return queueing.AHEAD.one(entry.tx, **ahead_of(self._own, row, sort)) or 0
+        return queueing.AHEAD.one(entry.tx, **ahead_of(self._own, row, sort, entry.now)) or 0
 
     def start_waiting(self, entry: Entry, consider: Consider) -> None:
         """Have everything considered that may start, in its order, while there are slots.
@@ -168,13 +168,14 @@ def same_cause(one: str, other: str) -> bool:
     return _NUMBERS.sub("", one) == _NUMBERS.sub("", other)
 
 
-def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None) -> dict[str, Any]:
+def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None, now: int) -> dict[str, Any]:
     """The parameters of `queueing.AHEAD`: how many wait before a spawn for the same sort of slot.
 
     Args:
         own: this broker's id.
         row: the spawn.
         sort: the slot's name, None for any.
+        now: milliseconds since 1970.
     """
     key, equals, value = (sort or "").removeprefix(LABEL).partition("=")
     is_label = sort is not None and sort.startswith(LABEL)
@@ -182,6 +183,7 @@ def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None) -> dict[str, Any]:
         "target": own,
         "spawn": row.id,
         "priority": row.priority,
+        "now": now,
         "agent": None if is_label else sort,
         "label": f'$."{key}"' if is_label else None,
         "value": value if is_label and equals else None,

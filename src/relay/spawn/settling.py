@@ -113,7 +113,7 @@ class Settling:
         self._close(entry, question, answer, by)
         row = self._asking.go_on(entry, row)
         if answer.verb is Reply.DENY:
-            self._supervisor.stop(entry, row, who)
+            self._supervisor.stop(entry, row, _stopped_by(who, answer.text))
             return f"{row.name} is being stopped"
         return f"{row.name} goes on" if answer.verb is Reply.APPROVE else f"sent to {row.name}"
 
@@ -166,6 +166,11 @@ class Settling:
             raise _no_input(row)
         self._feeding.accept(entry, row, data)
         return f"sent to {row.name}"
+
+
+def _stopped_by(who: str, text: str) -> str:
+    why = "".join(each if each.isprintable() else " " for each in text[:500]).strip()
+    return f"{who}: {why}" if why else who
 
 
 def _denied(who: str, text: str) -> Refused:

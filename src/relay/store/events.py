@@ -24,10 +24,16 @@ class Event:
 SINCE: Query[Event] = Query(
     "SELECT seq, at, kind, data FROM events WHERE seq > :seq ORDER BY seq LIMIT :limit", mapper(Event, data=json.loads)
 )
-LOWEST: Query[int | None] = Query("SELECT min(seq) FROM events", first_column)
 HIGHEST: Query[int] = Query(
     "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)", first_column
 )
+ARE_MISSED: Query[int] = Query(
+    "WITH newest(seq) AS (SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0))"
+    " SELECT :seq > seq OR :seq < coalesce((SELECT min(seq) - 1 FROM events), seq) FROM newest",
+    first_column,
+)
+"""Whether events after this number are gone, so that who resumes there must be told `reset`: they were purged, or the
+number is of a later store than this one, which was put back from a copy."""
 
 
 def append(tx: Tx, kind: str, data: dict[str, Any], at: int) -> int:
@@ -40,12 +46,6 @@ def append(tx: Tx, kind: str, data: dict[str, Any], at: int) -> int:
     """
     text = as_json(data)
     return tx.execute("INSERT INTO events (at, kind, data) VALUES (?, ?, ?)", (at, kind, text)).lastrowid or 0
-
-
-def was_purged(tx: Tx, seq: int) -> bool:
-    """Whether events after this number are gone, so that who resumes there must be told `reset`."""
-    lowest = LOWEST.one(tx)
-    return seq < (HIGHEST.one(tx) or 0) if lowest is None else seq + 1 < lowest
 
 
 def purge(tx: Tx, keep: int) -> int:

@@ -16,7 +16,11 @@ from relay.store.spawn_rows import SpawnRow, spawn_query
 from relay.store.spawns import asked_values
 
 _WAITS = "live = 1 AND target = :target AND state = 'waiting'"
-_NOTHING_OPEN = "NOT EXISTS (SELECT 1 FROM predecessors p WHERE p.spawn = spawns.id AND p.met = 0)"
+# neither paused nor for later, and with nothing that it comes after
+_NOTHING_ELSE = (
+    "paused IS NULL AND (not_before IS NULL OR not_before <= :now)"
+    " AND NOT EXISTS (SELECT 1 FROM predecessors p WHERE p.spawn = spawns.id AND p.met = 0)"
+)
 FIRST_PLACE = (2**31, 0)
 
 
@@ -48,18 +52,19 @@ _head = mapper(Head, labels=_labels)
 _HEADS = "SELECT id, origin, agent, labels, priority, n, paused, not_before FROM spawns"
 # what may start as far as the queue knows, after a place in it; agents, origins: JSON lists of those that may not
 STARTABLE: Query[Head] = Query(
-    f"{_HEADS} WHERE {_WAITS} AND paused IS NULL AND (not_before IS NULL OR not_before <= :now)"
+    f"{_HEADS} WHERE {_WAITS} AND {_NOTHING_ELSE}"
     " AND (priority < :priority OR (priority = :priority AND n > :n))"
     " AND agent NOT IN (SELECT value FROM json_each(:agents))"
     " AND origin NOT IN (SELECT value FROM json_each(:origins))"
-    f" AND {_NOTHING_OPEN} ORDER BY priority DESC, n LIMIT :limit",
+    " ORDER BY priority DESC, n LIMIT :limit",
     _head,
 )
 QUEUE: Query[Head] = Query(f"{_HEADS} WHERE {_WAITS} ORDER BY priority DESC, n", _head)
-# how many wait before a place in the queue; agent, label: of these only those that need such a slot
+# how many wait before a place in the queue and are kept from starting by a slot alone; agent, label: of these only
+# those that need such a slot
 AHEAD: Query[int] = Query(
-    f"SELECT count(*) FROM spawns INDEXED BY spawns_waiting WHERE {_WAITS} AND (priority > :priority"
-    " OR (priority = :priority AND n < (SELECT n FROM spawns WHERE id = :spawn)))"
+    f"SELECT count(*) FROM spawns INDEXED BY spawns_waiting WHERE {_WAITS} AND {_NOTHING_ELSE}"
+    " AND (priority > :priority OR (priority = :priority AND n < (SELECT n FROM spawns WHERE id = :spawn)))"
     " AND (:agent IS NULL OR agent = :agent) AND (:label IS NULL OR json_extract(labels, :label) IS NOT NULL)"
     " AND (:value IS NULL OR json_extract(labels, :label) = :value)",
     first_column,

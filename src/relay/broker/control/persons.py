@@ -87,6 +87,6 @@ def _typed(body: dict[str, Any]) -> Typed:
     if verb not in Reply._value2member_map_:
         raise Misuse(f"{verb[:40]!r} is no answer", why=f"the answers are {', '.join(Reply)}", hint=OTHER_VERSION)
     text = _text(body, "text").encode("utf-8", "replace").decode()
-    request = _text(body, "request") or None
+    request = None if body.get("request") is None else _text(body, "request")
     person = _text(body, "requested_by")[:64]
     return Typed(check_operation(body), _text(body, "spawn"), request, Reply(verb), text, person)

@@ -79,7 +79,7 @@ def test(invocation: Invocation, *, agent: str | None, broker: str | None, timeo
     names, skipped = ([str(agent)], []) if said is None else _testable(said)
     broken = said is not None and any(each.get("broken") for each in said["agents"])
     spawns = [client.ask(routes.spawn(_order(name, broker, timeout or WITHIN))) for name in names]
-    awaited = awaiting.Awaited(client, spawns, lambda spawn: None)
+    awaited = awaiting.Awaited(client, spawns, lambda spawn: None, is_quiet=invocation.json)
     try:
         awaited.run(None, first=False)
     except KeyboardInterrupt:

@@ -52,7 +52,8 @@ def _left(invocation: Invocation, spawn: Spawn) -> int:
 
 
 def _ended(invocation: Invocation, spawn: Spawn) -> int:
-    ended = waiting.until_ended(invocation.client(), invocation.client().ask(routes.show(spawn["id"])))
+    now = invocation.client().ask(routes.show(spawn["id"]))
+    ended = waiting.until_ended(invocation.client(), now, is_quiet=invocation.json)
     status = status_of(ended)
     if invocation.json:
         speech.document(ended)

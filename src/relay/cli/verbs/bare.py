@@ -38,7 +38,7 @@ def run(invocation: Invocation) -> int:
     now = _now()  # before the question: what ends meanwhile is told next time rather than never
     found = invocation.client().ask(routes.away(seq, _milliseconds(since)))
     if invocation.json:
-        told = {"since": since, "needs_you": found["needs_you"], "ended": found["ended"]}
+        told = {"since": since or None, "needs_you": found["needs_you"], "ended": found["ended"]}
         speech.document({**told, "going_on": found["going_on"], "unreachable": found.get("unreachable", 0)})
     else:
         _say(home, found, since)
@@ -73,7 +73,7 @@ def _say(home: Home, found: Away, since: str) -> None:
     if len(ended) > MOST_TOLD:
         speech.say(f"and {len(ended) - MOST_TOLD}{'' if len(ended) < MOST else ' or'} more: {_listing(home, since)}")
     if not found["needs_you"] and not ended:
-        speech.say(f"nothing has ended since you last looked{_ago(since)}")
+        speech.say(f"nothing has ended since you last looked{_ago(since)}" if since else "nothing has ended yet")
     going = found["going_on"]
     unseen = found.get("unreachable", 0)
     away = f" ({unseen} on machines out of reach)" if unseen else ""

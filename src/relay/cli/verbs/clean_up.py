@@ -6,6 +6,7 @@ from relay.api import tree_routes
 from relay.api.durations import parse
 from relay.api.sizes import spoken
 from relay.cli import speech
+from relay.cli.blanks import refuse_blank
 from relay.cli.clean import clean
 
 TYPE_CHECKING = False
@@ -17,6 +18,7 @@ DEFAULT = "1d"
 
 def run(invocation: Invocation, *, older_than: str | None, dry_run: bool) -> int:
     """Remove the folders of this machine that spawns worked in, once nobody needs them."""
+    refuse_blank(older_than=older_than)
     older = 0.0 if older_than in ("0", "0s") else parse(older_than or DEFAULT)
     done = invocation.client().ask(tree_routes.clean(older, dry_run))
     if invocation.json:

@@ -22,7 +22,8 @@ def run(invocation: Invocation, *, spawns: list[str], timeout: str | None, first
     until = None if timeout is None else time.monotonic() + _seconds(timeout)
     client = invocation.client()
     found = [client.ask(routes.show(ref)) for ref in spawns]
-    awaited = awaiting.Awaited(client, found, (lambda spawn: None) if invocation.json else _teller(invocation))
+    teller: awaiting.Tell = (lambda spawn: None) if invocation.json else _teller(invocation)
+    awaited = awaiting.Awaited(client, found, teller, is_quiet=invocation.json)
     try:
         awaited.run(until, first)
     except KeyboardInterrupt:

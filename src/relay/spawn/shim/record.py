@@ -28,6 +28,7 @@ SLOTS = 6
 
 _HEAD = struct.Struct("<II")
 ROOM = SLOT_BYTES - _HEAD.size
+SHORT = 400
 _BLANK = bytes(RECORD_BYTES)
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
@@ -61,6 +62,14 @@ def fit(fields: dict[str, object]) -> dict[str, object]:
     while isinstance(error, dict) and len(_JSON.encode(fields)) > ROOM and error["text"]:
         error["text"] = error["text"][: len(error["text"]) // 2]
     return fields
+
+
+def short(text: str) -> str:
+    """A text of a person, cut until it leaves room in a slot, however many bytes its letters take there."""
+    text = text.encode("utf-8", "replace").decode()
+    while len(_JSON.encode(text)) > SHORT:
+        text = text[: len(text) * 3 // 4]
+    return text
 
 
 def decode(slot: bytes) -> dict[str, object] | None:

@@ -141,15 +141,15 @@ def failure_of(report: bytes, spec: Spec) -> dict[str, object]:
     number = int(report[1:])
     if report[:1] == _AT_CWD:
         return {"kind": "bad_cwd", "errno": number, "text": f"{spec.cwd[:120]}: {os.strerror(number)}"}
-    kind = _KINDS.get(number, "exec_failed")
-    if kind == "not_found" and _is_file(spec):
-        kind = "bad_interpreter"
-    return {"kind": kind, "errno": number, "text": f"{spec.argv[0][:120]}: {os.strerror(number)}"}
+    kind, name, text = _KINDS.get(number, "exec_failed"), spec.argv[0], os.strerror(number)
+    if kind == "not_found" and (there := _there(spec)):
+        kind, name, text = "bad_interpreter", there, "what its first line (#!) names, or its loader, is not there"
+    return {"kind": kind, "errno": number, "text": f"{name[:120]}: {text}"}
 
 
-def _is_file(spec: Spec) -> bool:
+def _there(spec: Spec) -> str | None:
     # ENOENT for a file that is there is about its `#!` line, or its loader.
-    return os.path.isfile(os.path.join(spec.cwd, spec.argv[0])) if "/" in spec.argv[0] else False
+    return next((path for path in candidates(spec) if os.path.isfile(os.path.join(spec.cwd, path))), None)
 
 
 def _become(
