@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from relay.broker.asking import Asked
-from relay.broker.attachment import Attachment
+from relay.broker.attachment import VIEW, Attachment
 from relay.broker.channel import Conversation, Message
 from relay.broker.logs import LocalLogs
 from relay.broker.rights import Rights
@@ -65,8 +65,9 @@ class AttachServer:
         row = await self._rights.row(spawn)
         attachment = Attachment(self, channel, origin, row, asked)
         try:
-            await attachment.admitted()
-            await attachment.run()
+            with self._rights.served(channel, origin, VIEW, row):
+                await attachment.admitted()
+                await attachment.run()
         finally:
             self.seats.leave(spawn, attachment, is_over=attachment.is_over)
 
