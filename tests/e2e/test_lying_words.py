@@ -10,7 +10,7 @@ import pytest
 
 from relay.testing.mesh import Mesh
 from tests.e2e.lying_words_program import LAUNCHER
-from tests.e2e.scene import TERMINAL, Scene, relay
+from tests.e2e.scene import TERMINAL, Scene, relay, started
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
 VIEWS = (("show",), ("result",), ("wait",), ("stop",), ("diff",), ("edit", "--priority", "2"))
@@ -53,3 +53,16 @@ def test_whatever_a_target_says_every_view_is_whole_and_harmless(lied: Scene, li
         assert "in relay itself" not in said, (words, said)
         if words[:1] != ("result",):  # which gives a pipe the text as it was
             assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(said), (words, said)
+
+
+def test_what_a_target_says_of_a_port_steers_no_terminal(lied: Scene) -> None:
+    lied.grant("--agent", "shell", "--verb", "forward")
+    (lied.vps.home / "lies.json").write_text(json.dumps({"port": EVIL}))
+    spawn = lied.begin("sleep 60")
+    lied.until(spawn, "running")
+    with started(lied.laptop, "forward", spawn, "1", "--local", "0") as process:
+        assert process.stderr is not None
+        said = process.stderr.readline().decode()
+    assert said.endswith(" yet\n") and "owned" in said
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(said), said
+    relay(lied.laptop, "stop", spawn)
