@@ -59,7 +59,7 @@ SNAPSHOT = Snapshot(
     None,
     {"status": "failed", "outcome": "error", "summary": "exit status 7", "output_tail": "", "usage": {"cost": 0.5}},
     {"code": "exit_nonzero", "message": "it failed", "why": None},
-    {"request": "r", "text": "may I?"},
+    {"request": "a" * 16, "text": "may I?"},
 )
 CONTENT: dict[str, Any] = unpack(pack(REQUEST.to_content()), 10**6)
 WORD: dict[str, Any] = unpack(SNAPSHOT.to_bytes(), MAX_SNAPSHOT)
@@ -75,6 +75,20 @@ ODD: list[dict[Any, Any]] = [
     {"usage": {"cost": float("nan")}},
     {"usage": {"cost": [float("inf")]}},
     {"more": b""},
+    {"model": 5},
+    {"notes": "x"},
+    {"notes": [5]},
+    {"output_before_bytes": -1},
+]
+
+# a person is shown these, and types the first of them
+ODD_NEEDS: list[dict[str, Any]] = [
+    {"request": "x;reboot"},
+    {"request": None},
+    {"kind": "\x1b[2J"},
+    {"kind": []},
+    {"hash": "\x1b[2J"},
+    {"tool": 5},
 ]
 
 WRONG_REQUEST: dict[str, list[Any]] = {
@@ -117,7 +131,7 @@ WRONG_SNAPSHOT: dict[str, list[Any]] = {
     "signal": [0, 128, "9", True],
     "result": [5, [], "x", {}, *({**RESULT, **odd} for odd in ODD)],
     "error": [5, [], "x", {}, {"code": "x"}, {"code": "x", "message": ["x"]}, {"code": "x", "message": "x", "hint": 5}],
-    "needs": [5, [], "x", {}, {"text": 5}],
+    "needs": [5, [], "x", {}, {"text": 5}, *({"text": "x", **odd} for odd in ODD_NEEDS)],
 }
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import struct
+import sys
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from relay.spawn.shim import record
 from relay.testing import processes
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
@@ -15,12 +20,40 @@ from tests.e2e.scene import fresh, relay_json
 OWN = 'cd "$(dirname "$RELAY_TOKEN")"; '
 OTHERS = OWN + "for each in ../spare-*; do (cd $each; {}); done"
 WITHIN = 15.0
+PYTHON = f"{sys.executable} -c "
+MUCH = "head -c 40000 /dev/zero | tr '\\0' x; sleep 0.3; "
+SPOILT_LOGS = (
+    *("rm log; mkfifo log", "rm log; mkdir log", "rm log; ln -s log log", "rm log; ln -s /dev/zero log"),
+    *("truncate -s 4T log", f"{MUCH} rm log", f"{MUCH} rm log; mkdir log", f"{MUCH} : > log"),
+    *(f"truncate -s 65536 log; {more}" for more in ("touch log.²", f"echo x > log.{'9' * 40}", "mkfifo log.65536")),
+)
+AWAY = "cd ..; here=$(basename $OLDPWD); rm -r $here; "
+SPOILT_FOLDERS = tuple(AWAY + more for more in ("touch $here", "mkfifo $here", "ln -s $here $here"))
+EXIT: dict[str, Any] = {"exit_code": 0, "signal": None, "timed_out": False, "stopped": False, "started_at": 1}
+EXIT |= {"ended_at": 2, "error": None, "survivors": 0, "log_bytes": 0}
+SPOILT_SLOTS: dict[str, tuple[int, Any]] = {
+    "no JSON": (record.EXIT, b"\xff{{"),
+    "no map": (record.EXIT, [1, 2]),
+    "little": (record.EXIT, {"exit_code": 0}),
+    "code": (record.EXIT, EXIT | {"exit_code": "0"}),
+    "great code": (record.EXIT, EXIT | {"exit_code": 5_000}),
+    "signal": (record.EXIT, EXIT | {"signal": -5}),
+    "times": (record.EXIT, EXIT | {"started_at": "x", "ended_at": None}),
+    "error": (record.EXIT, EXIT | {"error": {"a": 1}}),
+    "length": (record.EXIT, EXIT | {"log_bytes": "x"}),
+    "start": (record.STARTED, {"pid": "x", "ticks": [], "at": {}}),
+    "stop": (record.STOP, [[]]),
+    "promise": (record.INTENT, {"shim": 1, "ticks": "x", "boot": 5, "protocol": {}, "at": "y"}),
+}
 
 
 @pytest.fixture(scope="module")
 def _node() -> Iterator[Node]:
     with Mesh.scratch("relay-hostile-") as mesh:
-        yield mesh.add("one")
+        made = mesh.add("one", started=False)
+        made.configure("max_parallel = 64")
+        made.start()
+        yield made
 
 
 @pytest.fixture
@@ -39,6 +72,14 @@ def _run(node: Node, script: str) -> Any:
         return state if state not in ("queued", "starting", "running") else None
 
     return processes.wait_until(ended, WITHIN, "its end")
+
+
+def _written(number: int, said: Any) -> str:
+    """What writes this into the slot of this number of its own record."""
+    payload = said if isinstance(said, bytes) else json.dumps(said).encode()
+    slot = (struct.pack("<II", len(payload), zlib.crc32(payload)) + payload).hex()
+    program = f"import os; os.pwrite(os.open('record', os.O_RDWR), bytes.fromhex('{slot}'), {number * 512})"
+    return f'{PYTHON} "{program}"'
 
 
 def test_a_pipe_in_the_place_of_a_token_does_not_hold_the_broker_up(node: Node) -> None:
@@ -85,3 +126,41 @@ def test_a_task_that_puts_its_record_away_is_stopped_all_the_same(node: Node, sp
     over = ("failed", "cancelled", "lost")
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] in over, WITHIN, "that it is told")
     assert _run(node, "exit 0") == "completed"
+
+
+@pytest.mark.parametrize("spoil", SPOILT_LOGS)
+def test_a_log_that_is_none_holds_up_neither_its_own_end_nor_the_broker(node: Node, spoil: str) -> None:
+    assert _run(node, f"echo hi; {OWN}{spoil}; exit 0") == "completed"
+    (shown, *_) = relay_json(node, "ps", "--all", "--limit", "1")
+    for words in ((), ("--tail", "3"), ("--since", "1h")):
+        node.relay("logs", shown["id"], *words, timeout=WITHIN)
+    assert _run(node, "exit 0") == "completed"
+
+
+@pytest.mark.parametrize("slot", SPOILT_SLOTS)
+def test_a_record_that_says_what_no_shim_says_is_not_believed(node: Node, slot: str) -> None:
+    number, said = SPOILT_SLOTS[slot]
+    over = "cancelled" if number == record.STOP else "completed"
+    assert _run(node, OWN + _written(number, said)) == over
+    assert _run(node, OWN + _written(number, said) + "; sleep 1") == over
+
+
+def test_what_was_spoilt_is_taken_up_by_the_next_broker(node: Node) -> None:
+    spoils = [*SPOILT_LOGS, *SPOILT_FOLDERS, *(_written(*each) for each in SPOILT_SLOTS.values())]
+    place = ("--cwd", str(node.work), "--timeout", "60s")
+    scripts = [f"echo hi; {OWN}{spoil}; touch {node.work}/spoilt-{n}; sleep 6" for n, spoil in enumerate(spoils)]
+    spawns = [relay_json(node, "spawn", fresh(), "shell", script, *place)["id"] for script in scripts]
+    processes.wait_until(lambda: len(list(node.work.glob("spoilt-*"))) == len(spoils), WITHIN, "all of them")
+    node.kill()
+    node.start()
+    of = dict(zip(spawns, scripts, strict=True))
+
+    def left() -> list[str]:
+        over = ("completed", "cancelled", "lost")
+        return [script for spawn, script in of.items() if relay_json(node, "show", spawn)["state"] not in over]
+
+    try:
+        processes.wait_until(lambda: not left(), 60, "the end of all of them")
+    except TimeoutError as error:
+        raise AssertionError(left()) from error
+    processes.wait_until(lambda: not processes.tasks_left(node.scratch), 5.0, "nothing left")

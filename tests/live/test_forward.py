@@ -12,10 +12,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import psutil
 import pytest
 
+from relay.testing.control import ControlError
 from relay.testing.mesh import free_port
 from relay.testing.node import Node
 from tests.e2e.scene import Scene, audit, error_of, relay, started
@@ -191,6 +193,10 @@ def test_here_too_and_what_cannot_be(scene: Scene) -> None:
     assert error_of(done)["hint"].endswith(f"forward {spawn} {port} --local 0")
     done = relay(scene.vps, "--json", "forward", spawn, "70000")
     assert done.returncode == 2
+    with scene.vps.control() as control:
+        for odd in ("", "0", "\u00b2", "\u0663", "9" * 5_000, "65536"):
+            with pytest.raises(ControlError, match="which port"):
+                control.post(f"spawns/{spawn}/forward?port={quote(odd)}", {})
     with started(scene.vps, "forward", spawn, str(free_port()), "--local", "0") as process:
         assert process.stderr is not None and b"nothing listens on port" in process.stderr.readline()
     relay(scene.laptop, "stop", spawn)

@@ -70,6 +70,12 @@ def fenced(path: Path) -> bool:
         os.close(fd)
 
 
+def ended(**other: object) -> dict[str, object]:
+    """A whole word on an end."""
+    said = {"exit_code": 0, "signal": None, "timed_out": False, "stopped": False}
+    return said | {"started_at": 1, "ended_at": 2, "error": None} | other
+
+
 def intent(**changes: object) -> dict[str, object]:
     me = processes.look_up(os.getpid())
     assert me is not None
@@ -127,7 +133,7 @@ def test_what_is_presumed_to_have_begun_is_lost_though_its_record_says_nothing(t
     ("slots", "verdict"),
     [
         ({"FENCE": {"by": 1}}, Verdict.FENCE_AND_REQUEUE),
-        ({"INTENT": intent(), "EXIT": {"exit_code": 0}}, Verdict.TERMINAL),
+        ({"INTENT": intent(), "EXIT": ended()}, Verdict.TERMINAL),
         ({"INTENT": intent(boot="another")}, Verdict.SWEEP_AND_LOST),
     ],
 )
@@ -145,6 +151,13 @@ def test_a_promise_whose_shim_is_gone_is_lost(tmp_path: Path) -> None:
     assert recover(path).verdict is Verdict.SWEEP_AND_LOST
 
 
+def test_what_its_task_has_made_of_a_promise_is_one(tmp_path: Path) -> None:
+    spoilt: list[dict[str, object]] = [{"shim": "x"}, {}]
+    for n, said in enumerate(spoilt):
+        path = furnished(tmp_path, f"spoilt-{n}", INTENT=said, TASK={"pid": "x"}, EXIT={"exit_code": 0})
+        assert recover(path).verdict is Verdict.SWEEP_AND_LOST and not fenced(path)
+
+
 @pytest.mark.parametrize(
     ("slots", "verdict"),
     [
@@ -152,7 +165,9 @@ def test_a_promise_whose_shim_is_gone_is_lost(tmp_path: Path) -> None:
         ({"INTENT": intent()}, Verdict.REATTACH),
         ({"INTENT": intent(ticks=1)}, Verdict.WAIT),
         ({"INTENT": intent(boot="another")}, Verdict.WAIT),
-        ({"INTENT": intent(), "EXIT": {"exit_code": 0}}, Verdict.TERMINAL),
+        ({"INTENT": intent(), "EXIT": ended()}, Verdict.TERMINAL),
+        ({"INTENT": intent(), "EXIT": ended(exit_code="0")}, Verdict.REATTACH),
+        ({"INTENT": intent() | {"ticks": "x"}}, Verdict.WAIT),
     ],
 )
 def test_while_the_lock_is_held(

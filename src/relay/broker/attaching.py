@@ -14,17 +14,20 @@ after a broken connection is typed once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from relay.broker.asking import Asked
-from relay.broker.attachment import Attachment
+from relay.broker.attachment import VIEW, Attachment
 from relay.broker.channel import Conversation, Message
 from relay.broker.logs import LocalLogs
 from relay.broker.rights import Rights
 from relay.broker.seats import Seats
 from relay.core.ids import BrokerId
 from relay.core.states import IN_HAND, TERMINAL
+from relay.spawn.door import DoorShut
 from relay.spawn.supervisor import Supervisor
 from relay.store.spawn_rows import SpawnRow
 
@@ -54,6 +57,7 @@ class AttachServer:
         self._name = name
         self.listens = listens
         self.seats = Seats()
+        self._at_door: Counter[str] = Counter()
 
     async def serve(self, channel: Conversation, origin: BrokerId, spawn: str, ask: Message) -> None:
         """Serve one viewer until the task has ended, or the viewer leaves.
@@ -65,8 +69,9 @@ class AttachServer:
         row = await self._rights.row(spawn)
         attachment = Attachment(self, channel, origin, row, asked)
         try:
-            await attachment.admitted()
-            await attachment.run()
+            with self._rights.served(channel, origin, VIEW, row):
+                await attachment.admitted()
+                await attachment.run()
         finally:
             self.seats.leave(spawn, attachment, is_over=attachment.is_over)
 
@@ -98,6 +103,22 @@ class AttachServer:
                 await grown.wait()
         finally:
             self._supervisor.growth.forget(spawn, grown)
+
+    @contextlib.contextmanager
+    def at_door(self, spawn: str, most: int) -> Iterator[None]:
+        """One of so many places at a task's door, for the length of a block.
+
+        Raises:
+            DoorShut: there is none left.
+        """
+        if self._at_door[spawn] >= most:
+            raise DoorShut("too many are attached to it")
+        self._at_door[spawn] += 1
+        try:
+            yield
+        finally:
+            self._at_door[spawn] -= 1
+            self._at_door += Counter()  # those that are at none are forgotten
 
     def log_of(self, row: SpawnRow) -> Path:
         """Its transcript."""

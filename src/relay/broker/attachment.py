@@ -33,9 +33,9 @@ from relay.store.spawn_rows import SpawnRow
 if TYPE_CHECKING:
     from relay.broker.attaching import AttachServer
 
-RECALLED = 16 * 1024
-"""How much of what was shown before a new viewer sees, bytes."""
+RECALLED = 16 * 1024  # bytes of what was shown before that a new viewer sees
 VIEW = "view"
+MOST_LOOK, MOST_TYPE = 16, 28  # at its door, which has 64 places: each may come by a direct way too, and others send
 
 
 def _as_of_now(chunk: Chunk) -> bytes:
@@ -145,7 +145,8 @@ class Attachment:
         if place is None:
             place = start_of(row.attempt) + await asyncio.to_thread(log_pieces.recalled, log, RECALLED)
         if self._takes_input and row.state not in TERMINAL and attempt_of(place) == row.attempt:
-            with contextlib.suppress(door.DoorShut):
+            at_door = contextlib.nullcontext() if self._task else self._server.at_door(row.id, MOST_LOOK)
+            with contextlib.suppress(door.DoorShut), at_door:
                 place = await self._watch(log, place)
         async with contextlib.aclosing(self._server.logs.read(row.id, place, None, follow=True)) as pieces:  # type: ignore[type-var]
             async for found in pieces:
@@ -218,6 +219,7 @@ class Attachment:
         async with contextlib.AsyncExitStack() as stack:
             if self._wants_to_type:  # also who waits for the driver to leave
                 with contextlib.suppress(door.DoorShut):
+                    stack.enter_context(self._server.at_door(row.id, MOST_TYPE))
                     self._task = await stack.enter_async_context(door.opened(self._server.log_of(row).parent))
                     await self._resize(self._size)
             self._may_type.set()

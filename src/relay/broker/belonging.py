@@ -132,6 +132,8 @@ class Belonging:
         await rooms.blobs.grants_changed()
         await rooms.tools.grants_changed()
         rooms.letters.waiting.grants_changed()
+        rooms.live.grants_changed()
+        rooms.log_server.grants_changed()
 
     async def close(self) -> None:
         """Finish what is under way."""

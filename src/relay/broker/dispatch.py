@@ -104,8 +104,10 @@ class Dispatch:
             return
         try:
             row = self._insert(entry, request, each, may_share_name=False)
-        except Misuse as error:
+        except Misuse as fault:
+            error: RelayError = fault
             row = self._insert(entry, request, each, may_share_name=True)
+            error = self._lacking(entry, row) or self._gate.told(origin, error, entry.now)
             self._auditor.write(entry, refusal(origin, "spawn", error, request.id))
             self._supervisor.refuse(entry, row, error)
             return
@@ -116,6 +118,14 @@ class Dispatch:
             self._supervisor.refuse(entry, row, error)
             return
         self._admit(entry, row, origin)
+
+    def _lacking(self, entry: Entry, row: SpawnRow) -> RelayError | None:
+        """Why its grant does not allow it, which comes before all that is known of other spawns here."""
+        try:
+            self._gate.require_grant(entry, row)
+        except RelayError as error:
+            return error
+        return None
 
     def _same_or_refuse(self, entry: Entry, request: SpawnRequest, origin: BrokerId) -> None:
         row = spawns.require(entry.tx, request.id)

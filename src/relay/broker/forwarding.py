@@ -45,6 +45,10 @@ class ForwardServer:
         """
         port = port_of(ask)
         row = await self._rights.row(spawn)
+        with self._rights.served(channel, origin, FORWARD, row):
+            await self._serve(channel, origin, row, port, ask)
+
+    async def _serve(self, channel: Conversation, origin: BrokerId, row: SpawnRow, port: int, ask: Message) -> None:
         await self._rights.ask(origin, FORWARD, row, f"{row.id} {row.name} port {port}")
         if row.state not in IN_HAND:
             raise _not_running(row)

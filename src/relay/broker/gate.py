@@ -297,6 +297,12 @@ class Gate:
             return False
         return True
 
+    def told(self, origin: BrokerId, error: RelayError, now: int) -> RelayError:
+        """An error as that broker may read it: what has a name is for who may view it; `now` in milliseconds."""
+        if error.code is not Code.NAME_IN_USE or origin == self._members.own or self.may_view(origin, now):
+            return error
+        return Misuse(error.message, code=error.code, why="another one has it", hint="choose another name")
+
     def may_look(self, origin: BrokerId, now: int) -> bool:
         """Whether a broker may know what can be run here: it may spawn, or view; `now` in milliseconds."""
         return "spawn" in self._grants.verbs_of(origin) or self.may_view(origin, now)

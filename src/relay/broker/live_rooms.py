@@ -52,6 +52,7 @@ class LiveRooms:
         self._own = members.own
         self._mesh = mesh
         self._rights = rights
+        self.grants_changed = rights.grants_changed
         self._growth = supervisor.growth
         self._attach = AttachServer(rights, supervisor, logs, members.name, listens)
         self._forward = ForwardServer(rights, hub)

@@ -78,15 +78,20 @@ def first_since(log: Path, at_ms: int) -> int:
     A clock that was set back in between may leave more before it than had to be; the reader drops that.
     """
     try:
-        starts = [start for part in transcript.blocks(log) for start in part]
-        low, high = 0, len(starts) - 1
+        head, rest = transcript.blocks(log)
+        low, high = 0, len(head) + len(rest) - 1
         while low < high:
             middle = (low + high + 1) // 2
-            begins = next(transcript.split(transcript.raw(log, starts[middle], BLOCK), starts[middle]), None)
+            start = _start_of(middle, head, rest)
+            begins = next(transcript.split(transcript.raw(log, start, BLOCK), start), None)
             low, high = (middle, high) if begins is not None and begins.at_ms < at_ms else (low, middle - 1)
     except FileNotFoundError:
         return 0
-    return starts[low] if starts else 0
+    return _start_of(low, head, rest) if head or rest else 0
+
+
+def _start_of(block: int, head: range, rest: range) -> int:
+    return head[block] if block < len(head) else rest[block - len(head)]
 
 
 def not_before(found: list[Chunk], at_ms: int) -> list[Chunk]:

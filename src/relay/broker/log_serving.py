@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from relay.broker import log_pieces
@@ -23,7 +24,8 @@ from relay.broker.log_reading import LogClient
 from relay.broker.log_words import MAX_STREAMS, REQUEST, own_fault, too_many
 from relay.broker.logs import LocalLogs
 from relay.broker.mesh import Mesh
-from relay.core.errors import PeerFault, RelayError, Unreachable
+from relay.broker.standing import Standing
+from relay.core.errors import PeerFault, Refused, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.streams import stream_of
@@ -55,6 +57,8 @@ class LogServer:
         self._mesh = mesh
         self._clock = clock
         self._open: dict[tuple[BrokerId, bytes], _Serving] = {}
+        self._standing = Standing(gate, clock)
+        self.grants_changed = self._standing.grants_changed
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -119,10 +123,11 @@ class LogServer:
             if row is None:
                 raise Unreachable("there is no such spawn here", hint="on that machine: relay ps --all")
             self._gate.require(origin, "view", row.origin == origin, self._clock())
-            async for found in self._logs.read(spawn, offset, tail, follow, since):
-                for batch in log_pieces.batches(found):
-                    if not await serving.send(batch):
-                        return
+            with self._standing.as_long_as(origin, "view", row.origin == origin, partial(self._refuse, serving)):
+                async for found in self._logs.read(spawn, offset, tail, follow, since):
+                    for batch in log_pieces.batches(found):
+                        if not await serving.send(batch):
+                            return
         except RelayError as error:
             serving.end(error)
             return
@@ -132,6 +137,10 @@ class LogServer:
             serving.end(own_fault())
             return
         serving.end()
+
+    def _refuse(self, serving: _Serving, refusal: Refused) -> None:
+        serving.end(refusal)
+        self._drop(serving)
 
     def close(self) -> None:
         """Stop serving."""

@@ -117,6 +117,6 @@ def _means(rooms: Rooms) -> Means:
 
 def _trials(rooms: Rooms, means: Means, logins: Logins, elsewhere: Elsewhere) -> Trials:
     """What would become of a request, here and elsewhere."""
-    rehearsal = Rehearsal(rooms.members.own, rooms.supervisor, rooms.gate.judge)
+    rehearsal = Rehearsal(rooms.members.own, rooms.supervisor, rooms.gate.judge, rooms.gate.told)
     server = TrialServer(rooms.keys.identity, rooms.journal, rehearsal, means, logins, rooms.auditor, rooms.mesh)
     return Trials(rooms.members, rooms.journal, rooms.mesh, server, rooms.views.known_of, elsewhere.is_there)

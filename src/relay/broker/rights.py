@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from relay.broker.auditor import Auditor, Decision, refusal
+from relay.broker.channel import Conversation
 from relay.broker.gate import Gate
-from relay.core.errors import RelayError, Unreachable
+from relay.broker.standing import Standing
+from relay.core.errors import Refused, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.store.engine import Store
 from relay.store.journal import Journal
@@ -43,6 +47,8 @@ class Rights:
         self._auditor = auditor
         self._journal = journal
         self._ration = ration
+        self._standing = Standing(gate, journal.clock)
+        self.grants_changed = self._standing.grants_changed
 
     async def row(self, spawn: str) -> SpawnRow:
         """A spawn that runs, or is to run, here.
@@ -85,6 +91,22 @@ class Rights:
         except RelayError:
             return False
         return True
+
+    @contextmanager
+    def served(self, channel: Conversation, origin: BrokerId, verb: str, row: SpawnRow) -> Iterator[None]:
+        """While the block runs, end its task and the channel that it serves where a broker may use a verb no more."""
+        task = asyncio.current_task()
+        assert task is not None
+
+        def end(refusal: Refused) -> None:
+            channel.close(refusal)
+            task.cancel()
+
+        if origin == self._own:
+            yield
+            return
+        with self._standing.as_long_as(origin, verb, row.origin == origin, end):
+            yield
 
     async def ask(self, origin: BrokerId, verb: str, row: SpawnRow, detail: str) -> None:
         """As `check`, and write the decision down.

@@ -152,6 +152,7 @@ class SteerTaking:
         error: RelayError | None,
         facts: dict[str, Any],
     ) -> None:
+        error = None if error is None else self._gate.told(origin, error, entry.now)
         body = facts | {"spawn": spawn, "operation": operation, "error": error.to_json() if error else None}
         entry.post(Letter(origin, Kind.STEERED, body, f"steered/{operation}", STEER_TTL, spawn or None))
 

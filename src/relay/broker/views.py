@@ -115,7 +115,7 @@ class Views:
             ),
             "needs": needs_view(row),
             "resolved": resolved_view(row),
-            "result": row.result,
+            "result": result_view(row.result),
             "error": error_view(row, name),
         }
 
@@ -219,8 +219,16 @@ def needs_view(row: SpawnRow) -> dict[str, Any] | None:
 
 def error_view(row: SpawnRow, broker: str) -> dict[str, Any] | None:
     """Why it is no success; what to type is meant for the clients of this broker, which knows what it was asked."""
+    if row.error is None:
+        return None
+    told = {key: value for key, value in row.error.items() if value is not None}
     more = with_more(row, broker)
-    return row.error | {"hint": more} if row.error and more else row.error
+    return {"why": "", "hint": ""} | told | ({"hint": more} if more else {})
+
+
+def result_view(result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What a spawn came to, with all that clients rely on: its target may be of another version."""
+    return None if result is None else {"usage": {}, "notes": []} | result
 
 
 def place_view(place: Workplace | None) -> dict[str, Any] | None:

@@ -165,13 +165,12 @@ def _texts(most: int, each: int) -> Callable[[object], bool]:
 
 
 def _document(*texts: str) -> Callable[[object], bool]:
-    # people and scripts read it: what JSON cannot spell, or a number where a text belongs, stays outside
+    # people and scripts read it: what JSON cannot spell, or another sort of value than belongs there, stays outside
     return lambda value: (
         type(value) is dict
         and is_json(value)
         and all(type(value.get(key)) is str for key in texts)
-        and all(type(value.get(key)) in (str, type(None)) for key in _MAYBE_TEXTS)
-        and type(value.get("usage", {})) is dict
+        and all(check(value[key]) for key, check in _KEY_CHECKS.items() if key in value)
         and len(pack(value)) <= MAX_SNAPSHOT
     )
 
@@ -221,7 +220,20 @@ _REQUEST_CHECKS: dict[str, Callable[[object], bool]] = {
     "chain": lambda value: type(value) is list and len(value) <= MAX_CHAIN and all(map(is_broker_id, value)),
 }
 
-_MAYBE_TEXTS = ("why", "hint", "tool", "session", "branch", "diffstat")
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+_KEY_CHECKS: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("why", "hint", "tool", "session", "model", "branch", "diffstat"), optional(_is_text)),
+    **dict.fromkeys(("output_before_bytes", "output_lost_bytes", "processes_left"), is_count),
+    "usage": lambda value: type(value) is dict,
+    "notes": lambda value: type(value) is list and all(map(_is_text, value)),
+    # a person types these, as part of a command
+    "request": ids.is_spawn_id,
+    "kind": ids.is_name,
+    "hash": lambda value: type(value) is str and len(value) <= 64 and (not value or value.isalnum()),
+}
 _SNAPSHOT_CHECKS: dict[str, Callable[[object], bool]] = {
     "spawn": ids.is_spawn_id,
     "target": is_broker_id,

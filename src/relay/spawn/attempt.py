@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from relay.core.values import frozen
-from relay.spawn import transcript
+from relay.spawn import slots, transcript
 from relay.spawn.recovery import Verdict, settle
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import processes, record
@@ -184,7 +184,7 @@ class Attempt:
         except FileNotFoundError:
             return Record(None, None, None, fenced=False, stopping=False)
         try:
-            return _typed(record.read_slots(fd))
+            return _typed(slots.read(fd))
         finally:
             os.close(fd)
 
@@ -207,7 +207,7 @@ class Attempt:
             if record.read_slot(fd, record.STOP) is None:
                 wish = {"at": time.time_ns() // 1_000_000, "by": record.short(by)}
                 record.write_slot(fd, record.STOP, wish, durable=True)
-            now = _typed(record.read_slots(fd))
+            now = _typed(slots.read(fd))
         finally:
             os.close(fd)
         _tell(now)
@@ -282,13 +282,14 @@ class _Following:
         """Tell what is new; the end where it has come."""
         # The record first: what the log holds when the exit is written is then told before it.
         page = self._page()
-        started = None if self._started else _slot(page, record.STARTED)
-        end = _slot(page, record.EXIT)
+        started = None if self._started else slots.sound_in(page, record.STARTED)
+        end = slots.sound_in(page, record.EXIT)
         if started:
             self._started = True
             self._on_event(_pick(Started, started))
         self._tell_output(None if end is None else end.get("log_bytes"))
-        return None if end is None else Exited(_typed_exit(end), str((_slot(page, record.STOP) or {}).get("by", "")))
+        by = (slots.sound_in(page, record.STOP) or {}).get("by", "")
+        return None if end is None else Exited(_typed_exit(end), str(by))
 
     def _page(self) -> bytes:
         # One descriptor for the whole attempt: this is looked at on every sign of life.
@@ -324,17 +325,13 @@ def _tell(now: Record) -> None:
         processes.wake_with(now.intent.shim, now.intent.ticks, signal.SIGTERM)
 
 
-def _slot(page: bytes, number: int) -> dict[str, Any] | None:
-    return record.decode(page[number * record.SLOT_BYTES : (number + 1) * record.SLOT_BYTES])
-
-
-def _typed(slots: list[dict[str, Any] | None]) -> Record:
-    intent, started, end, stop = (slots[at] for at in (record.INTENT, record.STARTED, record.EXIT, record.STOP))
+def _typed(found: list[dict[str, Any] | None]) -> Record:
+    intent, started, end, stop = (found[at] for at in (record.INTENT, record.STARTED, record.EXIT, record.STOP))
     return Record(
         intent=_pick(Intent, intent) if intent else None,
         started=_pick(Started, started) if started else None,
         exit=_typed_exit(end) if end else None,
-        fenced=slots[record.FENCE] is not None,
+        fenced=found[record.FENCE] is not None,
         stopping=stop is not None,
         stopped_by=str((stop or {}).get("by", "")),
     )

@@ -97,7 +97,7 @@ class LogReading:
         return await asyncio.to_thread(lambda: (self.finding(exit_code), self.tail()))
 
     async def ending(self, text: str, attempt: int, now: int) -> Tail | None:
-        """The longer tail that goes to the origin beside a result; None where the result has all of it as it was.
+        """The longer tail that goes to the origin beside a result; None where the result has all of it, or it is gone.
 
         Args:
             text: the end of the output as it stands in the result.
@@ -107,7 +107,10 @@ class LogReading:
         # a log is longer than its output: what is no longer than the text's limit has all of it in the text
         if self._size() <= MAX_TAIL and "\ufffd" not in text:
             return None
-        return await asyncio.to_thread(lambda: transcript.ending(self._log, attempt, now))
+        try:
+            return await asyncio.to_thread(lambda: transcript.ending(self._log, attempt, now))
+        except FileNotFoundError:
+            return None
 
     def _size(self) -> int:
         if self._length is not None:

@@ -29,6 +29,7 @@ place of its record, its mark is found in the process table, and it is lost.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import stat
@@ -39,8 +40,10 @@ from relay.core.values import frozen
 from relay.spawn import tree
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import processes, record
+from relay.spawn.slots import sound
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from relay.spawn.watch import Changes
@@ -127,7 +130,7 @@ def presume_begun(folder: Path) -> None:
     One that has ended, or was fenced, or whose promise is there, stays what it is.
     """
     if not all(_is_in_place(folder / name) for name in (layout.LOCK, layout.RECORD)):
-        layout.furnish(str(folder))
+        _furnish(folder)
     fd = os.open(folder / layout.RECORD, os.O_RDWR)
     try:
         slots = record.read_slots(fd)
@@ -137,13 +140,15 @@ def presume_begun(folder: Path) -> None:
         os.close(fd)
 
 
-def _is_in_place(file: Path) -> bool:
+def _is_in_place(file: Path, is_its_kind: Callable[[int], bool] = stat.S_ISREG) -> bool:
     """Whether that file is there; what a task has put in its place is taken away."""
     try:
         kind = file.lstat().st_mode
-    except FileNotFoundError:
-        return False
-    if stat.S_ISREG(kind):
+    except OSError as fault:
+        if fault.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return False
+        raise
+    if is_its_kind(kind):
         return True
     if stat.S_ISDIR(kind):
         shutil.rmtree(file)
@@ -152,9 +157,14 @@ def _is_in_place(file: Path) -> bool:
     return False
 
 
+def _furnish(folder: Path) -> None:
+    _is_in_place(folder, stat.S_ISDIR)
+    layout.furnish(str(folder))
+
+
 def _furnish_again(folder: Path) -> None:
     ran = bool(tree.find(folder.name, None))
-    layout.furnish(str(folder))
+    _furnish(folder)
     if ran:
         # Durable before the sweep: the next broker will find nothing alive and must not requeue either.
         with (folder / layout.RECORD).open("r+b", buffering=0) as file:
@@ -181,12 +191,13 @@ def _found(slots: list[dict[str, object] | None], lock_held: bool) -> Found:
     intent = slots[record.INTENT]
     return Found(
         lock_held=lock_held,
+        # what is written there and is not sound was written by a task that ran
         intent=intent is not None,
         # The task's slot is as good a proof of a promise as the later word that it is past exec.
         started=slots[record.STARTED] is not None or slots[record.TASK] is not None,
-        exit=slots[record.EXIT] is not None,
+        exit=sound(record.EXIT, slots[record.EXIT]) is not None,
         fence=slots[record.FENCE] is not None,
-        shim_lives=_shim_lives(intent),
+        shim_lives=_shim_lives(sound(record.INTENT, intent)),
     )
 
 
@@ -202,7 +213,7 @@ def _fence(fd: int, slots: list[dict[str, object] | None]) -> None:
 
 
 def _task_of_this_boot(slots: list[dict[str, object] | None]) -> tuple[int, int] | None:
-    intent, task = slots[record.INTENT], slots[record.TASK]
+    intent, task = (sound(number, slots[number]) for number in (record.INTENT, record.TASK))
     if intent is None or task is None or intent.get("boot") != processes.boot_id():
         return None
     return int(str(task["pid"])), int(str(task["ticks"]))

@@ -6,6 +6,7 @@ So the part that is undone leaves nothing: no row, no envelope, no audit entry, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import field, replace
 from typing import Any, NoReturn
 
@@ -57,6 +58,13 @@ class _Undone(Exception):
         self.found = found
 
 
+Told = Callable[[BrokerId, RelayError, int], RelayError]
+
+
+def _whole(origin: BrokerId, error: RelayError, now: int) -> RelayError:
+    return error
+
+
 class Rehearsal:
     """Plays requests through on this machine.
 
@@ -64,9 +72,11 @@ class Rehearsal:
         own: this broker's id.
         supervisor: takes spawns in.
         judge: says where one would run.
+        told: an error as a broker may read it.
     """
 
-    def __init__(self, own: BrokerId, supervisor: Supervisor, judge: Judge) -> None:
+    def __init__(self, own: BrokerId, supervisor: Supervisor, judge: Judge, told: Told = _whole) -> None:
+        self._told = told
         self._own = own
         self._supervisor = supervisor
         self._judge = judge
@@ -88,8 +98,21 @@ class Rehearsal:
                 self._play(entry, question, origin, operation)
         except _Undone as undone:
             return undone.found
-        except RelayError as error:
+        except RelayError as fault:
+            error = self._lacking(entry, question, origin, operation) or self._told(origin, fault, entry.now)
             return Rehearsed(Verdict.REFUSE, error.message, error)
+
+    def _lacking(
+        self, entry: Entry, question: Question, origin: BrokerId, operation: str
+    ) -> RelayError | None:
+        """Why it may not be, which comes before all that is known of others here."""
+        asked: dict[str, Any] = {"origin": origin, "target": self._own, "operation": operation}
+        draft = spawns.drafted(question.request, **asked, state=State.DELIVERED, since=entry.now, reason="")
+        try:
+            with entry.undone_on_error():
+                raise _Undone(Rehearsed(Verdict.REFUSE, error=self._judge(entry, draft).refusal))
+        except _Undone as undone:
+            return undone.found.error
 
     def _play(self, entry: Entry, question: Question, origin: BrokerId, operation: str) -> NoReturn:
         request, following = question.request, self._following(entry, question)

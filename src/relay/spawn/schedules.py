@@ -64,6 +64,7 @@ class Schedules:
         refusal = self._judge(entry, draft).refusal
         if refusal is not None:
             raise refusal
+        self._check_name(entry, schedule)
         # a clock that is ahead at its origin puts nothing off
         anchor = request.wishes.not_before or min(schedule.created, entry.now)
         first = first_from(schedule.every, anchor, request.wishes.not_before, entry.now)
@@ -74,13 +75,15 @@ class Schedules:
 
     def _check(self, entry: Entry, schedule: Schedule) -> None:
         next_after(schedule.every, schedule.created, entry.now)
+        if (schedules.LIVE_FROM.one(entry.tx, target=self._own, origin=schedule.origin) or 0) >= MOST_SCHEDULES:
+            why = f"one broker may have {MOST_SCHEDULES} here"
+            raise Refused("too many schedules", code=Code.TOO_MANY, why=why, hint="relay schedule list")
+
+    def _check_name(self, entry: Entry, schedule: Schedule) -> None:
         other = schedules.NAMED.one(entry.tx, name=schedule.name, target=self._own)
         if other is not None:
             why, hint = f"schedule {other.id} has it", f"choose another name, or: relay schedule remove {other.id}"
             raise Misuse(f"the name {schedule.name!r} is in use there", code=Code.NAME_IN_USE, why=why, hint=hint)
-        if (schedules.LIVE_FROM.one(entry.tx, target=self._own, origin=schedule.origin) or 0) >= MOST_SCHEDULES:
-            why = f"one broker may have {MOST_SCHEDULES} here"
-            raise Refused("too many schedules", code=Code.TOO_MANY, why=why, hint="relay schedule list")
 
     def remove(self, entry: Entry, schedule: str, error: RelayError | None = None) -> None:
         """Run a schedule no more; what it began goes on."""

@@ -8,7 +8,10 @@ and it reaches from that offset to the oldest one that is kept.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _READ = 4 * BLOCK
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOREIGN = (errno.ELOOP, errno.ENXIO, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+"""What opening a link, a socket, or what its owner may not read comes to."""
+MOST_BLANK = 1_024
+"""Blocks in a row without a frame, from the end: a power cut leaves some, a task that stretches its log any number."""
 SAME_MOMENT_MS = 1_000
 
 
@@ -58,7 +66,7 @@ def split(raw: bytes, offset: int) -> Iterator[Chunk]:
             return
         magic, stream, length, at_ms = HEAD.unpack_from(raw, start)
         end = start + HEAD.size + length
-        if magic != MAGIC or end > len(raw):
+        if magic != MAGIC or not length or end > len(raw):
             return
         yield Chunk(offset + at, offset + end, stream, at_ms, raw[start + HEAD.size : end])
         at = end
@@ -98,19 +106,43 @@ def _from_segment(log: str, at: int, limit: int) -> bytes:
 
 
 def _read_file(path: str, at: int, limit: int) -> tuple[bytes, int]:
-    """Bytes of a file, and how long it is (0 where there was something to read: nobody asks)."""
-    fd = os.open(path, os.O_RDONLY)
+    """Bytes of a file, and how long it is. Raises FileNotFoundError, also where a task has put something else there."""
+    with _of_a_log(path):
+        fd = os.open(path, _OPEN)
     try:
-        found = os.pread(fd, limit, at)
-        return found, 0 if found else os.fstat(fd).st_size
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise _no_log(path)
+        return os.pread(fd, limit, at), found.st_size
     finally:
         os.close(fd)
+
+
+def _size_of(path: str) -> int:
+    with _of_a_log(path):
+        found = os.lstat(path)
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+@contextlib.contextmanager
+def _of_a_log(path: str) -> Iterator[None]:
+    """What a task put in the place of its log, or of its folder, is as good as none."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno in _FOREIGN:
+            raise _no_log(path) from fault
+        raise
+
+
+def _no_log(path: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "the log is no file", path)
 
 
 def _gap_at(log: str, offset: int) -> Chunk | None:
     """The gap that begins at this offset; None where there is something to read, or nothing more."""
     at = offset + padding(offset)
-    size = os.stat(log).st_size
+    size = _size_of(log)
     if at < size or not segments.may_go_on(size):
         return None
     starts = segments.starts(log)
@@ -133,7 +165,7 @@ def _time_at(log: str, start: int) -> int:
 
 def _covers(log: str, start: int, at: int) -> bool:
     try:
-        return at < start + os.stat(segments.name(log, start)).st_size
+        return at < start + _size_of(segments.name(log, start))
     except FileNotFoundError:
         return False
 
@@ -164,12 +196,12 @@ def chunks(log: Path, offset: int = 0, limit: int | None = None) -> Iterator[Chu
 
 def end(log: Path) -> int:
     """The offset behind the last byte that was written; its last frame may still be on its way."""
-    head = os.stat(log).st_size
+    head = _size_of(str(log))
     if not segments.may_go_on(head):
         return head
     for start in reversed(segments.starts(str(log))):
         try:
-            return start + os.stat(segments.name(str(log), start)).st_size
+            return start + _size_of(segments.name(str(log), start))
         except FileNotFoundError:
             continue
     return head
@@ -231,13 +263,13 @@ def backwards(log: Path) -> Iterator[Chunk]:
     head, rest = blocks(log)
     yield from _backwards(log, rest)
     if rest and rest.start > len(head) * BLOCK:
-        yield Chunk(os.stat(log).st_size, rest.start, GAP, _time_at(str(log), rest.start), b"")
+        yield Chunk(_size_of(str(log)), rest.start, GAP, _time_at(str(log), rest.start), b"")
     yield from _backwards(log, head)
 
 
 def blocks(log: Path) -> tuple[range, range]:
     """Where the blocks that are kept begin: those of the head, and those behind the gap, or behind the head."""
-    last, size = end(log), os.stat(log).st_size
+    last, size = end(log), _size_of(str(log))
     head = range(0, size, BLOCK)
     behind = len(head) * BLOCK
     oldest = min(segments.starts(str(log)), default=behind) if last > behind else behind
@@ -245,5 +277,10 @@ def blocks(log: Path) -> tuple[range, range]:
 
 
 def _backwards(log: Path, starts: range) -> Iterator[Chunk]:
+    blank = 0
     for start in reversed(starts):
-        yield from reversed(list(split(raw(log, start, BLOCK), start)))
+        found = list(split(raw(log, start, BLOCK), start))
+        yield from reversed(found)
+        blank = 0 if found else blank + 1
+        if blank > MOST_BLANK:
+            return

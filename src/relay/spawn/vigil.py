@@ -96,7 +96,7 @@ class Vigil:
 def _found(log: Path) -> tuple[int, float]:
     """How long a log is, and for how many seconds it has not been written."""
     try:
-        stat = os.stat(log)
-    except FileNotFoundError:
+        stat = os.lstat(log)
+    except OSError:  # it is gone, or its task has put something else there
         return 0, 0.0
     return stat.st_size, max(time.time() - stat.st_mtime, 0.0)

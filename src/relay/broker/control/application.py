@@ -39,6 +39,7 @@ from relay.broker.granting import Granting
 from relay.broker.hub import DECISIVE
 from relay.broker.orders import check_operation
 from relay.broker.timeline import timeline
+from relay.broker.views import result_view
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, LocalFault, Misuse, RelayError
 from relay.core.states import State
@@ -181,7 +182,7 @@ class Control:
         """One spawn as clients see it."""
         keeper = await self._broker.store.one(KEEPER, spawn=row.id) if row.state is State.QUEUED else None
         shown = self._broker.views.spawn(row, keeper, (await self._broker.queueing.reasons.of([row])).get(row.id, ""))
-        return shown | {"result": await self._broker.results.files.shown(row)} if row.result else shown
+        return shown | {"result": result_view(await self._broker.results.files.shown(row))} if row.result else shown
 
     async def show(self, request: Request) -> Response:
         row = await self._found(request)

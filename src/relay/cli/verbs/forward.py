@@ -10,6 +10,7 @@ import os
 from relay.api import routes
 from relay.api.aclient import AsyncClient
 from relay.cli import forwarded, progress, speech
+from relay.cli.clean import clean
 from relay.cli.spawn_lines import has_ended, title
 from relay.core.errors import Code, LocalFault, Misuse, RelayError
 
@@ -62,7 +63,7 @@ async def _tried(way: forwarded.Way, quiet: bool) -> None:
     except RelayError as fault:
         if fault.code is not Code.NO_ADDRESS:
             raise
-        speech.note(f"{fault.message} yet")
+        speech.note(f"{clean(fault.message)} yet")
 
 
 async def _listening(way: forwarded.Way, local: int, hint: str) -> asyncio.Server:

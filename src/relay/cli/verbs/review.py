@@ -43,13 +43,13 @@ def _say(question: Question, home: Home, own: str) -> None:
     name = f"{question['name']}@{question['broker']['name']}"
     age = ages.since(question["asked"])
     speech.say(speech.coloured(clean(f"{name}: {question['text']}"), speech.YELLOW))
-    speech.say(f"  {question['kind']}, asked {age} ago{_until(question)}; request {question['request']}")
+    speech.say(clean(f"  {question['kind']}, asked {age} ago{_until(question)}; request {question['request']}"))
     if question["kind"] == "held":
         _say_held(question, home)
     if question["tool"]:
         speech.say(clean(f"  {question['tool']}: {brief(json.dumps(question['input']), 2000)}"))
     for command in _commands(question, home, own):
-        speech.say(f"  {command}")
+        speech.say(clean(f"  {command}"))
     speech.say()
 
 
@@ -76,7 +76,7 @@ def _say_held(question: Question, home: Home) -> None:
     speech.say(clean(f"  agent {question['agent']} in {question['cwd'] or '(no folder)'}, mode {question['mode']}"))
     for term in question["terms"]:
         speech.say(clean(f"  {term}"))
-    speech.say(f"  hash {question['hash']}")
+    speech.say(clean(f"  hash {question['hash']}"))
     task = " ".join(map(repr, question["argv"])) or question["task"]
     lines = clean_lines(task).splitlines()
     for line in lines[:MOST_LINES]:

@@ -66,8 +66,8 @@ def open_record(folder: str) -> int:
     try:
         fd = os.open(f"{folder}/{RECORD}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as fault:
-        if fault.errno == errno.ELOOP:
-            raise FileNotFoundError(fault.errno, "the record is a link") from fault
+        if fault.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise FileNotFoundError(fault.errno, "the record is a link, or its folder is none") from fault
         raise
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return fd

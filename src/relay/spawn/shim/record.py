@@ -73,7 +73,7 @@ def short(text: str) -> str:
 
 
 def decode(slot: bytes) -> dict[str, object] | None:
-    """The fields of one slot, None where it is absent or torn."""
+    """The fields of one slot, None where it is absent or torn; none are in it where a task wrote what is no map."""
     if len(slot) < _HEAD.size:
         return None
     length, check = _HEAD.unpack_from(slot)
@@ -82,8 +82,11 @@ def decode(slot: bytes) -> dict[str, object] | None:
     payload = slot[_HEAD.size : _HEAD.size + length]
     if not 0 < length <= ROOM or len(payload) != length or crc32(payload) != check:
         return None
-    fields: dict[str, object] = json.loads(payload)
-    return fields
+    try:
+        fields = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def read_slots(fd: int) -> list[dict[str, object] | None]:

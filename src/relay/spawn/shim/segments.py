@@ -17,6 +17,8 @@ from .frames import BLOCK, HEAD
 _HEAD_PART = 4
 """One byte in four is the head's: how a task began explains what became of it."""
 _SEGMENTS = 12
+_DIGITS = 15
+"""Of the name of a segment: what a task puts beside its log and has another name is none."""
 LEAST = 4 * BLOCK
 """The shortest limit: a head and three segments."""
 
@@ -52,7 +54,8 @@ def starts(log: str) -> list[int]:
     """Where the segments that are there begin, in order; the head is not among them."""
     folder, prefix = os.path.split(f"{log}.")
     tails = (entry[len(prefix) :] for entry in os.listdir(folder) if entry.startswith(prefix))
-    return sorted(int(tail) for tail in tails if tail.isdigit())
+    found = (int(tail) for tail in tails if tail.isascii() and tail.isdigit() and len(tail) <= _DIGITS)
+    return sorted(start for start in found if start % BLOCK == 0)
 
 
 def may_go_on(size: int) -> bool:
