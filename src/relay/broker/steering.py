@@ -22,7 +22,7 @@ from relay.core.errors import Code, Misuse, PeerFault, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import request_from_content
-from relay.core.states import TERMINAL
+from relay.core.states import NOT_STARTED, TERMINAL
 from relay.core.values import frozen
 from relay.spawn.marks import Marks, apply_change, has_started, not_ended, session_of
 from relay.spawn.requests import request_of
@@ -193,7 +193,7 @@ class Steering:
         """
         found = await self._scheduling.find(ref)
         if found.target == self._members.own:
-            await self._journal.commit(lambda entry: self._scheduling.remove(entry, self._members.own, found.id))
+            await self._journal.commit(lambda entry: self._scheduling.remove(entry, self._members.own, found.id, by))
         else:
             asking = self._asking(found.target, found.id, UNSCHEDULE, {}, operation, by)
             await self._there(found.target, "", operation, asking)
@@ -304,7 +304,8 @@ def _follow(entry: Entry, row: SpawnRow, steer: Steer, own: str) -> None:
     elif steer.verb == "continue":
         apply_change(entry, row, {"task": steer.content["task"]})
     elif steer.verb == "pause":
-        queueing.pause(entry.tx, row.id, entry.now, f"{steer.content.get('by', 'somebody')} on {own}")
+        if row.state in NOT_STARTED:  # else somebody resumed it there, and that word came first
+            queueing.pause(entry.tx, row.id, entry.now, f"{steer.content.get('by', 'somebody')} on {own}")
     else:
         queueing.resume(entry.tx, row.id)
 

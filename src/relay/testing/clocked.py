@@ -2,9 +2,9 @@
 
     python -m relay.testing.clocked --ahead-s 3456000 -- --home DIR ...
 
-With `--tidies` it tidies without a pause. What follows `--` goes to `relay.daemon`. SIGUSR1 sets the clock right. Only this process's `time.time` and
-`time.time_ns` are shifted; monotonic time runs as it does, but that the broker tidies each second and sends again after
-two, so that no test waits for it.
+What follows `--` goes to `relay.daemon`; with `--tidies` it tidies without a pause. SIGUSR1 sets the clock right. Only
+this process's `time.time` and `time.time_ns` are shifted; monotonic time runs as it does, but that the broker tidies
+each second and sends again after two, so that no test waits for it.
 Production code has no hooks for this.
 """
 
