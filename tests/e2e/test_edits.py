@@ -84,3 +84,13 @@ def test_what_ran_out_of_its_time_is_given_more_by_the_command_that_is_its_next_
 def test_what_no_line_can_say_again_is_looked_at(granted: Scene) -> None:
     spawn = granted.begin("sleep 9\n", "--timeout", "0.5s")
     assert granted.until(spawn, "timed_out")["error"]["hint"].startswith(f"relay logs {spawn}")
+
+
+def test_what_runs_is_shown_as_paused_nowhere_whoever_resumed_it(granted: Scene) -> None:
+    spawn = granted.begin("true", "--at", "1h")
+    granted.until(spawn, "waiting")
+    assert relay_json(granted.laptop, "pause", spawn)["paused"]
+    relay(granted.vps, "edit", spawn, "--at", "now")
+    relay(granted.vps, "resume", spawn)
+    assert granted.until(spawn, "completed")["paused"] is None
+    assert b"\npaused:" not in relay(granted.laptop, "show", spawn).stdout

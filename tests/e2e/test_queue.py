@@ -246,16 +246,6 @@ def test_pause_and_edit_act_on_what_has_not_started_only(queue: Scene) -> None:
     assert error["code"] in ("foreign_directory", "conflict") or queue.show(outside)["state"] == "rejected"
 
 
-def test_what_runs_is_shown_as_paused_nowhere_whoever_resumed_it(queue: Scene) -> None:
-    spawn = queue.begin("true", "--at", "1h")
-    queue.until(spawn, "waiting")
-    assert relay_json(queue.laptop, "pause", spawn)["paused"]
-    relay(queue.vps, "edit", spawn, "--at", "now")
-    relay(queue.vps, "resume", spawn)
-    assert queue.until(spawn, "completed")["paused"] is None
-    assert b"\npaused:" not in relay(queue.laptop, "show", spawn).stdout
-
-
 def test_a_change_that_cannot_be_leaves_a_spawn_of_this_machine_as_it_was(queue: Scene) -> None:
     spawn = relay_json(queue.laptop, "spawn", fresh("own"), "shell", "true", "--at", "1h")["id"]
     refused = error_of(relay(queue.laptop, "--json", "edit", spawn, "--cwd", "/nonexistent"))

@@ -24,7 +24,7 @@ from relay.core.kinds import Kind
 from relay.core.spawning import request_from_content
 from relay.core.states import NOT_STARTED, TERMINAL
 from relay.core.values import frozen
-from relay.spawn.marks import Marks, apply_change, has_started, not_ended, session_of
+from relay.spawn.marks import Marks, apply_change, changed, has_started, not_ended, session_of
 from relay.spawn.requests import request_of
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import operations, peers, queueing, schedules, spawns, steers
@@ -245,6 +245,10 @@ class Steering:
                 spawns.clear_stop(entry.tx, spawn)
             body = content | {"spawn": spawn, "verb": verb, "by": by[:100]}
             self._post(entry, target, Steer(operation, spawn, verb, asked, entry.now, None), body)
+            if verb in AFTER_ITS_END | {"edit"}:
+                row = spawns.require(entry.tx, spawn)
+                after = changed(row, content["change"]).wishes.after if verb == "edit" else row.wishes.after
+                self._requests.tell_what_ended(entry, row, after)
 
         return ask
 
