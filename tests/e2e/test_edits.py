@@ -94,3 +94,21 @@ def test_what_runs_is_shown_as_paused_nowhere_whoever_resumed_it(granted: Scene)
     relay(granted.vps, "resume", spawn)
     assert granted.until(spawn, "completed")["paused"] is None
     assert b"\npaused:" not in relay(granted.laptop, "show", spawn).stdout
+
+
+def test_what_a_person_there_changed_is_shown_at_its_origin_as_it_ran(granted: Scene) -> None:
+    before = granted.begin("true", "--at", "1h")
+    spawn = granted.begin("echo asked for", "--at", "1h")
+    granted.until(spawn, "waiting")
+    words = ("edit", spawn, "echo ran", "--timeout", "20s", "--label", "team=core", "--priority", "3")
+    relay_json(granted.vps, *words, "--after", before)
+    keys = ("task", "timeout_s", "labels", "priority", "after", "retries")
+
+    def is_the_same() -> bool:
+        here, there = granted.show(spawn), granted.show(spawn, granted.vps)
+        return all(here[key] == there[key] for key in keys) and here["task"] == "echo ran"
+
+    processes.wait_until(is_the_same, 10, "laptop to know what runs")
+    relay(granted.vps, "edit", before, "--at", "now")
+    relay(granted.vps, "edit", spawn, "--at", "now")
+    assert granted.until(spawn, "completed")["result"]["output_tail"] == "ran\n" and is_the_same()
