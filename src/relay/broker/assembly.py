@@ -66,7 +66,7 @@ class Running(Rooms):
             await self.keeper.write_out()
             await self.blobs.open()  # before any attempt is taken up: what it made may have to be kept
             await self.supervisor.remains.open()
-            wakes = Wakes(self.woke)  # from before anything waits for a moment
+            wakes = Wakes(self.woke, self.greet_anew)  # from before anything waits for a moment
             await self.supervisor.recover()
             await self.belonging.open()
             await self.persons.open()
