@@ -112,3 +112,13 @@ def test_what_a_person_there_changed_is_shown_at_its_origin_as_it_ran(granted: S
     relay(granted.vps, "edit", before, "--at", "now")
     relay(granted.vps, "edit", spawn, "--at", "now")
     assert granted.until(spawn, "completed")["result"]["output_tail"] == "ran\n" and is_the_same()
+
+
+def test_what_was_told_beside_a_spawn_that_is_refused_is_no_dead_letter(granted: Scene) -> None:
+    first = granted.shell("true", status=0)["id"]
+    relay(granted.vps, "trust", "revoke", "laptop")
+    granted.linked()
+    behind = granted.begin("true", "--after", first)
+    assert granted.until(behind, "rejected")["error"]["code"] == "no_grant"
+    processes.wait_until(lambda: not relay_json(granted.laptop, "outbox")["outgoing"], 10, "all to be answered")
+    assert relay_json(granted.laptop, "outbox")["dead"] == []
