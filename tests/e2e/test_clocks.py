@@ -142,6 +142,13 @@ def test_a_clock_that_is_wrong_is_told_and_expires_nothing(mesh: Mesh) -> None:
         assert not finding["ok"] and word in finding["detail"] and "nothing is called expired" in finding["detail"]
     spawn = two.shell("echo runs", "--ttl", "1h", status=0)
     assert spawn["result"]["output_tail"] == "runs\n"
+    retried = two.shell("exit 3", "--ttl", "1h", "--retries", "1", status=3)
+    assert retried["attempt"] == 2, retried["result"]["notes"]
+    two.grant("--agent", "shell", "--ask")
+    held = two.begin("true", "--ttl", "1h")
+    two.until(held, "held")
+    relay_json(two.vps, "approve", held)
+    two.until(held, "completed")
 
 
 @pytest.mark.parametrize("wrong", ["laptop", "vps"])
