@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import sys
 import time
@@ -141,6 +142,37 @@ def test_a_clock_that_is_wrong_is_told_and_expires_nothing(mesh: Mesh) -> None:
         assert not finding["ok"] and word in finding["detail"] and "nothing is called expired" in finding["detail"]
     spawn = two.shell("echo runs", "--ttl", "1h", status=0)
     assert spawn["result"]["output_tail"] == "runs\n"
+    retried = two.shell("exit 3", "--ttl", "1h", "--retries", "1", status=3)
+    assert retried["attempt"] == 2, retried["result"]["notes"]
+    two.grant("--agent", "shell", "--ask")
+    held = two.begin("true", "--ttl", "1h")
+    two.until(held, "held")
+    relay_json(two.vps, "approve", held)
+    two.until(held, "completed")
+
+
+@pytest.mark.parametrize("wrong", ["laptop", "vps"])
+def test_a_clock_that_is_set_right_while_linked_is_gone_by_at_once(mesh: Mesh, wrong: str) -> None:
+    two = Scene.made(mesh)
+    two.grant()
+    node = mesh.nodes[wrong]
+    node.stop()
+    node.launcher = clocked.launcher(3 * 3_600)
+    node.start()
+    two.linked()
+    two.shell("true", status=0)
+    assert node.process is not None
+    node.process.send_signal(signal.SIGUSR1)
+
+    def agree() -> bool:
+        seen = [each["clock_skew_ms"] for on in (two.laptop, two.vps) for each in relay_json(on, "brokers")[1:]]
+        return all(each is not None and abs(each) < 60_000 for each in seen)
+
+    wait_until(agree, 15, "both to know that the clocks agree")
+    two.linked()
+    spawn = two.shell("true", status=0)
+    assert spawn["ended"] == two.show(spawn["id"], two.vps)["ended"]
+    assert abs(moment(spawn["ended"]) - time.time()) < 60
 
 
 def test_what_was_asked_for_by_a_clock_that_was_ahead_is_refused_with_the_reason(mesh: Mesh) -> None:

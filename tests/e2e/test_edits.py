@@ -84,3 +84,41 @@ def test_what_ran_out_of_its_time_is_given_more_by_the_command_that_is_its_next_
 def test_what_no_line_can_say_again_is_looked_at(granted: Scene) -> None:
     spawn = granted.begin("sleep 9\n", "--timeout", "0.5s")
     assert granted.until(spawn, "timed_out")["error"]["hint"].startswith(f"relay logs {spawn}")
+
+
+def test_what_runs_is_shown_as_paused_nowhere_whoever_resumed_it(granted: Scene) -> None:
+    spawn = granted.begin("true", "--at", "1h")
+    granted.until(spawn, "waiting")
+    assert relay_json(granted.laptop, "pause", spawn)["paused"]
+    relay(granted.vps, "edit", spawn, "--at", "now")
+    relay(granted.vps, "resume", spawn)
+    assert granted.until(spawn, "completed")["paused"] is None
+    assert b"\npaused:" not in relay(granted.laptop, "show", spawn).stdout
+
+
+def test_what_a_person_there_changed_is_shown_at_its_origin_as_it_ran(granted: Scene) -> None:
+    before = granted.begin("true", "--at", "1h")
+    spawn = granted.begin("echo asked for", "--at", "1h")
+    granted.until(spawn, "waiting")
+    words = ("edit", spawn, "echo ran", "--timeout", "20s", "--label", "team=core", "--priority", "3")
+    relay_json(granted.vps, *words, "--after", before)
+    keys = ("task", "timeout_s", "labels", "priority", "after", "retries")
+
+    def is_the_same() -> bool:
+        here, there = granted.show(spawn), granted.show(spawn, granted.vps)
+        return all(here[key] == there[key] for key in keys) and here["task"] == "echo ran"
+
+    processes.wait_until(is_the_same, 10, "laptop to know what runs")
+    relay(granted.vps, "edit", before, "--at", "now")
+    relay(granted.vps, "edit", spawn, "--at", "now")
+    assert granted.until(spawn, "completed")["result"]["output_tail"] == "ran\n" and is_the_same()
+
+
+def test_what_was_told_beside_a_spawn_that_is_refused_is_no_dead_letter(granted: Scene) -> None:
+    first = granted.shell("true", status=0)["id"]
+    relay(granted.vps, "trust", "revoke", "laptop")
+    granted.linked()
+    behind = granted.begin("true", "--after", first)
+    assert granted.until(behind, "rejected")["error"]["code"] == "no_grant"
+    processes.wait_until(lambda: not relay_json(granted.laptop, "outbox")["outgoing"], 10, "all to be answered")
+    assert relay_json(granted.laptop, "outbox")["dead"] == []

@@ -99,6 +99,22 @@ def test_who_may_not_run_it_may_not_schedule_it_and_a_revoked_grant_ends_it(two:
     assert relay_json(two.vps, "schedule", "list") == []
 
 
+def test_who_asked_for_a_schedule_hears_that_a_person_there_has_removed_it(granted: Scene) -> None:
+    made = _every(granted, "true", "1h", fresh("gone"))
+    assert relay_json(granted.vps, "schedule", "remove", made["id"])["state"] == "removed"
+
+    def known() -> dict[str, Any]:
+        listed = relay_json(granted.laptop, "schedule", "list")
+        found: dict[str, Any] = next((each for each in listed if each["id"] == made["id"]), {})
+        return found if found.get("state") != "active" else {}
+
+    found = processes.wait_until(known, 10, "the origin to hear of it")
+    assert (found["state"], found["next"], found["error"]["code"]) == ("refused", None, "denied")
+    assert found["error"]["message"].startswith("removed by ") and found["error"]["message"].endswith(" on vps")
+    again = error_of(relay(granted.laptop, "--json", "schedule", "remove", made["id"]))
+    assert again["message"].endswith(" runs no more already") and again["why"] == found["error"]["message"]
+
+
 @pytest.mark.parametrize("options", [("--every", "61 * * * *"), ("--every", "6"), ("--at", "soon")])
 def test_a_time_that_cannot_be_read_is_a_usage_error(granted: Scene, options: tuple[str, ...]) -> None:
     done = relay(granted.laptop, "--json", *granted.words("shell", "true", options=options))

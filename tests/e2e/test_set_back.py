@@ -31,12 +31,19 @@ def _lines(file: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-@pytest.mark.parametrize("set_right", [_set_right, _begun_anew])
-def test_schedules_and_retries_go_on(set_right: object) -> None:
+@pytest.mark.parametrize(
+    ("set_right", "tidies"),
+    [
+        (_set_right, False),
+        (_begun_anew, False),
+        pytest.param(_set_right, True, id="while it tidies"),
+    ],
+)
+def test_schedules_and_retries_go_on(set_right: object, tidies: bool) -> None:
     assert callable(set_right)
     with Mesh.scratch("relay-e2e-") as mesh:
         node = mesh.add("laptop", started=False)
-        node.launcher = clocked.launcher(AHEAD_S)
+        node.launcher = clocked.launcher(AHEAD_S, tidies=tidies)
         node.start()
         runs, tries = node.work / "runs", node.work / "tries"
         relay_json(node, "spawn", "tick", "shell", f"echo x >> {runs}", "--every", "2s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.gate import Gate
@@ -33,9 +34,13 @@ class Answering:
         gate: what others may do.
         auditor: the audit log.
         settling: carries out what may be.
+        may_expire: whether this clock is believed, so that a question may be over by it.
     """
 
-    def __init__(self, members: Members, gate: Gate, auditor: Auditor, settling: Settling) -> None:
+    def __init__(
+        self, members: Members, gate: Gate, auditor: Auditor, settling: Settling, may_expire: Callable[[], bool]
+    ) -> None:
+        self.may_expire = may_expire
         self._members = members
         self._gate = gate
         self._auditor = auditor
@@ -140,7 +145,7 @@ class Answering:
     def _require_open(self, entry: Entry, row: SpawnRow, question: Question) -> None:
         if question.closed is not None:
             raise self._closed(row, question)
-        if question.expires is not None and question.expires <= entry.now:
+        if question.expires is not None and question.expires <= entry.now and self.may_expire():
             raise Refused(
                 "the question has expired",
                 code=Code.EXPIRED,

@@ -210,7 +210,8 @@ class Answers:
         return kept
 
     def _send(self, entry: Entry, kept: Answered, answer: Answer, meant: _Meant) -> None:
-        ttl = ANSWER_TTL if meant.expires is None else min(ANSWER_TTL, meant.expires - entry.now)
+        is_bounded = meant.expires is not None and self._answering.may_expire()
+        ttl = min(ANSWER_TTL, (meant.expires or 0) - entry.now) if is_bounded else ANSWER_TTL
         if ttl <= 0:
             raise Refused("the question has expired", code=Code.EXPIRED, hint=f"relay show {answer.spawn}")
         letter = Letter(kept.target, Kind.ANSWER, answer.to_content(), kept.operation, ttl, answer.spawn)

@@ -18,6 +18,7 @@ from relay.broker.listening import Listening
 from relay.broker.rooms import Rooms
 from relay.broker.stops_without_room import StopsWithoutRoom
 from relay.broker.tidying import Tidying
+from relay.broker.wakes import Wakes
 from relay.broker.websocket import Listener
 from relay.store.engine import Store
 from relay.store.events import Event
@@ -65,6 +66,7 @@ class Running(Rooms):
             await self.keeper.write_out()
             await self.blobs.open()  # before any attempt is taken up: what it made may have to be kept
             await self.supervisor.remains.open()
+            wakes = Wakes(self.woke, self.greet_anew)  # from before anything waits for a moment
             await self.supervisor.recover()
             await self.belonging.open()
             await self.persons.open()
@@ -87,7 +89,6 @@ class Running(Rooms):
             self.supervisor,
             self.reserve,
             self.handing,
-            self.woke,
             self.clocks,
             Tidying(
                 Path(self.home.attempts),
@@ -100,7 +101,8 @@ class Running(Rooms):
             self._look,
             self.tools.expire,
         )
-        self._tasks.append(asyncio.get_running_loop().create_task(housekeeping.run()))
+        for again_and_again in (housekeeping.run(), wakes.run()):
+            self._tasks.append(asyncio.get_running_loop().create_task(again_and_again))
         if self.broker.dashboard.is_in_use:
             self._tasks.append(asyncio.get_running_loop().create_task(self.broker.dashboard.open_again(self.broker)))
 

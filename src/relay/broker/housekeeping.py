@@ -1,4 +1,4 @@
-"""What time asks for: noticing that the machine slept, expiring what was never sent, forgetting what is over."""
+"""What time asks for: looking at what a person has changed, expiring what was never sent, forgetting what is over."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
 
 LOOK_EVERY_S = 1.0
-LATE_S = 5.0
 SWEEP_EVERY_S = 60.0
 _log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """Looks at the clocks and at trust.toml every second, and tidies once a minute.
+    """Looks at trust.toml every second, and tidies once a minute.
 
     Args:
         journal: what is tidied.
@@ -32,7 +31,6 @@ class Housekeeping:
         supervisor: ends what was never started.
         reserve: held again when there is room.
         hands: looks after what others keep for this broker.
-        woke: called when the machine slept or the clock jumped.
         clocks: whether anything may be called expired, and what may be forgotten.
         tidying: seals again, and forgets what is over.
         look: looks whether a person has changed anything here.
@@ -46,7 +44,6 @@ class Housekeeping:
         supervisor: Supervisor,
         reserve: Reserve,
         hands: Handing,
-        woke: Callable[[], None],
         clocks: Clocks,
         tidying: Tidying,
         look: Callable[[], Awaitable[None]],
@@ -58,7 +55,6 @@ class Housekeeping:
         self._supervisor = supervisor
         self._reserve = reserve
         self._handing = hands
-        self._woke = woke
         self._clocks = clocks
         self._tidying = tidying
         self._look = look
@@ -69,12 +65,7 @@ class Housekeeping:
         await self._guarded(self._tidying.seal_again(self._journal))
         swept = looked = time.monotonic()
         while True:
-            wall, mono = time.time(), time.monotonic()
             await asyncio.sleep(LOOK_EVERY_S)
-            passed = time.monotonic() - mono
-            if abs(time.time() - wall - passed) > LATE_S or passed > LOOK_EVERY_S + LATE_S:
-                _log.info("the machine slept, or its clock was set: every link is checked")
-                self._woke()
             await self._guarded(self._look())
             if time.monotonic() - looked >= handing.EVERY_S:
                 looked = time.monotonic()
@@ -98,7 +89,7 @@ class Housekeeping:
         except LocalFault as fault:
             _log.error("tidying was put off: %s: %s", fault.message, fault.why)
         except Exception:
-            # a defect in one of these must not end the looking for wakes and the handing over
+            # a defect in one of these must not end the looking and the handing over
             _log.exception("tidying failed")
 
     def _expire(self, entry: Entry) -> None:

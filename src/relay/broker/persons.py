@@ -30,7 +30,7 @@ class Persons:
         members, supervisor, journal = rooms.members, rooms.supervisor, rooms.journal
         self.feeding = Feeding(journal, lambda spawn, n: supervisor.log_of(spawn, n).parent, door.feed)
         settling = Settling(supervisor, rooms.asking, rooms.ledger, rooms.agents, self.feeding, members.name)
-        self._answering = Answering(members, rooms.gate, rooms.auditor, settling)
+        self._answering = Answering(members, rooms.gate, rooms.auditor, settling, rooms.clocks.may_expire)
         self._server = ReviewServer(members.own, rooms.store, rooms.gate, rooms.mesh, journal.clock)
 
         def absence(broker: BrokerId) -> str:

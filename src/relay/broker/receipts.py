@@ -115,6 +115,9 @@ class Receipts:
             if _has_it(entry, line):
                 # a late copy was refused, of a request that it took long ago
                 return not outbox.drop(entry.tx, envelope)
+            if line.kind == Kind.STEER and steers.BY_OPERATION.one(entry.tx, operation=line.operation) is None:
+                # nobody asked for it: it tells of an end to who does not want to know
+                return not outbox.drop(entry.tx, envelope)
             outbox.dead_letter(entry.tx, envelope, f"{error.code}: {error.why}")
             entry.event("outbox.changed", {"broker": peer, "state": "dead"})
             if line.kind == Kind.SPAWN and line.spawn is not None:

@@ -16,6 +16,7 @@ from relay.core.ids import SHORT_CHARS, BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import SpawnRequest
 from relay.core.states import IN_HAND, TERMINAL, State
+from relay.core.wishes import After
 from relay.spawn.requests import request_of
 from relay.spawn.supervisor import Supervisor
 from relay.store import channels, outbox, queueing, schedules, spawns
@@ -114,6 +115,7 @@ class Requests:
         if order.request.wishes.after:
             queueing.put_after(entry.tx, row.id, order.request.wishes.after)
         self._post(entry, order.request, row)
+        self.tell_what_ended(entry, row, row.wishes.after)
         self.on_deadline(entry, row)
         entry.event("spawn.state", {"spawn": row.id, "state": "queued", "reason": "", "broker": row.target})
         return row
@@ -148,10 +150,7 @@ class Requests:
             entry.post(Letter(row.target, Kind.STEER, body, operation, LONGEST_TTL, row.id))
         self._post(entry, request_of(now), now)
         self.on_deadline(entry, now)
-        for each in now.wishes.after:
-            before = BY_ID.one(entry.tx, id=each.spawn)
-            if before is not None and before.state in TERMINAL and before.at is None:
-                self._say_gone(entry, now, each.spawn)
+        self.tell_what_ended(entry, now, now.wishes.after)
         return True
 
     async def find(self, ref: str, rather: BrokerId | None = None) -> SpawnRow:
@@ -297,11 +296,25 @@ class Requests:
     def _tell_dependents(self, entry: Entry, row: SpawnRow) -> None:
         """A spawn ended here that its target never had: what comes after it there has to be told."""
         for spawn, _ in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id):
-            self._say_gone(entry, spawns.require(entry.tx, spawn), row.id)
+            self._say_gone(entry, spawns.require(entry.tx, spawn), row)
 
-    def _say_gone(self, entry: Entry, dependent: SpawnRow, predecessor: str) -> None:
-        body = {"spawn": dependent.id, "verb": "gone", "after": predecessor}
-        operation = f"gone/{dependent.id}/{predecessor}"
+    def tell_what_ended(self, entry: Entry, row: SpawnRow, after: tuple[After, ...]) -> None:
+        """Tell a spawn's target which of its predecessors have ended: it may never have had them, or have tidied up.
+
+        Args:
+            entry: the transaction.
+            row: the spawn at its origin.
+            after: what it comes after.
+        """
+        for each in after:
+            before = BY_ID.one(entry.tx, id=each.spawn)
+            if before is not None and before.state in TERMINAL:
+                self._say_gone(entry, row, before)
+
+    def _say_gone(self, entry: Entry, dependent: SpawnRow, before: SpawnRow) -> None:
+        body = {"spawn": dependent.id, "verb": "gone", "after": before.id}
+        body |= {} if before.at is None else {"ended": str(before.state)}
+        operation = f"gone/{dependent.id}/{before.id}/{entry.now}"  # what is asked for again is told again
         entry.post(Letter(dependent.target, Kind.STEER, body, operation, LONGEST_TTL, dependent.id))
 
 

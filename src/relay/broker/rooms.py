@@ -308,6 +308,11 @@ class Rooms:
         self.discovery.woke()
         self.supervisor.room.clock_was_set()
 
+    def greet_anew(self) -> None:
+        """The clock was set: what it shows stands in the hello, and others show, and expire, by the hello's."""
+        for link in self.mesh.up:
+            link.close("its clock was set")
+
     def _trouble(self, peer: BrokerId) -> str:
         return TWO_MACHINES if self.membership.is_cloned(peer) else self.letters.trouble(peer)
 

@@ -157,8 +157,14 @@ class Scheduling:
             return error
         return None
 
-    def remove(self, entry: Entry, origin: BrokerId, schedule: str) -> None:
-        """End a schedule of this machine for who asked for it.
+    def remove(self, entry: Entry, origin: BrokerId, schedule: str, by: str = "") -> None:
+        """End a schedule of this machine for who asked for it, or for a person here: then who asked for it is told.
+
+        Args:
+            entry: the transaction.
+            origin: which broker wants it so.
+            schedule: its id.
+            by: the person.
 
         Raises:
             Misuse: there is none.
@@ -170,16 +176,21 @@ class Scheduling:
         if origin not in (found.origin, self._members.own):
             why, hint = "only who made it may", f"on {self._members.own_name}: relay schedule remove {schedule}"
             raise Refused("that schedule may not be removed", code=Code.NO_VERB, why=why, hint=hint)
-        self._here.remove(entry, schedule)
+        if origin != found.origin:
+            self._end(entry, found, _removed(f"{by or 'somebody'} on {self._members.own_name}"))
+        else:
+            self._here.remove(entry, schedule)
         entry.event("schedule.changed", {"schedule": schedule, "verb": "unschedule", "error": None})
 
     def revoked(self, entry: Entry, schedule: Schedule) -> None:
         """The grant that it ran under is gone: it ends, and its origin is told."""
         hint = "relay trust allow, there, and schedule it anew"
-        error = Refused("its grant was revoked", code=Code.NO_GRANT, hint=hint)
+        self._end(entry, schedule, Refused("its grant was revoked", code=Code.NO_GRANT, hint=hint))
+
+    def _end(self, entry: Entry, schedule: Schedule, error: RelayError) -> None:
         self._here.remove(entry, schedule.id, error)
         body = {"spawn": schedule.id, "operation": schedule.operation, "error": error.to_json()}
-        entry.post(Letter(schedule.origin, Kind.STEERED, body, f"revoked/{schedule.id}", TTL, schedule.id))
+        entry.post(Letter(schedule.origin, Kind.STEERED, body, f"ended/{schedule.id}", TTL, schedule.id))
 
     # looking
 
@@ -278,3 +289,7 @@ def has_ended(schedule: Schedule) -> Misuse:
 def unknown(ref: str) -> Misuse:
     """The error for a schedule that there is not."""
     return Misuse(f"there is no schedule {ref[:80]!r}", code=Code.UNKNOWN_SCHEDULE, hint="relay schedule list")
+
+
+def _removed(by: str) -> Refused:
+    return Refused(f"removed by {by}", code=Code.DENIED, hint="ask that person, then schedule it anew")

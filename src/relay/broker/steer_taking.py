@@ -15,7 +15,7 @@ from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import is_json
-from relay.core.states import TERMINAL
+from relay.core.states import TERMINAL, State
 from relay.spawn.marks import Marks
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import questions, schedules, spawns, steers
@@ -29,7 +29,7 @@ AFTER_ITS_END = frozenset({"retry", "continue", "take"})
 QUEUE_VERBS = frozenset({"pause_queue", "resume_queue"})
 STOP = "stop"  # by who did not ask for it, so that it hears whether it may
 UNSCHEDULE = "unschedule"
-GONE = "gone"  # a predecessor ended at its origin and never will come
+GONE = "gone"  # a predecessor has ended: where it is not, it never will come
 STEER_TTL = 30 * 86_400_000
 
 
@@ -181,7 +181,9 @@ class SteerTaking:
             self._gate.require(origin, "attach", True, entry.now)
             self._gate.require_typing(origin, row.agent)
         if verb == GONE:
-            self._room.succession.never_came(entry, row.id, str(content.get("after")), row)
+            ended = content.get("ended")
+            how = State(ended) if ended in TERMINAL else None
+            self._room.succession.never_comes(entry, row.id, str(content.get("after")), how)
             return
         if verb == STOP:
             self._stop(entry, row, by)

@@ -21,10 +21,10 @@ from relay.core import errors, ids
 from relay.core.errors import Code, Misuse, PeerFault, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
-from relay.core.spawning import request_from_content
-from relay.core.states import TERMINAL
+from relay.core.spawning import is_json, request_from_content
+from relay.core.states import NOT_STARTED, TERMINAL
 from relay.core.values import frozen
-from relay.spawn.marks import Marks, apply_change, has_started, not_ended, session_of
+from relay.spawn.marks import Marks, apply_change, changed, has_started, not_ended, session_of
 from relay.spawn.requests import request_of
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import operations, peers, queueing, schedules, spawns, steers
@@ -36,6 +36,7 @@ from relay.store.steers import Steer
 ANSWER_WITHIN_S = 5.0
 TAKE_WITHIN_S = 15.0  # and not a moment later: an interface that opens has to have somebody before it
 DONE, ASKED = "done", "asked"
+CHANGING = frozenset({"edit", "continue"})
 
 
 @frozen
@@ -146,9 +147,16 @@ class Steering:
             row = self._marks.apply(entry, spawns.require(entry.tx, spawn), verb, content, by)
             operations.remember(entry.tx, operation, entry.now, {"spawn": spawn})
             entry.event("spawn.steered", {"spawn": spawn, "verb": verb, "by": by, "error": None})
+            if verb in CHANGING and row.origin != self._members.own:
+                self._tell_of_change(entry, row, content, operation)
             self._room.look_through(entry)
             return row
         return spawns.require(entry.tx, spawn)
+
+    def _tell_of_change(self, entry: Entry, row: SpawnRow, content: dict[str, Any], operation: str) -> None:
+        """A person here has changed what somebody else asked for: that one is told what runs."""
+        body = {"spawn": row.id, "operation": operation, "error": None, "change": _change_of(content)}
+        entry.post(Letter(row.origin, Kind.STEERED, body, f"changed/{operation}", STEER_TTL, row.id))
 
     async def _anew(self, row: SpawnRow, operation: str) -> Steered:
         """Ask once more for what its target never took; it has no record of it there."""
@@ -193,7 +201,7 @@ class Steering:
         """
         found = await self._scheduling.find(ref)
         if found.target == self._members.own:
-            await self._journal.commit(lambda entry: self._scheduling.remove(entry, self._members.own, found.id))
+            await self._journal.commit(lambda entry: self._scheduling.remove(entry, self._members.own, found.id, by))
         else:
             asking = self._asking(found.target, found.id, UNSCHEDULE, {}, operation, by)
             await self._there(found.target, "", operation, asking)
@@ -245,6 +253,10 @@ class Steering:
                 spawns.clear_stop(entry.tx, spawn)
             body = content | {"spawn": spawn, "verb": verb, "by": by[:100]}
             self._post(entry, target, Steer(operation, spawn, verb, asked, entry.now, None), body)
+            if verb in AFTER_ITS_END | {"edit"}:
+                row = spawns.require(entry.tx, spawn)
+                after = changed(row, content["change"]).wishes.after if verb == "edit" else row.wishes.after
+                self._requests.tell_what_ended(entry, row, after)
 
         return ask
 
@@ -266,6 +278,9 @@ class Steering:
         if not isinstance(operation, str) or not (error is None or _is_error(error)):
             raise PeerFault("an answer was refused", why="it has another form")
         known = steers.BY_OPERATION.one(entry.tx, operation=operation)
+        if known is None and "change" in content:
+            _changed_there(entry, each)
+            return
         row = None if known is None or not known.spawn else BY_ID.one(entry.tx, id=known.spawn)
         asked_of = row.target if row is not None else known.content.get("target") if known is not None else None
         if known is None or asked_of not in (None, each.header.origin):
@@ -299,14 +314,32 @@ def _check_here(row: SpawnRow, verb: str) -> None:
 
 def _follow(entry: Entry, row: SpawnRow, steer: Steer, own: str) -> None:
     """Bring the copy to what the target did; its word on the state comes by itself."""
-    if steer.verb == "edit":
-        apply_change(entry, row, steer.content["change"])
-    elif steer.verb == "continue":
-        apply_change(entry, row, {"task": steer.content["task"]})
+    if steer.verb in CHANGING:
+        apply_change(entry, row, _change_of(steer.content))
     elif steer.verb == "pause":
-        queueing.pause(entry.tx, row.id, entry.now, f"{steer.content.get('by', 'somebody')} on {own}")
+        if row.state in NOT_STARTED:  # else somebody resumed it there, and that word came first
+            queueing.pause(entry.tx, row.id, entry.now, f"{steer.content.get('by', 'somebody')} on {own}")
     else:
         queueing.resume(entry.tx, row.id)
+
+
+def _change_of(content: dict[str, Any]) -> dict[str, Any]:
+    return dict(content["change"]) if "change" in content else {"task": content["task"]}
+
+
+def _changed_there(entry: Entry, each: Opened) -> None:
+    """A person at the target has changed what this broker asked for: the copy follows."""
+    spawn, change = each.body.content["spawn"], each.body.content["change"]
+    row = BY_ID.one(entry.tx, id=spawn) if ids.is_spawn_id(spawn) else None
+    if row is None or row.target != each.header.origin:
+        raise Pointless
+    if not is_json(change) or not isinstance(change, dict):
+        raise PeerFault("a change was refused", why="it has another form")
+    try:
+        apply_change(entry, row, change)
+    except Misuse as error:
+        raise PeerFault("a change was refused", why=error.message) from None
+    entry.event("spawn.steered", {"spawn": row.id, "verb": "edit", "error": None})
 
 
 def _is_error(value: object) -> bool:

@@ -23,7 +23,9 @@ LOOK_AGAIN_MS = 30 * 60_000  # where the agent did not say when its limit is lif
 SOONEST_MS = 10_000
 
 
-def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, int] | None:
+def next_attempt(
+    entry: Entry, row: SpawnRow, outcome: Outcome, may_expire: bool = True
+) -> tuple[Step, int] | None:
     """The step to another attempt and the moment before which it does not start, or None.
 
     What a person stopped, what another attempt cannot mend, and what would start after its time to live ends.
@@ -32,10 +34,11 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
         entry: the transaction.
         row: as it stands while the attempt is in hand.
         outcome: how that ended.
+        may_expire: whether this clock is believed, so that a time to live may be over by it.
     """
     code = str((outcome.error or {}).get("code", ""))
     if code == Code.AGENT_USAGE_LIMIT and row.wishes.on_limit == LIMIT_WAITS and row.stop_requested is None:
-        return _after_the_limit(entry, row, outcome)
+        return _after_the_limit(entry, row, outcome, may_expire)
     if not row.wishes.retries or row.stop_requested is not None or not may_retry(outcome.state, code):
         return None
     onward = queueing.ONWARD.one(entry.tx, spawn=row.id)
@@ -43,7 +46,7 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
         return None  # a person had it open, and would find it open again with nobody there
     used = (queueing.RETRIES_USED.one(entry.tx, spawn=row.id) or 0) + 1
     moment = entry.now + pause_ms(used, random.random())  # noqa: S311 - jitter is no secret
-    if used > row.wishes.retries or moment >= row.expires:
+    if used > row.wishes.retries or (moment >= row.expires and may_expire):
         return None
     how = _how_it_ended(outcome, entry.now)
     queueing.keep_try(entry.tx, row.id, row.attempt, "", how | _left(outcome))
@@ -52,20 +55,21 @@ def next_attempt(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, i
     return Step(State.WAITING, words, tried={"n": row.attempt, "asked": "", "outcome": how}), moment
 
 
-def last_end(entry: Entry, row: SpawnRow, outcome: Outcome) -> Outcome:
+def last_end(entry: Entry, row: SpawnRow, outcome: Outcome, may_expire: bool = True) -> Outcome:
     """An end after which no other attempt follows; where retries are left it says why none of them is made.
 
     Args:
         entry: the transaction.
         row: as it stands while the attempt is in hand.
         outcome: how that ended.
+        may_expire: as for `next_attempt`.
     """
     used = queueing.RETRIES_USED.one(entry.tx, spawn=row.id) or 0
     if used >= row.wishes.retries or row.stop_requested is not None or outcome.result is None:
         return outcome
     why = "it may have acted" if outcome.state is State.LOST else "another attempt cannot mend it"
     if may_retry(outcome.state, str((outcome.error or {}).get("code", ""))):
-        if row.expires > entry.now + pause_ms(used + 1, 1.0):
+        if not may_expire or row.expires > entry.now + pause_ms(used + 1, 1.0):
             return outcome  # a person had it open
         why = "it would start after its time to live (--ttl)"
     elif outcome.state not in (State.FAILED, State.LOST):
@@ -95,10 +99,12 @@ def put_off_too_long(entry: Entry, own: BrokerId) -> list[str]:
     return found
 
 
-def _after_the_limit(entry: Entry, row: SpawnRow, outcome: Outcome) -> tuple[Step, int] | None:
+def _after_the_limit(
+    entry: Entry, row: SpawnRow, outcome: Outcome, may_expire: bool
+) -> tuple[Step, int] | None:
     """The step to another attempt once a usage limit is lifted, in the same session; none of the spawn's retries."""
     moment = max(outcome.resets or entry.now + LOOK_AGAIN_MS, entry.now + SOONEST_MS)
-    if moment >= row.expires:
+    if moment >= row.expires and may_expire:
         return None
     how = _how_it_ended(outcome, entry.now)
     if session := (outcome.result or {}).get("session"):

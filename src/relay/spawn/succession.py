@@ -64,9 +64,17 @@ class Succession:
 
     def arrived(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         """Note what a spawn comes after, and end it where one of them has ended otherwise; the row as it is now."""
+        met = set(queueing.MET_OF.all(entry.tx, spawn=row.id))
         queueing.put_after(entry.tx, row.id, row.wishes.after)
         for each in row.wishes.after:
             before = BY_ID.one(entry.tx, id=each.spawn)
+            if before is None and (each.spawn, each.condition) in met:
+                queueing.meet(entry.tx, row.id, each.spawn)
+            elif before is None and row.origin == self._own:
+                self._is_no_more(entry, row, each.spawn, each.condition, None)
+                row = require(entry.tx, row.id)
+                if row.state in TERMINAL:
+                    return row
             fault = None if before is None else self._fault(entry, row, before)
             if fault is not None:
                 return self._ledger.step(entry, row, Step(State.REJECTED, fault.message, error=fault.to_json()))
@@ -117,24 +125,34 @@ class Succession:
                 free.append(spawn)
         return free
 
-    def never_came(self, entry: Entry, spawn: str, predecessor: str, row: SpawnRow) -> None:
-        """The origin says that a predecessor ended there without ever being sent.
+    def never_comes(self, entry: Entry, spawn: str, predecessor: str, ended: State | None) -> None:
+        """The origin says that a predecessor has ended; of one that is not here it is all there will be.
 
         Args:
             entry: the transaction.
             spawn: the dependent; `predecessor`: what will not come.
-            row: the dependent's row.
+            ended: how it ended here, before it was forgotten; None where it was never sent, or nobody knows.
         """
-        open_ones = [each for each in queueing.OPEN_OF.all(entry.tx, spawn=spawn) if each.predecessor == predecessor]
-        for each in open_ones:
-            if each.state is not None:
-                continue  # it did come; its end will tell
-            if each.condition == AFTER_ANY:
-                queueing.meet(entry.tx, spawn, predecessor)
+        row = require(entry.tx, spawn)
+        for each in () if row.state in TERMINAL else queueing.OPEN_OF.all(entry.tx, spawn=spawn):
+            if each.predecessor == predecessor and each.state is None:  # else it did come; its end will tell
+                self._is_no_more(entry, row, predecessor, each.condition, ended)
                 self._released(entry, [spawn])
-            else:
-                reason = f"after {predecessor}, which was taken back before it was sent"
-                self._ledger.step(entry, row, Step(State.CANCELLED, reason))
+
+    def _is_no_more(
+        self, entry: Entry, row: SpawnRow, predecessor: str, condition: str, ended: State | None
+    ) -> None:
+        if condition == AFTER_ANY or (ended is not None and fits(condition, ended)):
+            queueing.meet(entry.tx, row.id, predecessor)
+            return
+        how = "which is not known any more" if ended is None else f"which ended as {ended}"
+        error = Misuse(
+            f"{predecessor}, {how}, cannot be waited for",
+            code=Code.PREDECESSOR_FAILED,
+            why="this was to run after its success",
+            hint="spawn it again with --after-any, or after nothing",
+        )
+        self._ledger.step(entry, row, Step(State.CANCELLED, f"after {predecessor}, {how}", error=error.to_json()))
 
 
 def another_broker(spawn: str, why: str) -> Misuse:

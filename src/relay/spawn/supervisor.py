@@ -231,10 +231,10 @@ class Supervisor:
             if now.state not in IN_HAND_STATES or now.attempt != row.attempt:
                 return
             attempts.ended(entry.tx, row.id, row.attempt, entry.now, record)
-            another = next_attempt(entry, now, outcome)
+            another = next_attempt(entry, now, outcome, self.room.may_expire())
             self.remains.settle(entry, now, outcome, is_last=another is None)
             if another is None:
-                self._ledger.step(entry, now, ending(last_end(entry, now, outcome), tail))
+                self._ledger.step(entry, now, ending(last_end(entry, now, outcome, self.room.may_expire()), tail))
             else:
                 self.room.step_to_wait(entry, now, another[0])
                 self.room.wake_at(entry, another[1])

@@ -61,7 +61,7 @@ class WaitingRoom:
         self._ledger = ledger
         self._judge = judge
         self._asking = asking
-        self._may_expire = may_expire
+        self.may_expire = may_expire
         self._start = start
         self._later = later
         self.telling = Telling(own, journal, ledger)
@@ -141,7 +141,7 @@ class WaitingRoom:
 
     def _reconsider(self, entry: Entry, row: SpawnRow) -> State:
         tried = row.attempt > 0 and queueing.WAS_TRIED.one(entry.tx, spawn=row.id) is not None
-        if row.expires <= entry.now and not tried and self._may_expire():
+        if row.expires <= entry.now and not tried and self.may_expire():
             why = "it was not to be started after its time to live"
             return self._ledger.step(entry, row, Step(State.EXPIRED, why)).state
         return self.consider(entry, row).state
@@ -179,7 +179,7 @@ class WaitingRoom:
         self._ends_at(entry, row.expires)
 
     def _run_out(self, entry: Entry) -> None:
-        if self._may_expire():  # else it is looked for again once a minute
+        if self.may_expire():  # else it is looked for again once a minute
             self.expire(entry)
             self._ends_at(entry, self.unsent(entry))
         self._ends_at(entry, NEXT_TO_EXPIRE.one(entry.tx, target=self._own, now=entry.now))

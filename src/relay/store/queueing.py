@@ -125,6 +125,9 @@ OPEN_HERE: Query[Open] = Query(
     _open,
 )
 OF_SPAWN: Query[Open] = Query(f"{_OPEN} WHERE p.spawn = :spawn ORDER BY p.predecessor", _open)
+MET_OF: Query[tuple[str, str]] = Query(
+    "SELECT predecessor, condition FROM predecessors WHERE spawn = :spawn AND met = 1", lambda row: (row[0], row[1])
+)
 # who waits for a spawn, or would
 DEPENDENTS: Query[tuple[str, str]] = Query(
     "SELECT p.spawn, p.condition FROM predecessors p JOIN spawns s ON s.id = p.spawn"

@@ -11,7 +11,7 @@ from typing import Any
 from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot, SpawnRequest
-from relay.core.states import State
+from relay.core.states import IN_HAND, State
 from relay.store import blobs
 from relay.store.query import Tx, insertion, to_json, values_of
 from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
@@ -27,6 +27,7 @@ _SAID = tuple(name for name in _TOLD if name in _ROW_FIELDS and name != "cwd")  
 _of_row, _said = operator.attrgetter(*_ROW_FIELDS), operator.attrgetter(*_SAID)
 _asked, _told = values_of(SpawnRequest), values_of(Snapshot)
 _UNTOLD: dict[str, Any] = dict.fromkeys(_ROW_FIELDS) | {"attempt": 0, "seq": 0}
+_BEGUN = IN_HAND | {State.COMPLETED, State.FAILED, State.TIMED_OUT, State.LOST}
 _QUEUEING = ("priority", "not_before")  # of the wishes: what waiting spawns are ordered and woken by
 _INSERT = insertion(
     "spawns", (*_ASKED, *_QUEUEING, "origin", "target", "operation", "state", "since", "learnt", "reason", "schedule")
@@ -122,12 +123,12 @@ def require(tx: Tx, spawn: str) -> SpawnRow:
     return found
 
 
-# what a person said was of the end before: it goes on, or has ended anew
+# what a person said was of the end before: it goes on, or has ended anew; and what began was not paused any more
 _APPLY = """
 UPDATE spawns SET state = :state, reason = :reason, since = :since, attempt = :attempt, seq = :seq, at = :at,
     ran_in = coalesce(:cwd, ran_in), started = :started, ended = :ended, exit_code = :exit_code, signal = :signal,
     needs = :needs, error = :error, result = :result, first_word = coalesce(first_word, :now), learnt = :now,
-    resolved = NULL
+    resolved = NULL, paused = iif(:begun, NULL, paused), paused_by = iif(:begun, NULL, paused_by)
 WHERE id = :spawn AND target = :target AND (attempt, seq) < (:attempt, :seq)
 """
 
@@ -144,7 +145,7 @@ def apply_snapshot(tx: Tx, snapshot: Snapshot, now: int) -> bool:
     """
     values = _told(snapshot)
     values |= {key: to_json(values[key]) for key in ("needs", "error", "result")}
-    values |= {"state": str(snapshot.state), "now": now}
+    values |= {"state": str(snapshot.state), "now": now, "begun": snapshot.state in _BEGUN}
     return tx.execute(_APPLY, values).rowcount > 0
 
 
@@ -159,7 +160,8 @@ def after_word(row: SpawnRow, snapshot: Snapshot, now: int) -> SpawnRow:
     values = dict(zip(_ROW_FIELDS, _of_row(row), strict=True))
     values |= zip(_SAID, _said(snapshot), strict=True)
     ran_in, first_word = snapshot.cwd or row.ran_in, row.first_word or now
-    return SpawnRow(**values | {"ran_in": ran_in, "first_word": first_word, "resolved": None})
+    unmarked = {"paused": None, "paused_by": None} if snapshot.state in _BEGUN else {}
+    return SpawnRow(**values | {"ran_in": ran_in, "first_word": first_word, "resolved": None} | unmarked)
 
 
 def delivered(tx: Tx, spawn: str, now: int) -> bool:
