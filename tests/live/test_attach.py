@@ -147,6 +147,21 @@ def test_the_terminal_is_restored_whatever_ends_it(scene: Scene, number: int) ->
     relay(scene.laptop, "stop", spawn)
 
 
+@pytest.mark.parametrize("option", ["--tty", "--stdin"])
+def test_a_window_that_is_closed_is_no_end_of_what_is_typed(scene: Scene, option: str) -> None:
+    spawn = scene.begin(TYPIST.removeprefix("stty -echo; "), option)
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"leaves it running")
+        person.until(b"ready")
+        person.hang_up()
+        assert person.process.wait(15) == 128 + signal.SIGHUP
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"ready")
+        person.type(b"bye\r")
+        person.until(b"got bye")
+        assert person.exit() == 7
+
+
 def test_without_a_terminal_lines_are_sent(scene: Scene) -> None:
     spawn = scene.begin('while read line; do echo "got $line"; done; echo done', "--stdin")
     with terminal(scene.laptop, "attach", spawn) as person:
