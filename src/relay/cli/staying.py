@@ -35,7 +35,7 @@ def stay(
             _follow(invocation, client, spawn, start)
         spawn = waiting.until_ended(client, spawn)
     except KeyboardInterrupt:
-        waiting.say_it_goes_on(spawn, invocation.home)
+        waiting.say_it_is_left(client, spawn["id"], invocation.home)
         return INTERRUPTED
     if invocation.json:
         speech.document(spawn)
