@@ -264,9 +264,23 @@ def test_a_machine_out_of_reach_is_said_at_once(scene: Scene) -> None:
     processes.wait_until(lambda: scene.laptop.status()["links"] == 0, 10, "the link to be seen gone")
     done = relay(scene.laptop, "--json", "attach", spawn)
     assert done.returncode == 1 and error_of(done)["code"] == "unreachable"
-    assert "never queued" in error_of(done)["why"]
+    assert "never queued" in error_of(done)["why"] and error_of(done)["message"] == "vps cannot be reached now"
     scene.vps.start()
     scene.linked()
+    relay_json(scene.laptop, "stop", spawn)
+
+
+def test_a_line_that_waits_for_its_machine_is_looked_for_where_its_fate_is_told(scene: Scene) -> None:
+    spawn = scene.begin("read line; echo got $line; sleep 60", "--stdin")
+    scene.until(spawn, "running")
+    scene.vps.kill()
+    processes.wait_until(lambda: scene.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    done = relay(scene.laptop, "send", spawn, "hello")
+    assert done.stdout == b"Queued: vps has not said yet what came of it.\n"
+    scene.vps.start()
+    scene.linked()
+    look = done.stderr.decode().partition("look again: relay ")[2].split()
+    processes.wait_until(lambda: b"said=sent to" in relay(scene.laptop, *look).stdout, 10, "its fate to be told")
     relay_json(scene.laptop, "stop", spawn)
 
 

@@ -43,5 +43,6 @@ def answer(invocation: Invocation, verb: str, spawn: str, request: str | None, t
     else:
         where = answered["broker"]["name"]
         speech.say(clean(f"Queued: {where} has not said yet what came of it."))
-        speech.note(f"look again: {invocation.home.command('review')}")
+        look = "review" if answered["request"] else "events"  # a line that was sent is no question
+        speech.note(f"look again: {invocation.home.command(look)}")
     return 0

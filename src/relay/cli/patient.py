@@ -26,7 +26,7 @@ _TEXTS = {
     "listing": "asking every broker in reach what it runs",
     "trials": "asking the broker that would run it",
     "joins": "entering the workspace",
-    "answers": "waiting for the word of the broker that asks",
+    "answers": "waiting for the word of its machine",
 }
 _BY_LAST = {"ping": "waiting for the answer to a ping", "log": "waiting for its output", "stop": "asking for its end"}
 _SILENT = ("events", "blobs")  # streams that may rest for long, and what has a bar of its own
