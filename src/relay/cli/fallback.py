@@ -15,7 +15,7 @@ from relay.cli.surface import TABLE
 from relay.core.errors import Misuse
 
 NUMBERS = {"integer": "whole number", "number": "number"}
-_LEAST = re.compile(r"Input should be greater than or equal to (\d+)")
+_LEAST = re.compile(r"Input should be greater than or equal to (-?\d+)")
 _MOST = re.compile(r"Input should be less than or equal to (\d+)")
 _NUMBER = re.compile(r"Input should be a valid (integer|number), unable to parse.*")
 

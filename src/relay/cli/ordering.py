@@ -59,7 +59,7 @@ def order(
     Raises:
         Misuse: something in it cannot be.
     """
-    refuse_blank(cwd=cwd, model=model)
+    refuse_blank(cwd=cwd, model=model, collect=collect)
     operation, named_so = named(name, agent, idempotency_key)
     return {
         "operation": operation,
@@ -277,11 +277,14 @@ def _size(text: str) -> int:
 
 
 def _processors(text: str) -> float:
+    from relay.core.wishes import MAX_CPUS, MIN_CPUS
+
     whole, _, part = text.partition(".")
     plain = all(each.isascii() and each.isdigit() and len(each) <= 6 for each in (whole, part or "0"))
-    if plain and (count := float(text)) > 0:
+    if plain and MIN_CPUS <= (count := float(text)) <= MAX_CPUS:
         return count
-    raise _misuse(f"{text[:40]!r} is no number of processors", "it is above 0, such as 0.5 or 2", "--cpus 1.5", "usage")
+    why = f"it lies between {MIN_CPUS} and {MAX_CPUS:.0f}, such as 0.5 or 2"
+    raise _misuse(f"{text[:40]!r} is no number of processors", why, "--cpus 1.5", "usage")
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:
