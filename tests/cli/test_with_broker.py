@@ -187,6 +187,44 @@ def test_a_reader_that_leaves_is_no_error(environment: dict[str, str], broker: C
     assert process.wait(10) == 141
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no file that is always full")
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("ps --all", "ps --all --json", "show build", "logs build", "logs build -f", "version", "--help"),
+        *("status --short", "spawn build shell x --json", "spawn build shell x --wait", "show nobody --json"),
+    ],
+)
+def test_an_output_that_takes_nothing_is_said_and_no_reason_to_ask_again(
+    environment: dict[str, str], broker: CannedBroker, words: str, buffered: str
+) -> None:
+    broker.log = [{"at": NOW, "stream": "out", "data": "begun\n", "next": 6}]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, *words.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment | {"PYTHONUNBUFFERED": buffered},
+        )
+    assert done.returncode == (2 if "nobody" in words else 1)
+    unwritten = b"error: what it prints cannot be written\nwhy:   No space left on device\ntry: "
+    assert done.stderr.startswith(b"error: no spawn nobody" if "nobody" in words else unwritten)
+    assert b"Traceback" not in done.stderr and b"ignored" not in done.stderr and b"again" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no file that is always full")
+def test_an_error_that_nobody_can_be_told_leaves_its_status(environment: dict[str, str]) -> None:
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([*COMMAND, "shwo"], stderr=full, env=environment).returncode == 2
+
+
+def test_a_task_from_an_input_that_is_closed(environment: dict[str, str], broker: CannedBroker) -> None:
+    script = f"{' '.join(COMMAND)} spawn build shell - <&-"
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, env=environment)
+    assert done.returncode == 2 and done.stderr.startswith(b"error: there is no task\n") and not broker.asked
+
+
 def test_bare_relay_tells_once_what_has_ended(relay: Relay, broker: CannedBroker, home: Home) -> None:
     broker.spawns |= {"asks": [spawn(name="asks", state="needs_input", reason="no output")]}
     first = relay()

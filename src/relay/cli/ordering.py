@@ -199,6 +199,8 @@ def task(word: str) -> str:
     Raises:
         Misuse: it cannot be read, or is no text.
     """
+    if word == STDIN and sys.stdin is None:
+        raise _misuse("there is no task", "standard input was closed by who started the command", "the task in quotes")
     if word == STDIN:
         return _read(0)
     return _read(os.path.expanduser(word[1:])) if word.startswith(FILE) else _utf8(word)
@@ -299,4 +301,4 @@ def _labels(texts: Sequence[str]) -> dict[str, str]:
 
 def reads_stdin(words: Sequence[str]) -> bool:
     """Whether the task comes from a person's keyboard, who should then be told so."""
-    return list(words) == [STDIN] and sys.stdin.isatty()
+    return list(words) == [STDIN] and sys.stdin is not None and sys.stdin.isatty()

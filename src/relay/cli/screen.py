@@ -6,9 +6,10 @@ import contextlib
 import os
 import select
 import signal
-import sys
 import termios
 import tty
+
+from relay.cli import speech
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,8 +89,7 @@ class Screen:
         on, off = data.rfind(ALTERNATE_ON), data.rfind(ALTERNATE_OFF)
         if on != off:
             self._alternate = on > off
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        speech.put_at_once(data)
 
     def restore(self) -> None:
         """Make it as it was."""
