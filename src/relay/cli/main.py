@@ -38,12 +38,23 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         silence(sys.stdout)
         return PIPE_CLOSED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as fault:
+        _say_interrupted("".join(map(str, fault.args)))
         return INTERRUPTED
     except Exception as fault:
         from relay.cli.failing import report
 
         return report(fault, words)
+
+
+def _say_interrupted(left: str) -> None:
+    """What a person should know of what was on its way, on a line of its own below the ^C."""
+    from relay.cli import speech
+
+    if speech.is_terminal(sys.stderr):
+        speech.note(f"\n{left}" if left else "")
+    elif left:
+        speech.note(left)
 
 
 def _open_what_was_closed() -> None:
