@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from relay.api.home import Home
+from relay.testing.processes import wait_until
 from tests.cli.conftest import COMMAND, Relay
 
 
@@ -129,6 +130,15 @@ def test_trust_verbs_edit_the_file(relay: Relay, tmp_path: Path) -> None:
     assert json.loads(refused.stdout)["error"]["code"] == "mode_beyond_grant"
     assert relay("trust", "revoke", "laptop").returncode == 0
     assert relay("trust", "list", "--json").stdout == "[]\n"
+
+
+def test_a_grant_that_is_over_is_listed_as_that(relay: Relay) -> None:
+    relay("init", "--name", "laptop")
+    given = json.loads(relay("trust", "allow", "laptop", "--agent", "shell", "--expires", "2h", "--json").stdout)[0]
+    assert f"{given['expires'][:16].replace('T', ' ')}Z" in relay("trust", "list").stdout
+    relay("trust", "allow", "laptop", "--expires", "1s")
+    wait_until(lambda: "EXPIRED" in relay("trust", "list").stdout, 5, "it to be over")
+    assert "grant_expired" in relay("trust", "test", "laptop", "--agent", "shell").stdout
 
 
 def test_trust_names_nobody_it_does_not_know(relay: Relay) -> None:
