@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FAILED, MISUSED = 1, 2
+NOT_WRITTEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -84,8 +85,17 @@ def _from_system(fault: OSError) -> RelayError:
         "the disk is full" if full else "this machine refused it",
         code=Code.DISK_FULL if full else Code.STORE_FAULT,
         why=f"{what}{fault.strerror or fault}",
-        hint="free some space and do it again" if full else "relay doctor",
+        hint="free some space and do it again" if full else _look_at(fault),
     )
+
+
+def _look_at(fault: OSError) -> str:
+    if fault.errno not in NOT_WRITTEN or not isinstance(fault.filename, str):
+        return "relay doctor"
+    import os
+    import shlex
+
+    return f"ls -ld {shlex.quote(os.path.dirname(fault.filename) or '.')}; then relay doctor"
 
 
 def _stands_nowhere() -> bool:
