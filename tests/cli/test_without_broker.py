@@ -43,6 +43,9 @@ def test_a_usage_error_is_ours(relay: Relay) -> None:
     done = relay("ps", "--bogus")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == ["error: no such option: --bogus", "try:   relay ps --help"]
+    why = "why:   words that start with a dash and belong to the text stand after --"
+    said = ["error: no such option: -x", why, "try:   relay send --help"]
+    assert relay("send", "build", "-x").stderr.splitlines() == said
     as_json = relay("ps", "--bogus", "--json")
     assert as_json.returncode == 2
     assert json.loads(as_json.stdout)["error"]["code"] == "usage"

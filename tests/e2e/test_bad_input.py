@@ -238,6 +238,7 @@ CLEAR: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "--collect ''": (("spawn", "x", "shell", "true", "--collect", ""), ("without a value",), "give --collect a value"),
     "--label": (("spawn", "x", "shell", "true", "--label", "a=" + "b" * 3000), ("short texts",), "--label ticket=42"),
     "--since": (("ps", "--since", "wat"), ("10m", "RFC 3339"), "--since 10m"),
+    "--since to come": (("ps", "--since", "2099-01-31T22:00:00Z"), ("it is 20",), "--since 10m"),
     "logs --since": (("logs", "x", "--since", "wat"), ("10m", "RFC 3339"), "--since 10m"),
     "queue --status": (("queue", "--status", "wat"), ("waiting", "needs_you"), "relay queue --status waiting"),
     "ps --state": (("ps", "--state", "wat"), ("running", "ended"), "relay ps --state"),
