@@ -105,6 +105,13 @@ def test_a_gap_in_a_log_is_said_and_is_no_output(relay: Relay, broker: CannedBro
     assert done.stderr == "[3.0 MiB of its output are no longer kept: log_limit on that machine]\n"
 
 
+@pytest.mark.parametrize(("option", "look"), [("--tty", "attach build@vps"), ("--mode=edit", "logs build@vps -f")])
+def test_what_is_typed_to_is_attached_to_next(relay: Relay, broker: CannedBroker, option: str, look: str) -> None:
+    broker.spawns["build"] = [spawn(**RUNNING)]
+    told = relay("spawn", "build", "shell", "x", option).stderr
+    assert told.rstrip().endswith(look), told
+
+
 def test_limits_and_staying_awake_are_asked_for(relay: Relay, broker: CannedBroker) -> None:
     relay("spawn", "build", "shell", "x", "--memory", "1.5GiB", "--cpus", "0.5", "--keep-awake")
     assert {"memory": 3 << 29, "cpus": 0.5, "keep_awake": True}.items() <= broker.asked[0][1].items()
