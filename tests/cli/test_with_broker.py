@@ -105,6 +105,13 @@ def test_a_gap_in_a_log_is_said_and_is_no_output(relay: Relay, broker: CannedBro
     assert done.stderr == "[3.0 MiB of its output are no longer kept: log_limit on that machine]\n"
 
 
+@pytest.mark.parametrize(("option", "look"), [("--tty", "attach build@vps"), ("--mode=edit", "logs build@vps -f")])
+def test_what_is_typed_to_is_attached_to_next(relay: Relay, broker: CannedBroker, option: str, look: str) -> None:
+    broker.spawns["build"] = [spawn(**RUNNING)]
+    told = relay("spawn", "build", "shell", "x", option).stderr
+    assert told.rstrip().endswith(look), told
+
+
 def test_limits_and_staying_awake_are_asked_for(relay: Relay, broker: CannedBroker) -> None:
     relay("spawn", "build", "shell", "x", "--memory", "1.5GiB", "--cpus", "0.5", "--keep-awake")
     assert {"memory": 3 << 29, "cpus": 0.5, "keep_awake": True}.items() <= broker.asked[0][1].items()
@@ -185,6 +192,44 @@ def test_a_reader_that_leaves_is_no_error(environment: dict[str, str], broker: C
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(10) == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no file that is always full")
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("ps --all", "ps --all --json", "show build", "logs build", "logs build -f", "version", "--help"),
+        *("status --short", "spawn build shell x --json", "spawn build shell x --wait", "show nobody --json"),
+    ],
+)
+def test_an_output_that_takes_nothing_is_said_and_no_reason_to_ask_again(
+    environment: dict[str, str], broker: CannedBroker, words: str, buffered: str
+) -> None:
+    broker.log = [{"at": NOW, "stream": "out", "data": "begun\n", "next": 6}]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, *words.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment | {"PYTHONUNBUFFERED": buffered},
+        )
+    assert done.returncode == (2 if "nobody" in words else 1)
+    unwritten = b"error: what it prints cannot be written\nwhy:   No space left on device\ntry: "
+    assert done.stderr.startswith(b"error: no spawn nobody" if "nobody" in words else unwritten)
+    assert b"Traceback" not in done.stderr and b"ignored" not in done.stderr and b"again" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no file that is always full")
+def test_an_error_that_nobody_can_be_told_leaves_its_status(environment: dict[str, str]) -> None:
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([*COMMAND, "shwo"], stderr=full, env=environment).returncode == 2
+
+
+def test_a_task_from_an_input_that_is_closed(environment: dict[str, str], broker: CannedBroker) -> None:
+    script = f"{' '.join(COMMAND)} spawn build shell - <&-"
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, env=environment)
+    assert done.returncode == 2 and done.stderr.startswith(b"error: there is no task\n") and not broker.asked
 
 
 def test_bare_relay_tells_once_what_has_ended(relay: Relay, broker: CannedBroker, home: Home) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from relay.api.config import CHECKS, RESERVED_TABLES
 from relay.api.home import Home
+from relay.testing.processes import wait_until
 from tests.cli.conftest import COMMAND, Relay
 
 
@@ -43,6 +44,9 @@ def test_a_usage_error_is_ours(relay: Relay) -> None:
     done = relay("ps", "--bogus")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == ["error: no such option: --bogus", "try:   relay ps --help"]
+    why = "why:   words that start with a dash and belong to the text stand after --"
+    said = ["error: no such option: -x", why, "try:   relay send --help"]
+    assert relay("send", "build", "-x").stderr.splitlines() == said
     as_json = relay("ps", "--bogus", "--json")
     assert as_json.returncode == 2
     assert json.loads(as_json.stdout)["error"]["code"] == "usage"
@@ -142,6 +146,15 @@ def test_trust_verbs_edit_the_file(relay: Relay, tmp_path: Path) -> None:
     assert json.loads(refused.stdout)["error"]["code"] == "mode_beyond_grant"
     assert relay("trust", "revoke", "laptop").returncode == 0
     assert relay("trust", "list", "--json").stdout == "[]\n"
+
+
+def test_a_grant_that_is_over_is_listed_as_that(relay: Relay) -> None:
+    relay("init", "--name", "laptop")
+    given = json.loads(relay("trust", "allow", "laptop", "--agent", "shell", "--expires", "2h", "--json").stdout)[0]
+    assert f"{given['expires'][:16].replace('T', ' ')}Z" in relay("trust", "list").stdout
+    relay("trust", "allow", "laptop", "--expires", "1s")
+    wait_until(lambda: "EXPIRED" in relay("trust", "list").stdout, 5, "it to be over")
+    assert "grant_expired" in relay("trust", "test", "laptop", "--agent", "shell").stdout
 
 
 def test_trust_names_nobody_it_does_not_know(relay: Relay) -> None:

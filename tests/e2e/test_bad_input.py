@@ -234,9 +234,15 @@ def test_an_agents_file_that_is_broken(granted: Scene) -> None:
 CLEAR: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "--at": (("spawn", "x", "shell", "true", "--at", "9999"), ("22:00", "2h", "RFC 3339"), "--at 22:00"),
     "--memory": (("spawn", "x", "shell", "true", "--memory", "3x"), ("KiB", "GiB"), "--memory 2GiB"),
-    "--cpus": (("spawn", "x", "shell", "true", "--cpus", "3x"), ("above 0", "0.5"), "--cpus 1.5"),
+    "--cpus": (("spawn", "x", "shell", "true", "--cpus", "3x"), ("0.01", "4096", "0.5"), "--cpus 1.5"),
     "--timeout": (("spawn", "x", "shell", "true", "--timeout", "3"), ("s, m, h or d",), "write 90s, 30m, 2h or 1d"),
+    "--cpus above": (("spawn", "x", "shell", "true", "--cpus", "5000"), ("4096",), "--cpus 1.5"),
+    "--timeout above": (("spawn", "x", "shell", "true", "--timeout", "31d"), ("at most 30 days",), "--timeout 2h"),
+    "--collect": (("spawn", "x", "shell", "true", "--collect", "../x"), ("below its directory",), "--collect 'dist"),
+    "--collect ''": (("spawn", "x", "shell", "true", "--collect", ""), ("without a value",), "give --collect a value"),
+    "--label": (("spawn", "x", "shell", "true", "--label", "a=" + "b" * 3000), ("short texts",), "--label ticket=42"),
     "--since": (("ps", "--since", "wat"), ("10m", "RFC 3339"), "--since 10m"),
+    "--since to come": (("ps", "--since", "2099-01-31T22:00:00Z"), ("it is 20",), "--since 10m"),
     "logs --since": (("logs", "x", "--since", "wat"), ("10m", "RFC 3339"), "--since 10m"),
     "queue --status": (("queue", "--status", "wat"), ("waiting", "needs_you"), "relay queue --status waiting"),
     "ps --state": (("ps", "--state", "wat"), ("running", "ended"), "relay ps --state"),
@@ -261,3 +267,10 @@ def test_a_number_that_is_none_is_said_so_in_few_words(two: Scene) -> None:
     assert error["message"] == "invalid value for '--retries': it takes a whole number"
     for words, least in ((("logs", "x", "--tail", "-1"), 0), (("ps", "--limit", "0"), 1)):
         assert refused(two, *words)["message"].endswith(f": it is at least {least}")
+
+
+@pytest.mark.parametrize("words", ["spawn x shell y --priority", "edit x --retries", "ps -n", "audit export --since"])
+def test_a_number_that_is_too_large_is_said_to_be_so_where_it_was_typed(two: Scene, words: str) -> None:
+    error = refused(two, *words.split(), "9" * 30)
+    verb = " ".join(word for word in words.split()[:2] if word in ("spawn", "edit", "ps", "audit", "export"))
+    assert ": it is at most " in error["message"] and error["hint"] == f"relay {verb} --help", error

@@ -145,6 +145,16 @@ def test_a_code_needs_an_address_and_a_link_has_them(mesh: Mesh, vps: Node) -> N
     relay_json(laptop, "join", code, address)
 
 
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [("127.0.0.1:1", "refused: nothing listens at 127.0.0.1:1"), ("no.such.host.invalid:7411", "is not known here")],
+)
+def test_an_address_where_nobody_is_is_told_in_words(mesh: Mesh, vps: Node, address: str, why: str) -> None:
+    code, _ = _invite(vps)
+    error = error_of(relay(Node(mesh.folder, "newcomer", 1), "--json", "join", code, address))
+    assert why in error["why"] and "rrno" not in error["why"], error
+
+
 def test_an_expired_code_is_refused_and_told(mesh: Mesh, vps: Node) -> None:
     laptop = mesh.add("laptop", started=False)
     made = relay_json(vps, "invite", "--ttl", "1s")

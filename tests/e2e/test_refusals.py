@@ -56,7 +56,10 @@ def test_no_verb(two: Scene) -> None:
 def test_unknown_agent(two: Scene) -> None:
     two.grant("--agent", "*")
     error = refused(two, two.words("reviewer", "look"), "unknown_agent")
-    assert "knows aider, claude, codex, exec," in error["why"] and "[agents.reviewer]" in error["hint"]
+    assert "knows aider, claude, codex, exec," in error["why"] and error["hint"].startswith("define it in ")
+    assert "[agents.reviewer]" in error["hint"]
+    error = refused(two, two.words("cluade", "look"), "unknown_agent")
+    assert error["hint"].startswith("claude, if that was meant; else define it in "), error
 
 
 def test_no_directory_given(granted: Scene) -> None:

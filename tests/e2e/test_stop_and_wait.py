@@ -192,6 +192,20 @@ def test_ctrl_c_of_a_wait_for_many_says_how_to_go_on(granted: Scene) -> None:
     relay(granted.laptop, "stop", first, second)
 
 
+def test_ctrl_c_under_follow_tells_how_it_stands_now_and_not_when_it_was_asked_for(granted: Scene) -> None:
+    name = fresh("s")
+    words = granted.words("shell", "echo begun; sleep 84", name=name)
+    with started(granted.laptop, *words, "--follow") as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == b"begun\n"
+        spawn = str(granted.show(f"{name}@vps")["id"])
+        granted.until(spawn, "running")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 130
+        assert f"{name} on vps is left as it is: Working\n".encode() in process.stderr.read()
+    relay(granted.laptop, "stop", spawn)
+
+
 def test_what_ran_before_it_was_refused_is_not_said_to_have_run_never(granted: Scene) -> None:
     """Its folder is gone before its second attempt; another is stopped before it."""
     folder = granted.vps.work / fresh("gone")

@@ -1,13 +1,18 @@
-"""A store that cannot be written: each view of its broker says so, and again when it can."""
+"""A store, or a home, that cannot be written: each view of its broker says so, and again when it can."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from tests.e2e.scene import Scene, relay, relay_json
 
@@ -43,3 +48,26 @@ def test_no_view_calls_a_store_sound_that_cannot_be_written(two: Scene) -> None:
     assert findings(vps)["store"]["ok"] and vps.status()["store"]["ok"]
     done = relay(vps, "spawn", "-", "shell", "true", "--cwd", str(vps.work), "--wait")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_home_that_cannot_be_written_is_found_by_doctor(mesh: Mesh) -> None:
+    node = mesh.add("fixed", started=False)
+    without = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("needs setpriv: apt-get install util-linux")
+        without = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+
+    def told(*words: str) -> str:
+        command = [*without, sys.executable, "-m", "relay", *words]
+        done = subprocess.run(command, env=node.environment(), cwd="/", capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1, done
+        return done.stdout + done.stderr
+
+    node.home.chmod(0o500)
+    try:
+        assert f"ls -ld {node.home}; then relay doctor" in told("up", "--detach")
+        assert f"{node.home} cannot be written: no broker can run on it" in told("doctor")
+    finally:
+        node.home.chmod(0o700)
+    node.start()

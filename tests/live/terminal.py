@@ -83,11 +83,17 @@ class Terminal:
         """Whether the terminal's settings are those it had."""
         return termios.tcgetattr(self.slave) == self.before
 
+    def hang_up(self) -> None:
+        """Close the window: who reads from it finds its end."""
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
+
     def close(self) -> None:
         """End the command and the terminal."""
         self.process.kill()
         self.process.wait()
-        os.close(self._master)
+        self.hang_up()
         os.close(self.slave)
 
 

@@ -147,6 +147,21 @@ def test_the_terminal_is_restored_whatever_ends_it(scene: Scene, number: int) ->
     relay(scene.laptop, "stop", spawn)
 
 
+@pytest.mark.parametrize("option", ["--tty", "--stdin"])
+def test_a_window_that_is_closed_is_no_end_of_what_is_typed(scene: Scene, option: str) -> None:
+    spawn = scene.begin(TYPIST.removeprefix("stty -echo; "), option)
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"leaves it running")
+        person.until(b"ready")
+        person.hang_up()
+        assert person.process.wait(15) == 128 + signal.SIGHUP
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"ready")
+        person.type(b"bye\r")
+        person.until(b"got bye")
+        assert person.exit() == 7
+
+
 def test_without_a_terminal_lines_are_sent(scene: Scene) -> None:
     spawn = scene.begin('while read line; do echo "got $line"; done; echo done', "--stdin")
     with terminal(scene.laptop, "attach", spawn) as person:
@@ -249,9 +264,23 @@ def test_a_machine_out_of_reach_is_said_at_once(scene: Scene) -> None:
     processes.wait_until(lambda: scene.laptop.status()["links"] == 0, 10, "the link to be seen gone")
     done = relay(scene.laptop, "--json", "attach", spawn)
     assert done.returncode == 1 and error_of(done)["code"] == "unreachable"
-    assert "never queued" in error_of(done)["why"]
+    assert "never queued" in error_of(done)["why"] and error_of(done)["message"] == "vps cannot be reached now"
     scene.vps.start()
     scene.linked()
+    relay_json(scene.laptop, "stop", spawn)
+
+
+def test_a_line_that_waits_for_its_machine_is_looked_for_where_its_fate_is_told(scene: Scene) -> None:
+    spawn = scene.begin("read line; echo got $line; sleep 60", "--stdin")
+    scene.until(spawn, "running")
+    scene.vps.kill()
+    processes.wait_until(lambda: scene.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    done = relay(scene.laptop, "send", spawn, "hello")
+    assert done.stdout == b"Queued: vps has not said yet what came of it.\n"
+    scene.vps.start()
+    scene.linked()
+    look = done.stderr.decode().partition("look again: relay ")[2].split()
+    processes.wait_until(lambda: b"said=sent to" in relay(scene.laptop, *look).stdout, 10, "its fate to be told")
     relay_json(scene.laptop, "stop", spawn)
 
 

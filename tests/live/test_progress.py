@@ -93,6 +93,22 @@ def test_a_log_that_does_not_come_says_that_it_is_waited_for(scene: Scene) -> No
     relay(scene.laptop, "stop", spawn)
 
 
+def test_ctrl_c_says_that_an_order_may_be_carried_out_and_leaves_the_line_of_the_key(scene: Scene) -> None:
+    spawn = scene.begin("sleep 60", "--stdin")
+    scene.until(spawn, "running")
+    with _slow(scene.laptop), terminal(scene.laptop, "send", spawn, "hello") as person:
+        person.until(b"waiting for the word of its machine")
+        person.process.send_signal(signal.SIGINT)
+        person.until(b"\r\nwhat was asked for may be done all the same; look before you ask again: relay ")
+        assert person.exit() == 130
+    with terminal(scene.laptop, "events", "-f", "--since", "0") as person:
+        person.until(b"spawn.state")
+        person.process.send_signal(signal.SIGINT)
+        assert person.exit() == 130 and person.seen.endswith(b"\r\n")
+        assert b"may be done" not in person.seen
+    relay(scene.laptop, "stop", spawn)
+
+
 @contextlib.contextmanager
 def _slow(node: Node) -> Iterator[None]:
     """The broker is stopped, and let go by a program of its own after two seconds."""

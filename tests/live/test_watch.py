@@ -49,6 +49,16 @@ def test_how_it_stands_is_there_however_narrow_the_window(width: int) -> None:
     assert ("make test" in said) is (width >= 60)
 
 
+def test_what_goes_on_is_not_pushed_out_of_the_window_by_what_has_ended() -> None:
+    ended = [listed(id=f"ended{at:011}", name=f"ended-{at}") for at in range(30)]
+    spawns = [*ended[:20], listed(**RUNNING, name="goes-on"), *ended[20:]]
+    console = Console(width=80, file=io.StringIO())
+    console.print(draw({"spawns": spawns, "seq": 0, "matched": 31, "exact": True}, 80, 9, is_away=False))  # type: ignore[typeddict-item]
+    rows = [line.split()[0] for line in console.file.getvalue().splitlines() if line]  # type: ignore[attr-defined]
+    assert rows[:6] == ["NAME", "ended-0", "ended-1", "ended-2", "ended-3", "goes-on"]
+    assert "and 26 more" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_the_window_may_be_any_size(granted: Scene) -> None:
     names = [fresh("sized") for _ in range(8)]
     spawns = [granted.begin("sleep 60", name=name) for name in names]

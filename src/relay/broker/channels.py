@@ -214,10 +214,10 @@ class Channels:
             channel.broke("the broker stops")
 
 
-def away() -> Unreachable:
+def away(name: str = "that machine") -> Unreachable:
     """The error for a broker that cannot be reached now: what is live waits for nobody."""
     return Unreachable(
-        "that machine cannot be reached now",
+        f"{name} cannot be reached now",
         why="attach and forward need both machines awake and a way between them; they are never queued",
         hint="relay brokers",
     )

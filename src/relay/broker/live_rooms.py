@@ -50,6 +50,7 @@ class LiveRooms:
         listens: Callable[[], tuple[str, ...]] | None,
     ) -> None:
         self._own = members.own
+        self._name = members.name
         self._mesh = mesh
         self._rights = rights
         self.grants_changed = rights.grants_changed
@@ -91,6 +92,8 @@ class LiveRooms:
         if row.target == self._own:
             return self._here(row, ask, serve)
         await self._delivered(row)
+        if not self._mesh.has_way(row.target):
+            raise away(self._name(row.target))
         return await channels.open(row.target, row.id, ask)
 
     def _here(self, row: SpawnRow, ask: Message, serve: Serve) -> Conversation:
@@ -108,7 +111,7 @@ class LiveRooms:
             while now.state is State.QUEUED:
                 grown.clear()
                 if not self._mesh.has_way(row.target) or not await _within(grown, until):
-                    raise away()
+                    raise away(self._name(row.target))
                 now = await self._rights.known(row)
         finally:
             self._growth.forget(row.id, grown)

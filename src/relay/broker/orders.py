@@ -56,7 +56,7 @@ _WORDS = {
     "cwd": "a directory is a path without NUL, or `new`",
     "mode": f"a mode is one of {', '.join(MODES)}",
     "model": "a model is a short text",
-    "timeout_s": "a timeout is more than 0 and at most 30 days, in seconds",
+    "timeout_s": "a timeout is more than 0 and at most 30 days",
     "labels": "labels are at most 32 short texts by name",
     "requested_by": "it is a short text",
     "broker": "a broker is named by a text: its name, or the beginning of its id",
@@ -70,6 +70,8 @@ _WORDS = {
     "max_turns": f"a limit of turns lies between 1 and {MAX_TURNS}",
     "on_limit": "it is fail, or wait",
 }
+_SAID = {"timeout_s": "timeout", "max_turns": "limit of turns", "collect": "pattern of files"}
+_TRIES = {"timeout_s": "--timeout 2h", "collect": "--collect 'dist/*.whl'", "labels": "--label ticket=42"}
 _WISHES = (
     *("priority", "retries", "not_before", "collect", "tty", "stdin", "memory", "cpus", "keep_awake"),
     *("max_turns", "on_limit"),
@@ -95,10 +97,10 @@ def _encodable(text: str) -> bool:
 def _bad(key: str) -> Misuse:
     what = {"task": Code.BAD_TASK, "argv": Code.BAD_TASK, "name": Code.BAD_NAME, "agent": Code.BAD_NAME}
     return Misuse(
-        f"the {key.replace('_s', '')} cannot be used",
+        f"the {_SAID.get(key, key)} cannot be used",
         code=what.get(key, Code.USAGE),
         why=_WORDS.get(key, "it has another form"),
-        hint="relay spawn --help",
+        hint=_TRIES.get(key, "relay spawn --help"),
     )
 
 

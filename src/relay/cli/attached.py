@@ -295,7 +295,7 @@ class Attached:
                 self._broke(fault)
 
     def _typed(self) -> str | None:
-        data = os.read(0, PIECE)
+        data = self._screen.typed(PIECE)
         if not data:
             return self._no_more()
         if self._screen.is_raw and self._key in data:

@@ -21,6 +21,9 @@ UsageFault: Any = typer.BadParameter.__mro__[1]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: one document, or one object a line.")]
 HomeFolder = Annotated[str | None, typer.Option("--home", metavar="DIR", help="The broker's folder.")]
 
+MOST = 10**15 - 1
+"""The largest number that a broker reads where no other bound is set."""
+
 TARGETS: dict[str, str] = {}
 SECTIONS: dict[str, str] = {}
 EXAMPLES: dict[str, tuple[str, ...]] = {}

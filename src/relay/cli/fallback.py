@@ -14,8 +14,9 @@ from relay.cli.parsing import Parsed
 from relay.cli.surface import TABLE
 from relay.core.errors import Misuse
 
+WITH_A_TEXT = {"spawn": "task", "edit": "task", "send": "text", "continue": "text"}
 NUMBERS = {"integer": "whole number", "number": "number"}
-_LEAST = re.compile(r"Input should be greater than or equal to (\d+)")
+_LEAST = re.compile(r"Input should be greater than or equal to (-?\d+)")
 _MOST = re.compile(r"Input should be less than or equal to (\d+)")
 _NUMBER = re.compile(r"Input should be a valid (integer|number), unable to parse.*")
 
@@ -62,7 +63,8 @@ def _misuse(fault: Any, words: list[str]) -> Misuse:
 
 
 def _dashes(message: str, words: list[str]) -> str:
-    """A word of the task that starts with a dash is the likeliest slip of all."""
-    if words[:1] == ["spawn"] and message.startswith("No such option") and "--" not in words:
-        return "words that start with a dash and belong to the task stand after --"
+    """A word of the task, or a text, that starts with a dash is the likeliest slip of all."""
+    what = WITH_A_TEXT.get(words[0]) if words else None
+    if what and message.startswith("No such option") and "--" not in words:
+        return f"words that start with a dash and belong to the {what} stand after --"
     return ""

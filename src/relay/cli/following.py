@@ -77,12 +77,12 @@ def _begun(lines: Iterator[LogLine], quiet: bool) -> Iterator[LogLine]:
 
 def say_note(text: str) -> None:
     """What relay says between two attempts, on stderr."""
-    sys.stdout.flush()
+    speech.flush()
     speech.note(f"[relay] {clean(text.rstrip())}")
 
 
 def _say_gap(line: LogLine) -> None:
-    sys.stdout.flush()
+    speech.flush()
     missing = line.get("missing", 0)
     if "as_of" in line:
         speech.note(_as_of(line["as_of"], missing, line.get("reason", "its machine is out of reach")))
@@ -116,10 +116,14 @@ def _plain_line(line: LogLine, strip: Callable[[str, bytes], bytes]) -> dict[str
 
 
 def _write(name: str, data: bytes, at_once: bool) -> None:
-    stream = sys.stderr if name == "err" else sys.stdout
-    stream.buffer.write(data)
-    if at_once or stream is sys.stderr:
-        stream.flush()
+    if name == "err":
+        sys.stderr.buffer.write(data)
+        sys.stderr.flush()
+    elif at_once:
+        speech.put_at_once(data)
+    else:
+        with speech.Printing():
+            sys.stdout.buffer.write(data)
 
 
 def _bytes_of(line: LogLine) -> bytes:

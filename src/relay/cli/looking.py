@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.declaring import verb
+from relay.cli.declaring import MOST, verb
 
 SECTION = "Watch"
 SORTS = "created, started, ended, name, state, broker or priority"
@@ -44,7 +44,9 @@ def declare(root: typer.Typer) -> None:
         since: Annotated[
             str | None, typer.Option("--since", metavar="T", help="Only what changed since: 10m, or RFC 3339.")
         ] = None,
-        limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="At most N.")] = None,
+        limit: Annotated[
+            int | None, typer.Option("--limit", "-n", min=1, max=MOST, metavar="N", help="At most N.")
+        ] = None,
         sort: Annotated[str, typer.Option("--sort", metavar="KEY", help=f"By {SORTS}.")] = "created",
         reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
         known: Annotated[bool, typer.Option("--known", help="Only what is known here; ask no other machine.")] = False,

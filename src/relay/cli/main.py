@@ -12,6 +12,8 @@ from relay.cli.parsing import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from relay.cli.parsing import Parsed
 
 INTERRUPTED = 130
@@ -31,17 +33,28 @@ def main(argv: list[str] | None = None) -> int:
     try:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         status = _carry_out(words)
-        sys.stdout.flush()
+        _put("")
         return status
     except BrokenPipeError:
-        _silence_stdout()
+        silence(sys.stdout)
         return PIPE_CLOSED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as fault:
+        _say_interrupted("".join(map(str, fault.args)))
         return INTERRUPTED
     except Exception as fault:
         from relay.cli.failing import report
 
         return report(fault, words)
+
+
+def _say_interrupted(left: str) -> None:
+    """What a person should know of what was on its way, on a line of its own below the ^C."""
+    from relay.cli import speech
+
+    if speech.is_terminal(sys.stderr):
+        speech.note(f"\n{left}" if left else "")
+    elif left:
+        speech.note(left)
 
 
 def _open_what_was_closed() -> None:
@@ -80,12 +93,24 @@ def run(parsed: Parsed) -> int:
 
 def _show_help(verb: str) -> int:
     with open(os.path.join(HELP_FOLDER, f"{(verb or 'relay').replace(' ', '-')}.txt"), encoding="utf-8") as file:
-        sys.stdout.write(file.read())
+        _put(file.read())
     return 0
 
 
-def _silence_stdout() -> None:
-    # what is still in the buffer must not fail again while Python ends
+def _put(text: str) -> None:
+    """A text on stdout, and all that was said there before, out."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as fault:
+        from relay.cli.speech import OUTPUT
+
+        fault.filename = OUTPUT
+        raise
+
+
+def silence(stream: TextIO) -> None:
+    """What is still in its buffer must not fail again, now or while Python ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

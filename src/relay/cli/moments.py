@@ -78,9 +78,11 @@ def past(text: str) -> int:
 
     if "T" in text or "-" in text:
         try:
-            return int(durations.moment(text) * 1000)
+            then = int(durations.moment(text) * 1000)
         except ValueError:
             pass
+        else:
+            return _been(text, then)
     try:
         return int((time.time() - durations.parse(text)) * 1000)
     except Misuse as fault:
@@ -90,6 +92,19 @@ def past(text: str) -> int:
             why="it is a duration up to now such as 10m or 1h30m, or RFC 3339 such as 2027-01-31T22:00:00Z",
             hint="--since 10m",
         ) from None
+
+
+def _been(text: str, then: int) -> int:
+    if then <= time.time() * 1000 + GRACE_MS:
+        return then
+    from relay.core.errors import Code, Misuse
+
+    raise Misuse(
+        f"{text[:40]!r} is no time that has been",
+        code=Code.BAD_DURATION,
+        why=f"it is {time.strftime('%Y-%m-%d %H:%M:%S %Z')} here",
+        hint="--since 10m   or, in UTC, with a Z at its end",
+    )
 
 
 def _next_at(hour: int, minute: int, second: int, now: float) -> int:

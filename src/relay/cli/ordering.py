@@ -59,7 +59,7 @@ def order(
     Raises:
         Misuse: something in it cannot be.
     """
-    refuse_blank(cwd=cwd, model=model)
+    refuse_blank(cwd=cwd, model=model, collect=collect)
     operation, named_so = named(name, agent, idempotency_key)
     return {
         "operation": operation,
@@ -199,6 +199,8 @@ def task(word: str) -> str:
     Raises:
         Misuse: it cannot be read, or is no text.
     """
+    if word == STDIN and sys.stdin is None:
+        raise _misuse("there is no task", "standard input was closed by who started the command", "the task in quotes")
     if word == STDIN:
         return _read(0)
     return _read(os.path.expanduser(word[1:])) if word.startswith(FILE) else _utf8(word)
@@ -277,11 +279,14 @@ def _size(text: str) -> int:
 
 
 def _processors(text: str) -> float:
+    from relay.core.wishes import MAX_CPUS, MIN_CPUS
+
     whole, _, part = text.partition(".")
     plain = all(each.isascii() and each.isdigit() and len(each) <= 6 for each in (whole, part or "0"))
-    if plain and (count := float(text)) > 0:
+    if plain and MIN_CPUS <= (count := float(text)) <= MAX_CPUS:
         return count
-    raise _misuse(f"{text[:40]!r} is no number of processors", "it is above 0, such as 0.5 or 2", "--cpus 1.5", "usage")
+    why = f"it lies between {MIN_CPUS} and {MAX_CPUS:.0f}, such as 0.5 or 2"
+    raise _misuse(f"{text[:40]!r} is no number of processors", why, "--cpus 1.5", "usage")
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:
@@ -296,4 +301,4 @@ def _labels(texts: Sequence[str]) -> dict[str, str]:
 
 def reads_stdin(words: Sequence[str]) -> bool:
     """Whether the task comes from a person's keyboard, who should then be told so."""
-    return list(words) == [STDIN] and sys.stdin.isatty()
+    return list(words) == [STDIN] and sys.stdin is not None and sys.stdin.isatty()

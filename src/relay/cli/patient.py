@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.api.client import Client
+from relay.api.client import Client, is_order
 from relay.cli import progress, speech
 
 TYPE_CHECKING = False
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Answer = TypeVar("Answer")
 
 LOOKING = "looking for it here and on the brokers in reach"
+UNDER_WAY = "what was asked for may be done all the same; look before you ask again: {}"
 WORKING = "waiting for the broker of this machine"
 _TEXTS = {
     "doctor": "the broker examines itself and its agents",
@@ -26,7 +27,7 @@ _TEXTS = {
     "listing": "asking every broker in reach what it runs",
     "trials": "asking the broker that would run it",
     "joins": "entering the workspace",
-    "answers": "waiting for the word of the broker that asks",
+    "answers": "waiting for the word of its machine",
 }
 _BY_LAST = {"ping": "waiting for the answer to a ping", "log": "waiting for its output", "stop": "asking for its end"}
 _SILENT = ("events", "blobs")  # streams that may rest for long, and what has a bar of its own
@@ -48,6 +49,14 @@ class PatientClient(Client):
         self.says: str | None = None
         self._quiet = quiet
         self._streams = False
+
+    def ask(self, call: Call[Answer]) -> Answer:
+        try:
+            return super().ask(call)
+        except KeyboardInterrupt as fault:
+            if is_order(call):
+                fault.args = (UNDER_WAY.format(self.home.command("ps --all")),)
+            raise
 
     def lines(self, call: Call[Answer]) -> Iterator[Answer]:
         self._streams = True

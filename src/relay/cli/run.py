@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from relay.cli.declaring import verb
+from relay.core.wishes import MAX_PRIORITY, MAX_RETRIES, MAX_TURNS
 
 SECTION = "Run"
 
@@ -19,7 +20,10 @@ def _option(flag: str, metavar: str, about: str, short: str = "") -> typer.model
     return option
 
 
-Priority = Annotated[int | None, typer.Option("--priority", metavar="N", help="Higher ones start first (0).")]
+Priority = Annotated[
+    int | None,
+    typer.Option("--priority", min=-MAX_PRIORITY, max=MAX_PRIORITY, metavar="N", help="Higher ones start first (0)."),
+]
 After = Annotated[
     list[str] | None, _option("--after", "ID", "Not before this one is done; with its failure this ends too.")
 ]
@@ -27,7 +31,8 @@ AfterSuccess = Annotated[list[str] | None, _option("--after-success", "ID", "The
 AfterAny = Annotated[list[str] | None, _option("--after-any", "ID", "Not before this one has ended, however.")]
 At = Annotated[Text, _option("--at", "T", "Not before the next 22:00, in 2h, or at an RFC 3339 time to come.")]
 Retries = Annotated[
-    int | None, typer.Option("--retries", metavar="N", help="Try again so often, where that may help.")
+    int | None,
+    typer.Option("--retries", min=0, max=MAX_RETRIES, metavar="N", help="Try again so often, where that may help."),
 ]
 
 
@@ -76,7 +81,10 @@ def declare(root: typer.Typer) -> None:
             bool, typer.Option("--keep-awake", help="Keep that machine from sleeping while it runs.")
         ] = False,
         max_turns: Annotated[
-            int | None, typer.Option("--max-turns", metavar="N", help="How often the agent may ask its model.")
+            int | None,
+            typer.Option(
+                "--max-turns", min=1, max=MAX_TURNS, metavar="N", help="How often the agent may ask its model."
+            ),
         ] = None,
         on_limit: Annotated[
             Text, _option("--on-limit", "WHAT", "When a usage limit is reached: fail, or wait for its reset (fail).")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
-import sys
 import termios
 import tty
+
+from relay.cli import speech
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +63,21 @@ class Screen:
         """Whether keys are passed on as they are."""
         return self._before is not None
 
+    def typed(self, most: int) -> bytes:
+        """At most so many bytes of what was typed, nothing at its end.
+
+        Raises:
+            Ended: the window was closed, or the line to it was cut: nobody has ended what is typed.
+        """
+        if not self.is_terminal:
+            return os.read(0, most)
+        data = b""
+        with contextlib.suppress(OSError):  # what reads from a window that is closed
+            data = os.read(0, most)
+        if not data and (self.is_raw or _is_closed(0)):
+            raise Ended(128 + signal.SIGHUP)
+        return data
+
     def forget_typed(self) -> None:
         """Drop what was typed and not read yet."""
         if self.is_terminal:
@@ -72,8 +89,7 @@ class Screen:
         on, off = data.rfind(ALTERNATE_ON), data.rfind(ALTERNATE_OFF)
         if on != off:
             self._alternate = on > off
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        speech.put_at_once(data)
 
     def restore(self) -> None:
         """Make it as it was."""
@@ -105,6 +121,12 @@ def kept(screen: Screen) -> Iterator[int]:
             signal.signal(number, handler)
         os.close(read)
         os.close(write)
+
+
+def _is_closed(fd: int) -> bool:
+    asked = select.poll()
+    asked.register(fd, 0)
+    return any(events & (select.POLLHUP | select.POLLERR) for _, events in asked.poll(0))
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -13,20 +13,53 @@ if TYPE_CHECKING:
 
     from relay.core.errors import RelayError
 
+OUTPUT = "<stdout>"
+"""The `filename` of an OSError that was met where the command prints."""
 ERASE = "\r\x1b[K"
 _line = _thread.allocate_lock()
 _drawn: dict[str, str] = {}
 BOLD, DIM, RED, GREEN, YELLOW, PLAIN = "1", "2", "31", "32", "33", "0"
 
 
+class Printing:
+    """A block that writes to stdout: what fails there is told from what fails elsewhere."""
+
+    def __enter__(self) -> None:
+        """Nothing is done before."""
+
+    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
+        if isinstance(fault, OSError):
+            fault.filename = OUTPUT
+
+
 def say(text: str = "") -> None:
     """A line on stdout."""
-    sys.stdout.write(text + "\n")
+    put(text + "\n")
+
+
+def put(text: str) -> None:
+    """A text on stdout."""
+    with Printing():
+        sys.stdout.write(text)
+
+
+def flush() -> None:
+    """What was said on stdout is out."""
+    with Printing():
+        sys.stdout.flush()
+
+
+def put_at_once(data: bytes) -> None:
+    """Bytes on stdout, after what was said before, and out."""
+    with Printing():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 def note(text: str) -> None:
     """A line on stderr: what happens, for people; scripts need not read it."""
-    sys.stdout.flush()
+    flush()
     with _line:
         sys.stderr.write(_drawn.pop("erase", "") + text + "\n")
         sys.stderr.flush()
@@ -45,13 +78,13 @@ def document(value: object) -> None:
     """One JSON document on a line of stdout. ASCII only, so that no text in it can steer a terminal."""
     import json
 
-    sys.stdout.write(json.dumps(value) + "\n")
+    say(json.dumps(value))
 
 
 def streamed(value: object) -> None:
     """One JSON object of a stream, out at once."""
     document(value)
-    sys.stdout.flush()
+    flush()
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -44,31 +44,31 @@ TABLE: dict[str, Entry] = {
         '--cwd': ('cwd', 'text', None), '-C': ('cwd', 'text', None), '--mode': ('mode', 'text', None), '--model':
         ('model', 'text', None), '--timeout': ('timeout', 'text', None), '--label': ('label', 'texts', None), '--ttl':
         ('ttl', 'text', None), '--memory': ('memory', 'text', None), '--cpus': ('cpus', 'text', None), '--keep-awake':
-        ('keep_awake', 'flag', True), '--max-turns': ('max_turns', 'number', None), '--on-limit': ('on_limit', 'text',
-        None), '--tty': ('tty', 'flag', True), '-t': ('tty', 'flag', True), '--stdin': ('stdin', 'flag', True),
-        '--repo': ('repo', 'text', None), '--here': ('here', 'flag', True), '--push': ('push', 'flag', True),
-        '--push-to': ('push_to', 'text', None), '--priority': ('priority', 'number', None), '--after': ('after',
-        'texts', None), '--after-success': ('after_success', 'texts', None), '--after-any': ('after_any', 'texts',
-        None), '--at': ('at', 'text', None), '--every': ('every', 'text', None), '--retries': ('retries', 'number',
-        None), '--collect': ('collect', 'texts', None), '--notify': ('notify', 'flag', True), '--wait': ('wait',
-        'flag', True), '-w': ('wait', 'flag', True), '--follow': ('follow', 'flag', True), '-f': ('follow', 'flag',
-        True), '--dry-run': ('dry_run', 'flag', True), '--idempotency-key': ('idempotency_key', 'text', None)},
-        'values': {'name': None, 'agent': None, 'words': [], 'broker': None, 'cwd': None, 'mode': None, 'model': None,
-        'timeout': None, 'label': [], 'ttl': None, 'memory': None, 'cpus': None, 'keep_awake': False, 'max_turns':
-        None, 'on_limit': None, 'tty': False, 'stdin': False, 'repo': None, 'here': False, 'push': False, 'push_to':
-        None, 'priority': None, 'after': [], 'after_success': [], 'after_any': [], 'at': None, 'every': None,
-        'retries': None, 'collect': [], 'notify': False, 'wait': False, 'follow': False, 'dry_run': False,
+        ('keep_awake', 'flag', True), '--max-turns': ('max_turns', 'number', (1, 10000)), '--on-limit': ('on_limit',
+        'text', None), '--tty': ('tty', 'flag', True), '-t': ('tty', 'flag', True), '--stdin': ('stdin', 'flag',
+        True), '--repo': ('repo', 'text', None), '--here': ('here', 'flag', True), '--push': ('push', 'flag', True),
+        '--push-to': ('push_to', 'text', None), '--priority': ('priority', 'number', (-1000, 1000)), '--after':
+        ('after', 'texts', None), '--after-success': ('after_success', 'texts', None), '--after-any': ('after_any',
+        'texts', None), '--at': ('at', 'text', None), '--every': ('every', 'text', None), '--retries': ('retries',
+        'number', (0, 100)), '--collect': ('collect', 'texts', None), '--notify': ('notify', 'flag', True), '--wait':
+        ('wait', 'flag', True), '-w': ('wait', 'flag', True), '--follow': ('follow', 'flag', True), '-f': ('follow',
+        'flag', True), '--dry-run': ('dry_run', 'flag', True), '--idempotency-key': ('idempotency_key', 'text',
+        None)}, 'values': {'name': None, 'agent': None, 'words': [], 'broker': None, 'cwd': None, 'mode': None,
+        'model': None, 'timeout': None, 'label': [], 'ttl': None, 'memory': None, 'cpus': None, 'keep_awake': False,
+        'max_turns': None, 'on_limit': None, 'tty': False, 'stdin': False, 'repo': None, 'here': False, 'push': False,
+        'push_to': None, 'priority': None, 'after': [], 'after_success': [], 'after_any': [], 'at': None, 'every':
+        None, 'retries': None, 'collect': [], 'notify': False, 'wait': False, 'follow': False, 'dry_run': False,
         'idempotency_key': None}},
     'ps': {'target': 'relay.cli.verbs.ps:run', 'words': [], 'options': {'--all': ('everything', 'flag', True), '-a':
         ('everything', 'flag', True), '--broker': ('broker', 'text', None), '-b': ('broker', 'text', None),
         '--origin': ('origin', 'text', None), '--state': ('state', 'texts', None), '-s': ('state', 'texts', None),
         '--agent': ('agent', 'text', None), '--name': ('name', 'text', None), '--label': ('label', 'texts', None),
-        '--since': ('since', 'text', None), '--limit': ('limit', 'number', (1, None)), '-n': ('limit', 'number', (1,
-        None)), '--sort': ('sort', 'text', None), '--reverse': ('reverse', 'flag', True), '-r': ('reverse', 'flag',
-        True), '--known': ('known', 'flag', True), '--watch': ('watch', 'flag', True), '-w': ('watch', 'flag', True)},
-        'values': {'everything': False, 'broker': None, 'origin': None, 'state': [], 'agent': None, 'name': None,
-        'label': [], 'since': None, 'limit': None, 'sort': 'created', 'reverse': False, 'known': False, 'watch':
-        False}},
+        '--since': ('since', 'text', None), '--limit': ('limit', 'number', (1, 999999999999999)), '-n': ('limit',
+        'number', (1, 999999999999999)), '--sort': ('sort', 'text', None), '--reverse': ('reverse', 'flag', True),
+        '-r': ('reverse', 'flag', True), '--known': ('known', 'flag', True), '--watch': ('watch', 'flag', True), '-w':
+        ('watch', 'flag', True)}, 'values': {'everything': False, 'broker': None, 'origin': None, 'state': [],
+        'agent': None, 'name': None, 'label': [], 'since': None, 'limit': None, 'sort': 'created', 'reverse': False,
+        'known': False, 'watch': False}},
     'completion': {'target': 'relay.cli.verbs.completion:run', 'words': [('shell', True, False), ('words', False,
         True)], 'options': {}, 'values': {'shell': None, 'words': []}},
     'show': {'target': 'relay.cli.verbs.show:run', 'words': [('spawn', True, False)], 'options': {}, 'values':
@@ -84,8 +84,8 @@ TABLE: dict[str, Entry] = {
         ('tail', 'number', (0, None)), '--since': ('since', 'text', None), '--plain': ('plain', 'flag', True)},
         'values': {'spawn': None, 'follow': False, 'tail': None, 'since': None, 'plain': False}},
     'events': {'target': 'relay.cli.verbs.events:run', 'words': [], 'options': {'--follow': ('follow', 'flag', True),
-        '-f': ('follow', 'flag', True), '--since': ('since', 'number', (0, None))}, 'values': {'follow': False,
-        'since': None}},
+        '-f': ('follow', 'flag', True), '--since': ('since', 'number', (0, 999999999999999))}, 'values': {'follow':
+        False, 'since': None}},
     'attach': {'target': 'relay.cli.verbs.attach:run', 'words': [('spawn', True, False)], 'options': {'--view':
         ('view', 'flag', True), '--detach-key': ('detach_key', 'text', None), '--take': ('take', 'flag', True)},
         'values': {'spawn': None, 'view': False, 'detach_key': None, 'take': False}},
@@ -106,11 +106,11 @@ TABLE: dict[str, Entry] = {
     'edit': {'target': 'relay.cli.verbs.edit:run', 'words': [('spawn', True, False), ('words', False, True)],
         'options': {'--cwd': ('cwd', 'text', None), '-C': ('cwd', 'text', None), '--mode': ('mode', 'text', None),
         '--model': ('model', 'text', None), '--timeout': ('timeout', 'text', None), '--label': ('label', 'texts',
-        None), '--ttl': ('ttl', 'text', None), '--priority': ('priority', 'number', None), '--after': ('after',
-        'texts', None), '--after-success': ('after_success', 'texts', None), '--after-any': ('after_any', 'texts',
-        None), '--at': ('at', 'text', None), '--retries': ('retries', 'number', None)}, 'values': {'spawn': None,
-        'words': [], 'cwd': None, 'mode': None, 'model': None, 'timeout': None, 'label': [], 'ttl': None, 'priority':
-        None, 'after': [], 'after_success': [], 'after_any': [], 'at': None, 'retries': None}},
+        None), '--ttl': ('ttl', 'text', None), '--priority': ('priority', 'number', (-1000, 1000)), '--after':
+        ('after', 'texts', None), '--after-success': ('after_success', 'texts', None), '--after-any': ('after_any',
+        'texts', None), '--at': ('at', 'text', None), '--retries': ('retries', 'number', (0, 100))}, 'values':
+        {'spawn': None, 'words': [], 'cwd': None, 'mode': None, 'model': None, 'timeout': None, 'label': [], 'ttl':
+        None, 'priority': None, 'after': [], 'after_success': [], 'after_any': [], 'at': None, 'retries': None}},
     'review': {'target': 'relay.cli.verbs.review:run', 'words': [], 'options': {}, 'values': {}},
     'approve': {'target': 'relay.cli.verbs.approve:run', 'words': [('spawn', True, False)], 'options': {'--request':
         ('request', 'text', None)}, 'values': {'spawn': None, 'request': None}},
@@ -177,10 +177,10 @@ TABLE: dict[str, Entry] = {
         'values': {'broker': None, 'verb_': 'spawn', 'agent': None, 'directory': None, 'mode': None, 'repo': None,
         'push': False}},
     'audit show': {'target': 'relay.cli.verbs.audit:show', 'words': [], 'options': {'--limit': ('limit', 'number', (0,
-        None)), '-f': ('follow', 'flag', True), '--follow': ('follow', 'flag', True)}, 'values': {'limit': None,
-        'follow': False}},
+        999999999999999)), '-f': ('follow', 'flag', True), '--follow': ('follow', 'flag', True)}, 'values': {'limit':
+        None, 'follow': False}},
     'audit export': {'target': 'relay.cli.verbs.audit:export', 'words': [], 'options': {'--since': ('since', 'number',
-        (0, None))}, 'values': {'since': None}},
+        (0, 999999999999999))}, 'values': {'since': None}},
     'audit verify': {'target': 'relay.cli.verbs.audit:verify', 'words': [], 'options': {}, 'values': {}},
     'queue': {'target': 'relay.cli.verbs.queue:run', 'words': [], 'options': {'--status': ('status', 'texts', None),
         '-s': ('status', 'texts', None)}, 'values': {'status': []}},

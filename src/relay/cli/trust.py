@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.declaring import group, verb
+from relay.cli.declaring import MOST, group, verb
 
 SECTION = "Trust"
 
@@ -104,7 +104,9 @@ def _declare_audit(audit: typer.Typer) -> None:
         ("relay audit show", "relay audit show --limit 20 --json", "relay audit show -f"),
     )
     def show(
-        limit: Annotated[int | None, typer.Option("--limit", min=0, metavar="N", help="Only the last N.")] = None,
+        limit: Annotated[
+            int | None, typer.Option("--limit", min=0, max=MOST, metavar="N", help="Only the last N.")
+        ] = None,
         follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with each new one, until Ctrl-C.")] = False,
     ) -> None:
         """Show the latest decisions on this machine, allowed and refused."""
@@ -112,7 +114,7 @@ def _declare_audit(audit: typer.Typer) -> None:
     @verb(audit, "audit export", "audit:export", SECTION, ("relay audit export", "relay audit export --since 1200"))
     def export(
         since: Annotated[
-            int | None, typer.Option("--since", min=0, metavar="SEQ", help="Only those after this one.")
+            int | None, typer.Option("--since", min=0, max=MOST, metavar="SEQ", help="Only those after this one.")
         ] = None,
     ) -> None:
         """Print every decision, oldest first, one JSON object a line."""

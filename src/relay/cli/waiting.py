@@ -8,7 +8,7 @@ import time
 from relay.api import routes
 from relay.cli import speech
 from relay.cli.clean import clean
-from relay.cli.spawn_lines import has_ended, ref, standing, title
+from relay.cli.spawn_lines import has_ended, outcome, ref, standing, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,6 +130,9 @@ def _until_back(client: PatientClient, fault: Unreachable, until: float | None) 
 def say_it_goes_on(spawn: Spawn, home: Home) -> None:
     """After Ctrl-C: the spawn is not touched, and this is how to come back to it."""
     name = ref(spawn)
+    if has_ended(spawn):  # meanwhile: there is nothing to go on with
+        speech.note(f"\n{outcome(spawn)}: {home.command(f'show {name}')}")
+        return
     speech.note(f"\n{title(spawn)} is left as it is: {standing(spawn)}")
     speech.note(f"go on: {home.command(f'wait {name}')}    {home.command(f'logs {name} -f')}")
     speech.note(f"end it: {home.command(f'stop {name}')}")

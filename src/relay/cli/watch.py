@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.declaring import verb
+from relay.cli.declaring import MOST, verb
 
 SECTION = "Watch"
 
@@ -82,7 +82,9 @@ def _declare_streams(root: typer.Typer) -> None:
         follow: Follow = False,
         since: Annotated[
             int | None,
-            typer.Option("--since", min=0, metavar="SEQ", help="After this number; all that are kept, without -f."),
+            typer.Option(
+                "--since", min=0, max=MOST, metavar="SEQ", help="After this number; all that are kept, without -f."
+            ),
         ] = None,
     ) -> None:
         """Print what happens: spawns, links, grants, envelopes."""

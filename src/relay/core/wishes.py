@@ -21,7 +21,7 @@ MAX_AFTER = 16
 MAX_RETRIES = 100
 MAX_COLLECT = 16
 MAX_GLOB = 256
-MAX_CPUS = 4_096.0
+MIN_CPUS, MAX_CPUS = 0.01, 4_096.0
 MIN_MEMORY, MAX_MEMORY = 1 << 20, 1 << 50
 _LAST_MOMENT = 253_402_300_799_999  # the last of the year 9999: later ones no calendar can show
 
@@ -118,7 +118,7 @@ def _is_glob(value: object) -> bool:
 
 
 def _is_share(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and 0.01 <= value <= MAX_CPUS  # type: ignore[arg-type,operator]
+    return type(value) in (int, float) and math.isfinite(value) and MIN_CPUS <= value <= MAX_CPUS  # type: ignore[arg-type,operator]
 
 
 def _is_flag(value: object) -> bool:

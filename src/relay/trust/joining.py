@@ -241,7 +241,7 @@ async def _dialled(address: str) -> AsyncIterator[ClientConnection]:
     except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
         raise Unreachable(
             f"no broker answers at {address}",
-            why=str(error) or type(error).__name__,
+            why=dial_words(error, address),
             hint="compare it with what relay invite printed; on that machine: relay up",
         ) from None
 

@@ -121,7 +121,7 @@ class _Face:
     def _say(self, text: str) -> None:
         """What relay says between two attempts, on a line of its own, in raw mode too."""
         end = "\r\n" if self._screen.is_raw else "\n"
-        sys.stdout.flush()
+        speech.flush()
         sys.stderr.write(f"{end if self._screen.is_raw else ''}[relay] {clean(text.rstrip())}{end}")
         sys.stderr.flush()
 

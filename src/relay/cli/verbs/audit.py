@@ -42,12 +42,10 @@ def _follow(invocation: Invocation, limit: int) -> int:
 
 
 def _say(entry: AuditEntry) -> None:
-    import sys
-
     what = f"{_who(entry)}  {entry['kind']}  {entry['decision']}"
     rest = " ".join(each for each in (entry["code"], entry["detail"]) if each)
     speech.say(clean(f"{entry['seq']:>6}  {ages.clock(entry['at'])}  {what}  {rest}"))
-    sys.stdout.flush()
+    speech.flush()
 
 
 def export(invocation: Invocation, *, since: int | None) -> int:

@@ -24,7 +24,7 @@ def run(invocation: Invocation, *, shell: str, words: list[str]) -> int:
         try:
             return _candidates(invocation, shell, words)
         finally:
-            sys.stdout.flush()
+            speech.flush()
             signal.setitimer(signal.ITIMER_REAL, 0)  # Python gives the signal back on its way out, and it would kill
     from relay.cli.completing.scripts import BY_SHELL, script
 

@@ -38,9 +38,7 @@ class Clock:
         """A line for people, out at once."""
         if not self.silent:
             speech.say(line)
-            import sys
-
-            sys.stdout.flush()
+            speech.flush()
 
     def sum_up(self) -> None:
         """The time of each step."""

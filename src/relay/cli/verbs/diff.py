@@ -37,9 +37,7 @@ def run(invocation: Invocation, *, spawn: str, stat: bool) -> int:
     elif sys.stdout.isatty():
         speech.say(harmless(text.decode("utf-8", "replace")))
     else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text)
-        sys.stdout.buffer.flush()
+        speech.put_at_once(text)
     return 0
 
 

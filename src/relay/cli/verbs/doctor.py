@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -75,6 +76,9 @@ def _set_up(home: Home) -> Check:
             return _check("home", False, f"{home.path} holds no broker", home.command("init"))
     except RelayError as fault:
         return _check("home", False, f"{fault.message}: {fault.why}", fault.hint)
+    if not os.access(home.path, os.W_OK):
+        hint = f"ls -ld {shlex.quote(home.path)}; and see whether that file system is mounted to be read only"
+        return _check("home", False, f"{home.path} cannot be written: no broker can run on it", hint)
     mode = stat.S_IMODE(os.stat(home.path).st_mode)
     return _check("home", not mode & 0o077, f"{home.path}, mode {mode:04o}", f"chmod 700 {home.path}")
 

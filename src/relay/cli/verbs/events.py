@@ -27,14 +27,8 @@ def run(invocation: Invocation, *, follow: bool, since: int | None) -> int:
             speech.streamed(event)
         else:
             speech.say(line(event))
-            _flush()
+            speech.flush()
     return 0
-
-
-def _flush() -> None:
-    import sys
-
-    sys.stdout.flush()
 
 
 def line(event: Mapping[str, Any]) -> str:

@@ -17,4 +17,4 @@ def pause(invocation: Invocation, *, spawn: str) -> int:
 
 def resume(invocation: Invocation, *, spawn: str) -> int:
     """Let a paused spawn start when its turn comes."""
-    return tell(invocation, invocation.client().ask(queue_routes.resume(spawn)), "may start again")
+    return tell(invocation, invocation.client().ask(queue_routes.resume(spawn)), "is not paused")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from relay.cli import login_path, progress, speech, table
@@ -48,7 +47,7 @@ def _print(invocation: Invocation, manager: Manager, text: bytes, notes: list[st
     if invocation.json:
         speech.document({"manager": manager.place.manager, "unit": manager.place.file, "text": unit, "notes": notes})
         return 0
-    sys.stdout.write(unit)
+    speech.put(unit)
     _say([*notes, f"it would be written to {manager.place.file}"])
     return 0
 

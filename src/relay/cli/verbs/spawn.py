@@ -42,7 +42,7 @@ def run(
             return INTERRUPTED
     if wait or follow:
         return staying.stay(invocation, client, spawn, follow)
-    return _acknowledge(invocation, spawn)
+    return _acknowledge(invocation, spawn, "attach {}" if request["tty"] or request["stdin"] else "logs {} -f")
 
 
 def _try(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
@@ -54,11 +54,11 @@ def _try(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
     return dry_run.run(invocation, order)
 
 
-def _acknowledge(invocation: Invocation, spawn: Spawn) -> int:
+def _acknowledge(invocation: Invocation, spawn: Spawn, look: str) -> int:
     if invocation.json:
         speech.document(spawn)
     elif not has_ended(spawn):
         speech.say(clean(spawn["ack"]))
-        command = invocation.home.command(f"logs {ref(spawn)} -f")
+        command = invocation.home.command(look.format(ref(spawn)))
         speech.note(f"{title(spawn)}, id {spawn['id']}: {command}")
     return staying.finish(invocation, spawn, spawn["state"] != "completed") if has_ended(spawn) else 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relay.api.durations import rfc3339
 from relay.cli import granting, speech, table
 from relay.trust import grants
 
@@ -28,8 +30,14 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
+def _until(expires: str | None) -> str:
+    if expires is None:
+        return "-"
+    return "EXPIRED" if expires <= rfc3339(time.time_ns() // 1_000_000) else f"{expires[:10]} {expires[11:16]}Z"
+
+
 def _row(grant: GrantShown) -> list[str]:
-    until = "FROZEN" if grant["frozen"] else (grant["expires"] or "-")[:10]
+    until = "FROZEN" if grant["frozen"] else _until(grant["expires"])
     mode = grant["mode"] + (", asks" if grant["ask"] else "")
     lists = [", ".join(each) or "-" for each in (grant["verbs"], grant["agents"], grant["dirs"])]
     return [grant["broker"]["name"], grant["broker"]["id"][:8], mode, str(grant["max_parallel"]), until, *lists]

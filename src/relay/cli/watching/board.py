@@ -40,13 +40,19 @@ def draw(found: Listing, width: int, height: int, is_away: bool) -> RenderableTy
     """
     spawns = sorted(found["spawns"], key=lambda each: each["state"] not in NEEDS_A_PERSON)
     room = max(height - AROUND, 1)
-    shown = spawns if len(spawns) <= room else spawns[: room - 1]
+    shown = spawns if len(spawns) <= room else _first(spawns, room - 1)
     parts: list[RenderableType] = [_table(shown, width)]
     if len(shown) < len(spawns):
         parts.append(Text(f"and {len(spawns) - len(shown):,} more", style="dim"))
     if not spawns:
         parts = [Text("nothing runs or waits", style="dim")]
     return Group(*parts, Text(), _foot(spawns, is_away))
+
+
+def _first(spawns: list[Spawn], room: int) -> list[Spawn]:
+    """As many as there is room for, in their order: what has ended gives way to what goes on."""
+    by_weight = sorted(range(len(spawns)), key=lambda at: spawn_lines.has_ended(spawns[at]))
+    return [spawns[at] for at in sorted(by_weight[:room])]
 
 
 def _table(spawns: list[Spawn], width: int) -> Table:

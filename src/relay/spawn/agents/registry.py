@@ -15,6 +15,7 @@ import time
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -336,6 +337,11 @@ class Agents:
                 f"there is no agent named {name}",
                 code=Code.UNKNOWN_AGENT,
                 why=f"this broker knows {', '.join(self.names())}",
-                hint=f"define it in {self._path}, section [agents.{name}], on the machine that is to run it",
+                hint=self._for_unknown(name),
             )
         return found
+
+    def _for_unknown(self, name: str) -> str:
+        near = get_close_matches(name, self.names(), 1)
+        meant = f"{near[0]}, if that was meant; else " if near else ""
+        return f"{meant}define it in {self._path}, section [agents.{name}], on the machine that is to run it"
