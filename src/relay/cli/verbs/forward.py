@@ -41,7 +41,8 @@ async def _forward(invocation: Invocation, spawn: Spawn, port: int, local: int) 
     way = forwarded.Way(invocation.home, spawn["id"], port)
     await _tried(way, invocation.json)
     server = await _listening(way, local, f"relay forward {spawn['id']} {port} --local 0")
-    async with server:
+    # not as its own context: since Python 3.12 that waits for every connection, however long it is kept open
+    with contextlib.closing(server):
         here = server.sockets[0].getsockname()[1]
         if invocation.json:
             speech.streamed({"local": f"{HOST}:{here}", "port": port, "spawn": spawn["id"]})
