@@ -99,6 +99,22 @@ def test_who_may_not_run_it_may_not_schedule_it_and_a_revoked_grant_ends_it(two:
     assert relay_json(two.vps, "schedule", "list") == []
 
 
+def test_who_made_a_schedule_is_told_that_it_was_removed_where_it_ran(granted: Scene) -> None:
+    """Else it would be listed as active for ever, with a next run that has passed."""
+    name = fresh("theirs")
+    made = relay_json(granted.laptop, *granted.words("shell", "true", name=name, options=("--every", "1h")))
+    assert relay_json(granted.vps, "schedule", "remove", name)["state"] == "removed"
+
+    def heard() -> dict[str, Any]:
+        (listed,) = (each for each in relay_json(granted.laptop, "schedule", "list") if each["id"] == made["id"])
+        return listed if listed["state"] == "refused" else {}
+
+    processes.wait_until(heard, 10, "the origin to hear of it")
+    assert (heard()["error"]["code"], heard()["error"]["message"]) == ("denied", "it was removed on vps")
+    relay_json(granted.laptop, *granted.words("shell", "true", name=name, options=("--every", "1h")))
+    relay(granted.laptop, "schedule", "remove", name)
+
+
 @pytest.mark.parametrize("options", [("--every", "61 * * * *"), ("--every", "6"), ("--at", "soon")])
 def test_a_time_that_cannot_be_read_is_a_usage_error(granted: Scene, options: tuple[str, ...]) -> None:
     done = relay(granted.laptop, "--json", *granted.words("shell", "true", options=options))

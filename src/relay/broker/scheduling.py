@@ -170,16 +170,23 @@ class Scheduling:
         if origin not in (found.origin, self._members.own):
             why, hint = "only who made it may", f"on {self._members.own_name}: relay schedule remove {schedule}"
             raise Refused("that schedule may not be removed", code=Code.NO_VERB, why=why, hint=hint)
-        self._here.remove(entry, schedule)
+        if origin == found.origin:
+            self._here.remove(entry, schedule)
+        elif found.state == "active":
+            why, hint = "a person there removed it", "ask that person, and schedule it anew"
+            error = Refused(f"it was removed on {self._members.own_name}", code=Code.DENIED, why=why, hint=hint)
+            self._end(entry, found, error, "removed")
         entry.event("schedule.changed", {"schedule": schedule, "verb": "unschedule", "error": None})
 
     def revoked(self, entry: Entry, schedule: Schedule) -> None:
         """The grant that it ran under is gone: it ends, and its origin is told."""
         hint = "relay trust allow, there, and schedule it anew"
-        error = Refused("its grant was revoked", code=Code.NO_GRANT, hint=hint)
+        self._end(entry, schedule, Refused("its grant was revoked", code=Code.NO_GRANT, hint=hint), "revoked")
+
+    def _end(self, entry: Entry, schedule: Schedule, error: Refused, how: str) -> None:
         self._here.remove(entry, schedule.id, error)
         body = {"spawn": schedule.id, "operation": schedule.operation, "error": error.to_json()}
-        entry.post(Letter(schedule.origin, Kind.STEERED, body, f"revoked/{schedule.id}", TTL, schedule.id))
+        entry.post(Letter(schedule.origin, Kind.STEERED, body, f"{how}/{schedule.id}", TTL, schedule.id))
 
     # looking
 
