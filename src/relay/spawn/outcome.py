@@ -200,16 +200,18 @@ def recorded(record: ExitRecord) -> dict[str, Any]:
     return values if record.error is None else values | {"error": asdict(record.error)}
 
 
-def with_more_before(outcome: Outcome, tail: Tail) -> Outcome:
+def with_more_before(outcome: Outcome, tail: Tail, kept: int) -> Outcome:
     """The outcome that says how much output stood before the text in its result.
 
     Args:
         outcome: how the attempt ended.
         tail: the longer end of its output.
+        kept: bytes of output that are kept before that.
     """
+    result = outcome.result or {}
     longer = sum(len(each.data) for each in tail.pieces)
-    before = tail.missing + max(0, longer - MAX_TAIL)
-    return replace(outcome, result=(outcome.result or {}) | {"output_before_bytes": before})
+    before = kept + int(result.get("output_lost_bytes", 0)) + max(0, longer - MAX_TAIL)
+    return replace(outcome, result=result | {"output_before_bytes": before})
 
 
 def lost(spawn: str, tail: str, now: int, survivors: int = 0, session: str | None = None) -> Outcome:

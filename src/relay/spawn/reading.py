@@ -96,8 +96,10 @@ class LogReading:
             return self.finding(exit_code), self.tail()
         return await asyncio.to_thread(lambda: (self.finding(exit_code), self.tail()))
 
-    async def ending(self, text: str, attempt: int, now: int) -> Tail | None:
-        """The longer tail that goes to the origin beside a result; None where the result has all of it as it was.
+    async def ending(self, text: str, attempt: int, now: int) -> tuple[Tail, int] | None:
+        """The longer tail that goes to the origin beside a result, and how much output is kept before it.
+
+        None where the result has all of it as it was.
 
         Args:
             text: the end of the output as it stands in the result.
@@ -107,7 +109,11 @@ class LogReading:
         # a log is longer than its output: what is no longer than the text's limit has all of it in the text
         if self._size() <= MAX_TAIL and "\ufffd" not in text:
             return None
-        return await asyncio.to_thread(lambda: transcript.ending(self._log, attempt, now))
+        return await asyncio.to_thread(self._ending, attempt, now)
+
+    def _ending(self, attempt: int, now: int) -> tuple[Tail, int]:
+        tail = transcript.ending(self._log, attempt, now)
+        return tail, transcript.written_before(self._log, tail.missing)
 
     def _size(self) -> int:
         if self._length is not None:

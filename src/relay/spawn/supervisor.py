@@ -218,9 +218,9 @@ class Supervisor:
         self, row: SpawnRow, outcome: Outcome, reading: LogReading, text: str, record: dict[str, Any] | None
     ) -> None:
         """Write down the end of what did run, with what is left of it: its output and its files."""
-        tail = await reading.ending(text, row.attempt, self._journal.clock())
-        if tail is not None:
-            outcome = with_more_before(outcome, tail)
+        longer = await reading.ending(text, row.attempt, self._journal.clock())
+        tail = None if longer is None else longer[0]
+        outcome = outcome if longer is None else with_more_before(outcome, *longer)
         await self._finish(row, await self.remains.of(row, outcome), record, tail)
 
     async def _finish(

@@ -221,6 +221,17 @@ def ending(log: Path, attempt: int, now: int, most: int = MAX_TAIL_BYTES) -> Tai
     return Tail(attempt, now, tuple(reversed(pieces)))
 
 
+def written_before(log: Path, offset: int) -> int:
+    """How many bytes of output are kept before an offset; the log has bytes of its own besides, for each piece."""
+    head, rest = blocks(log)
+    return sum(_written(log, start, offset) for start in (*head, *rest) if start < offset)
+
+
+def _written(log: Path, start: int, stop: int) -> int:
+    found = split(raw(log, start, BLOCK), start)
+    return sum(min(len(each.data), max(0, stop - each.next_offset + len(each.data))) for each in found)
+
+
 def _is_one(before: Piece, after: Piece) -> bool:
     """Whether two pieces may be told as one: the time of the first stands for both."""
     return before.stream == after.stream and after.at - before.at < SAME_MOMENT_MS
