@@ -272,14 +272,3 @@ def test_what_comes_after_its_time_to_live_is_not_started(asleep: Scene) -> None
     assert ended["state"] == "expired" and ended["reason"] and ended["started"] is None
     assert relay(asleep.laptop, "wait", spawn).returncode == 125
     assert not mark.exists()
-
-
-def test_a_line_that_is_sent_to_what_sleeps_names_where_its_effect_is_seen(granted: Scene) -> None:
-    """A list of questions shows none of it: it answered none."""
-    spawn = granted.begin("read line; echo got $line", "--stdin")
-    granted.until(spawn, "running")
-    with granted.vps.asleep():
-        done = relay(granted.laptop, "send", spawn, "hello")
-        assert (done.returncode, done.stdout) == (0, b"Queued: vps has not said yet what came of it.\n")
-    look = done.stderr.decode().rpartition("look again: relay ")[2].split()
-    assert relay(granted.laptop, *look).stdout == b"got hello\n"

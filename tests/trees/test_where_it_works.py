@@ -99,6 +99,9 @@ def test_it_waits_for_its_tree_without_a_slot_and_starts_when_it_is_here(two: Sc
     done = relay(two.laptop, tree, "spawn", name, "shell", "cat b", "--broker", "vps", "--here", "--json")
     spawn = json.loads(done.stdout)["id"]
     (tree / "b").write_text("changed since\n")
+    for early in (("diff", spawn), ("pull", spawn), ("result", spawn, "--files", "there")):
+        error = error_of(relay(two.laptop, tree, *early, "--json"))
+        assert (error["code"], error["hint"]) == ("not_ended", f"relay wait {spawn}"), "nobody knows what it changes"
     two.vps.start()
     two.until(spawn, "completed")
     assert two.show(spawn)["result"]["output_tail"] == "dirty\n"

@@ -19,7 +19,7 @@ from relay.broker.blobs.room import Blobs
 from relay.broker.members import Members
 from relay.core.blobs import is_blob_name
 from relay.core.collected import KEY, WENT, CollectedFile, collected_files
-from relay.core.errors import Misuse, PeerFault, RelayError
+from relay.core.errors import Code, Misuse, PeerFault, RelayError
 from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot
 from relay.core.states import TERMINAL
@@ -206,7 +206,8 @@ def files_of(row: SpawnRow) -> list[CollectedFile]:
         Misuse: it has none.
     """
     if row.state not in TERMINAL:
-        raise Misuse(f"{row.name} has not ended", why=f"it is {row.state}", hint=f"relay wait {row.id}")
+        why = f"it is {row.state}"
+        raise Misuse(f"{row.name} has not ended", code=Code.NOT_ENDED, why=why, hint=f"relay wait {row.id}")
     found = _files(row)
     if not found:
         why = "nothing was collected" if row.wishes.collect else "it was spawned without --collect"

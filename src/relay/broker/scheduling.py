@@ -176,10 +176,10 @@ class Scheduling:
         if origin not in (found.origin, self._members.own):
             why, hint = "only who made it may", f"on {self._members.own_name}: relay schedule remove {schedule}"
             raise Refused("that schedule may not be removed", code=Code.NO_VERB, why=why, hint=hint)
-        if origin != found.origin:
-            self._end(entry, found, _removed(f"{by or 'somebody'} on {self._members.own_name}"))
-        else:
+        if origin == found.origin:
             self._here.remove(entry, schedule)
+        elif found.state == "active":
+            self._end(entry, found, _removed(f"{by or 'somebody'} on {self._members.own_name}"))
         entry.event("schedule.changed", {"schedule": schedule, "verb": "unschedule", "error": None})
 
     def revoked(self, entry: Entry, schedule: Schedule) -> None:

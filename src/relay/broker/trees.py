@@ -248,12 +248,13 @@ def _gone(why: str) -> Refused:
 def no_change(row: SpawnRow) -> Misuse:
     """Why there is nothing to show or to pull of a spawn."""
     hint = f"relay show {row.id}"
+    if row.wishes.place is not None and row.state not in TERMINAL:
+        what, why = f"{row.name} has not ended", f"it is {row.state}; what it changes comes back at its end"
+        return Misuse(what, code=Code.NOT_ENDED, why=why, hint=f"relay wait {row.id}")
     if row.wishes.place is None:
         is_new = row.cwd == FRESH_DIRECTORY
         where = "an empty folder of its own" if is_new else "a directory that was there"
         why = f"it worked in {where}; what it did there is there (spawn --collect brings files)"
-    elif row.state not in TERMINAL:
-        why, hint = f"it has not ended: it is {row.state}", f"relay wait {row.id}"
     elif (row.result or {}).get("branch"):
         why = "its changes did not fit into what may come back; its notes say where they are"
     elif row.result is None:

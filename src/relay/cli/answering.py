@@ -46,6 +46,6 @@ def answer(invocation: Invocation, verb: str, spawn: str, request: str | None, t
         where = answered["broker"]["name"]
         speech.say(clean(f"Queued: {where} has not said yet what came of it."))
         # what is typed answers no question, so that no list of questions tells of it
-        look = "review" if answered["request"] else f"logs {answered['spawn']} -f"
+        look = "review" if answered["request"] else "events"
         speech.note(f"look again: {invocation.home.command(look)}")
     return 0

@@ -99,6 +99,7 @@ class ExitRecord:
         oom: the kernel ended it, or a part of it, because memory had run out.
         not_awake: why the machine could fall asleep though it was to be kept awake.
         log_lost: bytes of output that could not be written, for the reason in `log_error` (`ENOSPC`, ...).
+        log_written: bytes of output that were, kept or not; None from a shim of an earlier version.
     """
 
     exit_code: int | None
@@ -114,6 +115,7 @@ class ExitRecord:
     log_bytes: int = 0
     log_dropped: int = 0
     log_lost: int = 0
+    log_written: int | None = None
     log_error: str | None = None
     oom: bool = False
     not_awake: str = ""

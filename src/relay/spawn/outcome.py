@@ -200,15 +200,18 @@ def recorded(record: ExitRecord) -> dict[str, Any]:
     return values if record.error is None else values | {"error": asdict(record.error)}
 
 
-def with_more_before(outcome: Outcome, tail: Tail) -> Outcome:
+def with_more_before(outcome: Outcome, tail: Tail, record: dict[str, Any] | None) -> Outcome:
     """The outcome that says how much output stood before the text in its result.
 
     Args:
         outcome: how the attempt ended.
         tail: the longer end of its output.
+        record: its exit record, as it is kept; without one that counts the output, the log's own bytes count along.
     """
     longer = sum(len(each.data) for each in tail.pieces)
-    before = tail.missing + max(0, longer - MAX_TAIL)
+    written = (record or {}).get("log_written")
+    whole = tail.missing + longer if record is None or written is None else written + record["log_lost"]
+    before = max(0, whole - min(longer, MAX_TAIL))
     return replace(outcome, result=(outcome.result or {}) | {"output_before_bytes": before})
 
 

@@ -45,6 +45,7 @@ _ALLOWED: dict[int, _Checks] = {
     record.STARTED: {"not_awake": _is_text},
     record.EXIT: {
         **dict.fromkeys(("survivors", "maxrss_kib", "cpu_ms", "log_bytes", "log_dropped", "log_lost"), is_count),
+        "log_written": optional(is_count),
         "log_error": optional(_is_text),
         "oom": _is_flag,
         "not_awake": _is_text,

@@ -220,7 +220,7 @@ class Supervisor:
         """Write down the end of what did run, with what is left of it: its output and its files."""
         tail = await reading.ending(text, row.attempt, self._journal.clock())
         if tail is not None:
-            outcome = with_more_before(outcome, tail)
+            outcome = with_more_before(outcome, tail, record)
         await self._finish(row, await self.remains.of(row, outcome), record, tail)
 
     async def _finish(

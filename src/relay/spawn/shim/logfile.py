@@ -25,15 +25,20 @@ class LogFile:
         end: the offset behind the last byte that was written, kept or not.
         dropped: bytes of output that are no longer kept.
         lost: bytes of output that could not be written, for the reason in `error`.
+        written: bytes of output that were, kept or not.
     """
 
     # A dictionary of so many would grow into fresh pages (see `supervise.py`).
-    __slots__ = ("_closed", "_fd", "_inside", "_layout", "_path", "_start", "_stop", "dropped", "end", "error", "lost")
+    __slots__ = (
+        *("_closed", "_fd", "_inside", "_layout", "_path", "_start", "_stop"),
+        *("dropped", "end", "error", "lost", "written"),
+    )
 
     def __init__(self, path: str, limit: int) -> None:
         self.end = 0
         self.dropped = 0
         self.lost = 0
+        self.written = 0
         self.error: str | None = None
         self._path = path
         self._layout = Layout(limit)
@@ -63,6 +68,7 @@ class LogFile:
             "log_bytes": self.end,
             "log_dropped": self.dropped,
             "log_lost": self.lost,
+            "log_written": self.written,
             "log_error": self.error,
         }
 
@@ -110,6 +116,7 @@ class LogFile:
             raise OSError(errno.ENOSPC, "short write")
         self.end += len(whole)
         self._inside += len(data)
+        self.written += len(data)
 
     def _turn(self) -> None:
         """Begin the next segment. The oldest goes first: on a full disk its room is needed."""
