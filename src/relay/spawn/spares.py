@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
+import stat
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +21,7 @@ from pathlib import Path
 from relay.spawn import token
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import record
+from relay.spawn.taking_away import take_away
 
 KEEP = 8
 MOST = 64
@@ -91,7 +92,7 @@ class Spares:
             if slots and any(slots) and self._renamed(path, slots[record.INTENT]):
                 continue
             if slots is None or any(slots) or len(self._ready) == KEEP or not _is_blank(path / layout.LOG):
-                shutil.rmtree(path, ignore_errors=True)
+                take_away(path, ignore_errors=True)
             else:
                 self._ready.append(path.name)
 
@@ -127,6 +128,9 @@ class Spares:
             return None
         if lock is None:
             self._given_back.append(spare)
+            return None
+        if not all(_is_file(f"{self._root}/{spare}/{name}") for name in (layout.RECORD, layout.LOG)):
+            os.close(lock)
             return None
         return Held(self._root, spare, lock, self._given_back.append)
 
@@ -178,6 +182,14 @@ def _make(root: Path, count: int) -> list[str]:
     return names
 
 
+def _is_file(path: str) -> bool:
+    """Whether a task has left it what it was: a shim would wait at a pipe."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
 def _is_blank(log: Path) -> bool:
     with contextlib.suppress(OSError):
         return log.stat(follow_symlinks=False).st_size == 0
@@ -186,7 +198,7 @@ def _is_blank(log: Path) -> bool:
 
 def _slots(path: Path) -> list[dict[str, object] | None] | None:
     with contextlib.suppress(OSError, ValueError):
-        fd = os.open(path / layout.RECORD, os.O_RDONLY)
+        fd = layout.open_record(str(path))
         try:
             return record.read_slots(fd)
         finally:
