@@ -62,9 +62,9 @@ def node(_node: Node) -> Iterator[Node]:
     assert "Traceback" not in _node.log(), _node.log_tail()
 
 
-def _run(node: Node, script: str) -> Any:
+def _run(node: Node, script: str, *options: str) -> Any:
     """The state in which it ends; on this node nothing else runs meanwhile."""
-    words = ("spawn", fresh(), "shell", script, "--cwd", str(node.work), "--timeout", "30s")
+    words = ("spawn", fresh(), "shell", script, "--cwd", str(node.work), "--timeout", "30s", *options)
     spawn = relay_json(node, *words)["id"]
 
     def ended() -> Any:
@@ -104,6 +104,12 @@ def test_a_folder_in_the_place_of_a_token_does_not_hold_up_what_follows_its_end(
 def test_folders_that_were_spoilt_before_they_were_used_are_used_for_nothing(node: Node, spoil: str) -> None:
     assert _run(node, OTHERS.format(spoil)) == "completed"
     assert [_run(node, "exit 0") for _ in range(3)] == ["completed"] * 3
+
+
+@pytest.mark.parametrize("name", ["door", "log.65536", "log; echo forged > log"])
+def test_what_was_put_beside_the_files_of_folders_that_are_yet_to_be_used_is_nobody_s(node: Node, name: str) -> None:
+    assert _run(node, OTHERS.format(f"touch {name}")) == "completed"
+    assert [_run(node, "exit 0", "--stdin") for _ in range(4)] == ["completed"] * 4
 
 
 @pytest.mark.parametrize("spoil", ["rm record; mkfifo record", "rm record; mkdir record; touch record/x"])

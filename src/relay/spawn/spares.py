@@ -30,6 +30,7 @@ REST_S = 0.25
 """How long nothing was taken before more are made. A launch must not wait for the disk, and making one beside it cost
 it a tenth (measured)."""
 _ATTEMPT = re.compile(r"[a-z2-7]{16}-[0-9]{1,6}\Z")
+_FILES = frozenset({layout.LOCK, layout.RECORD, layout.LOG, layout.TOKEN})
 
 
 class Held:
@@ -129,7 +130,7 @@ class Spares:
         if lock is None:
             self._given_back.append(spare)
             return None
-        if not all(_is_file(f"{self._root}/{spare}/{name}") for name in (layout.RECORD, layout.LOG)):
+        if not _is_as_made(f"{self._root}/{spare}"):
             os.close(lock)
             return None
         return Held(self._root, spare, lock, self._given_back.append)
@@ -182,10 +183,12 @@ def _make(root: Path, count: int) -> list[str]:
     return names
 
 
-def _is_file(path: str) -> bool:
-    """Whether a task has left it what it was: a shim would wait at a pipe."""
+def _is_as_made(folder: str) -> bool:
+    """Whether tasks have left a spare what it was: a shim would wait at a pipe, and fail at what is there already."""
     try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
+        kept, log = (os.lstat(f"{folder}/{name}") for name in (layout.RECORD, layout.LOG))
+        is_blank = stat.S_ISREG(kept.st_mode) and stat.S_ISREG(log.st_mode) and not log.st_size
+        return is_blank and set(os.listdir(folder)) <= _FILES
     except OSError:
         return False
 
