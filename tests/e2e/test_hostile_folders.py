@@ -62,9 +62,9 @@ def node(_node: Node) -> Iterator[Node]:
     assert "Traceback" not in _node.log(), _node.log_tail()
 
 
-def _run(node: Node, script: str) -> Any:
+def _run(node: Node, script: str, *options: str) -> Any:
     """The state in which it ends; on this node nothing else runs meanwhile."""
-    words = ("spawn", fresh(), "shell", script, "--cwd", str(node.work), "--timeout", "30s")
+    words = ("spawn", fresh(), "shell", script, "--cwd", str(node.work), "--timeout", "30s", *options)
     spawn = relay_json(node, *words)["id"]
 
     def ended() -> Any:
@@ -95,11 +95,21 @@ def test_a_folder_in_the_place_of_a_token_does_not_hold_up_what_follows_its_end(
 
 
 @pytest.mark.parametrize(
-    "spoil", ["rm lock", "rm lock; mkdir lock", "rm token; mkfifo token", "rm -r ../$(basename $PWD)"]
+    "spoil",
+    [
+        *("rm lock", "rm lock; mkdir lock", "rm token; mkfifo token", "rm record; mkfifo record", "rm record"),
+        *("rm -r ../$(basename $PWD)", "rm log; mkfifo log", "cd ..; rm -r $OLDPWD; mkfifo $OLDPWD"),
+    ],
 )
 def test_folders_that_were_spoilt_before_they_were_used_are_used_for_nothing(node: Node, spoil: str) -> None:
     assert _run(node, OTHERS.format(spoil)) == "completed"
     assert [_run(node, "exit 0") for _ in range(3)] == ["completed"] * 3
+
+
+@pytest.mark.parametrize("name", ["door", "log.65536", "log; echo forged > log"])
+def test_what_was_put_beside_the_files_of_folders_that_are_yet_to_be_used_is_nobody_s(node: Node, name: str) -> None:
+    assert _run(node, OTHERS.format(f"touch {name}")) == "completed"
+    assert [_run(node, "exit 0", "--stdin") for _ in range(4)] == ["completed"] * 4
 
 
 @pytest.mark.parametrize("spoil", ["rm record; mkfifo record", "rm record; mkdir record; touch record/x"])
@@ -164,3 +174,13 @@ def test_what_was_spoilt_is_taken_up_by_the_next_broker(node: Node) -> None:
     except TimeoutError as error:
         raise AssertionError(left()) from error
     processes.wait_until(lambda: not processes.tasks_left(node.scratch), 5.0, "nothing left")
+
+
+def test_pipes_in_the_place_of_what_a_start_sorts_out_do_not_hold_it_up(node: Node) -> None:
+    fresh_ones = "mkfifo ../spare-aaaaaaaaaaaa ../../worktrees/.scratch-x; mkdir ../spare-bbbbbbbbbbbb; "
+    assert _run(node, f"{OWN}mkdir -p ../../worktrees; {fresh_ones} mkfifo ../spare-bbbbbbbbbbbb/record") == "completed"
+    node.kill()
+    node.start()
+    assert _run(node, "exit 0") == "completed"
+    left = [*node.home.glob("attempts/spare-aaaaaaaaaaaa"), *node.home.glob("worktrees/.scratch-*")]
+    assert not left and not (node.home / "attempts/spare-bbbbbbbbbbbb").exists()

@@ -213,11 +213,14 @@ async def test_after_a_power_cut_on_a_disk_that_is_full_it_is_looked_at_again_un
     ground: Ground,
 ) -> None:
     name = ground.plan(0).folder
-    (ground.yard.root / name).write_text("")  # no folder can be made there for now
+    root = ground.yard.root
+    root.rename(aside := root.with_name("aside"))
+    root.write_text("")  # no folder can be made there for now
     resumed = asyncio.create_task(ground.attempting.resume(name, lambda heard: None, "another"))
     await asyncio.sleep(0)
     done, _ = await asyncio.wait([resumed], timeout=0.2)
     assert not done, resumed.exception()
-    (ground.yard.root / name).unlink()
+    root.unlink()
+    aside.rename(root)
     end = await asyncio.wait_for(resumed, 10)
     assert isinstance(end, Vanished) and end.verdict is Verdict.SWEEP_AND_LOST

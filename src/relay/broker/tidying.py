@@ -8,13 +8,13 @@ was over at a time that is believed (`Clocks.note`), whatever the clock shows no
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from relay.broker.rationing import Rationing
 from relay.broker.reissue import STEP, Reissue
 from relay.core.kinds import Kind
+from relay.spawn.taking_away import take_away
 from relay.store import (
     answers,
     attempts,
@@ -131,7 +131,7 @@ class Tidying:
             if not folders:
                 return
             for name in (name for of_one in folders for name in of_one):
-                await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
+                await asyncio.to_thread(take_away, self._folder / name, ignore_errors=True)
 
     def _purge_spawns(self, entry: Entry, until: int) -> list[list[str]]:
         gone = spawns.known_ended_before(entry.tx, until - self._retention_ms)

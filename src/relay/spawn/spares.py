@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
+import stat
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +21,7 @@ from pathlib import Path
 from relay.spawn import token
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import record
+from relay.spawn.taking_away import take_away
 
 KEEP = 8
 MOST = 64
@@ -29,6 +30,7 @@ REST_S = 0.25
 """How long nothing was taken before more are made. A launch must not wait for the disk, and making one beside it cost
 it a tenth (measured)."""
 _ATTEMPT = re.compile(r"[a-z2-7]{16}-[0-9]{1,6}\Z")
+_FILES = frozenset({layout.LOCK, layout.RECORD, layout.LOG, layout.TOKEN})
 
 
 class Held:
@@ -91,7 +93,7 @@ class Spares:
             if slots and any(slots) and self._renamed(path, slots[record.INTENT]):
                 continue
             if slots is None or any(slots) or len(self._ready) == KEEP or not _is_blank(path / layout.LOG):
-                shutil.rmtree(path, ignore_errors=True)
+                take_away(path, ignore_errors=True)
             else:
                 self._ready.append(path.name)
 
@@ -127,6 +129,9 @@ class Spares:
             return None
         if lock is None:
             self._given_back.append(spare)
+            return None
+        if not _is_as_made(f"{self._root}/{spare}"):
+            os.close(lock)
             return None
         return Held(self._root, spare, lock, self._given_back.append)
 
@@ -178,6 +183,16 @@ def _make(root: Path, count: int) -> list[str]:
     return names
 
 
+def _is_as_made(folder: str) -> bool:
+    """Whether tasks have left a spare what it was: a shim would wait at a pipe, and fail at what is there already."""
+    try:
+        kept, log = (os.lstat(f"{folder}/{name}") for name in (layout.RECORD, layout.LOG))
+        is_blank = stat.S_ISREG(kept.st_mode) and stat.S_ISREG(log.st_mode) and not log.st_size
+        return is_blank and set(os.listdir(folder)) <= _FILES
+    except OSError:
+        return False
+
+
 def _is_blank(log: Path) -> bool:
     with contextlib.suppress(OSError):
         return log.stat(follow_symlinks=False).st_size == 0
@@ -186,7 +201,7 @@ def _is_blank(log: Path) -> bool:
 
 def _slots(path: Path) -> list[dict[str, object] | None] | None:
     with contextlib.suppress(OSError, ValueError):
-        fd = os.open(path / layout.RECORD, os.O_RDONLY)
+        fd = layout.open_record(str(path))
         try:
             return record.read_slots(fd)
         finally:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-import shutil
+import re
+import stat
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from relay.core.ids import is_spawn_id
+from relay.core.sources import is_commit
 from relay.core.values import frozen
+from relay.spawn.taking_away import take_away
 
 MIRRORS = ".mirrors"
+_MAX_NOTE = 4_096
+_MIRROR = re.compile(r"(?:[0-9a-f]{32})?\Z")
 _NOTE, _BESIDE, _MAKING, _LEFT = ".json", ".git", ".making-", ".left"
 
 
@@ -33,6 +40,15 @@ class Began:
     mirror: str
     tip: str
     head: str
+
+
+_CHECKS: dict[str, Callable[[object], bool]] = {
+    "base": is_commit,
+    "is_folder": lambda value: type(value) is bool,
+    "mirror": lambda value: type(value) is str and _MIRROR.match(value) is not None,
+    "tip": is_commit,
+    "head": is_commit,
+}
 
 
 class Place:
@@ -77,12 +93,22 @@ class Place:
         Raises:
             OSError, ValueError: there is none that can be read.
         """
-        return Began(**json.loads(self._note.read_text()))
+        with open(self._note, "rb", opener=_of_a_file) as file:
+            try:
+                said = json.loads(file.read(_MAX_NOTE))
+            except RecursionError:
+                said = None
+        if type(said) is not dict or said.keys() != _CHECKS.keys():
+            raise ValueError("the note of where it began has another form")
+        if (bad := next((key for key, check in _CHECKS.items() if not check(said[key])), None)) is not None:
+            raise ValueError(f"the note of where it began has another {bad} than it can have")
+        return Began(**said)
 
     def note(self, began: Began) -> None:
         """Write the note, durably; until then the place counts as not made."""
         part = self._note.with_name(f"{self._note.name}.part")
-        with part.open("w") as file:
+        remove_tree(part)
+        with part.open("x") as file:
             json.dump(asdict(began), file)
             file.flush()
             os.fsync(file.fileno())
@@ -104,7 +130,8 @@ class Place:
 
     def stays(self) -> None:
         """Note that what the task changed lies here alone: nobody but a person removes it."""
-        self._left.touch()
+        with contextlib.suppress(OSError):  # a task may have put anything there
+            self._left.touch()
 
     def was_brought_back(self) -> None:
         """What the task changed is elsewhere as well."""
@@ -133,19 +160,25 @@ class Place:
         self._left.unlink(missing_ok=True)
 
 
+def _of_a_file(path: str, flags: int) -> int:
+    """Opens a file, and nothing that a task may have put in its place: of a pipe it would wait for the other end."""
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise OSError(errno.EINVAL, "the note of where it began is no file")
+
+
 def remove_tree(path: Path) -> None:
     """Remove a folder with all that is in it, folders without the right to read or write included.
 
     Raises:
         OSError: something in it cannot be removed; all else was.
     """
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-        return
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path, onerror=_let)
-        shutil.rmtree(path, onerror=_let)  # now that each folder can be listed
-        shutil.rmtree(path)
+        take_away(path, onerror=_let)
+        take_away(path, onerror=_let)  # now that each folder can be listed
+        take_away(path)
 
 
 def _let(work: object, path: str, error: object) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from relay.git.command import LONG_S, MARK, Git, Leash, Stopped
 from relay.spawn.outcome import Outcome
 from relay.spawn.shim import processes
 from relay.spawn.shim.tree import signal_all
+from relay.spawn.taking_away import take_away
 from relay.spawn.worktrees.bringing_back import TIP, Brought, bring_back
 from relay.spawn.worktrees.checkout import Checkout
 from relay.spawn.worktrees.mirror import Mirrors
@@ -253,7 +253,7 @@ class Workshop:
         left = processes.carriers(table, f"{MARK}={self.root}".encode())
         signal_all([table[pid] for pid in left | processes.descendants(table, left)], signal.SIGKILL)
         for path in self.root.glob(".scratch-*"):
-            shutil.rmtree(path, ignore_errors=True)
+            take_away(path, ignore_errors=True)
 
 
 def _of(fault: Exception) -> str:
