@@ -310,6 +310,7 @@ class Rooms:
 
     def greet_anew(self) -> None:
         """The clock was set: what it shows stands in the hello, and others show, and expire, by the hello's."""
+        self.clocks.part()
         for link in self.mesh.up:
             link.close("its clock was set")
 
