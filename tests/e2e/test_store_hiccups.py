@@ -1,4 +1,4 @@
-"""A word of a spawn's target that comes after later ones: what it alone tells is known all the same."""
+"""A store that fails once: what a word alone tells is known all the same, later ones before it or not."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ def test_how_an_attempt_ended_is_known_though_the_next_ones_word_overtook_it(mes
 
     processes.wait_until(tried, 20, "the word on the first attempt")
     assert tried() == [(1, "failed")] and "for once" in two.laptop.log()
+
+
+def test_that_a_members_going_was_not_written_down_is_said_in_a_line(mesh: Mesh) -> None:
+    two = Scene.made(mesh)
+    two.laptop.stop()
+    two.laptop.launcher = HICCUP
+    two.laptop.start()
+    two.linked()
+    two.vps.kill()
+    said = "what is known of a member was not written down: the store failed: for once"
+    processes.wait_until(lambda: said in two.laptop.log(), 15, "it to be said")
