@@ -175,6 +175,30 @@ def test_a_clock_that_is_set_right_while_linked_is_gone_by_at_once(mesh: Mesh, w
     assert abs(moment(spawn["ended"]) - time.time()) < 60
 
 
+def test_a_clock_that_is_set_wrong_while_linked_expires_nothing(mesh: Mesh) -> None:
+    two = Scene.made(mesh)
+    for node in (two.laptop, two.vps):
+        node.stop()
+        node.launcher = clocked.launcher(-3 * 3_600)
+        node.start()
+    two.linked()
+    two.grant()
+    relay(two.vps, "queue", "pause")
+    waiting = [two.begin("true", "--ttl", "30m") for _ in range(8)]
+    for each in waiting:
+        two.until(each, "waiting")
+    assert two.vps.process is not None
+    two.vps.process.send_signal(signal.SIGUSR1)  # 3 h later than it is for laptop
+
+    def disagree() -> bool:
+        return all(abs(relay_json(on, "brokers")[1]["clock_skew_ms"] or 0) > 60_000 for on in (two.laptop, two.vps))
+
+    wait_until(disagree, 15, "both to know that the clocks disagree")
+    relay(two.vps, "queue", "resume")
+    for each in waiting:
+        two.until(each, "completed")
+
+
 def test_what_was_asked_for_by_a_clock_that_was_ahead_is_refused_with_the_reason(mesh: Mesh) -> None:
     """No machine takes what would outlive its memory of it; nobody says that it was sent, started or expired."""
     two = Scene.made(mesh)

@@ -245,3 +245,17 @@ async def test_what_is_in_time_is_taken_by_one_whose_clock_was_set_back_under_th
         await one.post(other.id, "punctual")
         await drained(one)
         assert await other.acted() == ["punctual"] and await one.rows() == []
+
+
+def test_what_a_peer_said_counts_while_its_link_is_made_anew_for_a_clock_that_was_set() -> None:
+    now, up = {"wall": 100 * DAY, "elapsed": DAY}, {"link": True}
+    clocks, peer = Clocks(lambda peer: up["link"], lambda: now["wall"], lambda: now["elapsed"]), BrokerId("peer")
+    clocks.greeted(peer, now["wall"])
+    assert clocks.may_expire()
+    now["wall"] += 3 * 3_600_000
+    assert not clocks.may_expire()
+    clocks.part()
+    up["link"] = False
+    assert not clocks.may_expire(), "nobody has said that it is right"
+    now["elapsed"] += SET_WITHIN_MS
+    assert clocks.may_expire(), "nobody is there any more, and it is believed for a week"

@@ -42,6 +42,8 @@ class Clocks:
         self._greetings: dict[BrokerId, tuple[Greeting, int]] = {}
         self._agreed: int | None = None
         self._noted = elapsed()
+        self._parting: frozenset[BrokerId] = frozenset()
+        self._parted_until = 0
 
     async def open(self, store: Store) -> None:
         """Read the time that an earlier run believed last."""
@@ -55,6 +57,14 @@ class Clocks:
         self._greetings[peer] = Greeting(now, theirs - now), self._elapsed()
         return theirs - now
 
+    def part(self) -> None:
+        """The links of now are to be made anew: what their peers said counts until they are, for a minute at most."""
+        self._parting = frozenset(peer for peer, _ in self._linked())
+        self._parted_until = self._elapsed() + SET_WITHIN_MS
+
+    def _counts(self, peer: BrokerId) -> bool:
+        return self._is_linked(peer) or (peer in self._parting and self._elapsed() < self._parted_until)
+
     def linked(self) -> dict[BrokerId, Greeting]:
         """What the peers that are linked now said, as it stands next to this clock as it is now."""
         return dict(self._linked())
@@ -62,7 +72,7 @@ class Clocks:
     def _linked(self) -> Iterator[tuple[BrokerId, Greeting]]:
         ahead = self._clock() - self._elapsed()
         for peer, (greeting, came) in self._greetings.items():
-            if self._is_linked(peer):
+            if self._counts(peer):
                 yield peer, greeting.after(ahead - (greeting.at - came))
 
     def _words(self) -> Iterator[Greeting]:

@@ -207,6 +207,8 @@ class Dispatch:
         if "tail" in each.body.content:
             self._keep_tail(entry, row, each.body.content["tail"], ahead)
         shown = snapshot.earlier(ahead)
+        if shown.tried is not None:  # by this word alone it is known, whichever has overtaken it
+            queueing.keep_try(entry.tx, row.id, shown.tried["n"], shown.tried["asked"], shown.tried["outcome"])
         if spawns.apply_snapshot(entry.tx, shown, entry.now):
             self._told(entry, row, shown)
             self._collected(entry, row, shown)
@@ -227,8 +229,6 @@ class Dispatch:
 
     def _told(self, entry: Entry, row: SpawnRow, snapshot: Snapshot) -> None:
         entry.event("spawn.state", state_event(snapshot), spawns.after_word(row, snapshot, entry.now))
-        if snapshot.tried is not None:
-            queueing.keep_try(entry.tx, row.id, snapshot.tried["n"], snapshot.tried["asked"], snapshot.tried["outcome"])
         if snapshot.state is State.REJECTED:
             code = str((snapshot.error or {}).get("code", ""))[:64]
             detail = f"{row.id} {row.name} was refused there: {snapshot.reason[:300]}"

@@ -44,6 +44,7 @@ CLOSE_WITHIN = 2.0
 REPLACED = "replaced"
 TWO_MACHINES = "two machines show this identity"
 NO_MEMBER = "no member of this workspace"
+CLOCK_SET = "its clock was set"
 _log = logging.getLogger(__name__)
 
 

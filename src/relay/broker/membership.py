@@ -187,7 +187,10 @@ class Membership:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LocalFault):
+            _log.error("what is known of a member was not written down: %s: %s", error.message, error.why)
+        elif error is not None:
             _log.error("work on a link failed", exc_info=error)
 
     async def _greeted(self, link: Link, greeted: Greeted) -> None:

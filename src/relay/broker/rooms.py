@@ -29,7 +29,7 @@ from relay.broker.greeting import Greeter, fresh_incarnation
 from relay.broker.handing import Handing
 from relay.broker.hub import Hub
 from relay.broker.inbox_assembly import inbox_of
-from relay.broker.link import TWO_MACHINES
+from relay.broker.link import CLOCK_SET, TWO_MACHINES
 from relay.broker.live_rooms import LiveRooms
 from relay.broker.log_reading import LogClient
 from relay.broker.log_serving import LogServer
@@ -310,8 +310,9 @@ class Rooms:
 
     def greet_anew(self) -> None:
         """The clock was set: what it shows stands in the hello, and others show, and expire, by the hello's."""
+        self.clocks.part()
         for link in self.mesh.up:
-            link.close("its clock was set")
+            link.close(CLOCK_SET)
 
     def _trouble(self, peer: BrokerId) -> str:
         return TWO_MACHINES if self.membership.is_cloned(peer) else self.letters.trouble(peer)

@@ -130,8 +130,9 @@ class Snapshot:
         """The same word with its times on another clock, one that shows `by` milliseconds less."""
         if not by:
             return self
-        times = {name: getattr(self, name) for name in ("at", "since", "started", "ended")}
-        moved = {name: max(time - by, 0) for name, time in times.items() if time is not None}
+        moved = _moved({name: getattr(self, name) for name in ("at", "since", "started", "ended")}, by)
+        if self.tried is not None:
+            moved["tried"] = self.tried | {"outcome": _moved(self.tried["outcome"], by)}
         return dataclasses.replace(self, **moved)
 
     def to_bytes(self) -> bytes:
@@ -140,6 +141,11 @@ class Snapshot:
         if self.tried is None:
             del content["tried"]
         return pack(content)
+
+
+def _moved(values: dict[str, Any], by: int) -> dict[str, Any]:
+    times = {name: values.get(name) for name in ("at", "since", "started", "ended")}
+    return values | {name: max(time - by, 0) for name, time in times.items() if type(time) is int}
 
 
 _SNAPSHOT_FIELDS = tuple(item.name for item in dataclasses.fields(Snapshot))

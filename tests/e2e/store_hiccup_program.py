@@ -1,0 +1,50 @@
+"""A broker whose store fails once as it is to keep the word that an attempt failed and another one follows, and once as
+it is to note that a member went.
+
+    python -m tests.e2e.store_hiccup_program --home DIR ...
+
+The word comes again, and later ones overtake it. What follows goes to `relay.daemon`.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+from relay.core.errors import Code, LocalFault
+from relay.core.ids import BrokerId
+from relay.core.states import State
+from relay.store import peers, words
+from relay.store.query import Tx
+
+_keep = words.keep
+_note = peers.note_seen
+_failed: list[object] = []
+
+
+def _fail_once(what: object) -> None:
+    if what not in _failed:
+        _failed.append(what)
+        raise LocalFault("the store failed", code=Code.STORE_FAULT, why="for once")
+
+
+def _keep_but_once(tx: Tx, word: words.SignedWord) -> bool:
+    if word.state is State.WAITING and word.attempt:
+        _fail_once("word")
+    return _keep(tx, word)
+
+
+def _note_but_once(tx: Tx, peer: BrokerId, now: int, farewell: str = "") -> None:
+    _fail_once("note")
+    _note(tx, peer, now, farewell)
+
+
+def main() -> None:
+    """Be a broker with such a store."""
+    words.keep, peers.note_seen = _keep_but_once, _note_but_once
+    sys.argv = ["relay.daemon", *sys.argv[1:]]
+    runpy.run_module("relay.daemon", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
