@@ -134,7 +134,7 @@ def test_a_restart_of_either_broker_is_gone_through(scene: Scene) -> None:
     assert [log.count(b"got word%d" % n) for n in range(3)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_the_terminal_is_restored_whatever_ends_it(scene: Scene, number: int) -> None:
     spawn = scene.begin(TYPIST, "--tty")
     with terminal(scene.laptop, "attach", spawn) as person:
