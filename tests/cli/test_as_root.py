@@ -43,7 +43,7 @@ def test_the_broker_of_another_account_is_not_begun_and_the_account_is_named(rel
     _give_away(home)
     done = relay("up", "--detach")
     assert done.returncode == 1 and "belongs to another user, uid 12345" in done.stderr, done.stderr
-    assert "sudo -u '#12345' relay" in done.stderr
+    assert f"sudo -u '#12345' relay --home {home.path} up --detach" in done.stderr
 
 
 def test_settings_that_cannot_be_read_are_named(relay: Relay, home: Home, environment: dict[str, str]) -> None:

@@ -270,7 +270,8 @@ def make_socket_folder(home: Home) -> None:
     owner = os.lstat(folder).st_uid
     what, hint = "is open to others", f"chmod 700 {_quoted(folder)}"
     if owner != os.getuid():
-        what, hint = f"belongs to another user, uid {owner}", f"sudo -u '#{owner}' {home.command('up --detach')}"
+        what = f"belongs to another user, uid {owner}"
+        hint = f"sudo -u '#{owner}' relay --home {_quoted(home.path)} up --detach"  # sudo passes no RELAY_HOME on
     raise LocalFault(
         f"the folder of the control socket, {folder}, {what}",
         code=Code.BAD_CONFIG,
