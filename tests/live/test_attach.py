@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 
 import pytest
@@ -52,7 +53,9 @@ def test_left_and_taken_up_again(scene: Scene, key: bytes, option: tuple[str, ..
         person.until(b"ready")
         person.type(b"one\r" + key)
         assert person.exit() == 130 and person.is_as_before
-    with terminal(scene.laptop, "attach", spawn) as person:
+    back = re.search(rb"go on: relay ([a-z]+) (\S+) ", person.seen)
+    assert back is not None and back[1] == b"attach"
+    with terminal(scene.laptop, "attach", back[2].decode()) as person:
         person.until(b"got one")
         person.type(b"bye\r")
         person.until(b"got bye")
