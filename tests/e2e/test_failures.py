@@ -25,7 +25,8 @@ def test_failures_are_listed_until_they_are_resolved(granted: Scene) -> None:
     relay(scene.laptop, "resolve", name, "pending")
     assert [each["id"] for each in relay_json(scene.laptop, "failures")] == [spawn]
     assert relay_json(scene.laptop, "resolve", "all", "failed")[0]["resolved"]["as"] == "failed"
-    refused(scene.laptop, "resolve", spawn, "perhaps", code="usage")
+    assert refused(scene.laptop, "resolve", spawn, "perhaps", code="usage")["message"] == "what do they come to?"
+    assert refused(scene.laptop, "resolve", "done", code="usage")["message"] == "which spawns are done?"
 
 
 def test_what_fails_again_after_somebody_resolved_it_is_listed_again(granted: Scene) -> None:

@@ -227,6 +227,21 @@ def test_log_of_what_never_ran(two: Scene) -> None:
         assert (done.returncode, done.stdout) == (0, b"")
 
 
+def test_log_of_what_failed_and_wrote_nothing_says_why_and_never_sends_back_to_itself(granted: Scene) -> None:
+    for script, why in (("exit 3", b"exit code 3"), ("sleep 60", b"longer than its timeout")):
+        limit = ("--timeout", "1s") if script == "sleep 60" else ()
+        spawn = granted.begin(script, *limit)
+        granted.until(spawn, "failed", "timed_out")
+        for options in ((), ("-f",)):
+            done = relay(granted.laptop, "logs", spawn, *options)
+            assert (done.returncode, done.stdout) == (0, b"") and why in done.stderr, done
+            assert done.stderr.startswith(b"there is no output\nerror: ") and b"relay logs" not in done.stderr
+    assert relay(granted.laptop, "logs", spawn, "-n", "0").stderr == b""
+    spawn = granted.begin("true")
+    granted.until(spawn, "completed")
+    assert relay(granted.laptop, "logs", spawn).stderr == b""
+
+
 def test_log_of_what_waits_says_what_for(granted: Scene) -> None:
     spawn = granted.begin("echo now", "--at", "2h")
     granted.until(spawn, "waiting")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 
 import pytest
@@ -52,7 +53,9 @@ def test_left_and_taken_up_again(scene: Scene, key: bytes, option: tuple[str, ..
         person.until(b"ready")
         person.type(b"one\r" + key)
         assert person.exit() == 130 and person.is_as_before
-    with terminal(scene.laptop, "attach", spawn) as person:
+    back = re.search(rb"go on: relay ([a-z]+) (\S+) ", person.seen)
+    assert back is not None and back[1] == b"attach"
+    with terminal(scene.laptop, "attach", back[2].decode()) as person:
         person.until(b"got one")
         person.type(b"bye\r")
         person.until(b"got bye")
@@ -134,7 +137,7 @@ def test_a_restart_of_either_broker_is_gone_through(scene: Scene) -> None:
     assert [log.count(b"got word%d" % n) for n in range(3)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_the_terminal_is_restored_whatever_ends_it(scene: Scene, number: int) -> None:
     spawn = scene.begin(TYPIST, "--tty")
     with terminal(scene.laptop, "attach", spawn) as person:

@@ -329,6 +329,13 @@ def read(home: Home) -> str:
         return data.decode()
     except FileNotFoundError:
         return ""
+    except PermissionError as fault:
+        raise LocalFault(
+            f"{home.config} cannot be read",
+            code=Code.BAD_CONFIG,
+            why=fault.strerror or "",
+            hint=f"ls -l {home.config}; it has to be this user's",
+        ) from fault
     except UnicodeDecodeError as fault:
         raise bad_config(f"{home.config} is not UTF-8", str(fault)) from fault
 

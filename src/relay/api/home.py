@@ -239,6 +239,22 @@ def is_private_folder(path: str) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
+def keep_owner(file: int, path: str) -> None:
+    """Where root writes into the home of another account: the file stays that account's, which has to read it.
+
+    Args:
+        file: the descriptor of what is to stand at the path.
+        path: where; the owner of what stands there, or else of its folder, is the one.
+    """
+    if os.geteuid():
+        return
+    try:
+        before = os.lstat(path)
+    except FileNotFoundError:
+        before = os.lstat(os.path.dirname(path) or ".")
+    os.fchown(file, before.st_uid, before.st_gid)
+
+
 def make_socket_folder(home: Home) -> None:
     """Make the folder of the control socket, 0700, and refuse one that another user put there.
 
@@ -251,9 +267,14 @@ def make_socket_folder(home: Home) -> None:
         return
     from relay.core.errors import Code, LocalFault
 
+    owner = os.lstat(folder).st_uid
+    what, hint = "is open to others", f"chmod 700 {_quoted(folder)}"
+    if owner != os.getuid():
+        what = f"belongs to another user, uid {owner}"
+        hint = f"sudo -u '#{owner}' relay --home {_quoted(home.path)} up --detach"  # sudo passes no RELAY_HOME on
     raise LocalFault(
-        f"the folder of the control socket, {folder}, is open to others",
+        f"the folder of the control socket, {folder}, {what}",
         code=Code.BAD_CONFIG,
         why="whoever can replace the socket can pose as the broker",
-        hint=f"chmod 700 {_quoted(folder)}",
+        hint=hint,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import tomlkit
 
 from relay.api import config
+from relay.api.home import keep_owner
 from relay.core.errors import LocalFault, Misuse
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def write(path: str, text: str) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            keep_owner(file.fileno(), path)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -87,7 +87,7 @@ def _stop_spawns(home: Home) -> None:
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """A second Ctrl-C must not leave half of it running."""
-    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
     before = {each: signal.signal(each, signal.SIG_IGN) for each in ours}
     try:
         yield

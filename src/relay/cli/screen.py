@@ -21,7 +21,7 @@ ALTERNATE_ON, ALTERNATE_OFF = b"\x1b[?1049h", b"\x1b[?1049l"
 # cursor keys, keypad, mouse, paste marks, colours, and the cursor: whatever the task had changed
 AS_BEFORE = b"\x1b[?1l\x1b>\x1b[?1000;1002;1003;1006l\x1b[?2004l\x1b[0m\x1b[?25h"
 LOCAL_MODES = 3  # in what tcgetattr gives
-ENDS = (signal.SIGTERM, signal.SIGHUP)
+ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Ended(SystemExit):

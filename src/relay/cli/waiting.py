@@ -127,24 +127,25 @@ def _until_back(client: PatientClient, fault: Unreachable, until: float | None) 
     raise fault
 
 
-def say_it_goes_on(spawn: Spawn, home: Home) -> None:
-    """After Ctrl-C: the spawn is not touched, and this is how to come back to it."""
+def say_it_goes_on(spawn: Spawn, home: Home, back: str = "wait") -> None:
+    """After Ctrl-C: the spawn is not touched, and this is how to come back to it, by the verb `back` or otherwise."""
     name = ref(spawn)
     if has_ended(spawn):  # meanwhile: there is nothing to go on with
         speech.note(f"\n{outcome(spawn)}: {home.command(f'show {name}')}")
         return
     speech.note(f"\n{title(spawn)} is left as it is: {standing(spawn)}")
-    speech.note(f"go on: {home.command(f'wait {name}')}    {home.command(f'logs {name} -f')}")
+    speech.note(f"go on: {home.command(f'{back} {name}')}    {home.command(f'logs {name} -f')}")
     speech.note(f"end it: {home.command(f'stop {name}')}")
 
 
-def say_it_is_left(client: PatientClient, spawn: str, home: Home) -> None:
+def say_it_is_left(client: PatientClient, spawn: str, home: Home, back: str = "wait") -> None:
     """After Ctrl-C or the detach key: as `say_it_goes_on`, and no error where this machine's broker is away just now.
 
     Args:
         client: asks how it stands.
         spawn: which, as a person may name it.
         home: the broker's.
+        back: the verb that comes back to it.
     """
     from relay.core.errors import Unreachable
 
@@ -154,4 +155,4 @@ def say_it_is_left(client: PatientClient, spawn: str, home: Home) -> None:
         speech.note(f"\n{clean(spawn)} is left as it is; {fault.message} ({fault.hint})")
         speech.note(f"go on then: {home.command(f'logs {clean(spawn)} -f')}")
     else:
-        say_it_goes_on(found, home)
+        say_it_goes_on(found, home, back)

@@ -63,11 +63,14 @@ def _check_mode(path: Path, mode: int, code: Code, forbidden: int) -> None:
         )
 
 
-def _write_beside(path: Path, data: bytes) -> Path:
+def _write_beside(path: Path, data: bytes, *, replaces: bool = False) -> Path:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
         with os.fdopen(file, "wb") as stream:
+            if replaces and not os.geteuid():  # root in another account's home: it stays that account's
+                owner = (path if os.path.lexists(path) else path.parent).lstat()
+                os.fchown(file, owner.st_uid, owner.st_gid)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
@@ -123,7 +126,7 @@ def replace_private(path: Path, data: bytes, code: Code) -> None:
         LocalFault: it cannot be written.
     """
     try:
-        beside = _write_beside(path, data)
+        beside = _write_beside(path, data, replaces=True)
         try:
             beside.replace(path)
         finally:

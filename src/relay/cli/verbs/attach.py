@@ -47,7 +47,7 @@ def run(invocation: Invocation, *, spawn: str, view: bool, detach_key: str | Non
 
 
 def _left(invocation: Invocation, spawn: Spawn) -> int:
-    waiting.say_it_is_left(invocation.client(), spawn["id"], invocation.home)
+    waiting.say_it_is_left(invocation.client(), spawn["id"], invocation.home, "attach")
     return INTERRUPTED
 
 

@@ -7,6 +7,7 @@ import os
 import time
 
 from relay.api import routes
+from relay.api.home import keep_owner
 from relay.cli import speech
 from relay.cli.clean import brief, clean
 from relay.cli.spawn_lines import never_ran, outcome, ref, title
@@ -140,6 +141,7 @@ def _remember(home: Home, at: str, seq: int) -> None:
     temporary = f"{home.seen}.{os.getpid()}"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        keep_owner(descriptor, home.seen)
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump({"at": at, "seq": seq}, file)
         os.replace(temporary, home.seen)

@@ -49,7 +49,7 @@ class Clock:
 
 def run(invocation: Invocation, *, keep: bool) -> int:
     """Show it; leave nothing behind unless told to keep it."""
-    for each in (signal.SIGTERM, signal.SIGHUP):
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(each, _interrupt)
     clock = Clock(invocation.json)
     mesh = demo_mesh.Mesh()

@@ -36,14 +36,25 @@ def _say_if_not_begun(spawn: Spawn) -> None:
         speech.note(f"there is no output yet: {clean(spawn['ack'])}")
 
 
-def _say_why_nothing(invocation: Invocation, spawn: Spawn) -> None:
+def _say_why_nothing(invocation: Invocation, spawn: Spawn, is_whole: bool) -> None:
     if invocation.json:
         return
     if never_ran(spawn):
         speech.note("there is no output: nothing of it ever ran")
         say_failure(spawn, invocation.home)
-    else:
+    elif not has_ended(spawn):
         _say_if_not_begun(spawn)
+    elif is_whole and spawn["state"] != "completed":
+        speech.note("there is no output")
+        say_failure(_not_sent_back(spawn), invocation.home)
+
+
+def _not_sent_back(spawn: Spawn) -> Spawn:
+    """The same, where its next step would be to read the log, which is empty."""
+    error = spawn["error"]
+    if error is None or not error["hint"].startswith("relay logs "):
+        return spawn
+    return {**spawn, "error": {**error, "hint": f"relay show {spawn['id']}"}}
 
 
 def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None, since: str | None, plain: bool) -> int:
@@ -55,7 +66,8 @@ def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None, s
     try:
         most = None if tail is None else min(tail, MOST_LINES)
         if not following.copy(client, spawn, invocation.json, follow, most, moment, plain):
-            _say_why_nothing(invocation, client.ask(routes.show(spawn)))
+            is_whole = most != 0 and moment is None
+            _say_why_nothing(invocation, client.ask(routes.show(spawn)), is_whole)
     except KeyboardInterrupt:
         waiting.say_it_is_left(client, spawn, invocation.home)
         return INTERRUPTED

@@ -22,8 +22,8 @@ def run(invocation: Invocation, *, words: list[str], notes: str | None) -> int:
         from relay.core.errors import Misuse
 
         raise Misuse(
-            "what do they come to?",
-            why=f"after the spawns stands one of {', '.join(WORDS)}",
+            "what do they come to?" if word not in WORDS else f"which spawns are {word}?",
+            why=f"the spawns, or all, stand before one of {', '.join(WORDS)}",
             hint="relay resolve ID done, or relay resolve all done",
         )
     changed = invocation.client().ask(person_routes.resolve(spawns, word, notes or "", person()))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from relay.api.service import installed
 from relay.cli import programs, progress, speech
+from relay.cli.main import silence
 
 if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
@@ -40,11 +42,14 @@ def _stay(program: Program) -> int:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    for each in (signal.SIGTERM, signal.SIGHUP):
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(each, interrupt)
     try:
         status = program.process.wait()
     except KeyboardInterrupt:
-        speech.note("\nstopping; its tasks go on")
+        try:
+            speech.note("\nstopping; its tasks go on")
+        except OSError:  # the window was closed
+            silence(sys.stderr)
         return 0 if program.end() == 0 else 1
     return 0 if status == 0 else 1
