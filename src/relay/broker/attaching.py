@@ -112,7 +112,8 @@ class AttachServer:
             DoorShut: there is none left.
         """
         if self._at_door[spawn] >= most:
-            raise DoorShut("too many are attached to it")
+            why = f"{most} are attached to it, and the places that are left are for what is sent"
+            raise DoorShut("too many are attached to it", why=why, hint="relay send types a line without one")
         self._at_door[spawn] += 1
         try:
             yield
