@@ -19,14 +19,16 @@ def run(invocation: Invocation, *, detach: bool) -> int:
     """Start the broker; stay until it ends, or leave it running."""
     with progress.Shown("waiting for the broker to be ready", quiet=invocation.json):
         program = programs.start(invocation.home)
-    if invocation.json:
-        speech.streamed({"ready": True, "listen": program.listen, "pid": program.process.pid})
-    else:
-        _say(invocation, program, detach)
-    return 0 if detach else _stay(program)
+    if not detach:
+        return _stay(invocation, program)
+    _say(invocation, program, detach)
+    return 0
 
 
 def _say(invocation: Invocation, program: Program, detach: bool) -> None:
+    if invocation.json:
+        speech.streamed({"ready": True, "listen": program.listen, "pid": program.process.pid})
+        return
     for address in program.listen:
         speech.say(f"listening on {address}")
     if installed.find(invocation.home):
@@ -38,13 +40,14 @@ def _say(invocation: Invocation, program: Program, detach: bool) -> None:
         speech.note("running; Ctrl-C stops it")
 
 
-def _stay(program: Program) -> int:
+def _stay(invocation: Invocation, program: Program) -> int:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
     for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(each, interrupt)
     try:
+        _say(invocation, program, detach=False)
         status = program.process.wait()
     except KeyboardInterrupt:
         try:
