@@ -209,6 +209,7 @@ def test_what_a_model_gets_wrong_is_a_tool_error_that_it_can_act_on(with_client:
             ("agent.get", {"id": "nobody"}, "unknown_spawn"),
             ("agent.get", {"id": "../x"}, "unknown_spawn"),
             ("agent.wait", {"id": "x", "seconds": -1}, "minimum"),
+            ("agent.approve", {"id": "x", "allow": True, "request": ""}, "non-empty"),
             ("agent.nothing", {}, "there is no tool"),
         ]
         for tool, arguments, said in wrong:

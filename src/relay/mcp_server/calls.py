@@ -197,7 +197,7 @@ class Calls:
     async def _answer(self, given: Arguments, verb: str, text: str) -> dict[str, Any]:
         order: AnswerOrder = {"spawn": given["id"], "verb": verb, "text": text, "wait_s": ANSWER_S}
         order["requested_by"] = person()
-        if given.get("request"):
+        if given.get("request") is not None:
             order["request"] = given["request"]
         done = await self._asking.ask(person_routes.answer(order))
         return {"spoken": done["said"] or "Asked; no answer yet.", "accepted": done["accepted"]}

@@ -43,7 +43,7 @@ class Offer:
 
 _MENTION = re.compile(r"\b(?:agent|broker|tool)\.[a-z]+\b")
 _ANSWER = {
-    "request": text("Which of its questions; not needed where there is one."),
+    "request": text("Which of its questions; not needed where there is one.", minLength=1),
 }
 OFFERS = (
     Offer(
