@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
+import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.spawn.shim import processes, processes_ps, record, spec, syncing
+from relay.spawn.shim import folder, processes, processes_ps, record, run, spec, syncing
 from relay.spawn.shim.ladder import GIVE_UP, KILL, SOFT, TERM, Ladder
 
 FIELDS: dict[str, object] = {"exit_code": 0, "text": "é" * 20}
@@ -22,6 +25,17 @@ def test_a_slot_comes_back() -> None:
     assert record.decode(bytes(record.SLOT_BYTES)) is None
     with pytest.raises(ValueError, match="holds"):
         record.encode({"text": "x" * record.ROOM})
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"{}", b"{"])
+def test_a_promise_that_a_task_has_written_over_stays_one(tmp_path: Path, payload: bytes) -> None:
+    """Else another shim would begin what has run."""
+    folder.furnish(str(tmp_path / "attempt"))
+    assert not run.is_promised(str(tmp_path / "attempt"))
+    with (tmp_path / "attempt" / folder.RECORD).open("r+b") as file:
+        file.seek(record.INTENT * record.SLOT_BYTES)
+        file.write(struct.pack("<II", len(payload), zlib.crc32(payload)) + payload)
+    assert run.is_promised(str(tmp_path / "attempt"))
 
 
 @given(st.integers(0, 60), st.integers(1, 255))
