@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from relay.core.envelope import Body
 from relay.core.frames import Batch, pack_frame
+from relay.testing.control import ControlError
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
@@ -98,3 +100,34 @@ def test_a_member_without_a_grant_schedules_nothing(ground: tuple[Node, Attacker
     wait_until(lambda: len(_audited(victim)) > known, 10, "the refusal to be audited")
     with victim.control() as control:
         assert control.get("schedules?all=1") == []
+
+
+def test_an_end_of_what_comes_before_that_is_no_state_is_as_good_as_unknown(
+    ground: tuple[Node, Attacker, str],
+) -> None:
+    victim, attacker, _ = ground
+    words = ("--verb", "spawn", "--verb", "stop", "--agent", "exec", "--dir", str(victim.work))
+    victim.relay("trust", "allow", attacker.identity.id, *words)
+    now = time.time_ns() // 1_000_000
+    later = {"created": now, "expires": now + 7_200_000, "wishes": {"not_before": now + 3_600_000}}
+    try:
+        _send(attacker, "spawn", REQUEST.to_content() | {"cwd": str(victim.work), "chain": []} | later)
+        wait_until(lambda: _state(victim) == "waiting", 10, "it to wait")
+        _send(attacker, "steer", {"spawn": REQUEST.id, "verb": "gone", "after": "a" * 16, "ended": [[]]})
+        _send(attacker, "steer", {"spawn": REQUEST.id, "verb": "pause", "by": "ann"})
+        wait_until(lambda: "pause" in str(_shown(victim)), 10, "what came after it to be heard")
+        assert "Traceback" not in victim.log(), victim.log_tail()
+    finally:
+        victim.relay("trust", "revoke", attacker.identity.id)
+
+
+def _shown(victim: Node) -> dict[str, Any]:
+    with victim.control() as control:
+        shown: dict[str, Any] = control.get(f"spawns/{REQUEST.id}")
+    return shown
+
+
+def _state(victim: Node) -> str:
+    with suppress(ControlError):
+        return str(_shown(victim)["state"])
+    return ""
