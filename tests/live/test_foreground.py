@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -20,5 +23,17 @@ def test_a_broker_in_the_foreground_ends_with_its_command(mesh: Mesh, number: si
             person.hang_up()  # the window was closed: there is nobody to be told
         person.process.send_signal(number)
         assert person.process.wait(20) == 0
+    assert relay(node, "status").returncode == 1
+    node.start()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no file that is always full")
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_a_broker_in_the_foreground_of_which_nothing_can_be_printed_ends_too(mesh: Mesh, json: tuple[str, ...]) -> None:
+    node = mesh.add("solo", started=False)
+    with open("/dev/full", "w") as full:
+        words, environment = [sys.executable, "-m", "relay", "up", *json], node.environment()
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, env=environment, timeout=30, check=False)
+    assert done.returncode == 1 and b"cannot be written" in done.stderr
     assert relay(node, "status").returncode == 1
     node.start()

@@ -55,4 +55,7 @@ def _stay(invocation: Invocation, program: Program) -> int:
         except OSError:  # the window was closed
             silence(sys.stderr)
         return 0 if program.end() == 0 else 1
+    except OSError:  # what it prints cannot be written: nobody would know of a broker that went on
+        program.end()
+        raise
     return 0 if status == 0 else 1
