@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 
 import psutil
 import pytest
 
+from relay.testing.node import Node
 from relay.testing.processes import wait_until
 from tests.e2e.scene import Scene, error_of, fresh, gone_within, relay, relay_json, started
 
@@ -204,6 +210,46 @@ def test_ctrl_c_under_follow_tells_how_it_stands_now_and_not_when_it_was_asked_f
         assert process.wait(15) == 130
         assert f"{name} on vps is left as it is: Working\n".encode() in process.stderr.read()
     relay(granted.laptop, "stop", spawn)
+
+
+def test_ctrl_c_is_heard_soon_where_this_machine_s_broker_hangs(granted: Scene) -> None:
+    name = fresh("s")
+    with started(granted.laptop, *granted.words("shell", "sleep 85", name=name), "--wait") as process:
+        assert process.stderr is not None and b"Working" in process.stderr.readline()
+        with _paused(granted.laptop):
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=6)  # half of what an answer may take otherwise
+    assert process.returncode == 130 and b"is left as it is" in told, told
+    relay(granted.laptop, "stop", name)
+
+
+@pytest.mark.parametrize(("verb", "words", "status"), [("send", ("hello",), 130), ("wait", (), 141)])
+def test_ctrl_c_that_ended_who_reads_what_is_told_leaves_no_other_status(
+    granted: Scene, verb: str, words: tuple[str, ...], status: int
+) -> None:
+    """As in `relay wait ID 2>&1 | tee told`: the key ends both."""
+    _, spawn = _running(granted, "sleep 86")
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "relay", verb, spawn, *words]
+    with (
+        _paused(granted.laptop) if verb == "send" else contextlib.nullcontext(),
+        subprocess.Popen(command, stdout=writing, stderr=writing, env=granted.laptop.environment()) as process,
+    ):
+        os.close(writing)
+        assert os.read(reading, 4_096)  # what it waits for
+        os.close(reading)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == status
+    relay(granted.laptop, "stop", spawn)
+
+
+@contextlib.contextmanager
+def _paused(node: Node) -> Iterator[None]:
+    node.pause()
+    try:
+        yield
+    finally:
+        node.resume()
 
 
 def test_what_ran_before_it_was_refused_is_not_said_to_have_run_never(granted: Scene) -> None:

@@ -190,9 +190,9 @@ def spawn(request: shapes.SpawnOrder) -> Call[shapes.Spawn]:
     return Call("spawns", operation_body(None) | dict(request), patience_s=request.get("wait_s", 0) + patience_s)
 
 
-def show(ref: str) -> Call[view_shapes.Shown]:
+def show(ref: str, patience_s: float | None = None) -> Call[view_shapes.Shown]:
     """One spawn with its course, by id prefix, name or name@broker."""
-    return Call(f"spawns/{ref_in_path(ref)}")
+    return Call(f"spawns/{ref_in_path(ref)}", patience_s=patience_s)
 
 
 def wait(ref: str, seconds: float = 30) -> Call[shapes.Spawn]:

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         _put("")
         return status
     except BrokenPipeError:
-        silence(sys.stdout)
+        _silence_both()
         return PIPE_CLOSED
     except KeyboardInterrupt as fault:
         _say_interrupted("".join(map(str, fault.args)))
@@ -51,10 +51,13 @@ def _say_interrupted(left: str) -> None:
     """What a person should know of what was on its way, on a line of its own below the ^C."""
     from relay.cli import speech
 
-    if speech.is_terminal(sys.stderr):
-        speech.note(f"\n{left}" if left else "")
-    elif left:
-        speech.note(left)
+    try:
+        if speech.is_terminal(sys.stderr):
+            speech.note(f"\n{left}" if left else "")
+        elif left:
+            speech.note(left)
+    except OSError:  # the key ended who reads it, too
+        _silence_both()
 
 
 def _open_what_was_closed() -> None:
@@ -107,6 +110,11 @@ def _put(text: str) -> None:
 
         fault.filename = OUTPUT
         raise
+
+
+def _silence_both() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        silence(stream)
 
 
 def silence(stream: TextIO) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from relay.cli.patient import PatientClient
 
 INTERRUPTED = 130
+LEFT_S = 2.0  # it was asked for here, and what is known here is told at once
 
 
 def stay(
@@ -35,7 +36,7 @@ def stay(
             _follow(invocation, client, spawn, start)
         spawn = waiting.until_ended(client, spawn, is_quiet=invocation.json)
     except KeyboardInterrupt:
-        waiting.say_it_is_left(invocation.client(), spawn["id"], invocation.home)
+        waiting.say_it_is_left(invocation.client(), spawn["id"], invocation.home, patience_s=LEFT_S)
         return INTERRUPTED
     if invocation.json:
         speech.document(spawn)

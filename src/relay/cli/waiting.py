@@ -138,7 +138,9 @@ def say_it_goes_on(spawn: Spawn, home: Home, back: str = "wait") -> None:
     speech.note(f"end it: {home.command(f'stop {name}')}")
 
 
-def say_it_is_left(client: PatientClient, spawn: str, home: Home, back: str = "wait") -> None:
+def say_it_is_left(
+    client: PatientClient, spawn: str, home: Home, back: str = "wait", patience_s: float | None = None
+) -> None:
     """After Ctrl-C or the detach key: as `say_it_goes_on`, and no error where this machine's broker is away just now.
 
     Args:
@@ -146,11 +148,12 @@ def say_it_is_left(client: PatientClient, spawn: str, home: Home, back: str = "w
         spawn: which, as a person may name it.
         home: the broker's.
         back: the verb that comes back to it.
+        patience_s: how long the answer may take.
     """
     from relay.core.errors import Unreachable
 
     try:
-        found = client.ask(routes.show(spawn))
+        found = client.ask(routes.show(spawn, patience_s))
     except Unreachable as fault:
         speech.note(f"\n{clean(spawn)} is left as it is; {fault.message} ({fault.hint})")
         speech.note(f"go on then: {home.command(f'logs {clean(spawn)} -f')}")
