@@ -273,7 +273,7 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     relay(queue.laptop, "stop", gone)
     queue.vps.start()
     _says(queue, spawn, "paused by", queue.laptop)
-    queue.until(dependent, "cancelled")
+    assert queue.until(dependent, "cancelled")["reason"] == f"after {gone}, which was never sent"
     assert queue.show(spawn)["asked"] == []
     relay(queue.laptop, "resume", spawn)
     assert queue.until(spawn, "completed")["result"]["output_tail"] == "new\n"

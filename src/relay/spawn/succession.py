@@ -71,7 +71,7 @@ class Succession:
             if before is None and (each.spawn, each.condition) in met:
                 queueing.meet(entry.tx, row.id, each.spawn)
             elif before is None and row.origin == self._own:
-                self._is_no_more(entry, row, each.spawn, each.condition, None)
+                self._is_no_more(entry, row, each.spawn, each.condition, None, "which is not known any more")
                 row = require(entry.tx, row.id)
                 if row.state in TERMINAL:
                     return row
@@ -131,21 +131,21 @@ class Succession:
         Args:
             entry: the transaction.
             spawn: the dependent; `predecessor`: what will not come.
-            ended: how it ended here, before it was forgotten; None where it was never sent, or nobody knows.
+            ended: how it ended here, before it was forgotten; None where it was never sent.
         """
         row = require(entry.tx, spawn)
         for each in () if row.state in TERMINAL else queueing.OPEN_OF.all(entry.tx, spawn=spawn):
             if each.predecessor == predecessor and each.state is None:  # else it did come; its end will tell
-                self._is_no_more(entry, row, predecessor, each.condition, ended)
+                self._is_no_more(entry, row, predecessor, each.condition, ended, "which was never sent")
                 self._released(entry, [spawn])
 
     def _is_no_more(
-        self, entry: Entry, row: SpawnRow, predecessor: str, condition: str, ended: State | None
+        self, entry: Entry, row: SpawnRow, predecessor: str, condition: str, ended: State | None, else_how: str
     ) -> None:
         if condition == AFTER_ANY or (ended is not None and fits(condition, ended)):
             queueing.meet(entry.tx, row.id, predecessor)
             return
-        how = "which is not known any more" if ended is None else f"which ended as {ended}"
+        how = else_how if ended is None else f"which ended as {ended}"
         error = Misuse(
             f"{predecessor}, {how}, cannot be waited for",
             code=Code.PREDECESSOR_FAILED,
