@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from relay.core.envelope import Body
 from relay.core.frames import Batch, pack_frame
+from relay.testing.control import Control
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
@@ -37,8 +39,12 @@ def _audited(victim: Node) -> list[dict[str, Any]]:
         return [each for each in control.get("audit?limit=500") if each["decision"] == "refused"]
 
 
-def _send(attacker: Attacker, kind: str, content: dict[str, Any]) -> None:
-    letter = attacker.envelope(kind, Body(f"rights-{next(_numbers)}", content))
+def _state(control: Control, spawn: str) -> str:
+    return next((str(each["state"]) for each in control.get("spawns?all=1") if each["id"] == spawn), "")
+
+
+def _send(attacker: Attacker, kind: str, content: dict[str, Any], critical: tuple[str, ...] = ()) -> None:
+    letter = attacker.envelope(kind, Body(f"rights-{next(_numbers)}", content, critical))
     with attacker.link() as link:
         link.sendall(websocket_frame(pack_frame(Batch((letter,)))))
         link.shutdown(socket.SHUT_WR)
@@ -86,6 +92,26 @@ def test_who_may_run_things_still_may_not_change_what_others_asked_for(ground: t
         assert _audited(victim)[-1]["code"] == "no_verb"
         with victim.control() as control:
             assert control.get(f"spawns/{spawn}")["task"] == "/bin/true"
+    finally:
+        victim.relay("trust", "revoke", attacker.identity.id)
+
+
+def test_how_a_predecessor_ended_is_a_state_or_is_not_told(ground: tuple[Node, Attacker, str]) -> None:
+    """Whatever else stands there is no fault of the broker's that hears it."""
+    victim, attacker, _ = ground
+    victim.relay("trust", "allow", attacker.identity.id, "--verb", "spawn", "--agent", "exec", "--dir", str(victim.work))
+    try:
+        spawn, before, hour = "d" * 16, "e" * 16, 3_600_000
+        now = time.time_ns() // 1_000_000
+        asked = {"spawn": spawn, "name": "late", "cwd": str(victim.work), "chain": []}
+        asked |= {"created": now, "expires": now + hour, "wishes": {"after": [[before, "any"]]}}
+        _send(attacker, "spawn", REQUEST.to_content() | asked, ("wishes",))
+        with victim.control() as control:
+            wait_until(lambda: _state(control, spawn) == "waiting", 10, "the spawn to wait for what is not there")
+            for ended in ([], {}, 1, "running"):
+                _send(attacker, "steer", {"spawn": spawn, "verb": "gone", "after": before, "ended": ended})
+            wait_until(lambda: _state(control, spawn) != "waiting", 10, "the end of its waiting")
+        assert "Traceback" not in victim.log()
     finally:
         victim.relay("trust", "revoke", attacker.identity.id)
 
