@@ -99,16 +99,18 @@ def test_who_may_run_things_still_may_not_change_what_others_asked_for(ground: t
 def test_how_a_predecessor_ended_is_a_state_or_is_not_told(ground: tuple[Node, Attacker, str]) -> None:
     """Whatever else stands there is no fault of the broker's that hears it."""
     victim, attacker, _ = ground
-    victim.relay("trust", "allow", attacker.identity.id, "--verb", "spawn", "--agent", "exec", "--dir", str(victim.work))
+    words = ("--verb", "spawn", "--agent", "exec", "--dir", str(victim.work))
+    victim.relay("trust", "allow", attacker.identity.id, *words)
     try:
         spawn, before, hour = "d" * 16, "e" * 16, 3_600_000
         now = time.time_ns() // 1_000_000
-        asked = {"spawn": spawn, "name": "late", "cwd": str(victim.work), "chain": []}
+        asked: dict[str, Any] = {"spawn": spawn, "name": "late", "cwd": str(victim.work), "chain": []}
         asked |= {"created": now, "expires": now + hour, "wishes": {"after": [[before, "any"]]}}
         _send(attacker, "spawn", REQUEST.to_content() | asked, ("wishes",))
         with victim.control() as control:
             wait_until(lambda: _state(control, spawn) == "waiting", 10, "the spawn to wait for what is not there")
-            for ended in ([], {}, 1, "running"):
+            nothing: list[object] = [[], {}, 1, "running"]
+            for ended in nothing:
                 _send(attacker, "steer", {"spawn": spawn, "verb": "gone", "after": before, "ended": ended})
             wait_until(lambda: _state(control, spawn) != "waiting", 10, "the end of its waiting")
         assert "Traceback" not in victim.log()

@@ -67,7 +67,7 @@ def test_nothing_that_is_asked_for_one_spawn_goes_through_all_that_waits_for_a_s
 
 
 def test_who_is_ahead_in_the_queue_is_counted_without_a_look_at_the_rows(tx: Tx) -> None:
-    """It is for each spawn that finds no slot, also among ten thousand; labels alone are looked up, for a slot of one."""
+    """It is for each spawn that finds no slot, also among ten thousand; only labels are looked up."""
     sql = queueing.AHEAD.sql.replace("json_extract(labels, :label)", "''")
     steps = tx.execute(f"EXPLAIN {sql}", dict.fromkeys(re.findall(r":(\w+)", sql))).fetchall()
     rows = {cursor for _, step, _, _, cursor, *_ in steps if step == "DeferredSeek"}
