@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -102,9 +103,9 @@ class Browser:
         assert answer.status == 200, answer.data
         return answer.document
 
-    def post(self, path: str, operation: str = "1", **body: Any) -> Answer:
-        """A request of the API."""
-        return self.ask("POST", f"/api/v1/{path}", {"operation": operation, **body})
+    def post(self, path: str, operation: str = "", **body: Any) -> Answer:
+        """A request of the API; one of its own where no operation id is given."""
+        return self.ask("POST", f"/api/v1/{path}", {"operation": operation or uuid.uuid4().hex, **body})
 
     @contextlib.asynccontextmanager
     async def events(self, since: int | None = None, origin: str | None = "") -> AsyncIterator[Socket]:

@@ -285,7 +285,7 @@ def test_files_that_were_not_asked_for_are_not_taken(honest: Scene) -> None:
     assert relay(honest.laptop, "result", spawn, "--files", str(_out(honest))).returncode == 2
 
 
-@pytest.mark.parametrize("pattern", ["/etc/passwd", "../x", "a/../../x", ""])
+@pytest.mark.parametrize("pattern", ["/etc/passwd", "../x", "a/../../x"])
 def test_a_pattern_that_leads_out_is_refused_at_once(granted: Scene, pattern: str) -> None:
     done = relay(granted.laptop, "--json", *granted.words("shell", "true"), "--collect", pattern)
     assert done.returncode == 2 and "patterns of files below its directory" in error_of(done)["why"]
