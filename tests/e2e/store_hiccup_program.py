@@ -1,5 +1,5 @@
-"""A broker whose store fails once as it is to keep the word that an attempt failed and another one follows, and once as
-it is to note that a member went.
+"""A broker whose store fails once as it is to keep the word that an attempt failed and another one follows, once as it
+is to note that a member went, and once as what has no grant any more is to end.
 
     python -m tests.e2e.store_hiccup_program --home DIR ...
 
@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import runpy
 import sys
+from typing import Any
 
+from relay.broker import requests
 from relay.core.errors import Code, LocalFault
 from relay.core.ids import BrokerId
 from relay.core.states import State
 from relay.store import peers, words
 from relay.store.query import Tx
+from relay.store.spawn_rows import FOR_OTHERS, SpawnRow
 
 _keep = words.keep
 _note = peers.note_seen
@@ -39,9 +42,19 @@ def _note_but_once(tx: Tx, peer: BrokerId, now: int, farewell: str = "") -> None
     _note(tx, peer, now, farewell)
 
 
+class _AskedButOnce:
+    def all(self, tx: Tx, **named: Any) -> list[SpawnRow]:
+        """What runs here for others."""
+        found = FOR_OTHERS.all(tx, **named)
+        if found:
+            _fail_once("end")
+        return found
+
+
 def main() -> None:
     """Be a broker with such a store."""
     words.keep, peers.note_seen = _keep_but_once, _note_but_once
+    requests.FOR_OTHERS = _AskedButOnce()  # type: ignore[assignment,attr-defined]
     sys.argv = ["relay.daemon", *sys.argv[1:]]
     runpy.run_module("relay.daemon", run_name="__main__")
 

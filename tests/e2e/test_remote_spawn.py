@@ -136,6 +136,12 @@ def test_a_task_on_a_terminal_is_told_of_which_kind_it_is_though_its_broker_has_
     colours = f"exec {sys.executable} -c 'import curses; curses.setupterm(); print(curses.tigetnum(\"colors\"))'"
     assert granted.shell(colours, "--tty", status=0)["result"]["output_tail"].split() == ["256"]
     assert granted.shell("echo [$TERM]", status=0)["result"]["output_tail"] == "[]\n"
+    agents = granted.vps.home / "agents.toml"
+    agents.write_text('[environment]\nTERM = "dumb"\n')
+    try:
+        assert granted.shell("echo [$TERM]", "--tty", status=0)["result"]["output_tail"].split() == ["[dumb]"]
+    finally:
+        agents.unlink()
 
 
 def test_cwd_new_is_a_fresh_folder(two: Scene) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from relay.testing import clocked, processes
 from relay.testing.mesh import Mesh
-from tests.e2e.scene import Scene
+from tests.e2e.scene import LONGEST, Scene
 
 HICCUP = (sys.executable, "-m", "tests.e2e.store_hiccup_program")
 
@@ -27,6 +29,31 @@ def test_how_an_attempt_ended_is_known_though_the_next_ones_word_overtook_it(mes
 
     processes.wait_until(tried, 20, "the word on the first attempt")
     assert tried() == [(1, "failed")] and "for once" in two.laptop.log()
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["revoked", "by hand"])
+def test_a_grant_that_is_gone_ends_what_it_let_run_as_soon_as_the_store_works(mesh: Mesh, is_told: bool) -> None:
+    two = Scene.made(mesh)
+    two.grant()
+    two.vps.stop()
+    two.vps.launcher = HICCUP
+    two.vps.start()
+    two.linked()
+    spawn = two.begin(f"sleep {LONGEST}")
+    two.until(spawn, "running")
+    told = ""
+    if is_told:
+        done = two.vps.relay("trust", "revoke", two.laptop.id, check=False)
+        told = done.stdout + done.stderr
+    else:
+        (two.vps.home / "trust.toml").write_text("")
+    with two.vps.control() as control:
+
+        def state() -> str:
+            return str(control.get(f"spawns/{spawn}")["state"])
+
+        processes.wait_until(lambda: state() == "cancelled", 20, "the end of what has no grant")
+    assert "for once" in two.vps.log() + told
 
 
 def test_that_a_members_going_was_not_written_down_is_said_in_a_line(mesh: Mesh) -> None:

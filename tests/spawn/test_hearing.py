@@ -85,6 +85,29 @@ class Bad:
         return Finding(State.COMPLETED)
 
 
+class Odd(Bad):
+    """The reader of a package that says what its agent wrote as it stands, whatever that is."""
+
+    def __init__(self, **said: Any) -> None:
+        super().__init__("nothing")
+        self._said = said
+
+    def finding(self, exit_code: int) -> Finding:
+        return Finding(State.COMPLETED, **self._said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"model": 5}, {"session": ["s"]}, {"summary": None}, {"notes": (5,)}, {"usage": {"turns": float("nan")}},
+     {"usage": {1: 2}}, {"why": "half a letter: \ud83d"}, {"usage": {"log": "x" * 100_000}}, {"resets": "soon"}],
+)  # fmt: skip
+def test_a_finding_that_nobody_could_be_told_is_a_reader_s_failure(tmp_path: Path, said: dict[str, Any]) -> None:
+    """An origin refuses a word in which another sort of value stands: it would never hear of the end."""
+    finding, _ = asyncio.run(LogReading(tmp_path / "log", Odd(**said)).conclude(0))
+    assert (finding.state, finding.code) == (State.FAILED, Code.AGENT_NO_RESULT)
+    assert "so that its result is not known" in finding.why
+
+
 @pytest.mark.parametrize("fails", ["feed", "asked", "finding"])
 def test_what_reads_an_agent_s_output_may_fail_and_its_task_ends_all_the_same(tmp_path: Path, fails: str) -> None:
     log = tmp_path / "log"

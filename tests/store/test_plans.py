@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import relay.store
-from relay.store import outbox, spawn_lists, spawns, tails
+from relay.store import outbox, queueing, spawn_lists, spawns, tails
 from relay.store.query import Query, Tx
 
 # what grows with each spawn, and stays
@@ -64,6 +64,14 @@ def test_nothing_that_is_asked_for_one_spawn_goes_through_all_that_waits_for_a_s
         named = dict.fromkeys(re.findall(r":(\w+)", sql))
         plan = [str(row[3]) for row in tx.execute(f"EXPLAIN QUERY PLAN {sql}", named)]
         assert [step for step in plan if "outbox_spawn" in step] and "SCAN outbox" not in plan, (sql, plan)
+
+
+def test_who_is_ahead_in_the_queue_is_counted_without_a_look_at_the_rows(tx: Tx) -> None:
+    """It is for each spawn that finds no slot, also among ten thousand; only labels are looked up."""
+    sql = queueing.AHEAD.sql.replace("json_extract(labels, :label)", "''")
+    steps = tx.execute(f"EXPLAIN {sql}", dict.fromkeys(re.findall(r":(\w+)", sql))).fetchall()
+    rows = {cursor for _, step, _, _, cursor, *_ in steps if step == "DeferredSeek"}
+    assert rows and not [step for step in steps if step[1] == "Column" and step[2] in rows], steps
 
 
 @pytest.mark.parametrize("join", ["spawns", "spawns AS s"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,9 +92,10 @@ class Belonging:
         When this returns they have ended: who is told that a grant is gone finds nothing that still goes by it.
         Whoever is a member still may link again at once; what went over the old link is over.
         """
-        before, self._granted = self._granted, self._with_grant()
-        self._seen = self._thawed()
-        await self._end_what_is_not_granted()
+        before = self._granted
+        with self._looking_again_on_fault():
+            self._granted, self._seen = self._with_grant(), self._thawed()
+            await self._end_what_is_not_granted()
         for broker in before - self._granted:
             self._rooms.mesh.drop(broker, REVOKED)
         await self._rooms.mesh.parted()
@@ -105,11 +108,12 @@ class Belonging:
         for it. The first look is about what happened while this broker was down.
         """
         await self._rooms.membership.freeze_what_could_not_be()
-        before, self._seen = self._seen, self._thawed()
-        if self._seen == before:
+        before, seen = self._seen, self._thawed()
+        if seen == before:
             return
-        self._granted = self._with_grant()
-        await self._end_what_is_not_granted()
+        with self._looking_again_on_fault():
+            self._granted, self._seen = self._with_grant(), seen
+            await self._end_what_is_not_granted()
         if before is None:
             return
         for broker, grant in before.items():
@@ -118,6 +122,16 @@ class Belonging:
                 self._rooms.mesh.drop(broker, REVOKED)
         await self._rooms.supervisor.start_waiting()
         await self._rooms.journal.commit(lambda entry: entry.event("grant.changed", {}))
+
+    @contextlib.contextmanager
+    def _looking_again_on_fault(self) -> Iterator[None]:
+        """What could not be ended, because the store failed, is found to have changed by the next look as well."""
+        granted, seen = self._granted, self._seen
+        try:
+            yield
+        except BaseException:
+            self._granted, self._seen = granted, seen
+            raise
 
     def _thawed(self) -> dict[BrokerId, Grant]:
         try:
@@ -128,12 +142,12 @@ class Belonging:
 
     async def _end_what_is_not_granted(self) -> None:
         rooms = self._rooms
-        await rooms.requests.end_what_is_not_granted(rooms.gate.why_ended, rooms.queueing.scheduling.revoked)
-        await rooms.blobs.grants_changed()
-        await rooms.tools.grants_changed()
         rooms.letters.waiting.grants_changed()
         rooms.live.grants_changed()
         rooms.log_server.grants_changed()
+        await rooms.requests.end_what_is_not_granted(rooms.gate.why_ended, rooms.queueing.scheduling.revoked)
+        await rooms.blobs.grants_changed()
+        await rooms.tools.grants_changed()
 
     async def close(self) -> None:
         """Finish what is under way."""

@@ -182,7 +182,7 @@ class SteerTaking:
             self._gate.require_typing(origin, row.agent)
         if verb == GONE:
             ended = content.get("ended")
-            how = State(ended) if type(ended) is str and ended in TERMINAL else None
+            how = State(ended) if isinstance(ended, str) and ended in TERMINAL else None
             self._room.succession.never_comes(entry, row.id, str(content.get("after")), how)
             return
         if verb == STOP:

@@ -36,11 +36,13 @@ class Wakes:
             self._look(time.monotonic() - began)
 
     def _look(self, passed: float) -> None:
-        jump, self._ahead = _ahead() - self._ahead, _ahead()
+        before, self._ahead = self._ahead, _ahead()
+        jump = self._ahead - before
         if abs(jump) > LATE_S or passed > LOOK_EVERY_S + LATE_S:
             _log.info("the machine slept, or its clock was set: every link is checked")
             self._woke()
-        set_by, self._ahead_of_boot = _ahead_of_boot() - self._ahead_of_boot, _ahead_of_boot()
+        before, self._ahead_of_boot = self._ahead_of_boot, _ahead_of_boot()
+        set_by = self._ahead_of_boot - before
         if abs(set_by) * 1000 >= LEAST_SKEW_MS:
             _log.info("the clock was set by %.0f s: every link is made anew", set_by)
             self._clock_was_set()

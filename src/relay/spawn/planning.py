@@ -103,11 +103,12 @@ class Planner:
         else:
             command = self._command(agent, row, onward, admission.directory)
             reader, wishes = agent.reader(), wishes_of(agent, row.wishes)
-        environment = self._limits.environment(self._agents.additions(row.agent), row.id)
+        additions = self._agents.additions(row.agent)
+        environment = self._limits.environment(additions, row.id)
         plan = Plan(
             folder=folder_name(row.id, row.attempt),
             command=command,
-            environment=on_terminal(environment) if wishes.tty else environment,
+            environment=on_terminal(environment) if wishes.tty and "TERM" not in additions else environment,
             directory=Path(admission.directory),
             fresh=admission.fresh,
             make=partial(self._make, row) if row.wishes.place else None,

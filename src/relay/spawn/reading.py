@@ -11,7 +11,7 @@ from relay.core.spawning import MAX_TAIL
 from relay.core.states import State
 from relay.core.tails import Tail
 from relay.spawn import transcript
-from relay.spawn.agents.agent import Finding, PlainReader, Reader
+from relay.spawn.agents.agent import Finding, PlainReader, Reader, tellable
 from relay.spawn.agents.asking import AgentQuestion, AskingReader, asks
 from relay.spawn.shim.frames import ERR, OUT
 from relay.spawn.transcript import Chunk
@@ -125,7 +125,7 @@ class LogReading:
         if not isinstance(self._reader, PlainReader):
             self._read(None)
         try:
-            return self._not_read(exit_code) if self._fault else self._reader.finding(exit_code)
+            return self._not_read(exit_code) if self._fault else tellable(self._reader.finding(exit_code))
         except Exception as fault:
             self._give_up(fault)
             return self._not_read(exit_code)

@@ -24,6 +24,7 @@ from relay.store.schema_notify import VERSION_14
 from relay.store.schema_outbox import VERSION_18
 from relay.store.schema_pages import VERSION_19
 from relay.store.schema_provenance import VERSION_11
+from relay.store.schema_queue import VERSION_21
 from relay.store.schema_results import VERSION_8
 from relay.store.schema_running import VERSION_7
 from relay.store.schema_tests import VERSION_13
@@ -52,6 +53,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_18,
     VERSION_19,
     VERSION_20,
+    VERSION_21,
 )
 KEPT_COPIES = 3
 

@@ -9,10 +9,13 @@ from dataclasses import field
 from typing import Any, Protocol, runtime_checkable
 
 from relay.core.errors import Code, Misuse
-from relay.core.spawning import SpawnRequest
+from relay.core.spawning import MAX_SUMMARY, SpawnRequest, is_json
 from relay.core.states import State
 from relay.core.values import frozen
+from relay.core.wire import pack
 
+MOST = 32 * 1024
+"""Bytes of a finding, packed: a word has room for four times as much."""
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}\Z")
 
 
@@ -80,6 +83,24 @@ class Finding:
     resets: int | None = None
     waited_for: str = ""
     awaits: bool = False
+
+
+def tellable(finding: Finding) -> Finding:
+    """A finding, if it can be told: who hears of an end refuses a word in which another sort of value stands.
+
+    Raises:
+        TypeError: it has other values than those of its attributes.
+        ValueError: more than 32 KiB of them, or half a letter.
+    """
+    texts = [finding.summary, finding.why, finding.hint, finding.waited_for, *finding.notes]
+    texts += [each for each in (finding.session, finding.model) if each is not None]
+    usage, resets = finding.usage, finding.resets
+    are_its_kinds = all(type(each) is str for each in texts) and type(usage) is dict and is_json(usage)
+    if not are_its_kinds or not (resets is None or type(resets) is int):
+        raise TypeError("a finding of another form")
+    if len(pack([*texts[1:], finding.summary[:MAX_SUMMARY], usage])) > MOST:
+        raise ValueError("a finding that is too long")
+    return finding
 
 
 class Reader(Protocol):

@@ -310,6 +310,7 @@ class Agents:
 
         Those of the broker's variables that `env` of its section names, `[environment]`, `environment` of its section.
         """
+        self._refresh()  # `shell` and `exec` are known without a look into the file
         inherited = {
             each: os.environ[each]
             for each in self._file.inherited.get(name, ())
