@@ -49,6 +49,8 @@ class Belonging:
         )
         self._granted: set[BrokerId] = set()
         self._seen: dict[BrokerId, Grant] | None = None
+        # who tells of a change while a look has it in hand waits for its end: the links it ends come last
+        self._ending = asyncio.Lock()
         self.rotation = Rotation(
             keys.identity,
             keys.workspace,
@@ -92,13 +94,14 @@ class Belonging:
         When this returns they have ended: who is told that a grant is gone finds nothing that still goes by it.
         Whoever is a member still may link again at once; what went over the old link is over.
         """
-        before = self._granted
-        with self._looking_again_on_fault():
-            self._granted, self._seen = self._with_grant(), self._thawed()
-            await self._end_what_is_not_granted()
-        for broker in before - self._granted:
-            self._rooms.mesh.drop(broker, REVOKED)
-        await self._rooms.mesh.parted()
+        async with self._ending:
+            before = self._granted
+            with self._looking_again_on_fault():
+                self._granted, self._seen = self._with_grant(), self._thawed()
+                await self._end_what_is_not_granted()
+            for broker in before - self._granted:
+                self._rooms.mesh.drop(broker, REVOKED)
+            await self._rooms.mesh.parted()
 
     async def look(self) -> None:
         """Notice what a person has written into trust.toml without a word of it, and what grant has expired.
@@ -108,6 +111,10 @@ class Belonging:
         for it. The first look is about what happened while this broker was down.
         """
         await self._rooms.membership.freeze_what_could_not_be()
+        async with self._ending:
+            await self._look()
+
+    async def _look(self) -> None:
         before, seen = self._seen, self._thawed()
         if seen == before:
             return
