@@ -194,7 +194,7 @@ def test_here_too_and_what_cannot_be(scene: Scene) -> None:
     done = relay(scene.vps, "--json", "forward", spawn, "70000")
     assert done.returncode == 2
     with scene.vps.control() as control:
-        for odd in ("", "0", "\u00b2", "\u0663", "9" * 5_000, "65536"):
+        for odd in ("", "0", "\u00b2", "\u0663", "9" * 5_000, "65536", "000080" + "0" * 5_000):
             with pytest.raises(ControlError, match="which port"):
                 control.post(f"spawns/{spawn}/forward?port={quote(odd)}", {})
     with started(scene.vps, "forward", spawn, str(free_port()), "--local", "0") as process:

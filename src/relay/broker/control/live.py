@@ -90,7 +90,7 @@ class LiveControl:
         """`relay forward`: one connection."""
         row = await self._broker.queueing.elsewhere.find(request.path_params["ref"])
         port = request.query_params.get("port", "")
-        if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+        if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
             raise Misuse("which port?", why="a port lies between 1 and 65535", hint="relay forward ID PORT")
         look = request.query_params.get("look") == "1"
         conversation = await self._broker.live.forward(row, int(port), look)

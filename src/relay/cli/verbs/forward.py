@@ -26,7 +26,7 @@ WAIT_S = 30.0
 
 def run(invocation: Invocation, *, spawn: str, port: str, local: int | None) -> int:
     """Carry connections to a port of this machine's loopback to one of the machine that runs the task."""
-    there = int(port) if port.isascii() and port.isdigit() else 0
+    there = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0
     if not 0 < there < 65536 or not 0 <= (local or 0) < 65536:
         raise Misuse("that is no port", why="a port lies between 1 and 65535", hint="relay forward ID PORT")
     found = invocation.client().ask(routes.show(spawn))
