@@ -92,7 +92,7 @@ class LiveRooms:
         if row.target == self._own:
             return self._here(row, ask, serve)
         await self._delivered(row)
-        if not self._mesh.has_way(row.target):
+        if self._mesh.way_link(row.target) is None:
             raise away(self._name(row.target))
         return await channels.open(row.target, row.id, ask)
 
