@@ -93,6 +93,7 @@ def test_it_goes_on_after_a_restart_of_the_broker_and_types_nothing_twice(
     spawn = _shell(two, "echo ready; cat", fresh("tty"))
     at = visit(two.laptop)
     frame = open_terminal(at, spawn)
+    expect(_screen(frame)).to_contain_text("ready")  # what is typed before it is attached goes nowhere
     typed(at.page, frame, "before\n")
     expect(_screen(frame)).to_contain_text("before")
     two.laptop.stop()
@@ -204,10 +205,10 @@ async () => {
 
 
 def test_the_frame_has_no_origin_no_storage_no_token_and_no_network(two: Scene, visit: Open, program: None) -> None:
-    spawn = _shell(two, "cat", fresh("tty"))
+    spawn = _shell(two, "echo ready; cat", fresh("tty"))
     at = visit(two.laptop)
     frame = open_terminal(at, spawn)
-    expect(_screen(frame)).to_be_visible()
+    expect(_screen(frame)).to_contain_text("ready")
     inside = next(each for each in at.page.frames if each.url.endswith("/terminal"))
     told = inside.evaluate(_FRAME)
     assert told == {"origin": "null", "storage": False, "page": False, "net": False, "markup": False}

@@ -141,7 +141,7 @@ class Running(Rooms):
         self.discovery.link_changed(link, up)
         self.log_server.link_changed()
         self.log_client.link_changed()
-        self.live.link_changed()
+        self.live.link_changed(link.peer)
         self.queueing.trials.link_changed()
         self.blobs.link_changed(link.peer, up)
         self.tools.link_changed(link.peer, up)

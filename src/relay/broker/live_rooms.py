@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from relay.broker.attaching import AttachServer
@@ -24,6 +25,9 @@ from relay.spawn.supervisor import Supervisor
 from relay.store.spawn_rows import SpawnRow
 
 DELIVERY_S = 10.0
+RELINK_S = 2.0
+"""How long a link that ended just now is waited for: most are made again at once."""
+JUST_NOW_S = 10.0
 
 
 class LiveRooms:
@@ -60,6 +64,8 @@ class LiveRooms:
         self._attached = Channels(ATTACH, mesh, self._attach.serve)
         self._forwarded = Channels(FORWARD, mesh, self._forward.serve)
         self._serving: set[asyncio.Task[None]] = set()
+        self._moved = asyncio.Event()  # set, and another put in its place, as a link comes or goes
+        self._moved_at: dict[BrokerId, float] = {}
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -92,8 +98,7 @@ class LiveRooms:
         if row.target == self._own:
             return self._here(row, ask, serve)
         await self._delivered(row)
-        if self._mesh.way_link(row.target) is None:
-            raise away(self._name(row.target))
+        await self._reached(row.target)
         return await channels.open(row.target, row.id, ask)
 
     def _here(self, row: SpawnRow, ask: Message, serve: Serve) -> Conversation:
@@ -110,14 +115,26 @@ class LiveRooms:
         try:
             while now.state is State.QUEUED:
                 grown.clear()
-                if not self._mesh.has_way(row.target) or not await _within(grown, until):
+                await self._reached(row.target)
+                if not await _within(grown, until):
                     raise away(self._name(row.target))
                 now = await self._rights.known(row)
         finally:
             self._growth.forget(row.id, grown)
 
-    def link_changed(self) -> None:
-        """A link came or went."""
+    async def _reached(self, target: BrokerId) -> None:
+        now = asyncio.get_running_loop().time()
+        moved_at = self._moved_at.get(target, -math.inf)
+        until = now + RELINK_S if now - moved_at < JUST_NOW_S else now
+        while self._mesh.way_link(target) is None:
+            if not await _within(self._moved, until):
+                raise away(self._name(target))
+
+    def link_changed(self, peer: BrokerId) -> None:
+        """The link to a peer came or went."""
+        self._moved_at[peer] = asyncio.get_running_loop().time()
+        self._moved.set()
+        self._moved = asyncio.Event()
         self._attached.link_changed()
         self._forwarded.link_changed()
 
