@@ -124,6 +124,21 @@ def test_a_right_that_is_taken_back_ends_typing_at_the_next_key(scene: Scene, sp
         assert typist.error == "no_verb" and b"no more" not in typist.shown
 
 
+def test_who_has_lost_a_grant_and_got_it_back_attaches_at_once_however_often(scene: Scene, spawn: str) -> None:
+    trust = scene.vps.home / "trust.toml"
+    granted = trust.read_text()
+    with scene.vps.control() as control:
+        for _ in range(12):
+            for grants in ("", granted):
+                trust.write_text(grants)
+                control.post("grants/changed", {})  # the link ends with the grant, and is made again
+            again = scene.begin(RAW, "--tty")
+            with closing(Typist(scene, again)) as typist:
+                typist.until("the task", lambda: b"ready" in typist.shown or typist.error)  # noqa: B023
+                assert not typist.error
+            relay(scene.laptop, "stop", again)
+
+
 def test_two_who_look_see_what_the_third_types(scene: Scene, spawn: str) -> None:
     with closing(Typist(scene, spawn)) as typist:
         typist.until("the task", lambda: b"ready" in typist.shown)

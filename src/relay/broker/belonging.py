@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relay.broker.link import REVOKED
 from relay.broker.putting_out import PuttingOut
 from relay.broker.roster_orders import RosterOrders
 from relay.broker.rotation import Rotation
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from relay.broker.rooms import Rooms
 
 ANSWER_WITHIN_S = 0.05  # what was asked for is answered by then
-REVOKED = "its grant was revoked, or is over"
 
 
 class Belonging:

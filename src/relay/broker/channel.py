@@ -27,6 +27,10 @@ AtOnce = Callable[[Message], bool]
 """Takes a message without waiting for anything; where it returns False it has not, and who reads gets it."""
 
 
+class BrokeOff(Unreachable):
+    """What a channel went over has ended; another way may stand by now."""
+
+
 class Conversation(Protocol):
     """What both ends of a channel are to those who talk, whether it goes over a link or within this broker.
 
@@ -266,4 +270,4 @@ _WORDS = ("code", "message", "why", "hint")
 
 
 def _broken(why: str) -> Unreachable:
-    return Unreachable("the connection to the other broker broke off", why=why, hint="relay brokers")
+    return BrokeOff("the connection to the other broker broke off", why=why, hint="relay brokers")

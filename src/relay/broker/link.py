@@ -45,6 +45,7 @@ REPLACED = "replaced"
 TWO_MACHINES = "two machines show this identity"
 NO_MEMBER = "no member of this workspace"
 CLOCK_SET = "its clock was set"
+REVOKED = "its grant was revoked, or is over"
 _log = logging.getLogger(__name__)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable
 
 from relay.broker.attaching import AttachServer
-from relay.broker.channel import Conversation, Message
+from relay.broker.channel import BrokeOff, Conversation, Message
 from relay.broker.channels import ATTACH, FORWARD, Channels, Serve, away
 from relay.broker.forwarding import ForwardServer
 from relay.broker.hub import Hub
@@ -98,6 +99,11 @@ class LiveRooms:
         if row.target == self._own:
             return self._here(row, ask, serve)
         await self._delivered(row)
+        with contextlib.suppress(BrokeOff):  # of two links that are made at once one gives way; nobody had answered yet
+            return await self._asked(row, ask, channels)
+        return await self._asked(row, ask, channels)
+
+    async def _asked(self, row: SpawnRow, ask: Message, channels: Channels) -> Conversation:
         await self._reached(row.target)
         return await channels.open(row.target, row.id, ask)
 
@@ -111,14 +117,16 @@ class LiveRooms:
     async def _delivered(self, row: SpawnRow) -> None:
         """Wait until the target has the request: what is live must not overtake it."""
         grown = self._growth.follow(row.id)
-        now, until = row, asyncio.get_running_loop().time() + DELIVERY_S
+        until = asyncio.get_running_loop().time() + DELIVERY_S
         try:
-            while now.state is State.QUEUED:
+            while True:
                 grown.clear()
+                now = await self._rights.known(row)  # after `follow`: the word may have come since the row was read
+                if now.state is not State.QUEUED:
+                    return
                 await self._reached(row.target)
                 if not await _within(grown, until):
                     raise away(self._name(row.target))
-                now = await self._rights.known(row)
         finally:
             self._growth.forget(row.id, grown)
 

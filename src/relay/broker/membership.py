@@ -17,7 +17,7 @@ from relay.broker.clocks import Clocks
 from relay.broker.dialler import Dialler
 from relay.broker.greeting import Greeted
 from relay.broker.inbox import Hear, Opened
-from relay.broker.link import NO_MEMBER, Link, monotonic_ms
+from relay.broker.link import NO_MEMBER, REVOKED, Link, monotonic_ms
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.presence import Attendance, Presence, farewell_of, was_turned_away
@@ -25,6 +25,7 @@ from relay.broker.roster import RosterKeeper
 from relay.broker.roster_exchange import RosterExchange, Surroundings
 from relay.core import ids
 from relay.core.addresses import usable_addresses
+from relay.core.backoff import CALM
 from relay.core.errors import LocalFault, PeerFault
 from relay.core.hello import MAX_ADDRESSES, Judgement
 from relay.core.ids import BrokerId
@@ -136,7 +137,9 @@ class Membership:
         farewell = "" if up else farewell_of(link.reason)
         seen = self._attendance.changed(link.peer, farewell, 0 if up else link.silent_for)
         lost = not up and not was_turned_away(link)
-        self._dialler.link_changed(link.peer, at_once=lost, lasted=link.lasted)
+        # what a person ends here by an edit may be as young as it likes: it says nothing of the peer
+        lasted = CALM if link.reason == REVOKED else link.lasted
+        self._dialler.link_changed(link.peer, at_once=lost, lasted=lasted)
         if up and link.greeted is not None:
             self._exchange.linked(link.peer, link.greeted.hello.roster_head)
             self._go(self._greeted(link, link.greeted))

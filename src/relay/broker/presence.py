@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 
-from relay.broker.link import CLOCK_SET, NO_MEMBER, TWO_MACHINES, Link
+from relay.broker.link import CLOCK_SET, NO_MEMBER, REVOKED, TWO_MACHINES, Link
 from relay.broker.words import ago
 from relay.core.backoff import CALM
 from relay.core.ids import BrokerId
@@ -34,7 +34,7 @@ _HOW: dict[Presence, str] = {
     Presence.DOWN: ", it was stopped",
     Presence.ASLEEP: ", it said so",
 }
-_RETURNS = frozenset({*_GOODBYES, "starts anew", CLOCK_SET})
+_RETURNS = frozenset({*_GOODBYES, "starts anew", CLOCK_SET, REVOKED})
 
 
 def farewell_of(reason: str) -> str:
@@ -45,7 +45,7 @@ def farewell_of(reason: str) -> str:
     """
     if reason.startswith(SAID):
         return str(_GOODBYES.get(reason.removeprefix(SAID), ""))
-    own = ("down", "starts anew", "replaced", "refused", NO_MEMBER, TWO_MACHINES, CLOCK_SET)
+    own = ("down", "starts anew", "replaced", "refused", NO_MEMBER, TWO_MACHINES, CLOCK_SET, REVOKED)
     return "" if reason.startswith(own) else str(Presence.GONE)
 
 
