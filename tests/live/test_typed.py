@@ -134,7 +134,7 @@ def test_who_has_lost_a_grant_and_got_it_back_attaches_at_once_however_often(sce
                 control.post("grants/changed", {})  # the link ends with the grant, and is made again
             again = scene.begin(RAW, "--tty")
             with closing(Typist(scene, again)) as typist:
-                typist.until("the task", lambda: b"ready" in typist.shown or typist.error)  # noqa: B023
+                typist.until("the task", lambda: b"ready" in typist.shown or typist.error)
                 assert not typist.error
             relay(scene.laptop, "stop", again)
 
