@@ -236,6 +236,10 @@ def test_pause_and_edit_act_on_what_has_not_started_only(queue: Scene) -> None:
     assert queue.vps.status()["queue"]["paused"]["by"]
     assert b"relay" in relay(queue.vps, "queue").stderr and queue.laptop.status()["queue"]["paused"] is None
     assert relay_json(queue.laptop, "pause", spawn)["paused"]["by"].endswith("on laptop")
+    for node in (queue.laptop, queue.vps):
+        with node.control() as control, pytest.raises(ControlError, match="used for something else"):
+            for verb in ("pause", "pause", "resume"):
+                control.post(f"spawns/{spawn}/{verb}", {"operation": "one"})
     relay(queue.vps, "queue", "resume")
     _says(queue, spawn, "paused by", queue.laptop)
     edited = relay_json(queue.laptop, "edit", spawn, "echo new", "--label", "team=core", "--timeout", "20s")

@@ -7,7 +7,7 @@ from typing import Any
 
 from relay.broker.orders import Order
 from relay.core.errors import Code, Misuse
-from relay.store import operations, schedules
+from relay.store import operations, schedules, steers
 from relay.store.query import Tx, as_json
 from relay.store.schedules import Schedule
 from relay.store.spawn_rows import BY_ID, SpawnRow
@@ -55,8 +55,36 @@ def earlier_schedule(tx: Tx, order: Order, every: str) -> Schedule | None:
     return found
 
 
+def is_asked_again(tx: Tx, operation: str, at: int, spawn: str, verb: str) -> bool:
+    """Whether this operation did this to this spawn before; where it is new that is kept.
+
+    Args:
+        operation: the client's.
+        at: milliseconds.
+        spawn: what it is about; empty for a whole queue.
+        verb: what is done with it.
+
+    Raises:
+        Misuse: `conflict`: it was used for something else.
+    """
+    known = operations.ANSWER.one(tx, op=operation) or _steered(tx, operation)
+    if known is None:
+        operations.remember(tx, operation, at, {"spawn": spawn, "verb": verb})
+        return False
+    # an earlier version kept no verb
+    if "asked" in known or (known.get("spawn", spawn), known.get("verb", verb)) != (spawn, verb):
+        raise _conflict()
+    return True
+
+
+def _steered(tx: Tx, operation: str) -> dict[str, str] | None:
+    """What was asked of another broker by an earlier version, or so long ago that the operation is forgotten."""
+    known = steers.BY_OPERATION.one(tx, operation=operation)
+    return None if known is None else {"verb": known.verb} | ({"spawn": known.spawn} if known.spawn else {})
+
+
 def _made(known: Any, kind: str, order: Order, every: str | None) -> str:
-    is_same = isinstance(known, dict) and known.get("asked") in (None, _asked(order, every))
+    is_same = isinstance(known, dict) and "verb" not in known and known.get("asked") in (None, _asked(order, every))
     return str(known.get(kind, "")) if is_same else ""
 
 
