@@ -36,7 +36,7 @@ def earlier_spawn(tx: Tx, order: Order) -> SpawnRow | None:
         return None
     row = BY_ID.one(tx, id=_made(known, "spawn", order, None))
     if row is None or ("asked" not in known and (row.agent, row.task) != (order.request.agent, order.request.task)):
-        raise _conflict()
+        raise conflict()
     return row
 
 
@@ -51,7 +51,7 @@ def earlier_schedule(tx: Tx, order: Order, every: str) -> Schedule | None:
         return None
     found = schedules.BY_ID.one(tx, id=_made(known, "schedule", order, every))
     if found is None:
-        raise _conflict()
+        raise conflict()
     return found
 
 
@@ -73,7 +73,7 @@ def is_asked_again(tx: Tx, operation: str, at: int, spawn: str, verb: str) -> bo
         return False
     # an earlier version kept no verb
     if "asked" in known or (known.get("spawn", spawn), known.get("verb", verb)) != (spawn, verb):
-        raise _conflict()
+        raise conflict()
     return True
 
 
@@ -110,7 +110,8 @@ def require_first_invite(tx: Tx, operation: str) -> None:
         )
 
 
-def _conflict() -> Misuse:
+def conflict() -> Misuse:
+    """The error for an operation id that stands for another request already."""
     return Misuse(
         "this operation id was used for something else",
         code=Code.CONFLICT,

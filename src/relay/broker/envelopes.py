@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+from relay.broker.asked_before import conflict
 from relay.broker.dialler import Dialler
 from relay.broker.envelope_waits import EnvelopeWaits
 from relay.broker.members import Members
@@ -155,7 +156,7 @@ class Envelopes:
         Raises:
             Misuse: there is none such, or sending it again would contradict how its spawn has ended.
         """
-        return await self._each(body, operation, self._retry)
+        return await self._each(body, operation, "retry", self._retry)
 
     async def drop(self, body: dict[str, Any], operation: str) -> dict[str, Any]:
         """Take envelopes out of the outbox: one by the beginning of its id, or all dead letters.
@@ -163,10 +164,10 @@ class Envelopes:
         Raises:
             Misuse: there is none such, or it may have been sent.
         """
-        return await self._each(body, operation, self._drop)
+        return await self._each(body, operation, "drop", self._drop)
 
     async def _each(
-        self, body: dict[str, Any], operation: str, act: Callable[[Entry, OutboxLine, str], None]
+        self, body: dict[str, Any], operation: str, verb: str, act: Callable[[Entry, OutboxLine, str], None]
     ) -> dict[str, Any]:
         broker = self._members.resolve(str(body["broker"])) if body.get("broker") else None
         by = str(body.get("requested_by") or "a request")[:128]
@@ -174,9 +175,11 @@ class Envelopes:
         def decide(entry: Entry) -> dict[str, Any]:
             known: dict[str, Any] | None = operations.ANSWER.one(entry.tx, op=operation)
             if known is None:
-                known = self._decided(entry, body, broker, lambda line: act(entry, line, by))
+                known = {"verb": verb} | self._decided(entry, body, broker, lambda line: act(entry, line, by))
                 operations.remember(entry.tx, operation, entry.now, known)
-            return known
+            if "done" not in known or known.get("verb", verb) != verb:  # an earlier version kept none
+                raise conflict()
+            return {key: known[key] for key in ("done", "refused")}
 
         return await self._journal.commit(decide)
 
