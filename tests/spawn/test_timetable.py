@@ -69,6 +69,34 @@ def test_what_runs_in_every_hour_runs_once_in_the_hour_that_is_left_out(berlin: 
 
 
 @pytest.mark.parametrize(
+    ("every", "hour", "minutes"),
+    [("30 */2 * * *", 4, [30]), ("*/20 2 * * *", 3, [0, 20, 40]), ("15,45 2,3 * * *", 3, [15, 45])],
+)
+def test_where_an_hour_is_left_out_all_of_it_runs_an_hour_later_and_nothing_earlier(
+    berlin: None, every: str, hour: int, minutes: list[int]
+) -> None:
+    moment, met = at(2026, 3, 29, 0, 59), []
+    while (moment := next_after(every, 0, moment)) < at(2026, 3, 29, hour + 1):
+        met.append(moment)
+    assert met[-len(minutes) :] == [at(2026, 3, 29, hour, minute) for minute in minutes]
+    assert met[: -len(minutes)] == ([at(2026, 3, 29, 3, 30)] if hour == 4 else [])
+
+
+def test_what_half_an_hour_that_is_left_out_puts_off_is_overtaken_by_what_is_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Australia/Lord_Howe")
+        time.tzset()
+        moment, met = int(datetime(2026, 10, 3, 15, 0, tzinfo=ZoneInfo("UTC")).timestamp() * 1000), []
+        for _ in range(2):
+            moment = next_after("20,40 2 * * *", 0, moment)
+            met.append(time.strftime("%H:%M", time.localtime(moment / 1000)))
+    time.tzset()
+    assert met == ["02:40", "02:50"]
+
+
+@pytest.mark.parametrize(
     "wrong",
     ["", "6", "0s", "400d", "* * * *", "* * * * * *", "61 * * * *", "0 0 31 2 *", "@daily", "x" * 300, "\0 * * * *"],
 )

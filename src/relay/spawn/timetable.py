@@ -81,15 +81,17 @@ def _cron(every: str, after: int) -> int:
 
 
 def _moments(every: str, after: int) -> Iterator[int]:
-    """The due times around a moment, up to the first that certainly follows it."""
+    """The due times around a moment, up to the first that certainly is behind the next one."""
     is_hourly = every.split()[1].startswith("*")
-    # without a zone: cronsim counts the calendar, and this machine's rules say when that is
-    start = datetime.fromtimestamp(after / 1000) - timedelta(hours=1 if is_hourly else 0)
+    # without a zone: cronsim counts the calendar, and this machine's rules say when that is; what it has an hour
+    # earlier may come later by them
+    start = datetime.fromtimestamp(after / 1000) - timedelta(hours=1)
     for _, at in zip(range(_TRIES), CronSim(every, start), strict=False):
         yield (first := _ms(at))
-        if is_hourly:
-            yield _ms(at.replace(fold=1))  # the same where that hour comes once
-        if first > after:
+        second = _ms(at.replace(fold=1))  # the same where that hour comes once, earlier where it is left out
+        if is_hourly and second > first:
+            yield second
+        if first > after and second >= first:  # what such an hour puts off is overtaken by what is behind it
             return
 
 
