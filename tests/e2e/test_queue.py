@@ -265,8 +265,11 @@ def test_a_change_that_cannot_be_leaves_a_spawn_of_this_machine_as_it_was(queue:
 
 def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) -> None:
     """What was never sent is changed where it waits; a predecessor that never goes out takes its dependents along."""
+    done = queue.shell("true")["id"]
     queue.vps.stop()
     processes.wait_until(lambda: queue.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    relay(queue.laptop, "retry", done)
+    assert b"to run once more is taken back" in relay(queue.laptop, "stop", done).stdout
     spawn = queue.begin("echo old")
     paused = relay_json(queue.laptop, "pause", spawn)
     assert paused["steer"]["state"] == "done" and paused["reason"].startswith("paused by ")
@@ -282,6 +285,7 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     _says(queue, spawn, "paused by", queue.laptop)
     assert queue.until(dependent, "cancelled")["reason"] == f"after {gone}, which was never sent"
     assert queue.show(spawn)["asked"] == []
+    assert queue.show(done)["asked"][0]["error"]["code"] == "denied" and queue.show(done, queue.vps)["attempt"] == 1
     relay(queue.laptop, "resume", spawn)
     assert queue.until(spawn, "completed")["result"]["output_tail"] == "new\n"
 

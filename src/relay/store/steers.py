@@ -36,6 +36,7 @@ class Steer:
 _row = mapper(Steer, content=json.loads, error=json.loads)
 _SELECT = "SELECT operation, spawn, verb, content, at, error FROM steers"
 BY_OPERATION: Query[Steer] = Query(f"{_SELECT} WHERE operation = :operation", _row)
+UNANSWERED: Query[Steer] = Query(f"{_SELECT} WHERE spawn = :spawn AND error IS NULL", _row)
 OF_SPAWN: Query[Steer] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY at, operation", _row)
 
 
