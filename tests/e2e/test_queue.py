@@ -269,6 +269,7 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     queue.vps.stop()
     processes.wait_until(lambda: queue.laptop.status()["links"] == 0, 10, "the link to be seen gone")
     relay(queue.laptop, "retry", done)
+    assert b"has not answered the retry yet; this is the end before it" in relay(queue.laptop, "wait", done).stderr
     assert b"to run once more is taken back" in relay(queue.laptop, "stop", done).stdout
     spawn = queue.begin("echo old")
     paused = relay_json(queue.laptop, "pause", spawn)
