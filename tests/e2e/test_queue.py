@@ -279,6 +279,8 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     assert relay_json(queue.laptop, "queue", "pause", "--broker", "vps")["state"] == "asked"
     late = queue.begin("true", "--ttl", "1s")
     assert queue.until(late, "expired")["reason"] == "it was not sent before its time to live was over"
+    (listed,) = [each for each in relay_json(queue.laptop, "failures") if each["id"] == late]
+    assert listed["next"] == f"relay retry {late}"
     gone = queue.begin("true")
     dependent = queue.begin("true", "--after", gone)
     relay(queue.laptop, "stop", gone)
