@@ -240,6 +240,10 @@ def test_pause_and_edit_act_on_what_has_not_started_only(queue: Scene) -> None:
         with node.control() as control, pytest.raises(ControlError, match="used for something else"):
             for verb in ("pause", "pause", "resume"):
                 control.post(f"spawns/{spawn}/{verb}", {"operation": "one"})
+    relay(queue.vps, "resume", spawn)  # the reason stays, and the mark is told all the same
+    processes.wait_until(lambda: queue.show(spawn)["paused"] is None, 10, "the mark to be gone here too")
+    relay(queue.vps, "pause", spawn)
+    processes.wait_until(lambda: queue.show(spawn)["paused"], 10, "the mark to be here too")
     relay(queue.vps, "queue", "resume")
     _says(queue, spawn, "paused by", queue.laptop)
     edited = relay_json(queue.laptop, "edit", spawn, "echo new", "--label", "team=core", "--timeout", "20s")
