@@ -34,7 +34,10 @@ def earlier_spawn(tx: Tx, order: Order) -> SpawnRow | None:
     known = operations.ANSWER.one(tx, op=order.operation)
     if known is None:
         return None
-    row = BY_ID.one(tx, id=_made(known, "spawn", order, None))
+    spawn = _made(known, "spawn", order, None)
+    row = BY_ID.one(tx, id=spawn)
+    if row is None and spawn:
+        raise _forgotten(spawn)
     if row is None or ("asked" not in known and (row.agent, row.task) != (order.request.agent, order.request.task)):
         raise conflict()
     return row
@@ -108,6 +111,16 @@ def require_first_invite(tx: Tx, operation: str) -> None:
             why="an invite is shown once; one that nobody saw ends by itself",
             hint="relay invite, for another one",
         )
+
+
+def _forgotten(spawn: str) -> Misuse:
+    """It does not run again under this key, and there is nothing left to answer with."""
+    return Misuse(
+        f"what was asked for under this operation id has ended and is not kept any more: {spawn}",
+        code=Code.CONFLICT,
+        why="an idempotency key names one request for ever",
+        hint="choose another --idempotency-key, if it is to run again",
+    )
 
 
 def conflict() -> Misuse:
