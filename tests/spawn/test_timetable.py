@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from relay.core.errors import Code, Misuse
+from relay.spawn.queue import moment_words
 from relay.spawn.timetable import first_from, next_after
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -38,6 +39,10 @@ def test_a_period_counts_from_its_anchor_however_late_it_is_asked() -> None:
 def test_cron_fields_are_this_machine_s_time(berlin: None) -> None:
     assert next_after("30 2 * * *", 0, at(2026, 7, 1, 12)) == at(2026, 7, 2, 2, 30)
     assert next_after("0 9 * * 1-5", 0, at(2026, 11, 28, 12)) == at(2026, 11, 30, 9)
+
+
+def test_a_moment_is_said_as_clocks_will_show_it(berlin: None) -> None:
+    assert moment_words(at(2026, 6, 1, 22), 0, 0, at(2026, 1, 1)) == "not before 2026-06-01 22:00 CEST"
 
 
 def test_a_time_of_day_that_is_left_out_runs_an_hour_later(berlin: None) -> None:
