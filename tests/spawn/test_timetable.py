@@ -11,7 +11,7 @@ import pytest
 
 from relay.core.errors import Code, Misuse
 from relay.spawn.queue import moment_words
-from relay.spawn.timetable import first_from, next_after
+from relay.spawn.timetable import first_from, next_after, on_the_wall
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -39,6 +39,13 @@ def test_a_period_counts_from_its_anchor_however_late_it_is_asked() -> None:
 def test_cron_fields_are_this_machine_s_time(berlin: None) -> None:
     assert next_after("30 2 * * *", 0, at(2026, 7, 1, 12)) == at(2026, 7, 2, 2, 30)
     assert next_after("0 9 * * 1-5", 0, at(2026, 11, 28, 12)) == at(2026, 11, 30, 9)
+
+
+def test_hours_begin_by_the_clock_on_the_wall_though_it_is_changed_before(berlin: None) -> None:
+    hour = 3_600_000
+    for day, begins in ((at(2026, 3, 28, 20), at(2026, 3, 29, 8)), (at(2026, 10, 24, 20), at(2026, 10, 25, 8))):
+        assert on_the_wall(day, day + 12 * hour) == begins
+    assert on_the_wall(at(2026, 7, 1), at(2026, 7, 1) + hour) == at(2026, 7, 1, 1)
 
 
 def test_a_moment_is_said_as_clocks_will_show_it(berlin: None) -> None:

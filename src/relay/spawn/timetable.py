@@ -63,6 +63,16 @@ def first_from(every: str, created: int, not_before: int | None, now: int) -> in
     return next_after(every, not_before, not_before - 1)
 
 
+def on_the_wall(now: int, until: int) -> int:
+    """The moment at which the clock on the wall shows what it would in so long, were clocks not changed meanwhile.
+
+    Args:
+        now: milliseconds since 1970.
+        until: so many of its hours later, as if it ran through.
+    """
+    return _ms(datetime.fromtimestamp(now / 1000) + timedelta(milliseconds=until - now))
+
+
 def _period(every: str) -> int:
     period = int(sum(float(number) * _MS_IN[unit] for number, unit in _PART.findall(every)))
     if not SHORTEST_MS <= period <= LONGEST_MS:
