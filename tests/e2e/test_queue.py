@@ -273,6 +273,10 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     queue.vps.stop()
     processes.wait_until(lambda: queue.laptop.status()["links"] == 0, 10, "the link to be seen gone")
     relay(queue.laptop, "retry", done)
+    (asked,) = [each["id"] for each in relay_json(queue.laptop, "outbox")["outgoing"] if each["kind"] == "steer"]
+    relay(queue.laptop, "outbox", "drop", asked)
+    assert queue.show(done)["asked"][0]["error"]["message"].startswith("dropped by ")
+    relay(queue.laptop, "retry", done)
     assert b"has not answered the retry yet; this is the end before it" in relay(queue.laptop, "wait", done).stderr
     assert b"to run once more is taken back" in relay(queue.laptop, "stop", done).stdout
     spawn = queue.begin("echo old")
@@ -292,7 +296,8 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     _says(queue, spawn, "paused by", queue.laptop)
     assert queue.until(dependent, "cancelled")["reason"] == f"after {gone}, which was never sent"
     assert queue.show(spawn)["asked"] == []
-    assert queue.show(done)["asked"][0]["error"]["code"] == "denied" and queue.show(done, queue.vps)["attempt"] == 1
+    assert [each["error"]["code"] for each in queue.show(done)["asked"]] == ["denied"] * 2
+    assert queue.show(done, queue.vps)["attempt"] == 1
     relay(queue.laptop, "resume", spawn)
     assert queue.until(spawn, "completed")["result"]["output_tail"] == "new\n"
 

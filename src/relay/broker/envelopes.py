@@ -18,11 +18,11 @@ from relay.broker.requests import Requests
 from relay.broker.tools.asking import CallAsking
 from relay.broker.words import rfc3339
 from relay.core.delivery import Outgoing
-from relay.core.errors import Code, Misuse, RelayError
+from relay.core.errors import Code, Misuse, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import AHEAD, Kind
 from relay.core.states import TERMINAL
-from relay.store import held, operations, outbox, refusals, spawns
+from relay.store import held, operations, outbox, refusals, spawns, steers
 from relay.store.held import HeldLine
 from relay.store.journal import Entry, Journal
 from relay.store.outbox import OutboxLine, OutboxState
@@ -240,6 +240,8 @@ class Envelopes:
         if line.kind == Kind.TOOL_CALL and self._calls.has_ended(entry, line):
             why = "what was told as ended is not brought back to life; call it anew"
             raise Misuse("that call has ended", code=Code.CONFLICT, why=why, hint="relay tools")
+        if line.kind == Kind.STEER:
+            steers.reopen(entry.tx, line.operation)
         # under a new expiry where it can be made anew; what is sent as it was may have expired meanwhile
         if line.kind in (Kind.SNAPSHOT, Kind.STOP) or line.kind in self._reissue.tools.kinds:
             self._reissue.again(entry, line)
@@ -276,11 +278,15 @@ class Envelopes:
         elif line.kind in (Kind.TOOL_CALL, Kind.TOOL_STOP):
             if not self._calls.drop(entry, line, by):
                 raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint="relay outbox")
-        elif line.kind == Kind.STOP and line.spawn is not None:
+        elif line.kind in (Kind.STOP, Kind.STEER) and line.spawn is not None:
             if line.tries > 0:
                 hint = f"relay show {line.spawn}"
                 raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint=hint)
-            spawns.clear_stop(entry.tx, line.spawn)
+            if line.kind == Kind.STOP:
+                spawns.clear_stop(entry.tx, line.spawn)
+            else:  # else it would be said for ever not to be answered yet
+                dropped = Refused(f"dropped by {by}, never sent", code=Code.DENIED, hint=f"relay show {line.spawn}")
+                steers.answer(entry.tx, line.operation, dropped.to_json())
 
     def _changed(self, entry: Entry, line: OutboxLine, state: OutboxState | None) -> None:
         entry.event("outbox.changed", {"broker": line.recipient, "state": None if state is None else str(state)})

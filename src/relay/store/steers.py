@@ -57,6 +57,11 @@ def answer(tx: Tx, operation: str, error: dict[str, Any] | None) -> bool:
     return tx.execute(sql, (to_json(error or {}), operation)).rowcount > 0
 
 
+def reopen(tx: Tx, operation: str) -> None:
+    """Forget the answer to a request that is sent again: the one to come counts."""
+    tx.execute("UPDATE steers SET error = NULL WHERE operation = ?", (operation,))
+
+
 def purge(tx: Tx, before: int) -> None:
     """Forget what was asked of whole queues before a moment (milliseconds), and what came too early and never on."""
     tx.execute("DELETE FROM steers WHERE spawn = '' AND at < ?", (before,))
