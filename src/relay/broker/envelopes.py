@@ -22,7 +22,7 @@ from relay.core.errors import Code, Misuse, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import AHEAD, Kind
 from relay.core.states import TERMINAL
-from relay.store import held, operations, outbox, refusals, spawns, steers
+from relay.store import held, operations, outbox, refusals, schedules, spawns, steers
 from relay.store.held import HeldLine
 from relay.store.journal import Entry, Journal
 from relay.store.outbox import OutboxLine, OutboxState
@@ -278,15 +278,18 @@ class Envelopes:
         elif line.kind in (Kind.TOOL_CALL, Kind.TOOL_STOP):
             if not self._calls.drop(entry, line, by):
                 raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint="relay outbox")
-        elif line.kind in (Kind.STOP, Kind.STEER) and line.spawn is not None:
+        elif line.kind in (Kind.STOP, Kind.STEER, Kind.SCHEDULE) and line.spawn is not None:
+            hint = "relay schedule list" if line.kind == Kind.SCHEDULE else f"relay show {line.spawn}"
             if line.tries > 0:
-                hint = f"relay show {line.spawn}"
                 raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint=hint)
             if line.kind == Kind.STOP:
                 spawns.clear_stop(entry.tx, line.spawn)
-            else:  # else it would be said for ever not to be answered yet
-                dropped = Refused(f"dropped by {by}, never sent", code=Code.DENIED, hint=f"relay show {line.spawn}")
-                steers.answer(entry.tx, line.operation, dropped.to_json())
+                return
+            # else it would be said for ever not to be answered yet
+            dropped = Refused(f"dropped by {by}, never sent", code=Code.DENIED, hint=hint).to_json()
+            steers.answer(entry.tx, line.operation, dropped)
+            if line.kind == Kind.SCHEDULE:
+                schedules.stand(entry.tx, line.spawn, "refused", entry.now, dropped)
 
     def _changed(self, entry: Entry, line: OutboxLine, state: OutboxState | None) -> None:
         entry.event("outbox.changed", {"broker": line.recipient, "state": None if state is None else str(state)})
