@@ -57,9 +57,14 @@ class EndingControl:
             row = await self._broker.requests.stop(before.id, operation, by)
         else:
             row = await self._stop_elsewhere(before, operation, by)
-        is_taken_back = bool(again) and not await self._wanted(row)
+        is_taken_back = bool(again) and await self._are_over(again)
         told = {"state": self._stands(before, row, bool(again), is_taken_back), "before": str(before.state)}
         return json_answer(await self._show(row) | {"stop": told})
+
+    async def _are_over(self, asked: list[Steer]) -> bool:
+        """Whether none of this comes to anything any more."""
+        now = [await self._broker.store.one(steers.BY_OPERATION, operation=each.operation) for each in asked]
+        return all(each is not None and each.error for each in now)
 
     async def _wanted(self, row: SpawnRow) -> list[Steer]:
         """What was asked of a spawn that has ended, to run once more, and is not answered."""
