@@ -163,6 +163,7 @@ def test_grants_are_given_and_taken_as_by_the_command(browser: Browser) -> None:
     given = browser.post(f"grants/{other}/allow", "grant-1", **words)
     assert given.status == 200, given.data
     assert browser.post(f"grants/{other}/allow", "grant-1", mode="plan").document == given.document
+    assert browser.post(f"grants/{other}/revoke", "grant-1").code == "conflict"
     assert [given.document] == node.relay_json("trust", "list") == browser.get("grants")
     assert (given.document["mode"], given.document["max_parallel"], given.document["expires"]) == ("full", 3, None)
     assert browser.post(f"grants/{other}/allow", "grant-2", expires="1h").document["expires"] is not None

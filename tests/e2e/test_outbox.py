@@ -85,6 +85,10 @@ def test_what_was_never_sent_is_dropped_and_its_spawn_ends(asleep: Scene) -> Non
     ended = asleep.show(spawn)
     assert ended["state"] == "cancelled" and "never sent" in ended["reason"]
     assert envelope not in [each["id"] for each in relay_json(asleep.laptop, "outbox")["outgoing"]]
+    schedule = relay_json(asleep.laptop, *asleep.words("shell", "true", options=("--every", "1h")))["id"]
+    relay(asleep.laptop, "outbox", "drop", _envelope_of(asleep.laptop, schedule))
+    (refused,) = [each for each in relay_json(asleep.laptop, "schedule", "list") if each["id"] == schedule]
+    assert refused["state"] == "refused" and "never sent" in refused["error"]["message"]
     asleep.vps.start()
     asleep.linked()
     asleep.until(_ask(asleep, "true")["id"], "completed")

@@ -66,6 +66,10 @@ def _written_down(node: Node) -> int:
 
 def test_who_has_a_grant_is_not_rationed(mesh: Mesh) -> None:
     two = Scene.made(mesh)
+    two.vps.relay("trust", "allow", "laptop", "--verb", "stop")
+    with two.laptop.control() as control:
+        for verb in ("pause", "resume") * (rationing.AT_ONCE // 2 + 5):
+            assert control.post(f"queue/{verb}", {"broker": "vps"})["state"] == "done", "a grant for this and no more"
     two.grant()
     with two.laptop.control() as control:
         asked = [

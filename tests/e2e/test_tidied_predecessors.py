@@ -47,8 +47,10 @@ def _tidied(scene: Scene, spawn: str) -> str:
 
 def test_its_end_counts_all_the_same(forgetful: Scene) -> None:
     done, failed = forgetful.begin("true"), forgetful.begin("false")
-    for each in (done, failed):
+    words = ("spawn", "-", "shell", "true", "--cwd", str(forgetful.vps.work), "--idempotency-key", "one")
+    for each in (done, failed, relay_json(forgetful.vps, *words)["id"]):
         _tidied(forgetful, each)
+    assert b"has ended and is not kept any more" in relay(forgetful.vps, *words).stderr
     for option, before in (("--after", done), ("--after-any", done), ("--after-any", failed)):
         forgetful.until(forgetful.begin("true", option, before), "completed")
     ended = forgetful.until(forgetful.begin("true", "--after", failed), "cancelled")

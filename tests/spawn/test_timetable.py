@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from relay.core.errors import Code, Misuse
-from relay.spawn.timetable import first_from, next_after
+from relay.spawn.queue import moment_words
+from relay.spawn.timetable import first_from, next_after, on_the_wall
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -40,6 +41,17 @@ def test_cron_fields_are_this_machine_s_time(berlin: None) -> None:
     assert next_after("0 9 * * 1-5", 0, at(2026, 11, 28, 12)) == at(2026, 11, 30, 9)
 
 
+def test_hours_begin_by_the_clock_on_the_wall_though_it_is_changed_before(berlin: None) -> None:
+    hour = 3_600_000
+    for day, begins in ((at(2026, 3, 28, 20), at(2026, 3, 29, 8)), (at(2026, 10, 24, 20), at(2026, 10, 25, 8))):
+        assert on_the_wall(day, day + 12 * hour) == begins
+    assert on_the_wall(at(2026, 7, 1), at(2026, 7, 1) + hour) == at(2026, 7, 1, 1)
+
+
+def test_a_moment_is_said_as_clocks_will_show_it(berlin: None) -> None:
+    assert moment_words(at(2026, 6, 1, 22), 0, 0, at(2026, 1, 1)) == "not before 2026-06-01 22:00 CEST"
+
+
 def test_a_time_of_day_that_is_left_out_runs_an_hour_later(berlin: None) -> None:
     assert next_after("30 2 * * *", 0, at(2026, 3, 28, 12)) == at(2026, 3, 29, 3, 30)
 
@@ -66,6 +78,34 @@ def test_what_runs_in_every_hour_runs_once_in_the_hour_that_is_left_out(berlin: 
         moment = next_after("*/30 * * * *", 0, moment)
         met.append(moment)
     assert met == [at(2026, 3, 29, 1, 30), at(2026, 3, 29, 3, 0), at(2026, 3, 29, 3, 30)]
+
+
+@pytest.mark.parametrize(
+    ("every", "hour", "minutes"),
+    [("30 */2 * * *", 4, [30]), ("*/20 2 * * *", 3, [0, 20, 40]), ("15,45 2,3 * * *", 3, [15, 45])],
+)
+def test_where_an_hour_is_left_out_all_of_it_runs_an_hour_later_and_nothing_earlier(
+    berlin: None, every: str, hour: int, minutes: list[int]
+) -> None:
+    moment, met = at(2026, 3, 29, 0, 59), []
+    while (moment := next_after(every, 0, moment)) < at(2026, 3, 29, hour + 1):
+        met.append(moment)
+    assert met[-len(minutes) :] == [at(2026, 3, 29, hour, minute) for minute in minutes]
+    assert met[: -len(minutes)] == ([at(2026, 3, 29, 3, 30)] if hour == 4 else [])
+
+
+def test_what_half_an_hour_that_is_left_out_puts_off_is_overtaken_by_what_is_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Australia/Lord_Howe")
+        time.tzset()
+        moment, met = int(datetime(2026, 10, 3, 15, 0, tzinfo=ZoneInfo("UTC")).timestamp() * 1000), []
+        for _ in range(2):
+            moment = next_after("20,40 2 * * *", 0, moment)
+            met.append(time.strftime("%H:%M", time.localtime(moment / 1000)))
+    time.tzset()
+    assert met == ["02:40", "02:50"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from relay.broker.gate import Gate
 from relay.broker.inbox import Act, Opened, Pointless
 from relay.broker.members import Members
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
+from relay.core.field_checks import is_moment
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest, request_from_content, snapshot_from_bytes
@@ -24,6 +25,7 @@ from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.trust.sealing import verify_snapshot
 
 MOST_WORDS = 64  # of a target on one spawn: it has no end of them, and an origin has one disk
+MOST_BY = 200  # letters
 TOMBSTONE_MS = 31 * 86_400_000
 STOPPED_BEFORE = "stopped by its origin before it came"
 Admit = Callable[[Entry, SpawnRow], SpawnRow]
@@ -210,6 +212,8 @@ class Dispatch:
         if shown.tried is not None:  # by this word alone it is known, whichever has overtaken it
             queueing.keep_try(entry.tx, row.id, shown.tried["n"], shown.tried["asked"], shown.tried["outcome"])
         if spawns.apply_snapshot(entry.tx, shown, entry.now):
+            if "paused" in each.body.content:
+                _mark(entry, row, each.body.content["paused"], ahead)
             self._told(entry, row, shown)
             self._collected(entry, row, shown)
 
@@ -233,6 +237,14 @@ class Dispatch:
             code = str((snapshot.error or {}).get("code", ""))[:64]
             detail = f"{row.id} {row.name} was refused there: {snapshot.reason[:300]}"
             self._auditor.write(entry, Decision(row.target, "spawn", REFUSED, code, detail))
+
+
+def _mark(entry: Entry, row: SpawnRow, said: object, ahead: int) -> None:
+    """Bring the copy's mark to the target's: another broker, or a person there, may have paused it, or resumed it."""
+    if said is None:
+        queueing.resume(entry.tx, row.id)
+    elif isinstance(said, dict) and is_moment(said.get("at")) and isinstance(said.get("by"), str):
+        queueing.pause(entry.tx, row.id, max(0, said["at"] - ahead), said["by"][:MOST_BY])
 
 
 def _is_known(entry: Entry, each: Opened) -> bool:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+from relay.broker.asked_before import conflict
 from relay.broker.dialler import Dialler
 from relay.broker.envelope_waits import EnvelopeWaits
 from relay.broker.members import Members
@@ -17,11 +18,11 @@ from relay.broker.requests import Requests
 from relay.broker.tools.asking import CallAsking
 from relay.broker.words import rfc3339
 from relay.core.delivery import Outgoing
-from relay.core.errors import Code, Misuse, RelayError
+from relay.core.errors import Code, Misuse, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import AHEAD, Kind
 from relay.core.states import TERMINAL
-from relay.store import held, operations, outbox, refusals, spawns
+from relay.store import held, operations, outbox, refusals, schedules, spawns, steers
 from relay.store.held import HeldLine
 from relay.store.journal import Entry, Journal
 from relay.store.outbox import OutboxLine, OutboxState
@@ -155,7 +156,7 @@ class Envelopes:
         Raises:
             Misuse: there is none such, or sending it again would contradict how its spawn has ended.
         """
-        return await self._each(body, operation, self._retry)
+        return await self._each(body, operation, "retry", self._retry)
 
     async def drop(self, body: dict[str, Any], operation: str) -> dict[str, Any]:
         """Take envelopes out of the outbox: one by the beginning of its id, or all dead letters.
@@ -163,10 +164,10 @@ class Envelopes:
         Raises:
             Misuse: there is none such, or it may have been sent.
         """
-        return await self._each(body, operation, self._drop)
+        return await self._each(body, operation, "drop", self._drop)
 
     async def _each(
-        self, body: dict[str, Any], operation: str, act: Callable[[Entry, OutboxLine, str], None]
+        self, body: dict[str, Any], operation: str, verb: str, act: Callable[[Entry, OutboxLine, str], None]
     ) -> dict[str, Any]:
         broker = self._members.resolve(str(body["broker"])) if body.get("broker") else None
         by = str(body.get("requested_by") or "a request")[:128]
@@ -174,9 +175,11 @@ class Envelopes:
         def decide(entry: Entry) -> dict[str, Any]:
             known: dict[str, Any] | None = operations.ANSWER.one(entry.tx, op=operation)
             if known is None:
-                known = self._decided(entry, body, broker, lambda line: act(entry, line, by))
+                known = {"verb": verb} | self._decided(entry, body, broker, lambda line: act(entry, line, by))
                 operations.remember(entry.tx, operation, entry.now, known)
-            return known
+            if "done" not in known or known.get("verb", verb) != verb:  # an earlier version kept none
+                raise conflict()
+            return {key: known[key] for key in ("done", "refused")}
 
         return await self._journal.commit(decide)
 
@@ -237,6 +240,8 @@ class Envelopes:
         if line.kind == Kind.TOOL_CALL and self._calls.has_ended(entry, line):
             why = "what was told as ended is not brought back to life; call it anew"
             raise Misuse("that call has ended", code=Code.CONFLICT, why=why, hint="relay tools")
+        if line.kind == Kind.STEER:
+            steers.reopen(entry.tx, line.operation)
         # under a new expiry where it can be made anew; what is sent as it was may have expired meanwhile
         if line.kind in (Kind.SNAPSHOT, Kind.STOP) or line.kind in self._reissue.tools.kinds:
             self._reissue.again(entry, line)
@@ -273,11 +278,18 @@ class Envelopes:
         elif line.kind in (Kind.TOOL_CALL, Kind.TOOL_STOP):
             if not self._calls.drop(entry, line, by):
                 raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint="relay outbox")
-        elif line.kind == Kind.STOP and line.spawn is not None:
+        elif line.kind in (Kind.STOP, Kind.STEER, Kind.SCHEDULE) and line.spawn is not None:
+            hint = "relay schedule list" if line.kind == Kind.SCHEDULE else f"relay show {line.spawn}"
             if line.tries > 0:
-                hint = f"relay show {line.spawn}"
                 raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint=hint)
-            spawns.clear_stop(entry.tx, line.spawn)
+            if line.kind == Kind.STOP:
+                spawns.clear_stop(entry.tx, line.spawn)
+                return
+            # else it would be said for ever not to be answered yet
+            dropped = Refused(f"dropped by {by}, never sent", code=Code.DENIED, hint=hint).to_json()
+            steers.answer(entry.tx, line.operation, dropped)
+            if line.kind == Kind.SCHEDULE:
+                schedules.stand(entry.tx, line.spawn, "refused", entry.now, dropped)
 
     def _changed(self, entry: Entry, line: OutboxLine, state: OutboxState | None) -> None:
         entry.event("outbox.changed", {"broker": line.recipient, "state": None if state is None else str(state)})

@@ -29,6 +29,7 @@ from relay.core.spawning import FRESH_DIRECTORY, MODES
 from relay.spawn.admission import Admission
 from relay.spawn.agents.registry import Agents
 from relay.spawn.requests import request_of
+from relay.spawn.timetable import on_the_wall
 from relay.store import questions
 from relay.store.attempts import STARTED_BEFORE
 from relay.store.journal import Entry
@@ -95,7 +96,10 @@ class Gate:
         )
         fresh = row.cwd == FRESH_DIRECTORY and row.wishes.place is None
         if isinstance(verdict, Waiting):
-            return Admission(directory, fresh, waiting=verdict.why, held=held, until=verdict.until)
+            until = verdict.until
+            if until is not None and verdict.by_clock:
+                until = on_the_wall(entry.now, until)
+            return Admission(directory, fresh, waiting=verdict.why, held=held, until=until)
         return Admission(directory, fresh, held=held)
 
     def _granted(self, entry: Entry, row: SpawnRow, path: str | None) -> Granted | Waiting:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from relay.api import durations
+from relay.broker.asked_before import conflict
 from relay.core import ids
 from relay.core.allowlist import NEVER, Change
 from relay.core.errors import Code, Misuse
@@ -53,9 +54,9 @@ class Granting:
             Misuse: it names nobody, or that is no change.
             LocalFault: the file is broken or cannot be written.
         """
-        if (before := await self._answered(operation)) is not None:
-            return before
         broker, change = self._meant(text), _change(body, self._broker.journal.clock())
+        if (before := await self._answered(operation, broker, "verbs")) is not None:
+            return before
         hint = f"relay trust allow {self._called(broker) or broker} --profile runner --dir FOLDER"
         granting.require_something(self._broker.grants.all(), [broker], change, hint)
         member = self._broker.members.roster.members.get(broker)
@@ -65,9 +66,9 @@ class Granting:
 
     async def revoke(self, text: str, operation: str) -> dict[str, Any]:
         """`relay trust revoke`; arguments and errors as for `allow`."""
-        if (before := await self._answered(operation)) is not None:
-            return before
         broker = self._meant(text)
+        if (before := await self._answered(operation, broker, "revoked")) is not None:
+            return before
         had = await asyncio.to_thread(grants.revoke, self._path, broker)
         if had:
             await self._broker.grants_changed()
@@ -89,8 +90,11 @@ class Granting:
         members = self._broker.members
         return members.name(broker) if broker == members.own or broker in members.roster.members else ""
 
-    async def _answered(self, operation: str) -> dict[str, Any] | None:
+    async def _answered(self, operation: str, broker: BrokerId, says: str) -> dict[str, Any] | None:
+        """What this operation did to this broker's grant before: a document that has `says`."""
         found: dict[str, Any] | None = await self._broker.store.one(operations.ANSWER, op=operation)
+        if found is not None and (says not in found or found["broker"]["id"] != broker):
+            raise conflict()
         return found
 
     async def _remember(self, operation: str, answer: dict[str, Any]) -> dict[str, Any]:

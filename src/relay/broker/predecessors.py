@@ -14,11 +14,11 @@ from relay.spawn.succession import failed_predecessor, fits
 from relay.store.spawn_rows import SpawnRow
 
 Find = Callable[[str, BrokerId | None], Awaitable[SpawnRow]]
-KEYS = (("after", AFTER_SUCCESS), ("after_any", AFTER_ANY))
+KEYS = (("after", AFTER_SUCCESS), ("after_success", AFTER_SUCCESS), ("after_any", AFTER_ANY))
 
 
 class Predecessors:
-    """Reads `after` and `after_any` of a client's request.
+    """Reads `after`, `after_success` and `after_any` of a client's request.
 
     Args:
         members: names.
@@ -54,7 +54,7 @@ class Predecessors:
                 why="it has to end well, or just to end",
                 hint="name it once: --after ID or --after-any ID",
             )
-        return {key: value for key, value in body.items() if key != "after_any"} | {"after": after}
+        return {key: value for key, value in body.items() if key not in dict(KEYS)} | {"after": after}
 
     def _counts(self, row: SpawnRow, target: BrokerId, condition: str) -> bool:
         if row.target != target:

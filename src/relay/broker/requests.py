@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from relay.broker import once_more
 from relay.broker.asked_before import earlier_spawn, remember
 from relay.broker.members import Members
 from relay.broker.orders import Order, read_order
@@ -210,15 +211,20 @@ class Requests:
     def _stop(self, entry: Entry, spawn: str, operation: str, by: str) -> SpawnRow:
         row = spawns.require(entry.tx, spawn)
         if row.state in TERMINAL:
+            if once_more.is_to_be_stopped(entry, self._outbox, spawn, by):
+                self._post_stop(entry, row, operation)
             return row
         if row.target == self._members.own:
             return self._supervisor.stop(entry, row, by)
         if row.state is State.QUEUED and self._take_back(entry, row, State.CANCELLED, f"stopped by {by}, never sent"):
             return spawns.require(entry.tx, spawn)
         if spawns.request_stop(entry.tx, spawn, entry.now):
-            ttl = min(row.expires - row.created, LONGEST_TTL)
-            entry.post(Letter(row.target, Kind.STOP, {"spawn": spawn}, operation, ttl, spawn))
+            self._post_stop(entry, row, operation)
         return spawns.require(entry.tx, spawn)
+
+    def _post_stop(self, entry: Entry, row: SpawnRow, operation: str) -> None:
+        ttl = min(row.expires - row.created, LONGEST_TTL)
+        entry.post(Letter(row.target, Kind.STOP, {"spawn": row.id}, operation, ttl, row.id))
 
     def _take_back(self, entry: Entry, row: SpawnRow, state: State, reason: str) -> bool:
         lines = outbox.BY_SPAWN.all(entry.tx, spawn=row.id)

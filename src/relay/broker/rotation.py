@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from relay.broker.asked_before import conflict
 from relay.broker.auditor import Auditor, Decision
 from relay.broker.inbox import Act, Opened, Pointless
 from relay.broker.link import Link
@@ -111,6 +112,8 @@ class Rotation:
             if known is None:
                 await self._take_over_evictions()
                 known = await self._begin(operation)
+            elif "waiting_for" not in known:
+                raise conflict()
         self._start_anew()
         return known
 

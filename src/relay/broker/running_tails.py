@@ -55,7 +55,7 @@ class RunningTails:
         self._clock = clock
         self._due: dict[str, asyncio.TimerHandle] = {}
         self._work: set[asyncio.Task[None]] = set()
-        self._heard: dict[str, float] = {}
+        self._heard: dict[tuple[BrokerId, str], float] = {}
         supervisor.on_output = self._grew
         supervisor.on_over = self._over
 
@@ -94,9 +94,9 @@ class RunningTails:
         if not is_spawn_id(spawn):
             raise PeerFault("the tail of a log was refused", why="it names no spawn")
         tail = tail_from_content(content["tail"])
-        now = time.monotonic()
-        if len(self._work) < MOST_AT_ONCE and now - self._heard.get(spawn, now - LEAST_S) >= LEAST_S:
-            self._heard = {key: at for key, at in self._heard.items() if now - at < LEAST_S} | {spawn: now}
+        now, source = time.monotonic(), (origin, spawn)  # or who does not run it could have its target's passed over
+        if len(self._work) < MOST_AT_ONCE and now - self._heard.get(source, now - LEAST_S) >= LEAST_S:
+            self._heard = {key: at for key, at in self._heard.items() if now - at < LEAST_S} | {source: now}
             self._go(self._keep(spawn, origin, tail))
 
     async def _keep(self, spawn: str, origin: BrokerId, tail: Tail) -> None:

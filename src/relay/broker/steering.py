@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from relay.broker.asked_before import is_asked_again
 from relay.broker.inbox import Act, Opened, Pointless
 from relay.broker.members import Members
 from relay.broker.orders import Order
@@ -133,7 +134,7 @@ class Steering:
         """
 
         def ask(entry: Entry) -> None:
-            if steers.BY_OPERATION.one(entry.tx, operation=operation) is None:
+            if not is_asked_again(entry.tx, operation, entry.now, row.id, verb):
                 steer = Steer(operation, "", verb, {"by": by[:100], "target": row.target}, entry.now, None)
                 self._post(entry, row.target, steer, content | {"spawn": row.id, "verb": verb, "by": by[:100]})
 
@@ -143,9 +144,8 @@ class Steering:
     def _here(
         self, entry: Entry, spawn: str, verb: str, content: dict[str, Any], operation: str, by: str
     ) -> SpawnRow:
-        if operations.ANSWER.one(entry.tx, op=operation) is None:
+        if not is_asked_again(entry.tx, operation, entry.now, spawn, verb):
             row = self._marks.apply(entry, spawns.require(entry.tx, spawn), verb, content, by)
-            operations.remember(entry.tx, operation, entry.now, {"spawn": spawn})
             entry.event("spawn.steered", {"spawn": spawn, "verb": verb, "by": by, "error": None})
             if verb in CHANGING and row.origin != self._members.own:
                 self._tell_of_change(entry, row, content, operation)
@@ -237,7 +237,7 @@ class Steering:
         self, target: BrokerId, spawn: str, verb: str, content: dict[str, Any], operation: str, by: str
     ) -> Callable[[Entry], None]:
         def ask(entry: Entry) -> None:
-            if steers.BY_OPERATION.one(entry.tx, operation=operation) is not None:
+            if is_asked_again(entry.tx, operation, entry.now, spawn, verb):
                 return
             if verb in VERBS:
                 row = spawns.require(entry.tx, spawn)

@@ -91,11 +91,13 @@ class Waiting:
     """It may be done later; `why` is for people. `hold` as in `Granted`.
 
     `until` is when to look again, milliseconds since 1970; None where the end of another is what it waits for.
+    `by_clock` where that is counted in hours that the clock on the wall shows, of which a day may have 23 or 25.
     """
 
     why: str
     hold: bool = False
     until: int | None = None
+    by_clock: bool = False
 
 
 @frozen
@@ -250,7 +252,7 @@ def _allowed(grant: Grant, asked: Asked, now: int) -> Granted | Waiting:
         return Waiting(why, hold=grant.ask)
     if closed := _closed_for(grant, asked):
         why = f"its grant lets tasks start at {', '.join(grant.hours)}, local time"
-        return Waiting(why, grant.ask, now - now % MINUTE_MS + closed * MINUTE_MS)
+        return Waiting(why, grant.ask, now - now % MINUTE_MS + closed * MINUTE_MS, by_clock=True)
     if grant.rate is not None and asked.next_start is not None and asked.next_start > now:
         return Waiting(f"its grant lets {grant.rate.text} start", grant.ask, asked.next_start)
     return Granted(hold=grant.ask)

@@ -13,7 +13,7 @@ from typing import Any
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, snapshot_from_bytes
-from relay.core.states import NEEDS_A_PERSON, TERMINAL, State, advance
+from relay.core.states import NEEDS_A_PERSON, NOT_STARTED, TERMINAL, State, advance
 from relay.core.tails import Tail
 from relay.core.values import frozen
 from relay.spawn.attempt import Started
@@ -192,8 +192,13 @@ class Ledger:
 def content_of(
     entry: Entry, row: SpawnRow | None, data: bytes, signature: bytes, tail: Tail | None = None
 ) -> dict[str, Any]:
-    """The body of a word's envelope; a schedule's run brings along what its origin needs to know of it."""
+    """The body of a word's envelope, with the mark of what has not started: others than its origin may set it.
+
+    A schedule's run brings along what its origin needs to know of it.
+    """
     content: dict[str, Any] = {"snapshot": data, "signature": signature}
+    if row is not None and row.state in NOT_STARTED:
+        content["paused"] = None if row.paused is None else {"at": row.paused, "by": row.paused_by or ""}
     if tail is not None:
         content["tail"] = tail.to_content()
     if row is not None and row.schedule is not None:

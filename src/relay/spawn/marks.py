@@ -131,14 +131,20 @@ class Marks:
             raise has_started(row, "paused")
         if row.paused is None:
             queueing.pause(entry.tx, row.id, entry.now, by)
-        return self._anew(entry, row)
+        return self._marked(entry, row, self._anew(entry, row))
 
     def resume(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         """Let a paused spawn start when its turn comes."""
         if row.state in TERMINAL:
             raise has_started(row, "resumed")
         queueing.resume(entry.tx, row.id)
-        return self._anew(entry, row)
+        return self._marked(entry, row, self._anew(entry, row))
+
+    def _marked(self, entry: Entry, row: SpawnRow, now: SpawnRow) -> SpawnRow:
+        """Tell its origin of the mark where no other word does, as with a queue that rests as a whole."""
+        if now.order != row.order or now.state not in (State.WAITING, State.HELD):
+            return now
+        return self._ledger.reword(entry, now, now.reason, now.needs)
 
     def edit(self, entry: Entry, row: SpawnRow, change: object) -> SpawnRow:
         """Change what is asked for, before it starts."""

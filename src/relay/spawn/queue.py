@@ -203,7 +203,7 @@ def moment_words(moment: int, used: int, retries: int, now: int) -> str:
         used: how many of its retries began; 0 where the moment was asked for.
         retries: how many it has.
     """
-    zone = local_zone(now)
+    zone = local_zone(moment)  # as clocks will show it then: they may be changed before
     assert zone is not None
     if used:
         return queue_words.retry(used, retries, moment, now, zone)

@@ -63,6 +63,16 @@ def first_from(every: str, created: int, not_before: int | None, now: int) -> in
     return next_after(every, not_before, not_before - 1)
 
 
+def on_the_wall(now: int, until: int) -> int:
+    """The moment at which the clock on the wall shows what it would in so long, were clocks not changed meanwhile.
+
+    Args:
+        now: milliseconds since 1970.
+        until: so many of its hours later, as if it ran through.
+    """
+    return _ms(datetime.fromtimestamp(now / 1000) + timedelta(milliseconds=until - now))
+
+
 def _period(every: str) -> int:
     period = int(sum(float(number) * _MS_IN[unit] for number, unit in _PART.findall(every)))
     if not SHORTEST_MS <= period <= LONGEST_MS:
@@ -81,15 +91,17 @@ def _cron(every: str, after: int) -> int:
 
 
 def _moments(every: str, after: int) -> Iterator[int]:
-    """The due times around a moment, up to the first that certainly follows it."""
+    """The due times around a moment, up to the first that certainly is behind the next one."""
     is_hourly = every.split()[1].startswith("*")
-    # without a zone: cronsim counts the calendar, and this machine's rules say when that is
-    start = datetime.fromtimestamp(after / 1000) - timedelta(hours=1 if is_hourly else 0)
+    # without a zone: cronsim counts the calendar, and this machine's rules say when that is; what it has an hour
+    # earlier may come later by them
+    start = datetime.fromtimestamp(after / 1000) - timedelta(hours=1)
     for _, at in zip(range(_TRIES), CronSim(every, start), strict=False):
         yield (first := _ms(at))
-        if is_hourly:
-            yield _ms(at.replace(fold=1))  # the same where that hour comes once
-        if first > after:
+        second = _ms(at.replace(fold=1))  # the same where that hour comes once, earlier where it is left out
+        if is_hourly and second > first:
+            yield second
+        if first > after and second >= first:  # what such an hour puts off is overtaken by what is behind it
             return
 
 

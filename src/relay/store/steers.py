@@ -36,6 +36,7 @@ class Steer:
 _row = mapper(Steer, content=json.loads, error=json.loads)
 _SELECT = "SELECT operation, spawn, verb, content, at, error FROM steers"
 BY_OPERATION: Query[Steer] = Query(f"{_SELECT} WHERE operation = :operation", _row)
+UNANSWERED: Query[Steer] = Query(f"{_SELECT} WHERE spawn = :spawn AND error IS NULL", _row)
 OF_SPAWN: Query[Steer] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY at, operation", _row)
 
 
@@ -54,6 +55,11 @@ def answer(tx: Tx, operation: str, error: dict[str, Any] | None) -> bool:
     """
     sql = "UPDATE steers SET error = ? WHERE operation = ? AND error IS NULL"
     return tx.execute(sql, (to_json(error or {}), operation)).rowcount > 0
+
+
+def reopen(tx: Tx, operation: str) -> None:
+    """Forget the answer to a request that is sent again: the one to come counts."""
+    tx.execute("UPDATE steers SET error = NULL WHERE operation = ?", (operation,))
 
 
 def purge(tx: Tx, before: int) -> None:

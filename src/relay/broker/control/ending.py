@@ -12,11 +12,14 @@ from starlette.responses import Response
 
 from relay.api.ending_routes import MOST_AWAITED
 from relay.broker.control.answers import OTHER_VERSION, body_of, json_answer
+from relay.broker.once_more import wanted
 from relay.broker.orders import check_operation
 from relay.broker.steer_taking import STOP
 from relay.core.errors import Misuse
 from relay.core.states import NEEDS_A_PERSON, TERMINAL
+from relay.store import steers
 from relay.store.spawn_rows import SpawnRow
+from relay.store.steers import Steer
 
 if TYPE_CHECKING:
     from relay.broker.broker import Broker
@@ -49,12 +52,25 @@ class EndingControl:
         by = str(body.get("requested_by") or "a request")[:128]
         operation = check_operation(body)
         before = await self._broker.queueing.elsewhere.find(request.path_params["ref"])
+        again = await self._wanted(before)
         if await self._broker.queueing.elsewhere.is_known(before):
             row = await self._broker.requests.stop(before.id, operation, by)
         else:
             row = await self._stop_elsewhere(before, operation, by)
-        told = {"state": self._stands(before, row), "before": str(before.state)}
+        is_taken_back = bool(again) and await self._are_over(again)
+        told = {"state": self._stands(before, row, bool(again), is_taken_back), "before": str(before.state)}
         return json_answer(await self._show(row) | {"stop": told})
+
+    async def _are_over(self, asked: list[Steer]) -> bool:
+        """Whether none of this comes to anything any more."""
+        now = [await self._broker.store.one(steers.BY_OPERATION, operation=each.operation) for each in asked]
+        return all(each is not None and each.error for each in now)
+
+    async def _wanted(self, row: SpawnRow) -> list[Steer]:
+        """What was asked of a spawn that has ended, to run once more, and is not answered."""
+        if row.state not in TERMINAL:
+            return []
+        return wanted(await self._broker.store.all(steers.UNANSWERED, spawn=row.id))
 
     async def _stop_elsewhere(self, row: SpawnRow, operation: str, by: str) -> SpawnRow:
         """A spawn that this broker only looks at: its target is asked, and says whether it may be."""
@@ -63,10 +79,12 @@ class EndingControl:
         await self._broker.queueing.steering.elsewhere(row, STOP, {}, operation, by)
         return await self._broker.queueing.elsewhere.now(row)
 
-    def _stands(self, before: SpawnRow, row: SpawnRow) -> str:
-        if before.state in TERMINAL:
+    def _stands(self, before: SpawnRow, row: SpawnRow, again: bool, is_taken_back: bool) -> str:
+        if before.state in TERMINAL and not again:
             return "ended_before"
-        if row.state not in TERMINAL:
+        if is_taken_back:
+            return "not_started"
+        if row.state not in TERMINAL or again:
             return "asked" if self._broker.views.is_in_reach(row.target) else "queued"
         return "stopped" if row.attempt else "not_started"
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from relay.broker.asked_before import conflict
 from relay.broker.auditor import Auditor, Decision
 from relay.broker.members import Members
 from relay.broker.notify.browsers import is_browser
@@ -86,6 +87,8 @@ class Channels:
         known = operations.ANSWER.one(entry.tx, op=operation)
         if known is not None and (earlier := channels.BY_ID.one(entry.tx, id=str(known.get("channel")))):
             return earlier
+        if known is not None:
+            raise conflict()
         own = channels.OF_OWNER.all(entry.tx, owner=self._members.own)
         others = [each for each in own if not is_browser(each)]
         if any(each.name == made.name for each in others):

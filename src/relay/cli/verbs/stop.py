@@ -57,16 +57,20 @@ def _wait(client: PatientClient, stopped: dict[str, StoppedSpawn]) -> None:
             before = stopped[now["id"]]["stop"]["before"]
             state = "asked" if not has_ended(now) else "stopped" if now["state"] == "cancelled" else "ended"
             stopped[now["id"]] = {**now, "stop": {"state": state, "before": before}}  # type: ignore[typeddict-item]
-    if silent := _going(stopped):
+    if silent := _asked(stopped):
         # a machine that fell asleep under its link is known to be away by now
         there = {each["id"] for each in client.ask(routes.brokers()) if each["online"]}
         for each in silent:
             each["stop"]["state"] = "asked" if each["broker"]["id"] in there else "queued"
 
 
+def _asked(stopped: dict[str, StoppedSpawn]) -> list[StoppedSpawn]:
+    return [each for each in stopped.values() if each["stop"]["state"] == "asked"]
+
+
 def _going(stopped: dict[str, StoppedSpawn]) -> list[StoppedSpawn]:
-    asked = [each for each in stopped.values() if each["stop"]["state"] == "asked"]
-    return asked[: ending_routes.MOST_AWAITED]
+    """What is to be seen ending; of what was to run once more its machine has not said whether it does."""
+    return [each for each in _asked(stopped) if not has_ended(each)][: ending_routes.MOST_AWAITED]
 
 
 def _where(going: Sequence[Spawn]) -> str:
@@ -82,6 +86,8 @@ def _told(spawn: StoppedSpawn) -> str:
     if state == "ended_before":
         when = f" at {ages.day_clock(spawn['ended'])}" if spawn["ended"] else ""
         return f"{outcome(spawn)}{when}, before it was to be stopped"
+    if state == "not_started" and has_ended(spawn) and spawn["stop"]["before"] == spawn["state"]:
+        return f"{outcome(spawn)}; that it was to run once more is taken back"
     if state == "not_started":
         return f"{clean(spawn['name'])}: it had not started; nothing ran"
     if state == "stopped":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from relay.cli import members, speech
 from relay.cli.clean import clean
 from relay.trust import grants
+from relay.trust.identity import load_identity
 
 if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
@@ -24,6 +25,9 @@ def run(invocation: Invocation, *, broker: str) -> int:
         speech.document({"broker": {"id": member.id, "name": member.name}, "revoked": had})
         return 0
     name = clean(member.name or member.id[:8])
+    if had and member.id == load_identity(Path(home.identity_key)).id:
+        speech.say(f"the grant of {name} is gone; this is {name}, and what it does here goes by no grant")
+        return 0
     speech.say(f"{name} may no longer act here" if had else f"{name} had no grant here")
     if had and running:
         speech.note("its tasks here are being stopped, its queue is dropped, the link with it is closed")

@@ -6,15 +6,18 @@ import time
 
 from relay.api import routes
 from relay.cli import ages, awaiting, speech
+from relay.cli.clean import clean
 from relay.cli.spawn_lines import has_ended, outcome, ref, say_failure, standing, status_of, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.shapes import Spawn
+    from relay.api.view_shapes import Shown
     from relay.cli.invocation import Invocation
     from relay.core.errors import Unreachable
 
 INTERRUPTED, FAILED = 130, 1
+ONCE_MORE = ("retry", "continue")
 
 
 def run(invocation: Invocation, *, spawns: list[str], timeout: str | None, first: bool) -> int:
@@ -22,6 +25,8 @@ def run(invocation: Invocation, *, spawns: list[str], timeout: str | None, first
     until = None if timeout is None else time.monotonic() + _seconds(timeout)
     client = invocation.client()
     found = [client.ask(routes.show(ref)) for ref in spawns]
+    for each in found:
+        _say_it_may_run_again(each)
     teller: awaiting.Tell = (lambda spawn: None) if invocation.json else _teller(invocation)
     awaited = awaiting.Awaited(client, found, teller, is_quiet=invocation.json)
     try:
@@ -37,6 +42,14 @@ def run(invocation: Invocation, *, spawns: list[str], timeout: str | None, first
     if invocation.json:
         speech.document(ended)
     return next((status for status in map(status_of, ended) if status), 0)
+
+
+def _say_it_may_run_again(spawn: Shown) -> None:
+    """An end is not the last one where another attempt was asked for and its machine has not heard of that."""
+    again = [each["verb"] for each in spawn.get("asked", ()) if each["verb"] in ONCE_MORE and each["error"] is None]
+    if again and has_ended(spawn):
+        where = clean(spawn["broker"]["name"])
+        speech.note(f"{title(spawn)}: {where} has not answered the {again[-1]} yet; this is the end before it")
 
 
 def _seconds(text: str) -> float:

@@ -153,22 +153,21 @@ class Workshop:
             row: the spawn.
             outcome: how its attempt ended, its tree gone.
         """
-        wish = row.wishes.place
-        if wish is None or outcome.result is None or not self.place(row.id).was_made:
+        wish, place = row.wishes.place, self.place(row.id)
+        if wish is None or outcome.result is None or not (place.was_made or place.has_tree):
             return outcome
         stop = Leash(str(self.root))
         try:
             with self._scratch() as scratch:
                 brought = await self._run(stop, self._brought, row, Path(scratch), stop)
                 told = await self._told(row, wish, brought, stop)
-            self.place(row.id).was_brought_back()
+            place.was_brought_back()
         except Stopped:
             raise asyncio.CancelledError from None
         except asyncio.CancelledError:
             stop.set()
             raise
         except (RelayError, OSError, ValueError) as fault:
-            place = self.place(row.id)
             place.stays()
             told = {"notes": [f"{UNBROUGHT}, and stays in {place.tree}: {_of(fault)}"]}
         notes = [*outcome.result["notes"], *told.pop("notes")]
@@ -177,6 +176,8 @@ class Workshop:
 
     def _brought(self, row: SpawnRow, scratch: Path, stop: Leash) -> Brought:
         place = self.place(row.id)
+        if not place.was_made:
+            raise ValueError("what stands beside it of where it began was removed meanwhile")
         message = f"What {row.agent} left uncommitted\n\n{row.name}, attempt {row.attempt}\nRelay-Spawn: {row.id}\n"
         return bring_back(place, place.began(), message, scratch, stop)
 

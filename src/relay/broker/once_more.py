@@ -1,0 +1,42 @@
+"""A stop of what has ended and was asked for once more: what its target has not answered yet is not to run.
+
+    retry, continue ─ never sent ─► taken back here
+                    └ maybe sent ─► a stop follows it, in its order
+"""
+
+from __future__ import annotations
+
+from relay.broker.outbox import Outbox
+from relay.broker.steer_taking import AFTER_ITS_END
+from relay.core.errors import Code, Refused
+from relay.core.kinds import Kind
+from relay.store import outbox, steers
+from relay.store.journal import Entry
+from relay.store.steers import Steer
+
+
+def wanted(asked: list[Steer]) -> list[Steer]:
+    """Those of what a target has not answered that would begin another attempt."""
+    return [each for each in asked if each.verb in AFTER_ITS_END]
+
+
+def is_to_be_stopped(entry: Entry, rows: Outbox, spawn: str, by: str) -> bool:
+    """Take back what was asked for of a spawn that has ended; whether its target has to be told to stop it instead.
+
+    Args:
+        entry: the transaction.
+        rows: the outbox.
+        spawn: which.
+        by: who stops it, for the words.
+    """
+    asked = {each.operation for each in wanted(steers.UNANSWERED.all(entry.tx, spawn=spawn))}
+    if not asked:
+        return False
+    lines = outbox.BY_SPAWN.all(entry.tx, spawn=spawn)
+    mine = [line for line in lines if line.kind == Kind.STEER and line.operation in asked]
+    if len(mine) < len(asked) or not rows.withdraw(entry, mine):
+        return not any(line.kind == Kind.STOP for line in lines)
+    error = Refused(f"taken back by {by}, never sent", code=Code.DENIED, hint=f"relay retry {spawn}")
+    for operation in asked:
+        steers.answer(entry.tx, operation, error.to_json())
+    return False
