@@ -306,6 +306,17 @@ async def test_a_full_disk_loses_nothing_and_says_so(tmp_path: Path) -> None:
     _check_outcome(await _outcome("full_disk_program", str(tmp_path), prefix=prefix), Code.DISK_FULL)
 
 
+@pytest.mark.skipif(not _may_mount(), reason="needs user namespaces to mount a small file system")
+async def test_a_disk_that_takes_no_more_files_is_full(tmp_path: Path) -> None:
+    """SQLite says that it cannot open one; how much space there is says nothing either."""
+    child = program("no_files_program", str(tmp_path), prefix=("unshare", "--user", "--map-root-user", "--mount"))
+    out, _ = await asyncio.to_thread(child.communicate, timeout=30)
+    assert child.returncode == 0
+    *refused, opened = json.loads(out)
+    assert opened == []
+    assert refused == [[str(Code.DISK_FULL), f"free some files, or more of a quota: df -i {tmp_path}; quota"]] * 4
+
+
 async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "relay.db"
     for _ in range(3):

@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -338,7 +339,7 @@ def _missing(plan: Plan) -> Refused | None:
 def _no_folder(fault: OSError) -> LocalFault:
     return LocalFault(
         "its folder could not be made",
-        code=Code.DISK_FULL if fault.errno == 28 else Code.LAUNCH_FAILED,
+        code=Code.DISK_FULL if fault.errno in (ENOSPC, EDQUOT) else Code.LAUNCH_FAILED,
         why=str(fault),
         hint="relay doctor, on the machine that was to run it",
     )
