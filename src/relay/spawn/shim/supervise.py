@@ -213,10 +213,18 @@ class Supervisor:
             self._ask()
         elif step == GIVE_UP:
             self._give_up()
+        elif step == TERM:
+            self._signal_tree(signal.SIGTERM)
         else:
-            self._signal_tree({TERM: signal.SIGTERM, KILL: signal.SIGKILL}[step])
-            if step == KILL and ADOPTS:
-                tree.hunt(self._reap)
+            self._kill()
+
+    def _kill(self) -> None:
+        # First: what forks without end keeps the processor from who reads the table of all.
+        if ADOPTS:
+            tree.hunt(self._reap)
+        self._signal_tree(signal.SIGKILL)
+        if ADOPTS:
+            tree.hunt(self._reap)
 
     def _ask(self) -> None:
         # Before exec the child catches what the fork server catches: the signal would be lost.
