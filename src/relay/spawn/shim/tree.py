@@ -7,7 +7,7 @@ import select
 import signal
 import time
 
-from . import processes
+from . import kernel, processes
 
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
 if TYPE_CHECKING:
@@ -39,6 +39,21 @@ def signal_all(tree: list[processes.Process], number: int) -> None:
             processes.send(process, number)
         except PermissionError:
             continue
+
+
+def kill(mark: bytes, session: int | None, reap: Callable[[], object]) -> None:
+    """Kill the tree.
+
+    Args:
+        mark, session: as `members` has them.
+        reap: takes in the children that have ended.
+    """
+    if kernel.ADOPTS:
+        # first, for what forks without end keeps the processor from who reads the table of all
+        hunt(reap)
+    signal_all(members(mark, session), signal.SIGKILL)
+    if kernel.ADOPTS:
+        hunt(reap)
 
 
 def hunt(reap: Callable[[], object], spared: Set[int] = frozenset()) -> None:
