@@ -105,4 +105,6 @@ def _tail(row: SpawnRow) -> list[str]:
 
 def _next(line: dict[str, Any]) -> str:
     hint = (line["error"] or {}).get("hint")
-    return hint if isinstance(hint, str) and hint else f"relay logs {line['id']}"
+    if isinstance(hint, str) and hint:
+        return hint
+    return f"relay {'logs' if line['attempt'] else 'show'} {line['id']}"
