@@ -19,6 +19,7 @@ from relay.spawn import token, tree
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Record, Vanished
 from relay.spawn.beginning import Ahead
+from relay.spawn.by_force import ByForce
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchRefused
 from relay.spawn.launching import LaunchSpec
 from relay.spawn.opened_record import OpenedRecord
@@ -98,6 +99,7 @@ class Attempting:
         self._launcher = launcher
         self._watcher = watcher
         self._spares = Spares(root)
+        self._by_force = ByForce()
         self.shims: dict[str, int] = {}
         """The attempt of each shim that is watched, by the shim's pid."""
 
@@ -178,6 +180,7 @@ class Attempting:
             await asyncio.to_thread(self.folder(name).request_stop, by)
         except OSError:
             if name in self.shims:  # its task has put the record away, by which its shim is told
+                self._by_force.ends(name, by)
                 await asyncio.to_thread(tree.sweep, name, None)
 
     async def insist(self, name: str) -> None:
@@ -210,7 +213,7 @@ class Attempting:
         def observing() -> Awaitable[Exited | Vanished]:
             return self.folder(name).observe(self._watcher, heard, shim=shim, opened=opened)
 
-        return _plain(await self._for_sure(name, observing))
+        return _plain(self._by_force.told(name, await self._for_sure(name, observing)))
 
     async def _for_sure(self, name: str, work: Callable[[], Awaitable[_Done]]) -> _Done:
         is_told = False

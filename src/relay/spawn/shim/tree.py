@@ -33,8 +33,11 @@ def members(mark: bytes, session: int | None) -> list[processes.Process]:
 
 
 def signal_all(tree: list[processes.Process], number: int) -> None:
-    """Signal each; one that changed its user is left for the survivors' count."""
-    for process in tree:
+    """Signal each, who began first before what it began: a shell whose command ends goes on with the next one.
+
+    One that changed its user is left for the survivors' count.
+    """
+    for process in sorted(tree, key=lambda each: (each.ticks, each.pid)):
         try:
             processes.send(process, number)
         except PermissionError:
