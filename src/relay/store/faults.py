@@ -21,6 +21,8 @@ BACKUPS = "backups"
 _LOW_WATER = 64 * 1024  # bytes; SQLite reports a full disk as an I/O error where it could not grow its -shm file
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
+UNWRITABLE = frozenset({Code.DISK_FULL, Code.STORE_FAULT})
+"""The codes under which a store takes nothing now, and may again."""
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PERHAPS_FULL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 _TROUBLE = {
