@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import fcntl
 import gc
 import importlib
@@ -76,8 +77,9 @@ def _only_one(home: Home) -> Iterator[None]:
             hint=f"{home.command('status')}; to stop it: {home.command('down')}",
         ) from None
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):  # a full disk: whoever reads the pid can do without
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)
@@ -181,7 +183,14 @@ async def _open_dashboard(broker: Broker, ports: tuple[int, ...]) -> Face:
     return opened
 
 
-def _broken(error: Exception) -> LocalFault:
+def _broken(error: Exception, home: Home) -> LocalFault:
+    if isinstance(error, OSError) and str(error.filename).startswith(home.path):
+        return LocalFault(
+            "a file of this home cannot be used",
+            code=Code.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Code.STORE_FAULT,
+            why=f"{error.filename}: {error.strerror}",
+            hint=home.command("doctor"),
+        )
     _log.exception("the broker could not go on")
     return LocalFault(
         "the broker met a fault of its own",
@@ -209,7 +218,7 @@ def main() -> int:
     except RelayError as error:
         return _failed(arguments.ready_fd, error)
     except Exception as error:
-        return _failed(arguments.ready_fd, _broken(error))
+        return _failed(arguments.ready_fd, _broken(error, home))
     return REPLACED if upgrade and upgrade.found else 0
 
 

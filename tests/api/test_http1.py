@@ -63,6 +63,7 @@ def test_what_is_not_http_is_refused(data: bytes) -> None:
 
 def test_a_path_and_its_values_are_quoted() -> None:
     assert quoted("a b/ü?&=@x") == "a%20b%2F%C3%BC%3F%26%3D@x"
+    assert quoted(b"a\xff".decode(errors="surrogateescape")) == "a%3F"
     assert request("POST", "/p", b"{}").endswith(b"Content-Length: 2\r\n\r\n{}")
 
 

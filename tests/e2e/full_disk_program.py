@@ -137,6 +137,7 @@ def _main(folder: Path) -> dict[str, Any]:
             "waited_for_room": again,
             "ended": [ended["state"], ended["exit_code"]],
             "lost": [ended["result"]["output_lost_bytes"], ended["result"]["notes"]],
+            "logs": node.relay("logs", running["id"]).stderr,
             "after": after,
             "bare": bare.returncode,
             "stopped": [*stopped, _ended(node, filling)["state"]],

@@ -1,5 +1,6 @@
 """A broker whose store fails once as it is to keep the word that an attempt failed and another one follows, once as it
-is to note that a member went, and once as what has no grant any more is to end.
+is to note that a member went, and once as what has no grant any more is to end. There is no memory
+for the first attempt, once.
 
     python -m tests.e2e.store_hiccup_program --home DIR ...
 
@@ -16,12 +17,15 @@ from relay.broker import requests
 from relay.core.errors import Code, LocalFault
 from relay.core.ids import BrokerId
 from relay.core.states import State
+from relay.spawn import taking_up
+from relay.spawn.attempting import Attempting
 from relay.store import peers, words
 from relay.store.query import Tx
 from relay.store.spawn_rows import FOR_OTHERS, SpawnRow
 
 _keep = words.keep
 _note = peers.note_seen
+_observed = Attempting._observed
 _failed: list[object] = []
 
 
@@ -51,8 +55,17 @@ class _AskedButOnce:
         return found
 
 
+async def _observe_but_once(attempting: Attempting, *given: Any) -> Any:
+    if "attempt" not in _failed:
+        _failed.append("attempt")
+        raise MemoryError
+    return await _observed(attempting, *given)
+
+
 def main() -> None:
     """Be a broker with such a store."""
+    Attempting._observed = _observe_but_once  # type: ignore[method-assign]
+    taking_up.FIRST_S = 0.1
     words.keep, peers.note_seen = _keep_but_once, _note_but_once
     requests.FOR_OTHERS = _AskedButOnce()  # type: ignore[assignment,attr-defined]
     sys.argv = ["relay.daemon", *sys.argv[1:]]

@@ -37,6 +37,8 @@ def test_a_shorter_time_to_live_ends_what_is_held_in_time(granted: Scene) -> Non
     granted.until(spawn, "held")
     relay_json(granted.laptop, "edit", spawn, "--ttl", "1s")
     assert not granted.until(spawn, "expired", within=8)["attempt"]
+    (failure,) = [each for each in relay_json(granted.laptop, "failures") if each["id"] == spawn]
+    assert failure["next"] == f"relay retry {spawn}"  # it has no log
 
 
 def test_of_several_of_a_name_the_one_on_the_broker_that_runs_it_is_come_after(granted: Scene) -> None:

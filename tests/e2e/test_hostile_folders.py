@@ -127,14 +127,16 @@ def test_a_record_that_is_none_neither_holds_a_start_up_nor_keeps_its_task_alive
 
 @pytest.mark.parametrize("spoil", ["rm record", "rm record; mkfifo record", "rm -r ../$(basename $PWD)"])
 def test_a_task_that_puts_its_record_away_is_stopped_all_the_same(node: Node, spoil: str) -> None:
-    words = ("spawn", fresh(), "shell", OWN + spoil + "; sleep 60", "--cwd", str(node.work))
-    spawn = relay_json(node, *words)["id"]
+    went_on = node.work / fresh("went-on")
+    words = ("spawn", fresh(), "shell", f"{OWN}{spoil}; sleep 60; touch {went_on}", "--cwd", str(node.work))
+    spawn = relay_json(node, *words, "--retries", "1")["id"]
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "running", WITHIN, "its start")
     with node.control() as control:
-        control.post(f"spawns/{spawn}/stop", {})
+        control.post(f"spawns/{spawn}/stop", {"requested_by": "ann"})
     processes.wait_until(lambda: not processes.tasks_left(node.scratch), 5.0, "its end")
-    over = ("failed", "cancelled", "lost")
+    over = ("completed", "failed", "cancelled", "lost")
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] in over, WITHIN, "that it is told")
+    assert relay_json(node, "show", spawn)["state"] == "cancelled" and not went_on.exists()
     assert _run(node, "exit 0") == "completed"
 
 

@@ -135,6 +135,9 @@ def test_a_chain_starts_in_order_and_ends_with_its_head(queue: Scene) -> None:
         spelled = control.spawn("true", broker="vps", cwd=str(queue.vps.work), after_success=[failing])
     queue.until(spelled["id"], "cancelled")
     assert relay(queue.laptop, "wait", later).returncode == 130
+    with queue.laptop.control() as control:  # as the catalogue of the API has it
+        other = control.spawn("true", broker="vps", cwd=str(queue.vps.work), after_success=[failing])
+    assert queue.until(other["id"], "cancelled")["error"]["code"] == "predecessor_failed"
 
 
 def test_a_predecessor_is_on_the_same_broker_and_no_chain_closes(queue: Scene) -> None:

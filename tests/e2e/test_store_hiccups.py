@@ -54,6 +54,7 @@ def test_a_grant_that_is_gone_ends_what_it_let_run_as_soon_as_the_store_works(me
 
         processes.wait_until(lambda: state() == "cancelled", 20, "the end of what has no grant")
     assert "for once" in two.vps.log() + told
+    assert f"the work on {spawn}; it is taken up again" in two.vps.log()
 
 
 def test_that_a_members_going_was_not_written_down_is_said_in_a_line(mesh: Mesh) -> None:

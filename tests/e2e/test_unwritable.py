@@ -14,7 +14,7 @@ import pytest
 
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
-from tests.e2e.scene import Scene, relay, relay_json
+from tests.e2e.scene import Scene, gone_within, relay, relay_json
 
 if not hasattr(resource, "prlimit"):
     pytest.skip("needs prlimit", allow_module_level=True)
@@ -48,6 +48,47 @@ def test_no_view_calls_a_store_sound_that_cannot_be_written(two: Scene) -> None:
     assert findings(vps)["store"]["ok"] and vps.status()["store"]["ok"]
     done = relay(vps, "spawn", "-", "shell", "true", "--cwd", str(vps.work), "--wait")
     assert done.returncode == 0, done.stderr
+
+
+def test_what_runs_is_stopped_though_the_store_cannot_be_written(two: Scene) -> None:
+    two.grant()
+    here, afar = two.begin("sleep 60"), two.begin("sleep 60")
+    for spawn in (here, afar):
+        two.until(spawn, "running")
+    with unwritable(two.vps):
+        for node, spawn in ((two.vps, here), (two.laptop, afar)):
+            with node.control() as control:
+                control.post(f"spawns/{spawn}/stop", {})
+        for spawn in (here, afar):
+            gone_within(spawn)
+    for spawn in (here, afar):
+        two.until(spawn, "cancelled")
+
+
+def test_what_is_done_is_not_called_undone_where_its_copy_cannot_be_written(two: Scene) -> None:
+    roster = two.laptop.home / "roster.json"
+    kept = roster.read_bytes()
+    roster.unlink()
+    roster.mkdir()  # so that nothing takes its place, not even of root
+    try:
+        assert relay(two.laptop, "broker", "rename", "vps", "other").returncode == 0
+        assert {each["name"] for each in relay_json(two.laptop, "brokers")} == {"laptop", "other"}
+    finally:
+        roster.rmdir()
+        roster.write_bytes(kept)
+        relay_json(two.laptop, "broker", "rename", "other", "vps")
+
+
+def test_a_share_whose_server_cannot_be_told_is_no_fault_of_the_broker(two: Scene) -> None:
+    tools = two.laptop.home / "tools"
+    assert not tools.exists()
+    tools.write_text("")
+    try:
+        told = relay(two.laptop, "tools", "share", "cat", "--mcp", "/bin/cat").stderr.decode()
+        assert "what serves it was not told" in told and str(tools) in told, told
+    finally:
+        tools.unlink()
+        relay_json(two.laptop, "tools", "unshare", "cat")
 
 
 def test_a_home_that_cannot_be_written_is_found_by_doctor(mesh: Mesh) -> None:

@@ -254,6 +254,29 @@ async def test_a_full_database_refuses_the_op_and_works_again_with_room(store: S
     assert await store.one(COUNT_EVENTS) == 2
 
 
+@pytest.mark.parametrize("behind", [True, False])
+async def test_what_may_wait_is_done_once_there_is_room(
+    store: Store, monkeypatch: pytest.MonkeyPatch, behind: bool
+) -> None:
+    monkeypatch.setattr("relay.store.writer.AGAIN_S", 0.05)
+    pages = await store.write(lambda tx: int(tx.execute("PRAGMA page_count").fetchone()[0]))
+    await store.write(lambda tx: tx.execute(f"PRAGMA max_page_count = {pages + 2}").fetchone())
+    tried: list[asyncio.Event] = [asyncio.Event()]
+    loop = asyncio.get_running_loop()
+
+    def work(tx: Tx) -> None:
+        loop.call_soon_threadsafe(tried[0].set)
+        add_event(tx, 1, 100_000)
+
+    store.write_lazily(work, behind=behind)
+    await asyncio.wait_for(tried[0].wait(), 10)
+    await store.write(lambda tx: tx.execute("PRAGMA max_page_count = 100000").fetchone())
+    assert await store.one(COUNT_EVENTS) == 0
+    tried[0] = asyncio.Event()
+    await asyncio.wait_for(tried[0].wait(), 10)
+    assert await store.write(_add(2)) == 2
+
+
 async def _outcome(name: str, *words: str, prefix: tuple[str, ...] = ()) -> dict[str, Any]:
     child = program(name, *words, prefix=prefix)
     out, _ = await asyncio.to_thread(child.communicate, timeout=30)
@@ -281,6 +304,17 @@ def _may_mount() -> bool:
 async def test_a_full_disk_loses_nothing_and_says_so(tmp_path: Path) -> None:
     prefix = ("unshare", "--user", "--map-root-user", "--mount")
     _check_outcome(await _outcome("full_disk_program", str(tmp_path), prefix=prefix), Code.DISK_FULL)
+
+
+@pytest.mark.skipif(not _may_mount(), reason="needs user namespaces to mount a small file system")
+async def test_a_disk_that_takes_no_more_files_is_full(tmp_path: Path) -> None:
+    """SQLite says that it cannot open one; how much space there is says nothing either."""
+    child = program("no_files_program", str(tmp_path), prefix=("unshare", "--user", "--map-root-user", "--mount"))
+    out, _ = await asyncio.to_thread(child.communicate, timeout=30)
+    assert child.returncode == 0
+    *refused, opened = json.loads(out)
+    assert opened == []
+    assert refused == [[str(Code.DISK_FULL), f"free some files, or more of a quota: df -i {tmp_path}; quota"]] * 4
 
 
 async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:

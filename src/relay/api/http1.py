@@ -17,8 +17,9 @@ class BadAnswer(Exception):
 
 
 def quoted(text: str) -> str:
-    """One segment of a path or one value of a query, percent-encoded."""
-    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode())
+    """One segment of a path or one value of a query, percent-encoded; a question mark for what is no character."""
+    # a command line has other bytes in it now and then, and nothing is called so
+    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode(errors="replace"))
 
 
 def request(method: str, path: str, body: bytes | None, token: str | None = None) -> bytes:

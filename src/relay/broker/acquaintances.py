@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from relay.broker.admitting import Admitting
@@ -27,6 +28,7 @@ from relay.store import peers, records
 from relay.store.journal import Entry, Journal
 from relay.store.peers import Peer
 
+_log = logging.getLogger(__name__)
 
 class Acquaintances:
     """Answers `relay broker show`, `rename`, `ping` and `forget`.
@@ -209,7 +211,14 @@ class Acquaintances:
             self._members.aliases.pop(broker, None)
         else:
             self._members.aliases[broker] = alias
-        await self._keeper.write_out()
+        await self._write_out()
+
+    async def _write_out(self) -> None:
+        # what was asked for is done: the file is a copy for commands, and is written with the next change or start
+        try:
+            await self._keeper.write_out()
+        except LocalFault as fault:
+            _log.error("%s: %s; it does not say yet what was changed of a member", fault.message, fault.why)
 
     async def forget(self, text: str) -> dict[str, Any]:
         """Delete what is known of a member beside its membership; what was deleted.
@@ -238,7 +247,7 @@ class Acquaintances:
         if not self._mesh.is_linked(broker):
             self._there.forget(broker)
         self._mesh.turned_down.pop(broker, None)
-        await self._keeper.write_out()
+        await self._write_out()
         if self._mesh.is_linked(broker):
             # else it could not be dialled should this link break
             self._discovery.gossip.compare_with([broker])

@@ -53,7 +53,7 @@ _WORDS = {
     "agent": "an agent's name looks like a spawn's",
     "task": f"a task is text of at most {MAX_TASK // 1024} KiB, without NUL",
     "argv": f"it has at most {MAX_ARGV} words, without NUL",
-    "cwd": "a directory is a path without NUL, or `new`",
+    "cwd": "a directory is a path of UTF-8 text, of at most 4096 bytes and without NUL, or `new`",
     "mode": f"a mode is one of {', '.join(MODES)}",
     "model": "a model is a short text",
     "timeout_s": "a timeout is more than 0 and at most 30 days",

@@ -14,11 +14,11 @@ from relay.spawn.succession import failed_predecessor, fits
 from relay.store.spawn_rows import SpawnRow
 
 Find = Callable[[str, BrokerId | None], Awaitable[SpawnRow]]
-KEYS = (("after", AFTER_SUCCESS), ("after_success", AFTER_SUCCESS), ("after_any", AFTER_ANY))
+KEYS = {"after": AFTER_SUCCESS, "after_success": AFTER_SUCCESS, "after_any": AFTER_ANY}
 
 
 class Predecessors:
-    """Reads `after`, `after_success` and `after_any` of a client's request.
+    """Reads `after`, `after_success`, which is the same, and `after_any` of a client's request.
 
     Args:
         members: names.
@@ -39,11 +39,11 @@ class Predecessors:
         Raises:
             Misuse: one of them is no spawn, or none that this one can come after.
         """
-        if not any(key in body for key, _ in KEYS):
+        if body.keys().isdisjoint(KEYS):
             return body
         after = [
             [row.id, condition]
-            for key, condition in KEYS
+            for key, condition in KEYS.items()
             for ref in _refs(body, key)
             if self._counts(row := await self._find(ref, target), target, condition)
         ]
@@ -54,7 +54,7 @@ class Predecessors:
                 why="it has to end well, or just to end",
                 hint="name it once: --after ID or --after-any ID",
             )
-        return {key: value for key, value in body.items() if key not in dict(KEYS)} | {"after": after}
+        return {key: value for key, value in body.items() if key not in KEYS} | {"after": after}
 
     def _counts(self, row: SpawnRow, target: BrokerId, condition: str) -> bool:
         if row.target != target:

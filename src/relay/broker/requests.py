@@ -21,6 +21,7 @@ from relay.core.wishes import After
 from relay.spawn.requests import request_of
 from relay.spawn.supervisor import Supervisor
 from relay.store import channels, outbox, queueing, schedules, spawns
+from relay.store.faults import UNWRITABLE
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.schedules import Schedule
 from relay.store.spawn_rows import (
@@ -203,7 +204,7 @@ class Requests:
         try:
             return await self._journal.commit(lambda entry: self._stop(entry, row.id, operation, by))
         except LocalFault as fault:
-            if fault.code is not Code.DISK_FULL or row.target != self._members.own or row.state not in IN_HAND:
+            if fault.code not in UNWRITABLE or row.target != self._members.own or row.state not in IN_HAND:
                 raise
         await self._supervisor.stop_unwritten(row, by)  # it may be what fills the disk
         return row

@@ -1,4 +1,5 @@
-"""A stop that comes while the disk is full: what it means may be what fills the disk, and is stopped all the same.
+"""A stop that comes while the store cannot be written: what it means may be what fills the disk, and is stopped all the
+same.
 
 The envelope is not taken in, comes again, and then counts as any other. Nothing else is done without a word on disk.
 """
@@ -15,6 +16,7 @@ from relay.core.states import IN_HAND
 from relay.spawn.supervisor import Supervisor
 from relay.store import inbox
 from relay.store.engine import Store
+from relay.store.faults import UNWRITABLE
 from relay.store.spawn_rows import BY_ID
 
 
@@ -36,7 +38,7 @@ class StopsWithoutRoom:
 
     async def came(self, envelopes: Sequence[Opened], code: Code) -> None:
         """These could not be taken in, for this reason."""
-        for each in envelopes if code is Code.DISK_FULL else ():
+        for each in envelopes if code in UNWRITABLE else ():
             if each.kind is Kind.STOP and each.header.expires > self._clock():
                 await self._stop(each)
 

@@ -224,7 +224,8 @@ def _utf8(word: str) -> str:
     try:
         word.encode()
     except UnicodeEncodeError as fault:
-        raise _misuse("the task is not UTF-8 text", "the command line has other bytes in it", "use @FILE") from fault
+        hint = "put them into a file on the machine that runs it, and name that"
+        raise _misuse("the task is not UTF-8 text", "the command line has other bytes in it", hint) from fault
     return word
 
 

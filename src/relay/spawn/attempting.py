@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +19,7 @@ from relay.spawn import token, tree
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Attempt, Exited, Record, Vanished
 from relay.spawn.beginning import Ahead
+from relay.spawn.by_force import ByForce
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchRefused
 from relay.spawn.launching import LaunchSpec
 from relay.spawn.opened_record import OpenedRecord
@@ -97,6 +99,7 @@ class Attempting:
         self._launcher = launcher
         self._watcher = watcher
         self._spares = Spares(root)
+        self._by_force = ByForce()
         self.shims: dict[str, int] = {}
         """The attempt of each shim that is watched, by the shim's pid."""
 
@@ -177,6 +180,7 @@ class Attempting:
             await asyncio.to_thread(self.folder(name).request_stop, by)
         except OSError:
             if name in self.shims:  # its task has put the record away, by which its shim is told
+                self._by_force.ends(name, by)
                 await asyncio.to_thread(tree.sweep, name, None)
 
     async def insist(self, name: str) -> None:
@@ -209,7 +213,7 @@ class Attempting:
         def observing() -> Awaitable[Exited | Vanished]:
             return self.folder(name).observe(self._watcher, heard, shim=shim, opened=opened)
 
-        return _plain(await self._for_sure(name, observing))
+        return _plain(self._by_force.told(name, await self._for_sure(name, observing)))
 
     async def _for_sure(self, name: str, work: Callable[[], Awaitable[_Done]]) -> _Done:
         is_told = False
@@ -338,7 +342,7 @@ def _missing(plan: Plan) -> Refused | None:
 def _no_folder(fault: OSError) -> LocalFault:
     return LocalFault(
         "its folder could not be made",
-        code=Code.DISK_FULL if fault.errno == 28 else Code.LAUNCH_FAILED,
+        code=Code.DISK_FULL if fault.errno in (ENOSPC, EDQUOT) else Code.LAUNCH_FAILED,
         why=str(fault),
         hint="relay doctor, on the machine that was to run it",
     )

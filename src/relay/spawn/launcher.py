@@ -225,7 +225,9 @@ class Launcher:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                pid = await asyncio.to_thread(_exec_server, theirs.fileno(), self._errors)
+                # not on a thread: where none can be made this would stay to be done, by whichever comes later, with a
+                # descriptor that is another one's by then
+                pid = _exec_server(theirs.fileno(), self._errors)
             except OSError as fault:
                 ours.close()
                 raise LaunchRefused("the fork server could not be started", why=str(fault), hint=_ON_IT) from fault

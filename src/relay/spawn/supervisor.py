@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from relay.spawn.planning import Planner, begins_in, folder_name
 from relay.spawn.reading import LogReading
 from relay.spawn.remains import Remains
 from relay.spawn.retries import last_end, next_attempt
+from relay.spawn.taking_up import carried_out, tell_failure
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import attempts, spawns
 from relay.store.journal import Entry, Journal
@@ -155,18 +157,16 @@ class Supervisor:
     # carrying out
 
     def _launch(self, row: SpawnRow, admission: Admission, beginning: Beginning | None = None) -> None:
-        self._underway.add(folder_name(row.id, row.attempt), self._go(self._attempt(row, admission, beginning)))
+        work = partial(self._attempt, row, admission, beginning)
+        carried = self._go(carried_out(work, row, self._journal.store, self._resume, beginning))
+        self._underway.add(folder_name(row.id, row.attempt), carried)
 
     def _go(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(tell_failure)
         return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("work on a spawn failed; it is taken up at the next start", exc_info=error)
 
     def _soon(self, decide: Callable[[Entry], None]) -> None:
         self._go(self._commit_for_sure(decide))
@@ -324,7 +324,7 @@ class Supervisor:
         """Take up every attempt that an earlier run of this broker left unfinished."""
         await self._attempting.open()
         for row in await self._journal.store.all(IN_HAND, target=self._own):
-            self._go(self._resume(row))
+            self._go(carried_out(partial(self._resume, row), row, self._journal.store, self._resume))
         await self._telling.tell_waiting()
         await self._journal.commit(self.room.anew)
 

@@ -1,7 +1,7 @@
 """SQLite's storage errors in the words of the product.
 
     sqlite3.Error
-    ├── FULL                              LocalFault disk_full
+    ├── FULL; no room for more            LocalFault disk_full
     ├── CORRUPT, NOTADB                   LocalFault store_corrupt
     ├── IOERR, CANTOPEN, READONLY, BUSY … LocalFault store_fault
     └── the rest                          a defect of ours, raised as it is
@@ -12,14 +12,19 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import tempfile
 from pathlib import Path
 
 from relay.core.errors import Code, LocalFault
 
 BACKUPS = "backups"
 _LOW_WATER = 64 * 1024  # bytes; SQLite reports a full disk as an I/O error where it could not grow its -shm file
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
+UNWRITABLE = frozenset({Code.DISK_FULL, Code.STORE_FAULT})
+"""The codes under which a store takes nothing now, and may again."""
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_PERHAPS_FULL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 _TROUBLE = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,
@@ -43,7 +48,7 @@ def disk_full(path: Path) -> LocalFault:
         "the disk is full; nothing was recorded",
         code=Code.DISK_FULL,
         why=f"{path.parent} has no room for the store",
-        hint=f"free some space: df -h {path.parent}",
+        hint=_free(path.parent),
     )
 
 
@@ -77,12 +82,32 @@ def closed(path: Path) -> LocalFault:
     return LocalFault(f"the store {path} is closed", why="the broker is stopping", hint="relay up")
 
 
-def _no_room(path: Path) -> bool:
+def _free(folder: Path) -> str:
+    if _is_low(folder):
+        return f"free some space: df -h {folder}"
+    return f"free some files, or more of a quota: df -i {folder}; quota"
+
+
+def _is_low(folder: Path) -> bool:
     try:
-        free = os.statvfs(path.parent)
+        free = os.statvfs(folder)
     except OSError:
         return False
     return free.f_bavail * free.f_frsize < _LOW_WATER
+
+
+def _no_room(path: Path) -> bool:
+    return _is_low(path.parent) or _may_keep_no_more(path.parent)
+
+
+def _may_keep_no_more(folder: Path) -> bool:
+    # of a quota, and of a disk without inodes, SQLite says "I/O error" or "cannot open", and statvfs that there is room
+    try:
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(bytes(_LOW_WATER))
+    except OSError as fault:
+        return fault.errno in _FULL
+    return False
 
 
 def fault_of(error: sqlite3.Error, path: Path) -> LocalFault | None:
@@ -96,7 +121,7 @@ def fault_of(error: sqlite3.Error, path: Path) -> LocalFault | None:
     if extended is None:
         return None
     primary = extended & 0xFF
-    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _no_room(path)):
+    if primary == sqlite3.SQLITE_FULL or (primary in _PERHAPS_FULL and _no_room(path)):
         return disk_full(path)
     if primary in _DAMAGE:
         return corrupt(path, str(error))
@@ -105,4 +130,4 @@ def fault_of(error: sqlite3.Error, path: Path) -> LocalFault | None:
 
 def of_system(error: OSError, path: Path) -> LocalFault:
     """The fault an operating system's error means for the store."""
-    return disk_full(path) if error.errno in (errno.ENOSPC, errno.EDQUOT) else trouble(path, str(error))
+    return disk_full(path) if error.errno in _FULL else trouble(path, str(error))

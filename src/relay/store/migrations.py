@@ -79,11 +79,17 @@ def migrate(connection: Tx, path: Path, *, now: int, migrations: Sequence[str] =
     at = version(connection)
     if at > len(migrations):
         raise _newer(path, at, len(migrations))
+    copy = _copy_path(path, at, now)
     if 0 < at < len(migrations):
-        back_up(connection, _copy_path(path, at, now))
-        _keep_last(path)
-    for number in range(at, len(migrations)):
-        _apply(connection, number + 1, migrations[number])
+        back_up(connection, copy)
+    try:
+        for number in range(at, len(migrations)):
+            _apply(connection, number + 1, migrations[number])
+    except BaseException:
+        if version(connection) == at:
+            copy.unlink(missing_ok=True)  # of a store that stands as it was: each new try would leave one more
+        raise
+    _keep_last(path)
 
 
 def _newer(path: Path, found: int, known: int) -> LocalFault:

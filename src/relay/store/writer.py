@@ -24,6 +24,7 @@ from relay.store.query import Tx
 
 MAX_BATCH = 512  # ops; bounds how long the first caller of a flood waits, and the size of one transaction
 LINGER_S = 0.05
+AGAIN_S = 5.0  # after which what may wait is tried once more, where the store failed
 CHECKPOINT_AFTER = 50  # transactions, of some twenty pages each
 _log = logging.getLogger(__name__)
 
@@ -34,8 +35,13 @@ class _Job:
     done: asyncio.Future[Any] | None
     after: Callable[[], None] | None = None
     instead: Callable[[], None] | None = None
+    waits_in: deque[_Job] | None = None
     outcome: Any = None
     error: BaseException | None = None
+
+    @property
+    def is_worth_another_try(self) -> bool:
+        return self.waits_in is not None and isinstance(self.error, LocalFault)
 
 
 def _nothing(tx: Tx) -> None:
@@ -122,6 +128,8 @@ class Writer:
     def submit_lazily(self, op: Callable[[Tx], Any], behind: bool = False) -> None:
         """Hand over an op that may wait for the next batch, at most 50 ms; what it does may be lost in a crash.
 
+        Nobody waits who could ask again: where the store fails it is done once that works.
+
         Args:
             op: as for `submit`.
             behind: it waits for a batch with an op that calls `take_along`, and runs after all of its ops.
@@ -131,10 +139,20 @@ class Writer:
         """
         if self._closing:
             raise faults.closed(self._path)
+        self._wait(_Job(op, None, waits_in=self._behind if behind else self._lazy))
+
+    def _wait(self, job: _Job) -> None:
+        if self._closing or job.waits_in is None:
+            return
         if not self._lazy and not self._behind:
             self._lazy_at = self._loop.time()
-        (self._behind if behind else self._lazy).append(_Job(op, None))
+        job.error = None
+        job.waits_in.append(job)
         self._hurry_in(LINGER_S)
+
+    def _wait_again(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            self._loop.call_later(AGAIN_S, self._wait, job)
 
     def take_along(self) -> None:
         """From within an op: what was handed over to go behind goes into this transaction."""
@@ -275,8 +293,10 @@ class Writer:
 
     def _deliver(self, batch: list[_Job]) -> None:
         for job in batch:
-            if job.done is None and job.error is not None:
+            if job.done is None and job.error is not None and not job.is_worth_another_try:
                 _log.error("a write that nobody waits for failed", exc_info=job.error)
+        if again := [job for job in batch if job.is_worth_another_try]:
+            self.on_loop(self._wait_again, again)
         waiting = [job for job in batch if job.done is not None]
         if waiting:
             self.on_loop(_settle, waiting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -15,6 +16,7 @@ from relay.core.errors import Code, LocalFault
 MAX_FILE = 1024 * 1024
 OTHERS_READ = stat.S_IRWXG | stat.S_IRWXO
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def read_private(path: Path, code: Code, forbidden: int = OTHERS_READ) -> bytes:
@@ -98,7 +100,7 @@ def create_private(path: Path, data: bytes, code: Code, instead: str) -> None:
         instead: what to try where the name is taken.
 
     Raises:
-        LocalFault: `already_set_up` when it exists; `code` when it cannot be written.
+        LocalFault: `already_set_up` when it exists; `code` when it cannot be written, `disk_full` for want of room.
     """
     try:
         beside = _write_beside(path, data)
@@ -137,7 +139,10 @@ def replace_private(path: Path, data: bytes, code: Code) -> None:
 
 
 def _unwritable(path: Path, error: OSError, code: Code) -> LocalFault:
-    hint = shlex.join(["ls", "-ld", str(path.parent)])
+    folder = shlex.quote(str(path.parent))
+    hint = f"ls -ld {folder}"
+    if error.errno in _FULL:
+        code, hint = Code.DISK_FULL, f"free some space, or some files: df -h {folder}; df -i {folder}"
     return LocalFault(f"{path} cannot be written", code=code, why=error.strerror or "", hint=hint)
 
 

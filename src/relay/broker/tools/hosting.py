@@ -15,11 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Sequence
+from errno import EDQUOT, ENOSPC
 from typing import Any
 
 from relay.api import tools_folder
 from relay.api.home import Home
 from relay.broker.checkup import check
+from relay.core.errors import Code, LocalFault
 from relay.spawn.environment import is_forbidden
 from relay.spawn.shim import processes
 from relay.store.offers import Share
@@ -48,13 +50,23 @@ class Hosting:
     async def open(self, shares: Sequence[Share]) -> None:
         """The broker is ready for programs; these are its shares."""
         if _hosted(shares) or tools_folder.held(self._home):
-            await self.changed(shares)
+            try:
+                await self.changed(shares)
+            except LocalFault as fault:
+                _log.error("%s: %s", fault.message, fault.why)
 
     async def changed(self, shares: Sequence[Share]) -> None:
-        """A share was added, changed or removed; all of them, as they are now."""
+        """A share was added, changed or removed; all of them, as they are now.
+
+        Raises:
+            LocalFault: their host cannot be told.
+        """
         self._hosted = _hosted(shares)
-        tools_folder.make(self._home)
-        tools_folder.write(self._home, tools_folder.SHARES, self._hosted)
+        try:
+            tools_folder.make(self._home)
+            tools_folder.write(self._home, tools_folder.SHARES, self._hosted)
+        except OSError as fault:
+            raise _untold(fault) from None
         if not self._hosted:
             await self._end()
             return
@@ -179,6 +191,15 @@ class Hosting:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeping
             self._keeping = None
+
+
+def _untold(fault: OSError) -> LocalFault:
+    return LocalFault(
+        "what is shared is written down, and what serves it was not told",
+        code=Code.DISK_FULL if fault.errno in (ENOSPC, EDQUOT) else Code.STORE_FAULT,
+        why=str(fault),
+        hint="relay doctor; then the same command again",
+    )
 
 
 def _hosted(shares: Sequence[Share]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay.api import routes
+from relay.api.sizes import spoken
 from relay.cli import following, moments, speech, waiting
 from relay.cli.clean import clean
 from relay.cli.spawn_lines import has_ended, never_ran, say_failure
@@ -36,9 +37,16 @@ def _say_if_not_begun(spawn: Spawn) -> None:
         speech.note(f"there is no output yet: {clean(spawn['ack'])}")
 
 
+def _say_what_is_not_there(invocation: Invocation, spawn: Spawn, has_any: bool, is_whole: bool) -> None:
+    if not has_any:
+        _say_why_nothing(invocation, spawn, is_whole)
+    result = spawn["result"]
+    if result and (lost := result.get("output_lost_bytes")):
+        speech.flush()
+        speech.note(f"[{spoken(lost)} of its output could not be written: relay result {spawn['id']} says why]")
+
+
 def _say_why_nothing(invocation: Invocation, spawn: Spawn, is_whole: bool) -> None:
-    if invocation.json:
-        return
     if never_ran(spawn):
         speech.note("there is no output: nothing of it ever ran")
         say_failure(spawn, invocation.home)
@@ -65,9 +73,9 @@ def run(invocation: Invocation, *, spawn: str, follow: bool, tail: int | None, s
         _say_if_away(invocation, client, spawn)
     try:
         most = None if tail is None else min(tail, MOST_LINES)
-        if not following.copy(client, spawn, invocation.json, follow, most, moment, plain):
-            is_whole = most != 0 and moment is None
-            _say_why_nothing(invocation, client.ask(routes.show(spawn)), is_whole)
+        has_any = following.copy(client, spawn, invocation.json, follow, most, moment, plain)
+        if not invocation.json:
+            _say_what_is_not_there(invocation, client.ask(routes.show(spawn)), has_any, most != 0 and moment is None)
     except KeyboardInterrupt:
         waiting.say_it_is_left(client, spawn, invocation.home)
         return INTERRUPTED

@@ -17,7 +17,7 @@ from .cgroups import Kills
 from .confining import CONFINED, UNLIMITED
 from .door import Door
 from .kernel import ADOPTS
-from .ladder import GIVE_UP, KILL, SOFT, TERM, Ladder
+from .ladder import GIVE_UP, KILL, SOFT, Ladder
 from .spec import MARKER, Spec
 from .task import Task, failure_of
 
@@ -213,10 +213,10 @@ class Supervisor:
             self._ask()
         elif step == GIVE_UP:
             self._give_up()
+        elif step == KILL:
+            tree.kill(self._mark, self._session, self._reap)
         else:
-            self._signal_tree({TERM: signal.SIGTERM, KILL: signal.SIGKILL}[step])
-            if step == KILL and ADOPTS:
-                tree.hunt(self._reap)
+            self._signal_tree(signal.SIGTERM)
 
     def _ask(self) -> None:
         # Before exec the child catches what the fork server catches: the signal would be lost.

@@ -28,6 +28,8 @@ _KINDS = {
     errno.ENOEXEC: "not_executable",
     errno.E2BIG: "too_long",
 }
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+"""What says nothing of the directory that was to be entered."""
 
 
 class Task:
@@ -140,7 +142,8 @@ def failure_of(report: bytes, spec: Spec) -> dict[str, object]:
         return {"kind": "no_limits", "errno": None, "text": confining.why_unlimited(report)}
     number = int(report[1:])
     if report[:1] == _AT_CWD:
-        return {"kind": "bad_cwd", "errno": number, "text": f"{spec.cwd[:120]}: {os.strerror(number)}"}
+        kind = "exec_failed" if number in _SHORT else "bad_cwd"
+        return {"kind": kind, "errno": number, "text": f"{spec.cwd[:120]}: {os.strerror(number)}"}
     kind, name, text = _KINDS.get(number, "exec_failed"), spec.argv[0], os.strerror(number)
     if kind == "not_found" and (there := _there(spec)):
         kind, name, text = "bad_interpreter", there, "what its first line (#!) names, or its loader, is not there"

@@ -7,7 +7,7 @@ import select
 import signal
 import time
 
-from . import processes
+from . import kernel, processes
 
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
 if TYPE_CHECKING:
@@ -33,12 +33,30 @@ def members(mark: bytes, session: int | None) -> list[processes.Process]:
 
 
 def signal_all(tree: list[processes.Process], number: int) -> None:
-    """Signal each; one that changed its user is left for the survivors' count."""
-    for process in tree:
+    """Signal each, who began first before what it began: a shell whose command ends goes on with the next one.
+
+    One that changed its user is left for the survivors' count.
+    """
+    for process in sorted(tree, key=lambda each: (each.ticks, each.pid)):
         try:
             processes.send(process, number)
         except PermissionError:
             continue
+
+
+def kill(mark: bytes, session: int | None, reap: Callable[[], object]) -> None:
+    """Kill the tree.
+
+    Args:
+        mark, session: as `members` has them.
+        reap: takes in the children that have ended.
+    """
+    if kernel.ADOPTS:
+        # first, for what forks without end keeps the processor from who reads the table of all
+        hunt(reap)
+    signal_all(members(mark, session), signal.SIGKILL)
+    if kernel.ADOPTS:
+        hunt(reap)
 
 
 def hunt(reap: Callable[[], object], spared: Set[int] = frozenset()) -> None:
