@@ -15,7 +15,7 @@ from relay.spawn.shim import record
 from relay.testing import processes
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
-from tests.e2e.scene import fresh, relay_json
+from tests.e2e.scene import fresh, is_alive, pid_of, relay_json
 
 OWN = 'cd "$(dirname "$RELAY_TOKEN")"; '
 OTHERS = OWN + "for each in ../spare-*; do (cd $each; {}); done"
@@ -153,6 +153,16 @@ def test_a_record_that_says_what_no_shim_says_is_not_believed(node: Node, slot: 
     over = "cancelled" if number == record.STOP else "completed"
     assert _run(node, OWN + _written(number, said)) == over
     assert _run(node, OWN + _written(number, said) + "; sleep 1") == over
+
+
+@pytest.mark.parametrize("hidden", ["", "exec env -i setsid "])
+def test_a_task_that_writes_its_own_end_does_not_outlive_it(node: Node, hidden: str) -> None:
+    pid_file = node.work / fresh()
+    stays = f"{hidden}sh -c 'echo $$ > {pid_file}; exec sleep 60'"
+    assert _run(node, f"{OWN}{_written(record.EXIT, EXIT)}; {stays}") == "completed"
+    pid = pid_of(pid_file)
+    processes.wait_until(lambda: not is_alive(pid), 5.0, "that nothing of it is left")
+    assert _run(node, "exit 0") == "completed"
 
 
 def test_what_was_spoilt_is_taken_up_by_the_next_broker(node: Node) -> None:

@@ -21,6 +21,7 @@ from relay.spawn.beginning import Ahead
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchRefused
 from relay.spawn.launching import LaunchSpec
 from relay.spawn.opened_record import OpenedRecord
+from relay.spawn.outliving import Outliving
 from relay.spawn.overdue import Overdue
 from relay.spawn.recovery import Verdict, presume_begun
 from relay.spawn.shim import processes
@@ -97,6 +98,7 @@ class Attempting:
         self._launcher = launcher
         self._watcher = watcher
         self._spares = Spares(root)
+        self._outliving = Outliving()
         self.shims: dict[str, int] = {}
         """The attempt of each shim that is watched, by the shim's pid."""
 
@@ -108,6 +110,7 @@ class Attempting:
     def close(self) -> None:
         """Make no folders ahead any more."""
         self._spares.close()
+        self._outliving.close()
 
     def folder(self, name: str) -> Attempt:
         """The attempt folder of that name, there or not."""
@@ -209,7 +212,9 @@ class Attempting:
         def observing() -> Awaitable[Exited | Vanished]:
             return self.folder(name).observe(self._watcher, heard, shim=shim, opened=opened)
 
-        return _plain(await self._for_sure(name, observing))
+        end = await self._for_sure(name, observing)
+        self._outliving.look_at(self._root / name, shim)
+        return _plain(end)
 
     async def _for_sure(self, name: str, work: Callable[[], Awaitable[_Done]]) -> _Done:
         is_told = False

@@ -1,0 +1,92 @@
+"""What goes on though its record says that it has ended: a task may write such an end into its own record.
+
+A shim lets go of the lock of an attempt as soon as it has written how that ended. Where the lock is still held a moment
+later, that end was none of its words: what is left of the task is ended, and the shim then writes what is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from relay.spawn import tree
+from relay.spawn.shim import processes
+from relay.spawn.shim.folder import LOCK
+from relay.spawn.shim.tree import signal_all
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AFTER_S = 1.0
+WITHIN_S = 3.0
+_AGAIN_S = 0.05
+
+
+class Outliving:
+    """Looks once at each attempt that has ended, a second later."""
+
+    def __init__(self) -> None:
+        self._ended: deque[tuple[float, Path, int | None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def look_at(self, folder: Path, shim: int | None) -> None:
+        """An attempt has ended, by its record.
+
+        Args:
+            folder: its folder.
+            shim: the pid of its shim; None where only the record names it, which a task can write.
+        """
+        self._ended.append((asyncio.get_running_loop().time() + AFTER_S, folder, shim))
+        # one timer for all: each by itself would wake the broker once more for each attempt
+        if self._timer is None:
+            self._arm()
+
+    def _arm(self) -> None:
+        self._timer = asyncio.get_running_loop().call_at(self._ended[-1][0], self._look) if self._ended else None
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._ended and self._ended[0][0] <= loop.time():
+            _, folder, shim = self._ended.popleft()
+            if is_held(folder):
+                loop.run_in_executor(None, end_what_is_left, folder, shim)
+        self._arm()
+
+    def close(self) -> None:
+        """Look at none any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether somebody still has the lock of an attempt."""
+    try:
+        # not for writing: that its closing is no event to who watches the folder
+        lock = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def end_what_is_left(folder: Path, shim: int | None) -> None:
+    """Kill what is left of an attempt until its shim lets go of it; blocks for some seconds at most."""
+    deadline = time.monotonic() + WITHIN_S
+    while is_held(folder) and time.monotonic() < deadline:
+        if shim is not None:
+            table = processes.table()
+            signal_all([table[pid] for pid in processes.descendants(table, {shim})], signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            tree.sweep(folder.name, None)
+        time.sleep(_AGAIN_S)
