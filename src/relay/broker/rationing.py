@@ -18,14 +18,23 @@ from relay.store.journal import Entry
 
 AT_ONCE = 60  # what a person's slips make at most; each refusal costs about 3 KiB of rows
 PER_SECOND = 0.5
-_ASKING = (Kind.SPAWN, Kind.STOP, Kind.ANSWER, Kind.STEER, Kind.SCHEDULE)
-_VERBS = dict.fromkeys(_ASKING, "spawn") | {Kind.BLOB_OFFER: "push", Kind.NOTIFY_ASK: "notify"}
-_VERBS |= {Kind.TOOL_CALL: "tool", Kind.TOOL_STOP: "tool"}
+_VERBS: dict[Kind, tuple[str, ...]] = {
+    Kind.SPAWN: ("spawn",),
+    Kind.SCHEDULE: ("spawn",),
+    Kind.STOP: ("spawn", "stop"),
+    Kind.STEER: ("spawn", "stop"),
+    Kind.ANSWER: ("spawn", "send", "approve"),
+    Kind.BLOB_OFFER: ("push",),
+    Kind.NOTIFY_ASK: ("notify",),
+    Kind.TOOL_CALL: ("tool",),
+    Kind.TOOL_STOP: ("tool",),
+}
+"""By what is asked for, the verbs that may let it: who has one of them is not rationed."""
 MOST_UNANSWERED = 1_000  # answers that wait for a broker without a grant; who takes none is given no more
 
 
 class Rationing:
-    """A bucket for each origin that may not spawn here. Origins are members, so that there are few.
+    """A bucket for each origin that may not ask for this here. Origins are members, so that there are few.
 
     What was taken in before, and comes again because its receipt was lost, is no new request: it counts for nothing.
 
@@ -51,8 +60,8 @@ class Rationing:
     async def refusal(self, each: Opened) -> RelayError | None:
         """Why an envelope is over its origin's ration, or None."""
         origin = each.header.origin
-        verb = _VERBS.get(each.kind)
-        if verb is None or self._may(origin, verb) or await self._was_taken(each):
+        verbs = _VERBS.get(each.kind)
+        if verbs is None or any(self._may(origin, verb) for verb in verbs) or await self._was_taken(each):
             return None
         if self._unanswered.get(origin, 0) < MOST_UNANSWERED and self._has_left(origin):
             return None
