@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from relay.spawn.shim import record
@@ -155,14 +156,22 @@ def test_a_record_that_says_what_no_shim_says_is_not_believed(node: Node, slot: 
     assert _run(node, OWN + _written(number, said) + "; sleep 1") == over
 
 
-@pytest.mark.parametrize("hidden", ["", "exec env -i setsid "])
+@pytest.mark.parametrize("hidden", ["", "kill -STOP $PPID; ", "exec env -i setsid "])
 def test_a_task_that_writes_its_own_end_does_not_outlive_it(node: Node, hidden: str) -> None:
     pid_file = node.work / fresh()
     stays = f"{hidden}sh -c 'echo $$ > {pid_file}; exec sleep 60'"
     assert _run(node, f"{OWN}{_written(record.EXIT, EXIT)}; {stays}") == "completed"
     pid = pid_of(pid_file)
     processes.wait_until(lambda: not is_alive(pid), 5.0, "that nothing of it is left")
+    processes.wait_until(lambda: not any(map(_is_stopped, node.shims())), 5.0, "its shim to go on")
     assert _run(node, "exit 0") == "completed"
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_what_was_spoilt_is_taken_up_by_the_next_broker(node: Node) -> None:

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from relay.spawn import tree
+from relay.spawn.attempt import Attempt
 from relay.spawn.shim import processes
 from relay.spawn.shim.folder import LOCK
 from relay.spawn.shim.tree import signal_all
@@ -85,8 +86,22 @@ def end_what_is_left(folder: Path, shim: int | None) -> None:
     deadline = time.monotonic() + WITHIN_S
     while is_held(folder) and time.monotonic() < deadline:
         if shim is not None:
-            table = processes.table()
-            signal_all([table[pid] for pid in processes.descendants(table, {shim})], signal.SIGKILL)
+            _kill_below(shim)
         with contextlib.suppress(OSError):
             tree.sweep(folder.name, None)
+            _wake(folder)
         time.sleep(_AGAIN_S)
+
+
+def _kill_below(shim: int) -> None:
+    table = processes.table()
+    found = table.get(shim)
+    if found is not None and found.session == shim:  # else it is gone, and another process has its pid
+        signal_all([table[pid] for pid in processes.descendants(table, {shim})], signal.SIGKILL)
+
+
+def _wake(folder: Path) -> None:
+    """Have the shim go on where its task has stopped it. That the record names it is enough: to wake harms nobody."""
+    intent = Attempt(folder).read().intent
+    if intent is not None and intent.boot == processes.boot_id():
+        processes.signal_exactly(intent.shim, intent.ticks, signal.SIGCONT)
