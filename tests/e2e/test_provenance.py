@@ -97,6 +97,23 @@ def test_hiding_the_token_makes_no_task_a_person(three: Three) -> None:
         assert refused["error"]["code"] == "no_grant", script
 
 
+def test_a_task_that_writes_its_own_end_is_no_person_after_it(three: Three) -> None:
+    said, program = three.a.work / fresh("said"), three.a.work / fresh("program")
+    program.write_text(
+        "import os, sys; from relay.spawn.shim import record; fd = os.open('record', os.O_RDWR)\n"
+        "names = 'exit_code signal timed_out stopped started_at ended_at error survivors'.split()\n"
+        "end = dict(zip(names, (0, None, False, False, 1, 2, None, 0)))\n"
+        "record.write_slot(fd, record.EXIT, end, durable=False)\n"
+    )
+    ended = f'cd "$(dirname "$RELAY_TOKEN")"; {sys.executable} {program}'
+    hidden = f"env -u RELAY_TOKEN -u RELAY_ATTEMPT -u RELAY_SPAWN RELAY_HOME={three.a.home}"
+    asks = f"{hidden} {RELAY} --json queue pause > {said}.new; mv {said}.new {said}"
+    found, _ = three.inside(f"{ended}; sleep 0.1; {asks}")
+    assert found["state"] == "completed"
+    processes.wait_until(said.exists, WITHIN, "its answer")
+    assert json.loads(said.read_text())["error"]["code"] == "task_over"
+
+
 def test_a_task_on_its_own_machine_carries_the_chain_and_goes_one_deep(three: Three) -> None:
     inner = f"{RELAY} --json spawn - shell true --cwd {three.a.work} --wait"
     script = three.a.work / fresh("script")

@@ -77,6 +77,8 @@ class Tasks:
                 raise _over()
             name = shown
         if name is None:
+            if any(pid in processes for pid in self._attempting.outliving.shims.values() if pid):
+                raise _over()  # it wrote its own end, and goes on
             return None
         spawn, _, attempt = name.partition("-")
         found = Caller(spawn, int(attempt))

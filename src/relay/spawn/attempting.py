@@ -98,7 +98,7 @@ class Attempting:
         self._launcher = launcher
         self._watcher = watcher
         self._spares = Spares(root)
-        self._outliving = Outliving()
+        self.outliving = Outliving()
         self.shims: dict[str, int] = {}
         """The attempt of each shim that is watched, by the shim's pid."""
 
@@ -110,7 +110,7 @@ class Attempting:
     def close(self) -> None:
         """Make no folders ahead any more."""
         self._spares.close()
-        self._outliving.close()
+        self.outliving.close()
 
     def folder(self, name: str) -> Attempt:
         """The attempt folder of that name, there or not."""
@@ -213,7 +213,7 @@ class Attempting:
             return self.folder(name).observe(self._watcher, heard, shim=shim, opened=opened)
 
         end = await self._for_sure(name, observing)
-        self._outliving.look_at(self._root / name, shim)
+        self.outliving.look_at(self._root / name, self.shims.get(name, 0), launched=shim is not None)
         return _plain(end)
 
     async def _for_sure(self, name: str, work: Callable[[], Awaitable[_Done]]) -> _Done:

@@ -13,8 +13,10 @@ import os
 import signal
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
+from relay.core.values import frozen
 from relay.spawn import tree
 from relay.spawn.attempt import Attempt
 from relay.spawn.shim import processes
@@ -30,39 +32,66 @@ _AGAIN_S = 0.05
 
 
 class Outliving:
-    """Looks once at each attempt that has ended, a second later."""
+    """Looks at each attempt that has ended, and once more a second later where its lock is still held.
+
+    Attributes:
+        shims: the attempts that are still to let go of it, with the pid of the shim of each: what descends from that
+            one is no person's.
+    """
 
     def __init__(self) -> None:
-        self._ended: deque[tuple[float, Path, int | None]] = deque()
+        self.shims: dict[str, int] = {}
+        self._ended: deque[_Ended] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_open = True
 
-    def look_at(self, folder: Path, shim: int | None) -> None:
+    def look_at(self, folder: Path, shim: int, *, launched: bool) -> None:
         """An attempt has ended, by its record.
 
         Args:
             folder: its folder.
-            shim: the pid of its shim; None where only the record names it, which a task can write.
+            shim: the pid of its shim.
+            launched: whether who started it said so; else only the record does, which a task can write.
         """
-        self._ended.append((asyncio.get_running_loop().time() + AFTER_S, folder, shim))
+        if not self._is_open or not is_held(folder):
+            return
+        self.shims[folder.name] = shim
+        due = asyncio.get_running_loop().time() + AFTER_S
+        self._ended.append(_Ended(due, folder, shim if launched else None))
         # one timer for all: each by itself would wake the broker once more for each attempt
         if self._timer is None:
             self._arm()
 
     def _arm(self) -> None:
-        self._timer = asyncio.get_running_loop().call_at(self._ended[-1][0], self._look) if self._ended else None
+        self._timer = asyncio.get_running_loop().call_at(self._ended[-1].due, self._look) if self._ended else None
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._ended and self._ended[0][0] <= loop.time():
-            _, folder, shim = self._ended.popleft()
-            if is_held(folder):
-                loop.run_in_executor(None, end_what_is_left, folder, shim)
+        while self._ended and self._ended[0].due <= loop.time():
+            each = self._ended.popleft()
+            if is_held(each.folder):
+                ending = loop.run_in_executor(None, end_what_is_left, each.folder, each.shim)
+                ending.add_done_callback(partial(self._over, each.folder))
+            else:
+                del self.shims[each.folder.name]
         self._arm()
+
+    def _over(self, folder: Path, _: asyncio.Future[None]) -> None:
+        if not is_held(folder):
+            del self.shims[folder.name]
 
     def close(self) -> None:
         """Look at none any more."""
+        self._is_open = False
         if self._timer is not None:
             self._timer.cancel()
+
+
+@frozen
+class _Ended:
+    due: float
+    folder: Path
+    shim: int | None
 
 
 def is_held(folder: Path) -> bool:
