@@ -114,6 +114,39 @@ def test_a_task_that_writes_its_own_end_is_no_person_after_it(three: Three) -> N
     assert json.loads(said.read_text())["error"]["code"] == "task_over"
 
 
+ORPHAN = """
+import os, signal, subprocess, sys
+from relay.spawn.shim import processes
+home, said = sys.argv[1:]
+shim = os.getppid()
+above = processes.look_up(shim).parent
+if os.fork():
+    os.kill(above, signal.SIGSTOP)  # it would end at once what a shim leaves behind
+    os.kill(shim, signal.SIGKILL)
+    signal.pause()
+os.setsid()
+while os.getppid() != above:
+    pass
+words = [sys.executable, "-m", "relay", "--home", home, "--json", "queue", "pause"]
+try:
+    done = subprocess.run(words, stdout=subprocess.PIPE)
+    with open(said + ".new", "wb") as file:
+        file.write(done.stdout)
+    os.rename(said + ".new", said)
+finally:
+    os.kill(above, signal.SIGCONT)
+"""
+
+
+def test_what_is_left_of_a_task_that_killed_its_shim_is_no_person(three: Three) -> None:
+    said, program = three.a.work / fresh("said"), three.a.work / fresh("program")
+    program.write_text(ORPHAN)
+    hidden = 'env -i PYTHONPATH="$PYTHONPATH"'  # or the broker would find it by its environment
+    three.inside(f"exec {hidden} {sys.executable} {program} {three.a.home} {said}")
+    processes.wait_until(said.exists, WITHIN, "its answer")
+    assert json.loads(said.read_text())["error"]["code"] == "task_over"
+
+
 def test_a_task_on_its_own_machine_carries_the_chain_and_goes_one_deep(three: Three) -> None:
     inner = f"{RELAY} --json spawn - shell true --cwd {three.a.work} --wait"
     script = three.a.work / fresh("script")
