@@ -113,16 +113,21 @@ def test_what_was_put_beside_the_files_of_folders_that_are_yet_to_be_used_is_nob
     assert [_run(node, "exit 0", "--stdin") for _ in range(4)] == ["completed"] * 4
 
 
+@pytest.mark.parametrize("then", ["", "sleep 0.5; kill -STOP $PPID; "])
 @pytest.mark.parametrize("spoil", ["rm record; mkfifo record", "rm record; mkdir record; touch record/x"])
-def test_a_record_that_is_none_neither_holds_a_start_up_nor_keeps_its_task_alive(node: Node, spoil: str) -> None:
-    words = ("spawn", fresh(), "shell", OWN + spoil + "; echo spoilt; sleep 60", "--cwd", str(node.work))
+def test_a_record_that_is_none_neither_holds_a_start_up_nor_keeps_its_task_alive(
+    node: Node, spoil: str, then: str
+) -> None:
+    words = ("spawn", fresh(), "shell", f"{OWN}{spoil}; echo spoilt; {then}sleep 60", "--cwd", str(node.work))
     spawn = relay_json(node, *words)["id"]
     processes.wait_until(lambda: "spoilt" in node.relay("logs", spawn).stdout, WITHIN, "its word")
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "running", WITHIN, "its start")
+    processes.wait_until(lambda: any(map(_is_stopped, node.shims())) == bool(then), WITHIN, "what it does to its shim")
     node.kill()
     node.start()
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "lost", WITHIN, "its end")
     assert not processes.tasks_left(node.scratch)
+    processes.wait_until(lambda: not any(map(_is_stopped, node.shims())), 5.0, "its shim to go on")
     assert _run(node, "exit 0") == "completed"
 
 
