@@ -1,7 +1,8 @@
 """Attempts that go on though their time is over: a task may keep its own shim stopped, which would have ended it.
 
 To wake a shim that is awake does nothing. So nothing depends on how well the clocks here and there agree, and nothing
-is ended from here: the shim itself ends its task, and writes down that its time was over.
+is ended from here: the shim itself ends its task, and writes down that its time was over. But where the record names
+no shim any more, which a task can do as well, the tree is swept, and that wakes its shim.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import signal
 
+from relay.spawn import tree
 from relay.spawn.attempt import Attempt
 from relay.spawn.shim import processes
 
@@ -47,5 +49,8 @@ class Overdue:
 def _wake(attempt: Attempt) -> None:
     with contextlib.suppress(OSError):
         now = attempt.read()
-        if now.intent is not None and now.exit is None and now.intent.boot == processes.boot_id():
-            processes.signal_exactly(now.intent.shim, now.intent.ticks, signal.SIGCONT)
+        if now.exit is not None:
+            return
+        named = now.intent if now.intent is not None and now.intent.boot == processes.boot_id() else None
+        if named is None or not processes.signal_exactly(named.shim, named.ticks, signal.SIGCONT):
+            tree.sweep(attempt.folder.name, None)
