@@ -131,6 +131,18 @@ def test_a_record_that_is_none_neither_holds_a_start_up_nor_keeps_its_task_alive
     assert _run(node, "exit 0") == "completed"
 
 
+def test_a_task_that_puts_its_record_away_and_ends_while_no_broker_runs_is_lost(node: Node) -> None:
+    go = node.work / fresh()
+    script = f"{OWN}rm record; until [ -e {go} ]; do sleep 0.02; done"
+    spawn = relay_json(node, "spawn", fresh(), "shell", script, "--cwd", str(node.work))["id"]
+    processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "running", WITHIN, "its start")
+    node.kill()
+    go.touch()
+    processes.wait_until(lambda: not processes.tasks_left(node.scratch), 5.0, "its end")
+    node.start()
+    processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "lost", WITHIN, "that it is told")
+
+
 @pytest.mark.parametrize("spoil", ["rm record", "rm record; mkfifo record", "rm -r ../$(basename $PWD)"])
 def test_a_task_that_puts_its_record_away_is_stopped_all_the_same(node: Node, spoil: str) -> None:
     words = ("spawn", fresh(), "shell", OWN + spoil + "; sleep 60", "--cwd", str(node.work))
