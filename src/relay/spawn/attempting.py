@@ -250,7 +250,7 @@ class Attempting:
         for before in [each for each, pid in self.shims.items() if pid == shim and pid]:
             del self.shims[before]
         self.shims[name] = shim
-        overdue = Overdue(self.folder(name), timeout_s)
+        overdue = Overdue(self.folder(name), timeout_s, shim)
         try:
             yield
         finally:

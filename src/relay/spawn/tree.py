@@ -41,18 +41,18 @@ def sweep(name: str, task: tuple[int, int] | None) -> int:
         if time.monotonic() > deadline:
             break
         signal_all(living, signal.SIGKILL)
-        _wake_above(living)
+        for pid in {each.parent for each in living}:
+            wake(pid)
         time.sleep(_LOOK_AGAIN_S)
     return len(living)
 
 
-def _wake_above(ended: list[processes.Process]) -> None:
-    """Have the shim of these go on where they have stopped it: it leaves when they have, its fork server with it."""
-    for pid in {each.parent for each in ended}:
-        found = processes.look_up(pid)
-        if found is not None and found.state == _STOPPED and found.session == pid:
-            with contextlib.suppress(PermissionError):
-                processes.send(found, signal.SIGCONT)
+def wake(shim: int) -> None:
+    """Have a shim go on where its task has stopped it: it leaves when that has ended, and its fork server with it."""
+    found = processes.look_up(shim)
+    if found is not None and found.state == _STOPPED and found.session == shim:
+        with contextlib.suppress(PermissionError):
+            processes.send(found, signal.SIGCONT)
 
 
 def _session(table: dict[int, processes.Process], task: tuple[int, int] | None) -> set[int]:
