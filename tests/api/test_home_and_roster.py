@@ -47,6 +47,16 @@ def test_a_socket_folder_open_to_others_is_refused(tmp_path: Path) -> None:
     assert not homes.is_private_folder(home.path)
 
 
+def test_a_home_open_to_others_is_refused_wherever_its_socket_is(tmp_path: Path) -> None:
+    home = Home(tmp_path / ("long" * 30))
+    os.mkdir(home.path, 0o700)
+    homes.require_private(home)
+    os.chmod(home.path, 0o770)
+    with pytest.raises(LocalFault, match=r"the home .* is open to others") as refused:
+        homes.require_private(home)
+    assert refused.value.hint == f"chmod 700 {home.path}"
+
+
 def _write(home: Home, text: str) -> Home:
     os.makedirs(home.path, exist_ok=True)
     Path(home.roster).write_text(text)

@@ -62,7 +62,7 @@ async def server(tmp_path: Path) -> AsyncIterator[tuple[BlobServer, list[dict[st
             said.append(content | {"by": giver})
             return True
 
-        made = BlobServer(library, store, say, lambda: 1)
+        made = BlobServer(library, store, say, lambda: 1, lambda peer: None)
         yield made, said
         await made.close()
         await library.close()

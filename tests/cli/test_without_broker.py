@@ -110,7 +110,8 @@ def test_config_verbs(relay: Relay) -> None:
     assert (done.stdout, done.stderr) == ("max_parallel = 8\n", "it holds from the next start of the broker\n")
     assert relay("config", "get", "max_parallel", "--json").stdout == "8\n"
     assert "retention = 30d" in relay("config", "list").stdout
-    assert relay("config", "set", "max_parallel", "lots").returncode == 2
+    for wrong in ("lots", "1" * 5000, "[" * 3000):
+        assert relay("config", "set", "max_parallel", wrong).returncode == 2
     assert relay("config", "get", "nothing").returncode == 2
 
 

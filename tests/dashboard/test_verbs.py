@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from relay.dashboard import neighbours
 from relay.testing.control import ControlError
 from relay.testing.node import Node
 from tests.dashboard.browser import Browser
@@ -15,6 +18,7 @@ from tests.e2e.scene import Done, relay
 
 STATUS = {"BackendState": "Running", "Self": {"DNSName": "Laptop.tail1.ts.net."}}
 NAME = "laptop.tail1.ts.net"
+NEIGHBOURS = Path(neighbours.TABLE)
 
 
 def _json(node: Node, *words: str, path: str = os.environ["PATH"]) -> dict[str, object]:
@@ -26,6 +30,15 @@ def _json(node: Node, *words: str, path: str = os.environ["PATH"]) -> dict[str, 
 
 def _error(done: Done) -> str:
     return str(json.loads(done.stdout)["error"]["code"])
+
+
+@contextlib.contextmanager
+def _as_user(user: int) -> Iterator[None]:
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @pytest.fixture
@@ -52,6 +65,22 @@ def test_the_link_lets_a_browser_in(browser: Browser) -> None:
     gone = _json(browser.node, "dashboard", "devices", "revoke", "typed")
     assert gone["id"] == made.document["device"]["id"]
     assert "typed" not in relay(browser.node, "dashboard", "devices", "list").stdout.decode()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not NEIGHBOURS.exists(), reason="needs root, and a table of who connects")
+def test_a_code_in_a_browser_s_command_line_is_its_own_user_s_alone(browser: Browser, tmp_path: Path) -> None:
+    opener = tmp_path / "opener"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    opener.chmod(0o755)
+    done = relay(browser.node, "dashboard", DISPLAY=":0", BROWSER=f"{opener} %s", SSH_CONNECTION="")
+    assert b"your browser opens it" in done.stderr, done
+    code = (tmp_path / "opened").read_text().strip().partition("#code=")[2]
+    comer = Browser(browser.node, browser.port)
+    for _ in range(6):  # nor does it count, or the code of its own user were not looked at for a minute
+        with _as_user(12345):
+            refused = comer.ask("POST", "/session", {"code": code})
+        assert (refused.status, refused.code) == (401, "code_refused")
+    assert comer.ask("POST", "/session", {"code": code}).status == 201
 
 
 @pytest.mark.parametrize("words", ["--scopes all", "--scopes ,", "devices revoke", "devices remove", "devices list x"])

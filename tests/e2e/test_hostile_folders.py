@@ -9,13 +9,14 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from relay.spawn.shim import record
 from relay.testing import processes
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
-from tests.e2e.scene import fresh, relay_json
+from tests.e2e.scene import fresh, is_alive, pid_of, relay_json
 
 OWN = 'cd "$(dirname "$RELAY_TOKEN")"; '
 OTHERS = OWN + "for each in ../spare-*; do (cd $each; {}); done"
@@ -112,17 +113,34 @@ def test_what_was_put_beside_the_files_of_folders_that_are_yet_to_be_used_is_nob
     assert [_run(node, "exit 0", "--stdin") for _ in range(4)] == ["completed"] * 4
 
 
+@pytest.mark.parametrize("then", ["", "sleep 0.5; kill -STOP $PPID; "])
 @pytest.mark.parametrize("spoil", ["rm record; mkfifo record", "rm record; mkdir record; touch record/x"])
-def test_a_record_that_is_none_neither_holds_a_start_up_nor_keeps_its_task_alive(node: Node, spoil: str) -> None:
-    words = ("spawn", fresh(), "shell", OWN + spoil + "; echo spoilt; sleep 60", "--cwd", str(node.work))
+def test_a_record_that_is_none_neither_holds_a_start_up_nor_keeps_its_task_alive(
+    node: Node, spoil: str, then: str
+) -> None:
+    words = ("spawn", fresh(), "shell", f"{OWN}{spoil}; echo spoilt; {then}sleep 60", "--cwd", str(node.work))
     spawn = relay_json(node, *words)["id"]
     processes.wait_until(lambda: "spoilt" in node.relay("logs", spawn).stdout, WITHIN, "its word")
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "running", WITHIN, "its start")
+    processes.wait_until(lambda: any(map(_is_stopped, node.shims())) == bool(then), WITHIN, "what it does to its shim")
     node.kill()
     node.start()
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "lost", WITHIN, "its end")
     assert not processes.tasks_left(node.scratch)
+    processes.wait_until(lambda: not any(map(_is_stopped, node.shims())), 5.0, "its shim to go on")
     assert _run(node, "exit 0") == "completed"
+
+
+def test_a_task_that_puts_its_record_away_and_ends_while_no_broker_runs_is_lost(node: Node) -> None:
+    go = node.work / fresh()
+    script = f"{OWN}rm record; until [ -e {go} ]; do sleep 0.02; done"
+    spawn = relay_json(node, "spawn", fresh(), "shell", script, "--cwd", str(node.work))["id"]
+    processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "running", WITHIN, "its start")
+    node.kill()
+    go.touch()
+    processes.wait_until(lambda: not processes.tasks_left(node.scratch), 5.0, "its end")
+    node.start()
+    processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "lost", WITHIN, "that it is told")
 
 
 @pytest.mark.parametrize("spoil", ["rm record", "rm record; mkfifo record", "rm -r ../$(basename $PWD)"])
@@ -155,6 +173,24 @@ def test_a_record_that_says_what_no_shim_says_is_not_believed(node: Node, slot: 
     over = "cancelled" if number == record.STOP else "completed"
     assert _run(node, OWN + _written(number, said)) == over
     assert _run(node, OWN + _written(number, said) + "; sleep 1") == over
+
+
+@pytest.mark.parametrize("hidden", ["", "kill -STOP $PPID; ", "exec env -i setsid "])
+def test_a_task_that_writes_its_own_end_does_not_outlive_it(node: Node, hidden: str) -> None:
+    pid_file = node.work / fresh()
+    stays = f"{hidden}sh -c 'echo $$ > {pid_file}; exec sleep 60'"
+    assert _run(node, f"{OWN}{_written(record.EXIT, EXIT)}; {stays}") == "completed"
+    pid = pid_of(pid_file)
+    processes.wait_until(lambda: not is_alive(pid), 5.0, "that nothing of it is left")
+    processes.wait_until(lambda: not any(map(_is_stopped, node.shims())), 5.0, "its shim to go on")
+    assert _run(node, "exit 0") == "completed"
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_what_was_spoilt_is_taken_up_by_the_next_broker(node: Node) -> None:

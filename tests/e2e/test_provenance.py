@@ -97,6 +97,56 @@ def test_hiding_the_token_makes_no_task_a_person(three: Three) -> None:
         assert refused["error"]["code"] == "no_grant", script
 
 
+def test_a_task_that_writes_its_own_end_is_no_person_after_it(three: Three) -> None:
+    said, program = three.a.work / fresh("said"), three.a.work / fresh("program")
+    program.write_text(
+        "import os, sys; from relay.spawn.shim import record; fd = os.open('record', os.O_RDWR)\n"
+        "names = 'exit_code signal timed_out stopped started_at ended_at error survivors'.split()\n"
+        "end = dict(zip(names, (0, None, False, False, 1, 2, None, 0)))\n"
+        "record.write_slot(fd, record.EXIT, end, durable=False)\n"
+    )
+    ended = f'cd "$(dirname "$RELAY_TOKEN")"; {sys.executable} {program}'
+    hidden = f"env -u RELAY_TOKEN -u RELAY_ATTEMPT -u RELAY_SPAWN RELAY_HOME={three.a.home}"
+    asks = f"{hidden} {RELAY} --json queue pause > {said}.new; mv {said}.new {said}"
+    found, _ = three.inside(f"{ended}; sleep 0.1; {asks}")
+    assert found["state"] == "completed"
+    processes.wait_until(said.exists, WITHIN, "its answer")
+    assert json.loads(said.read_text())["error"]["code"] == "task_over"
+
+
+ORPHAN = """
+import os, signal, subprocess, sys
+from relay.spawn.shim import processes
+home, said = sys.argv[1:]
+shim = os.getppid()
+above = processes.look_up(shim).parent
+if os.fork():
+    os.kill(above, signal.SIGSTOP)  # it would end at once what a shim leaves behind
+    os.kill(shim, signal.SIGKILL)
+    signal.pause()
+os.setsid()
+while os.getppid() != above:
+    pass
+words = [sys.executable, "-m", "relay", "--home", home, "--json", "queue", "pause"]
+try:
+    done = subprocess.run(words, stdout=subprocess.PIPE)
+    with open(said + ".new", "wb") as file:
+        file.write(done.stdout)
+    os.rename(said + ".new", said)
+finally:
+    os.kill(above, signal.SIGCONT)
+"""
+
+
+def test_what_is_left_of_a_task_that_killed_its_shim_is_no_person(three: Three) -> None:
+    said, program = three.a.work / fresh("said"), three.a.work / fresh("program")
+    program.write_text(ORPHAN)
+    hidden = 'env -i PYTHONPATH="$PYTHONPATH"'  # or the broker would find it by its environment
+    three.inside(f"exec {hidden} {sys.executable} {program} {three.a.home} {said}")
+    processes.wait_until(said.exists, WITHIN, "its answer")
+    assert json.loads(said.read_text())["error"]["code"] == "task_over"
+
+
 def test_a_task_on_its_own_machine_carries_the_chain_and_goes_one_deep(three: Three) -> None:
     inner = f"{RELAY} --json spawn - shell true --cwd {three.a.work} --wait"
     script = three.a.work / fresh("script")

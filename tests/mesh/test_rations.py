@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from relay.broker.auditor import Auditor
+from relay.broker.inbox import Opened
 from relay.broker.rationing import AT_ONCE, Rationing
+from relay.core.envelope import Body, unpack_envelope
 from relay.core.errors import Code
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -40,3 +42,17 @@ async def test_what_was_taken_in_and_comes_again_is_receipted_though_the_ration_
         receipted = [content["ids"] for kind, content in answers if kind is Kind.RECEIPT]
         assert len(receipted) == len(answers) == 3
         assert sorted(await target.acted()) == sorted(f"operation-{at}" for at in range(AT_ONCE))
+
+
+async def test_who_may_answer_and_stop_but_not_spawn_answers_as_often_as_it_likes(tmp_path: Path) -> None:
+    async with bench_mesh(tmp_path, 2, MemoryNetwork(), apart=[(0, 1)]) as (asker, target):
+        await asker.post(target.id, "operation")
+        (raw,) = await _waiting(asker, target.id)
+        auditor = Auditor(target.store, target.place.identity)
+        rationing = Rationing(lambda origin, verb: verb in ("approve", "stop"), auditor, target.store)
+
+        async def refused(kind: Kind) -> int:
+            asked = Opened(unpack_envelope(raw), kind, Body("operation", {}), asker.id)
+            return sum([await rationing.refusal(asked) is not None for _ in range(AT_ONCE + 10)])
+
+        assert [await refused(kind) for kind in (Kind.ANSWER, Kind.STEER, Kind.STOP, Kind.SPAWN)] == [0, 0, 0, 10]

@@ -172,7 +172,7 @@ async def test_a_spawn_that_may_have_run_is_not_ended_by_nack_expired(
 
 
 def _hears_of_spawns(node: BenchNode) -> Requests:
-    tasks = Tasks(node.place.identity, node.members, node.store, cast("Attempting", None))
+    tasks = Tasks(node.place.identity, node.members, node.store, cast("Attempting", None), lambda: None)
     requests = Requests(node.members, node.journal, cast("Supervisor", None), node.outbox, tasks)
     node.inbox._hears |= Receipts(node.mesh, node.journal, requests).hears
     return requests

@@ -133,6 +133,16 @@ def test_what_is_wrong_is_refused_and_names_the_place(file: Path, wrong: str) ->
     assert told in fault.why or told == "line 1", fault.why
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_commands_that_another_user_may_write_are_none(file: Path) -> None:
+    write(file, GOOD)
+    os.chown(file, 12345, -1)
+    with pytest.raises(LocalFault) as fault:
+        load_templates(file)
+    assert (fault.value.code, fault.value.why) == (Code.BAD_AGENTS_FILE, "uid 12345 can write to it")
+    assert Agents(file).names() == PRESETS
+
+
 def test_bytes_that_are_no_text(file: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(LocalFault):

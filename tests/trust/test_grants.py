@@ -174,6 +174,15 @@ def test_a_file_others_may_write_is_refused(path: Path, mode: int) -> None:
     assert fault_of(path).hint == f"chmod 600 {path}"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_is_refused(path: Path) -> None:
+    write(path, "")
+    os.chown(path, 12345, -1)
+    assert fault_of(path).why == "uid 12345 can write to it"
+    os.chown(path.parent, 12345, -1)  # that account's home, which root looks at
+    assert load(path) == {}
+
+
 def test_what_is_no_text_is_refused(path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     path.chmod(0o600)

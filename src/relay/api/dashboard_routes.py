@@ -22,9 +22,15 @@ def serve(operation: str | None = None) -> Call[DashboardPlace]:
     return Call("dashboard/open", operation_body(operation))
 
 
-def code(scopes: Sequence[str], operation: str | None = None) -> Call[DashboardCode]:
-    """Serve it, and make a code that opens it once, for a device that may do this."""
-    return Call("dashboard/codes", operation_body(operation, scopes=list(scopes)))
+def code(scopes: Sequence[str], operation: str | None = None, *, is_shown: bool = False) -> Call[DashboardCode]:
+    """Serve it, and make a code that opens it once, for a device that may do this.
+
+    Args:
+        scopes: what the device may do.
+        operation: its id.
+        is_shown: whether the code will stand in a command line, which all users of this machine can read.
+    """
+    return Call("dashboard/codes", operation_body(operation, scopes=list(scopes), shown=is_shown))
 
 
 def publish(origin: str | None, operation: str | None = None) -> Call[DashboardPlace]:

@@ -263,8 +263,23 @@ def make_socket_folder(home: Home) -> None:
     """
     folder = os.path.dirname(home.socket)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    if is_private_folder(folder):
-        return
+    if not is_private_folder(folder):
+        why = "whoever can replace the socket can pose as the broker"
+        raise _not_private(home, f"the folder of the control socket, {folder},", folder, why)
+
+
+def require_private(home: Home) -> None:
+    """Refuse a home that others may look into, also where its socket stands elsewhere.
+
+    Raises:
+        LocalFault: it is not private to this user.
+    """
+    if not is_private_folder(place := os.path.realpath(home.path)):
+        why = "whoever can replace what is in it can say who may do what here"
+        raise _not_private(home, f"the home {home.path}", place, why)
+
+
+def _not_private(home: Home, named: str, folder: str, why: str) -> Exception:
     from relay.core.errors import Code, LocalFault
 
     owner = os.lstat(folder).st_uid
@@ -272,9 +287,4 @@ def make_socket_folder(home: Home) -> None:
     if owner != os.getuid():
         what = f"belongs to another user, uid {owner}"
         hint = f"sudo -u '#{owner}' relay --home {_quoted(home.path)} up --detach"  # sudo passes no RELAY_HOME on
-    raise LocalFault(
-        f"the folder of the control socket, {folder}, {what}",
-        code=Code.BAD_CONFIG,
-        why="whoever can replace the socket can pose as the broker",
-        hint=hint,
-    )
+    return LocalFault(f"{named} {what}", code=Code.BAD_CONFIG, why=why, hint=hint)

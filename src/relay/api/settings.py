@@ -114,7 +114,7 @@ def _value(key: str, words: Sequence[str]) -> object:
     text = " ".join(words)
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # ValueError: TOMLDecodeError, and a number of 5,000 digits
         return text
 
 

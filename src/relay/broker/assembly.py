@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from relay.api.config import split_address
-from relay.api.home import Home, make_socket_folder
+from relay.api.home import Home, make_socket_folder, require_private
 from relay.broker.carrier import Carrier
 from relay.broker.control.application import application
 from relay.broker.control.server import ControlServer
@@ -59,6 +59,7 @@ class Running(Rooms):
             link_server_context(self.keys.workspace, self.keys.identity), self._welcome, self.admitting.pair
         )
         make_socket_folder(self.home)
+        require_private(self.home)
         self.control = ControlServer(application(self.broker), self.home.socket, partial(_make_room, self.home))
         try:
             await self._listen()

@@ -21,6 +21,8 @@ from relay.store.journal import Entry, Journal
 
 CODE_MS = 120_000
 CODE_BYTES = TOKEN_BYTES = 32
+SHOWN = "shown."
+"""How a code begins that stands where other users of this machine can read it."""
 MOST_WRONG, WRONG_WITHIN_MS = 5, 60_000
 MOST_TRIES = 64
 USED_EVERY_MS = 60_000
@@ -71,13 +73,14 @@ class Devices:
 
     # becoming one
 
-    async def issue(self, scopes: tuple[str, ...]) -> tuple[str, int]:
+    async def issue(self, scopes: tuple[str, ...], *, is_shown: bool = False) -> tuple[str, int]:
         """A code that makes one browser a device, once, within two minutes; and when it ends (milliseconds).
 
         Args:
             scopes: what the device may do.
+            is_shown: whether it will stand in a command line; then it is good for this user alone (`exchange`).
         """
-        code = secrets.token_urlsafe(CODE_BYTES)
+        code = (SHOWN if is_shown else "") + secrets.token_urlsafe(CODE_BYTES)
 
         def decide(entry: Entry) -> int:
             expires = entry.now + CODE_MS
@@ -87,16 +90,24 @@ class Devices:
 
         return code, await self._journal.commit(decide)
 
-    async def exchange(self, code: str, name: str) -> tuple[str, Device]:
+    async def exchange(
+        self, code: str, name: str, is_another_user: Callable[[], bool] = lambda: False
+    ) -> tuple[str, Device]:
         """Make the browser that shows a code a device: its token, and the device.
 
         Args:
             code: as `issue` gave it.
             name: what the device calls itself.
+            is_another_user: whether another user of this machine shows it.
 
         Raises:
-            Refused: `code_refused`: it is none, used, or over; `rate_limited`: too many were wrong before.
+            Refused: `code_refused`: it is none, used, over, or another user's; `rate_limited`: too many were wrong
+                before.
         """
+        if code.startswith(SHOWN) and is_another_user():
+            # neither looked at nor counted: its own user is on the way with it
+            why = "it was made for a browser of the user whose broker this is"
+            raise Refused("that code is another user's", code=Code.CODE_REFUSED, why=why, hint="relay dashboard")
         tried = self._journal.clock()
         self._require_patience(tried)
         # counted before it is judged: of many at once none is looked at for nothing

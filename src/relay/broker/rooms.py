@@ -173,7 +173,7 @@ class Rooms:
         self.reserve = Reserve(Path(self.home.reserve))
         self.asking = Asking(identity.id, self.ledger, self.config.watchdog, self.members.name)
         attempting = Attempting(Path(self.home.attempts), self._launcher, self._watcher)
-        self.tasks = Tasks(identity, self.members, self.store, attempting)
+        self.tasks = Tasks(identity, self.members, self.store, attempting, lambda: self._launcher.server_pid)
         self.supervisor = Supervisor(
             identity.id,
             self.journal,

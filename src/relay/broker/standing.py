@@ -13,7 +13,7 @@ from relay.core.errors import Code, Refused
 from relay.core.ids import BrokerId
 from relay.core.values import frozen
 
-_GONE = frozenset({Code.NO_GRANT, Code.NO_VERB, Code.GRANT_EXPIRED})
+GONE = frozenset({Code.NO_GRANT, Code.NO_VERB, Code.GRANT_EXPIRED})
 """Nothing is ended for a file that is broken, a grant that is frozen, or an hour that is over."""
 
 
@@ -61,5 +61,5 @@ class Standing:
             try:
                 self._gate.require(each.origin, each.verb, each.own, self._clock())
             except Refused as refusal:
-                if refusal.code in _GONE:
+                if refusal.code in GONE:
                     each.end(refusal)

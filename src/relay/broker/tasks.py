@@ -6,7 +6,7 @@ the task's shim: hiding the token makes nobody a person. What a task asks for ca
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from relay.broker.inbox import Opened
@@ -49,13 +49,22 @@ class Tasks:
         members: names and keys.
         store: the spawns.
         attempting: the attempts that run, and their tokens.
+        fork_server: its pid; None while there is none.
     """
 
-    def __init__(self, identity: Identity, members: Members, store: Store, attempting: Attempting) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        members: Members,
+        store: Store,
+        attempting: Attempting,
+        fork_server: Callable[[], int | None],
+    ) -> None:
         self._identity = identity
         self._members = members
         self._store = store
         self._attempting = attempting
+        self._fork_server = fork_server
 
     # who asks
 
@@ -77,11 +86,18 @@ class Tasks:
                 raise _over()
             name = shown
         if name is None:
+            if self._is_left_over(processes):
+                raise _over()
             return None
         spawn, _, attempt = name.partition("-")
         found = Caller(spawn, int(attempt))
         self._require_running(await self._store.one(BY_ID, id=spawn), found)
         return found
+
+    def _is_left_over(self, processes: Collection[int]) -> bool:
+        """Whether it belongs to a task that wrote its own end and goes on, or that has killed its shim."""
+        above = {self._fork_server(), *self._attempting.outliving.shims.values()} - {None, 0}
+        return not above.isdisjoint(processes)
 
     def _is_attempt(self, name: str) -> bool:
         spawn, _, attempt = name.partition("-")

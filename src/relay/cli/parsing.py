@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FLAG, TEXT, NUMBER, TEXTS = "flag", "text", "number", "texts"
 COMMON: dict[str, tuple[str, str, object]] = {"--json": ("json", FLAG, True), "--home": ("home", TEXT, None)}
 HELP = ("--help", "-h")
+MOST_DIGITS = 18  # of 5,000 no number is made: that is an error of its own, of Python's
 
 
 class Parsed:
@@ -119,7 +120,7 @@ def _store(name: str, kind: str, bounds: Any, value: str, values: dict[str, Any]
         values[name].append(value)
     elif kind == TEXT:
         values[name] = value
-    elif value.isascii() and value.isdigit() and _is_within(int(value), bounds):
+    elif value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS and _is_within(int(value), bounds):
         values[name] = int(value)
     else:
         raise NotByTable

@@ -23,6 +23,7 @@ from relay.spawn.by_force import ByForce
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchRefused
 from relay.spawn.launching import LaunchSpec
 from relay.spawn.opened_record import OpenedRecord
+from relay.spawn.outliving import Outliving
 from relay.spawn.overdue import Overdue
 from relay.spawn.recovery import Verdict, presume_begun
 from relay.spawn.shim import processes
@@ -100,6 +101,7 @@ class Attempting:
         self._watcher = watcher
         self._spares = Spares(root)
         self._by_force = ByForce()
+        self.outliving = Outliving()
         self.shims: dict[str, int] = {}
         """The attempt of each shim that is watched, by the shim's pid."""
 
@@ -111,6 +113,7 @@ class Attempting:
     def close(self) -> None:
         """Make no folders ahead any more."""
         self._spares.close()
+        self.outliving.close()
 
     def folder(self, name: str) -> Attempt:
         """The attempt folder of that name, there or not."""
@@ -213,7 +216,9 @@ class Attempting:
         def observing() -> Awaitable[Exited | Vanished]:
             return self.folder(name).observe(self._watcher, heard, shim=shim, opened=opened)
 
-        return _plain(self._by_force.told(name, await self._for_sure(name, observing)))
+        end = await self._for_sure(name, observing)
+        self.outliving.look_at(self._root / name, self.shims.get(name, 0), launched=shim is not None)
+        return _plain(self._by_force.told(name, end))
 
     async def _for_sure(self, name: str, work: Callable[[], Awaitable[_Done]]) -> _Done:
         is_told = False
@@ -249,7 +254,7 @@ class Attempting:
         for before in [each for each, pid in self.shims.items() if pid == shim and pid]:
             del self.shims[before]
         self.shims[name] = shim
-        overdue = Overdue(self.folder(name), timeout_s)
+        overdue = Overdue(self.folder(name), timeout_s, shim)
         try:
             yield
         finally:

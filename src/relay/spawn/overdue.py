@@ -1,7 +1,8 @@
 """Attempts that go on though their time is over: a task may keep its own shim stopped, which would have ended it.
 
 To wake a shim that is awake does nothing. So nothing depends on how well the clocks here and there agree, and nothing
-is ended from here: the shim itself ends its task, and writes down that its time was over.
+is ended from here: the shim itself ends its task, and writes down that its time was over. But where the record names
+no shim any more, which a task can do as well, the tree is swept, and that wakes its shim.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import signal
 
+from relay.spawn import tree
 from relay.spawn.attempt import Attempt
 from relay.spawn.shim import processes
 
@@ -24,10 +26,12 @@ class Overdue:
         attempt: its folder.
         timeout_s: its awake seconds, counted from now; None for no limit. For who follows it since a restart that is
             later than the shim's own end of it, and never sooner.
+        shim: its pid, as it was when this began; 0 where nobody knows it.
     """
 
-    def __init__(self, attempt: Attempt, timeout_s: float | None) -> None:
+    def __init__(self, attempt: Attempt, timeout_s: float | None, shim: int) -> None:
         self._attempt = attempt
+        self._shim = shim
         self._pause_s = AGAIN_S
         self._loop = asyncio.get_running_loop()
         # the loop's clock stands still while the machine sleeps, as the shim's does
@@ -39,13 +43,17 @@ class Overdue:
             self._timer.cancel()
 
     def _wake(self) -> None:
-        self._loop.run_in_executor(None, _wake, self._attempt)
+        self._loop.run_in_executor(None, _wake, self._attempt, self._shim)
         self._timer = self._loop.call_later(self._pause_s, self._wake)
         self._pause_s = min(self._pause_s * GROWS, LONGEST_S)
 
 
-def _wake(attempt: Attempt) -> None:
+def _wake(attempt: Attempt, shim: int) -> None:
     with contextlib.suppress(OSError):
         now = attempt.read()
-        if now.intent is not None and now.exit is None and now.intent.boot == processes.boot_id():
-            processes.signal_exactly(now.intent.shim, now.intent.ticks, signal.SIGCONT)
+        if now.exit is not None:
+            return
+        named = now.intent if now.intent is not None and now.intent.boot == processes.boot_id() else None
+        if named is None or not processes.signal_exactly(named.shim, named.ticks, signal.SIGCONT):
+            tree.sweep(attempt.folder.name, None)
+            tree.wake(shim)

@@ -25,11 +25,12 @@ from relay.spawn.asking import Asking
 from relay.spawn.attempt import Exited, Started, Vanished
 from relay.spawn.attempting import Attempting, End, Fenced, Unlaunchable
 from relay.spawn.beginning import Beginning, Underway
+from relay.spawn.fencing import after_fence
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
 from relay.spawn.limits import Limits
-from relay.spawn.outcome import Outcome, lost, never_began, not_started, outcome_of, recorded, with_more_before
+from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, recorded, with_more_before
 from relay.spawn.planning import Planner, begins_in, folder_name
 from relay.spawn.reading import LogReading
 from relay.spawn.remains import Remains
@@ -41,7 +42,6 @@ from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
 from relay.store.spawn_rows import BY_ID, IN_HAND, SpawnRow
 
-MOST_FENCED = 5
 RETRY_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -205,14 +205,20 @@ class Supervisor:
                 finding, text = await reading.conclude(record.exit_code or 0, length)
                 outcome = outcome_of(row.id, record, finding, text, self._planner.timeout(row), by)
                 await self._finish_run(row, outcome, reading, text, recorded(record))
-            case Vanished(_, survivors):
+            case Fenced() if not await self._was_seen_running(row):
+                await self._requeue(row)
+            case Vanished() | Fenced():
+                survivors = end.survivors if isinstance(end, Vanished) else 0
                 finding, text = await reading.conclude(0)
                 outcome = lost(row.id, text, self._journal.clock(), survivors, finding.session)
                 await self._finish_run(row, outcome, reading, text, None)
-            case Fenced():
-                await self._requeue(row)
             case Unlaunchable(fault):
                 await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
+
+    async def _was_seen_running(self, row: SpawnRow) -> bool:
+        # its folder may say that it never began: a task can put its record away, and a person its folder
+        now = await self._journal.store.one(BY_ID, id=row.id)
+        return now is not None and now.attempt == row.attempt and now.state in IN_HAND_STATES - {State.STARTING}
 
     async def _finish_run(
         self, row: SpawnRow, outcome: Outcome, reading: LogReading, text: str, record: dict[str, Any] | None
@@ -251,18 +257,10 @@ class Supervisor:
             if now.state is not State.STARTING or now.attempt != row.attempt:
                 return
             attempts.fenced(entry.tx, row.id, row.attempt, entry.now)
-            self._after_fence(entry, now)
+            after_fence(entry, now, self._ledger, self.room)
             self.room.look_through(entry)
 
         await self._commit_for_sure(decide)
-
-    def _after_fence(self, entry: Entry, row: SpawnRow) -> None:
-        if row.stop_requested is not None:
-            self._ledger.step(entry, row, Step(State.CANCELLED, "stopped before it started"))
-        elif (fenced := attempts.FENCED_OF_LATE.one(entry.tx, spawn=row.id) or 0) >= MOST_FENCED:
-            self._ledger.step(entry, row, ending(never_began(row.id, fenced, entry.now)))
-        else:
-            self.room.wait(entry, row, "its start was cut off before it began; it starts again")
 
     async def _commit_for_sure(self, decide: Callable[[Entry], None]) -> None:
         # the end of a task is not to be lost to a full disk: the exit record waits, and so do we

@@ -6,6 +6,7 @@ kept its environment, the task's session what cleared it, and descent what both 
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 
@@ -15,6 +16,7 @@ from relay.spawn.shim.tree import signal_all
 
 _SWEEP_S = 2.0
 _LOOK_AGAIN_S = 0.01
+_STOPPED = "T"
 
 
 def find(name: str, task: tuple[int, int] | None) -> list[processes.Process]:
@@ -39,8 +41,18 @@ def sweep(name: str, task: tuple[int, int] | None) -> int:
         if time.monotonic() > deadline:
             break
         signal_all(living, signal.SIGKILL)
+        for pid in {each.parent for each in living}:
+            wake(pid)
         time.sleep(_LOOK_AGAIN_S)
     return len(living)
+
+
+def wake(shim: int) -> None:
+    """Have a shim go on where its task has stopped it: it leaves when that has ended, and its fork server with it."""
+    found = processes.look_up(shim)
+    if found is not None and found.state == _STOPPED and found.session == shim:
+        with contextlib.suppress(PermissionError):
+            processes.send(found, signal.SIGCONT)
 
 
 def _session(table: dict[int, processes.Process], task: tuple[int, int] | None) -> set[int]:

@@ -214,6 +214,12 @@ def operation_of(spawn: str, cargo: Cargo = Cargo.FILES) -> str:
     return f"{cargo}/{spawn}"
 
 
+def spawn_of(operation: str) -> str:
+    """The spawn whose blobs are offered or come under this operation; empty for a file of its own."""
+    cargo, _, spawn = operation.partition("/")
+    return spawn if cargo in Cargo._value2member_map_ else ""
+
+
 def withdraw(tx: Tx, operation: str) -> None:
     """Drop the offers of an operation without a word."""
     tx.execute("DELETE FROM blob_references WHERE need = 'offer' AND operation = ?", (operation,))

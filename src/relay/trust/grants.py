@@ -55,7 +55,7 @@ def load(path: Path) -> dict[BrokerId, Grant]:
 
 def _read_text(path: Path) -> str:
     try:
-        return read_private(path, Code.BAD_TRUST_FILE, OTHERS_WRITE).decode("utf-8")
+        return read_private(path, Code.BAD_TRUST_FILE, OTHERS_WRITE, by_us=True).decode("utf-8")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError:

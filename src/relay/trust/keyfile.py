@@ -19,13 +19,14 @@ OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def read_private(path: Path, code: Code, forbidden: int = OTHERS_READ) -> bytes:
+def read_private(path: Path, code: Code, forbidden: int = OTHERS_READ, *, by_us: bool = False) -> bytes:
     """The bytes of a file whose mode shuts others out.
 
     Args:
         path: the file.
         code: of the fault, for the kind of file.
         forbidden: mode bits that must be off.
+        by_us: whether it must be this user's, or root's: whose it is can write to it, whatever its mode.
 
     Raises:
         FileNotFoundError: it is not there.
@@ -33,7 +34,10 @@ def read_private(path: Path, code: Code, forbidden: int = OTHERS_READ) -> bytes:
     """
     try:
         with open(path, "rb", opener=_at_once) as file:
-            _check_mode(path, os.fstat(file.fileno()).st_mode, code, forbidden)
+            found = os.fstat(file.fileno())
+            _check_mode(path, found.st_mode, code, forbidden)
+            if by_us:
+                _check_owner(path, found.st_uid, code)
             data = file.read(MAX_FILE + 1)
     except FileNotFoundError:
         raise
@@ -63,6 +67,18 @@ def _check_mode(path: Path, mode: int, code: Code, forbidden: int) -> None:
             why=f"its mode is {stat.S_IMODE(mode):04o}; others can {can} it",
             hint=shlex.join(["chmod", "600", str(path)]),
         )
+
+
+def _check_owner(path: Path, owner: int, code: Code) -> None:
+    # root looks at homes of other accounts as well: what is in one is that account's
+    if owner in (os.geteuid(), 0) or (not os.geteuid() and owner == path.parent.stat().st_uid):
+        return
+    raise LocalFault(
+        f"{path} belongs to another user",
+        code=code,
+        why=f"uid {owner} can write to it",
+        hint=_show(path),
+    )
 
 
 def _write_beside(path: Path, data: bytes, *, replaces: bool = False) -> Path:

@@ -82,7 +82,13 @@ class Blobs:
         self._due = asyncio.Event()
         self.library = Library(journal, terms.folder, terms.quota)
         self.offers = Offers(members, gate, auditor, self.library, terms.retention)
-        self.server = BlobServer(self.library, journal.store, say, journal.clock)
+        self.server = BlobServer(
+            self.library,
+            journal.store,
+            say,
+            journal.clock,
+            lambda peer: gate.require(peer, "view", own=True, now=journal.clock()),
+        )
         self.downloads = Downloads(
             self.library, self.offers, journal, members, say, probe, has_way, self._due.set
         )
@@ -130,7 +136,8 @@ class Blobs:
         self.downloads.link_changed(peer, up)
 
     async def grants_changed(self) -> None:
-        """trust.toml was edited: what a revoked grant had let in stops coming."""
+        """trust.toml was edited: what a revoked grant had let in stops coming, and what it had let out going."""
+        self.server.grants_changed()
         for address in await self._journal.commit(self.offers.end_what_is_not_granted):
             await self.downloads.cancel(address)
             # another broker may offer the same one

@@ -1,5 +1,7 @@
 """The serving end of a pull: items of blobs, to brokers they were offered to, as many as they ask for.
 
+What a spawn gives back is its origin's as long as that may look at it: who lost its grant is given none of it any more.
+
 A puller opens with a stream id of its own and is given a session id; what it asks for afterwards carries that id
 and a growing number, so that an old request, sent again by somebody in between, moves nothing.
 """
@@ -19,6 +21,7 @@ from relay.broker.blobs import faults
 from relay.broker.blobs.files import BlobFile
 from relay.broker.blobs.library import Library
 from relay.broker.inbox import Hear, Opened
+from relay.broker.standing import GONE
 from relay.core import ids
 from relay.core.blobs import Place, is_address
 from relay.core.errors import Code, Refused, RelayError
@@ -26,8 +29,9 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.streams import STREAM_BYTES
 from relay.store import blobs
-from relay.store.blobs import Blob, Need, NeedState
+from relay.store.blobs import Blob, Need, NeedState, Reference
 from relay.store.engine import Store
+from relay.store.spawn_rows import BY_ID
 
 Say = Callable[..., bool]
 """`Mesh.say`."""
@@ -37,6 +41,8 @@ READ_TOGETHER = 4  # half a MiB: a visit to the thread that reads costs as much 
 MAX_SESSIONS = 8  # of one peer
 MAX_OPENING = 64
 IDLE_S = 120.0
+_PASSES = frozenset({Code.GRANT_FROZEN, Code.BAD_TRUST_FILE})
+"""Why nothing is given for now: it is not refused, and is asked for again."""
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +54,7 @@ class _Session:
     until: int
     file: BlobFile
     giver: BrokerId
+    is_result: bool
     id: bytes = field(default_factory=lambda: os.urandom(STREAM_BYTES))
     queue: deque[Place] = field(default_factory=deque)
     asked: int = 0
@@ -64,13 +71,22 @@ class BlobServer:
         store: to know to whom they were offered.
         say: sends what is not durable, by the broker that handed over what it answers; False where there is no path.
         clock: milliseconds since 1970.
+        require_view: raises Refused where a broker may not look at its own spawns here.
     """
 
-    def __init__(self, library: Library, store: Store, say: Say, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        library: Library,
+        store: Store,
+        say: Say,
+        clock: Callable[[], int],
+        require_view: Callable[[BrokerId], None],
+    ) -> None:
         self._library = library
         self._store = store
         self._say = say
         self._clock = clock
+        self._require_view = require_view
         self._sessions: dict[tuple[BrokerId, bytes], _Session] = {}
         self._work: set[asyncio.Task[None]] = set()
 
@@ -128,7 +144,8 @@ class BlobServer:
         try:
             session = await self._allowed(peer, stream, address, giver)
         except RelayError as error:
-            self._refuse(peer, stream, error, giver)
+            if error.code not in _PASSES:
+                self._refuse(peer, stream, error, giver)
             return
         if (peer, stream) in self._sessions:
             await self._library.run(session.file.close)
@@ -145,8 +162,16 @@ class BlobServer:
         open_now = offer is not None and offer.state is NeedState.OPEN and offer.until > self._clock()
         if offer is None or blob is None or not open_now or not blob.whole:
             raise _not_offered(address)
+        if is_result := await self._is_result(offer):
+            self._require_view(peer)
         file = await self._library.run(BlobFile.open, self._library.folder, address, blob.size)
-        return _Session(peer, stream, blob, offer.until, file, giver)
+        return _Session(peer, stream, blob, offer.until, file, giver, is_result)
+
+    async def _is_result(self, offer: Reference) -> bool:
+        """Whether it belongs to what a spawn gave back, whose origin asks for it."""
+        spawn = blobs.spawn_of(offer.operation)
+        row = await self._store.one(BY_ID, id=spawn) if spawn else None
+        return row is not None and row.origin == offer.peer
 
     def _make_room(self, peer: BrokerId) -> None:
         of_peer = [each for each in self._sessions.values() if each.peer == peer]
@@ -202,6 +227,16 @@ class BlobServer:
         for each in list(self._sessions.values()):
             if each.blob.hash == blob and peer in (None, each.peer):
                 self._close(each)
+
+    def grants_changed(self) -> None:
+        """End what may not go on."""
+        for each in [session for session in self._sessions.values() if session.is_result]:
+            try:
+                self._require_view(each.peer)
+            except Refused as refusal:
+                if refusal.code in GONE:
+                    self._refuse(each.peer, each.stream, refusal, each.giver)
+                    self._close(each)
 
     def tidy(self) -> None:
         """Close what nobody has asked anything of for two minutes."""

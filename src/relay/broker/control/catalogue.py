@@ -210,7 +210,7 @@ CATALOGUE: tuple[Described, ...] = (
     # the dashboard
     _get("dashboard", "Where the dashboard is served"),
     _post("dashboard/open", None, "Serve the dashboard from now on"),
-    _post("dashboard/codes", None, "A code that opens the dashboard once", "scopes:texts!"),
+    _post("dashboard/codes", None, "A code that opens the dashboard once", "scopes:texts! shown:flag"),
     _post("dashboard/publish", None, "What the dashboard is called in public", "origin:text?"),
     _get("dashboard/push", "Whether this device is told by Web Push, and the key that it has to name"),
     _post("dashboard/push", VIEW, "Tell this device by Web Push", "endpoint:text! key:text! auth:text! full:flag"),

@@ -60,7 +60,7 @@ class DashboardControl:
         check_operation(body)
         scopes = scopes_of(body.get("scopes"))
         await self._seat.open(self._broker)
-        code, expires = await self._devices.issue(scopes)
+        code, expires = await self._devices.issue(scopes, is_shown=body.get("shown") is True)
         told = {"code": code, "expires": rfc3339(expires), "scopes": list(scopes)}
         return json_answer(told | self._seat.shown(), 201)
 

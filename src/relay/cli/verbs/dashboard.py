@@ -23,9 +23,11 @@ LIST, REVOKE = "list", "revoke"
 
 def run(invocation: Invocation, *, no_open: bool, scopes: str | None) -> int:
     """Open the dashboard, or print the link to it."""
-    made = invocation.client().ask(routes.code(_scopes(scopes, SCOPES)))
+    opens = not no_open and not invocation.json and _has_screen()
+    # the browser is given it in a command line
+    made = invocation.client().ask(routes.code(_scopes(scopes, SCOPES), is_shown=opens))
     url = f"{made['address']}/#code={made['code']}"
-    is_opened = not no_open and not invocation.json and _has_screen() and _open(url)
+    is_opened = opens and _open(url)
     if invocation.json:
         speech.document(_document(made, url))
         return 0

@@ -142,7 +142,7 @@ def _take(found: AgentsFile, section: Section, name: str, table: Any, known: fro
 def _text(path: Path) -> str:
     """What stands in it; nothing where it is not there."""
     try:
-        data = read_private(path, Code.BAD_AGENTS_FILE, forbidden=0)
+        data = read_private(path, Code.BAD_AGENTS_FILE, forbidden=0, by_us=True)
     except FileNotFoundError:
         return ""
     if len(data) > MAX_FILE:
