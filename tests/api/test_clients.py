@@ -74,6 +74,18 @@ def test_who_is_interrupted_at_any_step_can_go_on_asking(home: Home, broker: Can
         assert client.ask(routes.show("build"))["state"] == "completed"
 
 
+def test_who_is_interrupted_between_two_lines_can_go_on_asking(home: Home, broker: CannedBroker) -> None:
+    """Ctrl-C under a log that is being printed: the stream is still open then, and held by who was interrupted."""
+    broker.log, broker.log_hangs = [{"stream": "out", "data": "a\n", "next": 2}], True
+    with Client(home) as client:
+        lines = client.lines(routes.log("build", follow=True))
+        next(lines)
+        assert client.ask(routes.show("build"))["state"] == "completed"
+        kept = client._socket
+        lines.close()  # type: ignore[attr-defined]
+        assert client._socket is kept
+
+
 def test_an_error_on_a_stream_is_raised(home: Home, broker: CannedBroker) -> None:
     with Client(home) as client, pytest.raises(Misuse):
         list(client.lines(Call[object]("spawns/nobody")))

@@ -95,6 +95,9 @@ def test_names_ids_brokers_and_agents_come_from_the_broker(relay: Relay, broker:
     assert _asked(relay, "show", "") == ["build@mini", "build@vps", "notes"]
     assert _asked(relay, "show", "n") == ["nnnnnnnn", "notes"]
     assert _asked(relay, "stop", "cccc") == ["ccccdddd"] and broker.looked[-1]["states"] == "live"
+    assert _asked(relay, "resolve", "") == ["all", "build@mini", "build@vps", "notes"]
+    assert _asked(relay, "resolve", "all", "p") == ["pending"]
+    assert _asked(relay, "send", "") == ["build@mini", "build@vps", "notes"], "nobody sends to a broker"
     assert _asked(relay, "ps", "--broker=") == ["--broker=laptop"]
     assert _asked(relay, "broker", "show", "l") == ["laptop"]
     assert _asked(relay, "spawn", "n", "") == ["shell"]

@@ -51,6 +51,7 @@ def test_a_usage_error_is_ours(relay: Relay) -> None:
     assert as_json.returncode == 2
     assert json.loads(as_json.stdout)["error"]["code"] == "usage"
     assert as_json.stderr == ""
+    assert relay("trust", "allow", "vps", "--dir").stderr.splitlines()[-1] == "try:   relay trust allow --help"
 
 
 def test_before_init_a_verb_says_so(relay: Relay) -> None:
@@ -94,6 +95,8 @@ def test_the_option_wins_over_the_variable(relay: Relay, tmp_path: Path) -> None
     assert relay("--home", other, "init").returncode == 0
     assert "--home" in relay("ps", "--home", other).stderr.splitlines()[-1]
     assert json.loads(relay("status", "--json", "--home", other).stdout) == {"running": False, "home": other}
+    blank = relay("--home", "", "init", "--json")
+    assert blank.returncode == 2 and json.loads(blank.stdout)["error"]["message"] == "--home is empty"
 
 
 def test_status_without_a_broker(relay: Relay) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import termios
 
 import pytest
 
@@ -40,6 +41,13 @@ def test_the_size_follows(scene: Scene) -> None:
         person.until(b"30 90")
         person.resize(40, 111)
         person.until(b"40 111")
+        # stopped, and told to go on: whoever had the terminal meanwhile has left it another, and nobody tells the size
+        person.process.send_signal(signal.SIGSTOP)
+        termios.tcsetattr(person.slave, termios.TCSANOW, person.before)
+        person.resize(41, 112, tell=False)
+        person.process.send_signal(signal.SIGCONT)
+        person.until(b"41 112")
+        assert not person.is_as_before
         relay(scene.laptop, "stop", spawn)
         assert person.exit() == 130
         assert person.is_as_before
@@ -137,7 +145,7 @@ def test_a_restart_of_either_broker_is_gone_through(scene: Scene) -> None:
     assert [log.count(b"got word%d" % n) for n in range(3)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_the_terminal_is_restored_whatever_ends_it(scene: Scene, number: int) -> None:
     spawn = scene.begin(TYPIST, "--tty")
     with terminal(scene.laptop, "attach", spawn) as person:

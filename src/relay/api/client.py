@@ -50,6 +50,7 @@ class Client:
         self._socket: _socket.socket | None = None
         self._patience_s: float | None = CONNECT_S  # for the next piece of an answer; None for a stream's
         self._is_order = False
+        self._is_amid = False  # an answer has not come whole
 
     def __enter__(self) -> Self:
         return self
@@ -91,13 +92,17 @@ class Client:
             response, pieces = self._begin(call)
             if response.status >= 400:
                 self._refuse(response, pieces)
-            self._patience_s = None
+            self._patience_s, mine = None, self._socket
             while True:
                 for piece in pieces:
                     yield from map(json.loads, cutter.feed(piece))
                 if response.done:
                     break
                 pieces = self._more(response)
+        except GeneratorExit:
+            if self._socket is mine:  # else it was left for another call, whose connection this is
+                self.close()
+            raise
         except BaseException:
             self.close()
             raise
@@ -113,10 +118,14 @@ class Client:
         document(response.status, b"".join(pieces), self.home)
 
     def _finish(self, response: http1.Response) -> None:
+        self._is_amid = False
         if not response.keep_alive:
             self.close()
 
     def _begin(self, call: Call[Answer]) -> tuple[http1.Response, list[bytes]]:
+        if self._is_amid:
+            self.close()  # a stream was left where its reader stood: what it has still to say answers nothing else
+        self._is_amid = True
         body = None if call.body is None else json.dumps(call.body).encode()
         self._is_order = is_order(call)
         data = http1.request(call.method, call.path, body, token_for(self.home.path))

@@ -203,7 +203,7 @@ class Gate:
             sub = row.wishes.place.sub if row.wishes.place is not None else ""
             return os.path.join(os.path.realpath(self._worktrees), row.id, sub).rstrip("/")
         if row.wishes.place is not None:
-            hint = "relay edit --cwd new, or spawn it anew with either of them"
+            hint = f"relay edit {row.id} --cwd new, or spawn it anew with either of them"
             why = "it brings its place along, and names a directory besides"
             raise Misuse("where should it run?", code=Code.NO_DIRECTORY, why=why, hint=hint)
         if path is None:

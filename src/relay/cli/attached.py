@@ -16,7 +16,7 @@ from relay.api import http1, silence
 from relay.api.duplex import Duplex
 from relay.cli import progress, speech
 from relay.cli.clean import clean
-from relay.cli.detach_key import name_of
+from relay.cli.detach_key import name_of, place_of
 from relay.cli.direct import ABOUT_IT, Direct
 from relay.cli.typed_ahead import KEPT_S, TypedAhead
 
@@ -298,9 +298,9 @@ class Attached:
         data = self._screen.typed(PIECE)
         if not data:
             return self._no_more()
-        if self._screen.is_raw and self._key in data:
+        if self._screen.is_raw and (left := place_of(self._key, data)) >= 0:
             if self._typing and self._is_greeted:
-                self._queue(data[: data.index(self._key)])
+                self._queue(data[:left])
             return self._leave()
         if self._typing and not self._is_greeted:
             self._type_ahead(data)

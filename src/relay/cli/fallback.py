@@ -55,11 +55,20 @@ def _of_verb(words: list[str]) -> Parsed:
 
 def _misuse(fault: Any, words: list[str]) -> Misuse:
     context = getattr(fault, "ctx", None)
-    path = context.command_path if context is not None else "relay"
+    path = context.command_path if context is not None else f"relay {_verb_in(words)}".rstrip()
     message = str(fault.format_message()).rstrip(".")
     message = _NUMBER.sub(lambda found: f"it takes a {NUMBERS[found[1]]}", message)
     message = _MOST.sub(r"it is at most \1", _LEAST.sub(r"it is at least \1", message))
     return Misuse(message[:1].lower() + message[1:], why=_dashes(message, words), hint=f"{path} --help")
+
+
+def _verb_in(words: list[str]) -> str:
+    """The verb of a line that could not be read as far as that: the first words that are one."""
+    for at, word in enumerate(words):
+        for key in (" ".join(words[at : at + 2]), word):
+            if key in TABLE:
+                return key
+    return ""
 
 
 def _dashes(message: str, words: list[str]) -> str:

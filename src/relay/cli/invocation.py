@@ -15,11 +15,18 @@ class Invocation:
     Args:
         folder: `--home`, or None.
         as_json: `--json`.
+
+    Raises:
+        Misuse: the folder is blank; it would be the one that the person stands in.
     """
 
     __slots__ = ("home", "json")
 
     def __init__(self, folder: str | None, as_json: bool) -> None:
+        if folder is not None and not folder.strip():
+            from relay.cli.blanks import refuse_blank
+
+            refuse_blank(home=folder)
         self.home = Home(folder)
         self.json = as_json
 

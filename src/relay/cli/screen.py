@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import termios
@@ -17,11 +18,20 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-ALTERNATE_ON, ALTERNATE_OFF = b"\x1b[?1049h", b"\x1b[?1049l"
-# cursor keys, keypad, mouse, paste marks, colours, and the cursor: whatever the task had changed
-AS_BEFORE = b"\x1b[?1l\x1b>\x1b[?1000;1002;1003;1006l\x1b[?2004l\x1b[0m\x1b[?25h"
+ALTERNATES = (b"1049", b"1047", b"47")
+# cursor keys, keypad, mouse, focus, paste marks, line ends, inserting, letters, colours, and the cursor; then the lines
+# that scroll, which would move it
+AS_BEFORE = (
+    b"\x1b[?1l\x1b>\x1b[?9;1000;1002;1003;1005;1006;1015;1016l\x1b[?1004l\x1b[?2004l\x1b[?7h\x1b[4l"
+    b"\x1b(B\x0f\x1b[0m\x1b[?25h\x1b7\x1b[r\x1b8"
+)
+# what says how keys are told, of kitty and of xterm: each screen has its own, and many terminals have none
+KEYS_AS_BEFORE = b"\x1b[<16u\x1b[>4m"
+MODE = re.compile(rb"\x1b\[(?:\?([0-9;]+)([hl])|[>=][0-9;]*u|>4[0-9;]*m)")
+LONGEST_MODE = 32
 LOCAL_MODES = 3  # in what tcgetattr gives
-ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+# all that end a program, SIGKILL and faults of its own apart
+ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 class Ended(SystemExit):
@@ -33,8 +43,11 @@ class Screen:
 
     def __init__(self) -> None:
         self.is_terminal = os.isatty(0)
-        self._alternate = False
+        self._modes: dict[bytes, bytes] = {}  # of the terminal, as what was shown has set them
+        self._tells_keys = False
+        self._cut = b""  # the beginning of what may set one
         self._before: list[Any] | None = None
+        self._taken: list[Any] = []
 
     def size(self) -> tuple[int, int] | None:
         """Rows and columns, None where there is no terminal."""
@@ -49,6 +62,7 @@ class Screen:
         if self.is_terminal and self._before is None:
             self._before = termios.tcgetattr(0)
             tty.setraw(0, termios.TCSANOW)
+            self._taken = termios.tcgetattr(0)
 
     def take_keys(self) -> None:
         """Take keys one by one from now on, Ctrl-C among them; what is written is shown as ever."""
@@ -57,6 +71,7 @@ class Screen:
             now = termios.tcgetattr(0)
             now[LOCAL_MODES] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
             termios.tcsetattr(0, termios.TCSANOW, now)
+            self._taken = now
 
     @property
     def is_raw(self) -> bool:
@@ -86,21 +101,59 @@ class Screen:
 
     def show(self, data: bytes) -> None:
         """Write a task's output."""
-        on, off = data.rfind(ALTERNATE_ON), data.rfind(ALTERNATE_OFF)
-        if on != off:
-            self._alternate = on > off
+        self.learn(data)
         speech.put_at_once(data)
+
+    def learn(self, data: bytes) -> None:
+        """Note what an output changes of the terminal; a sequence may come in two pieces."""
+        data, end = self._cut + data, 0
+        for found in MODE.finditer(data):
+            end = found.end()
+            numbers, which = found.groups()
+            self._modes |= dict.fromkeys(numbers.split(b";"), which) if numbers else {}
+            self._tells_keys |= not numbers
+        rest = data[max(data.rfind(b"\x1b"), end) :] if b"\x1b" in data[end:] else b""
+        self._cut = rest if len(rest) < LONGEST_MODE else b""
+
+    @property
+    def undoing(self) -> bytes:
+        """What makes it as it was before it was written to."""
+        keys = KEYS_AS_BEFORE if self._tells_keys else b""
+        left = b"".join(b"\x1b[?%bl" % each for each in ALTERNATES if self._modes.get(each) == b"h")
+        return keys + left + (keys if left else b"") + AS_BEFORE
 
     def restore(self) -> None:
         """Make it as it was."""
+        if self._before is not None:
+            self._give_back(self._before)
+            self._before = None
+
+    def stop(self) -> None:
+        """Stand still, as for Ctrl-Z: the terminal is as it was, until this program is to go on."""
+        if self._before is not None:
+            self._give_back(self._before)
+        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)  # of nothing where nobody could tell it to go on
+        signal.signal(signal.SIGTSTP, handler)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take it over once more: whoever had it meanwhile has made it as a shell needs it."""
         if self._before is None:
             return
-        before, self._before = self._before, None
+        with contextlib.suppress(termios.error, OSError):
+            termios.tcsetattr(0, termios.TCSANOW, self._taken)
+        self._write(b"".join(b"\x1b[?%b%b" % mode for mode in self._modes.items()))
+
+    def _give_back(self, before: list[Any]) -> None:
         with contextlib.suppress(termios.error, OSError):
             termios.tcsetattr(0, termios.TCSADRAIN, before)
+        self._write(self.undoing)
+
+    def _write(self, data: bytes) -> None:
         if os.isatty(1):
             with contextlib.suppress(OSError):
-                os.write(1, (ALTERNATE_OFF if self._alternate else b"") + AS_BEFORE)
+                os.write(1, data)
 
 
 @contextlib.contextmanager
@@ -112,6 +165,8 @@ def kept(screen: Screen) -> Iterator[int]:
     old = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     handlers = {number: signal.signal(number, _end) for number in ENDS}
     handlers[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, _nothing)
+    handlers[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, lambda *_: screen.stop())
+    handlers[signal.SIGCONT] = signal.signal(signal.SIGCONT, lambda *_: screen.go_on())
     try:
         yield read
     finally:

@@ -163,7 +163,7 @@ def too_large(size: int) -> Misuse:
         "the arguments are too long",
         code=Code.TOO_LARGE,
         why=f"a call carries at most {MAX_ARGUMENTS // 1024} KiB; these have {size // 1024}",
-        hint="put it into a file that the tool can read, or: relay blob send FILE BROKER",
+        hint="put it into a file that the tool can read, or: relay blob send FILE --broker BROKER",
     )
 
 

@@ -147,7 +147,7 @@ def _carried(outcome: Outcome, data: Mapping[Any, Any] | None, text: str | None)
         result["structuredContent"] = table
     if (size := len(json_values.packed(result))) > MAX_RESULT:
         why = f"its result has {size >> 20} MiB, and a result has at most {MAX_RESULT >> 20}"
-        return failed(why, code=Code.RESULT_TOO_LARGE, hint="relay blob send FILE BROKER")
+        return failed(why, code=Code.RESULT_TOO_LARGE, hint="relay blob send FILE --broker BROKER")
     return Came(outcome, result)
 
 

@@ -53,7 +53,7 @@ def _result(value: Any) -> bytes | Step | None:
     data = json_values.packed(value)
     if len(data) > MAX_RESULT:
         why = f"it has {len(data)} bytes of JSON; at most {MAX_RESULT} are carried"
-        hint = "have it write a file, and return the file's path: relay blob send FILE BROKER"
+        hint = "have it write a file, and return the file's path: relay blob send FILE --broker BROKER"
         return _failed(Code.RESULT_TOO_LARGE, "it ran to its end, and its result is too large", why, hint)
     return data
 

@@ -24,13 +24,15 @@ class Place:
         typed: the beginning that a candidate must have.
         before: what stands before it in the same word, such as `--broker=`.
         home: the value of `--home` so far, or None.
+        given: how many words of the verb stand before it.
     """
 
-    __slots__ = ("before", "home", "name", "sort", "typed", "verb")
+    __slots__ = ("before", "given", "home", "name", "sort", "typed", "verb")
 
     def __init__(self) -> None:
         self.sort, self.verb, self.name, self.typed, self.before = VERB, "", "", "", ""
         self.home: str | None = None
+        self.given = 0
 
 
 def find(words: list[str], table: dict[str, Entry]) -> Place:
@@ -85,6 +87,7 @@ def options(verb: str, table: dict[str, Entry]) -> dict[str, tuple[str, str, obj
 
 def _settled(place: Place, table: dict[str, Entry], given: int, awaited: str, plain: bool) -> Place:
     flag, equals, value = place.typed.partition("=")
+    place.given = given
     if awaited:
         place.sort, place.name = VALUE, awaited
     elif place.typed.startswith("-") and not plain:

@@ -27,12 +27,14 @@ complete -F _relay relay
 ZSH = r"""#compdef relay
 # completion of relay for zsh, after compinit: eval "$(relay completion zsh)"
 _relay() {
-    local found code line
+    local found code line value about
     local -a described
     found="$(command PROGRAM completion words -- "${(@Q)words[1,CURRENT]}" 2>/dev/null </dev/null)"
     code=$?
     for line in "${(@f)found}"; do
-        [[ -n $line ]] && described+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
+        # _describe takes a backslash for a quote, and a colon for the end of the word
+        value=${${line%%$'\t'*}//\\/\\\\} about=${${line#*$'\t'}//\\/\\\\}
+        [[ -n $value ]] && described+=("${value//:/\\:}${about:+:$about}")
     done
     if (( $#described )); then
         _describe -t relay relay described

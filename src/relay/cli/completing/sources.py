@@ -32,6 +32,7 @@ FIXED: dict[str, tuple[str, ...]] = {
     "shell": ("bash", "zsh", "fish"),
     "action": ("list", "revoke"),
 }
+COMES_TO = ("done", "failed", "pending")
 BROKERS = frozenset({"broker", "brokers", "origin", "allow"})
 AGENTS = frozenset({"agent", "agents"})
 SPAWNS = frozenset({"spawn", "spawns", "to", "after", "after_success", "after_any"})
@@ -115,7 +116,9 @@ def _known(name: str, place: Place, client: Client) -> Candidates:
     if name in SPAWNS:
         filters: dict[str, object] = {"limit": MOST, "states": ONLY.get(place.verb)}
         found += _spawns(client.ask(routes.listing(filters, PATIENCE_S))["spawns"], place.typed)
-    if name in BROKERS | AGENTS or name == "to":
+    if place.verb == "resolve" and place.name == "words":
+        found += [(each, "") for each in (COMES_TO if place.given else ("all",))]
+    if name in BROKERS | AGENTS:
         known = client.ask(routes.brokers(PATIENCE_S))
         found += (
             [(agent, each["name"]) for each in known for agent in each["agents"]]

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from relay.api.view_shapes import Listing
     from relay.cli.invocation import Invocation
     from relay.cli.patient import PatientClient
+    from relay.cli.screen import Screen
 
 INTERRUPTED = 130
 TICK_S = 1.0  # how often ages are drawn anew
 CALM_S = 0.15  # between two questions for the list, however much happens
 PATIENCE_S = 3.0
 AROUND_S = 2.0  # what other machines run for others makes no event here: they are asked anew so often
-CTRL_C, CTRL_D = 3, 4
+CTRL_C, CTRL_D, CTRL_Z = 3, 4, 26
 ENDING_KEYS = (ord("q"), ord("Q"), CTRL_C, CTRL_D)
+SCREEN_ON, SCREEN_OFF = b"\x1b[?1049h\x1b[?25l", b"\x1b[?1049l\x1b[?25h"
 NO_SCREENS = ("", "dumb", "unknown")
 
 
@@ -120,13 +122,17 @@ def _screen(source: Source) -> int:
     with kept(screen) as signals:
         screen.take_keys()
         with Live(console=console, screen=True, auto_refresh=False, redirect_stderr=False) as live:
-            return _loop(source, live, [signals, *([0] if screen.is_terminal else [])], signals)
+            screen.learn(SCREEN_ON)
+            try:
+                return _loop(source, live, screen, signals)
+            finally:
+                screen.learn(SCREEN_OFF)  # it leaves it by itself
 
 
-def _loop(source: Source, live: Live, fds: list[int], signals: int) -> int:
+def _loop(source: Source, live: Live, screen: Screen, signals: int) -> int:
     from relay.cli.watching.board import draw
 
-    drawn = 0.0
+    drawn, fds = 0.0, [signals, *([0] if screen.is_terminal else [])]
     while True:
         now = time.monotonic()
         if source.refresh() or source.feed.is_away or now >= drawn + TICK_S or not drawn:
@@ -140,3 +146,6 @@ def _loop(source: Source, live: Live, fds: list[int], signals: int) -> int:
             keys = os.read(0, 256)
             if not keys or any(key in ENDING_KEYS for key in keys):
                 return INTERRUPTED if CTRL_C in keys else 0
+            if CTRL_Z in keys:
+                screen.stop()
+                drawn = 0.0
