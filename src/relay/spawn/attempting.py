@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -17,9 +16,9 @@ from relay.core.values import frozen
 from relay.core.wishes import NONE, Wishes
 from relay.spawn import token, tree
 from relay.spawn.agents.agent import Command
-from relay.spawn.attempt import Attempt, Exited, Record, Vanished
+from relay.spawn.attempt import Attempt, Exited, Vanished
 from relay.spawn.beginning import Ahead
-from relay.spawn.by_force import ByForce
+from relay.spawn.by_force import ByForce, end_by_force
 from relay.spawn.launcher import Launcher, LaunchFenced, LaunchRefused
 from relay.spawn.launching import LaunchSpec
 from relay.spawn.opened_record import OpenedRecord
@@ -37,7 +36,6 @@ FIRST_SIZE = (24, 80)
 """Rows and columns of a terminal that nobody has looked at yet."""
 AGAIN_S = 1.0
 INSIST_S = 4.0  # the shim's own last step comes at most 3.5 s after a stop is asked for
-_INSISTED = 10
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
 
@@ -190,7 +188,7 @@ class Attempting:
         """End an attempt that was to stop and does not, as where its task keeps its shim stopped."""
         await asyncio.sleep(INSIST_S)
         if name in self.shims:
-            await asyncio.to_thread(_by_force, self.folder(name))
+            await asyncio.to_thread(end_by_force, self.folder(name))
 
     async def _shim_of(self, ahead: Ahead, plan: Plan) -> int:
         try:
@@ -308,21 +306,6 @@ async def _shim_of(attempt: Attempt) -> int:
     except FileNotFoundError:
         return 0
     return 0 if intent is None else intent.shim
-
-
-def _by_force(attempt: Attempt) -> None:
-    with contextlib.suppress(OSError):
-        for _ in range(_INSISTED):
-            tree.sweep(attempt.folder.name, _task_of(attempt.read()))
-            if not attempt.request_stop():
-                return
-            time.sleep(AGAIN_S / _INSISTED)
-
-
-def _task_of(now: Record) -> tuple[int, int] | None:
-    if now.intent is None or now.started is None or now.intent.boot != processes.boot_id():
-        return None
-    return now.started.pid, now.started.ticks
 
 
 def _plain(end: Exited | Vanished) -> End:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from dataclasses import replace
 from signal import SIGKILL
 
-from relay.spawn.attempt import Exited, Vanished
+from relay.spawn import tree
+from relay.spawn.attempt import Attempt, Exited, Record, Vanished
+from relay.spawn.shim import processes
+
+WITHIN_S = 1.0
+_TIMES = 10
 
 
 class ByForce:
@@ -24,3 +31,19 @@ class ByForce:
         if by is None or not isinstance(end, Exited) or end.record.signal != SIGKILL:
             return end
         return Exited(replace(end.record, stopped=True), by)
+
+
+def end_by_force(attempt: Attempt) -> None:
+    """Kill what is left of an attempt, again while its shim is there to be told to stop; blocks for a second at most."""
+    with contextlib.suppress(OSError):
+        for _ in range(_TIMES):
+            tree.sweep(attempt.folder.name, _task_of(attempt.read()))
+            if not attempt.request_stop():
+                return
+            time.sleep(WITHIN_S / _TIMES)
+
+
+def _task_of(now: Record) -> tuple[int, int] | None:
+    if now.intent is None or now.started is None or now.intent.boot != processes.boot_id():
+        return None
+    return now.started.pid, now.started.ticks

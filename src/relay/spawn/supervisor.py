@@ -99,7 +99,6 @@ class Supervisor:
             own, journal, ledger, judge, limits, asking, may_expire, may_view, self._start, self._soon
         )
         remains.take_part(self.room, ledger)
-        self._telling = self.room.telling
 
     # inside a transaction
 
@@ -117,7 +116,7 @@ class Supervisor:
         self._begin(entry, coming, admission)
         attempts.prepare(entry.tx, row.id, n, folder_name(row.id, n), entry.now, begins_in(row, admission))
         started = self._ledger.step(entry, row, Step(State.STARTING, attempt=n, cwd=admission.directory))
-        self._telling.soon(entry, started)
+        self.room.telling.soon(entry, started)
         return started
 
     def _begin(self, entry: Entry, row: SpawnRow, admission: Admission) -> None:
@@ -196,15 +195,14 @@ class Supervisor:
         await self._ended(row, end, reading)
 
     async def _ended(self, row: SpawnRow, end: End, reading: LogReading) -> None:
-        self._telling.overtaken(row.id)
+        self.room.telling.overtaken(row.id)
         self.on_over(row)
         match end:
-            case Exited(record, by):
+            case Exited(told, by):
                 # a shim that failed could not say how long the log is
-                length = None if record.error else record.log_bytes
-                finding, text = await reading.conclude(record.exit_code or 0, length)
-                outcome = outcome_of(row.id, record, finding, text, self._planner.timeout(row), by)
-                await self._finish_run(row, outcome, reading, text, recorded(record))
+                finding, text = await reading.conclude(told.exit_code or 0, None if told.error else told.log_bytes)
+                outcome = outcome_of(row.id, told, finding, text, self._planner.timeout(row), by)
+                await self._finish_run(row, outcome, reading, text, recorded(told))
             case Fenced() if not await self._was_seen_running(row):
                 await self._requeue(row)
             case Vanished() | Fenced():
@@ -237,13 +235,7 @@ class Supervisor:
             if now.state not in IN_HAND_STATES or now.attempt != row.attempt:
                 return
             attempts.ended(entry.tx, row.id, row.attempt, entry.now, record)
-            another = next_attempt(entry, now, outcome, self.room.may_expire())
-            self.remains.settle(entry, now, outcome, is_last=another is None)
-            if another is None:
-                self._ledger.step(entry, now, ending(last_end(entry, now, outcome, self.room.may_expire()), tail))
-            else:
-                self.room.step_to_wait(entry, now, another[0])
-                self.room.wake_at(entry, another[1])
+            self._over(entry, now, outcome, tail)
             self.room.look_through(entry)
 
         await self._commit_for_sure(decide)
@@ -257,10 +249,18 @@ class Supervisor:
             if now.state is not State.STARTING or now.attempt != row.attempt:
                 return
             attempts.fenced(entry.tx, row.id, row.attempt, entry.now)
-            after_fence(entry, now, self._ledger, self.room)
+            after_fence(entry, now, self._ledger, self.room, self._over)
             self.room.look_through(entry)
 
         await self._commit_for_sure(decide)
+
+    def _over(self, entry: Entry, row: SpawnRow, outcome: Outcome, tail: Tail | None = None) -> None:
+        another = next_attempt(entry, row, outcome, self.room.may_expire())
+        self.remains.settle(entry, row, outcome, is_last=another is None)
+        if another is not None:
+            self.room.step_to_wait(entry, row, another[0])
+            return self.room.wake_at(entry, another[1])
+        self._ledger.step(entry, row, ending(last_end(entry, row, outcome, self.room.may_expire()), tail))
 
     async def _commit_for_sure(self, decide: Callable[[Entry], None]) -> None:
         # the end of a task is not to be lost to a full disk: the exit record waits, and so do we
@@ -302,7 +302,7 @@ class Supervisor:
 
     def seen_running(self, row: SpawnRow, started: Started) -> None:
         """The task is past its exec and has spoken or lived through its grace."""
-        self._telling.overtaken(row.id)
+        self.room.telling.overtaken(row.id)
 
         def decide(entry: Entry) -> None:
             now = BY_ID.one(entry.tx, id=row.id)
@@ -323,7 +323,7 @@ class Supervisor:
         await self._attempting.open()
         for row in await self._journal.store.all(IN_HAND, target=self._own):
             self._go(carried_out(partial(self._resume, row), row, self._journal.store, self._resume))
-        await self._telling.tell_waiting()
+        await self.room.telling.tell_waiting()
         await self._journal.commit(self.room.anew)
 
     async def _resume(self, row: SpawnRow) -> None:
