@@ -34,7 +34,7 @@ class ByForce:
 
 
 def end_by_force(attempt: Attempt) -> None:
-    """Kill what is left of an attempt, again while its shim is there to be told to stop; blocks for a second at most."""
+    """Kill what is left of an attempt, while its shim is there to be told to stop; it takes a second at most."""
     with contextlib.suppress(OSError):
         for _ in range(_TIMES):
             tree.sweep(attempt.folder.name, _task_of(attempt.read()))
