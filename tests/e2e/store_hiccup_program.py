@@ -64,7 +64,7 @@ async def _observe_but_once(attempting: Attempting, *given: Any) -> Any:
 
 def main() -> None:
     """Be a broker with such a store."""
-    Attempting._observed = _observe_but_once  # type: ignore[method-assign]
+    Attempting._observed = _observe_but_once  # type: ignore[method-assign, assignment]
     taking_up.FIRST_S = 0.1
     words.keep, peers.note_seen = _keep_but_once, _note_but_once
     requests.FOR_OTHERS = _AskedButOnce()  # type: ignore[assignment,attr-defined]
