@@ -30,6 +30,7 @@ from relay.store.peers import Peer
 
 _log = logging.getLogger(__name__)
 
+
 class Acquaintances:
     """Answers `relay broker show`, `rename`, `ping` and `forget`.
 
