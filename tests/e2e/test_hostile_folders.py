@@ -113,7 +113,7 @@ def test_what_was_put_beside_the_files_of_folders_that_are_yet_to_be_used_is_nob
     assert [_run(node, "exit 0", "--stdin") for _ in range(4)] == ["completed"] * 4
 
 
-@pytest.mark.parametrize("then", ["", "sleep 0.5; kill -STOP $PPID; "])
+@pytest.mark.parametrize("then", ["", "until grep -q spoilt log; do sleep 0.02; done; kill -STOP $PPID; "])
 @pytest.mark.parametrize("spoil", ["rm record; mkfifo record", "rm record; mkdir record; touch record/x"])
 def test_a_record_that_is_none_neither_holds_a_start_up_nor_keeps_its_task_alive(
     node: Node, spoil: str, then: str
@@ -141,6 +141,13 @@ def test_a_task_that_puts_its_record_away_and_ends_while_no_broker_runs_is_lost(
     processes.wait_until(lambda: not processes.tasks_left(node.scratch), 5.0, "its end")
     node.start()
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "lost", WITHIN, "that it is told")
+
+
+def test_a_task_that_puts_its_record_away_and_kills_its_shim_is_not_run_again(node: Node) -> None:
+    ran = node.work / fresh()
+    script = f"{OWN}echo >> {ran}; rm record; kill -9 $PPID; sleep 60"
+    assert [_run(node, script) for _ in range(4)] == ["lost"] * 4
+    assert ran.read_text() == "\n" * 4
 
 
 @pytest.mark.parametrize("spoil", ["rm record", "rm record; mkfifo record", "rm -r ../$(basename $PWD)"])

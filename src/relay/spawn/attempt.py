@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from relay.core.values import frozen
 from relay.spawn import slots, transcript
-from relay.spawn.recovery import Verdict, settle
+from relay.spawn.recovery import Verdict, by_its_record, settle
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import processes, record
 
@@ -253,7 +253,7 @@ class _Following:
         while end is None:
             outcome = await settle(self._attempt.folder, self._changes)
             if outcome.verdict is not Verdict.REATTACH:
-                return self._end() or Vanished(outcome.verdict, outcome.survivors)
+                return self._end() or Vanished(by_its_record(outcome.verdict, self._fd), outcome.survivors)
             # `shim` was refused because another owns the attempt, or nobody told us whose it is.
             end = await self._while_it_lives(None)
         return end

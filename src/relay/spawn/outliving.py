@@ -73,12 +73,12 @@ class Outliving:
                 ending = loop.run_in_executor(None, end_what_is_left, each.folder, each.shim)
                 ending.add_done_callback(partial(self._over, each.folder))
             else:
-                del self.shims[each.folder.name]
+                self.shims.pop(each.folder.name, None)
         self._arm()
 
     def _over(self, folder: Path, _: asyncio.Future[None]) -> None:
         if not is_held(folder):
-            del self.shims[folder.name]
+            self.shims.pop(folder.name, None)  # once: an attempt that is taken up again is looked at again
 
     def close(self) -> None:
         """Look at none any more."""
@@ -115,17 +115,19 @@ def end_what_is_left(folder: Path, shim: int | None) -> None:
     deadline = time.monotonic() + WITHIN_S
     while is_held(folder) and time.monotonic() < deadline:
         if shim is not None:
-            _kill_below(shim)
+            _kill_below(shim, folder)
         with contextlib.suppress(OSError):
             tree.sweep(folder.name, None)
             _wake(folder)
         time.sleep(_AGAIN_S)
 
 
-def _kill_below(shim: int) -> None:
+def _kill_below(shim: int, folder: Path) -> None:
     table = processes.table()
     found = table.get(shim)
-    if found is not None and found.session == shim:  # else it is gone, and another process has its pid
+    # its session: else it is gone, and another process has its pid. Held still: else it may have let go late, for a
+    # disk that is busy, and what is below it by now belongs to another attempt
+    if found is not None and found.session == shim and is_held(folder):
         signal_all([table[pid] for pid in processes.descendants(table, {shim})], signal.SIGKILL)
 
 

@@ -33,19 +33,26 @@ class Overdue:
         self._attempt = attempt
         self._shim = shim
         self._pause_s = AGAIN_S
+        self._is_over = False
         self._loop = asyncio.get_running_loop()
         # the loop's clock stands still while the machine sleeps, as the shim's does
         self._timer = None if timeout_s is None else self._loop.call_later(timeout_s + LATE_S, self._wake)
 
     def over(self) -> None:
         """The attempt has ended, or is followed no more."""
+        self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
 
     def _wake(self) -> None:
-        self._loop.run_in_executor(None, _wake, self._attempt, self._shim)
-        self._timer = self._loop.call_later(self._pause_s, self._wake)
-        self._pause_s = min(self._pause_s * GROWS, LONGEST_S)
+        waking = self._loop.run_in_executor(None, _wake, self._attempt, self._shim)
+        waking.add_done_callback(self._again)
+
+    def _again(self, _: asyncio.Future[None]) -> None:
+        # only now: a sweep may take two seconds, and there are few threads for the whole of a broker
+        if not self._is_over:
+            self._timer = self._loop.call_later(self._pause_s, self._wake)
+            self._pause_s = min(self._pause_s * GROWS, LONGEST_S)
 
 
 def _wake(attempt: Attempt, shim: int) -> None:

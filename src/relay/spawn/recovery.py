@@ -23,7 +23,8 @@ requeued. It cannot have run: a launch is asked for only when record and folder 
 take back the name of a folder that was a spare, `Spares.reclaim`, which comes first, finds it by its intent; one
 without an intent had started nothing. It cannot run later either: a launch still under way finds the fence, or the
 lock taken. Should a person have deleted the folder under a running task, or the task have put something else in the
-place of its record, its mark is found in the process table, and it is lost.
+place of its record, its mark is found in the process table, and it is lost; as it is where the broker had the record
+open, and that tells of the promise.
 """
 
 from __future__ import annotations
@@ -122,6 +123,20 @@ async def settle(folder: Path, changes: Changes) -> Recovered:
     while (outcome := await asyncio.to_thread(recover, folder)).verdict is Verdict.WAIT:
         await changes.wait(_LOCK_LAG_S)
     return outcome
+
+
+def by_its_record(verdict: Verdict, fd: int | None) -> Verdict:
+    """The verdict on a folder, by the record that was open since before its task could put it away.
+
+    Args:
+        verdict: that nothing was started, perhaps: of another record, in the place of that one.
+        fd: of the record; None where it was never there to be opened.
+    """
+    if verdict is not Verdict.FENCE_AND_REQUEUE or fd is None:
+        return verdict
+    slots = record.read_slots(fd)
+    promised = any(slots[number] is not None for number in (record.INTENT, record.TASK, record.STARTED))
+    return Verdict.SWEEP_AND_LOST if promised else verdict
 
 
 def presume_begun(folder: Path) -> None:

@@ -203,8 +203,8 @@ class Supervisor:
                 finding, text = await reading.conclude(told.exit_code or 0, None if told.error else told.log_bytes)
                 outcome = outcome_of(row.id, told, finding, text, self._planner.timeout(row), by)
                 await self._finish_run(row, outcome, reading, text, recorded(told))
-            case Fenced() if not await self._was_seen_running(row):
-                await self._requeue(row)
+            case Fenced() if await self._requeue(row):
+                return
             case Vanished() | Fenced():
                 survivors = end.survivors if isinstance(end, Vanished) else 0
                 finding, text = await reading.conclude(0)
@@ -212,11 +212,6 @@ class Supervisor:
                 await self._finish_run(row, outcome, reading, text, None)
             case Unlaunchable(fault):
                 await self._finish(row, not_started(row.id, fault, self._journal.clock()), None)
-
-    async def _was_seen_running(self, row: SpawnRow) -> bool:
-        # its folder may say that it never began: a task can put its record away, and a person its folder
-        now = await self._journal.store.one(BY_ID, id=row.id)
-        return now is not None and now.attempt == row.attempt and now.state in IN_HAND_STATES - {State.STARTING}
 
     async def _finish_run(
         self, row: SpawnRow, outcome: Outcome, reading: LogReading, text: str, record: dict[str, Any] | None
@@ -243,16 +238,22 @@ class Supervisor:
         self._stopping.pop(row.id, None)
         self.growth.grew(row.id)
 
-    async def _requeue(self, row: SpawnRow) -> None:
+    async def _requeue(self, row: SpawnRow) -> bool:
+        """Have it wait once more; False where it was seen running: a task can put its record away."""
+        ran = False
+
         def decide(entry: Entry) -> None:
+            nonlocal ran
             now = spawns.require(entry.tx, row.id)
             if now.state is not State.STARTING or now.attempt != row.attempt:
+                ran = now.state in IN_HAND_STATES and now.attempt == row.attempt
                 return
             attempts.fenced(entry.tx, row.id, row.attempt, entry.now)
             after_fence(entry, now, self._ledger, self.room, self._over)
             self.room.look_through(entry)
 
         await self._commit_for_sure(decide)
+        return not ran
 
     def _over(self, entry: Entry, row: SpawnRow, outcome: Outcome, tail: Tail | None = None) -> None:
         another = next_attempt(entry, row, outcome, self.room.may_expire())

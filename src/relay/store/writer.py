@@ -25,6 +25,7 @@ from relay.store.query import Tx
 MAX_BATCH = 512  # ops; bounds how long the first caller of a flood waits, and the size of one transaction
 LINGER_S = 0.05
 AGAIN_S = 5.0  # after which what may wait is tried once more, where the store failed
+MOST_AGAIN = 10_000  # of those; beyond them it is lost, as in a crash: a store may fail for days
 CHECKPOINT_AFTER = 50  # transactions, of some twenty pages each
 _log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Writer:
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lazy: deque[_Job] = deque()
         self._behind: deque[_Job] = deque()
+        self._again = 0
         self._lazy_at = 0.0
         self._hurrying = False
         self._is_due = False
@@ -151,8 +153,16 @@ class Writer:
         self._hurry_in(LINGER_S)
 
     def _wait_again(self, jobs: list[_Job]) -> None:
+        kept = jobs[: MOST_AGAIN - self._again]
+        if len(kept) < len(jobs):
+            _log.error("%d writes that nobody waits for are lost: too many wait for the store", len(jobs) - len(kept))
+        self._again += len(kept)
+        self._loop.call_later(AGAIN_S, self._try_again, kept)
+
+    def _try_again(self, jobs: list[_Job]) -> None:
+        self._again -= len(jobs)
         for job in jobs:
-            self._loop.call_later(AGAIN_S, self._wait, job)
+            self._wait(job)
 
     def take_along(self) -> None:
         """From within an op: what was handed over to go behind goes into this transaction."""
@@ -208,7 +218,7 @@ class Writer:
         with contextlib.suppress(Empty):
             while job is not None:
                 batch.append(job)
-                if len(batch) == MAX_BATCH:
+                if len(batch) >= MAX_BATCH:
                     break
                 job = self._queue.get_nowait()
         if job is None:
