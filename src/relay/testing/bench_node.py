@@ -12,7 +12,6 @@ again on the same folder, as a restarted broker is.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
@@ -343,13 +342,9 @@ async def _is_empty(node: BenchNode) -> bool:
 async def linked(*nodes: BenchNode, within: float = 20.0) -> None:
     """Wait until each of these nodes has a link up, and the same one as its peer has: of two dials one gives way."""
     for node in nodes:
-        await until(lambda node=node: node.mesh.up, within, f"a link of {node.id[:8]}")  # type: ignore[misc]
-    for one, other in itertools.combinations(nodes, 2):
-        await until(lambda one=one, other=other: _agree(one, other), within, "one link of the two")  # type: ignore[misc]
+        await until(lambda node=node: node.mesh.up and _agrees(node, nodes), within, f"a link of {node.id[:8]}")  # type: ignore[misc]
 
 
-def _agree(one: BenchNode, other: BenchNode) -> bool:
-    mine, theirs = one.mesh.link(other.id), other.mesh.link(one.id)
-    if mine is None or theirs is None:
-        return mine is theirs
-    return mine.carrier.dialled is not theirs.carrier.dialled
+def _agrees(node: BenchNode, nodes: Iterable[BenchNode]) -> bool:
+    pairs = [(node.mesh.link(each.id), each.mesh.link(node.id)) for each in nodes]
+    return all(a is b or (a and b and a.carrier.dialled is not b.carrier.dialled) for a, b in pairs)
