@@ -134,8 +134,8 @@ ask_until_it_is_over()  # a second later it is killed
 def test_a_task_that_writes_its_own_end_is_no_person_after_it(three: Three) -> None:
     said, program = three.a.work / fresh("said"), three.a.work / fresh("program")
     program.write_text(ENDED)
-    hidden = "env -u RELAY_TOKEN -u RELAY_ATTEMPT -u RELAY_SPAWN"
-    found, _ = three.inside(f'cd "$(dirname "$RELAY_TOKEN")"; {hidden} {sys.executable} {program} {three.a.home} {said}')
+    hidden = f"env -u RELAY_TOKEN -u RELAY_ATTEMPT -u RELAY_SPAWN {sys.executable}"
+    found, _ = three.inside(f'cd "$(dirname "$RELAY_TOKEN")"; {hidden} {program} {three.a.home} {said}')
     assert found["state"] == "completed"
     processes.wait_until(said.exists, WITHIN, "its answer")
     assert said.read_text() == "task_over"

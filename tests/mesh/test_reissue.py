@@ -199,10 +199,8 @@ async def test_other_refusals_are_no_matter_of_sealing(pair: Pair) -> None:
     assert STOPS_BEFORE_MS < WORDS_BEFORE_MS
 
 
-async def test_a_stop_is_sealed_again_as_long_as_there_is_something_to_stop(
-    pair: Pair, network: MemoryNetwork
-) -> None:
-    """What has ended runs once more where that was asked for and may have been sent: a stop of it is to come as well."""
+async def test_a_stop_of_what_is_to_run_once_more_is_sealed_again(pair: Pair, network: MemoryNetwork) -> None:
+    """It has ended here, and where its retry may have been sent that one is to be stopped."""
     one, other = pair
     network.partition(one.id, other.id)
     network.cut(one.id, other.id)

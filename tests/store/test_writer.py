@@ -20,6 +20,7 @@ from relay.store import events, meta
 from relay.store.engine import Store
 from relay.store.query import Query, Tx, first_column
 from relay.store.writer import MAX_BATCH
+from relay.testing.bench_node import until
 from tests.store.specimens import COUNT_EVENTS, add_event, program
 
 
@@ -271,9 +272,7 @@ async def test_what_may_wait_is_done_once_there_is_room(
     await asyncio.wait_for(tried.wait(), 10)
     assert await store.one(COUNT_EVENTS) == 0
     await store.write(lambda tx: tx.execute("PRAGMA max_page_count = 100000").fetchone())
-    async with asyncio.timeout(10):
-        while not await store.one(COUNT_EVENTS):
-            await asyncio.sleep(0.01)
+    await until(lambda: store.one(COUNT_EVENTS), 10)
     assert await store.write(_add(2)) == 2
 
 
