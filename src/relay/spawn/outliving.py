@@ -73,12 +73,12 @@ class Outliving:
                 ending = loop.run_in_executor(None, end_what_is_left, each.folder, each.shim)
                 ending.add_done_callback(partial(self._over, each.folder))
             else:
-                del self.shims[each.folder.name]
+                self.shims.pop(each.folder.name, None)
         self._arm()
 
     def _over(self, folder: Path, _: asyncio.Future[None]) -> None:
         if not is_held(folder):
-            del self.shims[folder.name]
+            self.shims.pop(folder.name, None)
 
     def close(self) -> None:
         """Look at none any more."""
