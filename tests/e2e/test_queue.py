@@ -131,9 +131,6 @@ def test_a_chain_starts_in_order_and_ends_with_its_head(queue: Scene) -> None:
     queue.until(anyhow, "completed")
     late = queue.until(queue.begin("true", "--after", failing), "cancelled")
     assert "ended as failed" in late["error"]["message"]
-    with queue.laptop.control() as control:  # the API has the word of the command as well
-        spelled = control.spawn("true", broker="vps", cwd=str(queue.vps.work), after_success=[failing])
-    queue.until(spelled["id"], "cancelled")
     assert relay(queue.laptop, "wait", later).returncode == 130
     with queue.laptop.control() as control:  # as the catalogue of the API has it
         other = control.spawn("true", broker="vps", cwd=str(queue.vps.work), after_success=[failing])
