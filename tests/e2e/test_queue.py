@@ -275,7 +275,8 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     relay(queue.laptop, "retry", done)
     (asked,) = [each["id"] for each in relay_json(queue.laptop, "outbox")["outgoing"] if each["kind"] == "steer"]
     relay(queue.laptop, "outbox", "drop", asked)
-    assert queue.show(done)["asked"][0]["error"]["message"].startswith("dropped by ")
+    shown = queue.show(done)
+    assert shown["asked"][0]["error"]["message"] == f"dropped by {shown['requested_by']}, never sent"
     relay(queue.laptop, "retry", done)
     assert b"has not answered the retry yet; this is the end before it" in relay(queue.laptop, "wait", done).stderr
     assert b"to run once more is taken back" in relay(queue.laptop, "stop", done).stdout

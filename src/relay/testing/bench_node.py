@@ -37,17 +37,14 @@ from relay.broker.requests import Requests
 from relay.core.hello import AuditHead
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
-from relay.core.roster import Roster, fold
-from relay.core.statements import Statement
+from relay.core.roster import Roster
 from relay.store import events, meta, outbox
 from relay.store.engine import Store
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.outbox import OutboxLine
-from relay.testing.bench_ground import Ground, InMemory, LoopbackTls
+from relay.testing.bench_ground import Ground, InMemory, LoopbackTls, workspace_of_all
 from relay.testing.carrier import MemoryNetwork
 from relay.trust.identity import Identity
-from relay.trust.roster import admit, member_of
-from relay.trust.workspace import Workspace
 
 TTL_MS = 3_600_000
 ACTED = "bench.acted"
@@ -252,17 +249,6 @@ class BenchNode:
 def identities(count: int) -> list[Identity]:
     """Fresh keys."""
     return [Identity.create(os.urandom(32), os.urandom(32)) for _ in range(count)]
-
-
-def workspace_of_all(members: list[Identity]) -> tuple[Workspace, Roster]:
-    """A workspace whose creator, the first, has admitted everybody."""
-    root = members[0]
-    workspace = Workspace.create(os.urandom(32), "bench", root, os.urandom(16))
-    statements: list[Statement] = []
-    for at, member in enumerate(members):
-        roster = fold(root.public, statements)
-        statements.append(admit(root, workspace, roster, member_of(member, f"bench-{at}", at), at))
-    return workspace, fold(root.public, statements)
 
 
 @asynccontextmanager
