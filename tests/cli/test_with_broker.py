@@ -185,7 +185,9 @@ def _on_terminal(environment: dict[str, str]) -> bytes:
 
 
 def test_a_reader_that_leaves_is_no_error(environment: dict[str, str], broker: CannedBroker) -> None:
-    process = subprocess.Popen([*COMMAND, "events"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    # as JSON it is more than a pipe and its reader hold: it cannot have ended before the reader leaves
+    words = [*COMMAND, "events", "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.readline()
     process.stdout.close()

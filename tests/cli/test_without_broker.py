@@ -52,6 +52,8 @@ def test_a_usage_error_is_ours(relay: Relay) -> None:
     assert json.loads(as_json.stdout)["error"]["code"] == "usage"
     assert as_json.stderr == ""
     assert relay("trust", "allow", "vps", "--dir").stderr.splitlines()[-1] == "try:   relay trust allow --help"
+    for words in (("show", "\udcff"), ("resolve", "build", "done", "--notes", "a\udcff")):
+        assert "is not UTF-8 text" in relay(*words).stderr, "it would be a question mark to whom it is told"
 
 
 def test_before_init_a_verb_says_so(relay: Relay) -> None:

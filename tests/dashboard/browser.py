@@ -49,12 +49,14 @@ class Browser:
         port: where its dashboard listens.
         token: its own, once it has one.
         device: what the broker calls it.
+        address: what it connects to.
     """
 
     node: Node
     port: int
     token: str = ""
     device: dict[str, Any] = field(default_factory=dict)
+    address: str = "127.0.0.1"
 
     @classmethod
     def of(cls, node: Node, *scopes: str) -> Browser:
@@ -86,7 +88,7 @@ class Browser:
         sent |= {"Authorization": f"Bearer {self.token}"} if self.token else {}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WITHIN)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=WITHIN)
         with contextlib.closing(connection):
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in sent.items():

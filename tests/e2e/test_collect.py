@@ -116,21 +116,6 @@ def test_a_pull_that_a_crash_of_the_origin_cut_off_goes_on(honest: Scene, place:
     assert (out / "big").read_bytes() == (place / "big").read_bytes()
 
 
-def test_who_has_lost_its_grant_is_given_no_files_any_more(granted: Scene, place: Path) -> None:
-    words = granted.words("shell", "echo mine > a.txt; sleep 60", cwd=place)
-    spawn = str(relay_json(granted.laptop, *words, "--collect", "a.txt")["id"])
-    granted.until(spawn, "running")
-    relay(granted.vps, "trust", "revoke", granted.laptop.id)
-    granted.until(spawn, "cancelled")
-
-    def refused() -> bool:
-        found = _files(granted.laptop, spawn)["a.txt"]
-        assert not found["here"]
-        return "no grant" in (found["why"] or "")
-
-    processes.wait_until(refused, 15, "what became of the file")
-
-
 def test_a_local_spawn_gives_its_files_back_too(granted: Scene) -> None:
     place = granted.laptop.work / fresh("place")
     place.mkdir()

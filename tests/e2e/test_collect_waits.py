@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from relay.testing import blob_traps
+from relay.testing import blob_traps, processes
 from relay.testing.node import DAEMON
 from tests.e2e.scene import Done, Scene, fresh, relay, relay_json
 
@@ -58,3 +59,21 @@ def test_many_files_that_do_not_come_are_waited_for_once(granted: Scene, slow: C
     assert done.returncode == 1
     said = done.stderr.decode()
     assert "12 of 12 files are not here yet" in said and "were written" not in said
+
+
+def _file(two: Scene, spawn: str) -> dict[str, Any]:
+    (found,) = two.show(spawn)["result"]["files"]
+    return dict(found)
+
+
+def test_who_has_lost_its_grant_is_given_its_files_once_it_has_another(granted: Scene) -> None:
+    words = granted.words("shell", "echo mine > a.txt; sleep 60", options=("--collect", "a.txt"))
+    spawn = str(relay_json(granted.laptop, *words)["id"])
+    granted.until(spawn, "running")
+    relay(granted.vps, "trust", "revoke", granted.laptop.id)
+    granted.until(spawn, "cancelled")
+    processes.wait_until(lambda: "no grant" in (_file(granted, spawn)["why"] or ""), 15, "what became of the file")
+    assert not _file(granted, spawn)["here"]
+    granted.grant()
+    _, out = _written(granted, spawn, within=30)
+    assert (out / "a.txt").read_bytes() == b"mine\n"

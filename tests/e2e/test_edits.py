@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shlex
 
+import pytest
+
 from relay.testing import processes
+from relay.testing.control import ControlError
 from relay.testing.node import Node
 from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
 
@@ -124,3 +127,36 @@ def test_what_was_told_beside_a_spawn_that_is_refused_is_no_dead_letter(granted:
     assert granted.until(behind, "rejected")["error"]["code"] == "no_grant"
     processes.wait_until(lambda: not relay_json(granted.laptop, "outbox")["outgoing"], 10, "all to be answered")
     assert relay_json(granted.laptop, "outbox")["dead"] == []
+
+
+def test_a_retry_that_was_never_sent_is_dropped_or_taken_back(granted: Scene) -> None:
+    done = granted.shell("true")["id"]
+    granted.vps.stop()
+    processes.wait_until(lambda: granted.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    relay(granted.laptop, "retry", done)
+    (asked,) = [each["id"] for each in relay_json(granted.laptop, "outbox")["outgoing"] if each["kind"] == "steer"]
+    relay(granted.laptop, "outbox", "drop", asked)
+    shown = granted.show(done)
+    assert shown["asked"][0]["error"]["message"] == f"dropped by {shown['requested_by']}, never sent"
+    relay(granted.laptop, "retry", done)
+    assert b"has not answered the retry yet; this is the end before it" in relay(granted.laptop, "wait", done).stderr
+    assert b"to run once more is taken back" in relay(granted.laptop, "stop", done).stdout
+    granted.vps.start()
+    granted.at_rest()
+    assert [each["error"]["code"] for each in granted.show(done)["asked"]] == ["denied"] * 2
+    assert granted.show(done, granted.vps)["attempt"] == 1
+
+
+def test_a_pause_and_who_undoes_it_are_told_where_it_was_asked_for(granted: Scene) -> None:
+    spawn = granted.begin("true", "--at", "3h")
+    granted.until(spawn, "waiting")
+    relay(granted.laptop, "pause", spawn)
+    for node in (granted.laptop, granted.vps):
+        with node.control() as control, pytest.raises(ControlError, match="used for something else"):
+            for verb in ("pause", "pause", "resume"):
+                control.post(f"spawns/{spawn}/{verb}", {"operation": "one"})
+    relay(granted.vps, "resume", spawn)  # the reason stays, and the mark is told all the same
+    processes.wait_until(lambda: granted.show(spawn)["paused"] is None, 10, "the mark to be gone here too")
+    relay(granted.vps, "pause", spawn)
+    processes.wait_until(lambda: granted.show(spawn)["paused"], 10, "the mark to be here too")
+    relay(granted.laptop, "stop", spawn)

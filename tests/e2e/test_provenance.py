@@ -97,61 +97,69 @@ def test_hiding_the_token_makes_no_task_a_person(three: Three) -> None:
         assert refused["error"]["code"] == "no_grant", script
 
 
-ENDED = """
-import os, sys, time
-from relay.spawn.shim import record
-from relay.testing.control import ControlError, connected
-names = 'exit_code signal timed_out stopped started_at ended_at error survivors'.split()
+ASKS = """
+import os, signal, sys, time
+from relay.api import queue_routes
+from relay.api.client import Client
+from relay.api.home import Home
+from relay.core.errors import RelayError
+from relay.spawn.shim import processes, record
+
+home, said = sys.argv[1:]
+
+
+def ask_until_it_is_over():  # the broker learns of an end in its own time
+    code = ""
+    with Client(Home(home)) as client:
+        while code not in ("task_over", "done"):
+            try:
+                client.ask(queue_routes.pause_queue())
+                code = "done"
+            except RelayError as error:
+                code = str(error.code)
+                time.sleep(0.01)
+    with open(said + ".new", "w") as file:
+        file.write(code)
+    os.rename(said + ".new", said)
+"""
+
+ENDED = f"""{ASKS}
+names = "exit_code signal timed_out stopped started_at ended_at error survivors".split()
 end = dict(zip(names, (0, None, False, False, 1, 2, None, 0)))
-record.write_slot(os.open('record', os.O_RDWR), record.EXIT, end, durable=False)
-code = 'no answer'
-while code not in ('task_over', ''):  # until its end is seen it is a task that runs
-    time.sleep(0.05)
-    try:
-        with connected(sys.argv[1], 30.0) as control:
-            control.post('queue/pause', {})
-        code = ''
-    except ControlError as fault:
-        code = fault.code
-with open(sys.argv[2] + '.new', 'w') as file:
-    file.write(code)
-os.rename(sys.argv[2] + '.new', sys.argv[2])
+record.write_slot(os.open("record", os.O_RDWR), record.EXIT, end, durable=False)
+ask_until_it_is_over()  # a second later it is killed
 """
 
 
 def test_a_task_that_writes_its_own_end_is_no_person_after_it(three: Three) -> None:
     said, program = three.a.work / fresh("said"), three.a.work / fresh("program")
-    program.write_text(ENDED)  # no command: that might take longer to begin than what has ended so is left alone
-    hidden = "env -u RELAY_TOKEN -u RELAY_ATTEMPT -u RELAY_SPAWN"
-    asks = f"{hidden} {sys.executable} {program} {three.a.socket} {said}"
-    found, _ = three.inside(f'cd "$(dirname "$RELAY_TOKEN")"; {asks}')
+    program.write_text(ENDED)
+    hidden = f"env -u RELAY_TOKEN -u RELAY_ATTEMPT -u RELAY_SPAWN {sys.executable}"
+    found, _ = three.inside(f'cd "$(dirname "$RELAY_TOKEN")"; {hidden} {program} {three.a.home} {said}')
     assert found["state"] == "completed"
     processes.wait_until(said.exists, WITHIN, "its answer")
     assert said.read_text() == "task_over"
 
 
-ORPHAN = """
-import os, signal, subprocess, sys
-from relay.spawn.shim import processes
-home, said = sys.argv[1:]
-shim = os.getppid()
+ORPHAN = f"""{ASKS}
+main, shim = os.getpid(), os.getppid()
 above = processes.look_up(shim).parent
-told, tell = os.pipe()
-if os.fork():
-    os.read(told, 1)  # or the broker would find the other by its session
-    os.kill(above, signal.SIGSTOP)  # it would end at once what a shim leaves behind
-    os.kill(shim, signal.SIGKILL)
-    signal.pause()
-os.setsid()
-os.write(tell, b"x")
-while os.getppid() != above:
+if os.fork() or os.setsid() or os.fork():
+    if os.getpid() == main:
+        signal.pause()
+    os._exit(0)
+while os.getppid() != shim:  # then it is below no task, and in the session of none
     pass
-words = [sys.executable, "-m", "relay", "--home", home, "--json", "queue", "pause"]
+os.kill(shim, signal.SIGSTOP)
+os.kill(main, signal.SIGKILL)
+while processes.look_up(main).alive:  # or the broker would wake what is above it as it ends this one
+    pass
+os.kill(above, signal.SIGSTOP)  # it would end at once what a shim leaves behind
 try:
-    done = subprocess.run(words, stdout=subprocess.PIPE)
-    with open(said + ".new", "wb") as file:
-        file.write(done.stdout)
-    os.rename(said + ".new", said)
+    os.kill(shim, signal.SIGKILL)
+    while os.getppid() != above:
+        pass
+    ask_until_it_is_over()
 finally:
     os.kill(above, signal.SIGCONT)
 """
@@ -163,7 +171,7 @@ def test_what_is_left_of_a_task_that_killed_its_shim_is_no_person(three: Three) 
     hidden = 'env -i PYTHONPATH="$PYTHONPATH"'  # or the broker would find it by its environment
     three.inside(f"exec {hidden} {sys.executable} {program} {three.a.home} {said}")
     processes.wait_until(said.exists, WITHIN, "its answer")
-    assert json.loads(said.read_text())["error"]["code"] == "task_over"
+    assert said.read_text() == "task_over"
 
 
 def test_a_task_on_its_own_machine_carries_the_chain_and_goes_one_deep(three: Three) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -27,7 +28,9 @@ class Terminal:
         seen: all that it has shown.
     """
 
-    def __init__(self, node: Node, *words: str, size: tuple[int, int], program: Sequence[str]) -> None:
+    def __init__(
+        self, node: Node, *words: str, size: tuple[int, int], program: Sequence[str], is_job: bool = False
+    ) -> None:
         self._master, self.slave = pty.openpty()
         self.resize(*size, tell=False)
         self.before = termios.tcgetattr(self.slave)
@@ -39,7 +42,8 @@ class Terminal:
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
-            start_new_session=True,
+            start_new_session=not is_job,
+            process_group=0 if is_job else None,
         )
 
     def resize(self, rows: int, columns: int, tell: bool = True) -> None:
@@ -91,7 +95,8 @@ class Terminal:
 
     def close(self) -> None:
         """End the command and the terminal."""
-        self.process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.hang_up()
         os.close(self.slave)
@@ -99,7 +104,11 @@ class Terminal:
 
 @contextlib.contextmanager
 def terminal(
-    node: Node, *words: str, size: tuple[int, int] = (24, 80), program: Sequence[str] = (sys.executable,)
+    node: Node,
+    *words: str,
+    size: tuple[int, int] = (24, 80),
+    program: Sequence[str] = (sys.executable,),
+    is_job: bool = False,
 ) -> Iterator[Terminal]:
     """`relay WORDS` on a terminal, for a block.
 
@@ -108,8 +117,9 @@ def terminal(
         words: of the command.
         size: rows and columns.
         program: of Python.
+        is_job: stopped by SIGTSTP, as a shell's job is; else nobody is there who could tell it to go on.
     """
-    made = Terminal(node, *words, size=size, program=program)
+    made = Terminal(node, *words, size=size, program=program, is_job=is_job)
     try:
         yield made
     finally:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
+import sys
 from typing import Any
 
 import psutil
@@ -74,6 +76,27 @@ def test_the_window_may_be_any_size(granted: Scene) -> None:
         assert person.is_as_before
     for spawn in spawns:
         relay(granted.laptop, "stop", spawn)
+
+
+def test_ctrl_z_stops_it_and_the_script_that_runs_it_until_they_go_on(granted: Scene) -> None:
+    script = ("sh", "-c", '"$0" "$@"; echo after', sys.executable)
+    with terminal(granted.laptop, "ps", "--watch", program=script, is_job=True) as person:
+        for _ in range(2):
+            person.until(b"\x1b[?1049h")
+            person.until(b"q ends")
+            person.type(b"\x1a")
+            person.until(b"\x1b[?1049l")
+            processes.wait_until(lambda: _is_stopped(person.process.pid), 10, "the script to stand still")
+            assert person.is_as_before
+            os.killpg(person.process.pid, signal.SIGCONT)
+        person.until(b"q ends")
+        person.type(b"q")
+        person.until(b"after")
+        assert person.exit() == 0 and person.is_as_before
+
+
+def _is_stopped(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
 def test_it_outlives_a_restart_of_its_broker(granted: Scene) -> None:

@@ -14,12 +14,14 @@ from relay.core.errors import Code
 from relay.core.kinds import KINDS, Kind
 from relay.core.states import State
 from relay.spawn.ledger import SNAPSHOT_TTL
-from relay.store import outbox, words
+from relay.store import outbox, steers, words
 from relay.store.journal import Entry, Letter
 from relay.store.outbox import OutboxLine, OutboxState
+from relay.store.steers import Steer
 from relay.testing.bench_node import BenchNode, drained, until, wall_ms
 from relay.testing.carrier import MemoryNetwork
 from tests.mesh.conftest import RAW, Pair
+from tests.store.specimens import insert
 
 DAY = 86_400_000
 WORD = words.SignedWord("abcdefghijklmnop", 1, 2, State.COMPLETED, 0, bytes(64), b"signed")
@@ -195,3 +197,24 @@ async def test_other_refusals_are_no_matter_of_sealing(pair: Pair) -> None:
 
     assert True not in await one.journal.commit(decide)
     assert STOPS_BEFORE_MS < WORDS_BEFORE_MS
+
+
+async def test_a_stop_of_what_is_to_run_once_more_is_sealed_again(pair: Pair, network: MemoryNetwork) -> None:
+    """It has ended here, and where its retry may have been sent that one is to be stopped."""
+    one, other = pair
+    network.partition(one.id, other.id)
+    network.cut(one.id, other.id)
+
+    def asked(entry: Entry) -> None:
+        row = insert(entry.tx, 1, origin=one.id, target=other.id, state=State.COMPLETED)
+        steers.ask(entry.tx, Steer("again", row.id, "retry", {}, entry.now, None))
+        entry.post(Letter(other.id, Kind.STOP, {"spawn": row.id}, "stop", 60_000, row.id))
+
+    await one.journal.commit(asked)
+    before = await _line(one)
+    assert await one.journal.commit(Reissue(one.postbox).due) == 1
+    assert (await _line(one)).expires > before.expires + STOPS_BEFORE_MS
+    await one.store.write(lambda tx: steers.answer(tx, "again", {"code": "denied"}))
+    line = await _line(one)
+    await one.journal.commit(lambda entry: Reissue(one.postbox).again(entry, line))
+    assert await one.rows() == []

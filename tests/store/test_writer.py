@@ -20,6 +20,7 @@ from relay.store import events, meta
 from relay.store.engine import Store
 from relay.store.query import Query, Tx, first_column
 from relay.store.writer import MAX_BATCH
+from relay.testing.bench_node import until
 from tests.store.specimens import COUNT_EVENTS, add_event, program
 
 
@@ -261,20 +262,17 @@ async def test_what_may_wait_is_done_once_there_is_room(
     monkeypatch.setattr("relay.store.writer.AGAIN_S", 0.05)
     pages = await store.write(lambda tx: int(tx.execute("PRAGMA page_count").fetchone()[0]))
     await store.write(lambda tx: tx.execute(f"PRAGMA max_page_count = {pages + 2}").fetchone())
-    tried, again = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
+    tried, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def work(tx: Tx) -> None:
-        loop.call_soon_threadsafe((again if tried.is_set() else tried).set)
+        loop.call_soon_threadsafe(tried.set)
         add_event(tx, 1, 100_000)
 
     store.write_lazily(work, behind=behind)
-    await asyncio.wait_for(again.wait(), 10)
+    await asyncio.wait_for(tried.wait(), 10)
     assert await store.one(COUNT_EVENTS) == 0
     await store.write(lambda tx: tx.execute("PRAGMA max_page_count = 100000").fetchone())
-    async with asyncio.timeout(10):
-        while not await store.one(COUNT_EVENTS):  # noqa: ASYNC110 - nobody is told
-            await asyncio.sleep(0.01)
+    await until(lambda: store.one(COUNT_EVENTS), 10)
     assert await store.write(_add(2)) == 2
 
 

@@ -265,7 +265,9 @@ def outbox_drop(
     envelope: str | None, everything: bool = False, broker: str | None = None, operation: str | None = None
 ) -> Call[outbox_shapes.OutboxDone]:
     """Take an envelope out of the outbox, or all dead letters; arguments as for `outbox_retry`."""
-    body = operation_body(operation, id=envelope, all=everything, broker=broker)
+    from relay.api.person import person
+
+    body = operation_body(operation, id=envelope, all=everything, broker=broker, requested_by=person())
     return Call("outbox/drop", body)
 
 

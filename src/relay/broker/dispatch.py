@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from relay.broker import rollback
 from relay.broker.auditor import REFUSED, Auditor, Decision, refusal
@@ -213,7 +214,7 @@ class Dispatch:
             queueing.keep_try(entry.tx, row.id, shown.tried["n"], shown.tried["asked"], shown.tried["outcome"])
         if spawns.apply_snapshot(entry.tx, shown, entry.now):
             if "paused" in each.body.content:
-                _mark(entry, row, each.body.content["paused"], ahead)
+                row = _marked(entry, row, each.body.content["paused"], ahead)
             self._told(entry, row, shown)
             self._collected(entry, row, shown)
 
@@ -239,12 +240,18 @@ class Dispatch:
             self._auditor.write(entry, Decision(row.target, "spawn", REFUSED, code, detail))
 
 
-def _mark(entry: Entry, row: SpawnRow, said: object, ahead: int) -> None:
+def _marked(entry: Entry, row: SpawnRow, said: object, ahead: int) -> SpawnRow:
     """Bring the copy's mark to the target's: another broker, or a person there, may have paused it, or resumed it."""
     if said is None:
+        if row.paused is None:
+            return row
         queueing.resume(entry.tx, row.id)
-    elif isinstance(said, dict) and is_moment(said.get("at")) and isinstance(said.get("by"), str):
-        queueing.pause(entry.tx, row.id, max(0, said["at"] - ahead), said["by"][:MOST_BY])
+        return replace(row, paused=None, paused_by=None)
+    if isinstance(said, dict) and is_moment(said.get("at")) and isinstance(said.get("by"), str):
+        at, by = max(0, said["at"] - ahead), said["by"][:MOST_BY]
+        queueing.pause(entry.tx, row.id, at, by)
+        return replace(row, paused=at, paused_by=by)
+    return row
 
 
 def _is_known(entry: Entry, each: Opened) -> bool:

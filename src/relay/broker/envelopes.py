@@ -278,18 +278,20 @@ class Envelopes:
         elif line.kind in (Kind.TOOL_CALL, Kind.TOOL_STOP):
             if not self._calls.drop(entry, line, by):
                 raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint="relay outbox")
-        elif line.kind in (Kind.STOP, Kind.STEER, Kind.SCHEDULE) and line.spawn is not None:
-            hint = "relay schedule list" if line.kind == Kind.SCHEDULE else f"relay show {line.spawn}"
+        elif line.kind in (Kind.STOP, Kind.STEER, Kind.SCHEDULE):
+            spawn = line.spawn or ""  # none where it is about a whole queue, or about what its target alone knows
+            hint = "relay schedule list" if line.kind == Kind.SCHEDULE else f"relay show {spawn}"
             if line.tries > 0:
+                hint = hint if spawn else "relay outbox"
                 raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint=hint)
             if line.kind == Kind.STOP:
-                spawns.clear_stop(entry.tx, line.spawn)
+                spawns.clear_stop(entry.tx, spawn)
                 return
             # else it would be said for ever not to be answered yet
-            dropped = Refused(f"dropped by {by}, never sent", code=Code.DENIED, hint=hint).to_json()
+            dropped = Refused(f"dropped by {by}, never sent", code=Code.DENIED, hint=hint if spawn else "").to_json()
             steers.answer(entry.tx, line.operation, dropped)
             if line.kind == Kind.SCHEDULE:
-                schedules.stand(entry.tx, line.spawn, "refused", entry.now, dropped)
+                schedules.stand(entry.tx, spawn, "refused", entry.now, dropped)
 
     def _changed(self, entry: Entry, line: OutboxLine, state: OutboxState | None) -> None:
         entry.event("outbox.changed", {"broker": line.recipient, "state": None if state is None else str(state)})

@@ -15,9 +15,14 @@ from relay.store.journal import Entry
 from relay.store.steers import Steer
 
 
-def wanted(asked: list[Steer]) -> list[Steer]:
+def wanted(unanswered: list[Steer]) -> list[Steer]:
     """Those of what a target has not answered that would begin another attempt."""
-    return [each for each in asked if each.verb in AFTER_ITS_END]
+    return [each for each in unanswered if each.verb in AFTER_ITS_END]
+
+
+def asked(entry: Entry, spawn: str) -> set[str]:
+    """The operations by which another attempt was asked for, and is not answered."""
+    return {each.operation for each in wanted(steers.UNANSWERED.all(entry.tx, spawn=spawn))}
 
 
 def is_to_be_stopped(entry: Entry, rows: Outbox, spawn: str, by: str) -> bool:
@@ -29,14 +34,14 @@ def is_to_be_stopped(entry: Entry, rows: Outbox, spawn: str, by: str) -> bool:
         spawn: which.
         by: who stops it, for the words.
     """
-    asked = {each.operation for each in wanted(steers.UNANSWERED.all(entry.tx, spawn=spawn))}
-    if not asked:
+    operations = asked(entry, spawn)
+    if not operations:
         return False
     lines = outbox.BY_SPAWN.all(entry.tx, spawn=spawn)
-    mine = [line for line in lines if line.kind == Kind.STEER and line.operation in asked]
-    if len(mine) < len(asked) or not rows.withdraw(entry, mine):
+    mine = [line for line in lines if line.kind == Kind.STEER and line.operation in operations]
+    if len(mine) < len(operations) or not rows.withdraw(entry, mine):
         return not any(line.kind == Kind.STOP for line in lines)
     error = Refused(f"taken back by {by}, never sent", code=Code.DENIED, hint=f"relay retry {spawn}")
-    for operation in asked:
+    for operation in operations:
         steers.answer(entry.tx, operation, error.to_json())
     return False

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from relay.api.durations import spoken
+from relay.broker import once_more
 from relay.broker.link import monotonic_ms
 from relay.broker.postbox import SealingPostbox
 from relay.core.envelope import MAX_LIFE_MS
@@ -145,7 +146,8 @@ class Reissue:
             return self.tools.content(entry, line)
         if line.kind == Kind.STOP:
             row = BY_ID.one(entry.tx, id=line.spawn)
-            return None if row is None or row.state in TERMINAL else {"spawn": row.id}
+            is_over = row is None or (row.state in TERMINAL and not once_more.asked(entry, row.id))
+            return None if is_over else {"spawn": line.spawn}
         # a later word of the same spawn has taken the place of one that is not kept any more
         _, spawn, attempt, seq = line.operation.split("/")  # as `Ledger` makes it
         word = words.EXACTLY.one(entry.tx, spawn=spawn, attempt=int(attempt), seq=int(seq))

@@ -88,10 +88,21 @@ def run(parsed: Parsed) -> int:
 
     values = dict(parsed.values)
     invocation = Invocation(values.pop("home"), values.pop("json"))
+    for name, value in values.items():
+        if not _is_ascii(value):
+            from relay.cli.blanks import refuse_bytes
+
+            refuse_bytes(parsed.verb, name, value)
     target = TABLE[parsed.verb]["target"] if parsed.verb else "relay.cli.verbs.bare:run"
     module, _, function = target.partition(":")
     status: int = getattr(__import__(module, fromlist=[function]), function)(invocation, **values)
     return status
+
+
+def _is_ascii(value: object) -> bool:
+    if isinstance(value, str):
+        return value.isascii()
+    return not isinstance(value, (list, tuple)) or all(_is_ascii(each) for each in value)
 
 
 def _show_help(verb: str) -> int:

@@ -27,7 +27,7 @@ AS_BEFORE = (
 )
 # what says how keys are told, of kitty and of xterm: each screen has its own, and many terminals have none
 KEYS_AS_BEFORE = b"\x1b[<16u\x1b[>4m"
-MODE = re.compile(rb"\x1b\[(?:\?([0-9;]+)([hl])|[>=][0-9;]*u|>4[0-9;]*m)")
+MODE = re.compile(rb"\x1b\[(?:\?([0-9]{1,4}(?:;[0-9]{1,4})*)([hl])|[>=][0-9;]*u|>4[0-9;]*m)")
 LONGEST_MODE = 32
 LOCAL_MODES = 3  # in what tcgetattr gives
 # all that end a program, SIGKILL and faults of its own apart
@@ -128,12 +128,16 @@ class Screen:
             self._give_back(self._before)
             self._before = None
 
-    def stop(self) -> None:
-        """Stand still, as for Ctrl-Z: the terminal is as it was, until this program is to go on."""
+    def stop(self, whose: int = 0) -> None:
+        """Stand still, as for Ctrl-Z: the terminal is as it was, until this program is to go on.
+
+        Args:
+            whose: a process; 0 for all of this one's group, as by the key: a script that runs it would wait for it.
+        """
         if self._before is not None:
             self._give_back(self._before)
         handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTSTP)  # of nothing where nobody could tell it to go on
+        os.kill(whose, signal.SIGTSTP)  # of nothing where nobody could tell it to go on
         signal.signal(signal.SIGTSTP, handler)
         self.go_on()
 
@@ -165,7 +169,7 @@ def kept(screen: Screen) -> Iterator[int]:
     old = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     handlers = {number: signal.signal(number, _end) for number in ENDS}
     handlers[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, _nothing)
-    handlers[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, lambda *_: screen.stop())
+    handlers[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, lambda *_: screen.stop(os.getpid()))
     handlers[signal.SIGCONT] = signal.signal(signal.SIGCONT, lambda *_: screen.go_on())
     try:
         yield read

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
+import sys
 
 TABLE = "/proc/net/tcp"
 MOST_LINES = 1_000_000
 _LOCAL, _REMOTE, _USER = 1, 2, 7
+_MAPPED = (b"\0\0\0\0", b"\0\0\0\0", b"\0\0\xff\xff")
+"""What stands before an address of IPv4 where the socket is one of IPv6, whose table is another one."""
 
 
 def is_another_user(near: tuple[str, int], far: tuple[str, int]) -> bool:
@@ -19,18 +23,28 @@ def is_another_user(near: tuple[str, int], far: tuple[str, int]) -> bool:
         near: our end, address and port.
         far: the other one.
     """
-    ends = [_written(far), _written(near)]
+    found = (_user_of(table, [_written(far, *before), _written(near, *before)]) for table, before in _tables())
+    user = next((each for each in found if each), "0")
+    return user not in ("0", str(os.getuid()))
+
+
+def _tables() -> list[tuple[str, tuple[bytes, ...]]]:
+    return [(TABLE, ()), (f"{TABLE}6", _MAPPED)]
+
+
+def _user_of(table: str, ends: list[str]) -> str:
     try:
-        with open(TABLE, encoding="ascii", errors="replace") as lines:
-            for _, line in zip(range(MOST_LINES), lines, strict=False):
+        with open(table, encoding="ascii", errors="replace") as lines:
+            for line in itertools.islice(lines, MOST_LINES):
                 words = line.split(maxsplit=_USER + 1)
                 if len(words) > _USER and words[_LOCAL : _REMOTE + 1] == ends:
-                    return words[_USER] not in ("0", str(os.getuid()))
+                    return words[_USER]
     except OSError:
-        return False
-    return False
+        pass
+    return ""
 
 
-def _written(end: tuple[str, int]) -> str:
+def _written(end: tuple[str, int], *before: bytes) -> str:
     address, port = end
-    return f"{int.from_bytes(socket.inet_aton(address), 'little'):08X}:{port:04X}"
+    words = (*before, socket.inet_aton(address))
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"

@@ -7,6 +7,7 @@ shim made its promise, or the attempt is fenced and the caller queues the next o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -84,6 +85,9 @@ class _Server(asyncio.Protocol):
         """Tell the server that nothing more will be asked; it answers how many shims it has, and closes."""
         assert self._transport
         self._transport.write_eof()
+        if not self.gone.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)  # a task of its may have stopped it: it would never leave
 
     def end(self) -> None:
         """End one that says nothing; its shims go on, and what it was asked for last is settled as after any death."""

@@ -42,7 +42,8 @@ class _Job:
 
     @property
     def is_worth_another_try(self) -> bool:
-        return self.waits_in is not None and isinstance(self.error, LocalFault)
+        is_passing = isinstance(self.error, LocalFault) and self.error.code in faults.UNWRITABLE
+        return is_passing and self.waits_in is not None
 
 
 def _nothing(tx: Tx) -> None:

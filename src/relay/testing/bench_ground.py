@@ -1,15 +1,19 @@
-"""What bench nodes stand on: how they take connections in and make them."""
+"""What bench nodes stand on: a workspace, and how they take connections in and make them."""
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 from relay.broker.carrier import Carrier
 from relay.broker.websocket import Listener, dial
 from relay.core.errors import Unreachable
 from relay.core.ids import BrokerId
+from relay.core.roster import Roster, fold
+from relay.core.statements import Statement
 from relay.testing.carrier import MemoryNetwork, Welcome
 from relay.trust.identity import Identity
+from relay.trust.roster import admit, member_of
 from relay.trust.tls import link_client_context, link_server_context
 from relay.trust.workspace import Workspace
 
@@ -73,3 +77,14 @@ class LoopbackTls:
     async def leave(self, identity: Identity) -> None:
         """Take no more in."""
         await self._listeners.pop(identity.id).close()
+
+
+def workspace_of_all(members: list[Identity]) -> tuple[Workspace, Roster]:
+    """A workspace whose creator, the first, has admitted everybody."""
+    root = members[0]
+    workspace = Workspace.create(os.urandom(32), "bench", root, os.urandom(16))
+    statements: list[Statement] = []
+    for at, member in enumerate(members):
+        roster = fold(root.public, statements)
+        statements.append(admit(root, workspace, roster, member_of(member, f"bench-{at}", at), at))
+    return workspace, fold(root.public, statements)

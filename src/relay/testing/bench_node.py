@@ -12,7 +12,6 @@ again on the same folder, as a restarted broker is.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
@@ -38,17 +37,14 @@ from relay.broker.requests import Requests
 from relay.core.hello import AuditHead
 from relay.core.ids import BrokerId
 from relay.core.kinds import KINDS, Kind
-from relay.core.roster import Roster, fold
-from relay.core.statements import Statement
+from relay.core.roster import Roster
 from relay.store import events, meta, outbox
 from relay.store.engine import Store
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.outbox import OutboxLine
-from relay.testing.bench_ground import Ground, InMemory, LoopbackTls
+from relay.testing.bench_ground import Ground, InMemory, LoopbackTls, workspace_of_all
 from relay.testing.carrier import MemoryNetwork
 from relay.trust.identity import Identity
-from relay.trust.roster import admit, member_of
-from relay.trust.workspace import Workspace
 
 TTL_MS = 3_600_000
 ACTED = "bench.acted"
@@ -255,17 +251,6 @@ def identities(count: int) -> list[Identity]:
     return [Identity.create(os.urandom(32), os.urandom(32)) for _ in range(count)]
 
 
-def workspace_of_all(members: list[Identity]) -> tuple[Workspace, Roster]:
-    """A workspace whose creator, the first, has admitted everybody."""
-    root = members[0]
-    workspace = Workspace.create(os.urandom(32), "bench", root, os.urandom(16))
-    statements: list[Statement] = []
-    for at, member in enumerate(members):
-        roster = fold(root.public, statements)
-        statements.append(admit(root, workspace, roster, member_of(member, f"bench-{at}", at), at))
-    return workspace, fold(root.public, statements)
-
-
 @asynccontextmanager
 async def bench_mesh(
     folder: Path,
@@ -343,13 +328,9 @@ async def _is_empty(node: BenchNode) -> bool:
 async def linked(*nodes: BenchNode, within: float = 20.0) -> None:
     """Wait until each of these nodes has a link up, and the same one as its peer has: of two dials one gives way."""
     for node in nodes:
-        await until(lambda node=node: node.mesh.up, within, f"a link of {node.id[:8]}")  # type: ignore[misc]
-    for one, other in itertools.combinations(nodes, 2):
-        await until(lambda one=one, other=other: _agree(one, other), within, "one link of the two")  # type: ignore[misc]
+        await until(lambda node=node: node.mesh.up and _agrees(node, nodes), within, f"a link of {node.id[:8]}")  # type: ignore[misc]
 
 
-def _agree(one: BenchNode, other: BenchNode) -> bool:
-    mine, theirs = one.mesh.link(other.id), other.mesh.link(one.id)
-    if mine is None or theirs is None:
-        return mine is theirs
-    return mine.carrier.dialled is not theirs.carrier.dialled
+def _agrees(node: BenchNode, nodes: Iterable[BenchNode]) -> bool:
+    pairs = [(node.mesh.link(each.id), each.mesh.link(node.id)) for each in nodes]
+    return all(a is b or (a and b and a.carrier.dialled is not b.carrier.dialled) for a, b in pairs)

@@ -26,6 +26,8 @@ async def arriving(
         wanted: the blobs' addresses.
         is_to_come: whether one of them may still begin, where none has begun.
     """
+    for each in wanted:
+        downloads.ask_again(each)
     began = moved = time.monotonic()
     before = -1
     while True:

@@ -19,6 +19,7 @@ from relay.broker.blobs.serving import Say
 from relay.broker.blobs.turns import Turns
 from relay.broker.inbox import Hear, Opened
 from relay.broker.members import Members
+from relay.broker.standing import GONE
 from relay.core.blobs import Shape
 from relay.core.errors import Code, LocalFault, RelayError, from_json
 from relay.core.ids import BrokerId
@@ -32,6 +33,8 @@ from relay.store.journal import Journal
 
 AT_ONCE = 4
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+_PASSES = GONE | {Code.GRANT_FROZEN}
+"""Why a source gives nothing of what it offers until a person there gives a right back."""
 _log = logging.getLogger(__name__)
 
 
@@ -150,6 +153,12 @@ class Downloads:
         else:
             self._all[address] = None, asyncio.get_running_loop().create_task(self._run(address))
 
+    def ask_again(self, address: bytes) -> None:
+        """Somebody waits for it: what pauses between two tries does not any longer."""
+        download = self.of(address)
+        if download is not None:
+            download.poked.set()
+
     async def cancel(self, address: bytes) -> None:
         """Stop fetching a blob; what is here stays until it is collected."""
         self._again.discard(address)
@@ -248,7 +257,10 @@ class Downloads:
                 _log.warning("the download of a blob is paused: %s %s", fault.message, fault.why)
                 download.stand("paused", f"{fault.message}: {fault.why}")
         except RelayError as error:
-            await self._failed(source, error)
+            if error.code not in _PASSES:
+                await self._failed(source, error)
+            else:
+                download.stand("waiting", f"{error.message}: {error.why}")
         return False
 
     async def _failed(self, source: Reference, error: RelayError) -> None:

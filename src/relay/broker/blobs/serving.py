@@ -162,9 +162,15 @@ class BlobServer:
         open_now = offer is not None and offer.state is NeedState.OPEN and offer.until > self._clock()
         if offer is None or blob is None or not open_now or not blob.whole:
             raise _not_offered(address)
-        if is_result := await self._is_result(offer):
-            self._require_view(peer)
+        is_result = await self._is_result(offer)
         file = await self._library.run(BlobFile.open, self._library.folder, address, blob.size)
+        try:
+            # last: a right that is taken back from here on finds the session
+            if is_result:
+                self._require_view(peer)
+        except Refused:
+            await self._library.run(file.close)
+            raise
         return _Session(peer, stream, blob, offer.until, file, giver, is_result)
 
     async def _is_result(self, offer: Reference) -> bool:

@@ -198,7 +198,7 @@ def _untold(fault: OSError) -> LocalFault:
         "what is shared is written down, and what serves it was not told",
         code=Code.DISK_FULL if fault.errno in (ENOSPC, EDQUOT) else Code.STORE_FAULT,
         why=str(fault),
-        hint="relay doctor; then the same command again",
+        hint="relay doctor; it is told with the next change of what is shared, or as the broker starts",
     )
 
 
