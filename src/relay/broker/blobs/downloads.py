@@ -185,8 +185,9 @@ class Downloads:
             if download is None:
                 continue
             source = download.source
-            # a way through the middle ends with the link to who is there
-            if not up and source is not None and (source.peer == peer or not self._has_way(source.peer)):
+            # a link that comes up may have taken the place of another; a way through the middle ends with the link to
+            # who is there
+            if source is not None and (source.peer == peer or (not up and not self._has_way(source.peer))):
                 download.machine.path_lost()
                 download.news.set()
             download.poked.set()
