@@ -27,6 +27,8 @@ MAX_PIECE = 200 * 1024
 MAX_REFUSAL = 300
 SILENT_S = 2.0
 """After so long without a word a broker is asked whether it is there at all; who is asleep is not waited for."""
+LINK_S = 1.0
+"""How often it is seen whether the link stands over which a look went."""
 IsThere = Callable[[BrokerId], Awaitable[bool]]
 T = TypeVar("T")
 
@@ -166,11 +168,17 @@ class Looks(Generic[T]):
             return None
         stream = os.urandom(STREAM_BYTES)
         look = self._open[stream] = _Look(target)
+        content, over = {"stream": stream} | (question or {}), self._mesh.way_link(target)
+        until = asyncio.get_running_loop().time() + self._within_s
         try:
-            async with asyncio.timeout(self._within_s):
-                look.envelope = self._mesh.ask(target, self._ask, {"stream": stream} | (question or {}))
-                return None if look.envelope is None else await look.done
-        except TimeoutError:
+            look.envelope = self._mesh.ask(target, self._ask, content)
+            while look.envelope is not None and (left := until - asyncio.get_running_loop().time()) > 0:
+                if (await asyncio.wait([look.done], timeout=min(left, LINK_S)))[0]:
+                    return look.done.result()
+                if over is not None and look.n == 0 and not self._mesh.stands(over) and self._mesh.has_way(target):
+                    # what was said as one link gave way to another is lost; who is answering already does so once
+                    over = self._mesh.way_link(target)
+                    look.envelope = self._mesh.ask(target, self._ask, content)
             self._mesh.probe(target)  # asked again, it goes another way where there is one
             return None
         finally:
