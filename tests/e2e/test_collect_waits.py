@@ -67,7 +67,8 @@ def _file(two: Scene, spawn: str) -> dict[str, Any]:
 
 
 def test_who_has_lost_its_grant_is_given_its_files_once_it_has_another(granted: Scene) -> None:
-    words = granted.words("shell", "echo mine > a.txt; sleep 60", options=("--collect", "a.txt"))
+    text = fresh("mine")  # what another test had in a file is here already
+    words = granted.words("shell", f"echo {text} > a.txt; sleep 60", options=("--collect", "a.txt"))
     spawn = str(relay_json(granted.laptop, *words)["id"])
     granted.until(spawn, "running")
     relay(granted.vps, "trust", "revoke", granted.laptop.id)
@@ -76,4 +77,4 @@ def test_who_has_lost_its_grant_is_given_its_files_once_it_has_another(granted: 
     assert not _file(granted, spawn)["here"]
     granted.grant()
     _, out = _written(granted, spawn, within=30)
-    assert (out / "a.txt").read_bytes() == b"mine\n"
+    assert (out / "a.txt").read_text() == f"{text}\n"

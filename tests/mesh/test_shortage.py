@@ -33,6 +33,7 @@ def test_a_broker_without_descriptors_says_it_once_and_goes_on() -> None:
         time.sleep(2.5 * EVERY_TRY_S)
         for each in held:
             each.close()
+        wait_until(lambda: process.num_fds() < room - 6, 10, "the broker to have let go of them")
         assert solo.relay("spawn", "one", "exec", "--wait", "--", "true").returncode == 0
         told = [line for line in solo.log().splitlines() if "INFO" not in line]
         assert len(told) == 1 and f"as it may have, {room}; to allow more: ulimit -n" in told[0], told[:20]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os.path
+import re
 from typing import Any
 
 import pytest
@@ -71,7 +72,8 @@ def test_no_source_is_an_option_or_runs_a_program(url: str) -> None:
         source = read_source(url)
     except Misuse:
         return
-    assert not source.url.startswith("-") and "::" not in source.url.split("/")[0].replace("[::", "")
+    # git takes for a program's name what stands before "::", where all of it could be a scheme's
+    assert not source.url.startswith("-") and not re.match(r"[A-Za-z0-9][A-Za-z0-9+.-]*::", source.url)
     assert source.protocol in ("https", "ssh", "git", "file") and source.url.isprintable() and " " not in source.url
     assert (source.protocol == "file") == (source.path is not None)
     if source.path is not None:
