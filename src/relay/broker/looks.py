@@ -179,7 +179,7 @@ class Looks(Generic[T]):
                     # what was said as one link gave way to another is lost; who is answering already does so once
                     over = self._mesh.way_link(target)
                     look.envelope = self._mesh.ask(target, self._ask, content)
-            self._mesh.probe(target)  # asked again, it goes another way where there is one
+            self._mesh.probe(target, over)  # asked again, it goes another way where there is one
             return None
         finally:
             del self._open[stream]

@@ -189,9 +189,9 @@ class Mesh:
             return None
         return raw
 
-    def probe(self, peer: BrokerId) -> None:
-        """Something that is not durable was not answered: as `fell_silent`, over the link that leads to a peer now."""
-        link = self.way_link(peer)
+    def probe(self, peer: BrokerId, over: Link | None = None) -> None:
+        """What is not durable was not answered: as `fell_silent`, of this link, or else of the one that leads there."""
+        link = over or self.way_link(peer)
         if link is not None:
             self.fell_silent(peer, link)
 

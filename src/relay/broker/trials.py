@@ -177,7 +177,8 @@ class Trials:
         if not self._mesh.has_way(target):
             raise self._away(target)
         stream, data = os.urandom(STREAM_BYTES), question.to_bytes()
-        asked = self._open[stream] = _Asked(target, hash_of(stream, data))
+        asked, over = _Asked(target, hash_of(stream, data)), self._mesh.way_link(target)
+        self._open[stream] = asked
         try:
             envelope = self._mesh.ask(target, Kind.TRIAL_ASK, {"stream": stream, "question": data})
             if envelope is None:
@@ -186,7 +187,7 @@ class Trials:
             async with asyncio.timeout(WITHIN_S):
                 return await self._awaited(asked)
         except TimeoutError:
-            self._mesh.probe(target)  # asked again, it goes another way where there is one
+            self._mesh.probe(target, over)  # asked again, it goes another way where there is one
             raise self._silent(target, WITHIN_S) from None
         finally:
             del self._open[stream]
