@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import errno
 import fcntl
 import gc
 import importlib
@@ -36,7 +35,7 @@ from relay.broker.dashboard_seat import Face
 from relay.broker.shortage import Shortage
 from relay.broker.taking_in import load_keys
 from relay.broker.upgrade import REPLACED, Upgrade
-from relay.core.errors import Code, LocalFault, RelayError
+from relay.core.errors import NO_ROOM, Code, LocalFault, RelayError
 from relay.spawn.launcher import Launcher
 from relay.spawn.shim.kernel import forbid_dumps
 from relay.spawn.watch import Watcher
@@ -187,7 +186,7 @@ def _broken(error: Exception, home: Home) -> LocalFault:
     if isinstance(error, OSError) and str(error.filename).startswith(home.path):
         return LocalFault(
             "a file of this home cannot be used",
-            code=Code.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Code.STORE_FAULT,
+            code=Code.DISK_FULL if error.errno in NO_ROOM else Code.STORE_FAULT,
             why=f"{error.filename}: {error.strerror}",
             hint=home.command("doctor"),
         )

@@ -268,7 +268,7 @@ def test_what_has_ended_is_shown(scene: Scene) -> None:
     assert done.returncode == 4 and b"over\r\n" in done.stdout
 
 
-def test_a_machine_out_of_reach_is_said_at_once(scene: Scene) -> None:
+def test_a_machine_out_of_reach_is_said_soon(scene: Scene) -> None:
     spawn = scene.begin("sleep 60", "--tty")
     scene.until(spawn, "running")
     scene.vps.kill()

@@ -10,7 +10,7 @@ import errno
 import logging
 
 from relay.core.envelope import Header
-from relay.core.errors import Code, LocalFault, PeerFault, RelayError
+from relay.core.errors import NO_ROOM, Code, LocalFault, PeerFault, RelayError
 from relay.core.ids import BrokerId, short
 from relay.store import refusals
 from relay.store.engine import Store
@@ -20,8 +20,7 @@ from relay.store.query import DatabaseFault, ValueFault
 MAX_POISON = 5
 MAX_REASON = 500
 MAX_FAILING = 10_000
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_PASSING = _FULL | {errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ESTALE}
+_PASSING = NO_ROOM | {errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ESTALE}
 _log = logging.getLogger(__name__)
 
 
@@ -32,12 +31,12 @@ def trouble_of_ours(error: Exception) -> Exception | None:
     if isinstance(error, DatabaseFault):
         return None if isinstance(error, ValueFault) else error
     if isinstance(error, OSError) and error.errno in _PASSING:
-        code = Code.DISK_FULL if error.errno in _FULL else Code.STORE_FAULT
+        code = Code.DISK_FULL if error.errno in NO_ROOM else Code.STORE_FAULT
         return LocalFault(
             "this machine cannot take envelopes in now",
             code=code,
             why=error.strerror or str(error),
-            hint="free some space" if error.errno in _FULL else "relay doctor",
+            hint="free some space" if error.errno in NO_ROOM else "relay doctor",
         )
     return None
 

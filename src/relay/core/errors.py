@@ -13,7 +13,11 @@ shown to the person who typed, the second is audited and never trusted for its w
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The numbers by which a system says that a disk, or the share of one, is full: `disk_full`."""
 
 TYPE_CHECKING = False  # importing `typing` for one name would cost a command 3 ms
 if TYPE_CHECKING:

@@ -7,11 +7,10 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from relay.core.errors import Code, LocalFault, Refused, RelayError
+from relay.core.errors import NO_ROOM, Code, LocalFault, Refused, RelayError
 from relay.core.values import frozen
 from relay.core.wishes import NONE, Wishes
 from relay.spawn import token, tree
@@ -330,7 +329,7 @@ def _missing(plan: Plan) -> Refused | None:
 def _no_folder(fault: OSError) -> LocalFault:
     return LocalFault(
         "its folder could not be made",
-        code=Code.DISK_FULL if fault.errno in (ENOSPC, EDQUOT) else Code.LAUNCH_FAILED,
+        code=Code.DISK_FULL if fault.errno in NO_ROOM else Code.LAUNCH_FAILED,
         why=str(fault),
         hint="relay doctor, on the machine that was to run it",
     )

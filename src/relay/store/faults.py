@@ -9,17 +9,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import tempfile
 from pathlib import Path
 
-from relay.core.errors import Code, LocalFault
+from relay.core.errors import NO_ROOM, Code, LocalFault
 
 BACKUPS = "backups"
 _LOW_WATER = 64 * 1024  # bytes; SQLite reports a full disk as an I/O error where it could not grow its -shm file
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 UNWRITABLE = frozenset({Code.DISK_FULL, Code.STORE_FAULT})
 """The codes under which a store takes nothing now, and may again."""
@@ -106,7 +104,7 @@ def _may_keep_no_more(folder: Path) -> bool:
         with tempfile.TemporaryFile(dir=folder) as trial:
             trial.write(bytes(_LOW_WATER))
     except OSError as fault:
-        return fault.errno in _FULL
+        return fault.errno in NO_ROOM
     return False
 
 
@@ -130,4 +128,4 @@ def fault_of(error: sqlite3.Error, path: Path) -> LocalFault | None:
 
 def of_system(error: OSError, path: Path) -> LocalFault:
     """The fault an operating system's error means for the store."""
-    return disk_full(path) if error.errno in _FULL else trouble(path, str(error))
+    return disk_full(path) if error.errno in NO_ROOM else trouble(path, str(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import secrets
@@ -11,12 +10,11 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from relay.core.errors import Code, LocalFault
+from relay.core.errors import NO_ROOM, Code, LocalFault
 
 MAX_FILE = 1024 * 1024
 OTHERS_READ = stat.S_IRWXG | stat.S_IRWXO
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def read_private(path: Path, code: Code, forbidden: int = OTHERS_READ, *, by_us: bool = False) -> bytes:
@@ -157,7 +155,7 @@ def replace_private(path: Path, data: bytes, code: Code) -> None:
 def _unwritable(path: Path, error: OSError, code: Code) -> LocalFault:
     folder = shlex.quote(str(path.parent))
     hint = f"ls -ld {folder}"
-    if error.errno in _FULL:
+    if error.errno in NO_ROOM:
         code, hint = Code.DISK_FULL, f"free some space, or some files: df -h {folder}; df -i {folder}"
     return LocalFault(f"{path} cannot be written", code=code, why=error.strerror or "", hint=hint)
 

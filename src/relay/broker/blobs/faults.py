@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from relay.core.errors import Code, LocalFault, Misuse, Refused, RelayError
+from relay.core.errors import NO_ROOM, Code, LocalFault, Misuse, Refused, RelayError
 
 SHORT_DIGITS = 12
 CHOOSE_FILE, CHOOSE_FOLDER = "choose another FILE for -o", "choose another folder: --files DIR"
@@ -38,7 +38,7 @@ def require_room(folder: Path, more: int) -> None:
 
 def of_system(fault: OSError, place: Path | str) -> RelayError:
     """What an operating system's error means for a blob."""
-    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+    if fault.errno in NO_ROOM:
         return disk_full(place)
     return LocalFault(f"{place} cannot be used now", why=fault.strerror or str(fault), hint="relay doctor")
 
@@ -114,7 +114,7 @@ def no_target(fault: OSError, target: str, hint: str = CHOOSE_FILE) -> RelayErro
         target: its path.
         hint: what was typed to name it, and can be typed otherwise.
     """
-    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+    if fault.errno in NO_ROOM:
         return disk_full(os.path.dirname(target))
     why = fault.strerror or str(fault)
     return Misuse(f"{target} cannot be written", code=Code.BAD_FILE, why=why, hint=hint)

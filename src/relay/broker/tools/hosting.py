@@ -15,13 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Sequence
-from errno import EDQUOT, ENOSPC
 from typing import Any
 
 from relay.api import tools_folder
 from relay.api.home import Home
 from relay.broker.checkup import check
-from relay.core.errors import Code, LocalFault
+from relay.core.errors import NO_ROOM, Code, LocalFault
 from relay.spawn.environment import is_forbidden
 from relay.spawn.shim import processes
 from relay.store.offers import Share
@@ -196,7 +195,7 @@ class Hosting:
 def _untold(fault: OSError) -> LocalFault:
     return LocalFault(
         "what is shared is written down, and what serves it was not told",
-        code=Code.DISK_FULL if fault.errno in (ENOSPC, EDQUOT) else Code.STORE_FAULT,
+        code=Code.DISK_FULL if fault.errno in NO_ROOM else Code.STORE_FAULT,
         why=str(fault),
         hint="relay doctor; it is told with the next change of what is shared, or as the broker starts",
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
-from relay.core.errors import Code, LocalFault
+from relay.core.errors import NO_ROOM, Code, LocalFault
 from relay.core.workplaces import SentTree, Workplace
 from relay.git.command import LONG_S, Git, Leash
 from relay.git.snapshot import plain_git
@@ -142,6 +141,6 @@ def _require_same(git: Git, commit: str) -> None:
 
 
 def _no_room(fault: OSError) -> LocalFault:
-    code = Code.DISK_FULL if fault.errno in (ENOSPC, EDQUOT) else Code.PLACE_FAILED
+    code = Code.DISK_FULL if fault.errno in NO_ROOM else Code.PLACE_FAILED
     hint = "relay clean, or relay doctor, on the machine that was to run it"
     return LocalFault("its working tree could not be made", code=code, why=str(fault), hint=hint)
