@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench import command, envelopes, floor, idle, links, live, others, past, relayed, shims, spawns, sshd, tools
+from bench import command, envelopes, floor, idle, links, live, others, past, relayed, rest, shims, spawns, sshd, tools
 from bench.table import Line, Table
 from bench.timing import Job, Spread, in_turns, medians_in_turns
 from relay.testing.mesh import Mesh
@@ -180,6 +180,8 @@ def main() -> None:
     table = Table()
     folder = Path(tempfile.mkdtemp(prefix="relay-ssh-"))
     try:
+        if not rest.await_rest(folder, _say):
+            table.skip(f"a file system at rest: for {rest.MOST_S:.0f} s a new file cost far more than a link")
         with _mesh() as (laptop, vps):
             with laptop.control() as control:
                 spawns.once(control, vps)  # so that everything that is loaded late is loaded
