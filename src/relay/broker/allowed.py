@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,7 @@ class Grants:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._named = str(path)
         self.has_passed: Callable[[int], bool] = lambda moment: moment <= time.time() * 1000
         self._stamp: tuple[int, ...] | None = _UNREAD
         self.to_freeze: set[BrokerId] = set()
@@ -37,7 +39,7 @@ class Grants:
 
     def _now(self) -> tuple[int, ...] | None:
         try:
-            stat = self.path.stat()
+            stat = os.stat(self._named)  # by a text: it is asked for each request
         except FileNotFoundError:
             return None
         except OSError:

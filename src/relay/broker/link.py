@@ -269,8 +269,10 @@ class Link:
 
     def receipted(self) -> None:
         """The other side answered for what was sent."""
-        self.machine.answered(all(load.window.idle for load in self._host.loads(self.peer)), monotonic_ms())
-        self._sending.wake()
+        windows = [load.window for load in self._host.loads(self.peer)]
+        self.machine.answered(all(window.idle for window in windows), monotonic_ms())
+        if any(window.has_more for window in windows):
+            self._sending.wake()
 
     def send_live(self, raw: bytes, wrap: Wrap = Batch) -> bool:
         """Send an envelope that is not in the outbox; False, and it is dropped, where the link is gone or far behind.

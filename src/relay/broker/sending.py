@@ -15,6 +15,7 @@ from relay.broker.carrier import Carrier
 from relay.broker.host import Load
 from relay.broker.live import LiveQueue, Wrap
 from relay.core import ids
+from relay.core.delivery import Outgoing
 from relay.core.errors import LocalFault, PeerFault
 from relay.core.frames import MAX_BATCH_BYTES, Batch, Frame, Hold, Pong, Said, pack_frame
 from relay.core.ids import BrokerId
@@ -119,7 +120,8 @@ class Sending:
         while True:
             await self._more.wait()
             self._more.clear()
-            await self._send_control()
+            if self._control or self._pong is not None:
+                await self._send_control()
             more, self._envelopes = self._envelopes, False
             while more and self._may_send():
                 more = await self._send_some_live()
@@ -137,29 +139,31 @@ class Sending:
                 await self._carrier.send(raw)
 
     async def _send_some(self, load: Load) -> bool:
-        """Send a batch of these; whether there was one."""
-        await self._send_control()
+        """Send a batch of these; whether there may be another one: what is posted later wakes this link."""
+        if self._control or self._pong is not None:
+            await self._send_control()
+        window = load.window
+        if self._rests or not window.has_more:
+            return False
         try:
-            rows = [] if self._rests else await self._next_rows(load)
+            if window.wants_more:
+                await load.refill()
+            taken = window.take(self._machine.credit, self._now()) if self._may_send() else []
+            rows = taken if all(row.tried for row in taken) else await self._marked(load, taken)
         except LocalFault as fault:
             self._rest(fault)
             return False
         if rows:
             wrap = Hold if load.for_another else Batch
-            await self._send_batch(wrap, rows, awaits_receipt=True)
-        return bool(rows)
+            await self._send_batch(wrap, [row.raw for row in rows], awaits_receipt=True)
+        return bool(taken) and window.has_more
 
-    async def _next_rows(self, load: Load) -> list[bytes]:
-        if load.window.wants_more:
-            await load.refill()
-        rows = load.window.take(self._machine.credit, self._now()) if self._may_send() else []
-        if rows and not all(row.tried for row in rows):
-            try:
-                rows = await load.mark_tried(rows)
-            except LocalFault:
-                load.window.untake(rows)
-                raise
-        return [row.raw for row in rows]
+    async def _marked(self, load: Load, taken: list[Outgoing]) -> list[Outgoing]:
+        try:
+            return await load.mark_tried(taken)
+        except LocalFault:
+            load.window.untake(taken)
+            raise
 
     def _rest(self, fault: LocalFault) -> None:
         """This broker's own disk stands in the way: the link stays, so that what comes in still can."""
@@ -177,7 +181,7 @@ class Sending:
         wrap, batch = self._live.next()
         if batch:
             await self._send_batch(wrap, batch, awaits_receipt=False)
-        return bool(batch)
+        return not self._live.is_empty
 
     async def _send_batch(self, wrap: Wrap, batch: list[bytes], *, awaits_receipt: bool) -> None:
         self._machine.sent(sum(map(len, batch)), self._now(), awaits_receipt=awaits_receipt)

@@ -116,6 +116,11 @@ class Window:
         return not self.complete and not self._rests and len(self._queue) < MAX_QUEUED // 4
 
     @property
+    def has_more(self) -> bool:
+        """Whether there is something to send, here or, for all that is known here, in the store."""
+        return not self._rests and (not self.complete or bool(self._queue))
+
+    @property
     def idle(self) -> bool:
         """Whether nothing awaits a receipt."""
         return not self._flight

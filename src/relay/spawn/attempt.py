@@ -155,10 +155,16 @@ class Record:
 
 
 class Attempt:
-    """One attempt folder. Cheap to make; it keeps no descriptor open."""
+    """One attempt folder. It keeps no descriptor open, and nothing of what it read.
+
+    Attributes:
+        folder: its path.
+        log: the log's path, for `transcript`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.log = folder / layout.LOG
 
     @classmethod
     def prepare(cls, root: Path, name: str) -> Attempt:
@@ -173,11 +179,6 @@ class Attempt:
     def open(cls, root: Path, name: str) -> Attempt:
         """The attempt of that name, whether its folder is there or not."""
         return cls(root / name)
-
-    @property
-    def log(self) -> Path:
-        """The log's path, for `transcript`."""
-        return self.folder / layout.LOG
 
     def read(self) -> Record:
         """The record as it stands. Reads 4 KiB of page cache. A missing folder reads as an empty record."""
@@ -245,6 +246,7 @@ class _Following:
         self._changes = changes
         self._on_event = on_event
         self._started = False
+        self._seen = bytes(record.RECORD_BYTES)
         self._offset = 0
         self._fd = fd
 
@@ -284,14 +286,20 @@ class _Following:
         """Tell what is new; the end where it has come."""
         # The record first: what the log holds when the exit is written is then told before it.
         page = self._page()
+        if page == self._seen:  # it had no end then
+            self._tell_output(None)
+            return None
         started = None if self._started else slots.sound_in(page, record.STARTED)
         end = slots.sound_in(page, record.EXIT)
         if started:
             self._started = True
             self._on_event(_pick(Started, started))
         self._tell_output(None if end is None else end.get("log_bytes"))
+        if end is None:
+            self._seen = page
+            return None
         by = (slots.sound_in(page, record.STOP) or {}).get("by", "")
-        return None if end is None else Exited(_typed_exit(end), str(by))
+        return Exited(_typed_exit(end), str(by))
 
     def _page(self) -> bytes:
         # One descriptor for the whole attempt: this is looked at on every sign of life.

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 FIRST_SIZE = (24, 80)
 """Rows and columns of a terminal that nobody has looked at yet."""
 AGAIN_S = 1.0
+KEPT = 256
+"""Attempts whose paths are kept: they are asked for at each step, and making them is a good part of a short one."""
 INSIST_S = 4.0  # the shim's own last step comes at most 3.5 s after a stop is asked for
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -99,6 +102,7 @@ class Attempting:
         self._spares = Spares(root)
         self._by_force = ByForce()
         self.outliving = Outliving()
+        self._open = lru_cache(KEPT)(partial(Attempt.open, root))
         self.shims: dict[str, int] = {}
         """The attempt of each shim that is watched, by the shim's pid."""
 
@@ -114,7 +118,7 @@ class Attempting:
 
     def folder(self, name: str) -> Attempt:
         """The attempt folder of that name, there or not."""
-        return Attempt.open(self._root, name)
+        return self._open(name)
 
     async def ahead(self, plan: Plan) -> Ahead | None:
         """Ask for the shim of an attempt that may not come to be; None where it has to wait for that.
@@ -214,7 +218,7 @@ class Attempting:
             return self.folder(name).observe(self._watcher, heard, shim=shim, opened=opened)
 
         end = await self._for_sure(name, observing)
-        self.outliving.look_at(self._root / name, self.shims.get(name, 0), launched=shim is not None)
+        self.outliving.look_at(self.folder(name).folder, self.shims.get(name, 0), launched=shim is not None)
         return _plain(self._by_force.told(name, end))
 
     async def _for_sure(self, name: str, work: Callable[[], Awaitable[_Done]]) -> _Done:
@@ -264,7 +268,7 @@ class Attempting:
 
     def forget_token(self, name: str) -> None:
         """The attempt is over: its token opens nothing any more."""
-        token.remove(self._root / name)
+        token.remove(self.folder(name).folder)
 
     async def _prepared(self, plan: Plan) -> Attempt:
         if not plan.fresh and self._spares.take(plan.folder):

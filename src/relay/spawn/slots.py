@@ -27,6 +27,7 @@ def _is_error(value: object) -> bool:
 
 
 _ERROR: _Checks = {"kind": _is_text, "errno": optional(is_count), "text": _is_text}
+_NOTHING: _Checks = {}
 _NEEDED: dict[int, _Checks] = {
     record.INTENT: {"shim": is_count, "ticks": is_count, "boot": _is_text, "protocol": is_count, "at": is_moment},
     record.TASK: {"pid": is_count, "ticks": is_count},
@@ -57,9 +58,13 @@ def sound(number: int, fields: dict[str, Any] | None) -> dict[str, Any] | None:
     """The fields of the slot of this number; None where they are not what its writer writes, or absent."""
     if fields is None:
         return None
-    needed, allowed = _NEEDED.get(number, {}), _ALLOWED.get(number, {})
-    whole = all(name in fields and check(fields[name]) for name, check in needed.items())
-    return fields if whole and all(check(fields[name]) for name, check in allowed.items() if name in fields) else None
+    for name, check in _NEEDED.get(number, _NOTHING).items():
+        if name not in fields or not check(fields[name]):
+            return None
+    for name, check in _ALLOWED.get(number, _NOTHING).items():
+        if name in fields and not check(fields[name]):
+            return None
+    return fields
 
 
 def sound_in(page: bytes, number: int) -> dict[str, Any] | None:

@@ -26,7 +26,11 @@ BLANK = b" " * LENGTH
 
 def make_room(folder: str) -> None:
     """Make the file of a token that is not there yet. Raises OSError."""
-    _put(folder, BLANK)
+    file = os.open(f"{folder}/{FILE}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.pwrite(file, BLANK, 0)
+    finally:
+        os.close(file)
 
 
 def write(folder: str) -> None:
