@@ -14,7 +14,7 @@ from relay.core.link import MAX_IN_HAND, RECEIVE_WINDOW, LinkMachine
 from tests.mesh.conftest import Pair
 
 
-class _Deaf(Carrier):
+class Deaf(Carrier):
     """A carrier whose other side reads as much as it is let."""
 
     peer_public = bytes(32)
@@ -39,12 +39,12 @@ class _Deaf(Carrier):
         """Nothing."""
 
 
-def _sending(carrier: _Deaf, machine: LinkMachine) -> Sending:
+def _sending(carrier: Deaf, machine: LinkMachine) -> Sending:
     return Sending(carrier, machine, BrokerId("b"), list, lambda: True, lambda: None, lambda: 0)
 
 
 def test_of_answers_to_pings_the_last_one_waits() -> None:
-    sending = _sending(_Deaf(), LinkMachine(0))
+    sending = _sending(Deaf(), LinkMachine(0))
     for n in range(1_000_000):
         sending.say(Pong(n))
     assert not sending._control and sending._pong is not None
@@ -53,7 +53,7 @@ def test_of_answers_to_pings_the_last_one_waits() -> None:
 
 @pytest.mark.parametrize("frame", [Taken((bytes(16),) * 32), Custody(((bytes(16), ""),))])
 def test_who_lets_control_frames_pile_up_is_let_go(frame: Taken | Custody) -> None:
-    sending = _sending(_Deaf(), LinkMachine(0))
+    sending = _sending(Deaf(), LinkMachine(0))
     with pytest.raises(PeerFault) as caught:
         for _ in range(MAX_CONTROL + 2):
             sending.say(frame)
@@ -73,7 +73,7 @@ async def test_a_link_whose_peer_reads_nothing_ends_with_a_reason(pair: Pair) ->
 
 async def test_what_is_live_goes_one_window_beyond_the_credit_and_no_further() -> None:
     """More would be more than the other side may have in hand, and would end the link there."""
-    carrier, machine = _Deaf(), LinkMachine(0)
+    carrier, machine = Deaf(), LinkMachine(0)
     sending = _sending(carrier, machine)
     raw = bytes(100_000)
     out = 0
