@@ -16,6 +16,18 @@ from tests.mesh.test_unread import Deaf
 BEHIND = 3
 
 
+class _Telling(Deaf):
+    """Tells when something was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = asyncio.Event()
+
+    async def send(self, message: bytes) -> None:
+        await super().send(message)
+        self.told.set()
+
+
 class _Withdrawn:
     """Rows of which a whole batch is taken back before it is sent."""
 
@@ -36,13 +48,12 @@ class _Withdrawn:
 
 
 async def test_where_a_whole_batch_was_taken_back_what_is_behind_it_goes_all_the_same() -> None:
-    carrier, load = Deaf(), _Withdrawn()
+    carrier, load = _Telling(), _Withdrawn()
     sending = Sending(carrier, LinkMachine(0), BrokerId("b"), lambda: [load], lambda: True, lambda: None, lambda: 0)
     running = asyncio.create_task(sending.run())
     sending.wake()
     async with asyncio.timeout(5):
-        while not carrier.sent:
-            await asyncio.sleep(0)
+        await carrier.told.wait()
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
