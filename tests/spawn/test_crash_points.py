@@ -19,7 +19,7 @@ from relay.spawn.launcher import LaunchFenced
 from relay.spawn.recovery import Verdict, recover
 from relay.spawn.shim import processes
 
-from .yard import children, holds, until
+from .yard import alive, children, holds, until
 
 if TYPE_CHECKING:
     from .yard import Yard
@@ -32,26 +32,23 @@ DONE = Verdict.TERMINAL
 SHIM = [
     ("set_robust_list", 1, REQUEUED),  # just forked
     ("flock", 1, REQUEUED),
-    ("pipe2", 5, REQUEUED),  # not forked, not promised
-    ("pwrite64", 1, REQUEUED),  # forked, the intent is not written
+    ("pipe2", 3, REQUEUED),  # what the task needs is not there, nothing is promised
+    ("pwrite64", 1, REQUEUED),  # it is there, the intent is not written
     ("fdatasync", 1, LOST),  # written; the machine stays up, so it counts
-    ("pwrite64", 2, LOST),  # promised, not noted
-    ("write", 1, LOST),  # noted, not released
-    ("ioctl", 4, LOST),  # released
-    ("pwrite64", 3, LOST),  # past exec, start not noted
+    ("pwrite64", 2, LOST),  # past exec, and its pid is not noted
+    ("ioctl", 4, LOST),  # noted
+    ("pwrite64", 3, LOST),  # start not noted
     ("pwrite64", 4, LOST),  # output
-    ("wait4", 1, LOST),  # ended, not reaped
+    ("write", 1, LOST),  # ended, and it is being told so
+    ("wait4", 1, LOST),  # not reaped
     ("fdatasync", 2, LOST),  # the log
     ("pwrite64", 5, LOST),  # the exit record is not written
-    ("fdatasync", 3, DONE),  # written; the machine stays up, so it counts
-    ("write", 3, DONE),  # all is over, and it is about to be free
+    ("write", 2, DONE),  # written, and it is about to be free; the machine stays up, so it counts
+    ("fdatasync", 3, DONE),  # free
 ]
-# A shim that is kept has forked the child, with its pipes, before it has a launch, and tells it what to become.
-_BEFORE = {"ioctl": -2, "write": 1}
-KEPT = [
-    *((call, when + _BEFORE.get(call, 0), end) for call, when, end in SHIM if call not in ("set_robust_list", "pipe2")),
-    ("write", 1, REQUEUED),  # the child is not told
-]
+# What a shim does once for all that it runs is behind one that is kept.
+_BEFORE = {"ioctl": -2, "pipe2": -1}
+KEPT = [(call, when + _BEFORE.get(call, 0), end) for call, when, end in SHIM if call != "set_robust_list"]
 SERVER = [
     ("recvfrom", 1, {REQUEUED}),
     ("clone", 1, {REQUEUED}),
@@ -64,9 +61,8 @@ async def _trace(yard: Yard, call: str, when: int, *, kept: bool) -> asyncio.sub
     # A server that has served and reaped is past the calls that it makes itself.
     server, shim = await _served(yard)
     if not kept:
-        fallen = [shim, *children(shim)]  # its child is the server's to reap
         os.kill(shim, signal.SIGKILL)
-        await until(lambda: not any(map(processes.look_up, fallen)))
+        await until(lambda: processes.look_up(shim) is None)
     # Counted for each process by itself, the server, the shim and the task.
     tracer = await asyncio.create_subprocess_exec(
         *("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"),
@@ -83,7 +79,7 @@ async def _served(yard: Yard) -> tuple[int, int]:
     await run.exit()
     server = yard.launcher.server_pid
     assert server is not None
-    await until(lambda: not holds(run.shim, run.attempt.folder) and children(run.shim))
+    await until(lambda: not holds(run.shim, run.attempt.folder))
     return server, run.shim
 
 
@@ -101,7 +97,8 @@ async def _untrace(tracer: asyncio.subprocess.Process) -> None:
 
 
 async def _run(yard: Yard, attempt: Attempt, ran: Path) -> Exited | Vanished:
-    spec = yard.spec(attempt, "sh", "-c", f"echo ran >> {ran}; echo out; sleep 0.05")
+    # a process each that writes: calls are counted for each process, and the shim's second one matters
+    spec = yard.spec(attempt, "sh", "-c", f"(echo ran >> {ran}); (echo out); sleep 0.05")
     try:
         shim = await yard.launcher.launch(spec)
     except LaunchFenced:
@@ -150,4 +147,25 @@ async def test_the_fork_server_dies_at(
     yard: Yard, tmp_path: Path, call: str, when: int, verdicts: set[Verdict]
 ) -> None:
     assert await _run_traced(yard, tmp_path / "ran", call, when) in verdicts
+    assert (await yard.run("exit 3")).exit_code == 3
+
+
+async def test_the_shim_dies_while_its_task_becomes_the_command(yard: Yard, tmp_path: Path) -> None:
+    """The child has the shim's memory, its lock and no mark until then: nobody may look for it too early."""
+    _, shim = await _served(yard)
+    tracer = await asyncio.create_subprocess_exec(
+        *("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=execve", "-e", "inject=execve:delay_enter=1000000"),
+        *("-p", str(shim)),
+    )
+    await until(lambda: f"TracerPid:\t{tracer.pid}" in _status(shim))
+    try:
+        running = asyncio.create_task(_run(yard, yard.prepare(), tmp_path / "ran"))
+        await until(lambda: children(shim))
+        (task,) = children(shim)
+        os.kill(shim, signal.SIGKILL)
+        assert await running == Vanished(LOST, 0)
+    finally:
+        await _untrace(tracer)
+    assert not alive(task)
+    _check_truth(await running, tmp_path / "ran")
     assert (await yard.run("exit 3")).exit_code == 3

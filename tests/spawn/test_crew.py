@@ -28,25 +28,18 @@ async def _ended(yard: Yard, script: str, **options: Any) -> Run:
 
 
 def _open_files(pid: int) -> list[str]:
-    """Without the numbers of pipes: those of the child that is forked ahead are others each time."""
-    return sorted(os.readlink(each).partition(":[")[0] for each in Path(f"/proc/{pid}/fd").iterdir())
-
-
-async def _ready(pid: int) -> list[str]:
-    """Its open files when it has forked the next child."""
-    await until(lambda: children(pid))
-    return _open_files(pid)
+    return sorted(os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir())
 
 
 async def test_one_shim_runs_one_task_after_the_other(yard: Yard) -> None:
     first = await _ended(yard, "cat; exit 3", stdin=b"x" * 4096, ahead=True)
-    files = await _ready(first.shim)
+    files = _open_files(first.shim)
     for code in range(3):
         run = await _ended(yard, f"env; exit {code}", env={"ONE": str(code)}, ahead=True)
         assert run.shim == first.shim and (await run.exit()).exit_code == code
         assert f"ONE={code}\n" in run.output() and "LANG" not in run.output()
     unread = await _ended(yard, "exit 4", stdin=b"y" * 20000, ahead=True)
-    assert (unread.shim, await _ready(first.shim)) == (first.shim, files)
+    assert (unread.shim, _open_files(first.shim)) == (first.shim, files)
 
 
 async def test_two_at_once_have_two_shims(yard: Yard, tmp_path: Path) -> None:
@@ -126,19 +119,6 @@ async def test_free_shims_leave_with_their_fork_server(yard: Yard) -> None:
     await until(lambda: not alive(again))
 
 
-async def test_the_child_that_is_forked_ahead_has_nothing_of_any_attempt(yard: Yard) -> None:
-    free = (await _ended(yard, "true", ahead=True)).shim
-    await until(lambda: children(free))
-    (child,) = children(free)
-    assert not holds(child, yard.root)
-    run = await yard.sh("cat /proc/$$/stat; exit 3")
-    assert (run.shim, (await run.exit()).exit_code) == (free, 3)
-    assert run.output().split()[0] == str(child)
-
-
-async def test_where_much_is_launched_no_child_is_forked_ahead(yard: Yard) -> None:
-    free = (await _ended(yard, "true", ahead=True)).shim
-    await until(lambda: children(free))
-    assert (await _ended(yard, "true")).shim == free
-    assert not children(free)
-    assert (await _ended(yard, "exit 3")).shim == free
+async def test_a_free_shim_stands_in_no_task_s_folder(yard: Yard, tmp_path: Path) -> None:
+    free = (await _ended(yard, "pwd; exit 3", cwd=tmp_path, ahead=True)).shim
+    assert not children(free) and os.readlink(f"/proc/{free}/cwd") == "/"

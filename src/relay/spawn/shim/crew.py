@@ -16,7 +16,7 @@ import signal
 import socket
 import time
 
-from . import ahead, folder, run, spec
+from . import folder, run, spec
 from .cgroups import Kills
 from .last_word import WAIT_MS, LastWord
 from .wakeup import Wakeup
@@ -24,8 +24,6 @@ from .wakeup import Wakeup
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import KeysView
-
-    from .task import Task
 
 FREE = b"f"
 MOST_FREE = 16
@@ -205,49 +203,26 @@ def work(launch: spec.Spec, line: int, wakeup: Wakeup, kills: Kills) -> int:
 
 
 def _work(launch: spec.Spec, line: int, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
-    following: tuple[spec.Spec, Task | None] | None = (launch, None)
+    following: spec.Spec | None = launch
     for left in range(MOST_RUNS, 0, -1):
         if following is None:
             break
-        status = run.run(*following, wakeup, kills, last)
+        status = run.run(following, wakeup, kills, last)
         if status != run.FREE:
             return status
-        following = _following(line, last, following[0].held != "") if left > 1 else None
+        following = _following(line, last) if left > 1 else None
     return run.DONE
 
 
-def _following(line: int, last: LastWord, is_calm: bool) -> tuple[spec.Spec, Task | None] | None:
-    """Say that this shim is free, and wait for the next launch and its child, where that was forked meanwhile.
-
-    Args:
-        is_calm: the last one was asked for ahead. Where much is launched nobody waits for a fork, but for a processor.
-
-    Returns:
-        None where there is no launch to come.
-    """
+def _following(line: int, last: LastWord) -> spec.Spec | None:
+    """Say that this shim is free, and wait for the next launch; None where there is none to come."""
     try:
         os.write(line, FREE)
     except OSError:  # the fork server is gone
         return None
-    child = _forked_ahead(last) if is_calm and not _has_come(line, 0) else None
     if not _has_come(line, WAIT_MS):
         last.settle()
-    launch = _launch(line)
-    if launch is None:
-        return None  # the child goes with this process
-    if child is None:
-        return launch, None
-    if ahead.serves(launch):
-        return launch, child.become(launch)
-    child.leave()
-    return launch, None
-
-
-def _forked_ahead(last: LastWord) -> ahead.Ahead | None:
-    try:
-        return ahead.Ahead(last)
-    except OSError:  # no process, no descriptor: what is launched tries it again, and says so
-        return None
+    return _launch(line)
 
 
 def _launch(line: int) -> spec.Spec | None:

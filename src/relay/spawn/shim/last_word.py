@@ -28,12 +28,6 @@ class LastWord:
         """Take over the record of an attempt that has ended."""
         self._folder, self._record = folder, record_fd
 
-    def let_go(self) -> None:
-        """In a child: it is its parent's to settle."""
-        if self._record >= 0:
-            os.close(self._record)
-            self._record = -1
-
     def settle(self) -> None:
         """Bring it to the disk, unless the broker has it there; once."""
         if self._record < 0:

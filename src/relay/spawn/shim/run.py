@@ -1,8 +1,8 @@
 """One attempt in a shim's life: lock, refuse or promise, run, report.
 
-Order is everything (design §7). The intent is written before the task is released to exec, so that no intent means
-never started: its process is forked before, waits on a pipe, and dies with the shim. It is on the disk by then, too,
-unless the broker's store says in which boot the attempt begins (`recovery.presume_begun`). The exit record is written
+Order is everything (design §7). The intent is written before the task is started, so that no intent means never
+started; where its process is forked before that (`task.py`), it waits on a pipe, and dies with the shim. The intent is
+on the disk by then, too, unless the broker's store says in which boot the attempt begins (`recovery.presume_begun`). The exit record is written
 when the tree is gone, so that it means all is over. The stop slot is read after the intent was written and the broker
 reads the intent after it wrote the stop slot: one of them sees the other, and no stop is lost between them.
 """
@@ -17,6 +17,7 @@ from functools import cache
 from . import confining, folder, kernel, processes, record, tree
 from .awake import Awake
 from .cgroups import Kills
+from .direct_task import DirectTask, serves
 from .last_word import LastWord
 from .logfile import LogFile
 from .spec import MARKER, Spec
@@ -40,16 +41,15 @@ def settle() -> None:
     kernel.set_title("relay-shim")
 
 
-def run(spec: Spec, ready: Task | None, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
+def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
     """Own the attempt of `spec` from its lock to its exit record; the shim's exit status, or `FREE`.
 
     Args:
-        ready: its child, where that was forked ahead.
         wakeup: of this process; TERM and CHLD are caught.
         kills: of the group that it is in.
         last: the attempt before, which is settled while this one runs; where the answer is `FREE`, this one's.
     """
-    task = ready or (fork_task(spec, None) if spec.held else None)
+    task = _readied(spec, None) if spec.held else None
     lock = folder.await_lock(spec.held, spec.folder) if spec.held else folder.take_lock(spec.folder)
     if lock is None and task is not None and spec.held:
         task.abandon()
@@ -59,7 +59,7 @@ def run(spec: Spec, ready: Task | None, wakeup: Wakeup, kills: Kills, last: Last
     record_fd = os.open(f"{spec.folder}/{folder.RECORD}", os.O_RDWR)
     if _is_taken(record_fd):
         return REFUSED
-    task = task or fork_task(spec, lock)
+    task = task or _readied(spec, lock)
     _promise(record_fd, spec)
     fields, log = _carry_out(spec, task, record_fd, wakeup, kills, last)
     record.write_slot(record_fd, record.EXIT, record.fit(fields), durable=False)
@@ -74,6 +74,10 @@ def run(spec: Spec, ready: Task | None, wakeup: Wakeup, kills: Kills, last: Last
         return DONE
     os.close(lock)
     return FREE
+
+
+def _readied(spec: Spec, lock: int | None) -> Task | DirectTask:
+    return DirectTask(spec) if serves(spec) else fork_task(spec, lock)
 
 
 def is_promised(attempt: str) -> bool:
@@ -111,32 +115,43 @@ def _promise(record_fd: int, spec: Spec) -> None:
 
 
 def _carry_out(
-    spec: Spec, task: Task, record_fd: int, wakeup: Wakeup, kills: Kills, last: LastWord
+    spec: Spec, task: Task | DirectTask, record_fd: int, wakeup: Wakeup, kills: Kills, last: LastWord
 ) -> tuple[dict[str, object], LogFile | None]:
     log = None
     try:
         if record.read_slot(record_fd, record.STOP) is not None:
             task.abandon()
-            return _never_ran("stopped", "stopped before it was started", stopped=True), None
+            return _never_ran(_error("stopped", "stopped before it was started"), stopped=True), None
         if spec.limits and (why := confining.fault_of(spec)) is not None:
             task.abandon()
-            return _never_ran("no_limits", why[:150], stopped=False), None
+            return _never_ran(_error("no_limits", why[:150]), stopped=False), None
         log = LogFile(f"{spec.folder}/{folder.LOG}", spec.log_limit)
         return _supervise(spec, task, log, record_fd, wakeup, kills, last), log
     except Exception as fault:  # whatever it is, the tree must go and the record must say so
         _kill_everything(spec)
-        return _never_ran("shim_fault", f"{type(fault).__name__}: {fault}"[:100], stopped=False), log
+        return _never_ran(_error("shim_fault", f"{type(fault).__name__}: {fault}"[:100]), stopped=False), log
 
 
 def _supervise(
-    spec: Spec, task: Task, log: LogFile, record_fd: int, wakeup: Wakeup, kills: Kills, last: LastWord
+    spec: Spec, task: Task | DirectTask, log: LogFile, record_fd: int, wakeup: Wakeup, kills: Kills, last: LastWord
 ) -> dict[str, object]:
-    noted: dict[str, object] = {"pid": task.pid, "ticks": task.ticks}
-    record.write_slot(record_fd, record.TASK, noted, durable=False)
-    awake = Awake(spec.name, spec.env.get("PATH", os.defpath), task.pid) if spec.keep_awake else None
-    task.release()
+    awake = None
+    if isinstance(task, DirectTask):
+        if (error := task.start()) is not None:
+            return _never_ran(error, stopped=False) | log.fields()
+        noted = _note(task, record_fd)
+    else:
+        noted = _note(task, record_fd)
+        awake = Awake(spec.name, spec.env.get("PATH", os.defpath), task.pid) if spec.keep_awake else None
+        task.release()
     last.settle()
     return Supervisor(spec, task, noted, log, record_fd, wakeup, kills, awake).run()
+
+
+def _note(task: Task | DirectTask, record_fd: int) -> dict[str, object]:
+    noted: dict[str, object] = {"pid": task.pid, "ticks": task.ticks}
+    record.write_slot(record_fd, record.TASK, noted, durable=False)
+    return noted
 
 
 def _kill_everything(spec: Spec) -> None:
@@ -147,7 +162,11 @@ def _kill_everything(spec: Spec) -> None:
         time.sleep(0.01)
 
 
-def _never_ran(kind: str, text: str, *, stopped: bool) -> dict[str, object]:
+def _error(kind: str, text: str) -> dict[str, object]:
+    return {"kind": kind, "errno": None, "text": text}
+
+
+def _never_ran(error: dict[str, object], *, stopped: bool) -> dict[str, object]:
     now = time.time_ns() // 1_000_000
     return {
         "exit_code": None,
@@ -156,6 +175,6 @@ def _never_ran(kind: str, text: str, *, stopped: bool) -> dict[str, object]:
         "stopped": stopped,
         "started_at": None,
         "ended_at": now,
-        "error": {"kind": kind, "errno": None, "text": text},
+        "error": error,
         "survivors": 0,
     }

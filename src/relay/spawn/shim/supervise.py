@@ -24,6 +24,7 @@ from .task import Task, failure_of
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
 if TYPE_CHECKING:
     from .awake import Awake
+    from .direct_task import DirectTask
     from .logfile import LogFile
     from .wakeup import Wakeup
 
@@ -54,7 +55,7 @@ class Supervisor:
     def __init__(
         self,
         spec: Spec,
-        task: Task,
+        task: Task | DirectTask,
         noted: dict[str, object],
         log: LogFile,
         record_fd: int,
@@ -104,8 +105,12 @@ class Supervisor:
     def _listen(self) -> None:
         task = self._task
         self._poll.register(self._wakeup.fd, _IN)
-        for fd in (task.failure, *task.outputs):
+        for fd in task.outputs:
             self._add(fd, _IN)
+        if task.failure < 0:
+            self._note_start()
+        else:
+            self._add(task.failure, _IN)
         if task.stdin is not None and self._spec.door:
             self._door = self._open_door(task.stdin)
         elif task.stdin is not None:

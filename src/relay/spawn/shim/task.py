@@ -15,10 +15,11 @@ from .spec import MARKER, Spec
 
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
-_AT_CWD = b"c"
-_AT_EXEC = b"x"
+AT_CWD = b"c"
+AT_EXEC = b"x"
 CANNOT_EXEC = 127
 _KINDS = {
     errno.ENOENT: "not_found",
@@ -141,7 +142,7 @@ def failure_of(report: bytes, spec: Spec) -> dict[str, object]:
     if report[:1] == confining.UNLIMITED:
         return {"kind": "no_limits", "errno": None, "text": confining.why_unlimited(report)}
     number = int(report[1:])
-    if report[:1] == _AT_CWD:
+    if report[:1] == AT_CWD:
         kind = "exec_failed" if number in _SHORT else "bad_cwd"
         return {"kind": kind, "errno": number, "text": f"{spec.cwd[:120]}: {os.strerror(number)}"}
     kind, name, text = _KINDS.get(number, "exec_failed"), spec.argv[0], os.strerror(number)
@@ -187,10 +188,10 @@ def turn_into(
         fail: where a failure is told.
         limited: the launch, where it has limits.
     """
-    stage = _AT_CWD
+    stage = AT_CWD
     try:
         enter(cwd)
-        stage = _AT_EXEC
+        stage = AT_EXEC
         # Last: the shim makes its promise while all of the above is done.
         if os.read(wait, 1):
             if limited:
@@ -201,20 +202,29 @@ def turn_into(
 
 
 def enter(directory: str) -> None:
-    """Change to the directory that was judged: a real path, so that a link on the way was put there since.
+    """Change to a directory. Raises OSError, as `opened`."""
+    here = opened(directory)
+    os.fchdir(here)
+    os.close(here)
+
+
+def opened(directory: str) -> int:
+    """The descriptor of the directory that was judged: a real path, so that a link on the way was put there since.
 
     Raises:
         OSError: a part of it is not there, or is no directory of its own.
     """
     look = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
     here = os.open("/", look)
-    for part in directory.split("/"):
-        if part:
-            below = os.open(part, look, dir_fd=here)
-            os.close(here)
-            here = below
-    os.fchdir(here)
-    os.close(here)
+    try:
+        for part in directory.split("/"):
+            if part:
+                above, here = here, os.open(part, look, dir_fd=here)
+                os.close(above)
+    except OSError:
+        os.close(here)
+        raise
+    return here
 
 
 def settle(shim: int, stdio: tuple[int, int, int]) -> None:
@@ -228,18 +238,27 @@ def settle(shim: int, stdio: tuple[int, int, int]) -> None:
         os.dup2(fd, number)
 
 
-def report_of(fault: OSError, stage: bytes = _AT_EXEC) -> bytes:
+def report_of(fault: OSError, stage: bytes = AT_EXEC) -> bytes:
     """What the child writes to the failure pipe."""
     return stage + str(fault.errno or errno.EIO).encode()
 
 
 def execute(paths: list[str], argv: list[str], env: dict[str, str]) -> None:
-    """`os.execvpe` without what it imports and runs through: the first refusal is told before a missing file."""
+    """`os.execvpe` without what it imports and runs through. Raises OSError, as `first_of`."""
+    first_of(paths, lambda path: os.execve(path, argv, env))  # noqa: S606 - no shell; the words are the grant's
+
+
+def first_of(paths: list[str], begin: Callable[[str], int]) -> int:
+    """What `begin` makes of the first of these files that it can begin.
+
+    Raises:
+        OSError: none of them can be: the first refusal is told before a missing file.
+    """
     refusal: OSError | None = None
     missing: OSError | None = None
     for path in paths:
         try:
-            os.execve(path, argv, env)  # noqa: S606 - no shell; the words are the grant's
+            return begin(path)
         except (FileNotFoundError, NotADirectoryError) as fault:
             missing = fault
         except OSError as fault:
