@@ -6,7 +6,6 @@ import psutil
 import pytest
 
 from relay.testing import processes
-from relay.testing.mesh import Mesh
 from tests.e2e.scene import Scene, gone_within, relay, relay_json
 
 
@@ -33,25 +32,6 @@ def test_a_limit_is_kept_or_nothing_runs(granted: Scene) -> None:
         assert (found["state"], found["error"]["code"]) == ("failed", "no_limits")
         assert found["reason"].startswith("its limits cannot be kept: ") and "--memory" in found["error"]["hint"]
     assert ran.exists() is (found["state"] == "completed")
-
-
-def test_what_runs_for_long_keeps_nothing_from_being_begun_ahead(mesh: Mesh) -> None:
-    """A shim has its next child forked only after an attempt that was begun ahead (spawn/shim/crew.py)."""
-    solo = mesh.add("solo", started=False)
-    solo.configure("max_parallel = 5")
-    solo.start()
-    solo.relay("spawn", "first", "exec", "--wait", "--", "true")
-    go = solo.work / "go"
-    long = [f"long{n}" for n in range(4)]
-    for name in long:
-        solo.relay("spawn", name, "shell", f"echo on; until [ -e {go} ]; do sleep 0.1; done")
-    for name in long:
-        processes.wait_until(lambda name=name: solo.relay("logs", name).stdout, 10, f"{name} to run", every=0.2)  # type: ignore[misc]
-    solo.relay("spawn", "short", "exec", "--wait", "--", "true")
-    (server,) = solo.fork_servers()
-    processes.wait_until(lambda: all(shim.children() for shim in server.children()), 5, "the free shim's next child")
-    go.touch()
-    solo.relay("wait", *long)
 
 
 STOPS_ITS_SHIM = ["kill -STOP $PPID", "p=$PPID; (while :; do kill -STOP $p; sleep 0.01; done) &"]

@@ -18,7 +18,7 @@ from relay.spawn import attempting, launcher, shim
 from relay.spawn.agents.agent import Command
 from relay.spawn.attempt import Exited, Vanished
 from relay.spawn.attempting import Attempting, Fenced, Plan
-from relay.spawn.beginning import Ahead, Beginning
+from relay.spawn.beginning import CALM, Ahead, Beginning, Underway
 from relay.spawn.recovery import Verdict
 from relay.spawn.spares import KEEP, PREFIX
 
@@ -225,3 +225,25 @@ async def test_after_a_power_cut_on_a_disk_that_is_full_it_is_looked_at_again_un
     aside.rename(root)
     end = await asyncio.wait_for(resumed, 10)
     assert isinstance(end, Vanished) and end.verdict is Verdict.SWEEP_AND_LOST
+
+
+async def test_what_runs_or_will_not_keeps_nothing_from_being_begun_ahead() -> None:
+    async def carried_out(end: asyncio.Event) -> None:
+        await end.wait()
+
+    underway, ends = Underway(), [asyncio.Event() for _ in range(CALM)]
+    attempts = [asyncio.create_task(carried_out(each)) for each in ends]
+    for n, attempt in enumerate(attempts):
+        assert underway.is_calm
+        underway.add(f"{n}-1", attempt)
+    assert not underway.is_calm
+    underway.over("0-1")  # it has started
+    assert underway.is_calm
+    underway.add("more-1", attempts[0])
+    assert not underway.is_calm
+    ends[1].set()  # it has ended, started or not
+    await attempts[1]
+    await until(lambda: underway.is_calm)
+    for each in ends:
+        each.set()
+    await asyncio.gather(*attempts)

@@ -169,3 +169,19 @@ async def test_the_shim_dies_while_its_task_becomes_the_command(yard: Yard, tmp_
     assert not alive(task)
     _check_truth(await running, tmp_path / "ran")
     assert (await yard.run("exit 3")).exit_code == 3
+
+
+async def test_where_no_process_is_to_be_had_for_a_moment_it_is_waited_for(yard: Yard, tmp_path: Path) -> None:
+    _, shim = await _served(yard)
+    calls = "clone,clone3,vfork"
+    tracer = await asyncio.create_subprocess_exec(
+        *("strace", "-qq", "-o", "/dev/null", "-e", f"trace={calls}"),
+        *("-e", f"inject={calls}:error=EAGAIN:when=1..3", "-p", str(shim)),
+    )
+    await until(lambda: f"TracerPid:\t{tracer.pid}" in _status(shim))
+    try:
+        end = await _run(yard, yard.prepare(), tmp_path / "ran")
+    finally:
+        await _untrace(tracer)
+    assert isinstance(end, Exited)
+    _check_truth(end, tmp_path / "ran")

@@ -118,7 +118,7 @@ async def test_a_killed_broker_learns_the_exit_code_later(
     )
     assert broker.stdout is not None
     shim, server = map(int, (await broker.stdout.readline()).split())
-    attempt = Attempt.open(yard.root, name)
+    attempt = Attempt(yard.root / name)
     await until(lambda: attempt.read().started)
     broker.kill()
     await broker.wait()

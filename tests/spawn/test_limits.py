@@ -146,7 +146,7 @@ async def test_out_of_memory_without_limits_of_its_own(yard: Yard, group: Path) 
     broker = await asyncio.create_subprocess_exec(
         "sh", "-c", enter, "sh", str(yard.root), name, script, stdout=asyncio.subprocess.PIPE
     )
-    attempt = Attempt.open(yard.root, name)
+    attempt = Attempt(yard.root / name)
     await until(lambda: attempt.read().exit, 20)
     broker.kill()
     await broker.wait()

@@ -43,7 +43,7 @@ async def test_a_spare_is_taken_by_its_new_name_and_made_again(root: Path) -> No
     spares.top_up()
     await until(lambda: len(_left(root)) == KEEP)
     await until(lambda: spares.take(NAME))
-    assert Attempt.open(root, NAME).read().intent is None and (root / NAME / layout.LOCK).exists()
+    assert Attempt(root / NAME).read().intent is None and (root / NAME / layout.LOCK).exists()
     await until(lambda: len(_left(root)) == KEEP)
 
 
@@ -75,7 +75,7 @@ async def test_an_attempt_that_has_a_folder_keeps_it(root: Path) -> None:
     _spare(root, "b")
     spares.reclaim()
     assert not spares.take(NAME)
-    assert Attempt.open(root, NAME).read().intent is not None
+    assert Attempt(root / NAME).read().intent is not None
 
 
 async def test_a_name_that_a_power_cut_took_is_given_back(root: Path) -> None:
@@ -83,7 +83,7 @@ async def test_a_name_that_a_power_cut_took_is_given_back(root: Path) -> None:
     _write(_spare(root, "c"), record.INTENT, INTENT)
     Spares(root).reclaim()
     assert not _left(root)
-    assert Attempt.open(root, NAME).read().intent is not None
+    assert Attempt(root / NAME).read().intent is not None
 
 
 async def test_what_cannot_be_a_spare_is_removed_and_a_blank_one_used(root: Path) -> None:

@@ -155,7 +155,7 @@ class Record:
 
 
 class Attempt:
-    """One attempt folder. It keeps no descriptor open, and nothing of what it read.
+    """One attempt folder, there or not. It keeps no descriptor open, and nothing of what it read.
 
     Attributes:
         folder: its path.
@@ -173,11 +173,6 @@ class Attempt:
         Must return before the launch is asked for: recovery from a missing folder rests on it.
         """
         layout.furnish(str(root / name))
-        return cls(root / name)
-
-    @classmethod
-    def open(cls, root: Path, name: str) -> Attempt:
-        """The attempt of that name, whether its folder is there or not."""
         return cls(root / name)
 
     def read(self) -> Record:
@@ -295,11 +290,9 @@ class _Following:
             self._started = True
             self._on_event(_pick(Started, started))
         self._tell_output(None if end is None else end.get("log_bytes"))
-        if end is None:
-            self._seen = page
-            return None
-        by = (slots.sound_in(page, record.STOP) or {}).get("by", "")
-        return Exited(_typed_exit(end), str(by))
+        self._seen = page if end is None else b""
+        by = "" if end is None else (slots.sound_in(page, record.STOP) or {}).get("by", "")
+        return None if end is None else Exited(_typed_exit(end), str(by))
 
     def _page(self) -> bytes:
         # One descriptor for the whole attempt: this is looked at on every sign of life.

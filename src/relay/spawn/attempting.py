@@ -7,7 +7,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -102,7 +102,7 @@ class Attempting:
         self._spares = Spares(root)
         self._by_force = ByForce()
         self.outliving = Outliving()
-        self._open = lru_cache(KEPT)(partial(Attempt.open, root))
+        self._attempt = lru_cache(KEPT)(lambda name: Attempt(root / name))
         self.shims: dict[str, int] = {}
         """The attempt of each shim that is watched, by the shim's pid."""
 
@@ -118,7 +118,7 @@ class Attempting:
 
     def folder(self, name: str) -> Attempt:
         """The attempt folder of that name, there or not."""
-        return self._open(name)
+        return self._attempt(name)
 
     async def ahead(self, plan: Plan) -> Ahead | None:
         """Ask for the shim of an attempt that may not come to be; None where it has to wait for that.

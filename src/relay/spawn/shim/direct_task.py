@@ -67,6 +67,11 @@ class DirectTask:
         streams = pipes(spec.stdin is not None)
         self._theirs, self.outputs, self.stdin = streams.theirs, streams.outputs, streams.feed
 
+    @property
+    def watched(self) -> tuple[int, ...]:
+        """What tells of it: its output."""
+        return self.outputs
+
     def start(self) -> dict[str, object] | None:
         """Start it, once; the `error` of an exit record where that cannot be, None where it is past its exec."""
         report = self._fault or self._begin()

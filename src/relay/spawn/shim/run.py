@@ -2,9 +2,10 @@
 
 Order is everything (design §7). The intent is written before the task is started, so that no intent means never
 started; where its process is forked before that (`task.py`), it waits on a pipe, and dies with the shim. The intent is
-on the disk by then, too, unless the broker's store says in which boot the attempt begins (`recovery.presume_begun`). The exit record is written
-when the tree is gone, so that it means all is over. The stop slot is read after the intent was written and the broker
-reads the intent after it wrote the stop slot: one of them sees the other, and no stop is lost between them.
+on the disk by then, too, unless the broker's store says in which boot the attempt begins (`recovery.presume_begun`).
+The exit record is written when the tree is gone, so that it means all is over. The stop slot is read after the intent
+was written and the broker reads the intent after it wrote the stop slot: one of them sees the other, and no stop is
+lost between them.
 """
 
 from __future__ import annotations
@@ -140,6 +141,8 @@ def _supervise(
         if (error := task.start()) is not None:
             return _never_ran(error, stopped=False) | log.fields()
         noted = _note(task, record_fd)
+        started = {**noted, "at": time.time_ns() // 1_000_000}
+        record.write_slot(record_fd, record.STARTED, started, durable=False)
     else:
         noted = _note(task, record_fd)
         awake = Awake(spec.name, spec.env.get("PATH", os.defpath), task.pid) if spec.keep_awake else None

@@ -105,12 +105,8 @@ class Supervisor:
     def _listen(self) -> None:
         task = self._task
         self._poll.register(self._wakeup.fd, _IN)
-        for fd in task.outputs:
+        for fd in task.watched:
             self._add(fd, _IN)
-        if task.failure < 0:
-            self._note_start()
-        else:
-            self._add(task.failure, _IN)
         if task.stdin is not None and self._spec.door:
             self._door = self._open_door(task.stdin)
         elif task.stdin is not None:

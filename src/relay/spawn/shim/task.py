@@ -56,6 +56,11 @@ class Task:
         self._go = go
         self._theirs = theirs
 
+    @property
+    def watched(self) -> tuple[int, ...]:
+        """What tells of it: a failure to exec, and its output."""
+        return (self.failure, *self.outputs)
+
     def release(self) -> None:
         """Let the child become the command. A child that is already dead is found by its end."""
         try:
