@@ -15,7 +15,18 @@ HEAD_S = 10.0
 REST_S = 5.0
 
 
-class BoundedHttp(HttpToolsProtocol):
+class InTurn(HttpToolsProtocol):
+    """Ends a connection that sends many more requests than it has had answers: each that waits costs a KiB or two."""
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is whole."""
+        if len(self.pipeline) >= MOST_AHEAD:
+            self.transport.abort()
+            raise ValueError("more requests than anybody asks ahead")
+        super().on_headers_complete()
+
+
+class BoundedHttp(InTurn):
     """Ends a connection whose next request is too long beside its body, takes too long, or comes too far ahead.
 
     Attributes:
@@ -54,9 +65,6 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its head is whole."""
         self._on_time()
-        if len(self.pipeline) >= MOST_AHEAD:
-            self.transport.abort()
-            raise ValueError("more requests than anybody asks ahead")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
