@@ -6,6 +6,10 @@ import itertools
 import os
 import socket
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
 
 TABLE = "/proc/net/tcp"
 MOST_LINES = 1_000_000
@@ -30,6 +34,12 @@ def is_another_user(near: tuple[str, int], far: tuple[str, int]) -> bool:
 
 def _tables() -> list[tuple[str, tuple[bytes, ...]]]:
     return [(TABLE, ()), (f"{TABLE}6", _MAPPED)]
+
+
+def comes_from_another_user(scope: Scope) -> bool:
+    """Whether a request, or a socket, is of another user of this machine (`is_another_user`)."""
+    near, far = scope["server"], scope["client"]
+    return far is not None and is_another_user(near, far)
 
 
 def _user_of(table: str, ends: list[str]) -> str:

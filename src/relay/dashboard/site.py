@@ -13,6 +13,7 @@ from relay.core.errors import Misuse, RelayError
 from relay.core.scopes import TERMINAL, VIEW
 from relay.dashboard.armour import FRAME, NOTHING, WORKER, WORKERS, armoured, policy
 from relay.dashboard.hosts import Hosts, require_origin
+from relay.dashboard.neighbours import comes_from_another_user
 from relay.dashboard.openapi import document
 from relay.dashboard.terminal import Terminal, spawn_of
 
@@ -104,12 +105,13 @@ class Site:
         await document(scope, receive, armoured(send, security))
 
     async def _talk(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_another_s = partial(comes_from_another_user, scope)
         if scope["path"] == EVENTS:
             listening = partial(self._feed.talk, receive=receive, send=send)
-            await self._sockets.serve(VIEW, receive, send, listening)
+            await self._sockets.serve(VIEW, receive, send, listening, is_another_s)
         elif spawn := spawn_of(scope["path"]):
             attached = partial(self._terminal.talk, spawn, receive=receive, send=send)
-            await self._sockets.serve(TERMINAL, receive, send, attached)
+            await self._sockets.serve(TERMINAL, receive, send, attached, is_another_s)
         else:
             raise _Nothing(scope)
 
