@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.dashboard import neighbours
+from relay.api import neighbours
 from relay.dashboard.sockets import MOST_UNKNOWN_OF_OTHERS
 from relay.testing.control import ControlError
 from relay.testing.node import Node

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from relay.api.bounded_http import BoundedHttp
-from relay.dashboard.neighbours import is_another_user
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -16,25 +15,16 @@ if TYPE_CHECKING:
 STALLED_S = 20.0
 MOST_OPEN = 288
 """Connections; beyond those that are answered some are told so, and the others are not even kept."""
-MOST_OF_OTHERS = 96
-"""Where more are open, none of another user of this machine is kept: the rest is for its own."""
 MOST_UNREAD = 64 * 1024
 API = "/api/"
 NO_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class PatientHttp(BoundedHttp):
-    """Ends a connection whose answer nobody takes, and takes so many connections and no more."""
+    """Ends a connection whose answer nobody takes."""
 
+    most_open = MOST_OPEN
     _stalled: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A connection has come."""
-        super().connection_made(transport)
-        count = len(self.connections)
-        if count > MOST_OPEN or (count > MOST_OF_OTHERS and _is_another_s(transport)):
-            transport.abort()
-            self.connections.discard(self)  # now: of many that come at once the last may be one to keep
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A connection has gone."""
@@ -126,11 +116,6 @@ class PatientSocket(WebSocketsSansIOProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
-
-
-def _is_another_s(transport: asyncio.Transport) -> bool:
-    near, far = (transport.get_extra_info(end) for end in ("sockname", "peername"))
-    return near is not None and far is not None and is_another_user(near, far)
 
 
 def _is_text(data: bytes) -> bool:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
+from relay.api.neighbours import comes_from_another_user
 from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.control.failing import error_answer
 from relay.broker.devices import Devices, shown
 from relay.core.errors import Code, Misuse, Refused
-from relay.dashboard.neighbours import comes_from_another_user
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from relay.api.neighbours import comes_from_another_user
 from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.control.failing import error_answer
 from relay.core.errors import Misuse, RelayError
 from relay.core.scopes import TERMINAL, VIEW
 from relay.dashboard.armour import FRAME, NOTHING, WORKER, WORKERS, armoured, policy
 from relay.dashboard.hosts import Hosts, require_origin
-from relay.dashboard.neighbours import comes_from_another_user
 from relay.dashboard.openapi import document
 from relay.dashboard.terminal import Terminal, spawn_of
 
