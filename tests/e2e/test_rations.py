@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from relay.broker import rationing
-from relay.broker.dispatch import KEPT_REFUSED
 from relay.testing import clocked
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
@@ -69,11 +68,11 @@ def test_of_what_was_refused_without_a_grant_the_latest_is_kept(mesh: Mesh) -> N
     two.vps.launcher = unrationed_program.LAUNCHER
     two.vps.start()
     two.linked()
-    _ask_in_vain(two, KEPT_REFUSED + 60)
+    _ask_in_vain(two, 3 * unrationed_program.KEPT)
     last = _ask_in_vain(two, 1)
-    assert _count(two.vps, "spawns") == _count(two.vps, "snapshots") == KEPT_REFUSED + 1  # one's word is under way
+    assert _count(two.vps, "spawns") == _count(two.vps, "snapshots") == unrationed_program.KEPT + 1  # one's word is under way
     assert two.show(last, on=two.vps)["error"]["code"] == two.show(last)["error"]["code"] == "no_grant"
-    assert _count(two.vps, "audit") > KEPT_REFUSED + 60, "each decision"
+    assert _count(two.vps, "audit") > 3 * unrationed_program.KEPT, "each decision"
 
 
 def _ask_in_vain(two: Scene, times: int) -> str:
