@@ -70,7 +70,8 @@ def test_of_what_was_refused_without_a_grant_the_latest_is_kept(mesh: Mesh) -> N
     two.linked()
     _ask_in_vain(two, 3 * unrationed_program.KEPT)
     last = _ask_in_vain(two, 1)
-    assert _count(two.vps, "spawns") == _count(two.vps, "snapshots") == unrationed_program.KEPT + 1  # one's word is under way
+    kept = unrationed_program.KEPT + 1  # one's word was under way
+    assert _count(two.vps, "spawns") == _count(two.vps, "snapshots") == kept
     assert two.show(last, on=two.vps)["error"]["code"] == two.show(last)["error"]["code"] == "no_grant"
     assert _count(two.vps, "audit") > 3 * unrationed_program.KEPT, "each decision"
 

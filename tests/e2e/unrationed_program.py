@@ -1,4 +1,7 @@
-"""A broker that takes requests of anybody without a ration, and keeps few that it refused. What follows goes to `relay.daemon`."""
+"""A broker that takes requests of anybody without a ration, and keeps few of those that it refused.
+
+What follows goes to `relay.daemon`.
+"""
 
 from __future__ import annotations
 
