@@ -72,6 +72,15 @@ async def test_after_five_wrong_codes_none_is_looked_at_for_a_minute(clocked: Cl
     assert (await clocked.devices.exchange(code, ""))[0]
 
 
+async def test_wrong_codes_of_another_user_of_the_machine_keep_its_own_out_of_nothing(clocked: Clocked) -> None:
+    code, _ = await clocked.devices.issue(("view",))
+    for _ in range(MOST_WRONG + 1):
+        with pytest.raises(Refused) as refused:
+            await clocked.devices.exchange("wrong", "", lambda: True)
+    assert refused.value.code is Code.RATE_LIMITED
+    assert (await clocked.devices.exchange(code, "", lambda: False))[0]
+
+
 async def test_codes_that_are_tried_at_once_are_counted_as_well(clocked: Clocked) -> None:
     codes = [clocked.devices.exchange(f"wrong {n}", "") for n in range(3 * MOST_WRONG)]
     found = await asyncio.gather(*codes, return_exceptions=True)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from relay.dashboard import neighbours
+from relay.api import neighbours
+from relay.dashboard.sockets import MOST_UNKNOWN_OF_OTHERS
 from relay.testing.control import ControlError
 from relay.testing.node import Node
 from tests.dashboard.browser import Browser
+from tests.dashboard.raw import raw, upgrade
 from tests.e2e.scene import Done, relay
 
 STATUS = {"BackendState": "Running", "Self": {"DNSName": "Laptop.tail1.ts.net."}}
@@ -83,6 +85,20 @@ def test_a_code_in_a_browser_s_command_line_is_its_own_user_s_alone(browser: Bro
             refused = comer.ask("POST", "/session", {"code": code})
         assert (refused.status, refused.code) == (401, "code_refused")
     assert comer.ask("POST", "/session", {"code": code}).status == 201
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not NEIGHBOURS.exists(), reason="needs root, and a table of who connects")
+async def test_another_user_of_the_machine_takes_its_own_no_place(browser: Browser) -> None:
+    with contextlib.ExitStack() as stack, _as_user(12345):
+        for _ in range(3 * MOST_UNKNOWN_OF_OTHERS):  # sockets that say nothing
+            made = stack.enter_context(raw(browser))
+            assert made.say(upgrade(browser)) and b" 101 " in made.hear()
+        for _ in range(300):  # and more connections than are answered
+            stack.enter_context(raw(browser))
+        os.seteuid(0)
+        assert browser.ask("GET", "/api/v1/status").status == 200
+        async with browser.events() as events:
+            assert (await events.next())["kind"] == "hello"
 
 
 @pytest.mark.parametrize("words", ["--scopes all", "--scopes ,", "devices revoke", "devices remove", "devices list x"])

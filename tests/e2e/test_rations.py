@@ -12,6 +12,7 @@ from relay.testing import clocked
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
+from tests.e2e import unrationed_program
 from tests.e2e.scene import TERMINAL, Scene, audit, relay_json
 
 FLOOD = 300
@@ -54,6 +55,35 @@ def test_requests_without_a_grant_are_rationed_before_anything_is_stored(mesh: M
     assert len(_rate_limited(two.vps)) < 30
     dead = relay_json(two.laptop, "outbox")["dead"]
     assert any("without a grant" in line["reason"] for line in dead)
+    trust = two.vps.home / "trust.toml"
+    trust.write_text("broken")
+    kept = _count(two.vps, "spawns")
+    _ask_in_vain(two, 40)
+    assert _count(two.vps, "spawns") < kept + 20, "a file that nobody can read lifts nobody's ration"
+
+
+def test_of_what_was_refused_without_a_grant_the_latest_is_kept(mesh: Mesh) -> None:
+    two = Scene.made(mesh)
+    two.vps.stop()
+    two.vps.launcher = unrationed_program.LAUNCHER
+    two.vps.start()
+    two.linked()
+    _ask_in_vain(two, 3 * unrationed_program.KEPT)
+    last = _ask_in_vain(two, 1)
+    kept = unrationed_program.KEPT + 1  # one's word was under way
+    assert _count(two.vps, "spawns") == _count(two.vps, "snapshots") == kept
+    assert two.show(last, on=two.vps)["error"]["code"] == two.show(last)["error"]["code"] == "no_grant"
+    assert _count(two.vps, "audit") > 3 * unrationed_program.KEPT, "each decision"
+
+
+def _ask_in_vain(two: Scene, times: int) -> str:
+    """Have vps refuse so many; the last one's id."""
+    with two.laptop.control() as control:
+        asked = [control.spawn("/bin/true", broker="vps", cwd="/")["id"] for _ in range(times)]
+    for spawn in asked:
+        two.until(spawn, "rejected")
+    two.at_rest()
+    return str(asked[-1])
 
 
 def _rate_limited(node: Node) -> list[dict[str, Any]]:

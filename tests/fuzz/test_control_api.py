@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -156,10 +158,26 @@ def _started(node: Node) -> list[dict[str, Any]]:
         return [each for each in control.spawns() if each["started"]]
 
 
+def _asked_far_ahead(node: Node) -> int:
+    """How many of 1,000 requests are answered to who reads none of the answers before it has asked them all."""
+    request = b"GET /api/v1/settings HTTP/1.1\r\nHost: relay\r\n\r\n"
+    with socket.socket(socket.AF_UNIX) as asking, contextlib.suppress(ConnectionError):
+        asking.settimeout(20)
+        asking.connect(str(node.socket))
+        asking.sendall(request * 1_000)
+        said = b""
+        while more := asking.recv(65_536):
+            said += more
+            assert said.count(b"HTTP/1.1 200") < 1_000, "all of them were kept"
+        return said.count(b"HTTP/1.1 200")
+    return 0
+
+
 def _assert_withstands(mesh: Mesh, count: int, within: float) -> Counter[str]:
     node, seed = mesh.add("vps"), _seed()
     told = _bombard(node, count, seed, within)
     assert _started(node) == [], f"seed {seed}"
+    assert _asked_far_ahead(node) < 50
     assert "Traceback" not in node.log(), f"seed {seed}"
     node.relay("status")
     return told

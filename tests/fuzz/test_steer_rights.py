@@ -80,6 +80,18 @@ def test_a_member_without_a_grant_steers_nothing(
         assert control.get(f"spawns/{spawn}") == before
 
 
+def test_a_member_without_a_grant_that_answers_what_nobody_asks_is_told_of_its_grant_alone(
+    ground: tuple[Node, Attacker, str],
+) -> None:
+    victim, attacker, spawn = ground
+    known = len(_audited(victim))
+    answer = {"spawn": spawn, "request": "", "verb": "approve", "text": "", "hash": "", "person": "mallory"}
+    _send(attacker, "answer", answer)
+    wait_until(lambda: len(_audited(victim)) > known, 10, "the refusal to be audited")
+    said = _audited(victim)[-1]
+    assert said["code"] == "no_grant" and "mine" not in said["detail"], "what it is called is nobody's to learn"
+
+
 def test_who_may_run_things_still_may_not_change_what_others_asked_for(ground: tuple[Node, Attacker, str]) -> None:
     victim, attacker, spawn = ground
     words = ("--verb", "spawn", "--verb", "stop", "--agent", "exec", "--dir", str(victim.work))

@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from relay.api.bounded_http import MOST_OF_OTHERS
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
+from relay.testing.processes import wait_until
 from tests.e2e.scene import error_of, relay, started
 from tests.mcp.odd import HELLO, odd_messages
 
@@ -164,6 +167,21 @@ def test_who_connects_and_says_nothing_is_let_go(served: Served) -> None:
         with each, contextlib.suppress(ConnectionResetError):
             while each.recv(4096):
                 pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/proc/net/tcp").exists(), reason="needs root, on Linux")
+def test_another_user_of_the_machine_keeps_its_own_out_of_nothing(served: Served) -> None:
+    process = psutil.Process(served.process.pid)
+    before = process.num_fds()
+    with contextlib.ExitStack() as stack:
+        os.seteuid(12345)
+        try:
+            for _ in range(400):
+                stack.enter_context(socket.create_connection(("127.0.0.1", served.port), 20))
+        finally:
+            os.seteuid(0)
+        assert served.post(b"no message")[0] == 400
+        wait_until(lambda: process.num_fds() <= before + MOST_OF_OTHERS + 8, 5, "the rest of them to be let go")
 
 
 def test_a_token_that_others_can_read_serves_nobody(served: Served) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from relay.broker import rationing
 from relay.broker.auditor import Auditor
 from relay.broker.inbox import Opened
-from relay.broker.rationing import AT_ONCE, Rationing
+from relay.broker.rationing import A_DAY, AT_ONCE, Rationing
 from relay.core.envelope import Body, unpack_envelope
 from relay.core.errors import Code
 from relay.core.ids import BrokerId
@@ -15,6 +16,9 @@ from relay.core.kinds import Kind
 from relay.store import outbox
 from relay.testing.bench_node import BenchNode, bench_mesh
 from relay.testing.carrier import MemoryNetwork
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def _waiting(node: BenchNode, peer: BrokerId) -> list[bytes]:
@@ -56,3 +60,23 @@ async def test_who_may_answer_and_stop_but_not_spawn_answers_as_often_as_it_like
             return sum([await rationing.refusal(asked) is not None for _ in range(AT_ONCE + 10)])
 
         assert [await refused(kind) for kind in (Kind.ANSWER, Kind.STEER, Kind.STOP, Kind.SPAWN)] == [0, 0, 0, 10]
+
+
+async def test_who_asks_on_and_on_without_a_grant_is_heard_a_thousand_times_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0
+    monkeypatch.setattr(rationing, "monotonic_ms", lambda: now)
+    async with bench_mesh(tmp_path, 2, MemoryNetwork(), apart=[(0, 1)]) as (asker, target):
+        heard = Rationing(lambda origin, verb: False, Auditor(target.store, target.place.identity), target.store)
+
+        def a_day_of_it() -> int:
+            nonlocal now
+            taken = 0
+            for _ in range(43_200):
+                now += 2_000
+                taken += heard.may_be_written(asker.id)
+            return taken
+
+        assert 2 * A_DAY - 5 < a_day_of_it() < 2 * A_DAY + 5  # those of the day before were left
+        assert A_DAY - 5 < a_day_of_it() < A_DAY + 5

@@ -35,6 +35,7 @@ class Grants:
         self._stamp: tuple[int, ...] | None = _UNREAD
         self.to_freeze: set[BrokerId] = set()
         self._grants: dict[BrokerId, Grant] = {}
+        self._last_read: dict[BrokerId, Grant] = {}
         self._fault: LocalFault | None = None
 
     def _now(self) -> tuple[int, ...] | None:
@@ -78,6 +79,7 @@ class Grants:
             self._grants = {
                 each: replace(grant, frozen=grant.frozen or each in self.to_freeze) for each, grant in found.items()
             }
+            self._last_read = self._grants
         except LocalFault as fault:
             self._fault = fault
         self._stamp = stamp
@@ -97,6 +99,18 @@ class Grants:
             raise
         self.to_freeze.discard(broker)
         return was_in_use
+
+    def had(self, broker: BrokerId, verb: str) -> bool:
+        """Whether that broker may use a verb here, or might when the file could last be read.
+
+        For how much is taken of it at all: a file that is broken denies everything, and must lift nobody's ration.
+        """
+        try:
+            grants = self.in_force()
+        except LocalFault:
+            grants = {each: grant for each, grant in self._last_read.items() if not self._is_over(grant)}
+        grant = grants.get(broker)
+        return grant is not None and verb in grant.verbs and not grant.frozen
 
     def verbs_of(self, broker: BrokerId) -> list[str]:
         """The verbs that broker may use here; none where the file is broken."""

@@ -85,6 +85,7 @@ class Answering:
         if row is None or row.target != self._members.own:
             here = self._members.own_name
             raise Misuse(f"there is no spawn {answer.spawn} on {here}", code=Code.UNKNOWN_SPAWN, hint="relay ps --all")
+        self._require_some(by, row, entry.now)
         question = self._meant(entry, row, answer)
         if question is None:
             self._require(by, "send", row, entry.now)
@@ -116,6 +117,14 @@ class Answering:
             self._require(by, "approve", row, entry.now)
         else:
             self._require(by, "send", row, entry.now)
+
+    def _require_some(self, by: BrokerId, row: SpawnRow, now: int) -> None:
+        """Let who may answer anything here go on: to others the words on what is not asked would tell its name."""
+        try:
+            self._require(by, "send", row, now)
+        except Refused:
+            if not self._gate.may(by, "approve"):
+                raise
 
     def _require_other(self, by: BrokerId, row: SpawnRow, verb: Reply) -> None:
         if by not in (row.origin, *row.chain):

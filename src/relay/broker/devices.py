@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -56,7 +56,8 @@ class Devices:
         self._live: dict[str, Device] = {}
         self._by_hash: dict[bytes, str] = {}
         self._watched: dict[str, set[asyncio.Event]] = {}
-        self._wrong: deque[int] = deque(maxlen=MOST_TRIES)
+        # of other users apart: or any of them could keep this one out, five wrong codes a minute
+        self._wrong: dict[bool, deque[int]] = {each: deque(maxlen=MOST_TRIES) for each in (False, True)}
         self.on_revoked: Callable[[Entry, Device], None] = lambda entry, device: None
 
     async def open(self) -> None:
@@ -104,14 +105,15 @@ class Devices:
             Refused: `code_refused`: it is none, used, over, or another user's; `rate_limited`: too many were wrong
                 before.
         """
-        if code.startswith(SHOWN) and is_another_user():
+        is_another = is_another_user()
+        if code.startswith(SHOWN) and is_another:
             # neither looked at nor counted: its own user is on the way with it
             why = "it was made for a browser of the user whose broker this is"
             raise Refused("that code is another user's", code=Code.CODE_REFUSED, why=why, hint="relay dashboard")
-        tried = self._journal.clock()
-        self._require_patience(tried)
+        tried, wrong = self._journal.clock(), self._wrong[is_another]
+        _require_patience(wrong, tried)
         # counted before it is judged: of many at once none is looked at for nothing
-        self._wrong.append(tried)
+        wrong.append(tried)
         token, called = secrets.token_urlsafe(TOKEN_BYTES), _label(name)
 
         def decide(entry: Entry) -> Device | None:
@@ -130,14 +132,8 @@ class Devices:
         if made is None:
             why = "it works once, for two minutes"
             raise Refused("that code is none", code=Code.CODE_REFUSED, why=why, hint="relay dashboard")
-        self._wrong.remove(tried)
+        wrong.remove(tried)
         return token, made
-
-    def _require_patience(self, now: int) -> None:
-        recent = [at for at in self._wrong if at > now - WRONG_WITHIN_MS]
-        if len(recent) >= MOST_WRONG:
-            why = f"{MOST_WRONG} codes were wrong within a minute"
-            raise Refused("no code is looked at now", code=Code.RATE_LIMITED, why=why, hint="try again in a minute")
 
     # being one
 
@@ -214,6 +210,12 @@ class Devices:
             why = f"candidates: {', '.join(f'{each.name} ({each.id})' for each in meant)}"
             raise Misuse(f"{text[:80]!r} names more than one device", code=Code.AMBIGUOUS, why=why, hint=hint)
         return meant[0]
+
+
+def _require_patience(wrong: Iterable[int], now: int) -> None:
+    if sum(at > now - WRONG_WITHIN_MS for at in wrong) >= MOST_WRONG:
+        why = f"{MOST_WRONG} codes were wrong within a minute"
+        raise Refused("no code is looked at now", code=Code.RATE_LIMITED, why=why, hint="try again in a minute")
 
 
 def _label(name: str) -> str:

@@ -27,6 +27,7 @@ from relay.trust.sealing import verify_snapshot
 
 MOST_WORDS = 64  # of a target on one spawn: it has no end of them, and an origin has one disk
 MOST_BY = 200  # letters
+KEPT_REFUSED = 100  # of who may not spawn here: each may be as long as an envelope
 TOMBSTONE_MS = 31 * 86_400_000
 STOPPED_BEFORE = "stopped by its origin before it came"
 Admit = Callable[[Entry, SpawnRow], SpawnRow]
@@ -105,6 +106,12 @@ class Dispatch:
         if BY_ID.one(entry.tx, id=request.id) is not None:
             self._same_or_refuse(entry, request, origin)
             return
+        self._take(entry, each, request)
+        if not self._gate.may_spawn(origin):
+            spawns.forget(entry.tx, spawns.refused_beyond(entry.tx, origin, self._members.own, KEPT_REFUSED))
+
+    def _take(self, entry: Entry, each: Opened, request: SpawnRequest) -> None:
+        origin = each.header.origin
         try:
             row = self._insert(entry, request, each, may_share_name=False)
         except Misuse as fault:

@@ -16,8 +16,10 @@ from relay.store import inbox
 from relay.store.engine import Store
 from relay.store.journal import Entry
 
-AT_ONCE = 60  # what a person's slips make at most; each refusal costs about 3 KiB of rows
+AT_ONCE = 60  # what a person's slips make at most; of each refusal up to 2 KiB of rows stay for a month
 PER_SECOND = 0.5
+A_DAY = 1_000
+_DAY_S = 86_400
 _VERBS: dict[Kind, tuple[str, ...]] = {
     **dict.fromkeys((Kind.SPAWN, Kind.SCHEDULE), ("spawn",)),
     **dict.fromkeys((Kind.STOP, Kind.STEER), ("spawn", "stop")),
@@ -27,11 +29,11 @@ _VERBS: dict[Kind, tuple[str, ...]] = {
     Kind.NOTIFY_ASK: ("notify",),
 }
 """By any of which an origin may ask for what is of this kind."""
-MOST_UNANSWERED = 1_000  # answers that wait for a broker without a grant; who takes none is given no more
+MOST_UNANSWERED = 100  # answers that wait for a broker without a grant; who takes none is given no more
 
 
 class Rationing:
-    """A bucket for each origin that may not ask for what it asks here. Origins are members, so that there are few.
+    """Two buckets for each origin that may not ask for what it asks here. Origins are members, so that there are few.
 
     What was taken in before, and comes again because its receipt was lost, is no new request: it counts for nothing.
 
@@ -51,7 +53,7 @@ class Rationing:
         self._may = may
         self._unanswered: dict[BrokerId, int] = {}
         self._auditor = auditor
-        self._buckets: dict[BrokerId, Bucket] = {}
+        self._buckets: dict[BrokerId, tuple[Bucket, Bucket]] = {}
         self._refused: dict[BrokerId, int] = {}
 
     async def refusal(self, each: Opened) -> RelayError | None:
@@ -66,7 +68,8 @@ class Rationing:
         return Refused(
             "too many requests without a grant",
             code=Code.RATE_LIMITED,
-            why=f"a broker without a grant may ask {AT_ONCE} times at once, then once in {1 / PER_SECOND:.0f} s",
+            why=f"a broker without a grant may ask {AT_ONCE} times at once, then once in {1 / PER_SECOND:.0f} s,"
+            f" and {A_DAY} times a day",
             hint="on that machine: relay trust allow BROKER",
         )
 
@@ -78,7 +81,11 @@ class Rationing:
         return False
 
     def _has_left(self, origin: BrokerId) -> bool:
-        return self._buckets.setdefault(origin, Bucket(AT_ONCE, PER_SECOND)).take(monotonic_ms())
+        if origin not in self._buckets:
+            self._buckets[origin] = (Bucket(AT_ONCE, PER_SECOND), Bucket(A_DAY, A_DAY / _DAY_S))
+        at_once, a_day = self._buckets[origin]
+        now = monotonic_ms()
+        return at_once.take(now) and a_day.take(now)
 
     def _count(self, origin: BrokerId) -> None:
         self._refused[origin] = self._refused.get(origin, 0) + 1

@@ -168,7 +168,7 @@ class Rooms:
     def _spawn_rooms(self, identity: Identity) -> None:
         self.agents = Agents(Path(self.home.agents), self.config.env)
         self.gate = Gate(self.members, self.grants, self.agents, self.auditor, Path(self.home.worktrees))
-        self.rationing = Rationing(self.gate.may, self.auditor, self.store)
+        self.rationing = Rationing(self.grants.had, self.auditor, self.store)
         self.ledger = Ledger(identity)
         self.reserve = Reserve(Path(self.home.reserve))
         self.asking = Asking(identity.id, self.ledger, self.config.watchdog, self.members.name)

@@ -21,15 +21,10 @@ NO_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 
 
 
 class PatientHttp(BoundedHttp):
-    """Ends a connection whose answer nobody takes, and takes so many connections and no more."""
+    """Ends a connection whose answer nobody takes."""
 
+    most_open = MOST_OPEN
     _stalled: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A connection has come."""
-        super().connection_made(transport)
-        if len(self.connections) > MOST_OPEN:
-            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A connection has gone."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
+from relay.api.neighbours import comes_from_another_user
 from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.control.failing import error_answer
 from relay.broker.devices import Devices, shown
 from relay.core.errors import Code, Misuse, Refused
-from relay.dashboard.neighbours import is_another_user
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -52,11 +52,6 @@ async def _whole(request: Request) -> bytes:
     return data
 
 
-def _is_of_another_user(request: Request) -> bool:
-    near, far = request.scope["server"], request.scope["client"]
-    return far is not None and is_another_user(near, far)
-
-
 class Sessions:
     """Makes devices of browsers that show a code.
 
@@ -71,7 +66,7 @@ class Sessions:
         """Answer the request. One that is wrong takes a while, always the same."""
         code, name = await _texts(request)
         try:
-            token, device = await self._devices.exchange(code, name, lambda: _is_of_another_user(request))
+            token, device = await self._devices.exchange(code, name, lambda: comes_from_another_user(request.scope))
         except Refused as refusal:
             await asyncio.sleep(PAUSE_S)
             return error_answer(refusal, TOO_MANY_REQUESTS if refusal.code is Code.RATE_LIMITED else None)

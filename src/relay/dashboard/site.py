@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from relay.api.neighbours import comes_from_another_user
 from relay.broker.control.answers import OTHER_VERSION, json_answer
 from relay.broker.control.failing import error_answer
 from relay.core.errors import Misuse, RelayError
@@ -104,12 +105,13 @@ class Site:
         await document(scope, receive, armoured(send, security))
 
     async def _talk(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_another_s = partial(comes_from_another_user, scope)
         if scope["path"] == EVENTS:
             listening = partial(self._feed.talk, receive=receive, send=send)
-            await self._sockets.serve(VIEW, receive, send, listening)
+            await self._sockets.serve(VIEW, receive, send, listening, is_another_s)
         elif spawn := spawn_of(scope["path"]):
             attached = partial(self._terminal.talk, spawn, receive=receive, send=send)
-            await self._sockets.serve(TERMINAL, receive, send, attached)
+            await self._sockets.serve(TERMINAL, receive, send, attached, is_another_s)
         else:
             raise _Nothing(scope)
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FIRST_S = 5.0
 MOST, MOST_UNKNOWN = 64, 16
+MOST_UNKNOWN_OF_OTHERS = 8
+"""Where more say nothing, none of another user of this machine is listened to: the rest is for its own."""
 MAX_MESSAGE = 4096
 BAD_REQUEST, NO_TOKEN, NO_SCOPE, TOO_LATE, TOO_MANY, GOING, DONE = 4400, 4401, 4403, 4408, 1013, 1012, 1000
 """Why a socket is closed. 1012 and 1013 are everybody's: the service restarts, and: try again later."""
@@ -49,17 +51,20 @@ class Sockets:
         self._open = 0
         self._unknown = 0
 
-    async def serve(self, scope: str, receive: Receive, send: Send, talk: Talk) -> None:
+    async def serve(
+        self, scope: str, receive: Receive, send: Send, talk: Talk, is_another_s: Callable[[], bool]
+    ) -> None:
         """One socket, from its beginning to its end; its origin is ours.
 
         Args:
             scope: what its device needs.
             receive, send: of ASGI.
             talk: what is done with it; it raises `Over` to end with a reason.
+            is_another_s: whether it is of another user of this machine.
         """
         await receive()
         await send({"type": "websocket.accept"})
-        if self._open >= MOST or self._unknown >= MOST_UNKNOWN:
+        if self._open >= MOST or not self._may_wait(is_another_s):
             await _close(send, Over(TOO_MANY, "there are too many sockets"))
             return
         self._open += 1
@@ -70,6 +75,11 @@ class Sockets:
             await _close(send, over)
         finally:
             self._open -= 1
+
+    def _may_wait(self, is_another_s: Callable[[], bool]) -> bool:
+        if self._unknown < MOST_UNKNOWN_OF_OTHERS:
+            return True
+        return self._unknown < MOST_UNKNOWN and not is_another_s()
 
     async def _let_in(self, scope: str, receive: Receive, talk: Talk) -> None:
         self._unknown += 1

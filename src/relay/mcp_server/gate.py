@@ -19,6 +19,7 @@ PATH = "/mcp"
 MAX_BODY = 4 << 20
 MAX_SESSIONS = 1_024  # of a client that went without a word the session lasts half an hour
 STOP_S = 2
+BACKLOG = 128  # so many are accepted before the first is looked at: a file each
 Refusal = tuple[int, str]
 
 
@@ -89,6 +90,7 @@ async def serve_http(server: Server[Any], listening: socket.socket, token: str) 
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
+        backlog=BACKLOG,
     )
     async with manager.run():
         await uvicorn.Server(config).serve(sockets=[listening])

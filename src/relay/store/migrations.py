@@ -25,6 +25,7 @@ from relay.store.schema_outbox import VERSION_18
 from relay.store.schema_pages import VERSION_19
 from relay.store.schema_provenance import VERSION_11
 from relay.store.schema_queue import VERSION_21
+from relay.store.schema_refused import VERSION_22
 from relay.store.schema_results import VERSION_8
 from relay.store.schema_running import VERSION_7
 from relay.store.schema_tests import VERSION_13
@@ -54,6 +55,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_19,
     VERSION_20,
     VERSION_21,
+    VERSION_22,
 )
 KEPT_COPIES = 3
 

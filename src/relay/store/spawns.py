@@ -13,7 +13,7 @@ from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot, SpawnRequest
 from relay.core.states import IN_HAND, State
 from relay.store import blobs
-from relay.store.query import Tx, insertion, to_json, values_of
+from relay.store.query import Query, Tx, first_column, insertion, to_json, values_of
 from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
 
 PURGE_STEP = 500  # spawns a transaction
@@ -251,6 +251,22 @@ def known_ended_between(tx: Tx, after: int, until: int, limit: int = PURGE_STEP)
     sql = f"SELECT id, learnt {chosen} AND learnt <= coalesce(({last}), :until) ORDER BY learnt"
     found = tx.execute(sql, {"after": after, "until": until, "limit": limit})
     return [(str(spawn), int(learnt)) for spawn, learnt in found]
+
+
+def refused_beyond(tx: Tx, origin: BrokerId, target: BrokerId, kept: int) -> list[str]:
+    """The spawns of one origin that ended with the first word on them, but for the latest so many, newest first.
+
+    Not those whose word waits in the outbox: it is sealed again from what is kept here.
+    """
+    return _REFUSED.all(tx, origin=origin, target=target, kept=kept)
+
+
+_REFUSED: Query[str] = Query(
+    "SELECT id FROM spawns WHERE origin = :origin AND target = :target AND seq = 1 AND attempt = 0"
+    " AND state IN ('rejected', 'expired', 'cancelled') AND NOT EXISTS (SELECT 1 FROM outbox WHERE spawn = spawns.id)"
+    " ORDER BY n DESC LIMIT -1 OFFSET :kept",
+    first_column,
+)
 
 
 def forget(tx: Tx, gone: Sequence[str]) -> None:

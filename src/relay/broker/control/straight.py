@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from relay.api.bounded_http import InTurn
 
 STRAIGHT = "relay.straight"
 """Where an application finds the connection of its request in its scope."""
 
 
-class Straight(HttpToolsProtocol):
+class Straight(InTurn):
     """HTTP whose bodies an application may take as they come, and answer at once.
 
     Attributes:
