@@ -120,6 +120,17 @@ def test_a_machine_that_hangs_under_its_link_is_not_waited_for_for_ever(granted:
 # wait
 
 
+def test_a_broker_that_ends_while_it_waits_for_another_logs_no_fault(granted: Scene) -> None:
+    laptop = granted.laptop
+    faults = laptop.log().count("ERROR")
+    with granted.vps.asleep(), started(laptop, "queue", "resume", "--broker", "vps"):
+        wait_until(lambda: laptop.status()["outbox"]["envelopes"], 10, "it to be asked")
+        laptop.stop()
+    laptop.start()
+    assert laptop.log().count("ERROR") == faults, laptop.log_tail()
+    granted.linked()
+
+
 def test_wait_gives_up_at_its_deadline_and_leaves_them_as_they_are(granted: Scene) -> None:
     (name, slow), quick = _running(granted), str(granted.begin("exit 3"))
     began = time.monotonic()
