@@ -160,19 +160,19 @@ async def _session(
     running.open_face = _open_dashboard
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, running.stopped.set)
+        loop.add_signal_handler(number, running.end.stop)
     await running.start()
     # what was made until now stays: the collector need not look at it again
     gc.freeze()
     _log.info("broker %s listens on %s", running.members.own_name, ", ".join(running.listening))
     _tell(ready_fd, {"ready": True, "listen": list(running.listening), "pid": os.getpid()})
-    watching = loop.create_task(upgrade.watch(running.stopped.set)) if upgrade else None
-    await running.stopped.wait()
+    watching = loop.create_task(upgrade.watch(running.end.stop)) if upgrade else None
+    await running.end.asked.wait()
     if watching:
         watching.cancel()
-    await running.close("starts anew" if running.again else "down")
+    await running.close("down" if running.end.is_for_good else "starts anew")
     _log.info("broker stopped")
-    return running.again
+    return not running.end.is_for_good
 
 
 async def _open_dashboard(broker: Broker, ports: tuple[int, ...]) -> Face:

@@ -145,6 +145,22 @@ def test_a_kill_while_an_epoch_is_being_taken_leaves_one_or_the_other(mesh: Mesh
     _await(epoch, laptop, vps, mini)
 
 
+@pytest.mark.parametrize("how", ["signal", "down"])
+def test_a_stop_that_comes_as_a_broker_starts_anew_is_obeyed(mesh: Mesh, how: str) -> None:
+    laptop, *others = _nodes(mesh)
+    epoch = _epoch(laptop) + 1
+    with laptop.control() as control:
+        control.post("workspace/rotate", {})
+        if how == "down":
+            control.post("down", {})
+    if how == "signal":
+        laptop.stop()
+    assert laptop.process is not None
+    assert laptop.process.wait(10) == 0
+    laptop.start()
+    _await(epoch, laptop, *others)
+
+
 def test_of_two_rotations_at_once_the_same_one_wins_everywhere(mesh: Mesh) -> None:
     _rotate_twice_at_once(mesh)
 

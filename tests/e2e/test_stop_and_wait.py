@@ -92,6 +92,34 @@ def test_stop_of_what_sleeps_is_queued_and_says_when_it_was_seen_last(granted: S
     granted.until(spawn, "cancelled")
 
 
+def test_what_its_machine_runs_once_more_after_a_stop_can_be_stopped_again(granted: Scene) -> None:
+    name, spawn = _running(granted)
+    for attempt in (2, 3):
+        relay(granted.laptop, "stop", name)
+        relay(granted.vps, "retry", f"{name}@vps")
+        wait_until(lambda attempt=attempt: granted.show(spawn)["attempt"] == attempt, 10, "it to run anew")  # type: ignore[misc]
+        found = granted.until(spawn, "running")
+        assert found["stop_requested"] is None and not found["ack"].startswith("Being stopped"), found
+    relay(granted.laptop, "stop", name)
+    granted.until(spawn, "cancelled")
+
+
+def test_a_stop_after_each_of_two_retries_of_what_sleeps_stops_both(granted: Scene) -> None:
+    laptop, vps, spawn = granted.laptop, granted.vps, granted.shell("exit 3")["id"]
+    relay(vps, "queue", "pause")
+    with vps.asleep():
+        for _ in range(2):
+            # it is asked by then, and nobody is there to answer
+            with contextlib.suppress(TimeoutError), laptop.control(timeout=0.3) as control:
+                control.post(f"spawns/{spawn}/retry", {})
+            with laptop.control() as control:
+                control.post(f"spawns/{spawn}/stop", {})
+    wait_until(lambda: not laptop.status()["outbox"]["envelopes"], 15, "all to be taken")
+    relay(vps, "queue", "resume")
+    found = granted.until(spawn, "cancelled", on=vps)
+    assert found["attempt"] == 1, found
+
+
 def test_what_never_ran_is_not_sent_from_one_view_to_the_other(granted: Scene) -> None:
     refused = str(granted.shell("true", "--cwd", "/", status=125)["id"])
     waiting = granted.begin("true", "--at", "2h")
@@ -118,6 +146,17 @@ def test_a_machine_that_hangs_under_its_link_is_not_waited_for_for_ever(granted:
 
 
 # wait
+
+
+def test_a_broker_that_ends_while_it_waits_for_another_logs_no_fault(granted: Scene) -> None:
+    laptop = granted.laptop
+    faults = laptop.log().count("ERROR")
+    with granted.vps.asleep(), started(laptop, "queue", "resume", "--broker", "vps"):
+        wait_until(lambda: laptop.status()["outbox"]["envelopes"], 10, "it to be asked")
+        laptop.stop()
+    laptop.start()
+    assert laptop.log().count("ERROR") == faults, laptop.log_tail()
+    granted.linked()
 
 
 def test_wait_gives_up_at_its_deadline_and_leaves_them_as_they_are(granted: Scene) -> None:

@@ -34,6 +34,21 @@ def test_a_limit_is_kept_or_nothing_runs(granted: Scene) -> None:
     assert ran.exists() is (found["state"] == "completed")
 
 
+def test_a_retry_of_what_was_stopped_before_it_began_is_not_bound_by_that_stop(granted: Scene) -> None:
+    vps = granted.vps
+    granted.shell("true")
+    (server,) = vps.fork_servers()
+    server.suspend()
+    spawn = granted.begin("exit 3")
+    granted.until(spawn, "starting", on=vps)
+    with vps.control() as control:
+        control.post(f"spawns/{spawn}/stop", {})
+    server.kill()
+    assert granted.until(spawn, "cancelled")["reason"] == "stopped before it started"
+    relay(vps, "retry", spawn)
+    assert granted.until(spawn, "failed")["exit_code"] == 3
+
+
 STOPS_ITS_SHIM = ["kill -STOP $PPID", "p=$PPID; (while :; do kill -STOP $p; sleep 0.01; done) &"]
 
 

@@ -119,6 +119,21 @@ async def test_many_that_are_not_to_be_cost_no_folder_and_no_process(ground: Gro
     assert ground.times() == 1
 
 
+async def test_what_fails_for_want_of_memory_as_it_is_asked_for_leaves_no_lock_and_nothing_open(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(spec: object) -> None:
+        raise MemoryError
+
+    await ground.free_shim()
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as now, pytest.raises(MemoryError):
+        now.setattr(ground.yard.launcher, "ask", ask)
+        await ground.attempting.ahead(ground.plan(0))
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert _code(await ground.run(ground.plan(0))) == 7
+
+
 @pytest.mark.parametrize("whose", ["shim", "server"])
 async def test_a_death_before_it_is_decided_on_starts_nothing_or_it_once(ground: Ground, whose: str) -> None:
     plan = ground.plan(0)

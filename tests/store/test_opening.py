@@ -141,6 +141,9 @@ async def test_a_newer_schema_is_refused_and_untouched(tmp_path: Path) -> None:
 async def test_a_migration_copies_the_store_first(tmp_path: Path) -> None:
     path = tmp_path / "relay.db"
     await _filled(path)
+    (tmp_path / "backups").mkdir(0o700)
+    for end in ("part", "part-journal"):  # what a kill leaves of one
+        (tmp_path / "backups" / f"relay-20231114T221319.000Z-v16.db.{end}").touch()
     connection = connect(path)
     migrate(connection, path, now=1_700_000_000_123, migrations=NEXT)
     assert version(connection) == len(NEXT)

@@ -23,8 +23,6 @@ from relay.store.journal import Entry
 if TYPE_CHECKING:
     from relay.broker.rooms import Rooms
 
-ANSWER_WITHIN_S = 0.05  # what was asked for is answered by then
-
 
 class Belonging:
     """The rooms of the roster and of grants that end.
@@ -60,7 +58,7 @@ class Belonging:
             rooms.journal,
             rooms.auditor,
             rooms.postbox,
-            self._start_anew,
+            rooms.end.start_anew,
         )
         rooms.mesh.on_former = self.rotation.meet
         rooms.membership.on_gone = self._withdraw_all
@@ -71,10 +69,6 @@ class Belonging:
             if line.kind == Kind.SPAWN and line.spawn is not None:
                 self._rooms.requests.withdraw(entry, line.spawn, "its broker being put out of the workspace")
         self._rooms.tools.forget_member(entry, broker)
-
-    def _start_anew(self) -> None:
-        self._rooms.again = True
-        asyncio.get_running_loop().call_later(ANSWER_WITHIN_S, self._rooms.stopped.set)
 
     async def open(self) -> None:
         """Know who has a grant now, and finish what an earlier run did not come to."""

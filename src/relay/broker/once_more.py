@@ -12,6 +12,7 @@ from relay.core.errors import Code, Refused
 from relay.core.kinds import Kind
 from relay.store import outbox, steers
 from relay.store.journal import Entry
+from relay.store.outbox import OutboxLine
 from relay.store.steers import Steer
 
 
@@ -40,8 +41,18 @@ def is_to_be_stopped(entry: Entry, rows: Outbox, spawn: str, by: str) -> bool:
     lines = outbox.BY_SPAWN.all(entry.tx, spawn=spawn)
     mine = [line for line in lines if line.kind == Kind.STEER and line.operation in operations]
     if len(mine) < len(operations) or not rows.withdraw(entry, mine):
-        return not any(line.kind == Kind.STOP for line in lines)
+        # one that stands before what it is to stop was for an earlier attempt; of what is gone nobody can tell
+        return len(mine) < len(operations) or not _are_stopped(lines, mine[-1])
     error = Refused(f"taken back by {by}, never sent", code=Code.DENIED, hint=f"relay retry {spawn}")
     for operation in operations:
         steers.answer(entry.tx, operation, error.to_json())
     return False
+
+
+def is_under_way(entry: Entry, spawn: str) -> bool:
+    """Whether a stop of a spawn is still on its way; what is live after one was taken is another attempt."""
+    return any(line.kind == Kind.STOP for line in outbox.BY_SPAWN.all(entry.tx, spawn=spawn))
+
+
+def _are_stopped(lines: list[OutboxLine], last: OutboxLine) -> bool:
+    return any(line.kind == Kind.STOP and line.n > last.n for line in lines)

@@ -219,7 +219,7 @@ class Requests:
             return self._supervisor.stop(entry, row, by)
         if row.state is State.QUEUED and self._take_back(entry, row, State.CANCELLED, f"stopped by {by}, never sent"):
             return spawns.require(entry.tx, spawn)
-        if spawns.request_stop(entry.tx, spawn, entry.now):
+        if spawns.request_stop(entry.tx, spawn, entry.now) or not once_more.is_under_way(entry, spawn):
             self._post_stop(entry, row, operation)
         return spawns.require(entry.tx, spawn)
 

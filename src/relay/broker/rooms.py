@@ -23,6 +23,7 @@ from relay.broker.custody import Custody
 from relay.broker.dashboard_seat import DashboardSeat, Open
 from relay.broker.dialler import Dialler
 from relay.broker.discovery_assembly import acquaintances_of, discovery_of
+from relay.broker.end import End
 from relay.broker.epoch_dial import EpochDial
 from relay.broker.gate import Gate
 from relay.broker.greeting import Greeter, fresh_incarnation
@@ -93,8 +94,7 @@ class Rooms:
         self.home = home
         self.config = config
         self.keys = keys
-        self.stopped = asyncio.Event()
-        self.again = False
+        self.end = End()
         self._version = version
         self._launcher = launcher
         self._watcher = watcher
@@ -279,7 +279,7 @@ class Rooms:
             notify=self.notify,
             tools=self.tools,
             live=self.live,
-            stop=self.stopped.set,
+            stop=self.end.stop,
             rejoin=self._rejoin,
             trust_changed=self.belonging.grants_changed,
             keep_identity=self._keep_identity,
@@ -321,8 +321,7 @@ class Rooms:
 
     async def _rejoin(self, invite: str, address: str | None, name: str | None) -> dict[str, object]:
         joined = await join(self.home, invite, address, name or self.members.own_name, told(self._listening))
-        self.again = True
-        asyncio.get_running_loop().call_later(0.05, self.stopped.set)
+        self.end.start_anew()
         workspace = joined.workspace
         return {
             "broker": {"id": joined.own, "name": name or self.members.own_name},
@@ -333,8 +332,7 @@ class Rooms:
     async def _keep_identity(self) -> bool:
         was_stopped = await self.rollback.keep()
         if was_stopped:
-            self.again = True
-            asyncio.get_running_loop().call_later(0.05, self.stopped.set)
+            self.end.start_anew()
         return was_stopped
 
     async def _checks(self) -> list[dict[str, object]]:

@@ -138,10 +138,12 @@ class Attempting:
             return None
         try:
             asked = await self._launcher.ask(self._spec(plan, self.folder(plan.folder), held.folder))
-        except (OSError, RelayError):
+        except BaseException as fault:  # whatever it is, as a want of memory: its shim would wait for the lock for ever
             held.release()
             record.close()
-            return None
+            if isinstance(fault, (OSError, RelayError)):
+                return None
+            raise
         return Ahead(held, plan.folder, self._launcher, asked, record)
 
     async def run(

@@ -107,6 +107,11 @@ class Beginning:
         if not self._decided.done():
             self._decided.set_result(is_to_be)
 
+    def give_up(self) -> None:
+        """Let go of what was done ahead and has not begun: the attempt is taken up by what its folder tells."""
+        if self.ahead is not None:
+            self.ahead.drop()
+
     async def is_to_be(self) -> bool:
         """Whether it is committed; waits until that is decided. What was done for nothing is undone."""
         is_to_be = False

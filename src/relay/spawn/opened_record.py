@@ -30,3 +30,6 @@ class OpenedRecord:
         fd = self.take()
         if fd is not None:
             os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()  # where work on the attempt failed before anybody took it

@@ -36,6 +36,11 @@ def folder_name(spawn: str, attempt: int) -> str:
     return f"{spawn}-{attempt}"
 
 
+def name_of(row: SpawnRow) -> str:
+    """The folder name of the attempt that a spawn has come to."""
+    return folder_name(row.id, row.attempt)
+
+
 def begins_in(row: SpawnRow, admission: Admission) -> str | None:
     """The boot of this machine in which an attempt begins at once; None for one that may take long to prepare."""
     return None if admission.fresh or row.wishes.place else processes.boot_id()
@@ -106,7 +111,7 @@ class Planner:
         additions = self._agents.additions(row.agent)
         environment = self._limits.environment(additions, row.id)
         plan = Plan(
-            folder=folder_name(row.id, row.attempt),
+            folder=name_of(row),
             command=command,
             environment=on_terminal(environment) if wishes.tty and "TERM" not in additions else environment,
             directory=Path(admission.directory),

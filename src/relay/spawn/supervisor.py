@@ -31,7 +31,7 @@ from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
 from relay.spawn.limits import Limits
 from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, recorded, with_more_before
-from relay.spawn.planning import Planner, begins_in, folder_name
+from relay.spawn.planning import Planner, begins_in, name_of
 from relay.spawn.reading import LogReading
 from relay.spawn.remains import Remains
 from relay.spawn.retries import last_end, next_attempt
@@ -86,7 +86,7 @@ class Supervisor:
         self._ledger = ledger
         self._attempting = attempting
         self._planner = Planner(journal.store, agents, limits, attempting, remains.workshop.make)
-        self._stopping: dict[str, str] = {}
+        self._stopping: dict[str, str] = {}  # by attempt: the next one of a spawn is not bound by it
         self._running: set[asyncio.Task[None]] = set()
         self._underway = Underway()
         self.growth = growth
@@ -114,7 +114,7 @@ class Supervisor:
         n = row.attempt + 1  # what is done ahead is begun first: more of it is then done while the rest is written
         coming = dataclasses.replace(row, attempt=n, state=State.STARTING, ran_in=admission.directory)
         self._begin(entry, coming, admission)
-        attempts.prepare(entry.tx, row.id, n, folder_name(row.id, n), entry.now, begins_in(row, admission))
+        attempts.prepare(entry.tx, row.id, n, name_of(coming), entry.now, begins_in(row, admission))
         started = self._ledger.step(entry, row, Step(State.STARTING, attempt=n, cwd=admission.directory))
         self.room.telling.soon(entry, started)
         return started
@@ -124,7 +124,7 @@ class Supervisor:
         begun: list[Beginning] = []
 
         def begin() -> None:
-            begun.append(Beginning(lambda: row.id in self._stopping))
+            begun.append(Beginning(lambda: name_of(row) in self._stopping))
             self._launch(row, admission, begun[0])
 
         def decided(is_to_be: bool) -> None:
@@ -158,7 +158,7 @@ class Supervisor:
     def _launch(self, row: SpawnRow, admission: Admission, beginning: Beginning | None = None) -> None:
         work = partial(self._attempt, row, admission, beginning)
         carried = self._go(carried_out(work, row, self._journal.store, self._resume, beginning))
-        self._underway.add(folder_name(row.id, row.attempt), carried)
+        self._underway.add(name_of(row), carried)
 
     def _go(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -171,9 +171,9 @@ class Supervisor:
         self._go(self._commit_for_sure(decide))
 
     async def _ask_to_stop(self, row: SpawnRow, by: str) -> None:
-        self._stopping[row.id] = by
-        await self._attempting.stop(folder_name(row.id, row.attempt), by)
-        self._go(self._attempting.insist(folder_name(row.id, row.attempt)))
+        self._stopping[name_of(row)] = by
+        await self._attempting.stop(name_of(row), by)
+        self._go(self._attempting.insist(name_of(row)))
 
     async def _attempt(self, row: SpawnRow, admission: Admission, beginning: Beginning | None = None) -> None:
         try:
@@ -189,7 +189,7 @@ class Supervisor:
         heard = Hearing(self, row, reading, self._asking.watch(row, self._soon))
         ahead = None if beginning is None else beginning.ahead
         try:
-            end = await self._attempting.run(plan, lambda: self._stopping.get(row.id), heard, ahead)
+            end = await self._attempting.run(plan, lambda: self._stopping.get(name_of(row)), heard, ahead)
         finally:
             heard.over()
         await self._ended(row, end, reading)
@@ -234,8 +234,8 @@ class Supervisor:
             self.room.look_through(entry)
 
         await self._commit_for_sure(decide)
-        self._attempting.forget_token(folder_name(row.id, row.attempt))
-        self._stopping.pop(row.id, None)
+        self._attempting.forget_token(name_of(row))
+        self._stopping.pop(name_of(row), None)
         self.growth.grew(row.id)
 
     async def _requeue(self, row: SpawnRow) -> bool:
@@ -253,6 +253,7 @@ class Supervisor:
             self.room.look_through(entry)
 
         await self._commit_for_sure(decide)
+        self._stopping.pop(name_of(row), None)
         return not ran
 
     def _over(self, entry: Entry, row: SpawnRow, outcome: Outcome, tail: Tail | None = None) -> None:
@@ -294,7 +295,7 @@ class Supervisor:
 
     def started(self, row: SpawnRow) -> None:
         """The task's process is past its exec."""
-        self._underway.over(folder_name(row.id, row.attempt))
+        self._underway.over(name_of(row))
 
     def grew(self, row: SpawnRow) -> None:
         """There is new output."""

@@ -45,8 +45,10 @@ async def carried_out(
             _log.exception("work on %s failed; it is taken up again in %g s", row.id, pause)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_S)
-        if beginning is not None and not await beginning.is_to_be():
-            return
+        if beginning is not None:
+            if not await beginning.is_to_be():
+                return
+            beginning.give_up()
         work = partial(_taken_up, row, store, resume)
 
 

@@ -83,6 +83,7 @@ def migrate(connection: Tx, path: Path, *, now: int, migrations: Sequence[str] =
         raise _newer(path, at, len(migrations))
     copy = _copy_path(path, at, now)
     if 0 < at < len(migrations):
+        _drop_cut_off(path)
         back_up(connection, copy)
     try:
         for number in range(at, len(migrations)):
@@ -122,6 +123,12 @@ def _apply(connection: Tx, number: int, script: str) -> None:
 def _copy_path(path: Path, at: int, now: int) -> Path:
     stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
     return path.parent / BACKUPS / f"{path.stem}-{stamp}Z-v{at}{path.suffix}"
+
+
+def _drop_cut_off(path: Path) -> None:
+    """Remove what a kill left of copies while they were made, as large as the store each."""
+    for part in (path.parent / BACKUPS).glob(f"{path.stem}-*-v*{path.suffix}.part*"):
+        part.unlink()
 
 
 def _keep_last(path: Path) -> None:

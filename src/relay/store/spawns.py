@@ -11,7 +11,7 @@ from typing import Any
 from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot, SpawnRequest
-from relay.core.states import IN_HAND, State
+from relay.core.states import IN_HAND, TERMINAL, State
 from relay.store import blobs
 from relay.store.query import Query, Tx, first_column, insertion, to_json, values_of
 from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
@@ -123,12 +123,14 @@ def require(tx: Tx, spawn: str) -> SpawnRow:
     return found
 
 
-# what a person said was of the end before: it goes on, or has ended anew; and what began was not paused any more
+# what a person said was of the end before: it goes on, or has ended anew; and what began was not paused any more. A
+# stop was of the attempt that has ended: who stops another one, which somebody else asked for, has to be heard anew
 _APPLY = """
 UPDATE spawns SET state = :state, reason = :reason, since = :since, attempt = :attempt, seq = :seq, at = :at,
     ran_in = coalesce(:cwd, ran_in), started = :started, ended = :ended, exit_code = :exit_code, signal = :signal,
     needs = :needs, error = :error, result = :result, first_word = coalesce(first_word, :now), learnt = :now,
-    resolved = NULL, paused = iif(:begun, NULL, paused), paused_by = iif(:begun, NULL, paused_by)
+    resolved = NULL, paused = iif(:begun, NULL, paused), paused_by = iif(:begun, NULL, paused_by),
+    stop_requested = iif(live = 0 AND NOT :terminal, NULL, stop_requested)
 WHERE id = :spawn AND target = :target AND (attempt, seq) < (:attempt, :seq)
 """
 
@@ -146,6 +148,7 @@ def apply_snapshot(tx: Tx, snapshot: Snapshot, now: int) -> bool:
     values = _told(snapshot)
     values |= {key: to_json(values[key]) for key in ("needs", "error", "result")}
     values |= {"state": str(snapshot.state), "now": now, "begun": snapshot.state in _BEGUN}
+    values["terminal"] = snapshot.state in TERMINAL
     return tx.execute(_APPLY, values).rowcount > 0
 
 
@@ -161,6 +164,8 @@ def after_word(row: SpawnRow, snapshot: Snapshot, now: int) -> SpawnRow:
     values |= zip(_SAID, _said(snapshot), strict=True)
     ran_in, first_word = snapshot.cwd or row.ran_in, row.first_word or now
     unmarked = {"paused": None, "paused_by": None} if snapshot.state in _BEGUN else {}
+    if row.state in TERMINAL and snapshot.state not in TERMINAL:
+        unmarked["stop_requested"] = None
     return SpawnRow(**values | {"ran_in": ran_in, "first_word": first_word, "resolved": None} | unmarked)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 STOP_S = 2
 STREAMS_S = 0.5
@@ -51,8 +51,11 @@ class Embedded:
 
     def __init__(self, application: ASGIApp, listening: socket.socket, **settings: Any) -> None:
         self._socket = listening
+        self._application = application
+        self._is_cut_off = False
         config = uvicorn.Config(
-            application,
+            self._served,
+            interface="asgi3",
             loop="none",
             lifespan="off",
             access_log=False,
@@ -66,6 +69,13 @@ class Embedded:
         )
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
+
+    async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._application(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._is_cut_off:  # else it is no fault, of which uvicorn would tell with all its frames
+                raise
 
     async def start(self) -> None:
         """Serve from now on."""
@@ -83,6 +93,9 @@ class Embedded:
         self._socket.close()
 
     def _cut_off(self) -> None:
+        self._is_cut_off = True
         for connection in list(self._server.server_state.connections):
             if connection.transport is not None:
                 connection.transport.abort()
+        for task in list(self._server.server_state.tasks):
+            task.cancel()  # what it waits for, as another machine's answer, may take longer than a stop
