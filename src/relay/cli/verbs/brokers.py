@@ -34,7 +34,8 @@ def run(invocation: Invocation, *, roster: bool) -> int:
     table.show(HEADINGS, [_row(each, names) for each in found], "the workspace has no members")
     for each in found:
         if each.get("audit_cut"):
-            speech.note(clean(f"the audit log of {each['name']} was cut or changed: relay audit verify"))
+            verify = invocation.home.command("audit verify")
+            speech.note(f"the audit log of {clean(each['name'])} was cut or changed: {verify}")
     if len(found) == 1:
         speech.note(f"bring in another machine: {invocation.home.command('invite --link')}")
     return 0
