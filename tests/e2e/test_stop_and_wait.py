@@ -96,7 +96,9 @@ def test_what_never_ran_is_not_sent_from_one_view_to_the_other(granted: Scene) -
     refused = str(granted.shell("true", "--cwd", "/", status=125)["id"])
     waiting = granted.begin("true", "--at", "2h")
     granted.until(waiting, "waiting")
-    relay(granted.laptop, "stop", waiting)
+    assert relay(granted.laptop, "stop", waiting).stdout.endswith(b": it had not started; nothing ran\n")
+    shown = relay(granted.laptop, "show", waiting).stdout
+    assert b"was stopped before it started; nothing ran" in shown and b"\nnot before" not in shown
     for spawn, why in ((refused, b"was refused"), (waiting, b"was stopped before it started")):
         for verb in ("logs", "result"):
             done = relay(granted.laptop, verb, spawn)
