@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from relay.api import tool_routes
+from relay.api import routes, tool_routes
 from relay.cli import ages, speech, table
 from relay.cli.blanks import refuse_blank
 from relay.cli.call_lines import has_ended
@@ -26,21 +26,20 @@ def run(invocation: Invocation, *, broker: str | None, everything: bool) -> int:
     """List the tools of others, what is offered here, and the shares that have none."""
     refuse_blank(broker=broker)
     client = invocation.client()
+    of = None if broker is None else client.ask(routes.broker(broker))["id"]
     found = client.ask(tool_routes.tools())
-    tools = [each for each in found["tools"] if (everything or not each["hidden"]) and _is_of(each, broker)]
+    tools = [each for each in found["tools"] if (everything or not each["hidden"]) and of in (None, each["broker"]["id"])]
     if invocation.json:
         speech.document({"tools": tools, "clashes": found["clashes"]})
         return 0
     nothing = f"no tool is known; to share some: {invocation.home.command(_NEXT)}"
+    if broker is not None:
+        nothing = f"no tool of {clean(broker)} is known here"
     table.show(HEADINGS, [_row(each) for each in tools], nothing)
     _say_clashes(invocation, tools, found["clashes"])
     for share in client.ask(tool_routes.shares()) if broker is None else ():
         _say_share(invocation, share)
     return 0
-
-
-def _is_of(tool: Tool, broker: str | None) -> bool:
-    return broker is None or tool["broker"]["name"] == broker or tool["broker"]["id"].startswith(broker)
 
 
 def _row(tool: Tool) -> list[str]:
