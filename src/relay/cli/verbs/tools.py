@@ -28,7 +28,8 @@ def run(invocation: Invocation, *, broker: str | None, everything: bool) -> int:
     client = invocation.client()
     of = None if broker is None else client.ask(routes.broker(broker))["id"]
     found = client.ask(tool_routes.tools())
-    tools = [each for each in found["tools"] if (everything or not each["hidden"]) and of in (None, each["broker"]["id"])]
+    seen = [each for each in found["tools"] if everything or not each["hidden"]]
+    tools = [each for each in seen if of in (None, each["broker"]["id"])]
     if invocation.json:
         speech.document({"tools": tools, "clashes": found["clashes"]})
         return 0
