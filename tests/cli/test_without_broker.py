@@ -123,8 +123,8 @@ def test_config_verbs(relay: Relay) -> None:
 def test_of_two_who_set_something_at_once_neither_is_lost(relay: Relay, environment: dict[str, str]) -> None:
     relay("init")
     words = [[*COMMAND, "config", "set", f"slots.a{n}", "1"] for n in range(6)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    for process in [subprocess.Popen(each, env=environment, **quiet) for each in words]:
+    nowhere = subprocess.DEVNULL
+    for process in [subprocess.Popen(each, env=environment, stdout=nowhere, stderr=nowhere) for each in words]:
         assert process.wait(30) == 0
     assert len(json.loads(relay("config", "get", "slots", "--json").stdout)) == len(words)
 
