@@ -73,12 +73,19 @@ def _say_share(invocation: Invocation, share: Share) -> None:
 
 def shares(invocation: Invocation) -> int:
     """List what is shared here."""
-    found = invocation.client().ask(tool_routes.shares())
+    client = invocation.client()
+    found = client.ask(tool_routes.shares())
     if invocation.json:
         speech.document(found)
-    else:
+        return 0
+    named = {each["name"] for each in found}
+    offered = [each for each in client.ask(tool_routes.tools())["tools"] if each["here"] and each["shared"]]
+    others = [each["name"] for each in offered if each["share"] not in named]
+    if found or not others:
         nothing = f"nothing is shared here; to share tools: {invocation.home.command(_NEXT)}"
         table.show(SHARES, [_share_row(each) for each in found], nothing)
+    if others:
+        speech.note(clean(f"shared by the programs that serve them: {', '.join(others)}"))
     return 0
 
 
