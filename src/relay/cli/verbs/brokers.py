@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("NAME", "ID", "PRESENCE", "LINK", "WAITING", "MAY HERE", "WE MAY THERE")
+FIRST_TO_GO = ("WAITING", "ID", "LINK")
 SKEW_SHOWN_MS = 60_000
 
 
@@ -31,7 +32,7 @@ def run(invocation: Invocation, *, roster: bool) -> int:
         speech.document(found)
         return 0
     names = {each["id"]: each["name"] for each in found}
-    table.show(HEADINGS, [_row(each, names) for each in found], "the workspace has no members")
+    table.show(HEADINGS, [_row(each, names) for each in found], "the workspace has no members", FIRST_TO_GO)
     for each in found:
         if each.get("audit_cut"):
             verify = invocation.home.command("audit verify")
