@@ -228,6 +228,13 @@ def test_an_error_that_nobody_can_be_told_leaves_its_status(environment: dict[st
         assert subprocess.run([*COMMAND, "shwo"], stderr=full, env=environment).returncode == 2
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no file that is always full")
+def test_who_prints_nothing_needs_no_room_for_it(environment: dict[str, str], broker: CannedBroker) -> None:
+    broker.spawns = {}
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([*COMMAND, "ps"], stdout=full, env=environment).returncode == 0
+
+
 def test_a_task_from_an_input_that_is_closed(environment: dict[str, str], broker: CannedBroker) -> None:
     script = f"{' '.join(COMMAND)} spawn build shell - <&-"
     done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, env=environment)

@@ -120,6 +120,15 @@ def test_config_verbs(relay: Relay) -> None:
     assert relay("config", "get", "nothing").returncode == 2
 
 
+def test_of_two_who_set_something_at_once_neither_is_lost(relay: Relay, environment: dict[str, str]) -> None:
+    relay("init")
+    words = [[*COMMAND, "config", "set", f"slots.a{n}", "1"] for n in range(6)]
+    nowhere = subprocess.DEVNULL
+    for process in [subprocess.Popen(each, env=environment, stdout=nowhere, stderr=nowhere) for each in words]:
+        assert process.wait(30) == 0
+    assert len(json.loads(relay("config", "get", "slots", "--json").stdout)) == len(words)
+
+
 def test_no_address_is_the_usual_ones_and_that_is_said(relay: Relay) -> None:
     relay("init")
     done = relay("config", "set", "listen", "")

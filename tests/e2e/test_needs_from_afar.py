@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from relay.testing import asking_agent
@@ -18,9 +20,10 @@ def test_a_third_broker_an_agent_that_asks_and_kill_9(mesh: Mesh) -> None:
     boss = mesh.join(scene.laptop, "boss")
     scene.vps.launcher = asking_agent.LAUNCHER
     scene.vps.restart()
-    scene.grant("--agent", "shell", "--ask")
+    scene.grant("--agent", "shell", "--agent", "asker", "--ask")
     wait_until(lambda: all(links(each) == 2 for each in (scene.laptop, scene.vps, boss)), 20, "all links")
     _answered_from_afar(scene, boss)
+    _says_no_and_yes(scene, boss)
     _expires(scene, boss)
     _survives_kill_9(scene, boss)
 
@@ -52,6 +55,21 @@ def _answered_from_afar(scene: Scene, boss: Node) -> None:
     error = refused(scene.vps, "deny", spawn, code="answered")
     assert "approved by" in error["why"] and "boss" in error["why"]
     assert [each[1:] for each in decisions(scene.vps, spawn, "approve")] == [("refused", "no_verb"), ("allowed", "")]
+
+
+def _says_no_and_yes(scene: Scene, boss: Node) -> None:
+    """Who may approve what goes beyond the mode of a grant may deny it, and answer what it covers; not type."""
+    asked = [{"name": "a", "kind": "permission", "text": "?", "tool": each, "mode": each} for each in ("full", "plan")]
+    spawn = scene.begin_with("asker", json.dumps([*asked, {"name": "q", "kind": "question", "text": "which?"}]))
+    scene.until(spawn, "held")
+    assert relay_json(boss, "approve", spawn)["accepted"] is True
+    for verb, mode in (("deny", "full"), ("approve", "plan")):
+        wait_until(lambda: (scene.show(spawn)["needs"] or {}).get("tool") == mode, 15, "the question")  # noqa: B023
+        assert relay_json(boss, verb, spawn)["accepted"] is True
+    wait_until(lambda: (scene.show(spawn)["needs"] or {}).get("kind") == "question", 15, "the last question")
+    refused(boss, "send", spawn, "this one", code="no_verb")
+    assert relay_json(scene.vps, "send", spawn, "that one")["accepted"] is True
+    scene.until(spawn, "completed")
 
 
 def _expires(scene: Scene, boss: Node) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -93,6 +94,20 @@ def test_what_was_never_sent_is_dropped_and_its_spawn_ends(asleep: Scene) -> Non
     asleep.linked()
     asleep.until(_ask(asleep, "true")["id"], "completed")
     assert not mark.exists()
+
+
+def test_of_an_answer_that_is_dropped_it_is_said_that_nobody_had_it(asleep: Scene) -> None:
+    spawn = _ask(asleep, "true")["id"]
+    body = {"operation": fresh("answer"), "spawn": spawn, "verb": "send", "text": "yes", "wait_s": 0}
+    with asleep.laptop.control() as control:
+        assert control.post("answers", body)["accepted"] is None
+        waiting = [each["id"] for each in control.get("outbox")["outgoing"] if each["kind"] == "answer"]
+        relay(asleep.laptop, "outbox", "drop", waiting[-1], LOGNAME="ann")
+        with pytest.raises(ControlError, match="dropped by ann, never sent"):
+            control.post("answers", body | {"wait_s": 10})
+    told = map(json.loads, relay(asleep.laptop, "events", "--json").stdout.splitlines())
+    assert [each["accepted"] for each in told if each.get("answer") == body["operation"]] == [False]
+    relay(asleep.laptop, "stop", spawn)
 
 
 def test_a_dead_letter_is_sent_again(asleep: Scene) -> None:

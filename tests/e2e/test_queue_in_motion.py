@@ -98,6 +98,14 @@ def test_what_cannot_start_anyway_is_ahead_of_nobody(one_slot: Scene) -> None:
 
 def test_status_says_that_nothing_starts_and_who_wanted_it_so(one_slot: Scene) -> None:
     assert b"\nqueue:" not in relay(one_slot.vps, "status").stdout
+    waits = one_slot.begin("true", "--at", "1h")
+    one_slot.until(waits, "waiting")
+    relay(one_slot.laptop, "pause", waits)
     relay(one_slot.vps, "queue", "pause", LOGNAME="ann")
+    told = len(one_slot.show(waits, on=one_slot.vps)["timeline"])
+    for words in (("queue", "pause"), ("pause", waits)):
+        relay(one_slot.vps, *words, LOGNAME="bob")
+    assert len(one_slot.show(waits, on=one_slot.vps)["timeline"]) == told, "it stood so already"
+    relay(one_slot.laptop, "stop", waits)
     assert b"\nqueue:     paused by ann for " in relay(one_slot.vps, "status").stdout
     relay(one_slot.vps, "queue", "resume")

@@ -53,6 +53,7 @@ def test_two_addresses_in_one_are_refused(ground: Ground) -> None:
     both = f"{ground.receiver.webhook('a')}, {ground.receiver.webhook('b')}"
     done = relay(ground.laptop, "--json", "notify", "add", "both", typed=both.encode())
     assert error_of(done)["code"] == "bad_channel" and "more than one" in error_of(done)["why"]
+    assert (done.returncode, relay(ground.laptop, "notify", "test", "both").returncode) == (2, 2), "1 is of a failure"
 
 
 def test_a_flood_is_told_together_and_what_needs_somebody_first(ground: Ground) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import tempfile
 import tomllib
@@ -127,19 +128,24 @@ def set_value(home: Home, key: str, words: Sequence[str]) -> object:
     table, _, inner = key.partition(".")
     if table not in config.CHECKS or bool(inner) != (table in config.TABLES):
         raise Misuse(f"there is no setting {key!r}", hint="relay config list")
-    text = config.read(home) or TEMPLATE
-    config.parse(text, home.config)  # what was wrong before is told as it is, not as this value's fault
-    changed = _changed(text, table, inner, _value(key, words))
+    folder = os.open(home.path, os.O_RDONLY)
     try:
-        config.parse(changed)
-    except LocalFault as fault:
-        raise Misuse(
-            f"{key} cannot be {' '.join(words)[:80]!r}",
-            why=fault.why,
-            hint=f"relay config get {table} shows what it is; docs/cli.md what it may be",
-        ) from fault
-    write(home.config, changed)
-    return get(home, key)
+        fcntl.flock(folder, fcntl.LOCK_EX)  # of two who change the file at once neither loses what the other set
+        text = config.read(home) or TEMPLATE
+        config.parse(text, home.config)  # what was wrong before is told as it is, not as this value's fault
+        changed = _changed(text, table, inner, _value(key, words))
+        try:
+            config.parse(changed)
+        except LocalFault as fault:
+            raise Misuse(
+                f"{key} cannot be {' '.join(words)[:80]!r}",
+                why=fault.why,
+                hint=f"relay config get {table} shows what it is; docs/cli.md what it may be",
+            ) from fault
+        write(home.config, changed)
+        return get(home, key)
+    finally:
+        os.close(folder)
 
 
 def _changed(text: str, table: str, inner: str, value: object) -> str:

@@ -59,6 +59,16 @@ def too_slow(home: Home, is_order: bool = False) -> RelayError:
     return Unreachable("the broker of this machine does not answer", code=Code.TIMED_OUT, why=why, hint=hint)
 
 
+def is_held(home: Home) -> bool:
+    """Whether the broker that last took the home's lock is there: it starts, runs, or is on its way out."""
+    pid = _pid_of(home)
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return b"relay" in file.read(4096)  # a pid may be another program's by now
+    except OSError:
+        return False
+
+
 def _pid_of(home: Home) -> str:
     """The pid of the broker that holds the home, as its lock says; empty where it does not."""
     try:

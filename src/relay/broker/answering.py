@@ -116,7 +116,9 @@ class Answering:
         elif question.kind is Asked.PERMISSION and answer.verb is not Reply.DENY and self._is_beyond(row, question):
             self._require(by, "approve", row, entry.now)
         else:
-            self._require(by, "send", row, entry.now)
+            # whoever may say yes to what goes beyond a mode may say yes, or no, to less; a text is typed into the task
+            is_approver = answer.verb is not Reply.SEND and self._gate.may(by, "approve")
+            self._require(by, "approve" if is_approver else "send", row, entry.now)
 
     def _require_some(self, by: BrokerId, row: SpawnRow, now: int) -> None:
         """Let who may answer anything here go on: to others the words on what is not asked would tell its name."""

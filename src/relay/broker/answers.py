@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -269,9 +270,16 @@ class Answers:
 
     def refused_by_peer(self, entry: Entry, operation: str, target: BrokerId, error: RelayError) -> None:
         """The target answered the envelope of an answer with a NACK: it never took it."""
+        self._ended(entry, operation, target, error)
+
+    def dropped(self, entry: Entry, operation: str, target: BrokerId, by: str, hint: str) -> None:
+        """A person took an answer that was never sent out of the outbox: no word on it will ever come."""
+        self._ended(entry, operation, target, Refused(f"dropped by {by}, never sent", code=Code.DENIED, hint=hint))
+
+    def _ended(self, entry: Entry, operation: str, target: BrokerId, error: RelayError) -> None:
         outcome = {"answer": operation, "accepted": False, "said": error.message, "error": error.to_json()}
-        if answers.settle(entry.tx, operation, target, outcome):
-            entry.then(lambda: self._wake(operation))
+        with contextlib.suppress(Pointless):
+            self._settle(entry, target, operation, outcome)
 
 
 def _is_meant(item: Item, name: str, target: BrokerId | None) -> bool:

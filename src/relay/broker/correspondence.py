@@ -67,7 +67,7 @@ class Correspondence:
         )
         return receipts.hears | self.notices.hears | self.waiting.hears
 
-    def envelopes(self, requests: Requests, calls: CallAsking) -> Envelopes:
+    def envelopes(self, requests: Requests, calls: CallAsking, answers: Answers) -> Envelopes:
         """`relay outbox`."""
         return Envelopes(
             self._members,
@@ -78,6 +78,7 @@ class Correspondence:
             self.notices,
             requests,
             calls,
+            answers,
             self.reissue,
         )
 

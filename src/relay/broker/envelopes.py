@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+from relay.broker.answers import Answers
 from relay.broker.asked_before import conflict
 from relay.broker.dialler import Dialler
 from relay.broker.envelope_waits import EnvelopeWaits
@@ -22,7 +23,7 @@ from relay.core.errors import Code, Misuse, Refused, RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import AHEAD, Kind
 from relay.core.states import TERMINAL
-from relay.store import held, operations, outbox, refusals, schedules, spawns, steers
+from relay.store import answers, held, operations, outbox, refusals, schedules, spawns, steers
 from relay.store.held import HeldLine
 from relay.store.journal import Entry, Journal
 from relay.store.outbox import OutboxLine, OutboxState
@@ -32,6 +33,7 @@ from relay.store.spawn_rows import BY_ID, SpawnRow
 MAX_LINES = 1_000
 MIN_PREFIX = 4
 MAX_TASK_SHOWN = 200
+_LISTED_BY: dict[str, str] = {Kind.SCHEDULE: "relay schedule list", Kind.ANSWER: "relay review"}
 # by code: what the recipient's NACK means, in this broker's own words
 _GIVEN_UP: dict[str, str] = {
     Code.UNKNOWN_KIND: "{name} does not know this kind of envelope: upgrade relay on {name}, then retry it",
@@ -53,6 +55,7 @@ class Envelopes:
         notices: whose intake is stopped.
         requests: ends spawns that were never sent.
         calls: ends calls that were never sent.
+        answers: ends answers that were never sent.
         reissue: seals again what has expired meanwhile.
     """
 
@@ -66,9 +69,11 @@ class Envelopes:
         notices: Notices,
         requests: Requests,
         calls: CallAsking,
+        answers: Answers,
         reissue: Reissue,
     ) -> None:
         self._calls = calls
+        self._answers = answers
         self._members = members
         self._journal = journal
         self._mesh = mesh
@@ -242,6 +247,8 @@ class Envelopes:
             raise Misuse("that call has ended", code=Code.CONFLICT, why=why, hint="relay tools")
         if line.kind == Kind.STEER:
             steers.reopen(entry.tx, line.operation)
+        if line.kind == Kind.ANSWER:
+            answers.reopen(entry.tx, line.operation)
         # under a new expiry where it can be made anew; what is sent as it was may have expired meanwhile
         if line.kind in (Kind.SNAPSHOT, Kind.STOP) or line.kind in self._reissue.tools.kinds:
             self._reissue.again(entry, line)
@@ -278,14 +285,17 @@ class Envelopes:
         elif line.kind in (Kind.TOOL_CALL, Kind.TOOL_STOP):
             if not self._calls.drop(entry, line, by):
                 raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint="relay outbox")
-        elif line.kind in (Kind.STOP, Kind.STEER, Kind.SCHEDULE):
+        elif line.kind in (Kind.STOP, Kind.STEER, Kind.SCHEDULE, Kind.ANSWER):
             spawn = line.spawn or ""  # none where it is about a whole queue, or about what its target alone knows
-            hint = "relay schedule list" if line.kind == Kind.SCHEDULE else f"relay show {spawn}"
+            hint = _LISTED_BY.get(line.kind, f"relay show {spawn}")
             if line.tries > 0:
                 hint = hint if spawn else "relay outbox"
                 raise Misuse("that envelope cannot be dropped", code=Code.CONFLICT, why=sent, hint=hint)
             if line.kind == Kind.STOP:
                 spawns.clear_stop(entry.tx, spawn)
+                return
+            if line.kind == Kind.ANSWER:
+                self._answers.dropped(entry, line.operation, line.recipient, by, hint)
                 return
             # else it would be said for ever not to be answered yet
             dropped = Refused(f"dropped by {by}, never sent", code=Code.DENIED, hint=hint if spawn else "").to_json()

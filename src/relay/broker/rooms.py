@@ -264,7 +264,7 @@ class Rooms:
             mesh=self.mesh,
             hub=self.hub,
             views=self.views,
-            envelopes=self.letters.envelopes(self.requests, self.tools.asking),
+            envelopes=self.letters.envelopes(self.requests, self.tools.asking, self.persons.answers),
             requests=self.requests,
             tasks=self.tasks,
             queueing=self.queueing,

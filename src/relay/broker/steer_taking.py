@@ -17,6 +17,7 @@ from relay.core.kinds import Kind
 from relay.core.spawning import is_json
 from relay.core.states import TERMINAL, State
 from relay.spawn.marks import Marks
+from relay.spawn.queue import paused_queue
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import questions, schedules, spawns, steers
 from relay.store.journal import Entry, Letter
@@ -34,7 +35,7 @@ STEER_TTL = 30 * 86_400_000
 
 
 def rest_or_go_on(entry: Entry, room: WaitingRoom, verb: str, by: str) -> None:
-    """Pause or resume a whole queue.
+    """Pause or resume a whole queue; nothing is done or told where it stands so already.
 
     Args:
         entry: the transaction.
@@ -42,6 +43,8 @@ def rest_or_go_on(entry: Entry, room: WaitingRoom, verb: str, by: str) -> None:
         verb: one of `QUEUE_VERBS`.
         by: who asks.
     """
+    if (verb == "pause_queue") == (paused_queue(entry.tx) is not None):
+        return
     if verb == "pause_queue":
         room.pause_queue(entry, by)
     else:

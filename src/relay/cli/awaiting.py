@@ -48,7 +48,7 @@ class Awaited:
         self._now = {spawn["id"]: spawn for spawn in spawns}
         self._tell = tell
         self._told: set[str] = set()
-        self._progress = {spawn: Progress(is_quiet) for spawn in self._now}
+        self._progress = {spawn: Progress(client.home, is_quiet) for spawn in self._now}
 
     @property
     def in_order(self) -> list[Spawn]:

@@ -45,7 +45,7 @@ def copy(
         Whether there was anything.
     """
     anything = False
-    strip = _stripper() if plain else _as_it_is
+    strip = _Stripper() if plain else _as_it_is
 
     def call(at: int | None) -> Call[LogLine]:
         return routes.log(ref, follow, tail if at is None else None, at, since)
@@ -61,6 +61,9 @@ def copy(
             speech.streamed(_plain_line(line, strip) if plain else line)
         else:
             _write(line["stream"], strip(line["stream"], _bytes_of(line)), follow)
+    if isinstance(strip, _Stripper) and not as_json:
+        for stream, rest in strip.rests():
+            _write(stream, rest, follow)
     return anything
 
 
@@ -103,11 +106,18 @@ def _as_it_is(stream: str, data: bytes) -> bytes:
     return data
 
 
-def _stripper() -> Callable[[str, bytes], bytes]:
-    from relay.core.plain import Plain
+class _Stripper:
+    def __init__(self) -> None:
+        from relay.core.plain import Plain
 
-    strippers = {"out": Plain(), "err": Plain(), "note": Plain()}
-    return lambda stream, data: strippers[stream].feed(data)
+        self._streams = {"out": Plain(), "err": Plain(), "note": Plain()}
+
+    def __call__(self, stream: str, data: bytes) -> bytes:
+        return self._streams[stream].feed(data)
+
+    def rests(self) -> list[tuple[str, bytes]]:
+        """What is still open in each stream at its end."""
+        return [(name, rest) for name, stream in self._streams.items() if (rest := stream.end())]
 
 
 def _plain_line(line: LogLine, strip: Callable[[str, bytes], bytes]) -> dict[str, object]:

@@ -114,7 +114,8 @@ def _show_help(verb: str) -> int:
 def _put(text: str) -> None:
     """A text on stdout, and all that was said there before, out."""
     try:
-        sys.stdout.write(text)
+        if text:  # a write of nothing is a write all the same, and may fail where nothing was to be said
+            sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as fault:
         from relay.cli.speech import OUTPUT

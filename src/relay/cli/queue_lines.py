@@ -7,6 +7,7 @@ import time
 from relay.api.durations import moment
 from relay.cli import ages
 from relay.cli.clean import brief
+from relay.cli.spawn_lines import has_ended
 from relay.dashboard.words import word
 
 TYPE_CHECKING = False
@@ -33,7 +34,7 @@ def place(spawn: Spawn) -> Facts:
 
 def _not_before(spawn: Spawn) -> str:
     at = spawn.get("not_before")
-    if not at or spawn["ended"]:
+    if not at or has_ended(spawn):
         return ""
     return ages.when(at) + (f" (in {ages.ahead(at)})" if moment(at) > time.time() else "")
 

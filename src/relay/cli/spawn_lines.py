@@ -98,13 +98,13 @@ def print_result(spawn: Spawn) -> None:
         speech.say((clean_lines(text) if speech.is_terminal(sys.stdout) else text).rstrip("\n"))
 
 
-def say_notes(spawn: Spawn) -> None:
+def say_notes(spawn: Spawn, home: Home) -> None:
     """Say on stderr what a person should know of its run beside its end."""
     for text in spawn["result"].get("notes", ()) if spawn["result"] else ():
         speech.note(f"note:  {clean(text)}")
     if spawn["result"] and (branch := spawn["result"].get("branch")):
         last = (spawn["result"].get("diffstat") or "").rstrip().rpartition("\n")[2].strip()
-        speech.note(f"branch: {clean(branch)}: {clean(last)}; to have it: relay pull {ref(spawn)}")
+        speech.note(f"branch: {clean(branch)}: {clean(last)}; to have it: {home.command(f'pull {ref(spawn)}')}")
 
 
 def outcome(spawn: Spawn) -> str:

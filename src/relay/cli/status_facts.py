@@ -7,6 +7,7 @@ from relay.cli import ages, speech, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from relay.api.home import Home
     from relay.api.shapes import Load, Status
     from relay.cli.invocation import Invocation
 
@@ -28,7 +29,7 @@ def show(invocation: Invocation) -> int:
         speech.document(found)
         return 0
     named = f"{found['broker']['name']} ({found['broker']['id'][:8]})"
-    table.facts([("broker", named), *_facts(found), ("home", home.path)])
+    table.facts([("broker", named), *_facts(found, home), ("home", home.path)])
     return 0
 
 
@@ -41,28 +42,29 @@ def _not_running(invocation: Invocation) -> int:
     return NOT_RUNNING
 
 
-def _facts(status: Status) -> list[tuple[str, str]]:
+def _facts(status: Status, home: Home) -> list[tuple[str, str]]:
     tasks, outbox, workspace = status["tasks"], status["outbox"], status["workspace"]
     oldest = f", the oldest {ages.since(outbox['oldest'])} old" if outbox["oldest"] else ""
-    store = status["store"]
+    store, doctor = status["store"], home.command("doctor")
     return [
         ("running", f"yes, pid {status['pid']}, for {ages.since(status['since'])}"),
         ("listens", ", ".join(status["listen"]) or "nowhere"),
         ("workspace", f"{workspace['name']} ({workspace['id'][:8]}), epoch {workspace['epoch']}"),
         ("links", _links(status)),
         ("tasks", f"{tasks['running']} running, {tasks['waiting']} waiting, {tasks['held']} held for you"),
-        ("queue", _queue(status)),
+        ("queue", _queue(status, home)),
         ("outbox", f"{_counted(outbox)}{oldest}"),
         ("keeps", f"{_counted(kept)} for others" if (kept := status.get("held")) and kept["envelopes"] else ""),
-        ("intake", "" if status.get("intake", True) else "STOPPED: the store is an older copy: relay doctor"),
-        ("store", f"{'ok' if store['ok'] else 'NOT OK: relay doctor'}, SQLite {store['sqlite']}"),
+        ("intake", "" if status.get("intake", True) else f"STOPPED: the store is an older copy: {doctor}"),
+        ("store", f"{'ok' if store['ok'] else f'NOT OK: {doctor}'}, SQLite {store['sqlite']}"),
         ("version", status["broker"]["version"]),
     ]
 
 
-def _queue(status: Status) -> str:
+def _queue(status: Status, home: Home) -> str:
     paused = status.get("queue", {"paused": None})["paused"]
-    return f"paused by {paused['by']} for {ages.since(paused['at'])}: relay queue resume" if paused else ""
+    resume = home.command("queue resume")
+    return f"paused by {paused['by']} for {ages.since(paused['at'])}: {resume}" if paused else ""
 
 
 def _counted(load: Load) -> str:

@@ -57,7 +57,7 @@ def finish(invocation: Invocation, spawn: Spawn, aloud: bool) -> int:
     """Say what there is to say of an end; the exit status."""
     status = status_of(spawn)
     if not invocation.json:
-        say_notes(spawn)
+        say_notes(spawn, invocation.home)
     if status and aloud and not invocation.json:
         say_failure(spawn, invocation.home)
     return status

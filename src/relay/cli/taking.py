@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.api import queue_routes, routes
 from relay.cli import speech
-from relay.cli.spawn_lines import title
+from relay.cli.spawn_lines import ref, title
 from relay.cli.waiting import until_ended
 from relay.core.errors import Misuse, RelayError
 
@@ -20,7 +20,7 @@ def take(invocation: Invocation, spawn: Spawn, view: bool, is_terminal: bool) ->
     Raises:
         RelayError: it cannot be taken over; nothing was ended then, or it was said.
     """
-    _refuse_what_makes_no_sense(view, is_terminal)
+    _refuse_what_makes_no_sense(spawn, view, is_terminal)
     client = invocation.client()
     try:
         taken = client.ask(queue_routes.take(spawn["id"]))
@@ -34,9 +34,9 @@ def take(invocation: Invocation, spawn: Spawn, view: bool, is_terminal: bool) ->
     return taken
 
 
-def _refuse_what_makes_no_sense(view: bool, is_terminal: bool) -> None:
+def _refuse_what_makes_no_sense(spawn: Spawn, view: bool, is_terminal: bool) -> None:
     if view:
         raise Misuse("--take and --view exclude each other", why="who takes it over drives it", hint="leave one out")
     if not is_terminal:
-        hint = 'relay continue ID "what to do now"'
+        hint = f'relay continue {ref(spawn)} "what to do now"'
         raise Misuse("there is no terminal here to take it over on", why="the agent's interface needs one", hint=hint)

@@ -25,16 +25,21 @@ if TYPE_CHECKING:
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 ANSWER_PAUSE_S = 2.0
 BROKER_AWAY_S, AWAY_PAUSE_S = 30.0, 0.2
+SOON_S = 1.0
+"""How long a broker that was not met before, and that nobody is seen to start, may take to be there: one is started in
+half of it."""
 
 
 class Progress:
     """Tells on stderr how a spawn stands, once a second has passed, and again when that changes.
 
     Args:
+        home: for the commands to go on with.
         is_quiet: tell only that it needs a person.
     """
 
-    def __init__(self, is_quiet: bool = False) -> None:
+    def __init__(self, home: Home, is_quiet: bool = False) -> None:
+        self._home = home
         self._is_quiet = is_quiet
         self._told = ""
         self._began = time.monotonic()
@@ -42,7 +47,7 @@ class Progress:
     def tell(self, spawn: Spawn) -> None:
         """Say how it stands, unless that was said already."""
         if spawn["state"] == "needs_input":
-            how = _how_to_answer(spawn)
+            how = _how_to_answer(spawn, self._home)
             self._say(how, how)
         elif not (self._is_quiet or has_ended(spawn)) and time.monotonic() - self._began >= FIRST_WAIT_S * 0.9:
             reason = clean(spawn["reason"] or (spawn["ack"] if spawn["state"] == "queued" else ""))
@@ -56,11 +61,11 @@ class Progress:
             speech.note(speech.coloured(line, speech.DIM, sys.stderr))
 
 
-def _how_to_answer(spawn: Spawn) -> str:
+def _how_to_answer(spawn: Spawn, home: Home) -> str:
     needs = spawn["needs"]
     what = clean(needs["text"]) if needs else clean(spawn["reason"])
-    look = f"look: relay logs {ref(spawn)} -f    answer: relay review    end it: relay stop {ref(spawn)}"
-    return f"{title(spawn)} needs you: {what}\n{look}"
+    look, stop = home.command(f"logs {ref(spawn)} -f"), home.command(f"stop {ref(spawn)}")
+    return f"{title(spawn)} needs you: {what}\nlook: {look}    answer: {home.command('review')}    end it: {stop}"
 
 
 def until_ended(client: PatientClient, spawn: Spawn, *, is_told: bool = True, is_quiet: bool = False) -> Spawn:
@@ -75,7 +80,7 @@ def until_ended(client: PatientClient, spawn: Spawn, *, is_told: bool = True, is
     Raises:
         RelayError: the broker of this machine went away and did not come back within half a minute.
     """
-    progress = Progress(is_quiet)
+    progress = Progress(client.home, is_quiet)
     client.says = ""  # how it stands is told here
     seconds = FIRST_WAIT_S
     while not has_ended(spawn):
@@ -108,6 +113,43 @@ def patiently(client: PatientClient, call: Call[Answer], until: float | None = N
             if not isinstance(fault, Unreachable):
                 raise
             _until_back(client, fault, until)
+
+
+def at_first(client: PatientClient, call: Call[Answer], until: float | None = None) -> Answer:
+    """As `patiently`, of a broker that was not met before: one that runs not, and is not being started, is said soon.
+
+    Raises:
+        RelayError: what the broker answered, or why there is no answer.
+    """
+    try:
+        return client.ask(call)
+    except Exception as fault:
+        from relay.core.errors import Code, Unreachable
+
+        if not isinstance(fault, Unreachable) or fault.code is not Code.NOT_RUNNING:
+            raise
+        _until_there(client, fault, until)
+    return patiently(client, call, until)
+
+
+def _until_there(client: PatientClient, fault: Unreachable, until: float | None) -> None:
+    from relay.api.service import installed
+    from relay.api.silence import is_held
+
+    began, told = time.monotonic(), False
+    while True:
+        time.sleep(AWAY_PAUSE_S)
+        try:
+            client.ask(routes.status())
+            return
+        except type(fault):
+            now = time.monotonic()
+        is_expected = is_held(client.home) or installed.find(client.home) is not None
+        if now > began + (BROKER_AWAY_S if is_expected else SOON_S) or (until is not None and now > until):
+            raise fault
+        if is_expected and not told:
+            told = True
+            speech.note("the broker of this machine is not running; waiting for it to be back")
 
 
 def _until_back(client: PatientClient, fault: Unreachable, until: float | None) -> None:

@@ -70,7 +70,9 @@ def _declare_streams(root: typer.Typer) -> None:
         since: Annotated[
             str | None, typer.Option("--since", metavar="T", help="Only what is newer: 10m, or 2026-01-31T12:00:00Z.")
         ] = None,
-        plain: Annotated[bool, typer.Option("--plain", help="Without colours and control characters.")] = False,
+        plain: Annotated[
+            bool, typer.Option("--plain", help="Without colours, control and invisible characters.")
+        ] = False,
     ) -> None:
         """Print what a spawn has written, the bytes as they were: its output to stdout, its errors to stderr.
 

@@ -234,7 +234,8 @@ _BRANCH_OF: dict[str, str] = {
         "usage bad_task bad_duration bad_name bad_invite unknown_broker unknown_spawn unknown_envelope ambiguous"
         " name_in_use conflict unknown_blob bad_file unknown_request"
         " bad_after bad_time already_started not_ended no_session unknown_schedule agent_cannot"
-        " bad_source bad_tree no_change unknown_device too_large bad_offer unknown_call unknown_share".split(),
+        " bad_source bad_tree no_change unknown_device too_large bad_offer unknown_call unknown_share"
+        " unknown_channel bad_channel".split(),
         "Misuse",
     ),
     **dict.fromkeys("not_running unreachable no_address timed_out wait_timeout fetch_failed".split(), "Unreachable"),

@@ -1,4 +1,5 @@
-"""Text as a terminal would show it, without what steers the terminal: escape sequences and control characters.
+"""Text as a terminal would show it, without what steers the terminal: escape sequences, control characters, and the
+invisible ones that show words in another order than they were written in, or hide some.
 
     text ── ESC ──► escape ── [ ──► sequence ── @…~ ──► text
       │               ├── ] P X ^ _ ──► string ── BEL, ESC \\, end of line ──► text
@@ -8,6 +9,7 @@
 
 As ECMA-48 has it, but a string ends with its line at the latest: nothing hides more than that. `\\r\\n` becomes
 `\\n`, and a lone `\\r` too: what a progress bar overwrites stays to be read. Bytes above 7F pass, so that UTF-8 does.
+What comes out of these states is looked through once more, as what was taken out may have stood amid a character.
 """
 
 from __future__ import annotations
@@ -21,6 +23,18 @@ _C1_STRINGS = frozenset((0x90, 0x98, 0x9D, 0x9E, 0x9F))
 _C1_SEQUENCE = 0x9B
 _STEERS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f\xc2]")
 
+# marks, embeddings, overrides and isolates of UAX #9, with the deprecated ones; the byte order mark, the zero-width
+# space, word joiner and invisible operators; annotations; tags. U+200C and U+200D stay: scripts and emoji need them
+_INVISIBLE = (
+    rb"\xd8\x9c|\xe1\xa0\x8e|\xe2(?:\x80[\x8b\x8e\x8f\xaa-\xae]|\x81[\xa0-\xaf])|\xef(?:\xbb\xbf|\xbf[\xb9-\xbb])"
+    rb"|\xf3\xa0[\x80\x81][\x80-\xbf]"
+)
+_LINE_ENDS = rb"\xe2\x80[\xa8\xa9]"
+_REST = rb"[\x80-\xbf]*"  # bytes of no character: with what stood before they could make another of these
+_UNSEEN = re.compile(rb"(?P<end>%b)|(?:%b)%b" % (_LINE_ENDS, _INVISIBLE, _REST))
+_BEGUN = re.compile(rb"(?:\xd8|\xe1\xa0?|\xe2[\x80\x81]?|\xef[\xbb\xbf]?|\xf3(?:\xa0[\x80\x81]?)?)\Z")
+_CONTINUATIONS = bytes(range(0x80, 0xC0))
+
 
 class _State(Enum):
     TEXT = auto()
@@ -33,14 +47,55 @@ class _State(Enum):
     RETURN = auto()
 
 
+class _Seen:
+    """Takes out of a stream what is not seen; it keeps the beginning of one such character."""
+
+    def __init__(self) -> None:
+        self._begun = b""
+        self._is_after = False  # one was taken out last
+        self._taken = 0
+
+    def feed(self, data: bytes) -> bytes:
+        if not self._begun and data.isascii():
+            self._is_after = self._is_after and not data
+            return data
+        if self._is_after and not self._begun:
+            data = data.lstrip(_CONTINUATIONS)
+        whole = self._begun + data
+        begun = _BEGUN.search(whole)
+        self._begun = begun[0] if begun else b""
+        whole = whole[: len(whole) - len(self._begun)]
+        if not whole:
+            return b""
+        self._taken = -1
+        seen = _UNSEEN.sub(self._take, whole)
+        self._is_after = self._taken == len(whole)
+        return seen
+
+    def _take(self, found: re.Match[bytes]) -> bytes:
+        if found["end"] is not None:
+            return b"\n"
+        self._taken = found.end()
+        return b""
+
+    def end(self) -> bytes:
+        """What was kept, which becomes no such character any more."""
+        kept, self._begun, self._is_after = self._begun, b"", False
+        return kept
+
+
 class Plain:
-    """Strips one stream of bytes, fed in pieces cut anywhere; it keeps one state and no text."""
+    """Strips one stream of bytes, fed in pieces cut anywhere; it keeps no text but three bytes at most."""
 
     def __init__(self) -> None:
         self._state = _State.TEXT
+        self._seen = _Seen()
 
     def feed(self, data: bytes) -> bytes:
         """What of these bytes is text."""
+        return self._seen.feed(self._stripped(data))
+
+    def _stripped(self, data: bytes) -> bytes:
         out = bytearray()
         at = 0
         while at < len(data):
@@ -56,10 +111,10 @@ class Plain:
         return bytes(out)
 
     def end(self) -> bytes:
-        """What was still open at the end of the stream: nothing that could be shown, but a line's end."""
+        """What was still open at the end of the stream: a line's end, or bytes that are no character."""
         last = b"\n" if self._state is _State.RETURN else b""
         self._state = _State.TEXT
-        return last
+        return self._seen.end() + last
 
     def _take(self, byte: int, out: bytearray) -> None:
         self._state = _STEPS[self._state](byte, out)

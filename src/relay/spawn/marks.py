@@ -129,14 +129,17 @@ class Marks:
         """Keep a spawn from starting until it is resumed."""
         if row.state in IN_HAND or row.state in TERMINAL:
             raise has_started(row, "paused")
-        if row.paused is None:
-            queueing.pause(entry.tx, row.id, entry.now, by)
+        if row.paused is not None:
+            return row
+        queueing.pause(entry.tx, row.id, entry.now, by)
         return self._marked(entry, row, self._anew(entry, row))
 
     def resume(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         """Let a paused spawn start when its turn comes."""
         if row.state in TERMINAL:
             raise has_started(row, "resumed")
+        if row.paused is None:
+            return row
         queueing.resume(entry.tx, row.id)
         return self._marked(entry, row, self._anew(entry, row))
 

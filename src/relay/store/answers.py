@@ -59,6 +59,11 @@ def settle(tx: Tx, operation: str, target: BrokerId, outcome: dict[str, Any]) ->
     return tx.execute(sql, (to_json(outcome), operation, target)).rowcount > 0
 
 
+def reopen(tx: Tx, operation: str) -> None:
+    """Forget what became of an answer that is sent again: the word to come counts."""
+    tx.execute("UPDATE answers SET outcome = NULL WHERE operation = ?", (operation,))
+
+
 def purge(tx: Tx, before: int) -> int:
     """Forget answers given before a moment (milliseconds); how many."""
     return tx.execute("DELETE FROM answers WHERE at < ?", (before,)).rowcount

@@ -81,7 +81,8 @@ def _say_verdict(invocation: Invocation, verdict: AuditVerdict) -> None:
     if verdict["ok"]:
         speech.say(f"the audit log holds: {verdict['entries']} entries, head {verdict['head'][:16]}")
         seen = [f"{each['broker']['name']} (up to {each['seq']})" for each in verdict["held_by"]]
-        speech.say(clean(f"as other brokers saw it: {', '.join(seen)}" if seen else "no other broker has seen it yet"))
+        nobody = "no other broker has said yet that it saw it"
+        speech.say(clean(f"as other brokers saw it: {', '.join(seen)}" if seen else nobody))
     if verdict["bad_seq"] is not None:
         speech.note(f"error: the audit log was changed or cut at entry {verdict['bad_seq']}")
     for each in verdict["held_by"]:

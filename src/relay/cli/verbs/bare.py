@@ -79,7 +79,10 @@ def _say(home: Home, found: Away, since: str) -> None:
     unseen = found.get("unreachable", 0)
     away = f" ({unseen} on machines out of reach)" if unseen else ""
     goes_on = f"{going} going on{away}: {home.command('ps')}"
-    speech.say(goes_on if going else f"nothing runs: {home.command('spawn --help')}")
+    if going:
+        speech.say(goes_on)
+    elif not found["needs_you"]:
+        speech.say(f"nothing runs: {home.command('spawn --help')}")
 
 
 def _say_needing(home: Home, spawn: Spawn) -> None:

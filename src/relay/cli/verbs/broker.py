@@ -13,6 +13,7 @@ from relay.core.errors import Misuse, Unreachable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.broker_shapes import AddressHint, BrokerShown
+    from relay.api.home import Home
     from relay.cli.invocation import Invocation
 
 MOST_PINGS = 1_000
@@ -25,7 +26,7 @@ def show(invocation: Invocation, *, name: str) -> int:
     if invocation.json:
         speech.document(found)
         return 0
-    table.facts([*_who(found), *_where(found), *_what(found)])
+    table.facts([*_who(found, invocation.home), *_where(found), *_what(found)])
     for hint in found["addresses"]:
         speech.say(f"  {clean(hint['address'])}  {_source(hint)}")
     if not found["addresses"] and not found["self"]:
@@ -34,16 +35,17 @@ def show(invocation: Invocation, *, name: str) -> int:
     return 0
 
 
-def _who(found: BrokerShown) -> list[tuple[str, str]]:
+def _who(found: BrokerShown, home: Home) -> list[tuple[str, str]]:
     label = found["roster_name"] or ""
+    verify, allow = home.command("audit verify"), home.command("trust allow")
     return [
         ("name", found["name"] + (f" (the workspace calls it {label})" if label not in ("", found["name"]) else "")),
         ("id", found["id_groups"]),
         ("machine", "this one" if found["self"] else ""),
         ("version", found["version"] or ""),
         ("starts", str(found["incarnation"] or "")),
-        ("audit log", "cut or changed: relay audit verify" if found.get("audit_cut") else ""),
-        ("frozen", "yes: a second machine showed its identity; relay trust allow thaws it" if found["frozen"] else ""),
+        ("audit log", f"cut or changed: {verify}" if found.get("audit_cut") else ""),
+        ("frozen", f"yes: a second machine showed its identity; {allow} thaws it" if found["frozen"] else ""),
     ]
 
 

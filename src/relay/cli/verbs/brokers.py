@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("NAME", "ID", "PRESENCE", "LINK", "WAITING", "MAY HERE", "WE MAY THERE")
+FIRST_TO_GO = ("WAITING", "ID", "LINK")
 SKEW_SHOWN_MS = 60_000
 
 
@@ -31,10 +32,11 @@ def run(invocation: Invocation, *, roster: bool) -> int:
         speech.document(found)
         return 0
     names = {each["id"]: each["name"] for each in found}
-    table.show(HEADINGS, [_row(each, names) for each in found], "the workspace has no members")
+    table.show(HEADINGS, [_row(each, names) for each in found], "the workspace has no members", FIRST_TO_GO)
     for each in found:
         if each.get("audit_cut"):
-            speech.note(clean(f"the audit log of {each['name']} was cut or changed: relay audit verify"))
+            verify = invocation.home.command("audit verify")
+            speech.note(f"the audit log of {clean(each['name'])} was cut or changed: {verify}")
     if len(found) == 1:
         speech.note(f"bring in another machine: {invocation.home.command('invite --link')}")
     return 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
 
 HEADINGS = ("NAME", "ID", "FINGERPRINT", "MAY", "SINCE", "LAST USED")
-NOBODY = "no browser may open the dashboard; this lets one: relay dashboard"
+NOBODY = "no browser may open the dashboard; this lets one: "
 LIST, REVOKE = "list", "revoke"
 
 
@@ -112,7 +112,7 @@ def devices(invocation: Invocation, *, action: str, device: str | None) -> int:
     if invocation.json:
         speech.document(found)
     else:
-        table.show(HEADINGS, [_row(each) for each in found], NOBODY)
+        table.show(HEADINGS, [_row(each) for each in found], NOBODY + invocation.home.command("dashboard"))
     return 0
 
 

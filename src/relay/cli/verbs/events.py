@@ -34,7 +34,7 @@ def run(invocation: Invocation, *, follow: bool, since: int | None) -> int:
 def line(event: Mapping[str, Any]) -> str:
     """One event for people."""
     if event["kind"] == "reset":
-        return "(events before this are no longer kept; this goes on with what comes next)"
+        return f"(what came next is no longer kept, or has not come yet; what follows is after {event['seq']})"
     rest = " ".join(f"{key}={_brief(value)}" for key, value in event.items() if _tells(key, value))
     return clean(f"{event.get('seq', ''):>6}  {ages.clock(event['at'])}  {event['kind']:<16}  {rest}")
 

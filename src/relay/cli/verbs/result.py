@@ -42,7 +42,7 @@ def _say_beside(invocation: Invocation, found: Spawn) -> None:
     if before:
         whole = invocation.home.command(f"logs {ref(found)}")
         speech.note(f"note:  only the end of its output is kept with its result; {spoken(before)} before it: {whole}")
-    say_notes(found)
+    say_notes(found, invocation.home)
     for name, text in phases.lines(found):
         if text:
             speech.note(f"{name + ':':6} {text}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from relay.api import routes
 from relay.cli import ages, course, phases, queue_lines, speech, table
 from relay.cli.clean import brief
-from relay.cli.spawn_lines import is_out_of_reach, outcome, standing
+from relay.cli.spawn_lines import has_ended, is_out_of_reach, outcome, standing
 from relay.dashboard.words import word
 
 TYPE_CHECKING = False
@@ -42,7 +42,7 @@ def _how_it_stands(spawn: Spawn) -> list[tuple[str, str]]:
     needs, truth = spawn["needs"], spawn["truth"]
     return [
         ("state", _state(spawn)),
-        ("so", "" if spawn["ended"] else spawn["ack"]),
+        ("so", "" if has_ended(spawn) else spawn["ack"]),
         ("why", spawn["reason"]),
         ("attempt", str(spawn["attempt"]) if spawn["attempt"] > 1 else ""),
         *queue_lines.place(spawn),
@@ -75,7 +75,7 @@ def _resolved(spawn: Spawn) -> str:
 def _what_came(spawn: Spawn) -> list[tuple[str, str]]:
     result, error = spawn["result"], spawn["error"]
     return [
-        ("ended", outcome(spawn) if spawn["ended"] or error else ""),
+        ("ended", outcome(spawn) if has_ended(spawn) or error else ""),
         ("error", f"{error['message']} [{error['code']}]" if error else ""),
         ("try", error["hint"] if error else ""),
         ("summary", brief(result["summary"], 200) if result else ""),

@@ -55,13 +55,20 @@ def _wait(client: PatientClient, stopped: dict[str, StoppedSpawn]) -> None:
         client.says = f"waiting for {_where(going)} to have ended {_named(going)}"
         for now in client.ask(ending_routes.first_end([each["id"] for each in going], left)):
             before = stopped[now["id"]]["stop"]["before"]
-            state = "asked" if not has_ended(now) else "stopped" if now["state"] == "cancelled" else "ended"
-            stopped[now["id"]] = {**now, "stop": {"state": state, "before": before}}  # type: ignore[typeddict-item]
+            stopped[now["id"]] = {**now, "stop": {"state": _became(now), "before": before}}  # type: ignore[typeddict-item]
     if silent := _asked(stopped):
         # a machine that fell asleep under its link is known to be away by now
         there = {each["id"] for each in client.ask(routes.brokers()) if each["online"]}
         for each in silent:
             each["stop"]["state"] = "asked" if each["broker"]["id"] in there else "queued"
+
+
+def _became(spawn: Spawn) -> str:
+    if not has_ended(spawn):
+        return "asked"
+    if spawn["state"] != "cancelled":
+        return "ended"
+    return "stopped" if spawn["attempt"] else "not_started"
 
 
 def _asked(stopped: dict[str, StoppedSpawn]) -> list[StoppedSpawn]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from relay.api import tool_routes
+from relay.api import routes, tool_routes
 from relay.cli import ages, speech, table
 from relay.cli.blanks import refuse_blank
 from relay.cli.call_lines import has_ended
@@ -26,21 +26,21 @@ def run(invocation: Invocation, *, broker: str | None, everything: bool) -> int:
     """List the tools of others, what is offered here, and the shares that have none."""
     refuse_blank(broker=broker)
     client = invocation.client()
+    of = None if broker is None else client.ask(routes.broker(broker))["id"]
     found = client.ask(tool_routes.tools())
-    tools = [each for each in found["tools"] if (everything or not each["hidden"]) and _is_of(each, broker)]
+    seen = [each for each in found["tools"] if everything or not each["hidden"]]
+    tools = [each for each in seen if of in (None, each["broker"]["id"])]
     if invocation.json:
         speech.document({"tools": tools, "clashes": found["clashes"]})
         return 0
     nothing = f"no tool is known; to share some: {invocation.home.command(_NEXT)}"
+    if broker is not None:
+        nothing = f"no tool of {clean(broker)} is known here"
     table.show(HEADINGS, [_row(each) for each in tools], nothing)
     _say_clashes(invocation, tools, found["clashes"])
     for share in client.ask(tool_routes.shares()) if broker is None else ():
         _say_share(invocation, share)
     return 0
-
-
-def _is_of(tool: Tool, broker: str | None) -> bool:
-    return broker is None or tool["broker"]["name"] == broker or tool["broker"]["id"].startswith(broker)
 
 
 def _row(tool: Tool) -> list[str]:
@@ -73,12 +73,19 @@ def _say_share(invocation: Invocation, share: Share) -> None:
 
 def shares(invocation: Invocation) -> int:
     """List what is shared here."""
-    found = invocation.client().ask(tool_routes.shares())
+    client = invocation.client()
+    found = client.ask(tool_routes.shares())
     if invocation.json:
         speech.document(found)
-    else:
+        return 0
+    named = {each["name"] for each in found}
+    offered = [each for each in client.ask(tool_routes.tools())["tools"] if each["here"] and each["shared"]]
+    others = [each["name"] for each in offered if each["share"] not in named]
+    if found or not others:
         nothing = f"nothing is shared here; to share tools: {invocation.home.command(_NEXT)}"
         table.show(SHARES, [_share_row(each) for each in found], nothing)
+    if others:
+        speech.note(clean(f"shared by the programs that serve them: {', '.join(others)}"))
     return 0
 
 

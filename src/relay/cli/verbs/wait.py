@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from relay.api import routes
-from relay.cli import ages, awaiting, speech
+from relay.cli import ages, awaiting, speech, waiting
 from relay.cli.clean import clean
 from relay.cli.spawn_lines import has_ended, outcome, ref, say_failure, standing, status_of, title
 
@@ -24,7 +24,8 @@ def run(invocation: Invocation, *, spawns: list[str], timeout: str | None, first
     """Wait for all of them, or for the first; the first status that is not 0 counts."""
     until = None if timeout is None else time.monotonic() + _seconds(timeout)
     client = invocation.client()
-    found = [client.ask(routes.show(ref)) for ref in spawns]
+    found = [waiting.at_first(client, routes.show(spawns[0]), until)]
+    found += [waiting.patiently(client, routes.show(ref), until) for ref in spawns[1:]]
     for each in found:
         _say_it_may_run_again(each)
     teller: awaiting.Tell = (lambda spawn: None) if invocation.json else _teller(invocation)
