@@ -147,7 +147,9 @@ class Requests:
         change()
         now = spawns.require(entry.tx, row.id)
         if now.paused is not None:
-            body = {"spawn": row.id, "verb": "pause", "by": (now.paused_by or "somebody").partition(" on ")[0]}
+            # its order is the moment of the mark: what is asked of the spawn from now on is later
+            body = {"spawn": row.id, "verb": "pause", "order": now.paused}
+            body |= {"by": (now.paused_by or "somebody").partition(" on ")[0]}
             operation = f"pause/{row.id}/{entry.now}"
             entry.post(Letter(row.target, Kind.STEER, body, operation, LONGEST_TTL, row.id))
         self._post(entry, request_of(now), now)
