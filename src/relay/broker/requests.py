@@ -24,6 +24,7 @@ from relay.store import channels, outbox, queueing, schedules, spawns
 from relay.store.faults import UNWRITABLE
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.schedules import Schedule
+from relay.store.spawn_lists import NO_LIMIT
 from relay.store.spawn_rows import (
     BY_ID,
     BY_NAME,
@@ -304,7 +305,7 @@ class Requests:
 
     def _tell_dependents(self, entry: Entry, row: SpawnRow) -> None:
         """A spawn ended here that its target never had: what comes after it there has to be told."""
-        for spawn, _ in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id):
+        for spawn, _ in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id, target=row.target, limit=NO_LIMIT):
             self._say_gone(entry, spawns.require(entry.tx, spawn), row)
 
     def tell_what_ended(self, entry: Entry, row: SpawnRow, after: tuple[After, ...]) -> None:

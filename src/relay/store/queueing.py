@@ -93,7 +93,9 @@ TRIED_LATER = spawn_query(
 NEXT_START: Query[int | None] = Query(
     f"SELECT min(not_before) {_TIMED} WHERE {_WAITS} AND not_before IS NOT NULL", first_column
 )
-WAITING_FOR_OTHERS = spawn_query(f"WHERE {_WAITS} AND origin <> :target ORDER BY priority DESC, n LIMIT :limit")
+WAITING_FOR_OTHERS: Query[str] = Query(
+    f"SELECT id FROM spawns WHERE {_WAITS} AND origin <> :target ORDER BY priority DESC, n LIMIT :limit", first_column
+)
 
 
 # predecessors
@@ -128,11 +130,18 @@ OF_SPAWN: Query[Open] = Query(f"{_OPEN} WHERE p.spawn = :spawn ORDER BY p.predec
 MET_OF: Query[tuple[str, str]] = Query(
     "SELECT predecessor, condition FROM predecessors WHERE spawn = :spawn AND met = 1", lambda row: (row[0], row[1])
 )
-# who waits for a spawn, or would
+# who waits for a spawn here, or would
 DEPENDENTS: Query[tuple[str, str]] = Query(
     "SELECT p.spawn, p.condition FROM predecessors p JOIN spawns s ON s.id = p.spawn"
-    " WHERE p.predecessor = :predecessor AND p.met = 0 AND s.live = 1 ORDER BY s.n",
+    " WHERE p.predecessor = :predecessor AND p.met = 0 AND s.live = 1 AND s.target = :target ORDER BY s.n LIMIT :limit",
     lambda row: (row[0], row[1]),
+)
+# what has ended, and not all that waits for it here has been told so
+ENDED_UNTOLD: Query[str] = Query(
+    "SELECT DISTINCT p.predecessor FROM predecessors p JOIN spawns w ON w.id = p.spawn"
+    " JOIN spawns s ON s.id = p.predecessor"
+    " WHERE p.met = 0 AND w.live = 1 AND w.target = :target AND s.live = 0 AND s.target = :target",
+    first_column,
 )
 PREDECESSORS: Query[str] = Query("SELECT predecessor FROM predecessors WHERE spawn = :spawn", first_column)
 
