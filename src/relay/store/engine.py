@@ -22,7 +22,7 @@ T = TypeVar("T")
 MAX_PROBLEMS = 20
 CHECKED = "checked"
 FEW = 3
-AT_ONCE = 500
+AT_ONCE = 200
 REPLACED = "its file was removed, or replaced, while this broker had it open: what that writes now goes when it ends"
 
 

@@ -130,9 +130,9 @@ OF_SPAWN: Query[Open] = Query(f"{_OPEN} WHERE p.spawn = :spawn ORDER BY p.predec
 MET_OF: Query[tuple[str, str]] = Query(
     "SELECT predecessor, condition FROM predecessors WHERE spawn = :spawn AND met = 1", lambda row: (row[0], row[1])
 )
-# who waits for a spawn here, or would
+# who waits for a spawn here, or would; by itself SQLite would go through all that live, in their order
 DEPENDENTS: Query[tuple[str, str]] = Query(
-    "SELECT p.spawn, p.condition FROM predecessors p JOIN spawns s ON s.id = p.spawn"
+    "SELECT p.spawn, p.condition FROM predecessors p INDEXED BY predecessors_of CROSS JOIN spawns s ON s.id = p.spawn"
     " WHERE p.predecessor = :predecessor AND p.met = 0 AND s.live = 1 AND s.target = :target ORDER BY s.n LIMIT :limit",
     lambda row: (row[0], row[1]),
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Endpoint = Callable[[Request], Awaitable[Response]]
 MOST_ENDED = 200
 MOST_DIGITS = 15
-AT_ONCE = 100
+AT_ONCE = 25  # some 3 ms: a request takes several turns of the loop, and each would wait for one slice
 
 
 class LookingControl:
