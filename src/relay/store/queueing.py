@@ -50,12 +50,16 @@ def _labels(stored: str) -> dict[str, str]:
 
 _head = mapper(Head, labels=_labels)
 _HEADS = "SELECT id, origin, agent, labels, priority, n, paused, not_before FROM spawns"
-# what may start as far as the queue knows, after a place in it; agents, origins: JSON lists of those that may not
+# what may start as far as the queue knows, after a place in it; agents, origins, labels: JSON lists of those that may
+# not, the labels by the names of the slots that they lack
 STARTABLE: Query[Head] = Query(
     f"{_HEADS} WHERE {_WAITS} AND {_NOTHING_ELSE}"
     " AND (priority < :priority OR (priority = :priority AND n > :n))"
     " AND agent NOT IN (SELECT value FROM json_each(:agents))"
     " AND origin NOT IN (SELECT value FROM json_each(:origins))"
+    " AND (labels = '{}' OR :labels = '[]' OR NOT EXISTS (SELECT 1 FROM json_each(spawns.labels) l"
+    " WHERE 'label:' || l.key IN (SELECT value FROM json_each(:labels))"
+    " OR 'label:' || l.key || '=' || l.value IN (SELECT value FROM json_each(:labels))))"
     " ORDER BY priority DESC, n LIMIT :limit",
     _head,
 )
