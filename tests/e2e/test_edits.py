@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import sqlite3
 
 import pytest
 
@@ -145,6 +147,41 @@ def test_a_retry_that_was_never_sent_is_dropped_or_taken_back(granted: Scene) ->
     granted.at_rest()
     assert [each["error"]["code"] for each in granted.show(done)["asked"]] == ["denied"] * 2
     assert granted.show(done, granted.vps)["attempt"] == 1
+
+
+def _turn_round(node: Node, kind: str) -> None:
+    """What waits in the outbox of a broker that is down leaves it in the opposite order."""
+    with contextlib.closing(sqlite3.connect(node.home / "relay.db")) as store, store:
+        rows = [row[0] for row in store.execute("SELECT n FROM outbox WHERE kind = ? ORDER BY n", (kind,))]
+        store.executemany("UPDATE outbox SET n = -n WHERE n = ?", [(n,) for n in rows])
+        pairs = zip(rows, reversed(rows), strict=True)
+        store.executemany("UPDATE outbox SET n = ? WHERE n = ?", [(there, -here) for here, there in pairs])
+
+
+def test_of_two_edits_the_later_one_wins_though_the_earlier_one_comes_last(granted: Scene) -> None:
+    laptop, vps = granted.laptop, granted.vps
+    spawn, paused = granted.begin("true", "--at", "2h"), granted.begin("true", "--at", "2h")
+    for each in (spawn, paused):
+        granted.until(each, "waiting")
+    vps.stop()
+    processes.wait_until(lambda: laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    with laptop.control() as control:
+        control.post(f"spawns/{spawn}/edit", {"task": "echo 1", "priority": 1, "labels": {"a": "1"}})
+        control.post(f"spawns/{spawn}/edit", {"task": "echo 2", "labels": {"b": "2"}})
+        for verb in ("pause", "resume"):
+            control.post(f"spawns/{paused}/{verb}", {})
+            control.post(f"queue/{verb}", {"broker": "vps"})
+    laptop.stop()
+    _turn_round(laptop, "steer")
+    vps.start()
+    laptop.start()
+    processes.wait_until(lambda: not relay_json(laptop, "outbox")["outgoing"], 20, "vps to have taken all of it")
+    processes.wait_until(lambda: not granted.show(spawn)["asked"], 10, "its answers")
+    for node in (laptop, vps):
+        shown = granted.show(spawn, node)
+        assert (shown["task"], shown["priority"], shown["labels"]) == ("echo 2", 1, {"a": "1", "b": "2"}), node.name
+        assert (granted.show(paused, node)["paused"], shown["asked"]) == (None, [])
+        assert shown["reason"].startswith("not before ")
 
 
 def test_a_pause_and_who_undoes_it_are_told_where_it_was_asked_for(granted: Scene) -> None:

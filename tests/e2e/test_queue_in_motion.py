@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
 from relay.api.durations import moment
+from relay.spawn.succession import AT_ONCE
 from relay.testing import processes
 from relay.testing.mesh import Mesh
 from tests.e2e.scene import Scene, relay, relay_json
@@ -109,3 +112,25 @@ def test_status_says_that_nothing_starts_and_who_wanted_it_so(one_slot: Scene) -
     relay(one_slot.laptop, "stop", waits)
     assert b"\nqueue:     paused by ann for " in relay(one_slot.vps, "status").stdout
     relay(one_slot.vps, "queue", "resume")
+
+
+def test_very_many_that_come_after_one_are_told_of_its_end_in_parts_and_over_a_kill(one_slot: Scene) -> None:
+    vps = one_slot.vps
+    many, wait = 2 * AT_ONCE + 10, {"agent": "exec", "argv": ["true"], "cwd": str(vps.work)}
+    with vps.control() as control:
+        holds = control.spawn("sleep", "60", cwd=str(vps.work))["id"]
+        head = control.spawn("true", cwd=str(vps.work), timeout_s=5)["id"]
+        failing = [control.post("spawns", {"name": "-", **wait, "after": [head]})["id"] for _ in range(many)]
+        freed = control.post("spawns", {"name": "-", **wait, "after_any": [head], "priority": -1})["id"]
+        control.post(f"spawns/{head}/stop", {})
+        vps.kill()
+    vps.start()
+    for spawn in failing:
+        assert one_slot.until(spawn, "cancelled", on=vps)["error"]["code"] == "predecessor_failed"
+    processes.wait_until(lambda: "slots busy" in one_slot.show(freed, vps)["reason"], 10, "the last to wait for a slot")
+    vps.kill()
+    with contextlib.closing(sqlite3.connect(vps.home / "relay.db")) as store, store:  # as if cut off between two parts
+        store.execute("UPDATE predecessors SET met = 0 WHERE spawn = ?", (freed,))
+    vps.start()
+    relay(vps, "stop", holds)
+    one_slot.until(freed, "completed", on=vps)

@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -167,3 +168,30 @@ def test_who_stops_fits_its_slot_whatever_the_letters(letter: str) -> None:
     stop = {"at": 2**53, "by": record.short(f"ann: {letter * 1_000}")}
     assert record.decode(record.encode(stop)) == stop and str(stop["by"]).startswith("ann: ")
     assert record.short(f"ann{letter}") == f"ann{letter}".encode("utf-8", "replace").decode()
+
+
+_ENDLESS = """
+import os, signal
+from relay.spawn.shim.processes import look_up
+from relay.spawn.shim.tree import Reaper
+caught, ended = [], []
+signal.signal(signal.SIGCHLD, lambda *_: caught.append(1))
+children = [os.fork() or os._exit(0) for _ in range(250)]
+os.fork() or (signal.alarm(20), signal.pause())
+reap = Reaper(lambda pid, status, usage: ended.append(pid))
+while any(look_up(pid).alive for pid in children):
+    pass
+caught.clear()
+reap()
+first = len(ended), reap.teems, reap.childless, len(caught) > 0
+while len(ended) < 250:
+    reap()
+print(*first, len(ended), reap.childless, flush=True)
+os.killpg(0, signal.SIGKILL)
+"""
+
+
+def test_what_ends_without_end_keeps_nobody_from_seeing_a_stop() -> None:
+    command = [sys.executable, "-c", _ENDLESS]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=30, check=False)
+    assert done.stdout == "200 True False True 250 False\n", done.stderr

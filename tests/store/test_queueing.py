@@ -29,7 +29,7 @@ def waiting(tx: Tx, letter: str, *, origin: BrokerId = OWN, agent: str = "shell"
 
 
 def page(tx: Tx, place: tuple[int, int] = queueing.FIRST_PLACE, limit: int = 50, **without: str) -> list[str]:
-    given = {"agents": "[]", "origins": "[]"} | without
+    given = {"agents": "[]", "origins": "[]", "labels": "[]"} | without
     found = queueing.STARTABLE.all(tx, target=OWN, now=100, priority=place[0], n=place[1], limit=limit, **given)
     return [head.id[0] for head in found]
 
@@ -56,6 +56,15 @@ def test_what_may_not_start_is_passed_over(tx: Tx) -> None:
     assert page(tx) == list("abdef")
     assert [row.id[0] for row in queueing.DUE.all(tx, target=OWN, now=100)] == ["d"]
     assert queueing.NEXT_START.one(tx, target=OWN) == 100
+
+
+def test_what_lacks_a_slot_by_its_label_is_passed_over(tx: Tx) -> None:
+    waiting(tx, "a", labels={"gpu": "x"})
+    waiting(tx, "b", labels={"gpu": "y", "team": "core"})
+    waiting(tx, "c", labels={"x": '"gpu":', "gpu2": "x"})
+    waiting(tx, "d")
+    assert page(tx, labels='["label:gpu"]') == list("cd")
+    assert page(tx, labels='["label:gpu=x", "label:team=ops"]') == list("bcd")
 
 
 def test_places_count_those_of_the_same_sort_alone(tx: Tx) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.scene import Scene
-from tests.trees.typed import place_of, spawned
+from tests.trees.typed import place_of, relay, spawned
 
 NOTE = 'note="../$(basename "$PWD").json"; '
 BEGAN: dict[str, Any] = {"base": "a" * 40, "is_folder": False, "mirror": "", "tip": "a" * 40, "head": "a" * 40}
@@ -44,3 +44,12 @@ def test_a_spoilt_note_costs_what_was_changed_and_not_the_end(two: Scene, tree: 
 def test_what_stands_where_a_note_is_to_be_written_is_taken_away(two: Scene, tree: Path, spoil: str) -> None:
     ended = spawned(two, tree, f"echo changed > a; {NOTE}{spoil}", "--here")
     assert ended["state"] == "completed" and ended["result"]["branch"], ended["result"]
+
+
+def test_another_attempt_makes_nothing_anew_where_work_is_whose_note_is_gone(two: Scene, far_repo: Path) -> None:
+    ended = spawned(two, far_repo, f"echo changed > a; {NOTE}rm $note", "--repo", str(far_repo))
+    (note,) = [each for each in ended["result"]["notes"] if "stays in" in each]
+    relay(two.laptop, far_repo, "retry", ended["id"])
+    again = two.until(ended["id"], "failed", "completed")
+    assert (again["error"]["code"], (place_of(two, ended["id"]) / "a").read_text()) == ("place_gone", "changed\n"), note
+    assert str(place_of(two, ended["id"])) in again["error"]["message"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from relay.broker.members import Members
@@ -16,7 +16,7 @@ from relay.store.spawn_rows import FAILURES, SpawnRow
 WORDS = ("done", "failed", "pending")
 PENDING = "pending"
 ALL = "all"
-MOST = 1_000
+MOST, AT_ONCE = 1_000, 100
 Find = Callable[[str], Awaitable[SpawnRow]]
 MAX_NOTES = 4_000
 TAIL_LINES = 10
@@ -62,22 +62,29 @@ class Failures:
                 why=f"the words are {', '.join(WORDS)}",
                 hint="relay resolve ID done",
             )
-        rows = None if refs == [ALL] else [self._own(await self._find(ref)) for ref in refs]
-        changed = await self._journal.commit(lambda entry: self._resolve(entry, rows, word, notes, person))
+        said = {"as": word, "notes": notes[:MAX_NOTES], "by": person[:128]}
+        if refs == [ALL]:
+            return [line async for lines in self._resolve_all(said) for line in lines]
+        rows = [self._own(await self._find(ref)) for ref in refs]
+        changed = await self._journal.commit(lambda entry: self._resolve(entry, rows, said))
         return [self._views.line(row) for row in changed]
 
-    def _resolve(
-        self, entry: Entry, rows: list[SpawnRow] | None, word: str, notes: str, person: str
-    ) -> list[SpawnRow]:
-        if rows is None:
-            resolved = int(word == PENDING)
-            rows = FAILURES.all(entry.tx, origin=self._members.own, resolved=resolved, limit=MOST)
+    async def _resolve_all(self, said: dict[str, Any]) -> AsyncIterator[list[dict[str, Any]]]:
+        """Of thousands some in each transaction: others want to write, and to be heard, meanwhile."""
+        which = {"origin": self._members.own, "resolved": int(said["as"] == PENDING), "limit": AT_ONCE}
+
+        def decide(entry: Entry) -> list[SpawnRow]:
+            return self._resolve(entry, FAILURES.all(entry.tx, **which), said)
+
+        while changed := await self._journal.commit(decide):
+            yield [self._views.line(row) for row in changed]
+
+    def _resolve(self, entry: Entry, rows: list[SpawnRow], said: dict[str, Any]) -> list[SpawnRow]:
         for row in rows:
             _require_end(spawns.require(entry.tx, row.id))
-        said = {"as": word, "notes": notes[:MAX_NOTES], "at": entry.now, "by": person[:128]}
         for row in rows:
-            spawns.resolve(entry.tx, row.id, None if word == PENDING else said)
-            entry.event("spawn.resolved", {"spawn": row.id, "as": word})
+            spawns.resolve(entry.tx, row.id, None if said["as"] == PENDING else said | {"at": entry.now})
+            entry.event("spawn.resolved", {"spawn": row.id, "as": said["as"]})
         return [spawns.require(entry.tx, row.id) for row in rows]
 
     def _own(self, row: SpawnRow) -> SpawnRow:

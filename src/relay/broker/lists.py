@@ -15,7 +15,7 @@ from relay.core.values import frozen
 from relay.store import events, spawn_lists
 from relay.store.engine import Store
 from relay.store.spawn_lists import EVER, NO_LIMIT, SORTS, Wanted
-from relay.store.spawn_rows import COUNTS, LIVE, SpawnRow
+from relay.store.spawn_rows import COUNTS, LIVE, LIVE_IN, SpawnRow
 
 RECENT_ENDED = 20
 MOST_COUNTED = 10_000  # a count beyond this is told as `more than`: nobody waits for it
@@ -179,7 +179,7 @@ class Lists:
             ended = await self._store.all(spawn_lists.ENDED_AFTER_EVENT, seq=seq, limit=limit)
         else:
             ended = await self._store.all(spawn_lists.ENDED_SINCE, since=since, limit=limit)
-        needing = [row for row in await self._store.all(LIVE) if row.state in GROUPS["needs_you"]]
+        needing = await self._store.all(LIVE_IN, states=json.dumps(sorted(GROUPS["needs_you"])))
         living = sum(number for _, number in await self._store.all(COUNTS, target=None))
         return Away(needing, ended, max(living - len(needing), 0), highest)
 

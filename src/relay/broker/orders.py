@@ -211,7 +211,9 @@ def _bundle(body: dict[str, Any]) -> str | None:
 
 def _name(body: dict[str, Any], spawn: str) -> str:
     name = _text(body, "name", MADE_UP)
-    return f"{_text(body, 'agent') or 'spawn'}-{spawn[:5]}"[:64] if name == MADE_UP else name
+    # of 10,000 that live some two would have the same five letters of their ids, and one of them be refused for it
+    agent = (_text(body, "agent") or "spawn")[: 63 - ids.SHORT_CHARS]
+    return f"{agent}-{spawn[: ids.SHORT_CHARS]}" if name == MADE_UP else name
 
 
 def _ttl(body: dict[str, Any]) -> int:

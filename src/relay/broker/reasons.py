@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Set
 from itertools import groupby
@@ -17,6 +18,7 @@ from relay.store.engine import Store
 from relay.store.queueing import Head
 from relay.store.spawn_rows import SpawnRow
 
+AT_ONCE = 500
 FEW = 4  # asked for one by one; more in one pass over the whole queue
 
 
@@ -81,7 +83,9 @@ class Reasons:
     async def _all_slots(self, occupancy: Occupancy, after: Set[str], now: int) -> dict[str, str]:
         ahead = Counter[str | None]()
         found = {}
-        for head in await self._store.all(queueing.QUEUE, target=self._own):
+        for number, head in enumerate(await self._store.all(queueing.QUEUE, target=self._own)):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)  # there may be thousands, and others are to be heard meanwhile
             sort = None if occupancy.is_full else occupancy.full_sort(head.agent, head.labels)
             if occupancy.is_full or sort is not None:
                 found[head.id] = queue_words.no_slot(occupancy, sort, ahead[sort])

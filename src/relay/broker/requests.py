@@ -24,6 +24,7 @@ from relay.store import channels, outbox, queueing, schedules, spawns
 from relay.store.faults import UNWRITABLE
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.schedules import Schedule
+from relay.store.spawn_lists import NO_LIMIT
 from relay.store.spawn_rows import (
     BY_ID,
     BY_NAME,
@@ -147,7 +148,9 @@ class Requests:
         change()
         now = spawns.require(entry.tx, row.id)
         if now.paused is not None:
-            body = {"spawn": row.id, "verb": "pause", "by": (now.paused_by or "somebody").partition(" on ")[0]}
+            # its order is the moment of the mark: what is asked of the spawn from now on is later
+            body = {"spawn": row.id, "verb": "pause", "order": now.paused}
+            body |= {"by": (now.paused_by or "somebody").partition(" on ")[0]}
             operation = f"pause/{row.id}/{entry.now}"
             entry.post(Letter(row.target, Kind.STEER, body, operation, LONGEST_TTL, row.id))
         self._post(entry, request_of(now), now)
@@ -302,7 +305,7 @@ class Requests:
 
     def _tell_dependents(self, entry: Entry, row: SpawnRow) -> None:
         """A spawn ended here that its target never had: what comes after it there has to be told."""
-        for spawn, _ in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id):
+        for spawn, _ in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id, target=row.target, limit=NO_LIMIT):
             self._say_gone(entry, spawns.require(entry.tx, spawn), row)
 
     def tell_what_ended(self, entry: Entry, row: SpawnRow, after: tuple[After, ...]) -> None:

@@ -10,6 +10,7 @@ from relay.broker.gate import Gate
 from relay.broker.inbox import Act, Opened
 from relay.broker.members import Members
 from relay.broker.scheduling import Scheduling
+from relay.broker.steer_following import in_its_order
 from relay.core import ids
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
 from relay.core.ids import BrokerId
@@ -168,6 +169,8 @@ class SteerTaking:
         by = f"{str(content.get('by', ''))[:100] or 'somebody'} on {self._members.name(origin)}"
         if verb in QUEUE_VERBS:
             self._gate.require(origin, "stop", False, entry.now)
+            if in_its_order(entry, origin, verb, content) is None:
+                return
             self._auditor.write(entry, Decision(origin, "stop", detail=verb))
             rest_or_go_on(entry, self._room, verb, by)
             return
@@ -191,9 +194,11 @@ class SteerTaking:
         if verb == STOP:
             self._stop(entry, row, by)
         else:
+            left = in_its_order(entry, origin, verb, content)
             if verb in AFTER_ITS_END and row.state in TERMINAL:
                 questions.spend(entry.tx, row.id)  # who may not start it without a yes needs another to start it again
-            self._marks.apply(entry, row, verb, content, by)
+            if left is not None:
+                self._marks.apply(entry, row, verb, left, by)
         self._auditor.write(entry, Decision(origin, "stop", detail=f"{verb} {row.id} {row.name}"[:500]))
 
     def _require(self, entry: Entry, origin: BrokerId, verb: str, row: SpawnRow) -> None:

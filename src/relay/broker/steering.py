@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -17,18 +18,20 @@ from relay.broker.members import Members
 from relay.broker.orders import Order
 from relay.broker.requests import Requests
 from relay.broker.scheduling import Scheduling
+from relay.broker.steer_following import CHANGING, change_of, changed_there, follow
 from relay.broker.steer_taking import AFTER_ITS_END, STEER_TTL, UNSCHEDULE, VERBS, rest_or_go_on
 from relay.core import errors, ids
 from relay.core.errors import Code, Misuse, PeerFault, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
-from relay.core.spawning import is_json, request_from_content
-from relay.core.states import NOT_STARTED, TERMINAL
+from relay.core.spawning import request_from_content
+from relay.core.states import TERMINAL
+from relay.core.steering import things_set
 from relay.core.values import frozen
-from relay.spawn.marks import Marks, apply_change, changed, has_started, not_ended, session_of
+from relay.spawn.marks import Marks, changed, has_started, not_ended, session_of
 from relay.spawn.requests import request_of
 from relay.spawn.waiting_room import WaitingRoom
-from relay.store import operations, peers, queueing, schedules, spawns, steers
+from relay.store import operations, peers, schedules, spawns, steers
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.schedules import Schedule
 from relay.store.spawn_rows import BY_ID, SpawnRow
@@ -37,7 +40,6 @@ from relay.store.steers import Steer
 ANSWER_WITHIN_S = 5.0
 TAKE_WITHIN_S = 15.0  # and not a moment later: an interface that opens has to have somebody before it
 DONE, ASKED = "done", "asked"
-CHANGING = frozenset({"edit", "continue"})
 
 
 @frozen
@@ -155,7 +157,10 @@ class Steering:
 
     def _tell_of_change(self, entry: Entry, row: SpawnRow, content: dict[str, Any], operation: str) -> None:
         """A person here has changed what somebody else asked for: that one is told what runs."""
-        body = {"spawn": row.id, "operation": operation, "error": None, "change": _change_of(content)}
+        order = steers.next_order(entry.tx, self._members.own, row.id, entry.now)
+        change = change_of(content)
+        steers.note_order(entry.tx, row.id, self._members.own, things_set("edit", {"change": change}), order)
+        body = {"spawn": row.id, "operation": operation, "error": None, "change": change, "order": order}
         entry.post(Letter(row.origin, Kind.STEERED, body, f"changed/{operation}", STEER_TTL, row.id))
 
     async def _anew(self, row: SpawnRow, operation: str) -> Steered:
@@ -243,8 +248,8 @@ class Steering:
                 row = spawns.require(entry.tx, spawn)
                 _check_here(row, verb)
                 steer = Steer(operation, spawn, verb, content | {"by": by[:100]}, entry.now, None)
-                follow = partial(_follow, entry, row, steer, self._members.own_name)
-                if self._requests.change_unsent(entry, row, follow):
+                done = partial(follow, entry, row, steer, self._members.own_name)
+                if self._requests.change_unsent(entry, row, done):
                     steers.ask(entry.tx, steer)
                     steers.answer(entry.tx, operation, None)
                     return
@@ -261,6 +266,11 @@ class Steering:
         return ask
 
     def _post(self, entry: Entry, target: BrokerId, steer: Steer, body: dict[str, Any]) -> None:
+        row = BY_ID.one(entry.tx, id=steer.spawn)
+        # a pause that went in front of its spawn has the moment of its mark for its order
+        since = max(entry.now, 1 + (row.paused or 0 if row is not None else 0))
+        order = {"order": steers.next_order(entry.tx, self._members.own, steer.spawn, since)}
+        steer, body = dataclasses.replace(steer, content=steer.content | order), body | order
         steers.ask(entry.tx, steer)
         ttl = STEER_TTL
         if steer.verb == "take":
@@ -279,7 +289,7 @@ class Steering:
             raise PeerFault("an answer was refused", why="it has another form")
         known = steers.BY_OPERATION.one(entry.tx, operation=operation)
         if known is None and "change" in content:
-            _changed_there(entry, each)
+            changed_there(entry, each)
             return
         row = None if known is None or not known.spawn else BY_ID.one(entry.tx, id=known.spawn)
         asked_of = row.target if row is not None else known.content.get("target") if known is not None else None
@@ -290,7 +300,7 @@ class Steering:
         if not steers.answer(entry.tx, operation, error):
             return
         if error is None and row is not None:
-            _follow(entry, row, known, self._members.own_name)
+            follow(entry, row, known, self._members.own_name)
         entry.event("spawn.steered", {"spawn": known.spawn, "verb": known.verb, "error": error})
         entry.then(lambda: self._heard(operation, error))
 
@@ -310,36 +320,6 @@ def _check_here(row: SpawnRow, verb: str) -> None:
         session_of(row)
     if verb not in AFTER_ITS_END and row.state in TERMINAL:
         raise has_started(row, {"pause": "paused", "resume": "resumed"}.get(verb, "edited"))
-
-
-def _follow(entry: Entry, row: SpawnRow, steer: Steer, own: str) -> None:
-    """Bring the copy to what the target did; its word on the state comes by itself."""
-    if steer.verb in CHANGING:
-        apply_change(entry, row, _change_of(steer.content))
-    elif steer.verb == "pause":
-        if row.state in NOT_STARTED:  # else somebody resumed it there, and that word came first
-            queueing.pause(entry.tx, row.id, entry.now, f"{steer.content.get('by', 'somebody')} on {own}")
-    else:
-        queueing.resume(entry.tx, row.id)
-
-
-def _change_of(content: dict[str, Any]) -> dict[str, Any]:
-    return dict(content["change"]) if "change" in content else {"task": content["task"]}
-
-
-def _changed_there(entry: Entry, each: Opened) -> None:
-    """A person at the target has changed what this broker asked for: the copy follows."""
-    spawn, change = each.body.content["spawn"], each.body.content["change"]
-    row = BY_ID.one(entry.tx, id=spawn) if ids.is_spawn_id(spawn) else None
-    if row is None or row.target != each.header.origin:
-        raise Pointless
-    if not is_json(change) or not isinstance(change, dict):
-        raise PeerFault("a change was refused", why="it has another form")
-    try:
-        apply_change(entry, row, change)
-    except Misuse as error:
-        raise PeerFault("a change was refused", why=error.message) from None
-    entry.event("spawn.steered", {"spawn": row.id, "verb": "edit", "error": None})
 
 
 def _is_error(value: object) -> bool:

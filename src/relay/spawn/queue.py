@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -113,10 +113,10 @@ class Queue:
         """
         if queueing.ANY_WAITING.one(entry.tx, target=self._own) is None or paused_queue(entry.tx) is not None:
             return
-        agents, origins = set[str](), set[BrokerId]()
+        agents, labels, origins = set[str](), set[str](), set[BrokerId]()
         place, occupancy, limit = queueing.FIRST_PLACE, self.occupancy(entry.tx), FIRST_PAGE
         while not occupancy.is_full:
-            page = self._page(entry, place, agents, origins, limit)
+            page = self._page(entry, place, {"agents": agents, "labels": labels, "origins": origins}, limit)
             for head in page:
                 if occupancy.is_full:
                     return
@@ -124,7 +124,7 @@ class Queue:
                     continue
                 sort = occupancy.full_sort(head.agent, head.labels)
                 if sort is not None:
-                    agents |= {head.agent} & {sort}  # label groups cannot be left out by the next page
+                    (agents if sort == head.agent else labels).add(sort)
                 elif consider(entry, require(entry.tx, head.id)) is State.WAITING:
                     origins.add(head.origin)
                 else:
@@ -134,7 +134,7 @@ class Queue:
             place, limit = page[-1].place, PAGE
 
     def _page(
-        self, entry: Entry, place: tuple[int, int], agents: set[str], origins: set[BrokerId], limit: int
+        self, entry: Entry, place: tuple[int, int], without: Mapping[str, Iterable[str]], limit: int
     ) -> list[queueing.Head]:
         return queueing.STARTABLE.all(
             entry.tx,
@@ -142,9 +142,8 @@ class Queue:
             now=entry.now,
             priority=place[0],
             n=place[1],
-            agents=to_json(sorted(agents)),
-            origins=to_json(sorted(origins)),
             limit=limit,
+            **{sort: to_json(sorted(names)) for sort, names in without.items()},
         )
 
     def pause(self, entry: Entry, by: str) -> None:

@@ -24,6 +24,7 @@ from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.store.spawns import require
 
 MayView = Callable[[BrokerId, int], bool]
+AT_ONCE = 50  # dependents in one transaction: each end is signed, and told
 
 
 def fits(condition: str, state: State) -> bool:
@@ -50,15 +51,22 @@ class Succession:
         ledger: whose ends these are; this room listens to it.
         may_view: whether a broker may know of the spawns of others here.
         released: told of spawns that nothing before them keeps any more.
+        later: commits a decision after this one.
     """
 
     def __init__(
-        self, own: BrokerId, ledger: Ledger, may_view: MayView, released: Callable[[Entry, list[str]], None]
+        self,
+        own: BrokerId,
+        ledger: Ledger,
+        may_view: MayView,
+        released: Callable[[Entry, list[str]], None],
+        later: Callable[[Callable[[Entry], None]], None],
     ) -> None:
         self._own = own
         self._ledger = ledger
         self._may_view = may_view
         self._released = released
+        self._later = later
         self._ends: deque[SpawnRow] | None = None
         ledger.on_end.append(self.ended)
 
@@ -97,28 +105,46 @@ class Succession:
         return self._ledger.step(entry, row, Step(State.CANCELLED, reason, error=error.to_json()))
 
     def ended(self, entry: Entry, row: SpawnRow) -> None:
-        """A spawn of this broker has ended: its dependents may start, or end too, and theirs."""
+        """A spawn of this broker has ended: its dependents may start, or end too, and theirs.
+
+        Of very many the rest follows in later transactions. Until then it waits for what has ended, and cannot start.
+        """
         if self._ends is not None:  # the end of a dependent, told by the loop below: a chain may be long
             self._ends.append(row)
             return
-        self._ends = deque([row])
+        self._carry_on(entry, deque([row]))
+
+    def resume(self, entry: Entry) -> None:
+        """Go on where an earlier run of this broker ended between two transactions."""
+        self._go_on(entry, queueing.ENDED_UNTOLD.all(entry.tx, target=self._own))
+
+    def _go_on(self, entry: Entry, ended: list[str]) -> None:
+        rows = filter(None, [BY_ID.one(entry.tx, id=each) for each in ended])
+        self._carry_on(entry, deque(row for row in rows if row.state in TERMINAL))  # another attempt ends by itself
+
+    def _carry_on(self, entry: Entry, ends: deque[SpawnRow]) -> None:
+        self._ends, left = ends, AT_ONCE
         released: list[str] = []
         try:
-            while self._ends:
-                released += self._pass_on(entry, self._ends.popleft())
+            while ends and left:
+                told = queueing.DEPENDENTS.all(entry.tx, predecessor=ends[0].id, target=self._own, limit=left)
+                released += self._pass_on(entry, ends[0], told)
+                left -= len(told)
+                if left:
+                    ends.popleft()
         finally:
             self._ends = None
+        if ends:
+            rest = [each.id for each in ends]
+            entry.then(lambda: self._later(lambda later: self._go_on(later, rest)))
         if released:
             self._released(entry, released)
 
-    def _pass_on(self, entry: Entry, row: SpawnRow) -> list[str]:
+    def _pass_on(self, entry: Entry, row: SpawnRow, dependents: list[tuple[str, str]]) -> list[str]:
         free = []
-        for spawn, condition in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id):
-            dependent = require(entry.tx, spawn)
-            if dependent.target != self._own or dependent.state in TERMINAL:
-                continue
+        for spawn, condition in dependents:
             if not fits(condition, row.state):
-                self._cancel(entry, dependent, row)
+                self._cancel(entry, require(entry.tx, spawn), row)
                 continue
             queueing.meet(entry.tx, spawn, row.id)
             if not queueing.OPEN_OF.all(entry.tx, spawn=spawn):

@@ -325,7 +325,8 @@ class Supervisor:
         await self._attempting.open()
         for row in await self._journal.store.all(IN_HAND, target=self._own):
             self._go(carried_out(partial(self._resume, row), row, self._journal.store, self._resume))
-        await self.room.telling.tell_waiting()
+        self._go(self.room.telling.tell_waiting())
+        await self._journal.commit(self.room.succession.resume)
         await self._journal.commit(self.room.anew)
 
     async def _resume(self, row: SpawnRow) -> None:

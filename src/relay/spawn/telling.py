@@ -12,13 +12,15 @@ import logging
 
 from relay.core.errors import LocalFault
 from relay.core.ids import BrokerId
+from relay.core.states import State
 from relay.spawn.ledger import Ledger
-from relay.store import spawns
 from relay.store.journal import Entry, Journal
-from relay.store.spawn_rows import WAITING_HEADS, SpawnRow
+from relay.store.spawn_rows import BY_ID, WORDED_LAST, SpawnRow
 
 WITHIN_S = 0.15
 LAST_LOOK_S = 8 * WITHIN_S
+SURELY_TOLD_MS = 15_000  # before the last word of the earlier run: by then it had told, which takes it 2.25 s
+AT_ONCE = 50
 _log = logging.getLogger(__name__)
 
 
@@ -78,10 +80,17 @@ class Telling:
         self._forget(spawn)
 
     async def tell_waiting(self) -> None:
-        """Tell what waits: an earlier run may have ended before it did."""
-        await self._journal.commit(self._tell_waiting)
+        """Tell what an earlier run may have ended before it told: what waited for long it has told."""
+        untold = await self._journal.store.all(WORDED_LAST, target=self._own, within=SURELY_TOLD_MS)
+        for begin in range(0, len(untold), AT_ONCE):
+            some = untold[begin : begin + AT_ONCE]
+            try:
+                await self._journal.commit(lambda entry, some=some: self._tell_some(entry, some))  # type: ignore[misc]
+            except LocalFault as fault:
+                _log.warning("the origins of what waits were not told why: %s", fault.message)
+                return
 
-    def _tell_waiting(self, entry: Entry) -> None:
-        for spawn, origin in WAITING_HEADS.all(entry.tx, target=self._own):
-            if origin != self._own:
-                self._ledger.tell_latest(entry, spawns.require(entry.tx, spawn))
+    def _tell_some(self, entry: Entry, waiting: list[str]) -> None:
+        for row in filter(None, [BY_ID.one(entry.tx, id=spawn) for spawn in waiting]):
+            if row.state is State.WAITING:
+                self._ledger.tell_latest(entry, row)

@@ -25,6 +25,7 @@ from relay.store.spawn_rows import BY_ID, EXPIRED_HERE, NEXT_TO_EXPIRE, SpawnRow
 
 NEVER = 2**53
 MOST_TOLD = 500  # whose origins are told at once that the queue rests; the others see it when they ask
+AT_ONCE = 25  # are worded anew in one transaction: each counts who is ahead of it, and others want to write meanwhile
 Decide = Callable[[Entry], None]
 
 
@@ -68,7 +69,7 @@ class WaitingRoom:
         self.queue = Queue(own, limits)
         self.alarm = Alarm(journal.clock, lambda: later(self.due))
         self._ends = Alarm(journal.clock, lambda: later(self._run_out))
-        self.succession = Succession(own, ledger, may_view, self.release)
+        self.succession = Succession(own, ledger, may_view, self.release, later)
         self.lacks: list[Callable[[Entry, SpawnRow], str]] = []
         """What a spawn may have to wait for beside the queue: each says why, or nothing, or refuses it."""
         self.unsent: Callable[[Entry], int | None] = lambda entry: None
@@ -155,11 +156,10 @@ class WaitingRoom:
         """
 
         def decide(entry: Entry) -> None:
-            self._word_anew(entry, waiting)
             for row in filter(None, [BY_ID.one(entry.tx, id=each) for each in waiting]):
                 if row.state is State.HELD:
                     self._still_lacks(entry, row)
-            entry.then(then)
+            self._word_anew(entry, waiting, then)
 
         self._later(decide)
 
@@ -220,15 +220,16 @@ class WaitingRoom:
     def pause_queue(self, entry: Entry, by: str) -> None:
         """Let nothing start any more; what runs goes on, and the origins of what waits are told why."""
         self.queue.pause(entry, by)
-        for row in queueing.WAITING_FOR_OTHERS.all(entry.tx, target=self._own, limit=MOST_TOLD):
-            self._ledger.reword(entry, row, self.queue.obstacle(entry, row))
+        self._word_anew(entry, self._waiting_for_others(entry))
 
     def resume_queue(self, entry: Entry) -> None:
         """Let the queue go on; what does not start now is told why."""
         self.queue.resume(entry)
         self.look_through(entry)
-        waiting = queueing.WAITING_FOR_OTHERS.all(entry.tx, target=self._own, limit=MOST_TOLD)
-        self._word_anew(entry, [row.id for row in waiting])
+        self._word_anew(entry, self._waiting_for_others(entry))
+
+    def _waiting_for_others(self, entry: Entry) -> list[str]:
+        return queueing.WAITING_FOR_OTHERS.all(entry.tx, target=self._own, limit=MOST_TOLD)
 
     def release(self, entry: Entry, released: list[str]) -> None:
         """What these waited for is there: they start, or are told what they wait for now, and until when."""
@@ -239,8 +240,13 @@ class WaitingRoom:
 
         entry.then(lambda: self._later(decide))
 
-    def _word_anew(self, entry: Entry, waiting: list[str]) -> None:
-        for spawn in waiting:
+    def _word_anew(self, entry: Entry, waiting: list[str], then: Callable[[], None] = lambda: None) -> None:
+        """Say of each that waits what it waits for now, the first ones here and the others in later transactions."""
+        for spawn in waiting[:AT_ONCE]:
             row = BY_ID.one(entry.tx, id=spawn)
             if row is not None and row.state is State.WAITING:
                 self._reconsider(entry, row)
+        if rest := waiting[AT_ONCE:]:
+            entry.then(lambda: self._later(lambda later: self._word_anew(later, rest, then)))
+        else:
+            entry.then(then)

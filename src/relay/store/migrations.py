@@ -21,6 +21,7 @@ from relay.store.schema_begun import VERSION_20
 from relay.store.schema_dashboard import VERSION_15
 from relay.store.schema_ends import VERSION_10
 from relay.store.schema_notify import VERSION_14
+from relay.store.schema_orders import VERSION_22
 from relay.store.schema_outbox import VERSION_18
 from relay.store.schema_pages import VERSION_19
 from relay.store.schema_provenance import VERSION_11

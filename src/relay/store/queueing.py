@@ -50,12 +50,16 @@ def _labels(stored: str) -> dict[str, str]:
 
 _head = mapper(Head, labels=_labels)
 _HEADS = "SELECT id, origin, agent, labels, priority, n, paused, not_before FROM spawns"
-# what may start as far as the queue knows, after a place in it; agents, origins: JSON lists of those that may not
+# what may start as far as the queue knows, after a place in it; agents, origins, labels: JSON lists of those that may
+# not, the labels by the names of the slots that they lack
 STARTABLE: Query[Head] = Query(
     f"{_HEADS} WHERE {_WAITS} AND {_NOTHING_ELSE}"
     " AND (priority < :priority OR (priority = :priority AND n > :n))"
     " AND agent NOT IN (SELECT value FROM json_each(:agents))"
     " AND origin NOT IN (SELECT value FROM json_each(:origins))"
+    " AND (labels = '{}' OR :labels = '[]' OR NOT EXISTS (SELECT 1 FROM json_each(spawns.labels) l"
+    " WHERE 'label:' || l.key IN (SELECT value FROM json_each(:labels))"
+    " OR 'label:' || l.key || '=' || l.value IN (SELECT value FROM json_each(:labels))))"
     " ORDER BY priority DESC, n LIMIT :limit",
     _head,
 )
@@ -93,7 +97,9 @@ TRIED_LATER = spawn_query(
 NEXT_START: Query[int | None] = Query(
     f"SELECT min(not_before) {_TIMED} WHERE {_WAITS} AND not_before IS NOT NULL", first_column
 )
-WAITING_FOR_OTHERS = spawn_query(f"WHERE {_WAITS} AND origin <> :target ORDER BY priority DESC, n LIMIT :limit")
+WAITING_FOR_OTHERS: Query[str] = Query(
+    f"SELECT id FROM spawns WHERE {_WAITS} AND origin <> :target ORDER BY priority DESC, n LIMIT :limit", first_column
+)
 
 
 # predecessors
@@ -128,11 +134,18 @@ OF_SPAWN: Query[Open] = Query(f"{_OPEN} WHERE p.spawn = :spawn ORDER BY p.predec
 MET_OF: Query[tuple[str, str]] = Query(
     "SELECT predecessor, condition FROM predecessors WHERE spawn = :spawn AND met = 1", lambda row: (row[0], row[1])
 )
-# who waits for a spawn, or would
+# who waits for a spawn here, or would; by itself SQLite would go through all that live, in their order
 DEPENDENTS: Query[tuple[str, str]] = Query(
-    "SELECT p.spawn, p.condition FROM predecessors p JOIN spawns s ON s.id = p.spawn"
-    " WHERE p.predecessor = :predecessor AND p.met = 0 AND s.live = 1 ORDER BY s.n",
+    "SELECT p.spawn, p.condition FROM predecessors p INDEXED BY predecessors_of CROSS JOIN spawns s ON s.id = p.spawn"
+    " WHERE p.predecessor = :predecessor AND p.met = 0 AND s.live = 1 AND s.target = :target ORDER BY s.n LIMIT :limit",
     lambda row: (row[0], row[1]),
+)
+# what has ended, and not all that waits for it here has been told so
+ENDED_UNTOLD: Query[str] = Query(
+    "SELECT DISTINCT p.predecessor FROM predecessors p JOIN spawns w ON w.id = p.spawn"
+    " JOIN spawns s ON s.id = p.predecessor"
+    " WHERE p.met = 0 AND w.live = 1 AND w.target = :target AND s.live = 0 AND s.target = :target",
+    first_column,
 )
 PREDECESSORS: Query[str] = Query("SELECT predecessor FROM predecessors WHERE spawn = :spawn", first_column)
 

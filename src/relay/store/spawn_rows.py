@@ -128,11 +128,14 @@ BY_NAME = _query(
 # by order of arrival SQLite would go through all that ever was
 _OF_THE_LIVE = "INDEXED BY spawns_live WHERE live = 1"
 LIVE = _query(f"{_OF_THE_LIVE} ORDER BY created DESC, n DESC")
+LIVE_IN = _query(f"{_OF_THE_LIVE} AND state IN (SELECT value FROM json_each(:states)) ORDER BY created DESC, n DESC")
 WAITING = _query("WHERE live = 1 AND target = :target AND state = 'waiting' ORDER BY n")
-# what waits, in order of arrival, without its text: there may be thousands
-WAITING_HEADS: Query[tuple[str, BrokerId]] = Query(
-    "SELECT id, origin FROM spawns WHERE live = 1 AND target = :target AND state = 'waiting' ORDER BY n",
-    lambda row: (row[0], row[1]),
+_WAITS = "live = 1 AND target = :target AND state = 'waiting'"
+# what waits for others and was worded last, or so many milliseconds before that, in order of arrival
+WORDED_LAST: Query[str] = Query(
+    f"SELECT id FROM spawns WHERE {_WAITS} AND origin <> :target"
+    f" AND at >= (SELECT max(at) FROM spawns WHERE {_WAITS}) - :within ORDER BY n",
+    first_column,
 )
 # what was tried did run: it is past the time in which it had to be started, and never "nothing ran"
 _MAY_EXPIRE = (

@@ -18,7 +18,10 @@ from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
 
 PURGE_STEP = 500  # spawns a transaction
 _OF_ITS_RUN = ("attempts", "snapshots", "tails", "durations", "timelines", "questions", "inputs")
-_BESIDE = (*_OF_ITS_RUN, "predecessors", "tries", "steers", "provenance", "notify_asked", "notify_vouchers")
+_BESIDE = (
+    *(*_OF_ITS_RUN, "predecessors", "tries", "steers", "steer_orders"),
+    *("provenance", "notify_asked", "notify_vouchers"),
+)
 
 _ASKED = tuple(item.name for item in dataclasses.fields(SpawnRequest))
 _TOLD = tuple(item.name for item in dataclasses.fields(Snapshot))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from relay.core.ids import BrokerId
 from relay.core.values import frozen
-from relay.store.query import Query, Tx, mapper, to_json
+from relay.store.query import Query, Tx, first_column, mapper, to_json
 
 MOST_EARLY, MOST_EARLY_LETTERS = 1_000, 1024 * 1024  # of one origin
 
@@ -55,6 +56,38 @@ def answer(tx: Tx, operation: str, error: dict[str, Any] | None) -> bool:
     """
     sql = "UPDATE steers SET error = ? WHERE operation = ? AND error IS NULL"
     return tx.execute(sql, (to_json(error or {}), operation)).rowcount > 0
+
+
+_LAST_ORDER: Query[int | None] = Query(
+    "SELECT max(n) FROM (SELECT json_extract(content, '$.order') AS n FROM steers WHERE spawn = :spawn"
+    " UNION ALL SELECT n FROM steer_orders WHERE spawn = :spawn AND asker = :own)",
+    first_column,
+)
+_ORDERS: Query[tuple[str, int]] = Query(
+    "SELECT thing, n FROM steer_orders WHERE spawn = :spawn AND asker = :asker", lambda row: (row[0], row[1])
+)
+
+
+def next_order(tx: Tx, own: BrokerId, spawn: str, now: int) -> int:
+    """The order of a new request: later than all that this broker asked, or told, of that spawn.
+
+    Args:
+        own: this broker.
+        spawn: which; empty for what is not a spawn that is known here.
+        now: milliseconds; what is forgotten, or was lost with a store that was restored, was asked before.
+    """
+    return max(now, 1 + (_LAST_ORDER.one(tx, spawn=spawn, own=own) or 0))
+
+
+def orders(tx: Tx, spawn: str, asker: BrokerId) -> dict[str, int]:
+    """Of each thing that an asker has set of a spawn the order of its latest request."""
+    return dict(_ORDERS.all(tx, spawn=spawn, asker=asker))
+
+
+def note_order(tx: Tx, spawn: str, asker: BrokerId, things: Iterable[str], n: int) -> None:
+    """Remember that a request of this order has set these."""
+    sql = "INSERT OR REPLACE INTO steer_orders VALUES (?, ?, ?, ?)"
+    tx.executemany(sql, [(spawn, asker, thing, n) for thing in things])
 
 
 def reopen(tx: Tx, operation: str) -> None:

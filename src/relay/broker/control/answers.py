@@ -23,8 +23,12 @@ OTHER_VERSION = "relay version and relay status say whether the command and the 
 
 def json_answer(document: Any, status: int = 200) -> Response:
     """An answer of one document."""
-    data = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-    return Response(data, status, media_type="application/json")
+    return Response(json_bytes(document), status, media_type="application/json")
+
+
+def json_bytes(document: Any) -> bytes:
+    """A document as it is sent."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _counted(text: str) -> int:

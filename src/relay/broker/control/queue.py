@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from relay.broker.control.answers import body_of, json_answer
 from relay.broker.orders import check_operation, read_change
+from relay.broker.steer_following import as_asked
 from relay.broker.steering import Steered
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, Misuse
@@ -62,7 +63,8 @@ class QueueControl:
         body = await body_of(request)
         row = await self._broker.queueing.elsewhere.kept(request.path_params["ref"], "edit")
         body = await self._broker.queueing.predecessors.resolved(body, row.target)
-        change = read_change(body, row, self._broker.journal.clock())
+        asked = await self._broker.store.all(steers.UNANSWERED, spawn=row.id)
+        change = read_change(body, as_asked(row, asked), self._broker.journal.clock())
         return await self._steer(request, body, "edit", {"change": change})
 
     async def go_on(self, request: Request) -> Response:

@@ -46,8 +46,8 @@ class Supervisor:
 
     # Not for the memory of one object: a dictionary of so many grows four times, into fresh pages.
     __slots__ = (
-        *("_ask_at_exec", "_asked", "_awake", "_childless", "_door", "_end", "_error", "_given_up", "_kills"),
-        *("_ladder", "_log", "_mark", "_noted", "_oom", "_open", "_poll", "_record", "_session", "_spec"),
+        *("_ask_at_exec", "_asked", "_awake", "_door", "_end", "_error", "_given_up", "_kills"),
+        *("_ladder", "_log", "_mark", "_noted", "_oom", "_open", "_poll", "_reap", "_record", "_session", "_spec"),
         *("_started_at", "_status", "_stopping", "_survivors", "_task", "_timed_out", "_timeout_at", "_unsent"),
         "_wakeup",
     )
@@ -72,6 +72,7 @@ class Supervisor:
         # With a subreaper the session finds nothing more, and an ended session's number may be used again.
         self._session = None if ADOPTS else task.pid
         self._ladder = Ladder()
+        self._reap = tree.Reaper(self._child_ended)
         self._poll = select.poll()
         self._open: set[int] = set()
         self._door: Door | None = None
@@ -79,7 +80,7 @@ class Supervisor:
         self._started_at = _wall_ms()
         self._timeout_at = None if spec.timeout_s is None else time.monotonic() + spec.timeout_s
         self._status: int | None = None
-        self._childless = self._given_up = self._stopping = self._asked = self._ask_at_exec = False
+        self._given_up = self._stopping = self._asked = self._ask_at_exec = False
         self._survivors, self._timed_out, self._oom = 0, False, False
         self._kills, self._awake = kills, awake
         self._error: dict[str, object] | None = None
@@ -143,7 +144,7 @@ class Supervisor:
             self._output(task.outputs.index(fd))
 
     def _finished(self) -> bool:
-        return self._given_up or (self._status is not None and self._childless)
+        return self._given_up or (self._status is not None and self._reap.childless)
 
     def _pause_ms(self) -> float | None:
         times = [at for at in (self._timeout_at, self._ladder.next_deadline()) if at is not None]
@@ -170,19 +171,9 @@ class Supervisor:
         self._asked = True
         self._ladder.stop(time.monotonic(), self._spec.stop_grace_s)
 
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                self._childless = True
-                return
-            if pid == 0:
-                return
-            if pid == self._task.pid:
-                self._main_ended(status, usage)
-
-    def _main_ended(self, status: int, usage: resource.struct_rusage) -> None:
+    def _child_ended(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
+        if pid != self._task.pid:
+            return
         self._status = status
         self._stopping = record.read_slot(self._record, record.STOP) is not None
         self._timeout_at = None
@@ -216,6 +207,9 @@ class Supervisor:
             self._give_up()
         elif step == KILL:
             tree.kill(self._mark, self._session, self._reap)
+        elif self._reap.teems:
+            # To find all of them takes seconds by then, and they are others.
+            self._signal_group(signal.SIGTERM)
         else:
             self._signal_tree(signal.SIGTERM)
 
@@ -223,9 +217,13 @@ class Supervisor:
         # Before exec the child catches what the fork server catches: the signal would be lost.
         self._ask_at_exec = self._task.failure in self._open
         # The whole group, as a terminal's Ctrl-C would: a shell in front of the agent passes nothing on.
-        if self._status is None and not self._ask_at_exec:
+        if not self._ask_at_exec:
+            self._signal_group(self._spec.stop_signal)
+
+    def _signal_group(self, number: int) -> None:
+        if self._status is None:
             try:
-                os.killpg(self._task.pid, self._spec.stop_signal)
+                os.killpg(self._task.pid, number)
             except (ProcessLookupError, PermissionError):
                 return
 

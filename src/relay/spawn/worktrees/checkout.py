@@ -47,6 +47,8 @@ class Checkout:
         """
         if place.is_whole:
             return
+        if place.has_tree:
+            raise _without_note(place)
         place.remove()  # what a crash left
         place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -57,9 +59,9 @@ class Checkout:
             else:
                 source = self._mirrors.path(began.mirror) if began.mirror else place.beside
                 _clone(source, making, branch, began.base, wish.repo, stop)
-            making.rename(place.tree)
             borrow(place.beside, *place.lenders(began))
             place.note(began)
+            making.rename(place.tree)  # last: no crash leaves a tree without a note, so that such a one has work in it
         except BaseException as fault:
             with contextlib.suppress(OSError):
                 place.remove()
@@ -138,6 +140,15 @@ def _require_same(git: Git, commit: str) -> None:
             why=f"{first!r} came out otherwise on this disk (letter case, links, or names that it does not keep)",
             hint="relay doctor, on the machine that was to run it",
         )
+
+
+def _without_note(place: Place) -> LocalFault:
+    return LocalFault(
+        "it cannot go on in its working tree",
+        code=Code.PLACE_GONE,
+        why=f"the note of where that began was removed; what is in {place.tree} stays as it is",
+        hint=f"take out of {place.tree} what is of use, on the machine that ran it; then spawn it anew",
+    )
 
 
 def _no_room(fault: OSError) -> LocalFault:
