@@ -343,9 +343,8 @@ class Supervisor:
 
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""
-        self.room.close()
-        self._attempting.close()
-        self._asking.close()
+        for room in (self.room, self._attempting, self._asking):
+            room.close()
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

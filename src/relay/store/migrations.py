@@ -26,7 +26,7 @@ from relay.store.schema_outbox import VERSION_18
 from relay.store.schema_pages import VERSION_19
 from relay.store.schema_provenance import VERSION_11
 from relay.store.schema_queue import VERSION_21
-from relay.store.schema_refused import VERSION_22
+from relay.store.schema_refused import VERSION_23
 from relay.store.schema_results import VERSION_8
 from relay.store.schema_running import VERSION_7
 from relay.store.schema_tests import VERSION_13
@@ -57,6 +57,7 @@ MIGRATIONS: tuple[str, ...] = (
     VERSION_20,
     VERSION_21,
     VERSION_22,
+    VERSION_23,
 )
 KEPT_COPIES = 3
 
