@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from functools import cache
 
 from . import kernel, processes
 from .task import AT_CWD, AT_EXEC, candidates, environment, failure_of, first_of, opened, pipes, report_of
@@ -32,7 +33,21 @@ _PASSING = (errno.EAGAIN, errno.ENOMEM)
 
 def serves(spec: Spec) -> bool:
     """Whether a task can be started so."""
-    return kernel.ADOPTS and spec.is_plain
+    return spec.is_plain and is_there()
+
+
+@cache
+def is_there() -> bool:
+    """Whether this system can start a process, in a session of its own, without a fork; tried once."""
+    if not kernel.ADOPTS:
+        return False
+    try:
+        os.posix_spawn("/", ["/"], {}, setsid=True)
+    except NotImplementedError:  # a C library before glibc 2.26
+        return False
+    except OSError:  # a folder is no program
+        return True
+    return True
 
 
 class DirectTask:

@@ -15,7 +15,7 @@ import signal
 import socket
 import struct
 
-from . import crew, kernel, processes, spec, tree
+from . import crew, direct_task, kernel, processes, spec, tree
 from .cgroups import Kills
 from .wakeup import Wakeup, catch
 
@@ -43,8 +43,9 @@ def main() -> None:
     control = _take_control()
     # A terminal's signals are the broker's; TERM comes from service managers and must not orphan the shims.
     catch(_CAUGHT)
-    # Read once, for all shims.
+    # Once, for all shims.
     processes.boot_id()
+    direct_task.is_there()
     gc.freeze()
     gc.disable()
     Server(control).serve()
