@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from relay.broker.membership import SIGHTS_AT_ONCE
 from relay.core import ids
 from relay.core.envelope import Body
 from relay.core.frames import Batch, pack_frame
@@ -204,3 +205,14 @@ def test_a_copy_that_comes_while_the_trust_file_is_broken_is_frozen_in_it_once_i
     trust.write_text(whole)
     wait_until(lambda: relay_json(lone.victim, "trust", "list")[0]["frozen"], 5, "its grant to be frozen")
     assert "frozen = true" in trust.read_text()
+
+
+def test_who_shows_one_start_after_another_beside_its_link_fills_no_log(lone: Claimer) -> None:
+    with lone.link():
+        wait_until(lambda: _links(lone.victim) == 1, 10, "the first one's link")
+        for _ in range(SIGHTS_AT_ONCE + 10):
+            lone.claims = {"incarnation": 1, "nonce": os.urandom(16)}
+            with lone.link() as second:
+                _ended(second)
+    seen = [each for each in audit(lone.victim) if each["code"] == "grant_frozen"]
+    assert 1 <= len(seen) <= SIGHTS_AT_ONCE + 1

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
 import shutil
 import socket
 import ssl
 import struct
 
 import pytest
+from websockets.asyncio.client import connect
 
+from relay.broker.admitting import REFUSALS_AT_ONCE
 from relay.broker.websocket import MAX_UNGREETED
+from relay.core.ids import BrokerId
+from relay.core.invites import InviteLink
 from relay.testing.mesh import Mesh
-from tests.e2e.scene import Scene, error_of, relay, relay_json
+from relay.testing.node import Node
+from relay.trust import joining
+from relay.trust.identity import Identity
+from relay.trust.pairing import make_request
+from tests.e2e.scene import Scene, audit, error_of, relay, relay_json
 
 
 def test_a_broker_of_another_workspace_gets_no_further_than_tls(two: Scene, mesh: Mesh) -> None:
@@ -117,3 +127,22 @@ def test_many_idle_connections_hold_nobody_up(granted: Scene) -> None:
     finally:
         for each in idle:
             each.close()
+
+
+def test_who_asks_to_join_without_end_fills_no_log(mesh: Mesh) -> None:
+    node = mesh.add("laptop")
+    times = REFUSALS_AT_ONCE + 10
+    asyncio.run(_ask_to_join(node, times))
+    joins = [each for each in audit(node) if each["decision"] == "refused"]
+    assert REFUSALS_AT_ONCE <= len(joins) < times - 5, "each of those over the ration would be one more row for ever"
+
+
+async def _ask_to_join(node: Node, times: int) -> None:
+    async def ask() -> None:
+        link = InviteLink(BrokerId(node.id), os.urandom(32), "any", 2**40, (node.address,))
+        _, raw = make_request(Identity.create(os.urandom(32), os.urandom(32)), link, "stranger", (), os.urandom(16))
+        async with connect(**joining._way(node.address)) as connection:
+            await connection.send(raw)
+            await connection.recv()
+
+    await asyncio.gather(*(ask() for _ in range(times)))

@@ -17,6 +17,7 @@ from relay.broker import code_invites
 from relay.broker.asked_before import require_first_invite
 from relay.broker.auditor import Auditor, Decision, refusal
 from relay.broker.code_invites import CodeInvites
+from relay.broker.link import monotonic_ms
 from relay.broker.members import Members
 from relay.broker.roster import RosterKeeper
 from relay.broker.signer import require_signer
@@ -37,6 +38,7 @@ from relay.core.pairing import (
     judge_invite,
     row_of,
 )
+from relay.core.rationing import Bucket
 from relay.core.statements import Member
 from relay.store import invites, operations, peers, statements
 from relay.store.invites import Invite
@@ -56,6 +58,7 @@ ByCode = tuple[Opening, Agreed]
 """What a joiner began with, and what was agreed on with it if it knows the code."""
 DEFAULT_TTL_MS = 15 * 60_000
 MAX_TTL_MS = 7 * 86_400_000
+REFUSALS_AT_ONCE, REFUSALS_PER_SECOND = 20, 1 / 30  # that are written down one by one: who reaches the port may ask
 _log = logging.getLogger(__name__)
 
 
@@ -90,6 +93,9 @@ class Admitting:
         self._journal = journal
         self._auditor = auditor
         self._addresses = addresses
+        # of who comes with an invite of ours, and of anybody
+        self._noted = {each: Bucket(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND) for each in (True, False)}
+        self._unnoted = 0
 
     async def invite(self, operation: str, ttl_ms: int) -> tuple[str, int]:
         """A fresh one-time link, and when it expires (milliseconds since 1970).
@@ -210,7 +216,13 @@ class Admitting:
         if by_code is not None:
             self._codes.note_failure(entry, by_code[0], request, by_code[1])
         invite = f"{by_code[0].number}" if by_code is not None else request.invite.hex()[:8]
-        self._auditor.write(entry, refusal(request.joiner, "join", error, f"invite {invite}"))
+        is_known = by_code is not None or invites.BY_ID.one(entry.tx, id=request.invite.hex()) is not None
+        if not self._noted[is_known].take(monotonic_ms()):
+            self._unnoted += 1
+            return
+        more, self._unnoted = self._unnoted, 0
+        since = f" ({more} more were refused since the last that is written here)" if more else ""
+        self._auditor.write(entry, refusal(request.joiner, "join", error, f"invite {invite}{since}"))
 
     def _invite_of(self, entry: Entry, request: JoinRequest, by_code: ByCode | None) -> tuple[str, InviteRow | None]:
         if by_code is not None:

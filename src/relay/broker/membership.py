@@ -30,6 +30,7 @@ from relay.core.errors import LocalFault, PeerFault
 from relay.core.hello import MAX_ADDRESSES, Judgement
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
+from relay.core.rationing import Bucket
 from relay.core.roster import Roster
 from relay.store import held, outbox, peers, records
 from relay.store.journal import Entry, Journal
@@ -39,6 +40,7 @@ CLONED_HINT = (
     " if its intake was stopped, on the machine that stays: relay identity keep;"
     " then here: relay trust allow {name}"
 )
+SIGHTS_AT_ONCE, SIGHTS_PER_SECOND = 5, 1 / 600  # of a second machine with one identity, where no grant is frozen by it
 _log = logging.getLogger(__name__)
 
 
@@ -104,6 +106,7 @@ class Membership:
         self._behind = behind
         self.on_gone: Callable[[Entry, BrokerId], None] = _keep_all
         self._clones: dict[BrokerId, tuple[int, bytes]] = {}
+        self._sights: dict[BrokerId, Bucket] = {}
         self._work: set[asyncio.Task[None]] = set()
         self._look: asyncio.TimerHandle | None = None
         self._exchange = RosterExchange(self._surroundings(), monotonic_ms)
@@ -230,7 +233,7 @@ class Membership:
 
     async def _freeze(self, greeted: Greeted) -> None:
         peer, start = greeted.peer, (greeted.hello.incarnation, greeted.hello.nonce)
-        known = self._clones.get(peer) == start
+        known = self._clones.get(peer) == start or not self._may_be_noted(peer)
         self._clones[peer] = start
         name = self._members.name(peer)
         # each time: its owner here may have allowed it again, while the second machine is still about
@@ -245,6 +248,10 @@ class Membership:
         detail = f"{name} was seen with an older or a second incarnation: its grant is frozen"
         decision = Decision(peer, "link", REFUSED, "grant_frozen", detail)
         await self._journal.commit(lambda entry: self._auditor.write(entry, decision))
+
+    def _may_be_noted(self, peer: BrokerId) -> bool:
+        """Whether one more sight of it is written down by itself: any member may show as many starts as it likes."""
+        return self._sights.setdefault(peer, Bucket(SIGHTS_AT_ONCE, SIGHTS_PER_SECOND)).take(monotonic_ms())
 
     async def freeze_what_could_not_be(self) -> None:
         """Write down what trust.toml could not take when a clone was seen."""

@@ -118,5 +118,6 @@ def _means(rooms: Rooms) -> Means:
 def _trials(rooms: Rooms, means: Means, logins: Logins, elsewhere: Elsewhere) -> Trials:
     """What would become of a request, here and elsewhere."""
     rehearsal = Rehearsal(rooms.members.own, rooms.supervisor, rooms.gate.judge, rooms.gate.told)
-    server = TrialServer(rooms.keys.identity, rooms.journal, rehearsal, means, logins, rooms.auditor, rooms.mesh)
+    identity, ration = rooms.keys.identity, rooms.rationing.may_be_written
+    server = TrialServer(identity, rooms.journal, rehearsal, means, logins, rooms.auditor, rooms.mesh, ration)
     return Trials(rooms.members, rooms.journal, rooms.mesh, server, rooms.views.known_of, elsewhere.is_there)

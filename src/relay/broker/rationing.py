@@ -109,5 +109,5 @@ class Rationing:
         """One audit entry for each origin that was refused since the last call, with the count."""
         refused, self._refused = self._refused, {}
         for origin, count in refused.items():
-            detail = f"{count} requests without a grant were refused unread"
+            detail = f"{count} more requests were refused: over the ration, unread, or not written down one by one"
             self._auditor.write(entry, Decision(origin, "spawn", REFUSED, Code.RATE_LIMITED, detail))

@@ -7,6 +7,7 @@ Each question of another broker costs it a token; a refusal is written into the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from relay.broker.auditor import Auditor, refusal
@@ -44,6 +45,7 @@ class TrialServer:
         logins: what it would refuse for want of a login.
         auditor: the audit log.
         mesh: carries the words.
+        ration: whether a refusal to that broker is still written down by itself.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class TrialServer:
         logins: Logins,
         auditor: Auditor,
         mesh: Mesh,
+        ration: Callable[[BrokerId], bool] = lambda origin: True,
     ) -> None:
+        self._ration = ration
         self._identity = identity
         self._journal = journal
         self._rehearsal = rehearsal
@@ -139,7 +143,7 @@ class TrialServer:
 
     def _play(self, entry: Entry, question: Question, origin: BrokerId, operation: str) -> Rehearsed:
         played = self._rehearsal.of(entry, question, origin, operation)
-        if played.error is not None and origin != self._identity.id:
+        if played.error is not None and origin != self._identity.id and self._ration(origin):
             request = question.request
             detail = f"{request.agent} in {request.cwd or '(no directory)'} mode {request.mode}"[:500]
             self._auditor.write(entry, refusal(origin, "dry-run", played.error, detail))
