@@ -103,6 +103,15 @@ def test_what_runs_is_shown_as_paused_nowhere_whoever_resumed_it(granted: Scene)
     assert b"\npaused:" not in relay(granted.laptop, "show", spawn).stdout
 
 
+def test_what_was_stopped_is_shown_as_paused_nowhere(granted: Scene) -> None:
+    spawn = granted.begin("true", "--at", "1h")
+    granted.until(spawn, "waiting")
+    relay(granted.vps, "pause", spawn)
+    relay(granted.laptop, "stop", spawn)
+    assert granted.until(spawn, "cancelled")["paused"] is granted.show(spawn, granted.vps)["paused"] is None
+    assert b"\npaused:" not in relay(granted.laptop, "show", spawn).stdout
+
+
 def test_what_a_person_there_changed_is_shown_at_its_origin_as_it_ran(granted: Scene) -> None:
     before = granted.begin("true", "--at", "1h")
     spawn = granted.begin("echo asked for", "--at", "1h")

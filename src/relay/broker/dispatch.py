@@ -16,7 +16,7 @@ from relay.core.field_checks import is_moment
 from relay.core.ids import BrokerId, is_spawn_id
 from relay.core.kinds import Kind
 from relay.core.spawning import Snapshot, SpawnRequest, request_from_content, snapshot_from_bytes
-from relay.core.states import State
+from relay.core.states import NOT_STARTED, State
 from relay.core.tails import earlier, tail_from_content
 from relay.spawn.ledger import Ledger, Step, state_event
 from relay.spawn.supervisor import Supervisor
@@ -220,7 +220,7 @@ class Dispatch:
         if shown.tried is not None:  # by this word alone it is known, whichever has overtaken it
             queueing.keep_try(entry.tx, row.id, shown.tried["n"], shown.tried["asked"], shown.tried["outcome"])
         if spawns.apply_snapshot(entry.tx, shown, entry.now):
-            if "paused" in each.body.content:
+            if "paused" in each.body.content and shown.state in NOT_STARTED:
                 row = _marked(entry, row, each.body.content["paused"], ahead)
             self._told(entry, row, shown)
             self._collected(entry, row, shown)

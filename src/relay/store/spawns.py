@@ -11,7 +11,7 @@ from typing import Any
 from relay.core.errors import Code, Misuse
 from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot, SpawnRequest
-from relay.core.states import IN_HAND, TERMINAL, State
+from relay.core.states import NOT_STARTED, TERMINAL, State
 from relay.store import blobs
 from relay.store.query import Query, Tx, first_column, insertion, to_json, values_of
 from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
@@ -30,7 +30,6 @@ _SAID = tuple(name for name in _TOLD if name in _ROW_FIELDS and name != "cwd")  
 _of_row, _said = operator.attrgetter(*_ROW_FIELDS), operator.attrgetter(*_SAID)
 _asked, _told = values_of(SpawnRequest), values_of(Snapshot)
 _UNTOLD: dict[str, Any] = dict.fromkeys(_ROW_FIELDS) | {"attempt": 0, "seq": 0}
-_BEGUN = IN_HAND | {State.COMPLETED, State.FAILED, State.TIMED_OUT, State.LOST}
 _QUEUEING = ("priority", "not_before")  # of the wishes: what waiting spawns are ordered and woken by
 _INSERT = insertion(
     "spawns", (*_ASKED, *_QUEUEING, "origin", "target", "operation", "state", "since", "learnt", "reason", "schedule")
@@ -126,13 +125,13 @@ def require(tx: Tx, spawn: str) -> SpawnRow:
     return found
 
 
-# what a person said was of the end before: it goes on, or has ended anew; and what began was not paused any more. A
-# stop was of the attempt that has ended: who stops another one, which somebody else asked for, has to be heard anew
+# what a person said was of the end before: it goes on, or has ended anew; and what began, or has ended, is paused no
+# more. A stop was of the attempt that has ended: who stops another one, which somebody else asked for, is heard anew
 _APPLY = """
 UPDATE spawns SET state = :state, reason = :reason, since = :since, attempt = :attempt, seq = :seq, at = :at,
     ran_in = coalesce(:cwd, ran_in), started = :started, ended = :ended, exit_code = :exit_code, signal = :signal,
     needs = :needs, error = :error, result = :result, first_word = coalesce(first_word, :now), learnt = :now,
-    resolved = NULL, paused = iif(:begun, NULL, paused), paused_by = iif(:begun, NULL, paused_by),
+    resolved = NULL, paused = iif(:waits, paused, NULL), paused_by = iif(:waits, paused_by, NULL),
     stop_requested = iif(live = 0 AND NOT :terminal, NULL, stop_requested)
 WHERE id = :spawn AND target = :target AND (attempt, seq) < (:attempt, :seq)
 """
@@ -150,7 +149,7 @@ def apply_snapshot(tx: Tx, snapshot: Snapshot, now: int) -> bool:
     """
     values = _told(snapshot)
     values |= {key: to_json(values[key]) for key in ("needs", "error", "result")}
-    values |= {"state": str(snapshot.state), "now": now, "begun": snapshot.state in _BEGUN}
+    values |= {"state": str(snapshot.state), "now": now, "waits": snapshot.state in NOT_STARTED}
     values["terminal"] = snapshot.state in TERMINAL
     return tx.execute(_APPLY, values).rowcount > 0
 
@@ -166,7 +165,7 @@ def after_word(row: SpawnRow, snapshot: Snapshot, now: int) -> SpawnRow:
     values = dict(zip(_ROW_FIELDS, _of_row(row), strict=True))
     values |= zip(_SAID, _said(snapshot), strict=True)
     ran_in, first_word = snapshot.cwd or row.ran_in, row.first_word or now
-    unmarked = {"paused": None, "paused_by": None} if snapshot.state in _BEGUN else {}
+    unmarked = {} if snapshot.state in NOT_STARTED else {"paused": None, "paused_by": None}
     if row.state in TERMINAL and snapshot.state not in TERMINAL:
         unmarked["stop_requested"] = None
     return SpawnRow(**values | {"ran_in": ran_in, "first_word": first_word, "resolved": None} | unmarked)
@@ -204,7 +203,8 @@ def end_untaken(
         error: `{"code", "message", "why", "hint"}` or None.
     """
     sql = (
-        "UPDATE spawns SET state = ?, reason = ?, since = ?, learnt = ?, ended = ?, error = ?"
+        "UPDATE spawns SET state = ?, reason = ?, since = ?, learnt = ?, ended = ?, error = ?, paused = NULL,"
+        " paused_by = NULL"
         " WHERE id = ? AND state = 'queued' AND first_word IS NULL"
     )
     return tx.execute(sql, (str(state), reason, now, now, now, to_json(error), spawn)).rowcount > 0
