@@ -57,6 +57,17 @@ async def test_an_entry_that_fails_says_so_and_a_part_that_may_be_undone_begins_
     assert course.said == ["begins", "decided False", "decided False"]
 
 
+async def test_what_fails_after_the_commit_keeps_nothing_else_from_being_done(
+    course: Course, caplog: pytest.LogCaptureFixture
+) -> None:
+    def enter(entry: Entry) -> None:
+        entry.then(lambda: course.said.remove("what is not there"))
+        course.enter(entry)
+
+    await course.journal.commit(enter)
+    assert course.said == ["begins", "decided True", "follows"] and "ValueError" in caplog.text
+
+
 async def test_what_is_rolled_back_by_itself_hears_of_that(course: Course) -> None:
     await course.journal.commit(course.roll_back)
     assert course.said == ["begins", "decided False"]

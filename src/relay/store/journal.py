@@ -8,6 +8,7 @@ order. A rolled back entry leaves nothing.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from relay.store.events import Event
 from relay.store.spawn_rows import SpawnRow
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 @frozen
@@ -192,11 +194,19 @@ class Journal:
         return await self.store.submit(operation, lambda: self._carry_out(entries[0]), undone)
 
     def _carry_out(self, entry: Entry) -> None:
+        # each by itself: one that fails, as for want of memory, keeps nothing else that was decided from being done
         for decided in entry.deciding:
-            decided(True)
+            _do(decided, True)
         for recipient, outgoing in entry.posted:
-            self._on_posted(recipient, outgoing)
+            _do(self._on_posted, recipient, outgoing)
         for event, subject in entry.events:
-            self._on_event(event, subject)
+            _do(self._on_event, event, subject)
         for callback in entry.following:
-            callback()
+            _do(callback)
+
+
+def _do(work: Callable[..., object], *given: object) -> None:
+    try:
+        work(*given)
+    except Exception:
+        _log.exception("something that follows a commit failed")
