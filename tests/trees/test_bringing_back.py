@@ -11,6 +11,7 @@ import pytest
 from relay.core import workplaces
 from relay.spawn.worktrees import bringing_back
 from relay.spawn.worktrees.bringing_back import cut
+from relay.spawn.worktrees.place import Began
 from tests.trees.ground import Far, git, repository
 
 
@@ -152,10 +153,11 @@ def test_a_plain_folder_s_changes(tmp_path: Path, far: Far) -> None:
 def test_a_half_made_place_is_made_anew(repo: Path, far: Far) -> None:
     made = far.sent(repo)
     far.place.root.mkdir(parents=True)
-    far.place.tree.mkdir()
-    (far.place.tree / "half").write_text("x")
+    making = far.place.making
+    making.mkdir()
+    (making / "half").write_text("x")
     far.place.beside.mkdir()
-    far.place.making.mkdir()
+    far.place.note(Began("a" * 40, False, "", "a" * 40, "a" * 40))  # it gets its name last
     there = far.received(made)
     assert not (there / "half").exists() and not list(far.place.root.glob("*.making-*"))
     (there / "work").write_text("of the first attempt")
