@@ -59,7 +59,7 @@ def _answered_from_afar(scene: Scene, boss: Node) -> None:
 
 def _says_no_and_yes(scene: Scene, boss: Node) -> None:
     """Who may approve what goes beyond the mode of a grant may deny it, and answer what it covers; not type."""
-    asked = [{"name": "a", "kind": "permission", "text": "?", "tool": each, "mode": each} for each in ("full", "plan")]
+    asked = [{"name": e, "kind": "permission", "text": "?", "tool": e, "mode": e} for e in ("full", "plan")]
     spawn = scene.begin_with("asker", json.dumps([*asked, {"name": "q", "kind": "question", "text": "which?"}]))
     scene.until(spawn, "held")
     assert relay_json(boss, "approve", spawn)["accepted"] is True
