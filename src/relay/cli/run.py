@@ -29,7 +29,7 @@ After = Annotated[
 ]
 AfterSuccess = Annotated[list[str] | None, _option("--after-success", "ID", "The same, spelled out.")]
 AfterAny = Annotated[list[str] | None, _option("--after-any", "ID", "Not before this one has ended, however.")]
-At = Annotated[Text, _option("--at", "T", "Not before the next 22:00, in 2h, or at an RFC 3339 time to come.")]
+At = Annotated[Text, _option("--at", "T", "Not before `22:00` (the next), `2h` from now, or an RFC 3339 time to come.")]
 Retries = Annotated[
     int | None,
     typer.Option("--retries", min=0, max=MAX_RETRIES, metavar="N", help="Try again so often, where that may help."),

@@ -92,7 +92,7 @@ def _declare_edit(root: typer.Typer) -> None:
         at: Annotated[
             str | None,
             typer.Option(
-                "--at", metavar="T", help="Not before the next 22:00, in 2h, or at an RFC 3339 time; or `now`."
+                "--at", metavar="T", help="Not before `22:00` (the next), `2h` from now, or an RFC 3339 time; or `now`."
             ),
         ] = None,
         retries: Retries = None,
