@@ -152,6 +152,7 @@ def test_an_order_says_what_was_typed(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_a_made_up_name_is_the_same_for_the_same_key() -> None:
     first, second = (_order(["x"], name="-", idempotency_key="k") for _ in range(2))
     assert first["name"] == second["name"] != _order(["x"], name="-")["name"]
+    assert len(_order(["x"], name="-", agent="a" * 64)["name"]) == 64
 
 
 @pytest.mark.parametrize(

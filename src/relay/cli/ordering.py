@@ -96,7 +96,11 @@ def named(name: str, agent: str, idempotency_key: str | None) -> tuple[str, str]
     """The request's operation id and the spawn's name: as typed, or made up."""
     refuse_blank(idempotency_key=idempotency_key)
     operation = idempotency_key or new_operation()
-    return operation, _made_up(agent, operation) if name == "-" else name
+    if name == "-":
+        from relay.api import made_up
+
+        name = made_up.name_of(agent, operation)
+    return operation, name
 
 
 def change(
@@ -165,13 +169,6 @@ def _after(success: Sequence[str], anyhow: Sequence[str]) -> SpawnOrder:
     if not success and not anyhow:
         return {}
     return {"after": [ref for ref in success if ref != "none"], "after_any": [ref for ref in anyhow if ref != "none"]}
-
-
-def _made_up(agent: str, operation: str) -> str:
-    # of the operation, so that the same request sent again has the same name
-    from zlib import crc32
-
-    return f"{agent}-{crc32(operation.encode()):08x}"
 
 
 def _misuse(message: str, why: str, hint: str, code: str = "bad_task") -> Misuse:

@@ -25,14 +25,16 @@ _STEERS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f\xc2]")
 
 # marks, embeddings, overrides and isolates of UAX #9, with the deprecated ones; the byte order mark, the zero-width
 # space, word joiner and invisible operators; annotations; tags. U+200C and U+200D stay: scripts and emoji need them
+_FIRST = rb"[\xd8\xe1\xe2\xef\xf3]"  # looked for by itself: in text of other alphabets that is ten times as quick
 _INVISIBLE = (
-    rb"\xd8\x9c|\xe1\xa0\x8e|\xe2(?:\x80[\x8b\x8e\x8f\xaa-\xae]|\x81[\xa0-\xaf])|\xef(?:\xbb\xbf|\xbf[\xb9-\xbb])"
-    rb"|\xf3\xa0[\x80\x81][\x80-\xbf]"
+    rb"(?<=\xd8)\x9c|(?<=\xe1)\xa0\x8e|(?<=\xe2)(?:\x80[\x8b\x8e\x8f\xaa-\xae]|\x81[\xa0-\xaf])"
+    rb"|(?<=\xef)(?:\xbb\xbf|\xbf[\xb9-\xbb])|(?<=\xf3)\xa0[\x80\x81][\x80-\xbf]"
 )
-_LINE_ENDS = rb"\xe2\x80[\xa8\xa9]"
+_LINE_ENDS = rb"(?<=\xe2)\x80[\xa8\xa9]"
 _REST = rb"[\x80-\xbf]*"  # bytes of no character: with what stood before they could make another of these
-_UNSEEN = re.compile(rb"(?P<end>%b)|(?:%b)%b" % (_LINE_ENDS, _INVISIBLE, _REST))
+_UNSEEN = re.compile(rb"%b(?:(?P<end>%b)|(?:%b)%b)" % (_FIRST, _LINE_ENDS, _INVISIBLE, _REST))
 _BEGUN = re.compile(rb"(?:\xd8|\xe1\xa0?|\xe2[\x80\x81]?|\xef[\xbb\xbf]?|\xf3(?:\xa0[\x80\x81]?)?)\Z")
+_LONGEST_BEGUN = 3
 _CONTINUATIONS = bytes(range(0x80, 0xC0))
 
 
@@ -62,7 +64,7 @@ class _Seen:
         if self._is_after and not self._begun:
             data = data.lstrip(_CONTINUATIONS)
         whole = self._begun + data
-        begun = _BEGUN.search(whole)
+        begun = _BEGUN.search(whole, max(0, len(whole) - _LONGEST_BEGUN))
         self._begun = begun[0] if begun else b""
         whole = whole[: len(whole) - len(self._begun)]
         if not whole:

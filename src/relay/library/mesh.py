@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Seque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
-from relay.api import routes, tool_routes
+from relay.api import made_up, routes, tool_routes
 from relay.api.person import person
 from relay.core.errors import Code, Misuse
 from relay.library import given
@@ -105,7 +105,7 @@ class Mesh:
         cwd, moment = given.maybe_text("the cwd", cwd), given.number("not_before", not_before)
         order = order_of(
             operation=named,
-            name=f"{agent}-{named[:8]}" if name == "-" else name,
+            name=made_up.name_of(agent, named) if name == "-" else name,
             agent=agent,
             task=words if isinstance(words, str) else " ".join(words),
             argv=[] if isinstance(words, str) else list(words),
