@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import time
@@ -10,11 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relay.spawn.by_force import end_by_force
+from relay.spawn.overdue import LATE_S, Overdue
 from relay.spawn.shim import record
 
-from .yard import alive
+from .yard import alive, children, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .yard import Run, Yard
@@ -178,3 +182,33 @@ async def test_stopping_takes_along_what_another_process_started(yard: Yard) -> 
     await stop(run)
     await run.exit()
     assert await stranger.wait() in (-signal.SIGTERM, -signal.SIGKILL)
+
+
+@pytest.fixture
+def leased(tmp_path: Path) -> Iterator[Path]:
+    """A program whose exec waits for who has a lease on it."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nexit 7\n")
+    program.chmod(0o755)
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # which says that somebody waits
+    with program.open("r+") as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield program
+    signal.signal(signal.SIGIO, before)
+
+
+async def test_a_stop_ends_what_is_not_past_its_exec(yard: Yard, leased: Path) -> None:
+    run = await yard.launch(str(leased))
+    await until(lambda: children(run.shim))
+    await asyncio.to_thread(end_by_force, run.attempt, run.shim)
+    end = await run.exit()
+    assert end.stopped and end.exit_code is None
+
+
+async def test_the_time_of_a_task_passes_while_its_exec_does(yard: Yard, leased: Path) -> None:
+    run = await yard.launch(str(leased), timeout_s=0.1)
+    await until(lambda: children(run.shim))
+    overdue = Overdue(run.attempt, 0.2 - LATE_S, run.shim)
+    end = await run.exit()
+    overdue.over()
+    assert end.timed_out and end.exit_code is None

@@ -78,7 +78,7 @@ class Supervisor:
         self._door: Door | None = None
         self._unsent = memoryview(spec.stdin or b"")
         self._started_at = _wall_ms()
-        self._timeout_at = None if spec.timeout_s is None else time.monotonic() + spec.timeout_s
+        self._timeout_at = None if spec.timeout_s is None else task.began + spec.timeout_s
         self._status: int | None = None
         self._given_up = self._stopping = self._asked = self._ask_at_exec = False
         self._survivors, self._timed_out, self._oom = 0, False, False
