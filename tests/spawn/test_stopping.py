@@ -200,6 +200,7 @@ def leased(tmp_path: Path) -> Iterator[Path]:
 async def test_a_stop_ends_what_is_not_past_its_exec(yard: Yard, leased: Path) -> None:
     run = await yard.launch(str(leased))
     await until(lambda: children(run.shim))
+    await stop(run)
     await asyncio.to_thread(end_by_force, run.attempt, run.shim)
     end = await run.exit()
     assert end.stopped and end.exit_code is None
