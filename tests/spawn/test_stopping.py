@@ -7,7 +7,7 @@ import fcntl
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
@@ -185,7 +185,7 @@ async def test_stopping_takes_along_what_another_process_started(yard: Yard) -> 
 
 
 @pytest.fixture
-def leased(tmp_path: Path) -> Iterator[Path]:
+def leased(tmp_path: Path) -> Iterator[TextIO]:
     """A program whose exec waits for who has a lease on it."""
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\nexit 7\n")
@@ -193,12 +193,12 @@ def leased(tmp_path: Path) -> Iterator[Path]:
     before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # which says that somebody waits
     with program.open("r+") as file:
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        yield program
+        yield file
     signal.signal(signal.SIGIO, before)
 
 
-async def test_a_stop_ends_what_is_not_past_its_exec(yard: Yard, leased: Path) -> None:
-    run = await yard.launch(str(leased))
+async def test_a_stop_ends_what_is_not_past_its_exec(yard: Yard, leased: TextIO) -> None:
+    run = await yard.launch(leased.name)
     await until(lambda: children(run.shim))
     await stop(run)
     await asyncio.to_thread(end_by_force, run.attempt, run.shim)
@@ -206,8 +206,18 @@ async def test_a_stop_ends_what_is_not_past_its_exec(yard: Yard, leased: Path) -
     assert end.stopped and end.exit_code is None
 
 
-async def test_the_time_of_a_task_passes_while_its_exec_does(yard: Yard, leased: Path) -> None:
-    run = await yard.launch(str(leased), timeout_s=0.1)
+async def test_a_start_that_fails_while_it_is_stopped_is_stopped(yard: Yard, leased: TextIO) -> None:
+    leased.truncate(0)  # no program
+    run = await yard.launch(leased.name)
+    await until(lambda: children(run.shim))
+    await stop(run)
+    leased.close()
+    end = await run.exit()
+    assert end.stopped and end.error and end.error.kind == "not_executable"
+
+
+async def test_the_time_of_a_task_passes_while_its_exec_does(yard: Yard, leased: TextIO) -> None:
+    run = await yard.launch(leased.name, timeout_s=0.1)
     await until(lambda: children(run.shim))
     overdue = Overdue(run.attempt, 0.2 - LATE_S, run.shim)
     end = await run.exit()

@@ -139,7 +139,8 @@ def _supervise(
     awake = None
     if isinstance(task, DirectTask):
         if (error := task.start()) is not None:
-            return _never_ran(error, stopped=False) | log.fields()
+            is_stopped = record.read_slot(record_fd, record.STOP) is not None  # asked for meanwhile
+            return _never_ran(error, stopped=is_stopped) | log.fields()
         noted = _note(task, record_fd)
         started = {**noted, "at": time.time_ns() // 1_000_000}
         record.write_slot(record_fd, record.STARTED, started, durable=False)
