@@ -137,6 +137,7 @@ def _supervise(
     spec: Spec, task: Task | DirectTask, log: LogFile, record_fd: int, wakeup: Wakeup, kills: Kills, last: LastWord
 ) -> dict[str, object]:
     awake = None
+    kills.mark()  # before its start: what follows waits for a disk, and memory runs out in less
     if isinstance(task, DirectTask):
         if (error := task.start()) is not None:
             is_stopped = record.read_slot(record_fd, record.STOP) is not None  # asked for meanwhile

@@ -40,7 +40,7 @@ class Supervisor:
 
     Args:
         noted: what the task's slot says.
-        kills: of the group that the task is in.
+        kills: of the group that the task is in, counted from before its start.
         awake: what keeps the machine awake meanwhile, where that was asked for.
     """
 
@@ -89,7 +89,6 @@ class Supervisor:
     def run(self) -> dict[str, object]:
         """Supervise to the end; the fields of the exit slot."""
         self._listen()
-        self._kills.mark()
         while not self._finished():
             self._keep_time()
             for fd, _ in (self._door or self._poll).poll(self._pause_ms()):
