@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
+from relay.spawn.attempt import Vanished
 from relay.spawn.by_force import end_by_force
 from relay.spawn.overdue import LATE_S, Overdue
+from relay.spawn.recovery import Verdict
 from relay.spawn.shim import record
 
 from .yard import alive, children, until
@@ -214,6 +216,18 @@ async def test_a_start_that_fails_while_it_is_stopped_is_stopped(yard: Yard, lea
     leased.close()
     end = await run.exit()
     assert end.stopped and end.error and end.error.kind == "not_executable"
+
+
+async def test_a_start_whose_shim_and_fork_server_die_is_ended(yard: Yard, leased: TextIO) -> None:
+    run = await yard.launch(leased.name)
+    await until(lambda: children(run.shim))
+    (task,) = children(run.shim)
+    server = yard.launcher.server_pid
+    assert server
+    os.kill(server, signal.SIGKILL)
+    os.kill(run.shim, signal.SIGKILL)
+    assert await run.end() == Vanished(Verdict.SWEEP_AND_LOST, 0)
+    assert not alive(task)
 
 
 async def test_the_time_of_a_task_passes_while_its_exec_does(yard: Yard, leased: TextIO) -> None:

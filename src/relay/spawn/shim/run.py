@@ -39,7 +39,7 @@ def settle() -> None:
     """Become a shim, once for all that it runs."""
     os.setsid()
     kernel.adopt_orphans()
-    kernel.set_title("relay-shim")
+    kernel.set_title(kernel.SHIM)
 
 
 def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
