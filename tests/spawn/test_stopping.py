@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
+from relay.spawn.attempt import Vanished
+from relay.spawn.by_force import end_by_force
+from relay.spawn.overdue import LATE_S, Overdue
+from relay.spawn.recovery import Verdict
 from relay.spawn.shim import record
 
-from .yard import alive
+from .yard import alive, children, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .yard import Run, Yard
@@ -178,3 +184,56 @@ async def test_stopping_takes_along_what_another_process_started(yard: Yard) -> 
     await stop(run)
     await run.exit()
     assert await stranger.wait() in (-signal.SIGTERM, -signal.SIGKILL)
+
+
+@pytest.fixture
+def leased(tmp_path: Path) -> Iterator[TextIO]:
+    """A program whose exec waits for who has a lease on it."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nexit 7\n")
+    program.chmod(0o755)
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # which says that somebody waits
+    with program.open("r+") as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield file
+    signal.signal(signal.SIGIO, before)
+
+
+async def test_a_stop_ends_what_is_not_past_its_exec(yard: Yard, leased: TextIO) -> None:
+    run = await yard.launch(leased.name)
+    await until(lambda: children(run.shim))
+    await stop(run)
+    await asyncio.to_thread(end_by_force, run.attempt, run.shim)
+    end = await run.exit()
+    assert end.stopped and end.exit_code is None
+
+
+async def test_a_start_that_fails_while_it_is_stopped_is_stopped(yard: Yard, leased: TextIO) -> None:
+    leased.truncate(0)  # no program
+    run = await yard.launch(leased.name)
+    await until(lambda: children(run.shim))
+    await stop(run)
+    leased.close()
+    end = await run.exit()
+    assert end.stopped and end.error and end.error.kind == "not_executable"
+
+
+async def test_a_start_whose_shim_and_fork_server_die_is_ended(yard: Yard, leased: TextIO) -> None:
+    run = await yard.launch(leased.name)
+    await until(lambda: children(run.shim))
+    (task,) = children(run.shim)
+    server = yard.launcher.server_pid
+    assert server
+    os.kill(server, signal.SIGKILL)
+    os.kill(run.shim, signal.SIGKILL)
+    assert await run.end() == Vanished(Verdict.SWEEP_AND_LOST, 0)
+    assert not alive(task)
+
+
+async def test_the_time_of_a_task_passes_while_its_exec_does(yard: Yard, leased: TextIO) -> None:
+    run = await yard.launch(leased.name, timeout_s=0.1)
+    await until(lambda: children(run.shim))
+    overdue = Overdue(run.attempt, 0.2 - LATE_S, run.shim)
+    end = await run.exit()
+    overdue.over()
+    assert end.timed_out and end.exit_code is None

@@ -193,7 +193,7 @@ class Attempting:
         """End an attempt that was to stop and does not, as where its task keeps its shim stopped."""
         await asyncio.sleep(INSIST_S)
         if name in self.shims:
-            await asyncio.to_thread(end_by_force, self.folder(name))
+            await asyncio.to_thread(end_by_force, self.folder(name), self.shims[name])
 
     async def _shim_of(self, ahead: Ahead, plan: Plan) -> int:
         try:

@@ -9,6 +9,7 @@ from signal import SIGKILL
 
 from relay.spawn import tree
 from relay.spawn.attempt import Attempt, Exited, Record, Vanished
+from relay.spawn.outliving import kill_below
 from relay.spawn.shim import processes
 
 WITHIN_S = 1.0
@@ -33,11 +34,17 @@ class ByForce:
         return Exited(replace(end.record, stopped=True), by)
 
 
-def end_by_force(attempt: Attempt) -> None:
-    """Kill what is left of an attempt, while its shim is there to be told to stop; it takes a second at most."""
+def end_by_force(attempt: Attempt, shim: int) -> None:
+    """Kill what is left of an attempt, while its shim is there to be told to stop; it takes a second at most.
+
+    Args:
+        attempt: its folder.
+        shim: its pid: a task whose exec is not over has no mark yet, and nobody but its shim knows of it.
+    """
     with contextlib.suppress(OSError):
         for _ in range(_TIMES):
             tree.sweep(attempt.folder.name, _task_of(attempt.read()))
+            kill_below(shim, attempt.folder)
             if not attempt.request_stop():
                 return
             time.sleep(WITHIN_S / _TIMES)

@@ -115,14 +115,15 @@ def end_what_is_left(folder: Path, shim: int | None) -> None:
     deadline = time.monotonic() + WITHIN_S
     while is_held(folder) and time.monotonic() < deadline:
         if shim is not None:
-            _kill_below(shim, folder)
+            kill_below(shim, folder)
         with contextlib.suppress(OSError):
             tree.sweep(folder.name, None)
             _wake(folder)
         time.sleep(_AGAIN_S)
 
 
-def _kill_below(shim: int, folder: Path) -> None:
+def kill_below(shim: int, folder: Path) -> None:
+    """Kill all that descends from a shim, as long as it has the lock of this attempt."""
     table = processes.table()
     found = table.get(shim)
     # its session: else it is gone, and another process has its pid. Held still: else it may have let go late, for a

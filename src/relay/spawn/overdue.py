@@ -1,8 +1,9 @@
 """Attempts that go on though their time is over: a task may keep its own shim stopped, which would have ended it.
 
 To wake a shim that is awake does nothing. So nothing depends on how well the clocks here and there agree, and nothing
-is ended from here: the shim itself ends its task, and writes down that its time was over. But where the record names
-no shim any more, which a task can do as well, the tree is swept, and that wakes its shim.
+that has started is ended from here: the shim itself ends its task, and writes down that its time was over. But where
+the record names no shim any more, which a task can do as well, the tree is swept, and that wakes its shim. And one that
+has not told of a start may wait for an exec that does not end (`shim/direct_task.py`): that is ended.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 
 from relay.spawn import tree
 from relay.spawn.attempt import Attempt
+from relay.spawn.outliving import kill_below
 from relay.spawn.shim import processes
 
 LATE_S = 4.0  # the shim's own last step comes at most 3.5 s after the time is over
@@ -64,3 +66,5 @@ def _wake(attempt: Attempt, shim: int) -> None:
         if named is None or not processes.signal_exactly(named.shim, named.ticks, signal.SIGCONT):
             tree.sweep(attempt.folder.name, None)
             tree.wake(shim)
+        elif now.started is None:
+            kill_below(shim, attempt.folder)

@@ -7,7 +7,7 @@
 | any | no | no | no | yes | any | FENCE_AND_REQUEUE: somebody fenced it before us |
 | held | no | any | no | no | any | WAIT: a shim is between its lock and its intent |
 | held | yes | any | no | no | yes | REATTACH |
-| held | yes | any | no | no | no | WAIT: another recovery, or the dying child of a dead shim, is about to let go |
+| held | yes | any | no | no | no | WAIT: another recovery, or a child of a dead shim, which is killed, is to let go |
 | free | no | no | no | no | any | FENCE_AND_REQUEUE: the intent precedes any process, so none was |
 | free | yes, or started | | no | no | any | SWEEP_AND_LOST; after another boot there is nothing to sweep |
 
@@ -199,6 +199,8 @@ def _recover(folder: Path, *, lock_held: bool) -> Recovered:
         os.close(fd)
     if verdict is Verdict.SWEEP_AND_LOST:
         return Recovered(verdict, tree.sweep(folder.name, _task_of_this_boot(slots)))
+    if verdict is Verdict.WAIT and sound(record.INTENT, slots[record.INTENT]) is not None:
+        tree.kill_unborn(folder / layout.LOCK)
     return Recovered(verdict)
 
 

@@ -7,10 +7,12 @@ kept its environment, the task's session what cleared it, and descent what both 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
+from pathlib import Path
 
-from relay.spawn.shim import processes
+from relay.spawn.shim import kernel, processes
 from relay.spawn.shim.spec import MARKER
 from relay.spawn.shim.tree import signal_all
 
@@ -45,6 +47,27 @@ def sweep(name: str, task: tuple[int, int] | None) -> int:
             wake(pid)
         time.sleep(_LOOK_AGAIN_S)
     return len(living)
+
+
+def kill_unborn(lock: Path) -> None:
+    """Kill what a dead shim has left before its exec: it has no mark yet, but the lock of the attempt until then."""
+    if not kernel.ADOPTS:
+        return
+    with contextlib.suppress(OSError):
+        what = lock.stat()
+        holders = [each for each in processes.table().values() if _is_unborn(each, what)]
+        signal_all(holders, signal.SIGKILL)
+
+
+def _is_unborn(process: processes.Process, lock: os.stat_result) -> bool:
+    own = Path(f"/proc/{process.pid}")
+    try:
+        # by its name: whoever else looks at that file is let be
+        if (own / "comm").read_text() != f"{kernel.SHIM}\n":
+            return False
+        return any(os.path.samestat(fd.stat(), lock) for fd in (own / "fd").iterdir())
+    except OSError:  # it, or what it had open, is gone meanwhile
+        return False
 
 
 def wake(shim: int) -> None:

@@ -8,6 +8,10 @@ Such a task does not die with its shim by the kernel's hand. The fork server kil
 broker sweeps before it says anything of the attempt, by the task's pid, session and mark. Its pid is noted a moment
 after its exec: until then the mark, and whose child it is, tell of it.
 
+The shim hears nothing until the exec is over. That may take long, as where somebody has a lease on the program, or on a
+file system that does not answer: a stop or a timeout is the broker's to carry out then, who kills what is below a shim
+(`spawn/by_force.py`, `spawn/overdue.py`); the shim tells of the end.
+
 Not for what a child has to do for itself before it becomes the command: limits, and a terminal. That is forked.
 """
 
@@ -55,6 +59,7 @@ class DirectTask:
 
     Attributes:
         pid, ticks: of its process, once it is started.
+        began: when its start began, on the monotonic clock: what it takes is of the task's time.
         failure: where a child would tell a failure to exec: nowhere.
         outputs, stdin: the shim's ends of its pipes.
 
@@ -63,15 +68,15 @@ class DirectTask:
     """
 
     __slots__ = (
-        *("_directory", "_env", "_fault", "_paths", "_spec", "_theirs", "_until"),
-        *("outputs", "pid", "stdin", "ticks"),
+        *("_directory", "_env", "_fault", "_paths", "_spec", "_theirs"),
+        *("began", "outputs", "pid", "stdin", "ticks"),
     )
 
     failure = -1
 
     def __init__(self, spec: Spec) -> None:
         self.pid = self.ticks = 0
-        self._until = 0.0
+        self.began = 0.0
         self._spec = spec
         self._env, self._paths = environment(spec), candidates(spec)
         self._directory, self._fault = -1, b""
@@ -109,7 +114,7 @@ class DirectTask:
 
     def _begin(self) -> bytes:
         """Start it; what a child would report where that cannot be."""
-        stage, self._until = AT_CWD, time.monotonic() + PATIENCE_S
+        stage, self.began = AT_CWD, time.monotonic()
         try:
             os.fchdir(self._directory)
             stage = AT_EXEC
@@ -129,6 +134,6 @@ class DirectTask:
             try:
                 return os.posix_spawn(path, self._spec.argv, self._env, file_actions=places, setsid=True)
             except OSError as fault:
-                if fault.errno not in _PASSING or time.monotonic() >= self._until:
+                if fault.errno not in _PASSING or time.monotonic() >= self.began + PATIENCE_S:
                     raise
             time.sleep(_AGAIN_S)

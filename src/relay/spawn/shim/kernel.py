@@ -15,6 +15,8 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
+SHIM = "relay-shim"
+"""The title of a shim, and of its task until that is past its exec."""
 ADOPTS = sys.platform == "linux"
 """Whether `adopt_orphans` works here."""
 libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

@@ -39,7 +39,7 @@ def settle() -> None:
     """Become a shim, once for all that it runs."""
     os.setsid()
     kernel.adopt_orphans()
-    kernel.set_title("relay-shim")
+    kernel.set_title(kernel.SHIM)
 
 
 def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
@@ -137,9 +137,11 @@ def _supervise(
     spec: Spec, task: Task | DirectTask, log: LogFile, record_fd: int, wakeup: Wakeup, kills: Kills, last: LastWord
 ) -> dict[str, object]:
     awake = None
+    kills.mark()  # before its start: what follows waits for a disk, and memory runs out in less
     if isinstance(task, DirectTask):
         if (error := task.start()) is not None:
-            return _never_ran(error, stopped=False) | log.fields()
+            is_stopped = record.read_slot(record_fd, record.STOP) is not None  # asked for meanwhile
+            return _never_ran(error, stopped=is_stopped) | log.fields()
         noted = _note(task, record_fd)
         started = {**noted, "at": time.time_ns() // 1_000_000}
         record.write_slot(record_fd, record.STARTED, started, durable=False)

@@ -40,7 +40,7 @@ class Supervisor:
 
     Args:
         noted: what the task's slot says.
-        kills: of the group that the task is in.
+        kills: of the group that the task is in, counted from before its start.
         awake: what keeps the machine awake meanwhile, where that was asked for.
     """
 
@@ -78,7 +78,7 @@ class Supervisor:
         self._door: Door | None = None
         self._unsent = memoryview(spec.stdin or b"")
         self._started_at = _wall_ms()
-        self._timeout_at = None if spec.timeout_s is None else time.monotonic() + spec.timeout_s
+        self._timeout_at = None if spec.timeout_s is None else task.began + spec.timeout_s
         self._status: int | None = None
         self._given_up = self._stopping = self._asked = self._ask_at_exec = False
         self._survivors, self._timed_out, self._oom = 0, False, False
@@ -89,7 +89,6 @@ class Supervisor:
     def run(self) -> dict[str, object]:
         """Supervise to the end; the fields of the exit slot."""
         self._listen()
-        self._kills.mark()
         while not self._finished():
             self._keep_time()
             for fd, _ in (self._door or self._poll).poll(self._pause_ms()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 
 from . import confining, kernel, processes, terminal
 from .spec import MARKER, Spec
@@ -34,9 +35,9 @@ _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 
 
 class Task:
-    """The task's process and the shim's ends of its pipes."""
+    """The task's process, when it was released by the monotonic clock, and the shim's ends of its pipes."""
 
-    __slots__ = ("_go", "_theirs", "failure", "outputs", "pid", "stdin", "ticks")
+    __slots__ = ("_go", "_theirs", "began", "failure", "outputs", "pid", "stdin", "ticks")
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Task:
         ticks: int | None = None,
     ) -> None:
         self.pid = pid
+        self.began = 0.0
         self.ticks = processes.ticks(pid) if ticks is None else ticks
         self.failure = failure
         self.outputs = outputs
@@ -63,6 +65,7 @@ class Task:
 
     def release(self) -> None:
         """Let the child become the command. A child that is already dead is found by its end."""
+        self.began = time.monotonic()
         try:
             os.write(self._go, b"g")
         except BrokenPipeError:
