@@ -11,6 +11,7 @@ import pytest
 from relay.testing import processes
 from relay.testing.control import ControlError
 from relay.testing.node import Node
+from tests.e2e import orderless_program
 from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
 
 
@@ -191,6 +192,28 @@ def test_of_two_edits_the_later_one_wins_though_the_earlier_one_comes_last(grant
         assert (shown["task"], shown["priority"], shown["labels"]) == ("echo 2", 1, {"a": "1", "b": "2"}), node.name
         assert (granted.show(paused, node)["paused"], shown["asked"]) == (None, [])
         assert shown["reason"].startswith("not before ")
+
+
+def test_a_target_of_the_version_before_is_shown_as_it_took_two_edits(granted: Scene) -> None:
+    laptop, vps = granted.laptop, granted.vps
+    spawn, launcher = granted.begin("true", "--at", "2h"), vps.launcher
+    granted.until(spawn, "waiting")
+    vps.stop()
+    processes.wait_until(lambda: laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    with laptop.control() as control:
+        for task in ("echo 1", "echo 2"):
+            control.post(f"spawns/{spawn}/edit", {"task": task})
+    laptop.stop()
+    _turn_round(laptop, "steer")
+    vps.launcher = orderless_program.LAUNCHER
+    vps.start()
+    laptop.start()
+    processes.wait_until(lambda: not granted.show(spawn)["asked"], 20, "both answers")
+    vps.stop()
+    vps.launcher = launcher
+    vps.start()
+    granted.linked()
+    assert [granted.show(spawn, node)["task"] for node in (vps, laptop)] == ["echo 1", "echo 1"]
 
 
 def test_a_pause_and_who_undoes_it_are_told_where_it_was_asked_for(granted: Scene) -> None:

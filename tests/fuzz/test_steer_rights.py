@@ -84,12 +84,19 @@ def test_a_member_without_a_grant_that_answers_what_nobody_asks_is_told_of_its_g
     ground: tuple[Node, Attacker, str],
 ) -> None:
     victim, attacker, spawn = ground
-    known = len(_audited(victim))
     answer = {"spawn": spawn, "request": "", "verb": "approve", "text": "", "hash": "", "person": "mallory"}
-    _send(attacker, "answer", answer)
-    wait_until(lambda: len(_audited(victim)) > known, 10, "the refusal to be audited")
-    said = _audited(victim)[-1]
-    assert said["code"] == "no_grant" and "mine" not in said["detail"], "what it is called is nobody's to learn"
+    trust = victim.home / "trust.toml"
+    before = trust.read_text() if trust.exists() else ""
+    try:
+        for code in ("no_grant", "bad_trust_file"):
+            known = len(_audited(victim))
+            _send(attacker, "answer", answer)
+            wait_until(lambda known=known: len(_audited(victim)) > known, 10, "it to be audited")  # type: ignore[misc]
+            said = _audited(victim)[-1]
+            assert said["code"] == code and "mine" not in said["detail"], "what it is called is nobody's to learn"
+            trust.write_text("broken")
+    finally:
+        trust.write_text(before)
 
 
 def test_who_may_run_things_still_may_not_change_what_others_asked_for(ground: tuple[Node, Attacker, str]) -> None:

@@ -15,14 +15,14 @@ from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot
 from relay.core.states import State
 from relay.core.tails import Piece, Tail
-from relay.store import attempts, blobs, spawn_lists, spawn_rows, spawns, tails, words
+from relay.store import attempts, blobs, outbox, spawn_lists, spawn_rows, spawns, tails, words
 from relay.store.blobs import Need, NeedState, Reference
 from relay.store.migrations import MIGRATIONS
 from relay.store.opening import connect
 from relay.store.query import Query, Tx
 from relay.store.spawn_lists import NO_LIMIT, Wanted
 from relay.store.spawn_rows import SpawnRow
-from tests.store.specimens import HERE, THERE, THIRD, insert, request, spawn_id, word
+from tests.store.specimens import HERE, THERE, THIRD, insert, posting, request, spawn_id, word
 
 
 def _code(number: int, tx: Tx, **changes: object) -> Code:
@@ -273,6 +273,29 @@ def test_old_spawns_go_with_all_that_hangs_on_them(tx: Tx) -> None:
     spawns.forget(tx, [spawn_id(1)])
     for table in ("spawns", "attempts", "tails", "durations", "snapshots", "blob_references"):
         assert tx.execute(f"SELECT count(*) FROM {table}").fetchone() == (1,)
+
+
+def test_of_what_was_refused_the_latest_is_kept_also_where_its_origin_refuses_the_words(tx: Tx) -> None:
+    many = spawns.PURGE_STEP + 9
+    for number in range(1, many + 1):
+        insert(tx, number, state=State.DELIVERED)
+        spawns.apply_snapshot(tx, word(number, 0, 1, State.REJECTED), 10)
+        if number < 5:
+            outbox.post(tx, posting(number, kind="snapshot", spawn=spawn_id(number)), None)
+    for number in (1, 2):
+        outbox.dead_letter(tx, posting(number).id, "not wanted")
+    for many_gone in (spawns.PURGE_STEP, 4, 0):  # and no million at once
+        gone = spawns.refused_beyond(tx, HERE, THERE, 3)
+        assert len(gone) == many_gone
+        spawns.forget(tx, gone)
+        outbox.drop_dead_of(tx, gone)
+    kept = [spawn_id(number) for number in (many, many - 1, many - 2, 4, 3)]
+    assert _column(tx, "SELECT id FROM spawns ORDER BY n DESC") == kept
+    assert _column(tx, "SELECT spawn FROM outbox ORDER BY n DESC") == kept[-2:]
+
+
+def _column(tx: Tx, sql: str) -> list[object]:
+    return [found for (found,) in tx.execute(sql)]
 
 
 def test_an_end_that_was_learnt_late_is_kept_as_long_as_one_that_came_at_once(tx: Tx) -> None:

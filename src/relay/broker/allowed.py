@@ -108,7 +108,8 @@ class Grants:
         try:
             grants = self.in_force()
         except LocalFault:
-            grants = {each: grant for each, grant in self._last_read.items() if not self._is_over(grant)}
+            known = self._last_read.items()  # a copy of it may have been seen since
+            grants = {each: grant for each, grant in known if not (each in self.to_freeze or self._is_over(grant))}
         grant = grants.get(broker)
         return grant is not None and verb in grant.verbs and not grant.frozen
 

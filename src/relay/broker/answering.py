@@ -124,9 +124,11 @@ class Answering:
         """Let who may answer anything here go on: to others the words on what is not asked would tell its name."""
         try:
             self._require(by, "send", row, now)
-        except Refused:
-            if not self._gate.may(by, "approve"):
-                raise
+        except Refused as refused:
+            try:
+                self._require(by, "approve", row, now)
+            except Refused:
+                raise refused from None
 
     def _require_other(self, by: BrokerId, row: SpawnRow, verb: Reply) -> None:
         if by not in (row.origin, *row.chain):

@@ -20,7 +20,7 @@ from relay.core.states import NOT_STARTED, State
 from relay.core.tails import earlier, tail_from_content
 from relay.spawn.ledger import Ledger, Step, state_event
 from relay.spawn.supervisor import Supervisor
-from relay.store import meta, peers, queueing, spawns, tails, words
+from relay.store import meta, outbox, peers, queueing, spawns, tails, words
 from relay.store.journal import Entry
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.trust.sealing import verify_snapshot
@@ -108,7 +108,9 @@ class Dispatch:
             return
         self._take(entry, each, request)
         if not self._gate.may_spawn(origin):
-            spawns.forget(entry.tx, spawns.refused_beyond(entry.tx, origin, self._members.own, KEPT_REFUSED))
+            gone = spawns.refused_beyond(entry.tx, origin, self._members.own, KEPT_REFUSED)
+            spawns.forget(entry.tx, gone)
+            outbox.drop_dead_of(entry.tx, gone)
 
     def _take(self, entry: Entry, each: Opened, request: SpawnRequest) -> None:
         origin = each.header.origin

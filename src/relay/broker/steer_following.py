@@ -56,6 +56,13 @@ def in_its_order(entry: Entry, asker: BrokerId, verb: str, content: dict[str, An
     return content | {"change": without(content["change"], passed)} if passed else content
 
 
+def as_heeded(steer: Steer, answer: dict[str, Any]) -> Steer:
+    """A request as its target took it: an older one, whose answer says no order, did each as it came."""
+    if order_of(answer) is not None:
+        return steer
+    return dataclasses.replace(steer, content={key: value for key, value in steer.content.items() if key != "order"})
+
+
 def follow(entry: Entry, row: SpawnRow, steer: Steer, own: str) -> None:
     """Bring the copy to what the target did; its word on the state comes by itself.
 

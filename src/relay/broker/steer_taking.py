@@ -17,6 +17,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import is_json
 from relay.core.states import TERMINAL, State
+from relay.core.steering import order_of
 from relay.spawn.marks import Marks
 from relay.spawn.queue import paused_queue
 from relay.spawn.waiting_room import WaitingRoom
@@ -145,7 +146,9 @@ class SteerTaking:
         if verb != GONE:
             if row is not None:
                 self._marks.tell(entry, row.id)  # before the answer, so that this finds the copy as it is
-            self._post_answer(entry, origin, operation, spawn, error, {})
+            order = order_of(content)
+            # said again: by this its origin knows that another one would have been heeded
+            self._post_answer(entry, origin, operation, spawn, error, {} if order is None else {"order": order})
 
     def _post_answer(
         self,

@@ -18,7 +18,7 @@ from relay.broker.members import Members
 from relay.broker.orders import Order
 from relay.broker.requests import Requests
 from relay.broker.scheduling import Scheduling
-from relay.broker.steer_following import CHANGING, change_of, changed_there, follow
+from relay.broker.steer_following import CHANGING, as_heeded, change_of, changed_there, follow
 from relay.broker.steer_taking import AFTER_ITS_END, STEER_TTL, UNSCHEDULE, VERBS, rest_or_go_on
 from relay.core import errors, ids
 from relay.core.errors import Code, Misuse, PeerFault, Unreachable
@@ -300,7 +300,7 @@ class Steering:
         if not steers.answer(entry.tx, operation, error):
             return
         if error is None and row is not None:
-            follow(entry, row, known, self._members.own_name)
+            follow(entry, row, as_heeded(known, content), self._members.own_name)
         entry.event("spawn.steered", {"spawn": known.spawn, "verb": known.verb, "error": error})
         entry.then(lambda: self._heard(operation, error))
 

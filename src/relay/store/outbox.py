@@ -313,6 +313,11 @@ def drop(tx: Tx, envelope: bytes) -> bool:
     return tx.execute("DELETE FROM outbox WHERE id = ?", (envelope,)).rowcount > 0
 
 
+def drop_dead_of(tx: Tx, gone: Iterable[str]) -> None:
+    """Delete the dead letters about spawns that are forgotten: nothing is left to seal them again from."""
+    tx.executemany("DELETE FROM outbox WHERE state = 'dead' AND spawn = ?", [(spawn,) for spawn in gone])
+
+
 def drop_expired(tx: Tx, kinds: Iterable[str], before: int) -> int:
     """Delete rows of these kinds that expired before a moment (milliseconds), and which nobody waits for; how many."""
     sql = "DELETE FROM outbox WHERE state = 'pending' AND expires < ? AND kind = ?"

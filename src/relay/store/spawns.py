@@ -264,15 +264,16 @@ def known_ended_between(tx: Tx, after: int, until: int, limit: int = PURGE_STEP)
 def refused_beyond(tx: Tx, origin: BrokerId, target: BrokerId, kept: int) -> list[str]:
     """The spawns of one origin that ended with the first word on them, but for the latest so many, newest first.
 
-    Not those whose word waits in the outbox: it is sealed again from what is kept here.
+    At most `PURGE_STEP`: of an earlier version there may be a million. Not those whose word waits in the outbox: it
+    is sealed again from what is kept here. One that its origin has refused is a dead letter, and waits no more.
     """
-    return _REFUSED.all(tx, origin=origin, target=target, kept=kept)
+    return _REFUSED.all(tx, origin=origin, target=target, kept=kept, step=PURGE_STEP)
 
 
 _REFUSED: Query[str] = Query(
     "SELECT id FROM spawns WHERE origin = :origin AND target = :target AND seq = 1 AND attempt = 0"
-    " AND state IN ('rejected', 'expired', 'cancelled') AND NOT EXISTS (SELECT 1 FROM outbox WHERE spawn = spawns.id)"
-    " ORDER BY n DESC LIMIT -1 OFFSET :kept",
+    " AND state IN ('rejected', 'expired', 'cancelled') AND NOT EXISTS (SELECT 1 FROM outbox WHERE spawn = spawns.id"
+    " AND outbox.state = 'pending') ORDER BY n DESC LIMIT :step OFFSET :kept",
     first_column,
 )
 
