@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from relay.spawn.attempt import Vanished
 from relay.spawn.recovery import Verdict
 from relay.spawn.shim.crew import TAKES_S
 
-from .yard import alive, children, holds, until
+from .yard import ENVIRONMENT, alive, children, holds, until
 
 if TYPE_CHECKING:
     from .yard import Run, Yard
@@ -40,6 +41,28 @@ async def test_one_shim_runs_one_task_after_the_other(yard: Yard) -> None:
         assert f"ONE={code}\n" in run.output() and "LANG" not in run.output()
     unread = await _ended(yard, "exit 4", stdin=b"y" * 20000, ahead=True)
     assert (unread.shim, _open_files(first.shim)) == (first.shim, files)
+
+
+def _own_memory(pid: int) -> int:
+    found = re.search(r"RssAnon:\s+([0-9]+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1])
+
+
+async def test_a_shim_keeps_nothing_of_what_it_has_run(yard: Yard) -> None:
+    # where `sh` is in the second folder, and not in the first
+    env = {"PATH": f"/:{ENVIRONMENT['PATH']}", "LARGE": "y" * 25000}
+
+    async def run_on(count: int) -> int:
+        for _ in range(count):
+            run = await yard.sh("exit 4", env=env)
+            assert (await run.exit()).exit_code == 4 and run.shim == shim
+            await until(lambda: not holds(shim, run.attempt.folder))
+        return _own_memory(shim)
+
+    shim = (await _ended(yard, "true")).shim
+    before = await run_on(3)
+    assert await run_on(12) - before < 20
 
 
 async def test_two_at_once_have_two_shims(yard: Yard, tmp_path: Path) -> None:

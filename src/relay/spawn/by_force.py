@@ -44,9 +44,9 @@ def end_by_force(attempt: Attempt, shim: int) -> None:
     with contextlib.suppress(OSError):
         for _ in range(_TIMES):
             tree.sweep(attempt.folder.name, _task_of(attempt.read()))
-            kill_below(shim, attempt.folder)
             if not attempt.request_stop():
                 return
+            kill_below(shim, attempt.folder)
             time.sleep(WITHIN_S / _TIMES)
 
 

@@ -100,6 +100,7 @@ class Supervisor:
         for fd in tuple(self._open):
             self._close(fd)
         self._log.flush()
+        del self._reap  # which has us: the two would stay for as long as the shim does, where nobody collects
         return self._exit_fields()
 
     def _listen(self) -> None:

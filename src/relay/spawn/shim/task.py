@@ -262,15 +262,13 @@ def first_of(paths: list[str], begin: Callable[[str], int]) -> int:
     Raises:
         OSError: none of them can be: the first refusal is told before a missing file.
     """
-    refusal: OSError | None = None
-    missing: OSError | None = None
+    refusal = missing = 0  # numbers: a fault that is kept keeps its frames, and they it, where nobody collects
     for path in paths:
         try:
             return begin(path)
         except (FileNotFoundError, NotADirectoryError) as fault:
-            missing = fault
+            missing = fault.errno or errno.ENOENT
         except OSError as fault:
-            refusal = refusal or fault
+            refusal = refusal or fault.errno or errno.EIO
     failure = refusal or missing
-    assert failure
-    raise failure
+    raise OSError(failure, os.strerror(failure))
