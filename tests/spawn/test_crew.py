@@ -60,7 +60,7 @@ async def test_a_shim_keeps_nothing_of_what_it_has_run(yard: Yard) -> None:
 
     shim = (await _ended(yard, "true")).shim
     before = await run_on(3)
-    assert await run_on(18) - before < 64
+    assert await run_on(18) - before < 48
 
 
 async def test_two_at_once_have_two_shims(yard: Yard, tmp_path: Path) -> None:
