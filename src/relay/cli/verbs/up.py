@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from relay.cli.programs import Program
 
 
+_ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+
+
 def run(invocation: Invocation, *, detach: bool) -> int:
     """Start the broker; stay until it ends, or leave it running."""
     with progress.Shown("waiting for the broker to be ready", quiet=invocation.json):
@@ -44,11 +47,11 @@ def _stay(invocation: Invocation, program: Program) -> int:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    for each in _ENDS - {signal.SIGINT}:
         signal.signal(each, interrupt)
     try:
         _say(invocation, program, detach=False)
-        status = program.process.wait()
+        status = _ended(program)
     except KeyboardInterrupt:
         try:
             speech.note("\nstopping; its tasks go on")
@@ -59,3 +62,22 @@ def _stay(invocation: Invocation, program: Program) -> int:
         program.end()
         raise
     return 0 if status == 0 else 1
+
+
+def _ended(program: Program) -> int:
+    """Its exit status, when it has ended by itself.
+
+    Raises:
+        KeyboardInterrupt: this command is to end before that.
+    """
+    # held back, and waited for: one that came a moment before a wait for the broker alone would be seen after that
+    waited = _ENDS | {signal.SIGCHLD}
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # what has no handler may be dropped, though it is held back
+    signal.pthread_sigmask(signal.SIG_BLOCK, waited)
+    try:
+        while (status := program.process.poll()) is None:
+            if signal.sigwait(waited) != signal.SIGCHLD:
+                raise KeyboardInterrupt
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, waited)
+    return status
