@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from relay.testing.mesh import Mesh
@@ -36,4 +37,15 @@ def test_a_broker_in_the_foreground_of_which_nothing_can_be_printed_ends_too(mes
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, env=environment, timeout=30, check=False)
     assert done.returncode == 1 and b"cannot be written" in done.stderr
     assert relay(node, "status").returncode == 1
+    node.start()
+
+
+def test_of_a_broker_that_was_killed_in_the_foreground_it_is_said(mesh: Mesh) -> None:
+    node = mesh.add("solo", started=False)
+    with terminal(node, "up") as person:
+        person.until(b"Ctrl-C stops it")
+        (broker,) = psutil.Process(person.process.pid).children()
+        broker.kill()
+        person.until(b"the broker ended by signal 9; its tasks go on")
+        assert person.process.wait(20) == 1
     node.start()

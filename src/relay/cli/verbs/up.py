@@ -61,7 +61,11 @@ def _stay(invocation: Invocation, program: Program) -> int:
     except OSError:  # what it prints cannot be written: nobody would know of a broker that went on
         program.end()
         raise
-    return 0 if status == 0 else 1
+    if status == 0:
+        return 0
+    how = f"by signal {-status}" if status < 0 else f"with exit status {status}"
+    speech.note(f"the broker ended {how}; its tasks go on; what it said last is in {invocation.home.log}")
+    return 1
 
 
 def _ended(program: Program) -> int:
