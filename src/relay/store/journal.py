@@ -12,7 +12,6 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from relay.core.delivery import Outgoing
@@ -73,8 +72,8 @@ class Entry:
     events: list[tuple[Event, SpawnRow | None]] = field(default_factory=list)
     following: list[Callable[[], object]] = field(default_factory=list)
     deciding: list[Callable[[bool], None]] = field(default_factory=list)
+    beginning: list[Callable[[], None]] = field(default_factory=list)
     beside: Callable[[Entry, Event], None] = lambda entry, event: None
-    _early: Callable[[Callable[[], None]], None] = lambda begin: None
     _parts: int = 0
 
     def post(self, letter: Letter) -> bool:
@@ -111,17 +110,20 @@ class Entry:
         """
         self.deciding.append(decided)
         if not self._parts:
-            self._early(begin)
+            self.beginning.append(begin)
 
-    def mark(self) -> tuple[int, int, int, int]:
+    @property
+    def _lists(self) -> tuple[list[Any], ...]:
+        return self.posted, self.events, self.following, self.deciding, self.beginning
+
+    def mark(self) -> tuple[int, ...]:
         """Where the entry stands, for `forget_since`."""
-        return len(self.posted), len(self.events), len(self.following), len(self.deciding)
+        return tuple(map(len, self._lists))
 
-    def forget_since(self, mark: tuple[int, int, int, int]) -> None:
+    def forget_since(self, mark: tuple[int, ...]) -> None:
         """Drop what was added since the mark: its savepoint was rolled back."""
-        for decided in self.deciding[mark[3] :]:
-            self._early(partial(decided, False))
-        del self.posted[mark[0] :], self.events[mark[1] :], self.following[mark[2] :], self.deciding[mark[3] :]
+        for added, since in zip(self._lists, mark, strict=True):
+            del added[since:]
 
     @contextlib.contextmanager
     def undone_on_error(self) -> Iterator[None]:
@@ -179,9 +181,11 @@ class Journal:
         entries: list[Entry] = []
 
         def operation(tx: sqlite3.Connection) -> T:
-            entry = Entry(tx, self.clock(), self._postbox, beside=self._beside, _early=self.store.meanwhile)
+            entry = Entry(tx, self.clock(), self._postbox, beside=self._beside)
             entries[:] = [entry]
             outcome = decide(entry)
+            for begin in entry.beginning:  # beside the disk, and not beside what is written: that wants Python too
+                self.store.meanwhile(begin)
             if entry.posted:  # it writes to the outbox: the rows that are to leave it cost little more
                 self.store.take_along()
             return outcome

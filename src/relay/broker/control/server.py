@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from relay.broker.control.embedding import Embedded
+from relay.broker.control.one_piece import OnePiece
 from relay.broker.control.straight import STRAIGHT, Straight
 from relay.broker.control.tasks import PROCESSES
 from relay.core.errors import Code, LocalFault
@@ -66,6 +67,7 @@ class _OwnUserOnly(Straight):
         if peer_uid(transport.get_extra_info("socket")) not in (os.getuid(), 0):
             transport.abort()
             return
+        self.transport = OnePiece(transport)  # type: ignore[assignment]
         # now: who connects and leaves the connection to a child was there at this moment
         self.app = _told(self.app, lineage(peer_pid(transport.get_extra_info("socket"))), self)
 
