@@ -50,11 +50,21 @@ async def test_what_is_begun_ahead_hears_of_the_commit_before_all_that_follows(c
     assert course.said == ["begins", "decided True", "follows"]
 
 
-async def test_an_entry_that_fails_says_so_and_a_part_that_may_be_undone_begins_nothing(course: Course) -> None:
+async def test_an_entry_that_fails_begins_nothing_and_says_so(course: Course) -> None:
     with pytest.raises(ValueError):
         await course.journal.commit(course.fail)
+    assert course.said == ["decided False"]
+
+
+async def test_a_part_that_may_be_undone_begins_nothing_ahead(course: Course) -> None:
     await course.journal.commit(course.undo_a_part)
-    assert course.said == ["begins", "decided False", "decided False"]
+
+    def keep_a_part(entry: Entry) -> None:
+        with entry.undone_on_error():
+            course.enter(entry)
+
+    await course.journal.commit(keep_a_part)
+    assert course.said == ["decided True", "follows"]
 
 
 async def test_what_fails_after_the_commit_keeps_nothing_else_from_being_done(
@@ -68,9 +78,9 @@ async def test_what_fails_after_the_commit_keeps_nothing_else_from_being_done(
     assert course.said == ["begins", "decided True", "follows"] and "ValueError" in caplog.text
 
 
-async def test_what_is_rolled_back_by_itself_hears_of_that(course: Course) -> None:
+async def test_what_is_rolled_back_by_itself_begins_nothing(course: Course) -> None:
     await course.journal.commit(course.roll_back)
-    assert course.said == ["begins", "decided False"]
+    assert course.said == []
 
 
 async def test_where_the_commit_fails_what_was_begun_hears_of_it(course: Course) -> None:

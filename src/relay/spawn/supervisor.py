@@ -111,7 +111,7 @@ class Supervisor:
         return self.room.refuse(entry, row, refusal)
 
     def _start(self, entry: Entry, row: SpawnRow, admission: Admission) -> SpawnRow:
-        n = row.attempt + 1  # what is done ahead is begun first: more of it is then done while the rest is written
+        n = row.attempt + 1
         coming = dataclasses.replace(row, attempt=n, state=State.STARTING, ran_in=admission.directory)
         self._begin(entry, coming, admission)
         attempts.prepare(entry.tx, row.id, n, name_of(coming), entry.now, begins_in(row, admission))

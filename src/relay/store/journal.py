@@ -106,7 +106,8 @@ class Entry:
 
         Args:
             begin: what may be done for nothing; never after `decided`, and not for a part that may be undone.
-            decided: told there whether the entry was committed; before all else that follows from it.
+            decided: told there whether the entry was committed, before all else that follows from it; nothing is told
+                of what was undone before anything was begun.
         """
         self.deciding.append(decided)
         if not self._parts:
