@@ -1,7 +1,6 @@
 """An attempt between the op that starts it and the commit of that: what may be done meanwhile is done.
 
-A shim is asked for, and forks and readies the task's process, while the disk works (measured: 1.5 of 8 ms for a short
-spawn on another machine). Nothing of that is on the disk, and nothing starts by it. The attempt's folder is a spare
+A shim is asked for, and readies what the task needs, while the disk works. Nothing of that is on the disk, and nothing starts by it. The attempt's folder is a spare
 that has not its name yet, and the shim waits for its lock, which the broker holds. Once committed, the folder gets its
 name and the lock is let go, in this order; where it is not committed, or the broker dies, the lock is let go and the
 name is not there, so that the shim lets go as well (`shim/folder.await_lock`).
