@@ -1,9 +1,10 @@
 """An attempt between the op that starts it and the commit of that: what may be done meanwhile is done.
 
-A shim is asked for, and readies what the task needs, while the disk works. Nothing of that is on the disk, and nothing starts by it. The attempt's folder is a spare
-that has not its name yet, and the shim waits for its lock, which the broker holds. Once committed, the folder gets its
-name and the lock is let go, in this order; where it is not committed, or the broker dies, the lock is let go and the
-name is not there, so that the shim lets go as well (`shim/folder.await_lock`).
+A shim is asked for, and readies what the task needs, while the disk works. Nothing of that is on the disk, and nothing
+starts by it. The attempt's folder is a spare that has not its name yet, and the shim waits for its lock, which the
+broker holds. Once committed, the folder gets its name and the lock is let go, in this order; where it is not committed,
+or the broker dies, the lock is let go and the name is not there, so that the shim lets go as well
+(`shim/folder.await_lock`).
 """
 
 from __future__ import annotations
