@@ -220,8 +220,9 @@ class Mesh:
             if link.reason.endswith((TWO_MACHINES, NO_MEMBER)):
                 self.turned_down[link.peer] = link.reason
             self._on_change(link, False)
-        elif link.greeted is None and link.reason and len(self.turned_down) < MAX_NOTED:
-            self.turned_down[link.peer] = link.reason
+        elif link.greeted is None and link.reason and link.peer not in self._links:  # else it is one of two, and over
+            if len(self.turned_down) < MAX_NOTED:
+                self.turned_down[link.peer] = link.reason
 
     def _lost(self, peer: BrokerId) -> None:
         self._outbox.link_lost(peer)
