@@ -56,7 +56,7 @@ def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
         task.abandon()
         return FREE
     if lock is None:
-        return REFUSED  # a child that is ready dies with this process
+        return REFUSED
     record_fd = os.open(f"{spec.folder}/{folder.RECORD}", os.O_RDWR)
     if _is_taken(record_fd):
         return REFUSED
