@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -60,6 +61,21 @@ async def test_a_killed_fork_server_costs_nothing(yard: Yard) -> None:
     assert (await yard.run("exit 12")).exit_code == 12
     assert (await run.exit()).exit_code == 11
     assert yard.launcher.server_pid not in (None, server)
+
+
+async def test_a_new_fork_server_gives_tasks_as_many_files_as_the_first(yard: Yard) -> None:
+    await yard.launcher.start()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    server = yard.launcher.server_pid
+    assert server is not None
+    os.kill(server, signal.SIGKILL)
+    await until(lambda: yard.launcher.server_pid is None)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[0] // 2, limits[1]))  # as good as the raise of a broker
+    try:
+        run = await yard.sh("ulimit -Sn")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert (await run.exit()).exit_code == 0 and run.output() == f"{limits[0]}\n"
 
 
 async def test_an_answer_that_was_lost_is_never_asked_for_again(yard: Yard, tmp_path: Path) -> None:

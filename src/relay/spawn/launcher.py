@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import struct
@@ -134,11 +135,14 @@ class Launcher:
     Args:
         watcher: the process's watcher.
         errors: a file for what the fork server and the shims say on stderr (nothing, unless they crash).
+
+    How many files this process may have open when this is made is what tasks may have: a broker allows itself more later.
     """
 
     def __init__(self, watcher: Watcher, errors: Path | None = None) -> None:
         self._watcher = watcher
         self._errors = errors
+        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._serials = count(1)
         self._server: _Server | None = None
         self._starting = asyncio.Lock()
@@ -231,7 +235,7 @@ class Launcher:
             try:
                 # not on a thread: where none can be made this would stay to be done, by whichever comes later, with a
                 # descriptor that is another one's by then
-                pid = _exec_server(theirs.fileno(), self._errors)
+                pid = _exec_server(theirs.fileno(), self._errors, self._files)
             except OSError as fault:
                 ours.close()
                 raise LaunchRefused("the fork server could not be started", why=str(fault), hint=_ON_IT) from fault
@@ -251,7 +255,7 @@ def _take_answer(buffer: bytearray) -> dict[str, Any] | None:
     return answer
 
 
-def _exec_server(control: int, errors: Path | None) -> int:
+def _exec_server(control: int, errors: Path | None, files: int) -> int:
     """Start the fork server by exec, with next to no environment: what it has, every shim has."""
     stderr = str(errors) if errors else os.devnull
     actions = [
@@ -259,7 +263,7 @@ def _exec_server(control: int, errors: Path | None) -> int:
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         (os.POSIX_SPAWN_OPEN, 2, stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
     ]
-    command = [sys.executable, "-I", "-S", str(_ENTRY)]
+    command = [sys.executable, "-I", "-S", str(_ENTRY), str(files)]
     # What a parent of ours ignored (nohup) would otherwise be ignored by every task.
     default = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     return os.posix_spawn(
