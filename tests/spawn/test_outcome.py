@@ -20,8 +20,8 @@ from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, recorded
 GOOD = Finding(State.COMPLETED)
 BAD = Finding(State.FAILED, code=Code.AGENT_ERROR, why="it said so", hint="relay logs {id}")
 KINDS = (
-    *("not_found", "not_executable", "bad_interpreter", "bad_cwd", "too_long", "exec_failed", "no_limits"),
-    *("shim_fault", "later"),
+    *("not_found", "not_executable", "noexec", "bad_interpreter", "bad_cwd", "too_long", "exec_failed"),
+    *("no_limits", "shim_fault", "later"),
 )
 
 
@@ -59,6 +59,7 @@ TABLE: list[tuple[dict[str, Any], Finding, State, Code | None, int]] = [
     ({"exit_code": None}, GOOD, State.LOST, Code.TASK_LOST, 123),
     (launch("not_found"), GOOD, State.FAILED, Code.MISSING_BINARY, 127),
     (launch("not_executable"), GOOD, State.FAILED, Code.NOT_EXECUTABLE, 126),
+    (launch("noexec"), GOOD, State.FAILED, Code.NOT_EXECUTABLE, 126),
     (launch("bad_interpreter"), GOOD, State.FAILED, Code.NOT_EXECUTABLE, 126),
     (launch("bad_cwd"), GOOD, State.FAILED, Code.NO_DIRECTORY, 1),
     (launch("too_long"), GOOD, State.FAILED, Code.BAD_TASK, 1),

@@ -70,8 +70,8 @@ class LaunchError:
     """Why a task could not be started, or the shim not do its work.
 
     Attributes:
-        kind: `not_found`, `not_executable`, `bad_interpreter`, `bad_cwd`, `too_long`, `exec_failed`, `stopped`
-            (before it was started), `no_limits` or `shim_fault`.
+        kind: `not_found`, `not_executable`, `noexec`, `bad_interpreter`, `bad_cwd`, `too_long`, `exec_failed`,
+            `stopped` (before it was started), `no_limits` or `shim_fault`.
         errno: the system's number where it gave one.
         text: what and why, at most about 150 characters.
     """

@@ -136,7 +136,7 @@ class Launcher:
         watcher: the process's watcher.
         errors: a file for what the fork server and the shims say on stderr (nothing, unless they crash).
 
-    How many files this process may have open when this is made is what tasks may have: a broker allows itself more later.
+    Tasks may have as many files open as this process may when this is made: a broker allows itself more later.
     """
 
     def __init__(self, watcher: Watcher, errors: Path | None = None) -> None:
