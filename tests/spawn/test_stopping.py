@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,7 +16,7 @@ from relay.spawn.attempt import Vanished
 from relay.spawn.by_force import end_by_force
 from relay.spawn.overdue import LATE_S, Overdue
 from relay.spawn.recovery import Verdict
-from relay.spawn.shim import record
+from relay.spawn.shim import processes, record
 
 from .yard import alive, children, until
 
@@ -237,3 +238,22 @@ async def test_the_time_of_a_task_passes_while_its_exec_does(yard: Yard, leased:
     end = await run.exit()
     overdue.over()
     assert end.timed_out and end.exit_code is None
+
+
+TRACER = """import ctypes, os, threading, time
+def trace():
+    assert ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) == 0
+    time.sleep(60)
+threading.Thread(target=trace).start()
+"""
+
+
+async def test_the_time_of_a_task_that_traces_its_shim_passes(yard: Yard) -> None:
+    run = await yard.launch(sys.executable, "-I", "-S", "-c", TRACER, timeout_s=0.5)
+    await until(lambda: run.watching.done() or (shim := processes.look_up(run.shim)) and shim.state == "t")
+    if run.watching.done():
+        pytest.skip("no process may trace its parent here")
+    overdue = Overdue(run.attempt, 0.5 - LATE_S, run.shim)
+    end = await run.exit()
+    overdue.over()
+    assert end.timed_out and end.signal == signal.SIGKILL

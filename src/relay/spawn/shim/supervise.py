@@ -176,6 +176,8 @@ class Supervisor:
             return
         self._status = status
         self._stopping = record.read_slot(self._record, record.STOP) is not None
+        # killed, and late: in our place (`spawn/overdue.py`), while it kept us from ending it
+        self._timed_out |= status == signal.SIGKILL and 0 < (self._timeout_at or 0) <= time.monotonic()
         self._timeout_at = None
         self._oom = not self._asked and self._kills.explain(status)
         if self._awake:
