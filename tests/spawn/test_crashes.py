@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.spawn.attempt import Attempt, Exited, Vanished
-from relay.spawn.launcher import LaunchFenced
+from relay.spawn.launcher import LaunchFenced, NoProcess
 from relay.spawn.recovery import Verdict, recover
 
 from .yard import alive, until
@@ -76,6 +76,25 @@ async def test_a_new_fork_server_gives_tasks_as_many_files_as_the_first(yard: Ya
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert (await run.exit()).exit_code == 0 and run.output() == f"{limits[0]}\n"
+
+
+async def test_a_want_of_processes_that_passes_costs_no_task(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    await (await yard.launch("/does/not/exist")).exit()  # whose shim is not kept
+    server = yard.launcher.server_pid
+    assert server is not None
+    limits = resource.prlimit(server, resource.RLIMIT_NOFILE)
+    resource.prlimit(server, resource.RLIMIT_NOFILE, (3, limits[1]))  # no shim can be made without a line to it
+    launching = asyncio.create_task(yard.run("exit 6"))
+    await asyncio.sleep(0.1)
+    assert not launching.done()
+    resource.prlimit(server, resource.RLIMIT_NOFILE, limits)
+    assert (await launching).exit_code == 6
+    monkeypatch.setattr("relay.spawn.launcher.PATIENCE_S", 0)
+    resource.prlimit(server, resource.RLIMIT_NOFILE, (3, limits[1]))
+    busy = await yard.sh("sleep 0.2")  # by the shim that is free
+    with pytest.raises(NoProcess, match="Too many open files"):
+        await yard.sh("exit 7")
+    assert (await busy.exit()).exit_code == 0
 
 
 async def test_an_answer_that_was_lost_is_never_asked_for_again(yard: Yard, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 SILENT_S = 60.0
 """How long a launch may go unanswered: what stopped the fork server would else stop all that is to start."""
+PATIENCE_S, AGAIN_S = 10.0, 0.25
+"""For how long, and how often, a launch is asked for again where there is no process to be had: all that waits would
+else fail in the same moment."""
 _log = logging.getLogger(__name__)
 _ANSWER = struct.Struct("!I")
 _ENVIRONMENT = {"PATH": os.defpath, "LD_BIND_NOW": "1"}
@@ -45,6 +49,10 @@ class LaunchRefused(LocalFault):
     """The fork server could make no process; the attempt has not started and may be launched again."""
 
     default_code = Code.LAUNCH_FAILED
+
+
+class NoProcess(LaunchRefused):
+    """The same, for a want that may pass."""
 
 
 class LaunchFenced(LocalFault):
@@ -167,10 +175,17 @@ class Launcher:
             The shim's pid. Whether the task starts is for `Attempt.observe` to tell.
 
         Raises:
-            LaunchRefused: nothing was started, for want of processes.
+            LaunchRefused: nothing was started, for want of processes, though it was asked for again and again.
             LaunchFenced: the fork server died meanwhile and nothing was or will be started in this attempt.
         """
-        return await self.shim_of(await self.ask(spec))
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await self.shim_of(await self.ask(spec))
+            except NoProcess:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(AGAIN_S)
 
     async def ask(self, spec: LaunchSpec) -> Asked:
         """Ask for a shim; for its pid `shim_of` waits.
@@ -193,7 +208,8 @@ class Launcher:
             silent.cancel()
             asked.server.forget(asked.serial)
         if "refused" in answer:
-            raise LaunchRefused(f"the task was not started: {answer['refused']}", hint=_ON_IT)
+            kind = NoProcess if answer.get("passes") else LaunchRefused
+            raise kind(f"the task was not started: {answer['refused']}", hint=_ON_IT)
         return int(answer["pid"])
 
     def forget(self, asked: Asked) -> None:
@@ -238,7 +254,7 @@ class Launcher:
                 pid = _exec_server(theirs.fileno(), self._errors, self._files)
             except OSError as fault:
                 ours.close()
-                raise LaunchRefused("the fork server could not be started", why=str(fault), hint=_ON_IT) from fault
+                raise NoProcess("the fork server could not be started", why=str(fault), hint=_ON_IT) from fault
         _, server = await asyncio.get_running_loop().create_unix_connection(lambda: _Server(pid), sock=ours)
         return server
 
