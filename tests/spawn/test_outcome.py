@@ -122,11 +122,14 @@ def test_words() -> None:
 
 
 def test_the_result_says_what_else_befell_it() -> None:
-    outcome = judged(log_dropped=5, log_lost=2, log_error="ENOSPC", not_awake="no systemd-inhibit here")
+    outcome = judged(
+        log_dropped=5, log_lost=2, log_error="ENOSPC", survivors=1, not_awake="no systemd-inhibit here"
+    )
     assert outcome.result is not None and outcome.state is State.COMPLETED
     assert [note.partition(" ")[2] for note in outcome.result["notes"]] == [
         "bytes of its output are no longer kept: there was more than log_limit",
         "bytes of its output could not be written (ENOSPC)",
+        "of its processes could not be ended: stuck in the kernel, or of another user",
         "machine was not kept awake: no systemd-inhibit here",
     ]
     assert judged().result["notes"] == []  # type: ignore[index]

@@ -18,6 +18,7 @@ from relay.spawn.overdue import LATE_S, Overdue
 from relay.spawn.recovery import Verdict
 from relay.spawn.shim import processes, record
 
+from .groups import freezer
 from .yard import alive, children, until
 
 if TYPE_CHECKING:
@@ -93,7 +94,21 @@ def _daemon(there: Path) -> str:
     return f'(setsid env -i sh -c "{said}" &) ; until test -e {there}; do sleep 0.02; done'
 
 
-async def test_after_any_end_the_tree_is_gone_within_five_seconds(yard: Yard, tmp_path: Path) -> None:
+@pytest.fixture
+def frozen(yard: Yard) -> Iterator[Path | None]:
+    """As `groups.freezer`, for tasks of that yard."""
+    with freezer() as group:
+        yield group
+
+
+def _stuck(group: Path) -> str:
+    return f"sleep 60 & echo $! > {group}/cgroup.procs; echo FROZEN > {group}/freezer.state; exit 0"
+
+
+async def test_after_any_end_the_tree_is_gone_within_five_seconds(
+    yard: Yard, tmp_path: Path, frozen: Path | None
+) -> None:
+    stuck = await yard.sh(_stuck(frozen)) if frozen else None
     scripts = [f"{_daemon(tmp_path / str(n))}; {end}" for n, end in enumerate(ENDS)]
     runs = [await yard.sh(script, **options) for script, options in zip(scripts, ENDS.values(), strict=True)]
     begun = time.monotonic()
@@ -107,6 +122,9 @@ async def test_after_any_end_the_tree_is_gone_within_five_seconds(yard: Yard, tm
         (None, signal.SIGINT, True, 0),
     ]
     assert not any(alive(int(run.output().split()[0])) or run.tree() for run in runs)
+    if stuck is not None:  # which no signal ends: that is told, within the same time
+        assert ((await stuck.exit()).exit_code, (await stuck.exit()).survivors) == (0, 1)
+        assert time.monotonic() - begun < 4 + 5
 
 
 async def test_one_that_is_never_the_same_process_twice(yard: Yard, tmp_path: Path) -> None:

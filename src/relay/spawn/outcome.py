@@ -120,7 +120,8 @@ def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: st
         why = f"it was ended by {_signal_name(record.signal)}"
         return _Verdict(State.FAILED, why, Code.KILLED_BY_SIGNAL, "relay logs {id}", finding)
     if record.exit_code is None:
-        return _Verdict(State.LOST, "its exit record names no end", Code.TASK_LOST, "relay logs {id}")
+        why = "it takes no signal, and could not be ended" if record.survivors else "its exit record names no end"
+        return _Verdict(State.LOST, why, Code.TASK_LOST, "relay logs {id}")
     return _own_end(record.exit_code, finding)
 
 
@@ -142,6 +143,8 @@ def _notes(record: ExitRecord, finding: Finding) -> list[str]:
         notes.append(f"{record.log_dropped} bytes of its output are no longer kept: there was more than log_limit")
     if record.log_lost:
         notes.append(f"{record.log_lost} bytes of its output could not be written ({record.log_error})")
+    if record.survivors:
+        notes.append(f"{record.survivors} of its processes could not be ended: stuck in the kernel, or of another user")
     if record.not_awake:
         notes.append(f"the machine was not kept awake: {record.not_awake}")
     return notes
