@@ -57,6 +57,7 @@ TABLE: list[tuple[dict[str, Any], Finding, State, Code | None, int]] = [
     ({"stopped": True, "timed_out": True}, GOOD, State.CANCELLED, None, 130),
     ({"stopped": True} | launch("stopped"), GOOD, State.CANCELLED, None, 130),
     ({"exit_code": None}, GOOD, State.LOST, Code.TASK_LOST, 123),
+    ({"exit_code": None, "survivors": 1}, GOOD, State.LOST, Code.TASK_LOST, 123),
     (launch("not_found"), GOOD, State.FAILED, Code.MISSING_BINARY, 127),
     (launch("not_executable"), GOOD, State.FAILED, Code.NOT_EXECUTABLE, 126),
     (launch("noexec"), GOOD, State.FAILED, Code.NOT_EXECUTABLE, 126),

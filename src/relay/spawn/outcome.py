@@ -72,7 +72,7 @@ _START_FAULTS: dict[str, tuple[Code, str]] = {
     "not_executable": (Code.NOT_EXECUTABLE, "chmod +x it, on the machine that runs it"),
     "noexec": (Code.NOT_EXECUTABLE, "put it on another file system, or start it by its interpreter"),
     "bad_interpreter": (Code.NOT_EXECUTABLE, "install there what that line names, or mend the line"),
-    "bad_cwd": (Code.NO_DIRECTORY, "choose a directory that exists there: --cwd DIR"),
+    "bad_cwd": (Code.NO_DIRECTORY, "choose a directory that it can enter there: --cwd DIR"),
     "no_limits": (Code.NO_LIMITS, "spawn it without --memory and --cpus, or on a machine whose user has a systemd"),
     "too_long": (Code.BAD_TASK, "put the text into a file on the target and name the file in the task"),
 }
@@ -120,8 +120,10 @@ def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: st
         why = f"it was ended by {_signal_name(record.signal)}"
         return _Verdict(State.FAILED, why, Code.KILLED_BY_SIGNAL, "relay logs {id}", finding)
     if record.exit_code is None:
-        why = "it takes no signal, and could not be ended" if record.survivors else "its exit record names no end"
-        return _Verdict(State.LOST, why, Code.TASK_LOST, "relay logs {id}")
+        if record.survivors:
+            hint = "end it on the machine that runs it, as the user that it became; then: relay logs {id}"
+            return _Verdict(State.LOST, "it takes no signal, and could not be ended", Code.TASK_LOST, hint)
+        return _Verdict(State.LOST, "its exit record names no end", Code.TASK_LOST, "relay logs {id}")
     return _own_end(record.exit_code, finding)
 
 
