@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.spawn import transcript
-from relay.spawn.attempt import Exited, Output, Started
+from relay.spawn.attempt import Exited, Output, Started, Vanished
 from relay.spawn.launching import BadLaunch
 from relay.spawn.opened_record import OpenedRecord
+from relay.spawn.recovery import Verdict
 
 from .yard import until
 
@@ -238,3 +239,12 @@ async def test_a_record_that_was_opened_before_tells_of_a_task_that_puts_it_away
     assert isinstance(end, Exited) and end.record.exit_code == 7
     assert any(isinstance(each, Started) for each in events)
     assert opened.take() is None
+
+
+async def test_a_task_that_wipes_its_record_and_ends_its_shim_has_run(yard: Yard) -> None:
+    attempt = yard.prepare()
+    opened = OpenedRecord(str(attempt.folder))
+    wiped = f"sleep 0.05; dd if=/dev/zero of={attempt.folder / 'record'} bs=4096 count=1 conv=notrunc; kill -9 $PPID"
+    shim = await yard.launcher.launch(yard.spec(attempt, "sh", "-c", f"{wiped}; sleep 60"))
+    end = await attempt.observe(yard.watcher, lambda _: None, shim=shim, opened=opened)
+    assert end == Vanished(Verdict.SWEEP_AND_LOST, 0)
