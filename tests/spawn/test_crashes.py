@@ -87,6 +87,11 @@ async def test_a_want_of_processes_that_passes_costs_no_task(yard: Yard, monkeyp
     launching = asyncio.create_task(yard.run("exit 6"))
     await asyncio.sleep(0.1)
     assert not launching.done()
+    stopped = yard.prepare()
+    stopped.request_stop("test")
+    with pytest.raises(NoProcess):  # at once
+        await yard.launcher.launch(yard.spec(stopped, "true"))
+    assert not launching.done()
     resource.prlimit(server, resource.RLIMIT_NOFILE, limits)
     assert (await launching).exit_code == 6
     monkeypatch.setattr("relay.spawn.launcher.PATIENCE_S", 0)

@@ -183,7 +183,7 @@ class Launcher:
             try:
                 return await self.shim_of(await self.ask(spec))
             except NoProcess:
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= deadline or Attempt(spec.folder).read().stopping:
                     raise
             await asyncio.sleep(AGAIN_S)
 
