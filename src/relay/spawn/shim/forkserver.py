@@ -157,7 +157,7 @@ class Server:
             os.close(ours)
             self._become_shim(launch, theirs)
         os.close(theirs)
-        self._crew.add(pid, ours)
+        self._crew.add(pid, ours, launch.folder)
         return pid
 
     def _become_shim(self, launch: spec.Spec, line: int) -> NoReturn:
