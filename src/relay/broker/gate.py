@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor, Decision, refusal
-from relay.broker.looking import Looks, Seen
+from relay.broker.looking import Looks, Seen, unseen
 from relay.broker.members import Members
 from relay.core.errors import Code, LocalFault, Misuse, Refused, RelayError
 from relay.core.grants import (
@@ -94,9 +94,11 @@ class Gate:
         return Admission(directory, fresh, held=held)
 
     def _seen(self, row: SpawnRow) -> Seen:
-        """Where it is to run; nowhere for a fresh directory, for none given, and for who has no grant to name one."""
-        if not row.cwd or row.cwd == FRESH_DIRECTORY or self._labelled(row.origin)[1] is None:
+        """Where it is to run; nowhere for a fresh directory, and for none given. For who has no grant nobody looks."""
+        if not row.cwd or row.cwd == FRESH_DIRECTORY:
             return Seen()
+        if self._labelled(row.origin)[1] is None:
+            return unseen(row.cwd)
         return self._looks.at(row.cwd)
 
     def _granted(self, entry: Entry, row: SpawnRow, path: str | None) -> Granted | Waiting:

@@ -34,9 +34,19 @@ class Seen:
     is_there: bool = False
 
 
+def _named(wanted: str) -> str:
+    return os.path.expanduser(wanted) if wanted == "~" or wanted.startswith("~/") else wanted
+
+
+def unseen(wanted: str) -> Seen:
+    """A directory that was asked for, by its words alone."""
+    path = _named(wanted)
+    return Seen(os.path.normpath(path) if os.path.isabs(path) else None)
+
+
 def look(wanted: str) -> Seen:
     """Look at a directory that was asked for, for as long as it takes."""
-    path = os.path.expanduser(wanted) if wanted == "~" or wanted.startswith("~/") else wanted
+    path = _named(wanted)
     if not os.path.isabs(path):
         return Seen()
     real = os.path.realpath(path)
