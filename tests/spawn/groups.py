@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -53,6 +53,22 @@ def memory_group() -> Iterator[Path]:
         _remove(group)
 
 
+@contextmanager
+def freezer() -> Iterator[Path | None]:
+    """An empty group whose processes take no signal while `freezer.state` is FROZEN; None where none can be made."""
+    group = Path("/sys/fs/cgroup/freezer", f"relay-test-{os.getpid()}-{time.monotonic_ns()}")
+    try:
+        group.mkdir()
+    except OSError:  # not root, or a system without the first version of control groups
+        yield None
+        return
+    try:
+        yield group
+    finally:
+        (group / "freezer.state").write_text("THAWED")
+        _remove(group)
+
+
 def _make(group: Path) -> bool:
     try:
         group.mkdir()
@@ -70,7 +86,8 @@ def _remove(group: Path) -> None:
     for each in [*folders, group]:
         while True:
             for pid in (each / "cgroup.procs").read_text().split():
-                os.kill(int(pid), signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
             try:
                 each.rmdir()
                 break

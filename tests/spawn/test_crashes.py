@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.spawn.attempt import Attempt, Exited, Vanished
-from relay.spawn.launcher import LaunchFenced
+from relay.spawn.launcher import LaunchFenced, NoProcess
 from relay.spawn.recovery import Verdict, recover
 
 from .yard import alive, until
@@ -60,6 +61,45 @@ async def test_a_killed_fork_server_costs_nothing(yard: Yard) -> None:
     assert (await yard.run("exit 12")).exit_code == 12
     assert (await run.exit()).exit_code == 11
     assert yard.launcher.server_pid not in (None, server)
+
+
+async def test_a_new_fork_server_gives_tasks_as_many_files_as_the_first(yard: Yard) -> None:
+    await yard.launcher.start()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    server = yard.launcher.server_pid
+    assert server is not None
+    os.kill(server, signal.SIGKILL)
+    await until(lambda: yard.launcher.server_pid is None)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[0] // 2, limits[1]))  # as good as the raise of a broker
+    try:
+        run = await yard.sh("ulimit -Sn")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert (await run.exit()).exit_code == 0 and run.output() == f"{limits[0]}\n"
+
+
+async def test_a_want_of_processes_that_passes_costs_no_task(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    await (await yard.launch("/does/not/exist")).exit()  # whose shim is not kept
+    server = yard.launcher.server_pid
+    assert server is not None
+    limits = resource.prlimit(server, resource.RLIMIT_NOFILE)
+    resource.prlimit(server, resource.RLIMIT_NOFILE, (3, limits[1]))  # no shim can be made without a line to it
+    launching = asyncio.create_task(yard.run("exit 6"))
+    await asyncio.sleep(0.1)
+    assert not launching.done()
+    stopped = yard.prepare()
+    stopped.request_stop("test")
+    with pytest.raises(NoProcess):  # at once
+        await yard.launcher.launch(yard.spec(stopped, "true"))
+    assert not launching.done()
+    resource.prlimit(server, resource.RLIMIT_NOFILE, limits)
+    assert (await launching).exit_code == 6
+    monkeypatch.setattr("relay.spawn.launcher.PATIENCE_S", 0)
+    resource.prlimit(server, resource.RLIMIT_NOFILE, (3, limits[1]))
+    busy = await yard.sh("sleep 0.2")  # by the shim that is free
+    with pytest.raises(NoProcess, match="Too many open files"):
+        await yard.sh("exit 7")
+    assert (await busy.exit()).exit_code == 0
 
 
 async def test_an_answer_that_was_lost_is_never_asked_for_again(yard: Yard, tmp_path: Path) -> None:

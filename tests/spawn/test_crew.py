@@ -13,6 +13,8 @@ import pytest
 
 from relay.spawn.attempt import Vanished
 from relay.spawn.recovery import Verdict
+from relay.spawn.shim import folder as layout
+from relay.spawn.shim import processes
 from relay.spawn.shim.crew import TAKES_S
 
 from .yard import ENVIRONMENT, alive, children, holds, until
@@ -108,9 +110,18 @@ async def test_a_launch_that_nobody_takes_is_another_shim_s_within_seconds(yard:
     os.kill(free, signal.SIGSTOP)
     run = await yard.launch("touch", str(tmp_path / "ran"))
     assert run.shim == free
+    attempt = yard.prepare()  # and of one that was forked for it
+    lock = layout.take_lock(str(attempt.folder))
+    assert lock is not None
+    held = str(attempt.folder)
+    fresh = await yard.launcher.launch(yard.spec(attempt, "touch", str(tmp_path / "ran"), held=held))
+    os.kill(fresh, signal.SIGSTOP)
+    await until(lambda: (shim := processes.look_up(fresh)) and shim.state == "T")
+    os.close(lock)
     async with asyncio.timeout(3 * TAKES_S):
+        assert await yard.observe(attempt, fresh).end() == Vanished(Verdict.FENCE_AND_REQUEUE, 0)
         assert await run.end() == Vanished(Verdict.FENCE_AND_REQUEUE, 0)
-    assert not alive(free) and not (tmp_path / "ran").exists()
+    assert not alive(free) and not alive(fresh) and not (tmp_path / "ran").exists()
     assert (await yard.run("exit 6")).exit_code == 6
 
 

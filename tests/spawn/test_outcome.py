@@ -20,8 +20,8 @@ from relay.spawn.outcome import Outcome, lost, not_started, outcome_of, recorded
 GOOD = Finding(State.COMPLETED)
 BAD = Finding(State.FAILED, code=Code.AGENT_ERROR, why="it said so", hint="relay logs {id}")
 KINDS = (
-    *("not_found", "not_executable", "bad_interpreter", "bad_cwd", "too_long", "exec_failed", "no_limits"),
-    *("shim_fault", "later"),
+    *("not_found", "not_executable", "noexec", "bad_interpreter", "bad_cwd", "too_long", "exec_failed"),
+    *("no_limits", "shim_fault", "later"),
 )
 
 
@@ -57,8 +57,10 @@ TABLE: list[tuple[dict[str, Any], Finding, State, Code | None, int]] = [
     ({"stopped": True, "timed_out": True}, GOOD, State.CANCELLED, None, 130),
     ({"stopped": True} | launch("stopped"), GOOD, State.CANCELLED, None, 130),
     ({"exit_code": None}, GOOD, State.LOST, Code.TASK_LOST, 123),
+    ({"exit_code": None, "survivors": 1}, GOOD, State.LOST, Code.TASK_LOST, 123),
     (launch("not_found"), GOOD, State.FAILED, Code.MISSING_BINARY, 127),
     (launch("not_executable"), GOOD, State.FAILED, Code.NOT_EXECUTABLE, 126),
+    (launch("noexec"), GOOD, State.FAILED, Code.NOT_EXECUTABLE, 126),
     (launch("bad_interpreter"), GOOD, State.FAILED, Code.NOT_EXECUTABLE, 126),
     (launch("bad_cwd"), GOOD, State.FAILED, Code.NO_DIRECTORY, 1),
     (launch("too_long"), GOOD, State.FAILED, Code.BAD_TASK, 1),
@@ -121,11 +123,14 @@ def test_words() -> None:
 
 
 def test_the_result_says_what_else_befell_it() -> None:
-    outcome = judged(log_dropped=5, log_lost=2, log_error="ENOSPC", not_awake="no systemd-inhibit here")
+    outcome = judged(
+        log_dropped=5, log_lost=2, log_error="ENOSPC", survivors=1, not_awake="no systemd-inhibit here"
+    )
     assert outcome.result is not None and outcome.state is State.COMPLETED
     assert [note.partition(" ")[2] for note in outcome.result["notes"]] == [
         "bytes of its output are no longer kept: there was more than log_limit",
         "bytes of its output could not be written (ENOSPC)",
+        "of its processes could not be ended: stuck in the kernel, or of another user",
         "machine was not kept awake: no systemd-inhibit here",
     ]
     assert judged().result["notes"] == []  # type: ignore[index]

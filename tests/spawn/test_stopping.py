@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,8 +16,9 @@ from relay.spawn.attempt import Vanished
 from relay.spawn.by_force import end_by_force
 from relay.spawn.overdue import LATE_S, Overdue
 from relay.spawn.recovery import Verdict
-from relay.spawn.shim import record
+from relay.spawn.shim import processes, record
 
+from .groups import freezer
 from .yard import alive, children, until
 
 if TYPE_CHECKING:
@@ -92,7 +94,21 @@ def _daemon(there: Path) -> str:
     return f'(setsid env -i sh -c "{said}" &) ; until test -e {there}; do sleep 0.02; done'
 
 
-async def test_after_any_end_the_tree_is_gone_within_five_seconds(yard: Yard, tmp_path: Path) -> None:
+@pytest.fixture
+def frozen(yard: Yard) -> Iterator[Path | None]:
+    """As `groups.freezer`, for tasks of that yard."""
+    with freezer() as group:
+        yield group
+
+
+def _stuck(group: Path) -> str:
+    return f"sleep 60 & echo $! > {group}/cgroup.procs; echo FROZEN > {group}/freezer.state; exit 0"
+
+
+async def test_after_any_end_the_tree_is_gone_within_five_seconds(
+    yard: Yard, tmp_path: Path, frozen: Path | None
+) -> None:
+    stuck = await yard.sh(_stuck(frozen)) if frozen else None
     scripts = [f"{_daemon(tmp_path / str(n))}; {end}" for n, end in enumerate(ENDS)]
     runs = [await yard.sh(script, **options) for script, options in zip(scripts, ENDS.values(), strict=True)]
     begun = time.monotonic()
@@ -106,6 +122,9 @@ async def test_after_any_end_the_tree_is_gone_within_five_seconds(yard: Yard, tm
         (None, signal.SIGINT, True, 0),
     ]
     assert not any(alive(int(run.output().split()[0])) or run.tree() for run in runs)
+    if stuck is not None:  # which no signal ends: that is told, within the same time
+        assert ((await stuck.exit()).exit_code, (await stuck.exit()).survivors) == (0, 1)
+        assert time.monotonic() - begun < 4 + 5
 
 
 async def test_one_that_is_never_the_same_process_twice(yard: Yard, tmp_path: Path) -> None:
@@ -237,3 +256,22 @@ async def test_the_time_of_a_task_passes_while_its_exec_does(yard: Yard, leased:
     end = await run.exit()
     overdue.over()
     assert end.timed_out and end.exit_code is None
+
+
+TRACER = """import ctypes, os, threading, time
+def trace():
+    assert ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) == 0
+    time.sleep(60)
+threading.Thread(target=trace).start()
+"""
+
+
+async def test_the_time_of_a_task_that_traces_its_shim_passes(yard: Yard) -> None:
+    run = await yard.launch(sys.executable, "-I", "-S", "-c", TRACER, timeout_s=0.5)
+    await until(lambda: run.watching.done() or ((shim := processes.look_up(run.shim)) and shim.state == "t"))
+    if run.watching.done():
+        pytest.skip("no process may trace its parent here")
+    overdue = Overdue(run.attempt, 0.5 - LATE_S, run.shim)
+    end = await run.exit()
+    overdue.over()
+    assert end.timed_out and end.signal == signal.SIGKILL

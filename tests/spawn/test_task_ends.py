@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.spawn import transcript
-from relay.spawn.attempt import Exited, Output, Started
+from relay.spawn.attempt import Exited, Output, Started, Vanished
 from relay.spawn.launching import BadLaunch
 from relay.spawn.opened_record import OpenedRecord
+from relay.spawn.recovery import Verdict
 
 from .yard import until
 
@@ -59,6 +61,26 @@ async def test_a_file_that_is_not_executable(yard: Yard, tmp_path: Path) -> None
     script.chmod(0o755)
     end = await (await yard.launch(str(script))).exit()
     assert end.error is not None and end.error.kind == "not_executable"
+
+
+async def test_what_no_chmod_mends_is_told_as_what_it_is(yard: Yard, tmp_path: Path) -> None:
+    for name, text in (("busy", ""), ("script", f"#!{tmp_path}/interpreter\n"), ("interpreter", "")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o644 if name == "interpreter" else 0o755)
+    (tmp_path / "loop").symlink_to("loop")
+    told = {
+        str(tmp_path): ("not_executable", errno.EISDIR),
+        "./script": ("bad_interpreter", errno.EACCES),
+        "./interpreter": ("not_executable", errno.EACCES),
+        "./busy": ("not_executable", errno.ETXTBSY),
+        "./loop": ("not_executable", errno.ELOOP),
+        "./" + "n" * 300: ("not_found", errno.ENAMETOOLONG),
+    }
+    with (tmp_path / "busy").open("r+b"):
+        for program, (kind, number) in told.items():
+            end = await (await yard.launch(program, cwd=tmp_path)).exit()
+            assert end.error is not None and (end.error.kind, end.error.errno) == (kind, number), end.error
+            assert end.error.text.startswith(program[:120])
 
 
 async def test_the_path_is_searched_past_what_cannot_run(yard: Yard, tmp_path: Path) -> None:
@@ -217,3 +239,12 @@ async def test_a_record_that_was_opened_before_tells_of_a_task_that_puts_it_away
     assert isinstance(end, Exited) and end.record.exit_code == 7
     assert any(isinstance(each, Started) for each in events)
     assert opened.take() is None
+
+
+async def test_a_task_that_wipes_its_record_and_ends_its_shim_has_run(yard: Yard) -> None:
+    attempt = yard.prepare()
+    opened = OpenedRecord(str(attempt.folder))
+    wiped = f"sleep 0.05; dd if=/dev/zero of={attempt.folder / 'record'} bs=4096 count=1 conv=notrunc; kill -9 $PPID"
+    shim = await yard.launcher.launch(yard.spec(attempt, "sh", "-c", f"{wiped}; sleep 60"))
+    end = await attempt.observe(yard.watcher, lambda _: None, shim=shim, opened=opened)
+    assert end == Vanished(Verdict.SWEEP_AND_LOST, 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from relay.broker.allowed import Grants
 from relay.broker.auditor import Auditor, Decision, refusal
+from relay.broker.looking import Looks, Seen, unseen
 from relay.broker.members import Members
 from relay.core.errors import Code, LocalFault, Misuse, Refused, RelayError
 from relay.core.grants import (
@@ -36,17 +37,6 @@ from relay.store.journal import Entry
 from relay.store.spawn_rows import IN_HAND_FROM, SpawnRow
 
 
-def resolved(wanted: str) -> str | None:
-    """The real path of a directory that was asked for; None where it is not absolute."""
-    path = os.path.expanduser(wanted) if wanted == "~" or wanted.startswith("~/") else wanted
-    return os.path.realpath(path) if os.path.isabs(path) else None
-
-
-def _path(row: SpawnRow) -> str | None:
-    """Where it is to run; None for a fresh directory, for none given, and for what is not absolute."""
-    return resolved(row.cwd) if row.cwd and row.cwd != FRESH_DIRECTORY else None
-
-
 def minute_of_week(now: int) -> int:
     """The minute of the week on this machine's clock, from Monday 00:00; `now` in milliseconds since 1970."""
     local = time.localtime(now / 1000)
@@ -72,6 +62,7 @@ class Gate:
         self._agents = agents
         self._auditor = auditor
         self._worktrees = worktrees
+        self._looks = Looks(lambda: members.own_name)
 
     # spawns
 
@@ -87,10 +78,10 @@ class Gate:
         return admission
 
     def _judged(self, entry: Entry, row: SpawnRow) -> Admission:
-        path = _path(row)
-        verdict = self._granted(entry, row, path)
+        seen = self._seen(row)
+        verdict = self._granted(entry, row, seen.path)
         self._agents.get(row.agent).command(request_of(row), 1)
-        directory = self._directory(row, path)
+        directory = self._directory(row, seen)
         held = verdict.hold and not questions.is_approved(
             entry.tx, row.id, request_hash(row.origin, request_of(row))
         )
@@ -101,6 +92,14 @@ class Gate:
                 until = on_the_wall(entry.now, until)
             return Admission(directory, fresh, waiting=verdict.why, held=held, until=until)
         return Admission(directory, fresh, held=held)
+
+    def _seen(self, row: SpawnRow) -> Seen:
+        """Where it is to run; nowhere for a fresh directory, and for none given. For who has no grant nobody looks."""
+        if not row.cwd or row.cwd == FRESH_DIRECTORY:
+            return Seen()
+        if self._labelled(row.origin)[1] is None:
+            return unseen(row.cwd)
+        return self._looks.at(row.cwd)
 
     def _granted(self, entry: Entry, row: SpawnRow, path: str | None) -> Granted | Waiting:
         if row.origin == self._members.own and not row.chain:
@@ -117,7 +116,7 @@ class Gate:
         Raises:
             RelayError: why.
         """
-        self._granted(entry, row, _path(row))
+        self._granted(entry, row, self._seen(row).path)
 
     def is_runner(self, agent: str) -> bool:
         """Whether an agent of this name is a runner, and not another program of the same name."""
@@ -131,7 +130,7 @@ class Gate:
             label, grant = self._labelled(each)
             if grant is None or each == self._members.own:
                 continue
-            denied = lack_of_place(grant, place, label, os.path.realpath)
+            denied = lack_of_place(grant, place, label, lambda each: self._looks.at(each).path or each)
             if denied is not None:
                 raise self._refused(denied, row.agent)
 
@@ -197,7 +196,7 @@ class Gate:
     def _where(self, command: str) -> str:
         return f"on {self._members.own_name}: {command}" if command.startswith("relay ") else command
 
-    def _directory(self, row: SpawnRow, path: str | None) -> str:
+    def _directory(self, row: SpawnRow, seen: Seen) -> str:
         if row.cwd == FRESH_DIRECTORY:
             # the real one, for the shim follows no link on its way there
             sub = row.wishes.place.sub if row.wishes.place is not None else ""
@@ -206,16 +205,16 @@ class Gate:
             hint = f"relay edit {row.id} --cwd new, or spawn it anew with either of them"
             why = "it brings its place along, and names a directory besides"
             raise Misuse("where should it run?", code=Code.NO_DIRECTORY, why=why, hint=hint)
-        if path is None:
+        if (path := seen.path) is None:
             raise Misuse(
                 "where should it run?",
                 code=Code.NO_DIRECTORY,
                 why="no absolute directory was given, and a place is never guessed",
                 hint=FOUR_CHOICES,
             )
-        if os.path.isdir(path):
+        if seen.is_directory:
             return path
-        if os.path.exists(path):
+        if seen.is_there:
             raise Refused(
                 f"{path} on {self._members.own_name} is no directory",
                 code=Code.NO_DIRECTORY,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from relay.core.values import frozen
 from relay.spawn import slots, transcript
-from relay.spawn.recovery import Verdict, by_its_record, settle
+from relay.spawn.recovery import Verdict, settle_by
 from relay.spawn.shim import folder as layout
 from relay.spawn.shim import processes, record
 
@@ -70,8 +70,8 @@ class LaunchError:
     """Why a task could not be started, or the shim not do its work.
 
     Attributes:
-        kind: `not_found`, `not_executable`, `bad_interpreter`, `bad_cwd`, `too_long`, `exec_failed`, `stopped`
-            (before it was started), `no_limits` or `shim_fault`.
+        kind: `not_found`, `not_executable`, `noexec`, `bad_interpreter`, `bad_cwd`, `too_long`, `exec_failed`,
+            `stopped` (before it was started), `no_limits` or `shim_fault`.
         errno: the system's number where it gave one.
         text: what and why, at most about 150 characters.
     """
@@ -225,7 +225,7 @@ class Attempt:
             opened: its record, where that is open already.
         """
         with watcher.folder(self.folder, None if shim is None else layout.LOG) as changes:
-            following = _Following(self, watcher, changes, on_event, None if opened is None else opened.take())
+            following = _Following(self, watcher, changes, on_event, opened)
             try:
                 return await following.to_the_end(shim)
             finally:
@@ -235,22 +235,22 @@ class Attempt:
 class _Following:
     """What an observer has been told so far."""
 
-    def __init__(self, attempt: Attempt, watcher: Watcher, changes: Changes, on_event: Heard, fd: int | None) -> None:
+    def __init__(
+        self, attempt: Attempt, watcher: Watcher, changes: Changes, on_event: Heard, opened: OpenedRecord | None
+    ) -> None:
         self._attempt = attempt
-        self._watcher = watcher
-        self._changes = changes
+        self._watcher, self._changes = watcher, changes
         self._on_event = on_event
-        self._started = False
         self._seen = bytes(record.RECORD_BYTES)
-        self._offset = 0
-        self._fd = fd
+        self._started, self._offset = False, 0
+        self._opened, self._fd = opened, None if opened is None else opened.take()
 
     async def to_the_end(self, shim: int | None) -> Exited | Vanished:
         end = await self._while_it_lives(shim)
         while end is None:
-            outcome = await settle(self._attempt.folder, self._changes)
+            outcome = await settle_by(self._opened, self._fd, self._attempt.folder, self._changes)
             if outcome.verdict is not Verdict.REATTACH:
-                return self._end() or Vanished(by_its_record(outcome.verdict, self._fd), outcome.survivors)
+                return self._end() or Vanished(outcome.verdict, outcome.survivors)
             # `shim` was refused because another owns the attempt, or nobody told us whose it is.
             end = await self._while_it_lives(None)
         return end

@@ -209,7 +209,8 @@ class Attempting:
             except LaunchFenced:
                 return Fenced()
             except RelayError as fault:
-                return Unlaunchable(fault)
+                is_stopped = self.folder(plan.folder).read().stopping  # meanwhile: nothing was started
+                return Fenced() if is_stopped else Unlaunchable(fault)
             with self._known(shim, plan.folder, plan.timeout_s):
                 return await self._observed(plan.folder, heard, shim, opened)
 

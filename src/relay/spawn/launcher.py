@@ -11,10 +11,12 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import struct
 import sys
+import time
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 SILENT_S = 60.0
 """How long a launch may go unanswered: what stopped the fork server would else stop all that is to start."""
+PATIENCE_S, AGAIN_S = 10.0, 0.25
+"""For how long, and how often, a launch is asked for again where there is no process to be had: all that waits would
+else fail in the same moment."""
 _log = logging.getLogger(__name__)
 _ANSWER = struct.Struct("!I")
 _ENVIRONMENT = {"PATH": os.defpath, "LD_BIND_NOW": "1"}
@@ -44,6 +49,10 @@ class LaunchRefused(LocalFault):
     """The fork server could make no process; the attempt has not started and may be launched again."""
 
     default_code = Code.LAUNCH_FAILED
+
+
+class NoProcess(LaunchRefused):
+    """The same, for a want that may pass."""
 
 
 class LaunchFenced(LocalFault):
@@ -134,11 +143,14 @@ class Launcher:
     Args:
         watcher: the process's watcher.
         errors: a file for what the fork server and the shims say on stderr (nothing, unless they crash).
+
+    Tasks may have as many files open as this process may when this is made: a broker allows itself more later.
     """
 
     def __init__(self, watcher: Watcher, errors: Path | None = None) -> None:
         self._watcher = watcher
         self._errors = errors
+        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._serials = count(1)
         self._server: _Server | None = None
         self._starting = asyncio.Lock()
@@ -163,10 +175,17 @@ class Launcher:
             The shim's pid. Whether the task starts is for `Attempt.observe` to tell.
 
         Raises:
-            LaunchRefused: nothing was started, for want of processes.
+            LaunchRefused: nothing was started, for want of processes, though it was asked for again and again.
             LaunchFenced: the fork server died meanwhile and nothing was or will be started in this attempt.
         """
-        return await self.shim_of(await self.ask(spec))
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await self.shim_of(await self.ask(spec))
+            except NoProcess:
+                if time.monotonic() >= deadline or Attempt(spec.folder).read().stopping:
+                    raise
+            await asyncio.sleep(AGAIN_S)
 
     async def ask(self, spec: LaunchSpec) -> Asked:
         """Ask for a shim; for its pid `shim_of` waits.
@@ -189,7 +208,8 @@ class Launcher:
             silent.cancel()
             asked.server.forget(asked.serial)
         if "refused" in answer:
-            raise LaunchRefused(f"the task was not started: {answer['refused']}", hint=_ON_IT)
+            kind = NoProcess if answer.get("passes") else LaunchRefused
+            raise kind(f"the task was not started: {answer['refused']}", hint=_ON_IT)
         return int(answer["pid"])
 
     def forget(self, asked: Asked) -> None:
@@ -231,10 +251,10 @@ class Launcher:
             try:
                 # not on a thread: where none can be made this would stay to be done, by whichever comes later, with a
                 # descriptor that is another one's by then
-                pid = _exec_server(theirs.fileno(), self._errors)
+                pid = _exec_server(theirs.fileno(), self._errors, self._files)
             except OSError as fault:
                 ours.close()
-                raise LaunchRefused("the fork server could not be started", why=str(fault), hint=_ON_IT) from fault
+                raise NoProcess("the fork server could not be started", why=str(fault), hint=_ON_IT) from fault
         _, server = await asyncio.get_running_loop().create_unix_connection(lambda: _Server(pid), sock=ours)
         return server
 
@@ -251,7 +271,7 @@ def _take_answer(buffer: bytearray) -> dict[str, Any] | None:
     return answer
 
 
-def _exec_server(control: int, errors: Path | None) -> int:
+def _exec_server(control: int, errors: Path | None, files: int) -> int:
     """Start the fork server by exec, with next to no environment: what it has, every shim has."""
     stderr = str(errors) if errors else os.devnull
     actions = [
@@ -259,7 +279,7 @@ def _exec_server(control: int, errors: Path | None) -> int:
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         (os.POSIX_SPAWN_OPEN, 2, stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
     ]
-    command = [sys.executable, "-I", "-S", str(_ENTRY)]
+    command = [sys.executable, "-I", "-S", str(_ENTRY), str(files)]
     # What a parent of ours ignored (nohup) would otherwise be ignored by every task.
     default = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     return os.posix_spawn(

@@ -19,11 +19,19 @@ class OpenedRecord:
 
     def __init__(self, folder: str) -> None:
         self._fd: int | None = layout.open_record(folder)
+        self._changed = os.fstat(self._fd).st_ctime_ns
 
     def take(self) -> int | None:
         """The descriptor, once; None from then on."""
         fd, self._fd = self._fd, None
         return fd
+
+    def was_written(self, fd: int) -> bool:
+        """Whether anything was written into it since it was opened, left there or not; `fd` is what was taken.
+
+        No task can hide that: the kernel keeps this time by itself.
+        """
+        return os.fstat(fd).st_ctime_ns != self._changed
 
     def close(self) -> None:
         """Close it, unless it was taken."""

@@ -7,7 +7,7 @@ is written only when the process tree has ended.
 from __future__ import annotations
 
 from dataclasses import asdict, field, replace
-from errno import ENOEXEC
+from errno import EISDIR, ELOOP, ENOEXEC, ETXTBSY
 from signal import Signals
 from typing import Any
 
@@ -60,12 +60,19 @@ class _Verdict:
 
 _MORE = "relay logs {{id}}, then spawn it anew with more {}"
 _LEFT = ("session", "branch", "diffstat", KEY)
-_NO_PROGRAM = "begin it with a line such as #!/bin/sh, or build it for the machine that runs it"
+_MENDS = {
+    EISDIR: "name the program itself",
+    ELOOP: "mend that link, on the machine that runs it",
+    ENOEXEC: "begin it with a line such as #!/bin/sh, or build it for the machine that runs it",
+    ETXTBSY: "spawn it again when nobody writes to it any more",
+}
+"""What mends a program that is there and cannot be run, where the error's number tells."""
 _START_FAULTS: dict[str, tuple[Code, str]] = {
     "not_found": (Code.MISSING_BINARY, "install it there, or add its folder to PATH where that broker is started"),
     "not_executable": (Code.NOT_EXECUTABLE, "chmod +x it, on the machine that runs it"),
+    "noexec": (Code.NOT_EXECUTABLE, "put it on another file system, or start it by its interpreter"),
     "bad_interpreter": (Code.NOT_EXECUTABLE, "install there what that line names, or mend the line"),
-    "bad_cwd": (Code.NO_DIRECTORY, "choose a directory that exists there: --cwd DIR"),
+    "bad_cwd": (Code.NO_DIRECTORY, "choose a directory that it can enter there: --cwd DIR"),
     "no_limits": (Code.NO_LIMITS, "spawn it without --memory and --cpus, or on a machine whose user has a systemd"),
     "too_long": (Code.BAD_TASK, "put the text into a file on the target and name the file in the task"),
 }
@@ -83,8 +90,8 @@ def _start_fault(error: LaunchError) -> _Verdict:
         return _Verdict(State.LOST, f"its supervision failed: {error.text}", Code.TASK_LOST, "relay logs {id}")
     hint = "relay doctor, on the machine that was to run it"
     code, hint = _START_FAULTS.get(error.kind, (Code.LAUNCH_FAILED, hint))
-    if error.errno == ENOEXEC:
-        hint = _NO_PROGRAM
+    if code is Code.NOT_EXECUTABLE:
+        hint = _MENDS.get(error.errno or 0, hint)
     why = f"its limits cannot be kept: {error.text}" if code is Code.NO_LIMITS else error.text
     return _Verdict(State.FAILED, why, code, hint)
 
@@ -113,6 +120,9 @@ def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: st
         why = f"it was ended by {_signal_name(record.signal)}"
         return _Verdict(State.FAILED, why, Code.KILLED_BY_SIGNAL, "relay logs {id}", finding)
     if record.exit_code is None:
+        if record.survivors:
+            hint = "end it on the machine that runs it, as the user that it became; then: relay logs {id}"
+            return _Verdict(State.LOST, "it takes no signal, and could not be ended", Code.TASK_LOST, hint)
         return _Verdict(State.LOST, "its exit record names no end", Code.TASK_LOST, "relay logs {id}")
     return _own_end(record.exit_code, finding)
 
@@ -135,6 +145,8 @@ def _notes(record: ExitRecord, finding: Finding) -> list[str]:
         notes.append(f"{record.log_dropped} bytes of its output are no longer kept: there was more than log_limit")
     if record.log_lost:
         notes.append(f"{record.log_lost} bytes of its output could not be written ({record.log_error})")
+    if record.survivors:
+        notes.append(f"{record.survivors} of its processes could not be ended: stuck in the kernel, or of another user")
     if record.not_awake:
         notes.append(f"the machine was not kept awake: {record.not_awake}")
     return notes

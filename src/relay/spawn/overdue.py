@@ -1,9 +1,10 @@
 """Attempts that go on though their time is over: a task may keep its own shim stopped, which would have ended it.
 
 To wake a shim that is awake does nothing. So nothing depends on how well the clocks here and there agree, and nothing
-that has started is ended from here: the shim itself ends its task, and writes down that its time was over. But where
-the record names no shim any more, which a task can do as well, the tree is swept, and that wakes its shim. And one that
-has not told of a start may wait for an exec that does not end (`shim/direct_task.py`): that is ended.
+that has started is ended from here: the shim itself ends its task, and writes down that its time was over. But a task
+that traces its shim (ptrace(2)) is killed, since nothing else has that go on. Where the record names no shim any more,
+which a task can do as well, the tree is swept, and that wakes its shim. And one that has not told of a start may wait
+for an exec that does not end (`shim/direct_task.py`): that is ended.
 """
 
 from __future__ import annotations
@@ -68,3 +69,5 @@ def _wake(attempt: Attempt, shim: int) -> None:
             tree.wake(shim)
         elif now.started is None:
             kill_below(shim, attempt.folder)
+        else:
+            tree.wake(named.shim)

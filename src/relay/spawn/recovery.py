@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from relay.spawn.opened_record import OpenedRecord
     from relay.spawn.watch import Changes
 
 _LOCK_LAG_S = 0.25
@@ -125,18 +126,23 @@ async def settle(folder: Path, changes: Changes) -> Recovered:
     return outcome
 
 
-def by_its_record(verdict: Verdict, fd: int | None) -> Verdict:
-    """The verdict on a folder, by the record that was open since before its task could put it away.
+async def settle_by(opened: OpenedRecord | None, fd: int | None, folder: Path, changes: Changes) -> Recovered:
+    """`settle`, judged by the record that was open since before its task could put it away, or wipe it.
 
     Args:
-        verdict: that nothing was started, perhaps: of another record, in the place of that one.
-        fd: of the record; None where it was never there to be opened.
+        opened: when it was opened; None where it was never there to be.
+        fd: its descriptor.
+        folder, changes: as `settle` has them.
     """
-    if verdict is not Verdict.FENCE_AND_REQUEUE or fd is None:
-        return verdict
+    was_written = opened is not None and fd is not None and opened.was_written(fd)  # before a fence is
+    outcome = await settle(folder, changes)
+    if outcome.verdict is not Verdict.FENCE_AND_REQUEUE or fd is None:
+        return outcome
     slots = record.read_slots(fd)
     promised = any(slots[number] is not None for number in (record.INTENT, record.TASK, record.STARTED))
-    return Verdict.SWEEP_AND_LOST if promised else verdict
+    if promised or (was_written and slots[record.STOP] is None):
+        return Recovered(Verdict.SWEEP_AND_LOST, outcome.survivors)
+    return outcome
 
 
 def presume_begun(folder: Path) -> None:

@@ -18,7 +18,7 @@ from relay.spawn.shim.tree import signal_all
 
 _SWEEP_S = 2.0
 _LOOK_AGAIN_S = 0.01
-_STOPPED = "T"
+_STOPPED, _TRACED = "T", "t"
 
 
 def find(name: str, task: tuple[int, int] | None) -> list[processes.Process]:
@@ -71,11 +71,29 @@ def _is_unborn(process: processes.Process, lock: os.stat_result) -> bool:
 
 
 def wake(shim: int) -> None:
-    """Have a shim go on where its task has stopped it: it leaves when that has ended, and its fork server with it."""
+    """Have a shim go on where its task has stopped or traces it: it leaves when that has ended."""
     found = processes.look_up(shim)
-    if found is not None and found.state == _STOPPED and found.session == shim:
-        with contextlib.suppress(PermissionError):
+    if found is None or found.session != shim:
+        return
+    with contextlib.suppress(PermissionError):
+        if found.state == _STOPPED:
             processes.send(found, signal.SIGCONT)
+        elif found.state == _TRACED:
+            _end_tracer(shim)
+
+
+def _end_tracer(shim: int) -> None:
+    """Kill who traces a shim, where that is below it: nothing else has what is traced go on. A debugger is let be."""
+    with contextlib.suppress(OSError):
+        tracer = _number(_number(shim, "TracerPid"), "Tgid")  # it is a thread that traces
+        table = processes.table()
+        if tracer in processes.descendants(table, {shim}):
+            processes.send(table[tracer], signal.SIGKILL)
+
+
+def _number(pid: int, what: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    return int(status.partition(f"\n{what}:")[2].split(maxsplit=1)[0])
 
 
 def _session(table: dict[int, processes.Process], task: tuple[int, int] | None) -> set[int]:

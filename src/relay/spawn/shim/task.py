@@ -28,6 +28,9 @@ _KINDS = {
     errno.EACCES: "not_executable",
     errno.EPERM: "not_executable",
     errno.ENOEXEC: "not_executable",
+    errno.ETXTBSY: "not_executable",
+    errno.ELOOP: "not_executable",
+    errno.ENAMETOOLONG: "not_found",
     errno.E2BIG: "too_long",
 }
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
@@ -156,12 +159,28 @@ def failure_of(report: bytes, spec: Spec) -> dict[str, object]:
     kind, name, text = _KINDS.get(number, "exec_failed"), spec.argv[0], os.strerror(number)
     if kind == "not_found" and (there := _there(spec)):
         kind, name, text = "bad_interpreter", there, "what its first line (#!) names, or its loader, is not there"
+    elif number == errno.EACCES:
+        kind, number, name, text = _refusal(spec) or (kind, number, name, text)
     return {"kind": kind, "errno": number, "text": f"{name[:120]}: {text}"}
 
 
 def _there(spec: Spec) -> str | None:
     # ENOENT for a file that is there is about its `#!` line, or its loader.
     return next((path for path in candidates(spec) if os.path.isfile(os.path.join(spec.cwd, path))), None)
+
+
+def _refusal(spec: Spec) -> tuple[str, int, str, str] | None:
+    # EACCES is about more than the file's own mode: chmod mends none of these.
+    for path in candidates(spec):
+        whole = os.path.join(spec.cwd, path)
+        if os.path.isdir(whole):
+            return "not_executable", errno.EISDIR, path, os.strerror(errno.EISDIR)
+        if os.access(whole, os.X_OK):
+            return "bad_interpreter", errno.EACCES, path, "what its first line (#!) names may not be executed"
+        if os.path.exists(whole):
+            is_shut = os.statvfs(whole).f_flag & getattr(os, "ST_NOEXEC", 0)
+            return ("noexec", errno.EACCES, path, "its file system is mounted noexec") if is_shut else None
+    return None
 
 
 def _become(
