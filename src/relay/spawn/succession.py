@@ -76,8 +76,8 @@ class Succession:
         if queueing.DEPENDENTS.all(entry.tx, predecessor=row.id, target=self._own, limit=1):
             try:
                 require_no_cycle(entry.tx, row.id, row.wishes.after)
-            except Misuse as fault:
-                return self._refuse(entry, row, fault)
+            except Misuse as closing:
+                return self._refuse(entry, row, closing)
         met = set(queueing.MET_OF.all(entry.tx, spawn=row.id))
         queueing.put_after(entry.tx, row.id, row.wishes.after)
         for each in row.wishes.after:
