@@ -167,7 +167,7 @@ def test_what_names_no_envelope_is_told(two: Scene) -> None:
 
 
 def test_a_stop_whose_request_never_came_is_answered_all_the_same(granted: Scene) -> None:
-    """The target says that it will never start; else it stood as queued at its origin, and what comes after it waited."""
+    """The target says that it will never start; else it stood as queued, and what comes after it waited."""
     with granted.vps.asleep():
         spawn = _ask(granted, "true")["id"]
         processes.wait_until(

@@ -302,6 +302,9 @@ class Steering:
             return
         if error is None and row is not None:
             follow(entry, row, as_heeded(known, content), self._members.own_name)
+            if "after" in known.content.get("change", {}).get("wishes", {}):
+                # what has ended since it was asked was not known to have anything behind it
+                self._requests.tell_what_ended(entry, row, spawns.require(entry.tx, row.id).wishes.after)
         entry.event("spawn.steered", {"spawn": known.spawn, "verb": known.verb, "error": error})
         entry.then(lambda: self._heard(operation, error))
 
