@@ -167,7 +167,7 @@ def test_what_names_no_envelope_is_told(two: Scene) -> None:
 
 
 def test_a_stop_whose_request_never_came_is_answered_all_the_same(granted: Scene) -> None:
-    """The target says that it will never start; else its origin would show it as queued for ever."""
+    """The target says that it will never start; else it stood as queued, and what comes after it waited."""
     with granted.vps.asleep():
         spawn = _ask(granted, "true")["id"]
         processes.wait_until(
@@ -177,8 +177,11 @@ def test_a_stop_whose_request_never_came_is_answered_all_the_same(granted: Scene
     granted.laptop.stop()
     _sql(granted.laptop, "DELETE FROM outbox WHERE spawn = ?", spawn)
     granted.laptop.start()
+    either, only_then = (granted.begin("true", option, spawn) for option in ("--after-any", "--after"))
     relay_json(granted.laptop, "stop", spawn)
     granted.vps.start()
     ended = granted.until(spawn, "cancelled")
     assert ended["truth"]["from"] == granted.vps.id
     assert ended["reason"] == "stopped by its origin before it came"
+    granted.until(either, "completed")
+    assert granted.until(only_then, "cancelled")["reason"] == f"after {spawn}, which ended as cancelled"

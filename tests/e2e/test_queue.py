@@ -260,6 +260,9 @@ def test_a_change_that_cannot_be_leaves_a_spawn_of_this_machine_as_it_was(queue:
 
 def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) -> None:
     """What was never sent is changed where it waits; a predecessor that never goes out takes its dependents along."""
+    later, freed = (queue.begin("true", "--at", "1h") for _ in range(2))
+    for each in (later, freed):
+        queue.until(each, "waiting")
     queue.vps.stop()
     processes.wait_until(lambda: queue.laptop.status()["links"] == 0, 10, "the link to be seen gone")
     spawn = queue.begin("echo old")
@@ -269,11 +272,21 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     assert relay_json(queue.laptop, "edit", spawn, "echo new")["task"] == "echo new"
     assert relay_json(queue.laptop, "queue", "pause", "--broker", "vps")["state"] == "asked"
     late = queue.begin("true", "--ttl", "1s")
+    relay(queue.laptop, "edit", freed, "--after-any", late, "--at", "now")
     assert queue.until(late, "expired")["reason"] == "it was not sent before its time to live was over"
     gone = queue.begin("true")
     dependent = queue.begin("true", "--after", gone)
+    closing = error_of(relay(queue.laptop, "--json", "edit", gone, "--after", dependent))
+    assert closing["code"] == "bad_after" and "itself" in closing["message"]
     relay(queue.laptop, "stop", gone)
+    # two edits that each are right, and close a chain where the first of them is done before the second has come
+    behind = queue.begin("true", "--after", later)
+    assert relay_json(queue.laptop, "edit", later, "--after", behind)["steer"]["state"] == "asked"
+    assert relay_json(queue.laptop, "edit", behind, "--priority", "3")["steer"]["state"] == "done"
     queue.vps.start()
+    assert queue.until(behind, "rejected")["error"]["code"] == "bad_after"
+    assert queue.until(later, "cancelled")["error"]["code"] == "predecessor_failed"
+    queue.until(freed, "completed")
     _says(queue, spawn, "paused by", queue.laptop)
     assert queue.until(dependent, "cancelled")["reason"] == f"after {gone}, which was never sent"
     assert queue.show(spawn)["asked"] == []

@@ -56,6 +56,7 @@ class Dispatch:
         run_of: takes what comes with a word on a schedule's run, and makes its row where there is none yet.
         collected: takes on the files that a word lists.
         prove: keeps the proof of a request's chain of origin, or raises.
+        never_came: told of a spawn of this broker that was stopped at its target before it came there.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Dispatch:
         run_of: Callable[[Entry, Snapshot, object, SpawnRow | None], SpawnRow | None] = _as_known,
         collected: Callable[[Entry, SpawnRow, Snapshot], None] = lambda entry, row, snapshot: None,
         prove: Callable[[Entry, Opened, SpawnRequest], None] = lambda entry, each, request: None,
+        never_came: Callable[[Entry, SpawnRow], None] = lambda entry, row: None,
     ) -> None:
         self._prove = prove
+        self._never_came = never_came
         self._may_expire = may_expire
         self._early = early
         self._run_of = run_of
@@ -226,6 +229,8 @@ class Dispatch:
                 row = _marked(entry, row, each.body.content["paused"], ahead)
             self._told(entry, row, shown)
             self._collected(entry, row, shown)
+            if _is_buried(shown):
+                self._never_came(entry, spawns.require(entry.tx, row.id))
 
     def _keep_tail(self, entry: Entry, row: SpawnRow, content: object, ahead: int) -> None:
         """Keep the end of its output; one of another form is dropped: the word beside it counts all the same."""
@@ -247,6 +252,11 @@ class Dispatch:
             code = str((snapshot.error or {}).get("code", ""))[:64]
             detail = f"{row.id} {row.name} was refused there: {snapshot.reason[:300]}"
             self._auditor.write(entry, Decision(row.target, "spawn", REFUSED, code, detail))
+
+
+def _is_buried(word: Snapshot) -> bool:
+    """Whether it is all that its target has of a spawn, as far as a word tells: it may never come there."""
+    return word.order == (0, 1) and word.state is State.CANCELLED and word.error is None
 
 
 def _marked(entry: Entry, row: SpawnRow, said: object, ahead: int) -> SpawnRow:

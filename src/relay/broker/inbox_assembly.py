@@ -27,6 +27,7 @@ def inbox_of(rooms: Rooms) -> Inbox:
         rooms.queueing.scheduling.told,
         rooms.results.heard,
         rooms.notify.prove,
+        rooms.requests.tell_dependents,
     )
 
     def has_taken(entry: Entry, each: Opened) -> bool | None:

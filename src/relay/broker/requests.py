@@ -235,7 +235,7 @@ class Requests:
         if row.first_word is not None or not lines or not self._outbox.withdraw(entry, lines):
             return False
         spawns.end_untaken(entry.tx, row.id, state, reason, entry.now)
-        self._tell_dependents(entry, row)
+        self.tell_dependents(entry, row)
         entry.event("spawn.state", {"spawn": row.id, "state": str(state), "reason": reason, "broker": row.target})
         return True
 
@@ -301,10 +301,10 @@ class Requests:
             row = spawns.require(entry.tx, spawn)
             data = {"spawn": spawn, "state": str(state), "reason": error.message, "broker": row.target}
             entry.event("spawn.state", data)
-            self._tell_dependents(entry, row)
+            self.tell_dependents(entry, row)
 
-    def _tell_dependents(self, entry: Entry, row: SpawnRow) -> None:
-        """A spawn ended here that its target never had: what comes after it there has to be told."""
+    def tell_dependents(self, entry: Entry, row: SpawnRow) -> None:
+        """A spawn ended that its target never had: what comes after it there has to be told."""
         for spawn, _ in queueing.DEPENDENTS.all(entry.tx, predecessor=row.id, target=row.target, limit=NO_LIMIT):
             self._say_gone(entry, spawns.require(entry.tx, spawn), row)
 

@@ -30,6 +30,7 @@ from relay.core.steering import things_set
 from relay.core.values import frozen
 from relay.spawn.marks import Marks, changed, has_started, not_ended, session_of
 from relay.spawn.requests import request_of
+from relay.spawn.succession import require_no_cycle
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import operations, peers, schedules, spawns, steers
 from relay.store.journal import Entry, Journal, Letter
@@ -248,7 +249,7 @@ class Steering:
                 row = spawns.require(entry.tx, spawn)
                 _check_here(row, verb)
                 steer = Steer(operation, spawn, verb, content | {"by": by[:100]}, entry.now, None)
-                done = partial(follow, entry, row, steer, self._members.own_name)
+                done = partial(_change, entry, row, steer, self._members.own_name)
                 if self._requests.change_unsent(entry, row, done):
                     steers.ask(entry.tx, steer)
                     steers.answer(entry.tx, operation, None)
@@ -301,6 +302,9 @@ class Steering:
             return
         if error is None and row is not None:
             follow(entry, row, as_heeded(known, content), self._members.own_name)
+            if "after" in known.content.get("change", {}).get("wishes", {}):
+                # what has ended since it was asked was not known to have anything behind it
+                self._requests.tell_what_ended(entry, row, spawns.require(entry.tx, row.id).wishes.after)
         entry.event("spawn.steered", {"spawn": known.spawn, "verb": known.verb, "error": error})
         entry.then(lambda: self._heard(operation, error))
 
@@ -308,6 +312,13 @@ class Steering:
         waiting = self._answers.get(operation)
         if waiting is not None and not waiting.done():
             waiting.set_result(error or {})
+
+
+def _change(entry: Entry, row: SpawnRow, steer: Steer, own: str) -> None:
+    """Change what its target has not heard of: nobody but this broker can look whether the chain would close."""
+    if steer.verb == "edit":
+        require_no_cycle(entry.tx, row.id, changed(row, change_of(steer.content)).wishes.after)
+    follow(entry, row, steer, own)
 
 
 def _check_here(row: SpawnRow, verb: str) -> None:

@@ -27,6 +27,11 @@ from relay.store.spawn_rows import SpawnRow
 from relay.trust.audit import entry_from_bytes
 
 
+def _not_before(row: SpawnRow) -> int | None:
+    """The moment that it waits for, such as a retry's; else the one that was asked for, the same on both sides."""
+    return row.wishes.not_before if row.state in TERMINAL or row.not_before is None else row.not_before
+
+
 class Views:
     """Renders rows for clients.
 
@@ -103,7 +108,7 @@ class Views:
             "stop_requested": rfc3339(row.stop_requested),
             "priority": row.priority,
             "retries": row.wishes.retries,
-            "not_before": rfc3339(row.not_before),
+            "not_before": rfc3339(_not_before(row)),
             "after": [{"id": each.spawn, "condition": each.condition} for each in row.wishes.after],
             "paused": None if row.paused is None else {"by": row.paused_by, "at": rfc3339(row.paused)},
             "schedule": row.schedule,

@@ -20,8 +20,22 @@ if TYPE_CHECKING:
 AWAY_S, PAUSE_S = 30.0, 0.2
 
 
+def newest(client: Client) -> int:
+    """The number of the last event: who follows from here misses none, also where the broker restarts before the next.
+
+    Raises:
+        RelayError: what the broker answered, or why it did not.
+    """
+    return client.ask(routes.listing({"limit": 1}))["seq"]
+
+
 def over_restarts(
-    client: Client, call: Callable[[int | None], Call[Line]], start: int | None, key: str, follow: bool
+    client: Client,
+    call: Callable[[int | None], Call[Line]],
+    start: int | None,
+    key: str,
+    follow: bool,
+    endless: bool = False,
 ) -> Iterator[Line]:
     """The lines of a stream, each once.
 
@@ -31,6 +45,7 @@ def over_restarts(
         start: the first number; None where the request says by itself where to begin.
         key: the field of a line with the number to go on from.
         follow: go on after a restart; else a broker that goes away ends it.
+        endless: nothing ends it but a broker that stops, which ends its streams in order.
 
     Raises:
         RelayError: what the broker answered; or it went away and was not back within half a minute.
@@ -43,11 +58,14 @@ def over_restarts(
             for line in client.lines(call(at)):
                 at = _number(line, key, at)
                 yield line
-            return
         except Exception as fault:
             if not (follow and _is_away(fault)):
                 raise
-            _wait_for_it(client, fault)
+        else:
+            if not endless:
+                return
+            time.sleep(PAUSE_S)  # it answers for a moment yet
+        _wait_for_it(client)
 
 
 def _number(line: Any, key: str, at: int | None) -> int | None:
@@ -64,18 +82,17 @@ def _is_away(fault: Exception) -> bool:
     return isinstance(fault, RelayError) and fault.code is Code.NOT_RUNNING
 
 
-def _wait_for_it(client: Client, fault: Exception) -> None:
+def _wait_for_it(client: Client) -> None:
     until = time.monotonic() + AWAY_S
     told = False
-    while time.monotonic() < until:
+    while True:
         try:
             client.ask(routes.status())
             return
-        except Exception as again:
-            if not _is_away(again):
+        except Exception as fault:
+            if not _is_away(fault) or time.monotonic() >= until:
                 raise
         if not told and time.monotonic() > until - AWAY_S + 1:
             told = True
             speech.note("the broker of this machine went away; waiting for it to be back")
         time.sleep(PAUSE_S)
-    raise fault

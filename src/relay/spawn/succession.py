@@ -4,7 +4,8 @@
     A fails, is stopped, expires, …   ─► B ends as cancelled, and C behind B
     A ends, however                   ─► B (after any) may start
 
-No cycle can come about: a predecessor has an id before its dependent has one, and `edit` looks along the chain.
+No cycle can come about: a predecessor has an id before its dependent has one, `edit` looks along the chain, and so
+does what arrives behind something that waits for it already.
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ class Succession:
 
     def arrived(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         """Note what a spawn comes after, and end it where one of them has ended otherwise; the row as it is now."""
+        if queueing.DEPENDENTS.all(entry.tx, predecessor=row.id, target=self._own, limit=1):
+            try:
+                require_no_cycle(entry.tx, row.id, row.wishes.after)
+            except Misuse as closing:
+                return self._refuse(entry, row, closing)
         met = set(queueing.MET_OF.all(entry.tx, spawn=row.id))
         queueing.put_after(entry.tx, row.id, row.wishes.after)
         for each in row.wishes.after:
@@ -85,12 +91,15 @@ class Succession:
                     return row
             fault = None if before is None else self._fault(entry, row, before)
             if fault is not None:
-                return self._ledger.step(entry, row, Step(State.REJECTED, fault.message, error=fault.to_json()))
+                return self._refuse(entry, row, fault)
             if before is not None and before.state in TERMINAL:
                 if not fits(each.condition, before.state):
                     return self._cancel(entry, row, before)
                 queueing.meet(entry.tx, row.id, each.spawn)
         return row
+
+    def _refuse(self, entry: Entry, row: SpawnRow, fault: Misuse) -> SpawnRow:
+        return self._ledger.step(entry, row, Step(State.REJECTED, fault.message, error=fault.to_json()))
 
     def _fault(self, entry: Entry, row: SpawnRow, before: SpawnRow) -> Misuse | None:
         if before.target != self._own:

@@ -130,7 +130,6 @@ OPEN_HERE: Query[Open] = Query(
     " ORDER BY p.spawn, p.predecessor",
     _open,
 )
-OF_SPAWN: Query[Open] = Query(f"{_OPEN} WHERE p.spawn = :spawn ORDER BY p.predecessor", _open)
 MET_OF: Query[tuple[str, str]] = Query(
     "SELECT predecessor, condition FROM predecessors WHERE spawn = :spawn AND met = 1", lambda row: (row[0], row[1])
 )

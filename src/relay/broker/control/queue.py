@@ -17,7 +17,7 @@ from relay.core.errors import Code, Misuse
 from relay.store import queueing, steers
 from relay.store.engine import Store
 from relay.store.schedules import Schedule
-from relay.store.spawn_rows import SpawnRow
+from relay.store.spawn_rows import BY_ID, SpawnRow
 
 if TYPE_CHECKING:
     from relay.broker.broker import Broker
@@ -139,17 +139,23 @@ async def attempts_and_asked(store: Store, row: SpawnRow) -> dict[str, Any]:
     """What only `show` tells: earlier attempts, what was asked of the target, how its predecessors stand."""
     tries = await store.all(queueing.TRIES, spawn=row.id)
     asked = await store.all(steers.OF_SPAWN, spawn=row.id)
-    before = await store.all(queueing.OF_SPAWN, spawn=row.id) if row.wishes.after else []
     return {
         "attempts": [_attempt(each) for each in tries],
         "asked": [
             {"verb": each.verb, "at": rfc3339(each.at), "error": each.error} for each in asked if each.error != {}
         ],
-        "after": [
-            {"id": each.predecessor, "condition": each.condition, "name": each.name, "state": each.state}
-            for each in before
-        ],
+        "after": await _before(store, row),
     }
+
+
+async def _before(store: Store, row: SpawnRow) -> list[dict[str, Any]]:
+    """What it was to come after, as that stands: also where it ended before it was to wait for anything."""
+    found = []
+    for each in row.wishes.after:
+        before = await store.one(BY_ID, id=each.spawn)
+        stands = {"name": None, "state": None} if before is None else {"name": before.name, "state": before.state}
+        found.append({"id": each.spawn, "condition": each.condition} | stands)
+    return found
 
 
 def _attempt(tried: queueing.Try) -> dict[str, Any]:
