@@ -27,7 +27,7 @@ class Waits:
 
 
 OUT_OF_REACH = "its machine is out of reach now; what is new comes when it is back"
-REST_AWAY = "it has ended, and its machine is out of reach now; the rest of its output is waited for for {:.0f} s"
+REST_AWAY = "it has ended, and its machine is out of reach now; for {:.0f} s the rest of its output is waited for"
 NOTHING_COMES = "nothing has come from its machine for {:.0f} s; waiting, and asking again"
 
 
