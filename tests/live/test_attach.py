@@ -162,6 +162,19 @@ def test_a_restart_of_either_broker_is_gone_through(scene: Scene) -> None:
     assert [log.count(b"got word%d" % n) for n in range(3)] == [1, 1, 1]
 
 
+def test_a_broker_that_stops_in_order_is_no_end_of_the_task(scene: Scene) -> None:
+    """Where it runs itself, too: what serves there is cut off, and has not come to its end."""
+    spawn = scene.begin(TYPIST, "--tty")
+    scene.until(spawn, "running")
+    with terminal(scene.vps, "attach", spawn) as person:
+        person.until(b"ready")
+        scene.vps.stop()
+        scene.vps.start()
+        person.until(b"attached again")
+        person.type(b"bye\r")
+        assert person.exit() == 7
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_the_terminal_is_restored_whatever_ends_it(scene: Scene, number: int) -> None:
     spawn = scene.begin(TYPIST, "--tty")
