@@ -140,7 +140,7 @@ class LogClient:
         A follower is told once when it begins to wait for the other machine.
 
         Raises:
-            Away: there is no link, and nobody to wait for one.
+            TargetAway: there is no link, and nobody to wait for one.
             RelayError: the target refused.
         """
         ended = begun = told = False

@@ -48,14 +48,14 @@ def too_many() -> Refused:
     )
 
 
-class Away(Unreachable):
+class TargetAway(Unreachable):
     """Its target is away."""
 
 
-def unreachable(row: SpawnRow) -> Away:
+def unreachable(row: SpawnRow) -> TargetAway:
     """Its target is away; what has ended is waited for by nobody, since all that is known of it may be here."""
     later = "once that one is back" if row.state in TERMINAL else "-f waits for it"
-    return Away(
+    return TargetAway(
         "its log cannot be read now",
         why="the broker that runs it is not connected",
         hint=f"relay logs {row.id} {later}",

@@ -13,7 +13,7 @@ from dataclasses import replace
 from relay.broker.attempt_logs import moved
 from relay.broker.log_pieces import last_of, not_before
 from relay.broker.log_reading import LogClient
-from relay.broker.log_words import REST_AWAY, Away, Waits
+from relay.broker.log_words import REST_AWAY, TargetAway, Waits
 from relay.broker.logs import LocalLogs
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
@@ -154,7 +154,7 @@ class Transcripts:
                             offset, tail = found[-1].next_offset, None
                         yield found
                 return
-            except Away:
+            except TargetAway:
                 if not (begun and follow):
                     raise
                 if (rest := await self._rest(row, offset)) is None:
