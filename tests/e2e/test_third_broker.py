@@ -7,9 +7,15 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from relay.api import routes
+from relay.api.client import Client
+from relay.api.home import Home
+from relay.api.routes import Call
+from relay.api.shapes import LogLine
 from relay.core import ids
 from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot, SpawnRequest
@@ -165,15 +171,28 @@ def test_what_may_be_on_a_machine_that_sleeps_is_not_said_not_to_be(third: Third
         third.linked()
 
 
-def test_a_follower_goes_on_over_a_restart_of_its_own_broker(third: Third) -> None:
-    spawn = third.begin("for n in 1 2 3 4 5 6; do echo $n; sleep 0.5; done", name=fresh("long"))
+def test_a_follower_goes_on_over_restarts_of_the_target_and_of_its_own_broker(third: Third) -> None:
+    """Nothing of the spawn is kept there, so that it has to be asked for again, of a machine that is not back yet."""
+    gate = third.vps.work / fresh("gate")
+    spawn = third.begin(f"echo 1; while [ ! -e {gate} ]; do sleep 0.02; done; echo 2", name=fresh("long"))
     third.until(spawn, "running")
-    with started(third.phone, "logs", "-f", spawn) as follower:
+    with started(third.phone, "logs", "-f", spawn) as follower, ThreadPoolExecutor(1) as pool:
         assert follower.stdout is not None and follower.stdout.readline() == b"1\n"
-        third.phone.kill()
-        third.phone.start()
-        assert follower.wait(20) == 0
-        assert follower.stdout.read() == b"2\n3\n4\n5\n6\n"
+        third.vps.restart()
+        wait_until(lambda: relay(third.phone, "logs", spawn).stdout == b"1\n", 20, "phone to read it again")
+        third.vps.kill()
+        third.phone.restart()
+        # a follower that had seen nothing yet says so by the place at which it stands
+        other = pool.submit(_all_from, third.phone, routes.log(spawn, True, offset=0))
+        third.vps.start()
+        gate.touch()
+        assert follower.wait(20) == 0 and follower.stdout.read() == b"2\n"
+        assert other.result(20) == "1\n2\n"
+
+
+def _all_from(node: Node, call: Call[LogLine]) -> str:
+    with Client(Home(str(node.home))) as client:
+        return "".join(line["data"] for line in client.lines(call) if line["stream"] == "out")
 
 
 def test_a_stop_of_what_it_asked_of_another_ends_no_copy_here(third: Third) -> None:

@@ -93,6 +93,12 @@ class LogEnd:
             file.write(piece)
         self.tasks.growth.grew(specimens.spawn_id(1))
 
+    async def end(self) -> None:
+        """The task has ended, as far as this broker knows."""
+        sql = "UPDATE spawns SET state = ?, ended = 1 WHERE id = ?"
+        await self.node.store.write(lambda tx: tx.execute(sql, (str(State.COMPLETED), specimens.spawn_id(1))))
+        self.tasks.growth.grew(specimens.spawn_id(1))
+
     def serves(self, reader: BrokerId) -> int:
         """How many streams it has open for a reader."""
         return self.server.streams(reader)

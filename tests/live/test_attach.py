@@ -130,6 +130,23 @@ def test_one_drives_and_any_number_look(scene: Scene) -> None:
         assert viewer.exit() == 7
 
 
+def test_a_full_screen_is_drawn_anew_after_what_was_written_in_the_midst_of_it(scene: Scene) -> None:
+    """It is drawn where the size changes: after a stop of who is attached, and after a broken connection, too."""
+    script = "trap 'echo drawn $((n+=1))' WINCH; n=0; printf '\\033[?1049hready'; while :; do sleep 0.05; done"
+    spawn = scene.begin(script, "--tty")
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"ready")
+        person.process.send_signal(signal.SIGSTOP)
+        person.process.send_signal(signal.SIGCONT)
+        person.until(b"drawn")
+        scene.laptop.restart()
+        person.until(b"attached again")
+        person.until(b"drawn")
+        person.type(DETACH)
+        assert person.exit() == 130 and b"\x1b[?1049l" in person.seen
+    relay(scene.laptop, "stop", spawn)
+
+
 def test_a_restart_of_either_broker_is_gone_through(scene: Scene) -> None:
     spawn = scene.begin(TYPIST, "--tty")
     with terminal(scene.laptop, "attach", spawn) as person:
@@ -143,6 +160,19 @@ def test_a_restart_of_either_broker_is_gone_through(scene: Scene) -> None:
         assert person.exit() == 7
     log = relay(scene.laptop, "logs", spawn).stdout
     assert [log.count(b"got word%d" % n) for n in range(3)] == [1, 1, 1]
+
+
+def test_a_broker_that_stops_in_order_is_no_end_of_the_task(scene: Scene) -> None:
+    """Where it runs itself, too: what serves there is cut off, and has not come to its end."""
+    spawn = scene.begin(TYPIST, "--tty")
+    scene.until(spawn, "running")
+    with terminal(scene.vps, "attach", spawn) as person:
+        person.until(b"ready")
+        scene.vps.stop()
+        scene.vps.start()
+        person.until(b"attached again")
+        person.type(b"bye\r")
+        assert person.exit() == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])

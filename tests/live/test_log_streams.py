@@ -12,7 +12,7 @@ import pytest
 
 from relay.broker.log_pieces import PIECE
 from relay.broker.log_reading import MAX_WAITING, SILENCE_S
-from relay.broker.log_words import MAX_STREAMS
+from relay.broker.log_words import MAX_STREAMS, Waits
 from relay.broker.transcripts import AsOf, Transcripts
 from relay.core.errors import Unreachable
 from relay.core.kinds import Kind
@@ -22,6 +22,7 @@ from relay.store import tails
 from relay.testing.bench_node import BenchNode, bench_mesh, bench_pair, linked, until
 from relay.testing.carrier import MemoryNetwork
 from tests.live.log_ground import Follower, LogEnd, ends_of
+from tests.store import specimens
 
 CUTS = MAX_STREAMS + 6
 
@@ -138,6 +139,40 @@ async def test_a_way_on_which_what_is_live_is_dropped_is_left_for_another(tmp_pa
             await until(lambda: follower.data == b"at last", 15, "output by the honest one")
             assert follower.told and "nothing has come from its machine" in follower.told[0]
         assert reader.mesh.router.way(target.id) == chosen.peer  # what is durable goes as before
+
+
+async def test_what_ended_as_its_broker_went_is_read_to_its_end_once_that_is_back(tmp_path: Path) -> None:
+    network = MemoryNetwork()
+    async with bench_pair(tmp_path, network) as (reader, target):
+        await linked(reader, target)
+        here, there = await ends_of(reader, target)
+        there.write(b"seen")
+        transcripts = Transcripts(reader.id, reader.store, there.local, here.client, reader.mesh.is_linked)
+        pieces = transcripts.read(await here.row(), 0, None, follow=True)
+        seen = await anext(pieces)
+        assert isinstance(seen, list) and seen[-1].data == b"seen"
+        network.partition(reader.id, target.id)
+        network.cut(reader.id, target.id)
+        await until(lambda: not reader.mesh.up, what="the way to be lost")
+        there.write(b", missed")
+        for end in (here, there):
+            await end.end()
+        told = await anext(pieces)
+        assert isinstance(told, Waits) and "it has ended" in told.text
+        at = seen[-1].next_offset
+        tail = Tail(1, 2**52, (Piece(0, at, 0, 5, b"seen"), Piece(at, 99, 0, 5, b"!")))
+        network.heal(reader.id, target.id)
+        reader.dialler.poke()
+        rest = [found async for found in pieces]
+        assert [chunk.data for found in rest for chunk in cast("list[Chunk]", found)] == [b", missed"]
+        # what was sent here is enough where it is known to be all there is behind a place
+        network.partition(reader.id, target.id)
+        network.cut(reader.id, target.id)
+        await until(lambda: not reader.mesh.up, what="the way to be lost")
+        await reader.store.write(lambda tx: tails.keep(tx, specimens.spawn_id(1), tail))
+        for place, data in ((at, [b"!"]), (99, [])):
+            found = [each async for each in transcripts.read(await here.row(), place, None, follow=True)]
+            assert [chunk.data for each in found for chunk in cast("list[Chunk]", each)] == data
 
 
 async def test_a_machine_that_refuses_is_not_said_to_be_out_of_reach(tmp_path: Path) -> None:

@@ -58,3 +58,20 @@ async def test_what_its_link_took_along_is_asked_again(tmp_path: Path, is_heard:
         assert await look == Seen([{"k": 1}])
         assert answering.gathered == 1 and time.monotonic() - began < WITHIN_S
         telling.close()
+
+
+async def test_of_many_looks_at_once_each_is_answered(tmp_path: Path) -> None:
+    """A broker answers one at a time of another, and drops what comes meanwhile: its asker waits for its turn."""
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        await linked(one, other)
+        looks: Looks[object] = Looks(one.mesh, Kind.REVIEW_ASK, "a look", lambda item, _: item, WITHIN_S)
+        answering = Answering()
+        telling = Telling(other.mesh, Kind.REVIEW_LIST, "a look", answering.gather)
+        one.hears, other.hears = {Kind.REVIEW_LIST: looks.heard}, {Kind.REVIEW_ASK: telling.asked}
+        answering.go_on.clear()
+        asked = [asyncio.ensure_future(looks.at(other.id)) for _ in range(8)]
+        await until(lambda: answering.gathered == 1)
+        answering.go_on.set()
+        async with asyncio.timeout(WITHIN_S / 2):
+            assert await asyncio.gather(*asked) == [Seen([{"k": 1}])] * 8
+        telling.close()

@@ -107,6 +107,8 @@ async def test_what_a_task_does_not_take_is_let_go(journal: Journal, tmp_path: P
     while await left(journal):
         pass
     assert not task.taken and task.tried == 1
+    with pytest.raises(LocalFault, match="takes no input any more"):
+        await journal.commit(lambda entry: typing.accept(entry, row, b"b\n"))
     typing.close()
 
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from relay.broker.inbox import Hear
 from relay.broker.lists import RECENT_ENDED, Asked, Found
-from relay.broker.looks import Looks, Seen
+from relay.broker.looks import Looks, Seen, Turns
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.requests import Requests
 from relay.broker.sorting import in_order
-from relay.broker.telling_spawns import LOOK, MOST_LISTED
+from relay.broker.telling_spawns import AT_ONCE, LOOK, MOST_LISTED
 from relay.broker.told_spawns import row_from_content
 from relay.broker.waiting import Waiting
 from relay.core.errors import Code, Misuse, PeerFault, Refused, Unreachable
@@ -82,9 +82,10 @@ class Elsewhere:
         def read(content: object, target: BrokerId) -> SpawnRow:
             return row_from_content(content, target, clock())
 
-        self._looks = Looks(mesh, Kind.SPAWNS_ASK, LOOK, read, WITHIN_S)
-        self._lists = Looks(mesh, Kind.SPAWNS_ASK, LOOK, read, LIST_WITHIN_S)
-        self._signs = Looks(mesh, Kind.SPAWNS_ASK, LOOK, read, THERE_S)
+        turns = Turns(AT_ONCE)
+        self._looks = Looks(mesh, Kind.SPAWNS_ASK, LOOK, read, WITHIN_S, turns)
+        self._lists = Looks(mesh, Kind.SPAWNS_ASK, LOOK, read, LIST_WITHIN_S, turns)
+        self._signs = Looks(mesh, Kind.SPAWNS_ASK, LOOK, read, THERE_S, turns)
 
     @property
     def hears(self) -> dict[Kind, Hear]:

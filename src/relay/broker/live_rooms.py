@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from relay.broker.channels import ATTACH, FORWARD, Channels, Serve, away
 from relay.broker.forwarding import ForwardServer
 from relay.broker.hub import Hub
 from relay.broker.inbox import Hear
+from relay.broker.log_words import own_fault
 from relay.broker.logs import LocalLogs
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
@@ -29,6 +31,7 @@ DELIVERY_S = 10.0
 RELINK_S = 2.0
 """How long a link that ended just now is waited for: most are made again at once."""
 JUST_NOW_S = 10.0
+_log = logging.getLogger(__name__)
 
 
 class LiveRooms:
@@ -161,6 +164,13 @@ async def _served(channel: Conversation, own: BrokerId, spawn: str, ask: Message
         await serve(channel, own, spawn, ask)
     except RelayError as fault:
         error = fault
+    except asyncio.CancelledError:
+        # no end of the task's: without a word on it who is attached would take it for one
+        error = BrokeOff("the connection broke off", why="the broker of this machine stops", hint="relay up --detach")
+        raise
+    except Exception:
+        _log.exception("serving a connection failed")
+        error = own_fault()
     finally:
         channel.close(error)
 

@@ -140,7 +140,7 @@ class LogClient:
         A follower is told once when it begins to wait for the other machine.
 
         Raises:
-            Unreachable: there is no link, and nobody to wait for one.
+            TargetAway: there is no link, and nobody to wait for one.
             RelayError: the target refused.
         """
         ended = begun = told = False
@@ -186,8 +186,7 @@ class LogClient:
             async with asyncio.timeout(within):
                 while True:
                     changed.clear()
-                    now = await self._store.one(BY_ID, id=row.id)
-                    if now is None or not self._must_wait(now, follow):
+                    if not self._must_wait(row, await self._store.one(BY_ID, id=row.id), follow):
                         return True
                     await changed.wait()
         except TimeoutError:
@@ -196,11 +195,27 @@ class LogClient:
             self._waiting.discard(changed)
             self._supervisor.growth.forget(row.id, changed)
 
-    def _must_wait(self, row: SpawnRow, follow: bool) -> bool:
+    async def is_back(self, row: SpawnRow, within: float) -> bool:
+        """Wait until there is a way to the target of what has ended; whether there is one in time."""
+        changed = asyncio.Event()
+        self._waiting.add(changed)
+        try:
+            async with asyncio.timeout(within):
+                while not self._mesh.has_way(row.target):
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(changed)
+        return True
+
+    def _must_wait(self, row: SpawnRow, known: SpawnRow | None, follow: bool) -> bool:
+        """`row` as it was when it was asked for: of a spawn of others nothing is kept here, its target had told it."""
         linked = self._mesh.has_way(row.target)
-        if not linked and (not follow or row.state in TERMINAL):
-            raise unreachable(row)
-        return not linked or (row.state is State.QUEUED and follow)
+        if not linked and (not follow or (known or row).state in TERMINAL):
+            raise unreachable(known or row)
+        return not linked or (known is not None and known.state is State.QUEUED and follow)
 
     async def _next(self, reading: _Reading) -> dict[str, Any] | None:
         """The next piece; None where the stream is broken off, or where it is silent as yet (`waits`)."""

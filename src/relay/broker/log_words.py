@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from relay.core.errors import Code, LocalFault, Refused, Unreachable, from_json
+from relay.core.states import TERMINAL
 from relay.core.values import frozen
 from relay.store.spawn_rows import SpawnRow
 
@@ -26,6 +27,7 @@ class Waits:
 
 
 OUT_OF_REACH = "its machine is out of reach now; what is new comes when it is back"
+REST_AWAY = "it has ended, and its machine is out of reach now; for {:.0f} s the rest of its output is waited for"
 NOTHING_COMES = "nothing has come from its machine for {:.0f} s; waiting, and asking again"
 
 
@@ -46,12 +48,17 @@ def too_many() -> Refused:
     )
 
 
-def unreachable(row: SpawnRow) -> Unreachable:
+class TargetAway(Unreachable):
     """Its target is away."""
-    return Unreachable(
+
+
+def unreachable(row: SpawnRow) -> TargetAway:
+    """Its target is away; what has ended is waited for by nobody, since all that is known of it may be here."""
+    later = "once that one is back" if row.state in TERMINAL else "-f waits for it"
+    return TargetAway(
         "its log cannot be read now",
         why="the broker that runs it is not connected",
-        hint=f"relay logs {row.id} -f waits for it",
+        hint=f"relay logs {row.id} {later}",
     )
 
 

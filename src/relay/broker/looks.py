@@ -1,6 +1,6 @@
 """A live look at another broker: a question under a random stream, answered in numbered pieces and an end.
 
-    asker    Looks.at ── stream ──────────────────────────► Telling.asked, one of an asker at a time
+    asker    Looks.at, in its Turns ── stream ────────────► Telling.asked, one of an asker at a time
              Looks.heard ◄── stream, n, items, end ──────── pieces of a bounded size
 
 Nothing of it is durable: who does not answer in time is not known, and is looked at anew when somebody asks again.
@@ -79,7 +79,7 @@ class Telling:
         origin, stream = each.header.origin, stream_of(each.body.content, self._what)
         tasks = self._answering.setdefault(origin, set())
         if len(tasks) >= self._at_once:
-            return  # who asks for more meanwhile is not answered, and asks again
+            return  # who asks for more meanwhile is not answered: an asker knows how many it may (`Turns`)
         task = asyncio.get_running_loop().create_task(self._answer(origin, stream, each.body.content))
         tasks.add(task)
         task.add_done_callback(lambda done: self._over(origin, done))
@@ -136,6 +136,22 @@ class _Look(Generic[T]):
             self.done.set_result(seen)
 
 
+class Turns:
+    """Whose turn it is to ask: a broker answers so many looks of another at a time, and drops the others unsaid.
+
+    Args:
+        at_once: how many of one kind.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once = at_once
+        self._of: dict[BrokerId, asyncio.Semaphore] = {}
+
+    def at(self, target: BrokerId) -> asyncio.Semaphore:
+        """To be held while a broker is asked."""
+        return self._of.setdefault(target, asyncio.Semaphore(self._at_once))
+
+
 class Looks(Generic[T]):
     """Looks at other brokers, of one kind.
 
@@ -144,12 +160,20 @@ class Looks(Generic[T]):
         ask: the kind of the question.
         what: the look is called so where an answer is refused.
         read: makes an item of its content, and of who sent it; raises PeerFault.
-        within_s: how long an answer is waited for, seconds.
+        within_s: how long an answer is waited for, seconds, one's turn included.
+        turns: those of the kind, where several look; else one at a time is asked of a broker.
     """
 
     def __init__(
-        self, mesh: Mesh, ask: Kind, what: str, read: Callable[[object, BrokerId], T], within_s: float
+        self,
+        mesh: Mesh,
+        ask: Kind,
+        what: str,
+        read: Callable[[object, BrokerId], T],
+        within_s: float,
+        turns: Turns | None = None,
     ) -> None:
+        self._turns = turns or Turns()
         self._mesh = mesh
         self._ask = ask
         self._what = what
@@ -164,12 +188,23 @@ class Looks(Generic[T]):
             target: who is asked.
             question: what is asked beside, for kinds that take it.
         """
+        until, turn = asyncio.get_running_loop().time() + self._within_s, self._turns.at(target)
+        try:
+            async with asyncio.timeout_at(until):
+                await turn.acquire()
+        except TimeoutError:
+            return None
+        try:
+            return await self._asked(target, question or {}, until)
+        finally:
+            turn.release()
+
+    async def _asked(self, target: BrokerId, question: dict[str, Any], until: float) -> Seen[T] | None:
         if not self._mesh.has_way(target):
             return None
         stream = os.urandom(STREAM_BYTES)
         look = self._open[stream] = _Look(target)
-        content, over = {"stream": stream} | (question or {}), self._mesh.way_link(target)
-        until = asyncio.get_running_loop().time() + self._within_s
+        content, over = {"stream": stream} | question, self._mesh.way_link(target)
         try:
             look.envelope = self._mesh.ask(target, self._ask, content)
             while look.envelope is not None and (left := until - asyncio.get_running_loop().time()) > 0:

@@ -13,17 +13,21 @@ from dataclasses import replace
 from relay.broker.attempt_logs import moved
 from relay.broker.log_pieces import last_of, not_before
 from relay.broker.log_reading import LogClient
-from relay.broker.log_words import Waits
+from relay.broker.log_words import REST_AWAY, TargetAway, Waits
 from relay.broker.logs import LocalLogs
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.spawning import MAX_TAIL
 from relay.core.states import TERMINAL
+from relay.core.tails import Tail
 from relay.core.values import frozen
 from relay.spawn.transcript import Chunk
 from relay.store import tails
 from relay.store.engine import Store
-from relay.store.spawn_rows import SpawnRow
+from relay.store.spawn_rows import BY_ID, SpawnRow
+
+REST_S = 30.0
+"""For how long the rest of what has ended is waited for: a broker that is started anew is back well before."""
 
 
 @frozen
@@ -124,7 +128,7 @@ class Transcripts:
     ) -> AsyncIterator[Found]:
         begun = offset > 0
         try:
-            async with aclosing(self._remote.read(row, offset, tail, follow, since)) as pieces:  # type: ignore[type-var]
+            async with aclosing(self._to_the_end(row, offset, tail, follow, since)) as pieces:  # type: ignore[type-var]
                 async for found in pieces:
                     begun = True
                     yield found
@@ -136,6 +140,42 @@ class Transcripts:
             yield replace(kept[0], reason=error.message) if self._is_in_reach(row.target) else kept[0]
             yield last_of(kept[1], tail)
 
+    async def _to_the_end(
+        self, row: SpawnRow, offset: int, tail: int | None, follow: bool, since: int | None
+    ) -> AsyncIterator[list[Chunk] | Waits]:
+        """As it is read there; of what ended as its broker went, who follows gets the rest once that is back."""
+        begun = offset > 0
+        while True:
+            try:
+                async with aclosing(self._remote.read(row, offset, tail, follow, since)) as pieces:  # type: ignore[type-var]
+                    async for found in pieces:
+                        begun = True
+                        if isinstance(found, list):
+                            offset, tail = found[-1].next_offset, None
+                        yield found
+                return
+            except TargetAway:
+                if not (begun and follow):
+                    raise
+                if (rest := await self._rest(row, offset)) is None:
+                    yield Waits(REST_AWAY.format(REST_S), offset)
+                    if await self._remote.is_back(row, REST_S):
+                        continue
+                    raise
+            yield rest
+            return
+
+    async def _rest(self, row: SpawnRow, place: int) -> list[Chunk] | None:
+        """What an ended spawn has written behind a place, where all of that was sent here; None where it was not."""
+        now = await self._store.one(BY_ID, id=row.id)
+        sent = await self._store.one(tails.TAIL, spawn=row.id)
+        if now is None or sent is None or sent.attempt != now.attempt or sent.at < (now.ended or 0):
+            return None
+        chunks = _as_chunks(sent)
+        if chunks and place >= chunks[-1].next_offset:
+            return []
+        return next((chunks[n:] for n, chunk in enumerate(chunks) if chunk.offset == place), None)
+
     async def _kept(self, row: SpawnRow) -> tuple[AsOf, list[Chunk]] | None:
         """The end of the present attempt's output as it was sent here, or None."""
         tail = await self._store.one(tails.TAIL, spawn=row.id)
@@ -143,9 +183,11 @@ class Transcripts:
         is_last = tail is not None and tail.attempt == row.attempt and tail.at >= (row.ended or 0)
         if tail is None or not is_last:
             return _from_result(row)
-        pieces = tail.pieces
-        chunks = [Chunk(*(getattr(each, name) for name in _AS_CHUNK)) for each in pieces]
-        return AsOf(tail.at, tail.missing), moved(chunks, tail.attempt)
+        return AsOf(tail.at, tail.missing), _as_chunks(tail)
+
+
+def _as_chunks(tail: Tail) -> list[Chunk]:
+    return moved([Chunk(*(getattr(each, name) for name in _AS_CHUNK)) for each in tail.pieces], tail.attempt)
 
 
 _AS_CHUNK = ("offset", "next_offset", "stream", "at", "data")

@@ -78,13 +78,12 @@ class Attached:
         self._unacknowledged: dict[int, bytes | None] = {}  # None for the end of what is typed
         self._direct = Direct(self._source, self._say_over, show, self._answered, self._send_again)
         self._ahead = TypedAhead()
-        self._n = 0
+        self._n, self._told = 0, ""
         self._hello: Message = {}
         self._typing = drive
         self._line: Duplex | None = None
         self._is_greeted = False  # over this line: what was typed before goes before what is typed now
         self._lines = http1.Lines()
-        self._told = ""
         self._can_break: type[Exception]
 
     def run(self) -> str:
@@ -260,6 +259,7 @@ class Attached:
             other = hello["driver"] if self._typing and not hello["drives"] else None
             self._say("attached again" + (f"; {other} drives now" if other else ""))
             self._told = ""
+            self._tell_size(anew=True)  # what was said of all that stands in the midst of it
             if late:
                 self._screen.forget_typed()
         self._send_again()
@@ -302,10 +302,8 @@ class Attached:
             if self._typing and self._is_greeted:
                 self._queue(data[:left])
             return self._leave()
-        if self._typing and not self._is_greeted:
-            self._type_ahead(data)
-        elif self._typing:
-            self._queue(data)
+        if self._typing:
+            (self._queue if self._is_greeted else self._type_ahead)(data)
         return LEFT if not self._typing and INTERRUPT in data else None
 
     def _type_ahead(self, data: bytes) -> None:
@@ -345,6 +343,8 @@ class Attached:
 
     def _resized(self) -> None:
         os.read(self._wakeup, 4096)
-        size = self._screen.size()
-        if size is not None and self._drive:
-            self._say_over({"k": "size", "rows": size[0], "columns": size[1]})
+        self._tell_size()
+
+    def _tell_size(self, anew: bool = False) -> None:
+        for rows, columns in self._screen.sizes(anew) if self._drive else ():
+            self._say_over({"k": "size", "rows": rows, "columns": columns})

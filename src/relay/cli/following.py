@@ -44,11 +44,15 @@ def copy(
     Returns:
         Whether there was anything.
     """
-    anything = False
+    anything = asked = False
     strip = _Stripper() if plain else _as_it_is
 
     def call(at: int | None) -> Call[LogLine]:
-        return routes.log(ref, follow, tail if at is None else None, at, since)
+        nonlocal asked
+        # who says a place, be it the first, has asked before: the broker, just started, waits for the task's to be back
+        place = 0 if at is None and asked else at
+        asked = True
+        return routes.log(ref, follow, tail if at is None else None, place, since)
 
     lines = over_restarts(client, call, start, "next", follow)
     for line in lines if follow else _begun(lines, quiet=as_json):

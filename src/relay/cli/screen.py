@@ -46,6 +46,7 @@ class Screen:
         self._modes: dict[bytes, bytes] = {}  # of the terminal, as what was shown has set them
         self._tells_keys = False
         self._cut = b""  # the beginning of what may set one
+        self._was_left = False  # for others, who left what they wrote
         self._before: list[Any] | None = None
         self._taken: list[Any] = []
 
@@ -56,6 +57,21 @@ class Screen:
                 size = os.get_terminal_size(fd)
                 return size.lines, size.columns
         return None
+
+    def sizes(self, anew: bool = False) -> list[tuple[int, int]]:
+        """What a task is to be told of the size, in order: another one first, where it has to draw its screen anew.
+
+        A program that has the whole screen draws all of it where the size changes, and at no other word of ours.
+
+        Args:
+            anew: something else was written to this terminal meanwhile.
+        """
+        size, anew = self.size(), anew or self._was_left
+        self._was_left = False
+        if size is None:
+            return []
+        has_screen = any(self._modes.get(each) == b"h" for each in ALTERNATES)
+        return [(max(size[0] - 1, 1), size[1]), size] if anew and has_screen else [size]
 
     def make_raw(self) -> None:
         """Pass on every key from now on."""
@@ -148,6 +164,7 @@ class Screen:
         with contextlib.suppress(termios.error, OSError):
             termios.tcsetattr(0, termios.TCSANOW, self._taken)
         self._write(b"".join(b"\x1b[?%b%b" % mode for mode in self._modes.items()))
+        self._was_left = True
 
     def _give_back(self, before: list[Any]) -> None:
         with contextlib.suppress(termios.error, OSError):

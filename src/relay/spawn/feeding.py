@@ -15,6 +15,7 @@ from relay.store.questions import UNFED, WITH_UNFED, Input
 from relay.store.spawn_rows import BY_ID, SpawnRow
 
 MOST_UNFED = 1024 * 1024
+MOST_SHUT = 1_000
 RETRY_S = 1.0
 Feed = Callable[[Path, int, bytes], Awaitable[None]]
 _log = logging.getLogger(__name__)
@@ -35,13 +36,17 @@ class Feeding:
         self._feed = feed
         self._work: dict[str, asyncio.Task[None]] = {}
         self._more: set[str] = set()
+        self._shut: dict[tuple[str, int], None] = {}  # in the order in which it was found
 
     def accept(self, entry: Entry, row: SpawnRow, data: bytes) -> None:
         """Keep what is to be typed into a running spawn; it is typed after the commit.
 
         Raises:
             Refused: `too_many`: the task does not read what it was sent before.
+            LocalFault: `input_closed`: it took none of that, and will take none of this.
         """
+        if (row.id, row.attempt) in self._shut:
+            raise _shut(row)
         if questions.unfed_bytes(entry.tx, row.id, row.attempt) + len(data) > MOST_UNFED:
             raise Refused(
                 f"{row.name} has not read what it was sent before",
@@ -95,8 +100,15 @@ class Feeding:
                 if not await self._is_starting(what):
                     # it has ended or closed its input: what it does not take now it never will
                     _log.warning("%s takes no input: %s", what.spawn, fault.message)
+                    self._note_shut(what.spawn, what.attempt, fault.code)
                     return False
             await asyncio.sleep(RETRY_S)
+
+    def _note_shut(self, spawn: str, attempt: int, code: Code) -> None:
+        if code is Code.INPUT_CLOSED:
+            self._shut[spawn, attempt] = None
+            while len(self._shut) > MOST_SHUT:
+                del self._shut[next(iter(self._shut))]
 
     async def _is_starting(self, what: Input) -> bool:
         row = await self._journal.store.one(BY_ID, id=what.spawn)
@@ -108,3 +120,12 @@ class Feeding:
             entry.event("spawn.input", {"spawn": spawn, "attempt": attempt, "n": n, "taken": taken})
 
         await self._journal.commit(decide)
+
+
+def _shut(row: SpawnRow) -> LocalFault:
+    return LocalFault(
+        f"{row.name} takes no input any more",
+        code=Code.INPUT_CLOSED,
+        why="what was sent to it before could not be typed: it has closed its standard input",
+        hint=f"relay logs {row.id} -f",
+    )

@@ -154,7 +154,8 @@ class _Walk:
         elif not stat.S_ISREG(kind):
             self._left.note("it is no regular file", path)
         elif not is_path(path):
-            self._left.note("its name cannot be told: not UTF-8, not printable, or longer than 512 bytes", path)
+            why = "its name cannot be told: not UTF-8, not printable, with a backslash, or longer than 512 bytes"
+            self._left.note(why, path)
         else:
             return self._opened(folder, name, path)
         return None

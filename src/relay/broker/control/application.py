@@ -213,7 +213,8 @@ class Control:
     async def log(self, request: Request) -> Response:
         offset, tail = _count(request, "offset", 0) or 0, _count(request, "tail", None)
         follow, since = _flag(request, "follow"), _count(request, "since", None)
-        goes_on = follow and offset > 0  # whoever has seen some of it waits for its broker to be back
+        # whoever says where it stands has asked before, and waits for the task's broker to be back
+        goes_on = follow and "offset" in request.query_params
         elsewhere, ref = self._broker.queueing.elsewhere, request.path_params["ref"]
         row = await (elsewhere.find_again(ref) if goes_on else elsewhere.find(ref))
         lines = log_lines(self._broker.results.transcripts.read(row, offset, tail, follow, since))
