@@ -239,12 +239,13 @@ def _state(scene: Scene, name: str) -> str:
 
 def test_ctrl_c_of_a_wait_for_many_says_how_to_go_on(granted: Scene) -> None:
     (one, first), (other, second) = _running(granted), _running(granted)
-    with started(granted.laptop, "wait", first, second) as process:
-        assert process.stderr is not None and b"Working" in process.stderr.readline()  # it waits
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=20)
-        assert process.returncode == 130
-    assert f"go on: relay wait {one}@vps {other}@vps".encode() in told, told
+    for more in ("", " --any"):
+        with started(granted.laptop, "wait", first, second, *more.split()) as process:
+            assert process.stderr is not None and b"Working" in process.stderr.readline()  # it waits
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=20)
+            assert process.returncode == 130
+        assert f"go on: relay wait {one}@vps {other}@vps{more}\n".encode() in told, told
     assert granted.show(first)["state"] == granted.show(second)["state"] == "running"
     relay(granted.laptop, "stop", first, second)
 
