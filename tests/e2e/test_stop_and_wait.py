@@ -77,6 +77,9 @@ def test_stop_of_what_sleeps_is_queued_and_says_when_it_was_seen_last(granted: S
     name, spawn = _running(granted)
     granted.vps.kill()
     wait_until(lambda: granted.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    for verb in (("retry",), ("resolve", "done")):
+        refused = error_of(relay(granted.laptop, "--json", verb[0], spawn, *verb[1:]))
+        assert refused["why"] == "it is running, by the last word of its machine"
     done = relay(granted.laptop, "stop", spawn)
     assert done.returncode == 0
     assert re.match(rf"{name} on vps: stop queued; last seen running ".encode() + CLOCK, done.stdout), done.stdout

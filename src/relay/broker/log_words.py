@@ -50,8 +50,8 @@ def unreachable(row: SpawnRow) -> Unreachable:
     """Its target is away."""
     return Unreachable(
         "its log cannot be read now",
-        why="the broker that runs it is not connected",
-        hint=f"relay logs {row.id} -f waits for it",
+        why="its machine is not connected" + ("" if row.attempt else "; by what is known here it has not begun"),
+        hint=f"relay logs {row.id} -f   waits for it",
     )
 
 
@@ -60,7 +60,7 @@ def silent(row: SpawnRow) -> Unreachable:
     return Unreachable(
         "its machine gave no answer",
         why="the broker that runs it was asked for the log, over every way there is, and said nothing",
-        hint=f"relay logs {row.id} -f waits for it",
+        hint=f"relay logs {row.id} -f   waits for it",
     )
 
 
