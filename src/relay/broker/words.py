@@ -78,7 +78,7 @@ def reason(row: SpawnRow, target: str, absence: str) -> str:
 
 
 _PHRASES: dict[State, str] = {
-    State.DELIVERED: "{target} has it and has not decided yet.",
+    State.DELIVERED: "{target} has it and has not said more yet.",
     State.HELD: "Held on {target}: {reason}.",
     State.WAITING: "Waiting on {target}: {reason}.",
     State.STARTING: "Starting on {target}.",

@@ -111,7 +111,8 @@ def _left(spawn: Spawn) -> str:
     left = result.get("processes_left")
     parts = [] if left is None else [f"{left} process{'' if left == 1 else 'es'} left"]
     parts += [f"branch {clean(str(result['branch']))} kept"] if result.get("branch") else []
-    if spawn["state"] == "cancelled" and spawn["attempt"] and not spawn["started"]:
+    # what was stopped as it started has not been seen to run either, but has left a record
+    if spawn["state"] == "cancelled" and spawn["attempt"] and not spawn["started"] and left is None:
         parts += [f"it was waiting for attempt {spawn['attempt'] + 1}"]
     elif spawn["attempt"] > 1:
         parts += [f"it was in attempt {spawn['attempt']}"]
