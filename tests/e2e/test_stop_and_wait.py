@@ -40,7 +40,7 @@ def test_stop_says_what_it_left_and_how_it_ended(granted: Scene) -> None:
     gone_within(spawn)
     again = relay(granted.laptop, "stop", spawn)
     assert re.fullmatch(
-        rf"{name} on vps was stopped at ".encode() + CLOCK + rb", before it was to be stopped\n", again.stdout
+        rf"{name} on vps was stopped \(".encode() + CLOCK + rb"\); there was nothing left to stop\n", again.stdout
     )
 
 

@@ -91,8 +91,8 @@ def _named(going: Sequence[Spawn]) -> str:
 def _told(spawn: StoppedSpawn) -> str:
     state = spawn["stop"]["state"]
     if state == "ended_before":
-        when = f" at {ages.day_clock(spawn['ended'])}" if spawn["ended"] else ""
-        return f"{outcome(spawn)}{when}, before it was to be stopped"
+        when = f" ({ages.day_clock(spawn['ended'])})" if spawn["ended"] else ""
+        return f"{outcome(spawn)}{when}; there was nothing left to stop"
     if state == "not_started" and has_ended(spawn) and spawn["stop"]["before"] == spawn["state"]:
         return f"{outcome(spawn)}; that it was to run once more is taken back"
     if state == "not_started":
