@@ -20,8 +20,18 @@ if TYPE_CHECKING:
 AWAY_S, PAUSE_S = 30.0, 0.2
 
 
+def last_event(client: Client) -> int:
+    """The number of the last event: what is followed from it on misses none that comes while nobody follows."""
+    return client.ask(routes.listing({"limit": 1}))["seq"]
+
+
 def over_restarts(
-    client: Client, call: Callable[[int | None], Call[Line]], start: int | None, key: str, follow: bool
+    client: Client,
+    call: Callable[[int | None], Call[Line]],
+    start: int | None,
+    key: str,
+    follow: bool,
+    has_end: bool = True,
 ) -> Iterator[Line]:
     """The lines of a stream, each once.
 
@@ -31,6 +41,7 @@ def over_restarts(
         start: the first number; None where the request says by itself where to begin.
         key: the field of a line with the number to go on from.
         follow: go on after a restart; else a broker that goes away ends it.
+        has_end: it may end by itself; else, followed, it was a broker that was stopped which ended it.
 
     Raises:
         RelayError: what the broker answered; or it went away and was not back within half a minute.
@@ -43,7 +54,10 @@ def over_restarts(
             for line in client.lines(call(at)):
                 at = _number(line, key, at)
                 yield line
-            return
+            if has_end or not follow:
+                return
+            time.sleep(PAUSE_S)  # it answers until it is gone
+            _wait_for_it(client)
         except Exception as fault:
             if not (follow and _is_away(fault)):
                 raise
@@ -64,7 +78,7 @@ def _is_away(fault: Exception) -> bool:
     return isinstance(fault, RelayError) and fault.code is Code.NOT_RUNNING
 
 
-def _wait_for_it(client: Client, fault: Exception) -> None:
+def _wait_for_it(client: Client, fault: Exception | None = None) -> None:
     until = time.monotonic() + AWAY_S
     told = False
     while time.monotonic() < until:
@@ -74,8 +88,10 @@ def _wait_for_it(client: Client, fault: Exception) -> None:
         except Exception as again:
             if not _is_away(again):
                 raise
+            fault = fault or again
         if not told and time.monotonic() > until - AWAY_S + 1:
             told = True
             speech.note("the broker of this machine went away; waiting for it to be back")
         time.sleep(PAUSE_S)
-    raise fault
+    if fault is not None:
+        raise fault

@@ -33,7 +33,7 @@ def _follow(invocation: Invocation, limit: int) -> int:
     client = invocation.client()
     newest = client.ask(routes.audit(1))
     start = max(newest[-1]["seq"] - limit, 0) if newest else 0
-    for entry in over_restarts(client, lambda at: routes.audit_lines(at, True), start, "seq", True):
+    for entry in over_restarts(client, lambda at: routes.audit_lines(at, True), start, "seq", True, has_end=False):
         if invocation.json:
             speech.streamed(entry)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from relay.api import routes
 from relay.cli import ages, speech
 from relay.cli.clean import clean
-from relay.cli.resuming import over_restarts
+from relay.cli.resuming import last_event, over_restarts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +20,10 @@ SHOWN_APART = ("seq", "at", "kind")
 
 def run(invocation: Invocation, *, follow: bool, since: int | None) -> int:
     """Print events; without --follow all that are kept, with it those from now on, unless --since says more."""
-    start = 0 if since is None and not follow else since
     client = invocation.client()
-    for event in over_restarts(client, lambda at: routes.events(at, follow), start, "seq", follow):
+    if since is None:
+        since = last_event(client) if follow else 0
+    for event in over_restarts(client, lambda at: routes.events(at, follow), since, "seq", follow, has_end=False):
         if invocation.json:
             speech.streamed(event)
         else:

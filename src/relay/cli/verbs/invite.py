@@ -8,7 +8,7 @@ from relay.api import routes
 from relay.api.durations import parse
 from relay.cli import ages, speech
 from relay.cli.clean import clean
-from relay.cli.resuming import over_restarts
+from relay.cli.resuming import last_event, over_restarts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def _by_link(invocation: Invocation, ttl_s: float | None) -> int:
 
 def _by_code(invocation: Invocation, ttl_s: float | None) -> int:
     client = invocation.client()
+    before = last_event(client)
     made = client.ask(routes.invite_code(ttl_s))
     if invocation.json:
         speech.document(made)
@@ -49,7 +50,7 @@ def _by_code(invocation: Invocation, ttl_s: float | None) -> int:
     for address in made["addresses"]:
         speech.say(f"  relay join {made['code']} {address}")
     _say_what_it_gives()
-    return _watch(client, made) if speech.is_terminal(sys.stdout) else 0
+    return _watch(client, made, before) if speech.is_terminal(sys.stdout) else 0
 
 
 def _say_what_it_gives() -> None:
@@ -57,10 +58,10 @@ def _say_what_it_gives() -> None:
     speech.note("  relay trust allow BROKER --profile runner --dir FOLDER")
 
 
-def _watch(client: Client, made: InviteCode) -> int:
+def _watch(client: Client, made: InviteCode, before: int) -> int:
     """Until the code is used, burnt or over: the words that both people compare come when it is used."""
     speech.note("waiting for it to join (Ctrl-C leaves; the code works on)")
-    for event in over_restarts(client, lambda at: routes.events(at, True), None, "seq", True):
+    for event in over_restarts(client, lambda at: routes.events(at, True), before, "seq", True, has_end=False):
         if event.get("invite") == made["invite"]:
             return _told(event)
     return 0
