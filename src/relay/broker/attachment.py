@@ -18,7 +18,7 @@ from relay.broker import log_pieces
 from relay.broker.acknowledging import Acknowledging
 from relay.broker.asking import Asked, size_of
 from relay.broker.attempt_logs import NOTE
-from relay.broker.channel import WINDOW, Conversation, Message
+from relay.broker.channel import WINDOW, BrokeOff, Conversation, Message
 from relay.broker.direct_way import DirectWay, listens_at
 from relay.broker.rights import ATTACH, SEND
 from relay.core.errors import PeerFault, RelayError
@@ -326,7 +326,8 @@ class Attachment:
         """The same one is attached over another connection."""
         self._drives = False
         self._direct.changed()
-        self._channel.close()
+        # of two openings of one viewer the later one may come first: who follows this one takes no end for the task's
+        self._channel.close(BrokeOff("the connection broke off", why="the same viewer came over another one"))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_unless_it_ended(work))
