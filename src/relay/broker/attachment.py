@@ -323,10 +323,9 @@ class Attachment:
             await self._resize(self._size)
 
     def superseded(self) -> None:
-        """The same one is attached over another connection."""
+        """The same one is attached over another connection: maybe one it gave up, so that it is told of no end."""
         self._drives = False
         self._direct.changed()
-        # of two openings of one viewer the later one may come first: who follows this one takes no end for the task's
         self._channel.close(BrokeOff("the connection broke off", why="the same viewer came over another one"))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
