@@ -121,7 +121,12 @@ def test_a_kept_connection_that_was_closed_is_made_anew(home: Home) -> None:
     os.unlink(home.socket)
     with serving(home, CannedBroker()):
         assert client.ask(routes.show("build"))["name"] == "build"
-    client.close()
+    with pytest.raises(Unreachable, match="broke off") as caught:
+        client.ask(ECHO)  # on the connection that was kept: it may have been taken before that went
+    assert "may have been done" in caught.value.why and not caught.value.is_unsent
+    with pytest.raises(Unreachable, match="not running") as caught:
+        client.ask(ECHO)
+    assert caught.value.is_unsent
 
 
 def _half_an_answer(home: Home) -> threading.Thread:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+import relay
 from relay.api import durations
 from relay.api.home import Home
 from relay.cli.hints import for_home, home_in
+from relay.cli.parsing import parse
+from relay.cli.surface import TABLE
 from relay.core.errors import Misuse
+
+HINT = re.compile(r"""hint\s*=.*?f?"(?:on \{[^"]*?\}: )?(relay (?!(?:broker )?\{)[^"]*)\"""")
+APART = re.compile(r" {3}|; |, |: | && ")
 
 
 @pytest.mark.parametrize(
@@ -46,3 +54,12 @@ def test_no_time_at_all_is_told_as_such() -> None:
     assert "0s" in caught.value.message and "more than 0" in caught.value.why
     with pytest.raises(Misuse, match="no duration"):
         durations.parse("")
+
+
+def test_the_command_of_a_hint_stands_apart_from_what_is_said_of_it() -> None:
+    """Who types what stands before three spaces, a comma, a semicolon or a colon, types a command."""
+    text = "\n".join(file.read_text() for file in sorted(Path(relay.__file__).parent.rglob("*.py")))
+    hints = {re.sub(r"\{[^}]*\}", "1", hint) for hint in HINT.findall(text)}
+    assert len(hints) > 100
+    typed = [(hint, shlex.split(APART.split(hint)[0])[1:]) for hint in sorted(hints)]
+    assert [hint for hint, words in typed if parse(words, TABLE) is None] == []

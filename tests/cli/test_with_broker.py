@@ -155,6 +155,19 @@ def test_ctrl_c_leaves_it_running_and_says_so(
     assert not any(path.endswith("/stop") for path, _ in broker.asked)
 
 
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [({"processes_left": 0}, "build: stopped on vps; 0 processes left\n"),
+     ({}, "build: stopped on vps; it was waiting for attempt 2\n")],
+)  # fmt: skip
+def test_what_was_stopped_as_it_started_waited_for_no_attempt(
+    relay: Relay, broker: CannedBroker, result: dict[str, Any], told: str
+) -> None:
+    stopped = {"state": "cancelled", "started": None, "exit_code": None, "result": result}
+    broker.spawns["build"] = [spawn(**stopped, stop={"state": "stopped", "before": "waiting"})]
+    assert relay("stop", "build").stdout == told
+
+
 def test_names_and_tasks_cannot_steer_the_terminal(relay: Relay, broker: CannedBroker) -> None:
     evil = "x\x1b]0;owned\x07"
     broker.spawns["build"] = [spawn(name=evil, task=evil, reason=evil, cwd=evil, labels={evil: evil}, agent=evil)]

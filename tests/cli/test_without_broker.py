@@ -68,7 +68,7 @@ def test_every_setting_is_listed_and_a_refused_value_names_a_command_that_works(
     assert set(listed) == set(CHECKS) - set(RESERVED_TABLES)
     assert "slots = {}" in relay("config", "list").stdout
     refused = json.loads(relay("config", "set", "slots.claude", "0", "--json").stdout)["error"]
-    command = refused["hint"].partition(" shows")[0]
+    command = refused["hint"].partition("   shows")[0]
     assert command == "relay config get slots" and relay(*command.split()[1:]).stdout == "{}\n"
     unset = json.loads(relay("config", "get", "slots.claude", "--json").stdout)["error"]
     assert (unset["message"], unset["hint"]) == ("slots.claude is not set", "relay config get slots")
@@ -107,6 +107,11 @@ def test_status_without_a_broker(relay: Relay) -> None:
     assert (done.returncode, json.loads(done.stdout)["running"]) == (1, False)
     not_running = relay("ps", "--json")
     assert (not_running.returncode, json.loads(not_running.stdout)["error"]["code"]) == (1, "not_running")
+    # who waits for a task has to tell a 1 of the task from that nothing acted
+    for words, status in ((["spawn", "a", "shell", "x"], 1), (["spawn", "a", "shell", "x", "--wait"], 125),
+                          (["continue", "a", "x", "--follow"], 125)):  # fmt: skip
+        done = relay(*words, "--json")
+        assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (status, "not_running"), words
 
 
 def test_config_verbs(relay: Relay) -> None:

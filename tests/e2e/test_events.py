@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
-from tests.e2e.scene import Scene, fresh, relay, relay_json
+from tests.e2e.scene import Scene, fresh, relay, relay_json, started
 
 
 def _events(node: Node, *words: str) -> list[dict[str, Any]]:
@@ -22,14 +22,20 @@ def test_who_has_seen_more_than_a_store_that_was_put_back_is_told(mesh: Mesh) ->
     kept = mesh.folder / "kept.db"
     shutil.copy(node.home / "relay.db", kept)
     node.start()
-    for _ in range(2):
-        relay_json(node, "spawn", "-", "shell", "true", "--wait")
-    seen = _events(node)[-1]["seq"]
-    node.stop()
-    for file in node.home.glob("relay.db*"):
-        file.unlink()
-    shutil.copy(kept, node.home / "relay.db")
-    node.start()
+    with started(node, "--json", "events", "-f", "--since", "0") as follower:
+        assert follower.stdout is not None
+        for _ in range(2):
+            relay_json(node, "spawn", "-", "shell", "true", "--wait")
+        seen = _events(node)[-1]["seq"]
+        while json.loads(follower.stdout.readline())["seq"] < seen:
+            pass
+        node.stop()
+        for file in node.home.glob("relay.db*"):
+            file.unlink()
+        shutil.copy(kept, node.home / "relay.db")
+        node.start()
+        # a broker that is stopped is no end of what happens: who follows goes on as it is started
+        assert any(b'"reset"' in line for line in iter(follower.stdout.readline, b""))
     told = _events(node, "--since", str(seen))
     assert [each["kind"] for each in told] == ["reset"] and told[0]["seq"] < seen
     assert b"no longer kept" in relay(node, "events", "--since", str(seen)).stdout

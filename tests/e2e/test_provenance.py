@@ -75,7 +75,7 @@ def test_c_through_a_to_b_is_refused_until_b_trusts_c_as_well(three: Three) -> N
     _, printed = three.inside(child(three.b, f"touch {mark}"))
     [refused] = documents(printed)
     assert (refused["state"], refused["error"]["code"]) == ("rejected", "no_grant")
-    assert "c may do nothing here" in refused["error"]["message"] and not mark.exists()
+    assert "c may do nothing on b" in refused["error"]["message"] and not mark.exists()
     three.mesh.grant(on=three.b, to=three.c)
     _, printed = three.inside(child(three.b, f"touch {mark}"))
     [done] = documents(printed)

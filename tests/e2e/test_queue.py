@@ -268,7 +268,7 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     spawn = queue.begin("echo old")
     paused = relay_json(queue.laptop, "pause", spawn)
     assert paused["steer"]["state"] == "done" and paused["reason"].startswith("paused by ")
-    assert "; vps is asleep" in paused["reason"]
+    assert "; vps is stopped" in paused["reason"]
     assert relay_json(queue.laptop, "edit", spawn, "echo new")["task"] == "echo new"
     assert relay_json(queue.laptop, "queue", "pause", "--broker", "vps")["state"] == "asked"
     late = queue.begin("true", "--ttl", "1s")

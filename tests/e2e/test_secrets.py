@@ -22,6 +22,7 @@ from relay.testing.node import Node
 from relay.trust.identity import load_identity
 from relay.trust.workspace import load_workspace
 from tests.e2e.scene import relay_json
+from tests.trees.ground import repository
 
 WITHIN = 20.0
 
@@ -191,7 +192,9 @@ def test_another_user_is_not_heard_even_where_the_socket_is_open(mesh: Mesh) -> 
 
 def test_doctor_names_what_is_open_to_others(mesh: Mesh) -> None:
     node = mesh.add("vps")
-    node.relay("spawn", "-", "shell", "touch made; mkdir -m 777 open", "--cwd", "new", "--wait")
+    site = repository(node.scratch / "site")
+    for place in (("--cwd", "new"), ("--repo", str(site))):
+        node.relay("spawn", "-", "shell", "touch made; mkdir -m 777 open", *place, "--wait")
 
     def files() -> dict[str, str]:
         checks = relay_json(node, "doctor", status=None)

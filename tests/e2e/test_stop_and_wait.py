@@ -40,7 +40,7 @@ def test_stop_says_what_it_left_and_how_it_ended(granted: Scene) -> None:
     gone_within(spawn)
     again = relay(granted.laptop, "stop", spawn)
     assert re.fullmatch(
-        rf"{name} on vps was stopped at ".encode() + CLOCK + rb", before it was to be stopped\n", again.stdout
+        rf"{name} on vps was stopped \(".encode() + CLOCK + rb"\); there was nothing left to stop\n", again.stdout
     )
 
 
@@ -77,6 +77,9 @@ def test_stop_of_what_sleeps_is_queued_and_says_when_it_was_seen_last(granted: S
     name, spawn = _running(granted)
     granted.vps.kill()
     wait_until(lambda: granted.laptop.status()["links"] == 0, 10, "the link to be seen gone")
+    for verb in (("retry",), ("resolve", "done")):
+        refused = error_of(relay(granted.laptop, "--json", verb[0], spawn, *verb[1:]))
+        assert refused["why"] == "it is running, by the last word of its machine"
     done = relay(granted.laptop, "stop", spawn)
     assert done.returncode == 0
     assert re.match(rf"{name} on vps: stop queued; last seen running ".encode() + CLOCK, done.stdout), done.stdout
@@ -239,12 +242,13 @@ def _state(scene: Scene, name: str) -> str:
 
 def test_ctrl_c_of_a_wait_for_many_says_how_to_go_on(granted: Scene) -> None:
     (one, first), (other, second) = _running(granted), _running(granted)
-    with started(granted.laptop, "wait", first, second) as process:
-        assert process.stderr is not None and b"Working" in process.stderr.readline()  # it waits
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=20)
-        assert process.returncode == 130
-    assert f"go on: relay wait {one}@vps {other}@vps".encode() in told, told
+    for more in ("", " --any"):
+        with started(granted.laptop, "wait", first, second, *more.split()) as process:
+            assert process.stderr is not None and b"Working" in process.stderr.readline()  # it waits
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=20)
+            assert process.returncode == 130
+        assert f"go on: relay wait {one}@vps {other}@vps{more}\n".encode() in told, told
     assert granted.show(first)["state"] == granted.show(second)["state"] == "running"
     relay(granted.laptop, "stop", first, second)
 

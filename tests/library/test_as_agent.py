@@ -94,7 +94,7 @@ async def test_a_task_may_spawn_it_where_its_own_origin_may(two: Scene, app: Ser
         done = await (await _spawn(mesh, "shell", line.format("ask.first"))).wait(60)
         assert "shall I of-a-task?" in done.output, done.output
         refused = await (await _spawn(mesh, "shell", line.format("secret"))).wait(60)
-        assert refused.state == "failed" and "may not run the agent secret here" in refused.output
+        assert refused.state == "failed" and "may not run the agent secret on vps" in refused.output
 
 
 async def test_no_other_verb_is_needed(two: Scene, app: Served) -> None:

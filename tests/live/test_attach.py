@@ -220,6 +220,10 @@ def test_without_a_terminal_lines_are_sent(scene: Scene) -> None:
         person.process.send_signal(signal.SIGINT)
         assert person.exit() == 130
     relay(scene.laptop, "stop", spawn)
+    later = scene.begin("true", "--at", "1h")
+    with terminal(scene.laptop, "attach", later) as person:
+        person.until(b"Ctrl-C leaves it as it is")  # it does not run
+    relay(scene.laptop, "stop", later)
 
 
 def test_by_a_program(scene: Scene) -> None:
@@ -243,6 +247,8 @@ def test_it_takes_the_verb(granted: Scene) -> None:
     assert (last["decision"], last["code"]) == ("refused", "no_verb")
     with started(granted.laptop, "attach", spawn, "--view") as viewer:
         assert viewer.stdout is not None and viewer.stdout.readline() == b"shown\r\n"
+        viewer.send_signal(signal.SIGINT)
+        assert b"go on: relay attach --view" in viewer.communicate(timeout=15)[1]  # to drive takes another verb
     granted.grant(*VERBS)
     with terminal(granted.laptop, "attach", spawn) as person:
         person.until(b"shown")

@@ -207,7 +207,7 @@ def test_a_grant_that_takes_the_keys_away_takes_them_from_the_direct_way(scene: 
         processes.wait_until(lambda: ways(person) != before, 5, "the direct way to be over")
         person.type(b"too late\r")
         assert person.exit() == 1
-        assert b"may not attach here" in person.seen
+        assert b"may not attach on vps" in person.seen
     assert b"too late" not in relay(scene.vps, "logs", spawn).stdout
     relay_json(scene.vps, "stop", spawn)
 

@@ -26,9 +26,11 @@ VERBS = ("--agent", "shell", "--verb", "attach", "--verb", "view")
 class Typist:
     """A client that says what it likes, cut as it likes."""
 
-    def __init__(self, scene: Scene, spawn: str, *, drive: bool = True) -> None:
-        source = base64.b64encode(os.urandom(16)).decode("ascii")
-        ask = {"source": source, "drive": drive, "again": False, "who": "t", "offset": None}
+    def __init__(
+        self, scene: Scene, spawn: str, *, drive: bool = True, source: bytes = b"", again: bool = False
+    ) -> None:
+        told = base64.b64encode(source or os.urandom(16)).decode("ascii")
+        ask = {"source": told, "drive": drive, "again": again, "who": "t", "offset": None}
         self.line = Duplex(Home(scene.laptop.home), f"spawns/{spawn}/attach", json.dumps(ask).encode() + b"\n")
         self.shown, self.taken, self.error = b"", 0, ""
         self._lines = http1.Lines()
@@ -87,6 +89,18 @@ def test_lines_cut_in_any_way_are_typed_in_their_order_and_once(scene: Scene, sp
         typist.until("all of it", lambda: whole in typist.shown)
         typist.until("its acknowledgement", lambda: typist.taken == n)
         assert b"again" not in typist.shown
+
+
+def test_a_viewer_s_opening_that_comes_late_is_no_end_of_the_task_to_the_one_before(scene: Scene, spawn: str) -> None:
+    """After a break it would have stopped showing, as if all had been seen, and waited for the end."""
+    source = os.urandom(16)
+    with (
+        closing(Typist(scene, spawn, source=source)) as now,
+        closing(Typist(scene, spawn, source=source, again=True)) as late,
+    ):
+        late.until("the task", lambda: b"ready" in late.shown)
+        now.until("its end", lambda: now.line.done)
+        assert (now.error, late.error) == ("unreachable", "")
 
 
 @pytest.mark.parametrize("said", [b"{}\n", b"[]\n", b'{"k":"in","n":0,"data":""}\n', b"x\n"])

@@ -72,7 +72,7 @@ def test_it_outlives_a_restart() -> None:
     ("farewell", "absence"),
     [
         (str(Presence.ASLEEP), "vps is asleep (last seen 60 s ago, it said so)"),
-        (str(Presence.DOWN), "vps is asleep (last seen 60 s ago, it was stopped)"),
+        (str(Presence.DOWN), "vps is stopped (last seen 60 s ago, it said so)"),
         (str(Presence.GONE), "vps is asleep (last seen 60 s ago, gone without a word)"),
         ("", "vps is out of reach (last seen 60 s ago)"),
     ],

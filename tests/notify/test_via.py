@@ -122,6 +122,6 @@ def test_a_grant_that_is_taken_back_silences_what_was_entrusted(ground: Ground) 
         go.touch()
         wait_until(lambda: any(each["error"] for each in ground.sent(spawn, ground.vps)), 20, "the refusal")
         (told,) = ground.sent(spawn, ground.vps)
-    assert told["error"] == "laptop may not notify here" and told["tries"] == 0
+    assert told["error"] == "laptop may not notify on vps" and told["tries"] == 0
     relay(ground.laptop, "notify", "remove", "phone")
     wait_until(lambda: relay_json(ground.vps, "notify", "list") == [], 20, "vps to forget it")

@@ -87,7 +87,7 @@ def test_a_task_s_call_is_refused_until_its_asker_may_call_there_as_well(grounds
     before = len(grounds.programs["b"].lines("ran"))
     [refused] = grounds.asked("call tool b")
     assert (refused["state"], refused["error"]["code"]) == ("rejected", "no_grant"), refused
-    assert "c may do nothing here" in refused["error"]["message"]
+    assert "c may do nothing on b" in refused["error"]["message"]
     assert len(grounds.programs["b"].lines("ran")) == before
     grounds.allow(grounds.b, grounds.c)
     [done] = grounds.asked("call tool b")

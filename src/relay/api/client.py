@@ -133,7 +133,15 @@ class Client:
             return self._exchange(data, call.patience_s)
         except _Stale:
             # nothing was answered; a POST carries its operation id, so that sending it again is harmless
-            return self._exchange(data, call.patience_s)
+            return self._sent_again(data, call.patience_s)
+
+    def _sent_again(self, data: bytes, patience_s: float) -> tuple[http1.Response, list[bytes]]:
+        try:
+            return self._exchange(data, patience_s)
+        except Exception as fault:
+            if self._is_order and getattr(fault, "is_unsent", False):
+                raise broke_off(self.home, is_order=True) from fault  # the first time it may have been taken
+            raise
 
     def _exchange(self, data: bytes, patience_s: float) -> tuple[http1.Response, list[bytes]]:
         kept = self._socket is not None
@@ -295,24 +303,28 @@ def no_broker(home: Home, fault: OSError) -> RelayError:
     if isinstance(fault, PermissionError):
         why = "the control socket belongs to another user"
         return LocalFault(f"may not use {home.path}", code=Code.STORE_FAULT, why=why, hint="run it as that user")
-    return Unreachable(
+    error = Unreachable(
         "the broker of this machine is not running",
         code=Code.NOT_RUNNING,
         why=f"nothing answers at {home.socket}",
         hint=home.command("up --detach"),
     )
+    error.is_unsent = True
+    return error
 
 
 def not_set_up(home: Home) -> RelayError:
     """The error for a home that holds no broker yet."""
     from relay.core.errors import Code, LocalFault
 
-    return LocalFault(
+    error = LocalFault(
         "relay is not set up here",
         code=Code.NOT_SET_UP,
         why=f"there is no broker in {home.path}",
         hint=f"{home.command('init')}   or, to enter a workspace: {home.command('join')}",
     )
+    error.is_unsent = True
+    return error
 
 
 def broke_off(

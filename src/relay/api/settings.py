@@ -140,7 +140,7 @@ def set_value(home: Home, key: str, words: Sequence[str]) -> object:
             raise Misuse(
                 f"{key} cannot be {' '.join(words)[:80]!r}",
                 why=fault.why,
-                hint=f"relay config get {table} shows what it is; docs/cli.md what it may be",
+                hint=f"relay config get {table}   shows what it is; docs/cli.md what it may be",
             ) from fault
         write(home.config, changed)
         return get(home, key)

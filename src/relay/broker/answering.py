@@ -163,7 +163,7 @@ class Answering:
                 "the question has expired",
                 code=Code.EXPIRED,
                 why=f"it could be answered until {_at(question.expires)}",
-                hint="relay review shows what is asked now",
+                hint="relay review   shows what is asked now",
             )
         if question.kind is Asked.HELD and row.state is not State.HELD:
             raise _no_question(row, f"it is {row.state}")
@@ -191,5 +191,5 @@ def _at(moment: int | None) -> str:
 
 def _no_question(row: SpawnRow, why: str) -> Misuse:
     return Misuse(
-        f"{row.name} is not asking that", code=Code.UNKNOWN_REQUEST, why=why, hint="relay review lists what is asked"
+        f"{row.name} is not asking that", code=Code.UNKNOWN_REQUEST, why=why, hint="relay review"
     )

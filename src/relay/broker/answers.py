@@ -140,7 +140,7 @@ class Answers:
         if typed.verb is not Reply.SEND or not any(typed.ref in self._members.names(each) for each in self._all()):
             return
         why = "it names a broker, and this version sends to spawns alone"
-        raise Misuse(f"{typed.ref!r} cannot be sent to", why=why, hint="relay ps lists spawns")
+        raise Misuse(f"{typed.ref!r} cannot be sent to", why=why, hint="relay ps")
 
     def _all(self) -> list[BrokerId]:
         return [self._members.own, *(each.id for each in self._members.others)]
@@ -304,7 +304,9 @@ def _meant(typed: Typed, found: _Found) -> _Meant:
         return _Meant()
     if found.last is not None:
         return _of(found.last)  # closed: it is refused with the name of who was first
-    raise _nothing_asked(found, "as far as this broker knows")
+    raise Misuse(
+        f"{found.name} asks nothing", code=Code.UNKNOWN_REQUEST, why="as far as this broker knows", hint="relay review"
+    )
 
 
 def _named(request: str, found: _Found) -> _Meant:
@@ -323,5 +325,5 @@ def _of(item: Item) -> _Meant:
 
 def _nothing_asked(found: _Found, why: str) -> Misuse:
     return Misuse(
-        f"{found.name} is not asking that", code=Code.UNKNOWN_REQUEST, why=why, hint="relay review lists what is asked"
+        f"{found.name} is not asking that", code=Code.UNKNOWN_REQUEST, why=why, hint="relay review"
     )

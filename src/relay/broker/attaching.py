@@ -113,7 +113,8 @@ class AttachServer:
         """
         if self._at_door[spawn] >= most:
             why = f"{most} are attached to it, and the places that are left are for what is sent"
-            raise DoorShut("too many are attached to it", why=why, hint="relay send types a line without one")
+            hint = f"relay send {spawn} TEXT   types a line without one"
+            raise DoorShut("too many are attached to it", why=why, hint=hint)
         self._at_door[spawn] += 1
         try:
             yield

@@ -18,7 +18,7 @@ from relay.broker import log_pieces
 from relay.broker.acknowledging import Acknowledging
 from relay.broker.asking import Asked, size_of
 from relay.broker.attempt_logs import NOTE
-from relay.broker.channel import WINDOW, Conversation, Message
+from relay.broker.channel import WINDOW, BrokeOff, Conversation, Message
 from relay.broker.direct_way import DirectWay, listens_at
 from relay.broker.rights import ATTACH, SEND
 from relay.core.errors import PeerFault, RelayError
@@ -323,10 +323,10 @@ class Attachment:
             await self._resize(self._size)
 
     def superseded(self) -> None:
-        """The same one is attached over another connection."""
+        """The same one is attached over another connection: maybe one it gave up, so that it is told of no end."""
         self._drives = False
         self._direct.changed()
-        self._channel.close()
+        self._channel.close(BrokeOff("the connection broke off", why="it came anew", hint=f"relay attach {self.row.id}"))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_unless_it_ended(work))

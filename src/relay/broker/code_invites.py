@@ -129,7 +129,7 @@ class CodeInvites:
         before = _recent(meta.get(entry.tx, _FAILURES), entry.now)
         meta.put(entry.tx, _FAILURES, json.dumps([*before, entry.now][-MOST_FAILURES:]))
         wrong = Refused(
-            "a wrong code was tried: it is burnt", code=Code.INVITE_REFUSED, hint="relay invite makes another one"
+            "a wrong code was tried: it is burnt", code=Code.INVITE_REFUSED, hint="relay invite   makes another one"
         )
         self._auditor.write(entry, refusal(request.joiner, "join", wrong, f"invite {name}"))
         entry.event("invite.changed", {"invite": name, "state": "burnt"})

@@ -28,7 +28,7 @@ from relay.store import blobs
 from relay.store.blobs import Blob, Need, NeedState, Reference, label_of, operation_of
 from relay.store.engine import Store
 from relay.store.journal import Entry
-from relay.store.spawn_rows import SpawnRow
+from relay.store.spawn_rows import SpawnRow, stands
 
 OFFERED_MS = 365 * 86_400_000
 """How long an origin that sleeps finds its files where they were made. The spawn's row there is kept as long."""
@@ -206,8 +206,7 @@ def files_of(row: SpawnRow) -> list[CollectedFile]:
         Misuse: it has none.
     """
     if row.state not in TERMINAL:
-        why = f"it is {row.state}"
-        raise Misuse(f"{row.name} has not ended", code=Code.NOT_ENDED, why=why, hint=f"relay wait {row.id}")
+        raise Misuse(f"{row.name} has not ended", code=Code.NOT_ENDED, why=stands(row), hint=f"relay wait {row.id}")
     found = _files(row)
     if not found:
         why = "nothing was collected" if row.wishes.collect else "it was spawned without --collect"

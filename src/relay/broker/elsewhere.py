@@ -19,6 +19,7 @@ from relay.broker.sorting import in_order
 from relay.broker.telling_spawns import AT_ONCE, LOOK, MOST_LISTED
 from relay.broker.told_spawns import row_from_content
 from relay.broker.waiting import Waiting
+from relay.broker.words import named
 from relay.core.errors import Code, Misuse, PeerFault, Refused, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -210,7 +211,7 @@ class Elsewhere:
             name = self._members.name(target)
             message = f"{unknown.message} that is known here, and {name} cannot be asked now"
             return Unreachable(message, why=why[target], hint=f"relay broker ping {name}")
-        said = "; ".join(f"{self._members.name(each)}: {text}" for each, text in why.items() if text)
+        said = "; ".join(named(self._members.name(each), text) for each, text in why.items() if text)
         told = unknown.message + (" that is known here" if None in seen.values() else "")
         return Misuse(told, code=Code.UNKNOWN_SPAWN, why=said, hint=unknown.hint)
 

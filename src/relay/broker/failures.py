@@ -11,7 +11,7 @@ from relay.core.errors import Code, Misuse
 from relay.core.states import TERMINAL
 from relay.store import spawns
 from relay.store.journal import Entry, Journal
-from relay.store.spawn_rows import FAILURES, SpawnRow
+from relay.store.spawn_rows import FAILURES, SpawnRow, stands
 
 WORDS = ("done", "failed", "pending")
 PENDING = "pending"
@@ -101,8 +101,7 @@ class Failures:
 
 def _require_end(row: SpawnRow) -> None:
     if row.state not in TERMINAL:
-        why = f"it is {row.state}"
-        raise Misuse(f"{row.name} has not ended", code=Code.CONFLICT, why=why, hint=f"relay wait {row.id}")
+        raise Misuse(f"{row.name} has not ended", code=Code.CONFLICT, why=stands(row), hint=f"relay wait {row.id}")
 
 
 def _tail(row: SpawnRow) -> list[str]:

@@ -133,7 +133,7 @@ async def _both(
         broken = Unreachable(
             "the connection broke off over there",
             why=str(faults.exceptions[0]),
-            hint="connect again; relay logs ID -f shows what the task says of it",
+            hint="connect again; relay logs ID -f   shows what the task says of it",
         )
     except* Unreachable as faults:
         broken = faults.exceptions[0]
@@ -185,15 +185,15 @@ def _nobody(port: int) -> Unreachable:
         f"nothing listens on port {port}",
         code=Code.NO_ADDRESS,
         why="on the loopback of the machine that runs the task, no connection was accepted",
-        hint="relay logs ID -f shows whether it has begun to listen",
+        hint="relay logs ID -f   shows whether it has begun to listen",
     )
 
 
 def _not_running(row: SpawnRow) -> Misuse:
-    once_more = f"; relay retry {row.id} runs it once more" if row.state in TERMINAL else ""
+    once_more = f"; relay retry {row.id}   runs it once more" if row.state in TERMINAL else ""
     return Misuse(
         f"{row.name} does not run",
         code=Code.CONFLICT,
         why=f"it is {row.state}; ports are reached while a task runs",
-        hint=f"relay show {row.id} says why{once_more}",
+        hint=f"relay show {row.id}   says why{once_more}",
     )

@@ -140,7 +140,7 @@ class Gate:
             # no grant would help; which agents there are is told only to who has one
             why = f"{why}; and {self._members.own_name} has no agent named {agent}"
             hint = "name an agent that machine has, such as shell, exec or claude"
-        return Refused(denied.message, code=denied.code, why=why, hint=hint)
+        return Refused(denied.on(self._members.own_name), code=denied.code, why=why, hint=hint)
 
     def _verdict(self, entry: Entry, row: SpawnRow, path: str | None) -> Verdict:
         requester = self._labelled(row.origin)
@@ -277,7 +277,7 @@ class Gate:
             return
         label, _ = self._labelled(origin)
         raise Refused(
-            f"{label} may not type into {agent} here",
+            f"{label} may not type into {agent} on {self._members.own_name}",
             code=Code.MODE_BEYOND_GRANT,
             why=f"what is typed into it may go beyond the mode {self.mode_of(origin)} of its grant",
             hint=self._where(f"relay trust allow {label} --mode {MODES[-1]}"),
@@ -339,7 +339,8 @@ class Gate:
         label, grant = self._labelled(origin)
         verdict = judge(grant, Asked(verb=verb, own=own, minute=minute_of_week(now)), now, label)
         if isinstance(verdict, Denied):
-            raise Refused(verdict.message, code=verdict.code, why=verdict.why, hint=self._where(verdict.hint))
+            message, hint = verdict.on(self._members.own_name), self._where(verdict.hint)
+            raise Refused(message, code=verdict.code, why=verdict.why, hint=hint)
 
 
 def _detail(row: SpawnRow) -> str:

@@ -54,11 +54,11 @@ class TargetAway(Unreachable):
 
 def unreachable(row: SpawnRow) -> TargetAway:
     """Its target is away; what has ended is waited for by nobody, since all that is known of it may be here."""
-    later = "once that one is back" if row.state in TERMINAL else "-f waits for it"
+    later = "   once that one is back" if row.state in TERMINAL else " -f   waits for it"
     return TargetAway(
         "its log cannot be read now",
-        why="the broker that runs it is not connected",
-        hint=f"relay logs {row.id} {later}",
+why="the broker that runs it is not connected" + ("" if row.attempt else "; by what is known here it has not begun"),
+        hint=f"relay logs {row.id}{later}",
     )
 
 
@@ -67,7 +67,7 @@ def silent(row: SpawnRow) -> Unreachable:
     return Unreachable(
         "its machine gave no answer",
         why="the broker that runs it was asked for the log, over every way there is, and said nothing",
-        hint=f"relay logs {row.id} -f waits for it",
+        hint=f"relay logs {row.id} -f   waits for it",
     )
 
 

@@ -31,7 +31,7 @@ class Presence(StrEnum):
 _GOODBYES = {"asleep": Presence.ASLEEP, "down": Presence.DOWN}
 _HOW: dict[Presence, str] = {
     Presence.GONE: ", gone without a word",
-    Presence.DOWN: ", it was stopped",
+    Presence.DOWN: ", it said so",
     Presence.ASLEEP: ", it said so",
 }
 _RETURNS = frozenset({*_GOODBYES, "starts anew", CLOCK_SET, REVOKED})
@@ -159,7 +159,7 @@ class Attendance:
         return self._turned_down(peer) == SAID + NO_MEMBER
 
     def absence(self, peer: BrokerId, name: str) -> str:
-        """Why something waits for a peer that is not linked: asleep is who is known to be away."""
+        """Why something waits for a peer that is not linked: asleep is who went without a word, too."""
         last, presence = self.last(peer), self.of(peer)
         if last is None:
             return f"{name} was not seen yet"
@@ -170,4 +170,5 @@ class Attendance:
             return f"{name} says that this broker is no member of the workspace ({seen})"
         if presence is None:
             return f"{name} is out of reach ({seen})"
-        return f"{name} is asleep ({seen}{_HOW[presence]})"
+        state = "stopped" if presence is Presence.DOWN else "asleep"
+        return f"{name} is {state} ({seen}{_HOW[presence]})"

@@ -184,7 +184,7 @@ class Scheduling:
 
     def revoked(self, entry: Entry, schedule: Schedule) -> None:
         """The grant that it ran under is gone: it ends, and its origin is told."""
-        hint = "relay trust allow, there, and schedule it anew"
+        hint = "relay trust allow BROKER, there, and schedule it anew"
         self._end(entry, schedule, Refused("its grant was revoked", code=Code.NO_GRANT, hint=hint))
 
     def _end(self, entry: Entry, schedule: Schedule, error: RelayError) -> None:

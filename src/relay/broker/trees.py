@@ -27,7 +27,7 @@ from relay.store import blobs
 from relay.store.blobs import Blob, Cargo, Need, NeedState, Reference, label_of, operation_of
 from relay.store.engine import Store
 from relay.store.journal import Entry
-from relay.store.spawn_rows import SpawnRow
+from relay.store.spawn_rows import SpawnRow, stands
 
 if TYPE_CHECKING:
     from relay.spawn.supervisor import Supervisor
@@ -249,7 +249,7 @@ def no_change(row: SpawnRow) -> Misuse:
     """Why there is nothing to show or to pull of a spawn."""
     hint = f"relay show {row.id}"
     if row.wishes.place is not None and row.state not in TERMINAL:
-        what, why = f"{row.name} has not ended", f"it is {row.state}; what it changes comes back at its end"
+        what, why = f"{row.name} has not ended", f"{stands(row)}; what it changes comes back at its end"
         return Misuse(what, code=Code.NOT_ENDED, why=why, hint=f"relay wait {row.id}")
     if row.wishes.place is None:
         is_new = row.cwd == FRESH_DIRECTORY

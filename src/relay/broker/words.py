@@ -22,6 +22,11 @@ def rfc3339(ms: int | None) -> str | None:
     return f"{moment.isoformat()[:19]}.{ms % 1000:03d}Z"
 
 
+def named(name: str, why: str) -> str:
+    """A reason with the broker whose it is, once: the words for who is away begin with the name."""
+    return why if why.startswith(f"{name} ") else f"{name}: {why}"
+
+
 def ago(ms: int) -> str:
     """How long ago, in one unit, rounded: `40 s ago`, `3 h ago`."""
     seconds = max(ms, 0) / 1000
@@ -73,7 +78,7 @@ def reason(row: SpawnRow, target: str, absence: str) -> str:
 
 
 _PHRASES: dict[State, str] = {
-    State.DELIVERED: "{target} has it and has not decided yet.",
+    State.DELIVERED: "{target} has it and has not said more yet.",
     State.HELD: "Held on {target}: {reason}.",
     State.WAITING: "Waiting on {target}: {reason}.",
     State.STARTING: "Starting on {target}.",

@@ -31,7 +31,7 @@ def listening(port: int) -> socket.socket:
             f"port {port} cannot be listened on",
             code=Code.PORT_TAKEN if fault.errno == errno.EADDRINUSE else Code.BAD_CONFIG,
             why=fault.strerror or str(fault),
-            hint="relay mcp --http --port 0 takes a free one",
+            hint="relay mcp --http --port 0   takes a free one",
         ) from None
     made.set_inheritable(True)
     return made

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from relay.cli.invocation import Invocation
     from relay.cli.patient import PatientClient
 
-INTERRUPTED = 130
+INTERRUPTED, NOT_RUN = 130, 125
 LEFT_S = 2.0  # it was asked for here, and what is known here is told at once
 
 
@@ -43,6 +43,21 @@ def stay(
     elif spawn["state"] == "completed" and not follow:
         print_result(spawn)
     return finish(invocation, spawn, not invocation.json)
+
+
+def not_run(invocation: Invocation, fault: Exception) -> int:
+    """Say that there is no broker to run it; the status of what relay did not run. What may have been done is raised.
+
+    Args:
+        invocation: how relay was called.
+        fault: what came of asking for a spawn that was to be waited for.
+    """
+    from relay.core.errors import RelayError
+
+    if not isinstance(fault, RelayError) or not fault.is_unsent:
+        raise fault
+    speech.error(fault, invocation.json)
+    return NOT_RUN
 
 
 def _follow(invocation: Invocation, client: PatientClient, spawn: Spawn, start: int | None) -> None:

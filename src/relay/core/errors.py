@@ -182,9 +182,13 @@ class RelayError(Exception):
         code: what scripts match on.
         why: the reason, where the message alone does not give it.
         hint: what to do next; a command, with the machine it belongs on.
+
+    Attributes:
+        is_unsent: no broker of this machine was there to be asked, so that certainly nothing was done.
     """
 
     default_code = Code.INTERNAL
+    is_unsent = False
 
     def __init__(self, message: str, *, code: Code | None = None, why: str = "", hint: str = "") -> None:
         super().__init__(message)

@@ -44,6 +44,7 @@ STARTING = frozenset({"spawn", "handoff"})
 # what starts waits for its hour; to look, to stop and to tell a person harms nobody
 AT_ANY_HOUR = STARTING | {"view", "stop", "notify"}
 DEFAULT_DEPTH = 1
+HERE = " here"
 MINUTE_MS = 60_000
 FOUR_CHOICES = "add --cwd DIR (a folder there), --cwd new (a fresh one), --repo URL[@REF], or --here (this tree)"
 
@@ -108,6 +109,10 @@ class Denied:
     message: str
     why: str
     hint: str
+
+    def on(self, machine: str) -> str:
+        """The message for who reads it on another machine: `here` is this one."""
+        return self.message.removesuffix(HERE) + f" on {machine}" if self.message.endswith(HERE) else self.message
 
 
 Verdict = Granted | Waiting | Denied

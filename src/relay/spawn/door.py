@@ -195,7 +195,7 @@ class Door(asyncio.Protocol):
         if not await takes:
             if self._is_lost:
                 raise _gone()
-            why, hint = "the task has closed its standard input", "relay logs ID -f shows what it does"
+            why, hint = "the task has closed its standard input", "relay logs ID -f   shows what it does"
             raise DoorShut("it takes no input any more", why=why, hint=hint)
 
     # what the loop tells
@@ -330,5 +330,5 @@ def _gone() -> DoorShut:
     return DoorShut(
         "it takes no input",
         why="it has ended, or was started without --tty or --stdin",
-        hint="relay show ID says how it stands",
+        hint="relay show ID   says how it stands",
     )

@@ -25,7 +25,7 @@ from relay.spawn.succession import require_no_cycle
 from relay.spawn.waiting_room import WaitingRoom
 from relay.store import queueing, spawns
 from relay.store.journal import Entry
-from relay.store.spawn_rows import SpawnRow
+from relay.store.spawn_rows import SpawnRow, stands
 
 CHANGED = frozenset({"task", "argv", "cwd", "mode", "model", "timeout_s", "labels", "expires", "wishes"})
 LONGEST_TTL = 30 * 86_400_000
@@ -310,7 +310,7 @@ def session_of(row: SpawnRow) -> str:
 def not_ended(row: SpawnRow) -> Misuse:
     """The error for a retry of what lives."""
     return Misuse(
-        f"{row.name} has not ended", code=Code.NOT_ENDED, why=f"it is {row.state}", hint=f"relay stop {row.id}"
+        f"{row.name} has not ended", code=Code.NOT_ENDED, why=stands(row), hint=f"relay stop {row.id}"
     )
 
 

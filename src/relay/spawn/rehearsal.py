@@ -146,7 +146,7 @@ class Rehearsal:
         following = first_from(question.every, request.created, request.wishes.not_before, entry.now)
         if (other := schedules.NAMED.one(entry.tx, name=name, target=self._own)) is not None:
             why, hint = f"schedule {other.id} has it", "relay schedule list"
-            raise Misuse(f"the name {name!r} is in use there", code=Code.NAME_IN_USE, why=why, hint=hint)
+            raise Misuse(f"the name {name!r} is in use", code=Code.NAME_IN_USE, why=why, hint=hint)
         return following
 
     def _slots(self, entry: Entry, row: SpawnRow) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Schedules:
         other = schedules.NAMED.one(entry.tx, name=schedule.name, target=self._own)
         if other is not None:
             why, hint = f"schedule {other.id} has it", f"choose another name, or: relay schedule remove {other.id}"
-            raise Misuse(f"the name {schedule.name!r} is in use there", code=Code.NAME_IN_USE, why=why, hint=hint)
+            raise Misuse(f"the name {schedule.name!r} is in use", code=Code.NAME_IN_USE, why=why, hint=hint)
 
     def remove(self, entry: Entry, schedule: str, error: RelayError | None = None) -> None:
         """Run a schedule no more; what it began goes on."""

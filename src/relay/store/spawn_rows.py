@@ -7,7 +7,7 @@ from typing import Any
 
 from relay.core.agent_facts import TEST_LABEL
 from relay.core.ids import BrokerId
-from relay.core.states import State
+from relay.core.states import TERMINAL, State
 from relay.core.values import frozen
 from relay.core.wishes import NONE, Wishes, wishes_from_content
 from relay.store.query import Query, columns, first_column, mapper
@@ -101,6 +101,14 @@ _row = mapper(
     wishes=_wishes,
     resolved=json.loads,
 )
+
+
+def stands(row: SpawnRow) -> str:
+    """`it is running`, and whose word that is where the machine that knows may not be heard of now."""
+    is_known = row.target == row.origin or row.state in (State.QUEUED, *TERMINAL)
+    return f"it is {row.state}" + ("" if is_known else ", by the last word of its machine")
+
+
 _SELECT = f"SELECT {columns(SpawnRow)} FROM spawns"
 _IN_HAND = "state IN ('starting', 'running', 'needs_input')"
 

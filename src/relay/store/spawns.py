@@ -14,7 +14,7 @@ from relay.core.spawning import Snapshot, SpawnRequest
 from relay.core.states import NOT_STARTED, TERMINAL, State
 from relay.store import blobs
 from relay.store.query import Query, Tx, first_column, insertion, to_json, values_of
-from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow
+from relay.store.spawn_rows import BY_ID, LIVE_NAMED, SpawnRow, stands
 
 PURGE_STEP = 500  # spawns a transaction
 _OF_ITS_RUN = ("attempts", "snapshots", "tails", "durations", "timelines", "questions", "inputs")
@@ -99,9 +99,9 @@ def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
     if other is None:
         return
     raise Misuse(
-        f"the name {name!r} is in use there",
+        f"the name {name!r} is in use",
         code=Code.NAME_IN_USE,
-        why=f"spawn {other.id} has it and is {other.state}",
+        why=f"spawn {other.id} has it; {stands(other)}",
         hint=f"choose another name, or: relay stop {other.id}",
     )
 

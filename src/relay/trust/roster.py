@@ -131,7 +131,7 @@ def _seat(identity: Identity, roster: Roster) -> int:
             "this broker may not change the roster",
             code=Code.NOT_A_SIGNER,
             why="only a signer does: the broker that created the workspace, and whom a signer has promoted",
-            hint="relay brokers --roster shows who signs; there, the same command",
+            hint="relay brokers --roster   shows who signs; there, the same command",
         )
     for at in seats:
         if not roster.seats[at].forked and roster.seats[at].seq < roster.seats[at].most:
@@ -202,7 +202,7 @@ def admit(identity: Identity, workspace: Workspace, roster: Roster, member: Memb
             "the workspace is full",
             code=Code.TOO_MANY,
             why=f"it has {MAX_MEMBERS} members",
-            hint="relay brokers shows who could be put out",
+            hint="relay brokers   shows who could be put out",
         )
     evicts = roster.evicted.get(member.id, b"")
     undone = [evicts[at : at + HASH_BYTES] for at in range(0, len(evicts), HASH_BYTES)]
@@ -258,7 +258,7 @@ def require_rules(identity: Identity, roster: Roster, broker: BrokerId) -> None:
                 "this broker may not rule on that one",
                 code=Code.NOT_A_SIGNER,
                 why="it signs the roster, and only itself or a signer above it may put it out or demote it",
-                hint="relay brokers --roster shows who promoted whom; the broker that created the workspace always may",
+                hint="relay brokers --roster   shows who promoted whom; the workspace's creator always may",
             )
 
 

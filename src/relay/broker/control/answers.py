@@ -18,7 +18,7 @@ MAX_BODY = 2 * 1024 * 1024
 LARGEST = 2**63  # what the store holds; the products of it by a thousand are finite
 MAX_DIGITS = 18
 # the hint where only a client of another making can have asked so
-OTHER_VERSION = "relay version and relay status say whether the command and the broker are of one version"
+OTHER_VERSION = "relay version; relay status: they say whether the command and the broker are of one version"
 
 
 def json_answer(document: Any, status: int = 200) -> Response:

@@ -60,5 +60,5 @@ def _device(request: Request) -> Device:
     device: Device | None = request.scope.get(DEVICE)
     if device is None:
         why = "what asks is no device of the dashboard"
-        raise Misuse("a browser asks this for itself", why=why, hint="relay notify add, for another channel")
+        raise Misuse("a browser asks this for itself", why=why, hint="relay notify add NAME, for another channel")
     return device

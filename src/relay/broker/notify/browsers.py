@@ -81,7 +81,7 @@ class Browsers:
         told = subscription_of(body.get("endpoint"), body.get("key"), body.get("auth"))
         if told is None:
             why = "a subscription is an endpoint, a key of 65 bytes and a secret of 16"
-            raise Misuse("that is no subscription", code=Code.BAD_CHANNEL, why=why, hint="relay notify add")
+            raise Misuse("that is no subscription", code=Code.BAD_CHANNEL, why=why, hint="relay notify add NAME")
         self._require_known(told)
         await self._journal.commit(lambda entry: self._add(entry, device, told, bool(body.get("full"))))
         return await self.shown(device)

@@ -109,7 +109,7 @@ def read_offers(documents: Any, kind: str) -> tuple[tuple[Offer, ...], tuple[tup
 
 
 def _bad(why: str) -> Misuse:
-    return Misuse("the program was refused", why=why, hint="relay version and relay status: are they of one version?")
+    return Misuse("the program was refused", why=why, hint="relay version; relay status: are they of one version?")
 
 
 def is_alive(pid: int, ticks: int, boot: str) -> bool:

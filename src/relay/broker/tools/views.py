@@ -24,7 +24,7 @@ from relay.store.offers import Offered, Share
 
 LEFT_OUT = "told to nobody: one list cannot carry all that is shared here; share fewer with --only"
 _PHRASES: dict[State, str] = {
-    State.DELIVERED: "{target} has it and has not decided yet.",
+    State.DELIVERED: "{target} has it and has not said more yet.",
     State.WAITING: "Waiting on {target}: {reason}.",
     State.STARTING: "Given to its program on {target}.",
     State.RUNNING: "Running on {target}.",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 NOTE = 3
+NOT_BEGUN = ("held", "waiting", "delivered", "queued")
 STREAMS = {0: "out", 1: "err", NOTE: "note"}
 
 
@@ -43,11 +44,13 @@ def run(invocation: Invocation, *, spawn: str, view: bool, detach_key: str | Non
             ).run()
     except KeyboardInterrupt:
         end = LEFT
-    return _left(invocation, found) if end == LEFT else _ended(invocation, found)
+    return _left(invocation, found, view) if end == LEFT else _ended(invocation, found)
 
 
-def _left(invocation: Invocation, spawn: Spawn) -> int:
-    waiting.say_it_is_left(invocation.client(), spawn["id"], invocation.home, "attach")
+def _left(invocation: Invocation, spawn: Spawn, view: bool) -> int:
+    # who only looked would drive by the plain verb, and take that from somebody else
+    back = "attach --view" if view else "attach"
+    waiting.say_it_is_left(invocation.client(), spawn["id"], invocation.home, back)
     return INTERRUPTED
 
 
@@ -80,13 +83,14 @@ class _Face:
         raw = hello["terminal"] and self._screen.is_terminal
         leave = name_of(self._key) if raw else "Ctrl-C"
         if not has_ended(self._spawn):
-            speech.note(f"[relay] {title(self._spawn)}: {self._what(hello)}; {leave} leaves it running")
+            so = "as it is" if hello["state"] in NOT_BEGUN else "running"
+            speech.note(f"[relay] {title(self._spawn)}: {self._what(hello)}; {leave} leaves it {so}")
         if raw:
             self._screen.make_raw()
 
     def _what(self, hello: dict[str, Any]) -> str:
         state = f"it is {hello['state']}" + (f" ({clean(hello['reason'])})" if hello["reason"] else "")
-        waits = f"{state}, " if hello["state"] in ("held", "waiting", "delivered", "queued") else ""
+        waits = f"{state}, " if hello["state"] in NOT_BEGUN else ""
         if not hello["terminal"]:
             return waits + self._without_terminal(hello)
         if self._view:

@@ -82,7 +82,7 @@ def _say(home: Home, found: Away, since: str) -> None:
     if going:
         speech.say(goes_on)
     elif not found["needs_you"]:
-        speech.say(f"nothing runs: {home.command('spawn --help')}")
+        speech.say(f"nothing goes on, as far as this broker knows: {home.command('spawn --help')}")
 
 
 def _say_needing(home: Home, spawn: Spawn) -> None:

@@ -16,6 +16,15 @@ LOG_OF_ONE = 2**40  # offsets of attempt n begin at (n - 1) times this
 
 def run(invocation: Invocation, *, spawn: str, text: str, wait: bool, follow: bool) -> int:
     """Have the agent of a spawn that has ended go on in its session; with --wait or --follow stay until its end."""
+    try:
+        return _run(invocation, spawn, text, wait, follow)
+    except Exception as fault:
+        if not wait and not follow:
+            raise
+        return staying.not_run(invocation, fault)
+
+
+def _run(invocation: Invocation, spawn: str, text: str, wait: bool, follow: bool) -> int:
     client = invocation.client()
     before = client.ask(routes.show(spawn))
     went_on = client.ask(queue_routes.go_on(before["id"], ordering.task(text)))

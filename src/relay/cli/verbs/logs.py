@@ -27,7 +27,7 @@ def _say_if_away(invocation: Invocation, client: Client, spawn: str) -> None:
     target = found["broker"]
     there = next((each["online"] for each in client.ask(routes.brokers()) if each["id"] == target["id"]), None)
     if not there:
-        speech.note(f"{target['name']} is not in reach now; what is new comes when it is (Ctrl-C leaves it running)")
+        speech.note(f"{target['name']} is not in reach now; what is new comes when it is (Ctrl-C leaves it as it is)")
     elif found["state"] in WAITS and not invocation.json:
         _say_if_not_begun(found)
 

@@ -31,7 +31,9 @@ def run(invocation: Invocation) -> int:
     if not found["questions"]:
         speech.note("nothing waits for you")
     for broker in found["unreachable"]:
-        speech.note(clean(f"not reached: {broker['name']} ({broker['why']}); what is shown of it is its last word"))
+        name, why = broker["name"], broker["why"]
+        away = why if why.startswith(f"{name} ") else f"{name} ({why})"
+        speech.note(clean(f"not reached: {away}; what is shown of it is its last word"))
     return 0
 
 

@@ -19,6 +19,6 @@ def run(invocation: Invocation, *, to: str, text: str, request: str | None) -> i
         raise Misuse(
             f"{to[:60]!r} cannot be sent to",
             why=f"it names {LATER[to[0]]}, and this version sends to spawns alone",
-            hint="relay ps lists spawns",
+            hint="relay ps",
         )
     return answer(invocation, "send", to, request, text)

@@ -22,6 +22,17 @@ def run(
     invocation: Invocation, *, words: list[str], wait: bool, follow: bool, dry_run: bool, **request: Any
 ) -> int:
     """Ask for a spawn; with --wait or --follow stay until it has ended; with --dry-run ask what would become of it."""
+    try:
+        return _run(invocation, words, wait, follow, dry_run, request)
+    except Exception as fault:
+        if not wait and not follow:
+            raise
+        return staying.not_run(invocation, fault)
+
+
+def _run(
+    invocation: Invocation, words: list[str], wait: bool, follow: bool, dry_run: bool, request: dict[str, Any]
+) -> int:
     if ordering.reads_stdin(words):
         speech.note("reading the task from the keyboard; end it with Ctrl-D")
     asked = {name: request.pop(name) for name in ("repo", "here", "push", "push_to")}

@@ -91,8 +91,8 @@ def _named(going: Sequence[Spawn]) -> str:
 def _told(spawn: StoppedSpawn) -> str:
     state = spawn["stop"]["state"]
     if state == "ended_before":
-        when = f" at {ages.day_clock(spawn['ended'])}" if spawn["ended"] else ""
-        return f"{outcome(spawn)}{when}, before it was to be stopped"
+        when = f" ({ages.day_clock(spawn['ended'])})" if spawn["ended"] else ""
+        return f"{outcome(spawn)}{when}; there was nothing left to stop"
     if state == "not_started" and has_ended(spawn) and spawn["stop"]["before"] == spawn["state"]:
         return f"{outcome(spawn)}; that it was to run once more is taken back"
     if state == "not_started":
@@ -111,7 +111,8 @@ def _left(spawn: Spawn) -> str:
     left = result.get("processes_left")
     parts = [] if left is None else [f"{left} process{'' if left == 1 else 'es'} left"]
     parts += [f"branch {clean(str(result['branch']))} kept"] if result.get("branch") else []
-    if spawn["state"] == "cancelled" and spawn["attempt"] and not spawn["started"]:
+    # what was stopped as it started has not been seen to run either, but has left a record
+    if spawn["state"] == "cancelled" and spawn["attempt"] and not spawn["started"] and left is None:
         parts += [f"it was waiting for attempt {spawn['attempt'] + 1}"]
     elif spawn["attempt"] > 1:
         parts += [f"it was in attempt {spawn['attempt']}"]

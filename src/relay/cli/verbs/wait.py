@@ -33,13 +33,13 @@ def run(invocation: Invocation, *, spawns: list[str], timeout: str | None, first
     try:
         awaited.run(until, first)
     except KeyboardInterrupt:
-        _go_on(invocation, awaited)
+        _go_on(invocation, awaited, first)
         return INTERRUPTED
     now = awaited.in_order
     ended = [each for each in now if has_ended(each)]
     late = not ended if first else len(ended) < len(now)
     if late:
-        return _too_late(invocation, awaited, timeout or "")
+        return _too_late(invocation, awaited, timeout or "", first)
     if invocation.json:
         speech.document(ended)
     return next((status for status in map(status_of, ended) if status), 0)
@@ -70,8 +70,8 @@ def _teller(invocation: Invocation) -> awaiting.Tell:
     return tell
 
 
-def _too_late(invocation: Invocation, awaited: awaiting.Awaited, timeout: str) -> int:
-    fault = _fault(invocation, awaited, timeout)
+def _too_late(invocation: Invocation, awaited: awaiting.Awaited, timeout: str, first: bool) -> int:
+    fault = _fault(invocation, awaited, timeout, first)
     if invocation.json:
         speech.document({"error": fault.to_json(), "spawns": awaited.in_order})
     else:
@@ -79,7 +79,7 @@ def _too_late(invocation: Invocation, awaited: awaiting.Awaited, timeout: str) -
     return FAILED
 
 
-def _fault(invocation: Invocation, awaited: awaiting.Awaited, timeout: str) -> Unreachable:
+def _fault(invocation: Invocation, awaited: awaiting.Awaited, timeout: str, first: bool) -> Unreachable:
     from relay.core.errors import Code, Unreachable
 
     going = awaited.going
@@ -89,18 +89,18 @@ def _fault(invocation: Invocation, awaited: awaiting.Awaited, timeout: str) -> U
         f"not all have ended within {timeout}" if awaited.ended else f"none has ended within {timeout}",
         code=Code.WAIT_TIMEOUT,
         why=f"{named}{more}: left as they are" if len(going) > 1 else f"{named}: left as it is",
-        hint=_again(invocation, going),
+        hint=_again(invocation, going, first),
     )
 
 
-def _again(invocation: Invocation, going: list[Spawn]) -> str:
-    return invocation.home.command(f"wait {' '.join(map(ref, going))}")
+def _again(invocation: Invocation, going: list[Spawn], first: bool) -> str:
+    return invocation.home.command(f"wait {' '.join(map(ref, going))}{' --any' if first and len(going) > 1 else ''}")
 
 
-def _go_on(invocation: Invocation, awaited: awaiting.Awaited) -> None:
+def _go_on(invocation: Invocation, awaited: awaiting.Awaited, first: bool) -> None:
     going = awaited.going
     if len(going) == 1:
         awaiting.say_it_goes_on(going[0], invocation.home)
         return
     speech.note(f"\n{len(going)} are left as they are: {', '.join(map(title, going[: awaiting.SHOWN]))}")
-    speech.note(f"go on: {_again(invocation, going)}")
+    speech.note(f"go on: {_again(invocation, going, first)}")

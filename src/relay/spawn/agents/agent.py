@@ -253,7 +253,7 @@ def checked_session(session: str) -> str:
     """
     if _SESSION.match(session):
         return session
-    raise Misuse(f"{session[:80]!r} cannot be a session's id", code=Code.BAD_NAME, hint="relay result ID shows it")
+    raise Misuse(f"{session[:80]!r} cannot be a session's id", code=Code.BAD_NAME, hint="relay result ID   shows it")
 
 
 def required_task(agent: str, task: str) -> str:

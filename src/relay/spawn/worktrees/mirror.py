@@ -70,6 +70,7 @@ class Mirrors:
         git = Git(path, git_dir=path, protocols=(protocol,), own_settings=True, stop=stop)
         if not path.is_dir() or git.says("rev-parse", "--git-dir") is None:
             remove_tree(path)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # git would make it by the umask
             making = path.with_name(f"{name}.{os.urandom(4).hex()}")
             new_bare(making)
             making.rename(path)

@@ -108,7 +108,7 @@ class Place:
         """Write the note, durably; until then the place counts as not made."""
         part = self._note.with_name(f"{self._note.name}.part")
         remove_tree(part)
-        with part.open("x") as file:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             json.dump(asdict(began), file)
             file.flush()
             os.fsync(file.fileno())
