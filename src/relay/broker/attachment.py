@@ -326,7 +326,7 @@ class Attachment:
         """The same one is attached over another connection: maybe one it gave up, so that it is told of no end."""
         self._drives = False
         self._direct.changed()
-        self._channel.close(BrokeOff("the connection broke off", why="it came anew", hint=f"relay attach {self.row.id}"))
+        self._channel.close(BrokeOff("the connection broke off", why="it is made anew", hint="attach again"))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_unless_it_ended(work))
