@@ -193,8 +193,8 @@ def test_another_user_is_not_heard_even_where_the_socket_is_open(mesh: Mesh) -> 
 def test_doctor_names_what_is_open_to_others(mesh: Mesh) -> None:
     node = mesh.add("vps")
     site = repository(node.scratch / "site")
-    for place in (("--cwd", "new"), ("--repo", str(site))):
-        node.relay("spawn", "-", "shell", "touch made; mkdir -m 777 open", *place, "--wait")
+    for words in (("--cwd", "new"), ("--repo", str(site))):
+        node.relay("spawn", "-", "shell", "touch made; mkdir -m 777 open", *words, "--wait")
 
     def files() -> dict[str, str]:
         checks = relay_json(node, "doctor", status=None)
