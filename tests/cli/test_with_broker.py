@@ -15,7 +15,7 @@ import pytest
 
 from relay.api.home import Home
 from relay.testing.processes import wait_until
-from tests.api.canned_broker import NOW, RUNNING, CannedBroker, spawn
+from tests.api.canned_broker import NOW, RUNNING, CannedBroker, serving, spawn
 from tests.cli.conftest import COMMAND, Relay
 
 
@@ -153,6 +153,18 @@ def test_ctrl_c_leaves_it_running_and_says_so(
     assert process.returncode == 130
     assert b"is left as it is: Working" in told and b"relay wait build@vps" in told
     assert not any(path.endswith("/stop") for path, _ in broker.asked)
+
+
+def test_what_was_taken_is_not_said_not_to_have_run_once_its_broker_is_gone(
+    environment: dict[str, str], home: Home
+) -> None:
+    broker = CannedBroker()
+    broker.spawns["build"] = [spawn(**RUNNING)]
+    with serving(home, broker):
+        process = subprocess.Popen([*COMMAND, "spawn", "build", "shell", "x", "--wait"], env=environment)
+        wait_until(lambda: broker.waited_for, 20, "it to wait")
+        os.unlink(home.workspace_key)  # else it waits half a minute for one to be back
+    assert process.wait(20) == 1
 
 
 @pytest.mark.parametrize(

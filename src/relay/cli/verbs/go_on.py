@@ -16,18 +16,14 @@ LOG_OF_ONE = 2**40  # offsets of attempt n begin at (n - 1) times this
 
 def run(invocation: Invocation, *, spawn: str, text: str, wait: bool, follow: bool) -> int:
     """Have the agent of a spawn that has ended go on in its session; with --wait or --follow stay until its end."""
+    client = invocation.client()
     try:
-        return _run(invocation, spawn, text, wait, follow)
+        before = client.ask(routes.show(spawn))
+        went_on = client.ask(queue_routes.go_on(before["id"], ordering.task(text)))
     except Exception as fault:
         if not wait and not follow:
             raise
         return staying.not_run(invocation, fault)
-
-
-def _run(invocation: Invocation, spawn: str, text: str, wait: bool, follow: bool) -> int:
-    client = invocation.client()
-    before = client.ask(routes.show(spawn))
-    went_on = client.ask(queue_routes.go_on(before["id"], ordering.task(text)))
     if not wait and not follow:
         return tell(invocation, went_on, "goes on")
     if went_on["steer"]["state"] != "done":

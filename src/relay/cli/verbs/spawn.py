@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from relay.api.shapes import Spawn, SpawnOrder
     from relay.cli.invocation import Invocation
+    from relay.cli.patient import PatientClient
 
 INTERRUPTED = staying.INTERRUPTED
 
@@ -23,16 +24,22 @@ def run(
 ) -> int:
     """Ask for a spawn; with --wait or --follow stay until it has ended; with --dry-run ask what would become of it."""
     try:
-        return _run(invocation, words, wait, follow, dry_run, request)
+        came = _ask(invocation, words, wait or follow, dry_run, request)
     except Exception as fault:
         if not wait and not follow:
             raise
         return staying.not_run(invocation, fault)
+    if isinstance(came, int):
+        return came
+    client, spawn = came
+    if wait or follow:
+        return staying.stay(invocation, client, spawn, follow)
+    return _acknowledge(invocation, spawn, "attach {}" if request["tty"] or request["stdin"] else "logs {} -f")
 
 
-def _run(
-    invocation: Invocation, words: list[str], wait: bool, follow: bool, dry_run: bool, request: dict[str, Any]
-) -> int:
+def _ask(
+    invocation: Invocation, words: list[str], waits: bool, dry_run: bool, request: dict[str, Any]
+) -> int | tuple[PatientClient, Spawn]:
     if ordering.reads_stdin(words):
         speech.note("reading the task from the keyboard; end it with Ctrl-D")
     asked = {name: request.pop(name) for name in ("repo", "here", "push", "push_to")}
@@ -42,18 +49,16 @@ def _run(
     with places.place(invocation.home, **asked, name=name, keep=not dry_run, quiet=invocation.json) as place:
         order = ordering.order(words=words, place=place.words, **request)
         if dry_run:
-            return _try(invocation, order, wait or follow)
+            return _try(invocation, order, waits)
         client = invocation.client()
         if order["every"] is not None:
-            return schedule.make(invocation, order, waits=wait or follow)
+            return schedule.make(invocation, order, waits=waits)
         try:
             place.answered(spawn := client.ask(routes.spawn(order)))
         except KeyboardInterrupt:
             speech.note(f"\nit may have been accepted: {invocation.home.command('ps')}")
             return INTERRUPTED
-    if wait or follow:
-        return staying.stay(invocation, client, spawn, follow)
-    return _acknowledge(invocation, spawn, "attach {}" if request["tty"] or request["stdin"] else "logs {} -f")
+    return client, spawn
 
 
 def _try(invocation: Invocation, order: SpawnOrder, waits: bool) -> int:
