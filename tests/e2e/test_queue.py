@@ -148,6 +148,11 @@ def test_a_predecessor_is_on_the_same_broker_and_no_chain_closes(queue: Scene) -
     closing = error_of(relay(queue.laptop, "--json", "edit", one, "--after", two))
     assert closing["code"] == "bad_after" and "itself" in closing["message"]
     assert relay(queue.laptop, "edit", two, "--after", "none").returncode == 0
+    between = queue.begin("true", "--after-any", one)
+    last = queue.begin("true", "--after-any", between)
+    relay(queue.laptop, "stop", between)
+    # what has ended waits for nothing, so that no chain goes through it
+    assert relay_json(queue.laptop, "edit", one, "--after-any", last)["steer"]["state"] == "done"
     relay(queue.laptop, "stop", one)
     relay(queue.vps, "queue", "resume")
     queue.until(two, "completed")

@@ -75,6 +75,7 @@ def test_a_slip_in_one_name_stops_none_of_them(granted: Scene) -> None:
 
 def test_stop_of_what_sleeps_is_queued_and_says_when_it_was_seen_last(granted: Scene) -> None:
     name, spawn = _running(granted)
+    assert error_of(relay(granted.vps, "--json", "retry", spawn))["why"] == "it is running"
     granted.vps.kill()
     wait_until(lambda: granted.laptop.status()["links"] == 0, 10, "the link to be seen gone")
     for verb in (("retry",), ("resolve", "done")):

@@ -199,14 +199,15 @@ def _files(row: SpawnRow) -> list[CollectedFile]:
         return []
 
 
-def files_of(row: SpawnRow) -> list[CollectedFile]:
-    """The files of an ended spawn.
+def files_of(row: SpawnRow, own: BrokerId) -> list[CollectedFile]:
+    """The files of an ended spawn, as this broker knows it.
 
     Raises:
         Misuse: it has none.
     """
     if row.state not in TERMINAL:
-        raise Misuse(f"{row.name} has not ended", code=Code.NOT_ENDED, why=stands(row), hint=f"relay wait {row.id}")
+        what, why = f"{row.name} has not ended", stands(row, own)
+        raise Misuse(what, code=Code.NOT_ENDED, why=why, hint=f"relay wait {row.id}")
     found = _files(row)
     if not found:
         why = "nothing was collected" if row.wishes.collect else "it was spawned without --collect"

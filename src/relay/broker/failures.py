@@ -101,7 +101,8 @@ class Failures:
 
 def _require_end(row: SpawnRow) -> None:
     if row.state not in TERMINAL:
-        raise Misuse(f"{row.name} has not ended", code=Code.CONFLICT, why=stands(row), hint=f"relay wait {row.id}")
+        what, why = f"{row.name} has not ended", stands(row, row.origin)
+        raise Misuse(what, code=Code.CONFLICT, why=why, hint=f"relay wait {row.id}")
 
 
 def _tail(row: SpawnRow) -> list[str]:

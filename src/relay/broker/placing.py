@@ -20,6 +20,7 @@ from relay.broker.blobs.taking import FOLDER, Spot
 from relay.broker.collected import CollectedFiles, files_of
 from relay.core.collected import CollectedFile
 from relay.core.errors import Code, Misuse, RelayError, Unreachable
+from relay.core.ids import BrokerId
 from relay.store import blobs
 from relay.store.blobs import Need, NeedState
 from relay.store.journal import Journal
@@ -33,9 +34,11 @@ class Placing:
         journal: rows.
         room: the blobs.
         collected: what came back.
+        own: this broker's id.
     """
 
-    def __init__(self, journal: Journal, room: Blobs, collected: CollectedFiles) -> None:
+    def __init__(self, journal: Journal, room: Blobs, collected: CollectedFiles, own: BrokerId) -> None:
+        self._own = own
         self._journal = journal
         self._room = room
         self._collected = collected
@@ -52,7 +55,7 @@ class Placing:
             Misuse: there is nothing to write, or a file stands in the way.
             Unreachable: some of it is not here; what is here was written.
         """
-        files = files_of(row)
+        files = files_of(row, self._own)
         if not over:
             _require_none_there(folder, files)
         await self._journal.commit(lambda entry: self._collected.want_again(entry, row))

@@ -49,10 +49,10 @@ class Results:
         self.trees = Trees(rooms.members, rooms.store, rooms.auditor, self.blobs, rooms.supervisor)
         rooms.supervisor.remains.workshop.connect(self.trees)
         rooms.requests.on_accepted = self.trees.accepted
-        self.tree_writing = TreeWriting(rooms.journal, self.blobs, self.trees)
+        self.tree_writing = TreeWriting(rooms.journal, self.blobs, self.trees, own)
         self.differences = Differences(self.tree_writing, str(rooms.home.path))
         self.cleaning = Cleaning(own, rooms.store, rooms.supervisor.remains.workshop, self.trees)
-        self.placing = Placing(rooms.journal, self.blobs, self.files)
+        self.placing = Placing(rooms.journal, self.blobs, self.files, own)
         self.durations = Durations(own, rooms.store)
         self.tails = RunningTails(own, rooms.store, rooms.supervisor, rooms.mesh.say, rooms.journal.clock)
         self.transcripts = Transcripts(

@@ -247,7 +247,7 @@ class Steering:
                 return
             if verb in VERBS:
                 row = spawns.require(entry.tx, spawn)
-                _check_here(row, verb)
+                _check_here(row, verb, self._members.own)
                 steer = Steer(operation, spawn, verb, content | {"by": by[:100]}, entry.now, None)
                 done = partial(_change, entry, row, steer, self._members.own_name)
                 if self._requests.change_unsent(entry, row, done):
@@ -317,16 +317,19 @@ class Steering:
 def _change(entry: Entry, row: SpawnRow, steer: Steer, own: str) -> None:
     """Change what its target has not heard of: nobody but this broker can look whether the chain would close."""
     if steer.verb == "edit":
-        require_no_cycle(entry.tx, row.id, changed(row, change_of(steer.content)).wishes.after)
+        change = change_of(steer.content)
+        asked = changed(row, change)  # before its parts are looked at: they may have another form
+        if "after" in change.get("wishes", {}):
+            require_no_cycle(entry.tx, row.id, asked.wishes.after)
     follow(entry, row, steer, own)
 
 
-def _check_here(row: SpawnRow, verb: str) -> None:
+def _check_here(row: SpawnRow, verb: str, own: BrokerId) -> None:
     """What this broker knows well enough to refuse by itself."""
     if verb == "take":
         return  # whether its agent can be taken over comes first, and its target knows
     if verb in AFTER_ITS_END and row.state not in TERMINAL:
-        raise not_ended(row)
+        raise not_ended(row, own)
     if verb == "continue":
         session_of(row)
     if verb not in AFTER_ITS_END and row.state in TERMINAL:

@@ -12,6 +12,7 @@ from relay.broker.blobs.progress import Meter
 from relay.broker.blobs.room import Blobs
 from relay.broker.trees import CHANGE_NAME, TREE_NAME, Trees, no_change, tree_of
 from relay.core.errors import Unreachable
+from relay.core.ids import BrokerId
 from relay.core.workplaces import Change, branch_of, change_of
 from relay.store import blobs
 from relay.store.journal import Journal
@@ -27,9 +28,11 @@ class TreeWriting:
         journal: rows.
         room: the blobs.
         trees: what came back.
+        own: this broker's id.
     """
 
-    def __init__(self, journal: Journal, room: Blobs, trees: Trees) -> None:
+    def __init__(self, journal: Journal, room: Blobs, trees: Trees, own: BrokerId) -> None:
+        self._own = own
         self._journal = journal
         self._room = room
         self._trees = trees
@@ -47,7 +50,7 @@ class TreeWriting:
         """
         change = change_of(row.result)
         if change is None:
-            raise no_change(row)
+            raise no_change(row, self._own)
         await self._journal.commit(lambda entry: self._trees.want(entry, row, change))
         is_to_come = partial(self._is_to_come, change)
         fetching = Meter("fetching")

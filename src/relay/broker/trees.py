@@ -20,6 +20,7 @@ from relay.broker.orders import Order
 from relay.broker.requests import Requests
 from relay.broker.tasks import Caller
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError, from_json
+from relay.core.ids import BrokerId
 from relay.core.spawning import FRESH_DIRECTORY, Snapshot
 from relay.core.states import TERMINAL
 from relay.core.workplaces import NOT_YET, UNBROUGHT, Change, SentTree, change_of
@@ -245,11 +246,11 @@ def _gone(why: str) -> Refused:
     )
 
 
-def no_change(row: SpawnRow) -> Misuse:
-    """Why there is nothing to show or to pull of a spawn."""
+def no_change(row: SpawnRow, own: BrokerId) -> Misuse:
+    """Why there is nothing to show or to pull of a spawn, as this broker knows it."""
     hint = f"relay show {row.id}"
     if row.wishes.place is not None and row.state not in TERMINAL:
-        what, why = f"{row.name} has not ended", f"{stands(row)}; what it changes comes back at its end"
+        what, why = f"{row.name} has not ended", f"{stands(row, own)}; what it changes comes back at its end"
         return Misuse(what, code=Code.NOT_ENDED, why=why, hint=f"relay wait {row.id}")
     if row.wishes.place is None:
         is_new = row.cwd == FRESH_DIRECTORY

@@ -151,8 +151,9 @@ class Trials:
         """What this broker itself would refuse before it sends anything: a name that lives there."""
         if question.every is not None:
             return None
+        own, name = self._members.own, order.request.name
         try:
-            await self._journal.commit(lambda entry: require_free_name(entry.tx, order.request.name, order.target))
+            await self._journal.commit(lambda entry: require_free_name(entry.tx, name, order.target, own))
         except RelayError as error:
             return _refusal(error, self._members.own, self._journal.clock())
         return None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relay.core.errors import Code, Misuse, PeerFault
+from relay.core.ids import BrokerId
 from relay.core.spawning import SpawnRequest, first_bad_field, request_from_content
 from relay.core.states import IN_HAND, TERMINAL, State
 from relay.core.wishes import first_bad_wish
@@ -208,7 +209,7 @@ class Marks:
             Misuse: `not_ended`, `name_in_use`, `no_session`: its agent named none, or `place_gone`.
         """
         if row.state not in TERMINAL:
-            raise not_ended(row)
+            raise not_ended(row, row.target)
         session = session_of(row)
         self._require_place(row)
         row = self._without_interface(entry, row, queueing.ONWARD.one(entry.tx, spawn=row.id))
@@ -230,7 +231,7 @@ class Marks:
         if row.state not in TERMINAL and onward is not None and onward.terminal:
             return row
         if row.state not in TERMINAL:
-            raise not_ended(row)
+            raise not_ended(row, row.target)
         session = session_of(row)
         self._require_place(row)
         queueing.edit(entry.tx, _with_terminal(row, True))
@@ -258,8 +259,8 @@ class Marks:
     def _again(self, entry: Entry, row: SpawnRow, by: str, reason: str, kept: dict[str, Any]) -> SpawnRow:
         """Another attempt of what has ended; `kept` goes to what is remembered of the one before."""
         if row.state not in TERMINAL:
-            raise not_ended(row)
-        spawns.require_free_name(entry.tx, row.name, row.target)
+            raise not_ended(row, row.target)
+        spawns.require_free_name(entry.tx, row.name, row.target, row.target)
         how = queueing.outcome_of_row(row) | kept
         left = left_of(row.result)
         queueing.keep_try(
@@ -307,11 +308,10 @@ def session_of(row: SpawnRow) -> str:
     )
 
 
-def not_ended(row: SpawnRow) -> Misuse:
-    """The error for a retry of what lives."""
-    return Misuse(
-        f"{row.name} has not ended", code=Code.NOT_ENDED, why=stands(row), hint=f"relay stop {row.id}"
-    )
+def not_ended(row: SpawnRow, own: BrokerId) -> Misuse:
+    """The error for a retry of what lives, as this broker says it."""
+    what, why = f"{row.name} has not ended", stands(row, own)
+    return Misuse(what, code=Code.NOT_ENDED, why=why, hint=f"relay stop {row.id}")
 
 
 def apply_change(entry: Entry, row: SpawnRow, change: dict[str, Any]) -> None:

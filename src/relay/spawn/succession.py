@@ -218,4 +218,4 @@ def require_no_cycle(tx: Tx, spawn: str, after: tuple[After, ...]) -> None:
             )
         if one not in seen:
             seen.add(one)
-            ahead.extend(queueing.PREDECESSORS.all(tx, spawn=one))
+            ahead.extend(queueing.OPEN_BEFORE.all(tx, spawn=one))

@@ -146,7 +146,12 @@ ENDED_UNTOLD: Query[str] = Query(
     " WHERE p.met = 0 AND w.live = 1 AND w.target = :target AND s.live = 0 AND s.target = :target",
     first_column,
 )
-PREDECESSORS: Query[str] = Query("SELECT predecessor FROM predecessors WHERE spawn = :spawn", first_column)
+# what a spawn still waits for: nothing, once it has ended
+OPEN_BEFORE: Query[str] = Query(
+    "SELECT p.predecessor FROM predecessors p JOIN spawns s ON s.id = p.spawn"
+    " WHERE p.spawn = :spawn AND p.met = 0 AND s.live = 1",
+    first_column,
+)
 
 
 def put_after(tx: Tx, spawn: str, after: Iterable[After]) -> None:

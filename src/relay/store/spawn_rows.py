@@ -103,9 +103,9 @@ _row = mapper(
 )
 
 
-def stands(row: SpawnRow) -> str:
-    """`it is running`, and whose word that is where the machine that knows may not be heard of now."""
-    is_known = row.target == row.origin or row.state in (State.QUEUED, *TERMINAL)
+def stands(row: SpawnRow, own: BrokerId) -> str:
+    """`it is running`, and whose word that is where that is not this broker's, and more may have become of it."""
+    is_known = row.target == own or row.state in (State.QUEUED, *TERMINAL)
     return f"it is {row.state}" + ("" if is_known else ", by the last word of its machine")
 
 

@@ -65,7 +65,7 @@ def insert(
         Misuse: `name_in_use`: a live spawn of this name is on that target; `conflict`: the id exists.
     """
     if not may_share_name:
-        require_free_name(tx, request.name, target)
+        require_free_name(tx, request.name, target, origin if state is State.QUEUED else target)
     asked: dict[str, Any] = {"origin": origin, "target": target, "operation": operation, "since": since}
     asked |= {"reason": reason, "schedule": schedule}
     asked |= {name: getattr(request.wishes, name) for name in _QUEUEING}
@@ -89,8 +89,14 @@ def drafted(request: SpawnRequest, **values: Any) -> SpawnRow:
     return SpawnRow(**_UNTOLD | _asked(request) | queueing | values)
 
 
-def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
+def require_free_name(tx: Tx, name: str, target: BrokerId, own: BrokerId) -> None:
     """Refuse a name that a live spawn on a broker has; for a retry, which brings an old row back to life.
+
+    Args:
+        tx: the transaction.
+        name: which.
+        target: on which broker.
+        own: this broker, for the words.
 
     Raises:
         Misuse: `name_in_use`.
@@ -101,7 +107,7 @@ def require_free_name(tx: Tx, name: str, target: BrokerId) -> None:
     raise Misuse(
         f"the name {name!r} is in use",
         code=Code.NAME_IN_USE,
-        why=f"spawn {other.id} has it; {stands(other)}",
+        why=f"spawn {other.id} has it; {stands(other, own)}",
         hint=f"choose another name, or: relay stop {other.id}",
     )
 
