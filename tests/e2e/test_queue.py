@@ -303,6 +303,9 @@ def test_at_and_ttl(queue: Scene) -> None:
     later = queue.begin("true", "--at", "1h")
     assert "not before " in queue.until(later, "waiting")["reason"]
     relay(queue.laptop, "stop", later)
+    queue.until(later, "cancelled")
+    relay(queue.laptop, "retry", later)  # at once: it is not told to wait for the moment
+    assert queue.until(later, "completed")["not_before"] is None and queue.show(later, queue.vps)["not_before"] is None
     begun = time.time()
     soon = queue.begin("true", "--at", "1s")
     assert moment(queue.until(soon, "completed")["started"]) > begun + 1 - 0.01, "given in whole milliseconds"

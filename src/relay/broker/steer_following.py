@@ -17,8 +17,8 @@ from relay.core.ids import BrokerId
 from relay.core.spawning import is_json
 from relay.core.states import NOT_STARTED
 from relay.core.steering import ANOTHER_ATTEMPT, MARK, order_of, things_set, without
-from relay.spawn.marks import apply_change, changed
-from relay.store import queueing, steers
+from relay.spawn.marks import apply_change, at_once, changed
+from relay.store import queueing, spawns, steers
 from relay.store.journal import Entry
 from relay.store.spawn_rows import BY_ID, SpawnRow
 from relay.store.steers import Steer
@@ -73,6 +73,9 @@ def follow(entry: Entry, row: SpawnRow, steer: Steer, own: str) -> None:
         own: this broker's name.
     """
     later = _set_later(entry, steer)
+    if ANOTHER_ATTEMPT in things_set(steer.verb, steer.content) and "wishes.not_before" not in later:
+        at_once(entry, row)
+        row = spawns.require(entry.tx, row.id)
     if steer.verb in CHANGING:
         change = without(change_of(steer.content), later)
         if change:

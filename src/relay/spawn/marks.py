@@ -268,7 +268,7 @@ class Marks:
         )
         spawns.clear_stop(entry.tx, row.id)
         queueing.resume(entry.tx, row.id)
-        queueing.not_before(entry.tx, row.id, None)
+        at_once(entry, spawns.require(entry.tx, row.id))
         queueing.prolong(entry.tx, row.id, max(row.expires, entry.now + min(row.expires - row.created, LONGEST_TTL)))
         tried = {"n": row.attempt, "asked": (by or "somebody")[:100], "outcome": how}
         fresh = spawns.require(entry.tx, row.id)
@@ -312,6 +312,13 @@ def not_ended(row: SpawnRow, own: BrokerId) -> Misuse:
     """The error for a retry of what lives, as this broker says it."""
     what, why = f"{row.name} has not ended", stands(row, own)
     return Misuse(what, code=Code.NOT_ENDED, why=why, hint=f"relay stop {row.id}")
+
+
+def at_once(entry: Entry, row: SpawnRow) -> None:
+    """Another attempt by hand waits for no moment, be it the one that was asked for at first."""
+    queueing.not_before(entry.tx, row.id, None)
+    if row.wishes.not_before is not None:
+        apply_change(entry, row, {"wishes": {"not_before": None}})
 
 
 def apply_change(entry: Entry, row: SpawnRow, change: dict[str, Any]) -> None:
