@@ -61,10 +61,10 @@ def test_a_live_name_is_in_use_on_its_broker_only(tx: Tx) -> None:
 def test_a_retry_brings_a_row_back_to_life(tx: Tx) -> None:
     insert(tx, 1, name="coder")
     spawns.apply_snapshot(tx, word(1, 1, 9, State.FAILED, error={"code": "x"}), 0)
-    spawns.require_free_name(tx, "coder", THERE)
+    spawns.require_free_name(tx, "coder", THERE, HERE)
     assert spawns.apply_snapshot(tx, word(1, 2, 10, State.WAITING), 0)
     with pytest.raises(Misuse, match="in use"):
-        spawns.require_free_name(tx, "coder", THERE)
+        spawns.require_free_name(tx, "coder", THERE, HERE)
 
 
 def test_a_snapshot_fills_the_row(tx: Tx) -> None:
