@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from relay.cli.detach_key import place_of
-from relay.cli.screen import Screen
+from relay.cli.screen import APART_S, Screen
 
 CTRL_BRACKET, LETTER = 29, ord("q")
 
@@ -44,3 +46,24 @@ def test_what_was_not_changed_is_left() -> None:
     screen = Screen()
     screen.learn(b"\x1b[31m\x1b[?1049$p\x1b[?u\x1b[u 1049h")
     assert b"1049" not in screen.undoing and b"\x1b[<" not in screen.undoing
+
+
+def test_another_size_is_told_for_a_moment_and_never_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of which both arrive at once finds its size as it was, and many draw nothing then."""
+    screen, told = Screen(), list[tuple[int, int]]()
+    monkeypatch.setattr(screen, "size", lambda: (24, 80))
+    screen.tell_size(lambda *size: told.append(size), anew=True)
+    assert told == [(24, 80)]  # nobody has the whole screen
+    screen.learn(b"\x1b[?1049h")
+    begun = time.monotonic()
+    screen.tell_size(lambda *size: told.append(size), anew=True)
+    assert told[1:] == [(23, 80), (24, 80)] and time.monotonic() - begun >= APART_S
+
+    def ended_meanwhile(*size: int) -> None:
+        told.append(size)  # type: ignore[arg-type]
+        if size != (24, 80):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        screen.tell_size(ended_meanwhile, anew=True)
+    assert told[-1] == (24, 80)

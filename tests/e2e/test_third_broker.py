@@ -165,7 +165,7 @@ def test_what_may_be_on_a_machine_that_sleeps_is_not_said_not_to_be(third: Third
 
         wait_until(is_seen_gone, 10, "vps to be seen gone", every=0.2)
         error = error_of(relay(third.phone, "--json", "wait", "somewhere", "--timeout", "1s"))
-        assert error["message"].endswith("that is known here") and error["why"].startswith("vps: "), error
+        assert error["message"].endswith("that is known here") and error["why"].startswith("vps is "), error
     finally:
         third.vps.start()
         third.linked()

@@ -132,16 +132,18 @@ def test_one_drives_and_any_number_look(scene: Scene) -> None:
 
 def test_a_full_screen_is_drawn_anew_after_what_was_written_in_the_midst_of_it(scene: Scene) -> None:
     """It is drawn where the size changes: after a stop of who is attached, and after a broken connection, too."""
-    script = "trap 'echo drawn $((n+=1))' WINCH; n=0; printf '\\033[?1049hready'; while :; do sleep 0.05; done"
+    script = "trap 'echo drawn $(stty size)' WINCH; printf '\\033[?1049hready'; while :; do sleep 0.05; done"
     spawn = scene.begin(script, "--tty")
     with terminal(scene.laptop, "attach", spawn) as person:
         person.until(b"ready")
         person.process.send_signal(signal.SIGSTOP)
         person.process.send_signal(signal.SIGCONT)
         person.until(b"drawn")
+        person.until(b"24 80")  # the other size was for a moment
         scene.laptop.restart()
         person.until(b"attached again")
         person.until(b"drawn")
+        person.until(b"24 80")
         person.type(DETACH)
         assert person.exit() == 130 and b"\x1b[?1049l" in person.seen
     relay(scene.laptop, "stop", spawn)

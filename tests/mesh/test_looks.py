@@ -62,7 +62,8 @@ async def test_what_its_link_took_along_is_asked_again(tmp_path: Path, is_heard:
 
 async def test_of_many_looks_at_once_each_is_answered(tmp_path: Path) -> None:
     """A broker answers one at a time of another, and drops what comes meanwhile: its asker waits for its turn."""
-    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+    network = MemoryNetwork()
+    async with bench_pair(tmp_path, network) as (one, other):
         await linked(one, other)
         looks: Looks[object] = Looks(one.mesh, Kind.REVIEW_ASK, "a look", lambda item, _: item, WITHIN_S)
         answering = Answering()
@@ -74,4 +75,17 @@ async def test_of_many_looks_at_once_each_is_answered(tmp_path: Path) -> None:
         answering.go_on.set()
         async with asyncio.timeout(WITHIN_S / 2):
             assert await asyncio.gather(*asked) == [Seen([{"k": 1}])] * 8
+        # who gives up is passed over, and who is away is waited for by none of those who come
+        asked, gathered = [asyncio.ensure_future(looks.at(other.id)) for _ in range(3)], answering.gathered
+        asked.pop(1).cancel()
+        assert await asyncio.gather(*asked) == [Seen([{"k": 1}])] * 2 and answering.gathered == gathered + 2
+        answering.go_on.clear()
+        asked = [asyncio.ensure_future(looks.at(other.id))]
+        await until(lambda: answering.gathered == gathered + 3)
+        network.partition(one.id, other.id)
+        network.cut(one.id, other.id)
+        await until(lambda: not one.mesh.up, what="the link to be gone")
+        async with asyncio.timeout(WITHIN_S / 2):
+            assert await looks.at(other.id) is None
+        asked[0].cancel()
         telling.close()

@@ -54,10 +54,11 @@ class TargetAway(Unreachable):
 
 def unreachable(row: SpawnRow) -> TargetAway:
     """Its target is away; what has ended is waited for by nobody, since all that is known of it may be here."""
+    begun = "" if row.attempt else "; by what is known here it has not begun"
     later = "   once that one is back" if row.state in TERMINAL else " -f   waits for it"
     return TargetAway(
         "its log cannot be read now",
-why="the broker that runs it is not connected" + ("" if row.attempt else "; by what is known here it has not begun"),
+        why=f"the broker that runs it is not connected{begun}",
         hint=f"relay logs {row.id}{later}",
     )
 

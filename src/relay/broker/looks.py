@@ -188,6 +188,8 @@ class Looks(Generic[T]):
             target: who is asked.
             question: what is asked beside, for kinds that take it.
         """
+        if not self._mesh.has_way(target):
+            return None  # at once, also where those who ask it wait for it to be back
         until, turn = asyncio.get_running_loop().time() + self._within_s, self._turns.at(target)
         try:
             async with asyncio.timeout_at(until):

@@ -346,5 +346,5 @@ class Attached:
         self._tell_size()
 
     def _tell_size(self, anew: bool = False) -> None:
-        for rows, columns in self._screen.sizes(anew) if self._drive else ():
-            self._say_over({"k": "size", "rows": rows, "columns": columns})
+        if self._drive:
+            self._screen.tell_size(lambda r, c: self._say_over({"k": "size", "rows": r, "columns": c}), anew)

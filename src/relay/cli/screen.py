@@ -8,13 +8,14 @@ import re
 import select
 import signal
 import termios
+import time
 import tty
 
 from relay.cli import speech
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
     from typing import Any
 
@@ -29,6 +30,8 @@ AS_BEFORE = (
 KEYS_AS_BEFORE = b"\x1b[<16u\x1b[>4m"
 MODE = re.compile(rb"\x1b\[(?:\?([0-9]{1,4}(?:;[0-9]{1,4})*)([hl])|[>=][0-9;]*u|>4[0-9;]*m)")
 LONGEST_MODE = 32
+APART_S = 0.1
+"""For how long another size is told: of two at once a program learns one change, and finds its size as it was."""
 LOCAL_MODES = 3  # in what tcgetattr gives
 # all that end a program, SIGKILL and faults of its own apart
 ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
@@ -58,20 +61,25 @@ class Screen:
                 return size.lines, size.columns
         return None
 
-    def sizes(self, anew: bool = False) -> list[tuple[int, int]]:
-        """What a task is to be told of the size, in order: another one first, where it has to draw its screen anew.
+    def tell_size(self, tell: Callable[[int, int], None], anew: bool = False) -> None:
+        """Tell a task the size; another one first, for a moment, where it has to draw its screen anew.
 
         A program that has the whole screen draws all of it where the size changes, and at no other word of ours.
 
         Args:
+            tell: given rows and columns.
             anew: something else was written to this terminal meanwhile.
         """
         size, anew = self.size(), anew or self._was_left
         self._was_left = False
         if size is None:
-            return []
-        has_screen = any(self._modes.get(each) == b"h" for each in ALTERNATES)
-        return [(max(size[0] - 1, 1), size[1]), size] if anew and has_screen else [size]
+            return
+        try:
+            if anew and any(self._modes.get(each) == b"h" for each in ALTERNATES):
+                tell(max(size[0] - 1, 1), size[1])
+                time.sleep(APART_S)
+        finally:  # also where a signal ends this meanwhile: no other size is left behind
+            tell(*size)
 
     def make_raw(self) -> None:
         """Pass on every key from now on."""

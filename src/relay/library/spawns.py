@@ -135,10 +135,13 @@ class Spawn:
             RelayError: it cannot be read.
         """
         at: int | None = None
-        lines_wanted = given.whole("the tail", tail)
+        asked, lines_wanted = False, given.whole("the tail", tail)
 
         def call(at: int | None) -> Call[LogLine]:
-            return routes.log(self.id, bool(follow), lines_wanted if at is None else None, at)
+            nonlocal asked
+            # who says a place, be it the first, has asked before: the broker, just started, waits for the task's
+            place, asked = 0 if at is None and asked else at, True
+            return routes.log(self.id, bool(follow), lines_wanted if at is None else None, place)
 
         while True:
             async with aclosing(self._asking.lines(call, at, "next")) as lines:
