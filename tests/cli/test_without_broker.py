@@ -7,18 +7,12 @@ import os
 import stat
 import subprocess
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from relay.api.config import CHECKS, RESERVED_TABLES
 from relay.api.home import Home
-from relay.api.shapes import Spawn
-from relay.cli import staying
-from relay.cli.invocation import Invocation
-from relay.core.errors import RelayError
 from relay.testing.processes import wait_until
-from tests.api.canned_broker import RUNNING, spawn
 from tests.cli.conftest import COMMAND, Relay
 
 
@@ -248,12 +242,3 @@ def test_a_closed_output_is_no_trouble(relay: Relay, tmp_path: Path, closed: str
         ["/bin/sh", "-c", words, "sh", *COMMAND], capture_output=True, text=True, timeout=30, check=False, cwd=tmp_path
     )
     assert done.stdout.endswith("status 0\n") and done.stderr == ""
-
-
-def test_what_was_taken_may_have_run_wherever_its_broker_is_now(home: Home) -> None:
-    """The status 125 says that nothing acted: who reads it asks once more."""
-    invocation = Invocation(home.path, as_json=True)
-    with pytest.raises(RelayError) as caught:
-        staying.stay(invocation, invocation.client(), cast("Spawn", spawn(**RUNNING)), follow=False)
-    with pytest.raises(RelayError):
-        staying.not_run(invocation, caught.value)

@@ -38,9 +38,6 @@ def stay(
     except KeyboardInterrupt:
         waiting.say_it_is_left(invocation.client(), spawn["id"], invocation.home, patience_s=LEFT_S)
         return INTERRUPTED
-    except Exception as fault:
-        vars(fault).pop("is_unsent", None)  # it was taken: that nobody is there now says nothing of whether it ran
-        raise
     if invocation.json:
         speech.document(spawn)
     elif spawn["state"] == "completed" and not follow:
