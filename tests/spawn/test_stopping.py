@@ -278,11 +278,11 @@ threading.Thread(target=trace).start()
 
 
 async def test_the_time_of_a_task_that_traces_its_shim_passes(yard: Yard) -> None:
-    run = await yard.launch(sys.executable, "-I", "-S", "-c", TRACER, timeout_s=0.5)
+    run = await yard.launch(sys.executable, "-I", "-S", "-c", TRACER, timeout_s=1.0)
     await until(lambda: run.watching.done() or ((shim := processes.look_up(run.shim)) and shim.state == "t"))
     if run.watching.done():
         pytest.skip("no process may trace its parent here")
-    overdue = Overdue(run.attempt, 0.5 - LATE_S, run.shim)
+    overdue = Overdue(run.attempt, 1.0 - LATE_S, run.shim)
     end = await run.exit()
     overdue.over()
     assert end.timed_out and end.signal == signal.SIGKILL
