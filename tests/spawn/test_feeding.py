@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from relay.core.errors import Code, LocalFault, Refused
+from relay.core.errors import LocalFault, Refused
 from relay.core.states import State
 from relay.spawn import feeding
+from relay.spawn.door import DoorShut, InputClosed
 from relay.spawn.feeding import MOST_UNFED, Feeding
 from relay.store import questions, spawns
 from relay.store.engine import Store
@@ -26,14 +27,16 @@ class Task:
     """What stands behind the door: it takes each number once, and nothing while it is shut."""
 
     def __init__(self) -> None:
-        self.shut = False
+        self.shut, self.closed = False, False
         self.tried = 0
         self.taken: dict[int, bytes] = {}
 
     async def feed(self, folder: Path, n: int, data: bytes) -> None:
         self.tried += 1
+        if self.closed:
+            raise InputClosed("it takes no input any more")
         if self.shut:
-            raise LocalFault("it takes no input", code=Code.INPUT_CLOSED)
+            raise DoorShut("it takes no input")
         assert folder.name == f"{SPAWN}-1"
         self.taken.setdefault(n, data)
 
@@ -107,8 +110,13 @@ async def test_what_a_task_does_not_take_is_let_go(journal: Journal, tmp_path: P
     while await left(journal):
         pass
     assert not task.taken and task.tried == 1
+    task.closed = True  # it was for want of room at its door, as where many look at it
+    await journal.commit(lambda entry: typing.accept(entry, row, b"b\n"))
+    while await left(journal):
+        pass
+    assert not task.taken and task.tried == 2
     with pytest.raises(LocalFault, match="takes no input any more"):
-        await journal.commit(lambda entry: typing.accept(entry, row, b"b\n"))
+        await journal.commit(lambda entry: typing.accept(entry, row, b"c\n"))
     typing.close()
 
 

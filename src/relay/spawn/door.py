@@ -41,6 +41,10 @@ class DoorShut(LocalFault):
     default_code = Code.INPUT_CLOSED
 
 
+class InputClosed(DoorShut):
+    """The task has closed its input, for good: its shim says so. The others may be for want of room at the door."""
+
+
 @frozen
 class Shown:
     """Output of the task between two offsets of its log; both are 0 where some was left out, and the log has it."""
@@ -196,7 +200,7 @@ class Door(asyncio.Protocol):
             if self._is_lost:
                 raise _gone()
             why, hint = "the task has closed its standard input", "relay logs ID -f   shows what it does"
-            raise DoorShut("it takes no input any more", why=why, hint=hint)
+            raise InputClosed("it takes no input any more", why=why, hint=hint)
 
     # what the loop tells
 

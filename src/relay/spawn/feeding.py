@@ -9,6 +9,7 @@ from pathlib import Path
 
 from relay.core.errors import Code, LocalFault, Misuse, Refused
 from relay.core.states import State
+from relay.spawn.door import InputClosed
 from relay.store import questions
 from relay.store.journal import Entry, Journal
 from relay.store.questions import UNFED, WITH_UNFED, Input
@@ -100,15 +101,15 @@ class Feeding:
                 if not await self._is_starting(what):
                     # it has ended or closed its input: what it does not take now it never will
                     _log.warning("%s takes no input: %s", what.spawn, fault.message)
-                    self._note_shut(what.spawn, what.attempt, fault.code)
+                    if isinstance(fault, InputClosed):
+                        self._note_shut(what.spawn, what.attempt)
                     return False
             await asyncio.sleep(RETRY_S)
 
-    def _note_shut(self, spawn: str, attempt: int, code: Code) -> None:
-        if code is Code.INPUT_CLOSED:
-            self._shut[spawn, attempt] = None
-            while len(self._shut) > MOST_SHUT:
-                del self._shut[next(iter(self._shut))]
+    def _note_shut(self, spawn: str, attempt: int) -> None:
+        self._shut[spawn, attempt] = None
+        while len(self._shut) > MOST_SHUT:
+            del self._shut[next(iter(self._shut))]
 
     async def _is_starting(self, what: Input) -> bool:
         row = await self._journal.store.one(BY_ID, id=what.spawn)
