@@ -147,11 +147,9 @@ class Supervisor:
         return self._given_up or (self._status is not None and self._reap.childless)
 
     def _pause_ms(self) -> float | None:
-        if self._given_up:
-            return 0
         times = [at for at in (self._timeout_at, self._ladder.next_deadline()) if at is not None]
-        if not times:
-            return None
+        if self._given_up or not times:
+            return 0 if self._given_up else None
         # Rounded up: a poll that returns a moment early would spin. Cut: it takes no more than 24 days.
         return min(max(0, int((min(times) - time.monotonic()) * 1000) + 1), _LONGEST_POLL_MS)
 
