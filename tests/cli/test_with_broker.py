@@ -178,6 +178,9 @@ def test_what_was_stopped_as_it_started_waited_for_no_attempt(
     stopped = {"state": "cancelled", "started": None, "exit_code": None, "result": result}
     broker.spawns["build"] = [spawn(**stopped, stop={"state": "stopped", "before": "waiting"})]
     assert relay("stop", "build").stdout == told
+    if not result:
+        broker.spawns["build"][0]["reason"] = "stopped before it started"
+        assert relay("stop", "build").stdout == "build: stopped on vps; it had not begun\n"
 
 
 def test_names_and_tasks_cannot_steer_the_terminal(relay: Relay, broker: CannedBroker) -> None:

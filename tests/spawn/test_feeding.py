@@ -24,17 +24,19 @@ SPAWN = spawn_id(1)
 
 
 class Task:
-    """What stands behind the door: it takes each number once, and nothing while it is shut; what is closed stays so."""
+    """What stands behind the door: it takes each number once, and nothing while it is shut."""
 
     def __init__(self) -> None:
-        self.shut = self.closed = False
+        self.shut, self.closed = False, False
         self.tried = 0
         self.taken: dict[int, bytes] = {}
 
     async def feed(self, folder: Path, n: int, data: bytes) -> None:
         self.tried += 1
+        if self.closed:
+            raise InputClosed("it takes no input any more")
         if self.shut:
-            raise (InputClosed if self.closed else DoorShut)("it takes no input")
+            raise DoorShut("it takes no input")
         assert folder.name == f"{SPAWN}-1"
         self.taken.setdefault(n, data)
 
@@ -108,13 +110,13 @@ async def test_what_a_task_does_not_take_is_let_go(journal: Journal, tmp_path: P
     while await left(journal):
         pass
     assert not task.taken and task.tried == 1
-    # its door was out of reach: that is no word of the task's on what comes after
-    task.closed = True
-    await journal.commit(lambda entry: typing.accept(entry, row, b"a\n"))
+    task.closed = True  # it was for want of room at its door, as where many look at it
+    await journal.commit(lambda entry: typing.accept(entry, row, b"b\n"))
     while await left(journal):
         pass
+    assert not task.taken and task.tried == 2
     with pytest.raises(LocalFault, match="takes no input any more"):
-        await journal.commit(lambda entry: typing.accept(entry, row, b"b\n"))
+        await journal.commit(lambda entry: typing.accept(entry, row, b"c\n"))
     typing.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
@@ -14,7 +15,7 @@ from relay.spawn import transcript
 from relay.spawn.attempt import Exited, Output, Started, Vanished
 from relay.spawn.launching import BadLaunch
 from relay.spawn.opened_record import OpenedRecord
-from relay.spawn.recovery import Verdict
+from relay.spawn.recovery import Verdict, recover
 
 from .yard import until
 
@@ -248,3 +249,16 @@ async def test_a_task_that_wipes_its_record_and_ends_its_shim_has_run(yard: Yard
     shim = await yard.launcher.launch(yard.spec(attempt, "sh", "-c", f"{wiped}; sleep 60"))
     end = await attempt.observe(yard.watcher, lambda _: None, shim=shim, opened=opened)
     assert end == Vanished(Verdict.SWEEP_AND_LOST, 0)
+
+
+async def test_what_touches_a_record_and_writes_nothing_leaves_its_launch_to_begin_again(yard: Yard) -> None:
+    attempt = yard.prepare()
+    opened, file = OpenedRecord(str(attempt.folder)), attempt.folder / "record"
+    (attempt.folder / "backup").hardlink_to(file)
+    file.chmod(0o400)
+    file.chmod(0o600)
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    assert recover(attempt.folder).verdict is Verdict.FENCE_AND_REQUEUE  # by who could not tell of it any more
+    end = await attempt.observe(yard.watcher, lambda _: None, shim=gone.pid, opened=opened)
+    assert end == Vanished(Verdict.FENCE_AND_REQUEUE, 0)

@@ -116,7 +116,8 @@ class Gate:
         Raises:
             RelayError: why.
         """
-        self._granted(entry, row, self._seen(row).path)
+        if row.origin != self._members.own or row.chain:  # else nothing hangs on where it runs, which may not answer
+            self._granted(entry, row, self._seen(row).path)
 
     def is_runner(self, agent: str) -> bool:
         """Whether an agent of this name is a runner, and not another program of the same name."""

@@ -248,7 +248,7 @@ class _Following:
     async def to_the_end(self, shim: int | None) -> Exited | Vanished:
         end = await self._while_it_lives(shim)
         while end is None:
-            outcome = await settle_by(self._opened, self._fd, self._attempt.folder, self._changes)
+            outcome = await settle_by(self._opened, self._fd, self._attempt.folder, self._changes, self._started)
             if outcome.verdict is not Verdict.REATTACH:
                 return self._end() or Vanished(outcome.verdict, outcome.survivors)
             # `shim` was refused because another owns the attempt, or nobody told us whose it is.

@@ -42,7 +42,7 @@ class DoorShut(LocalFault):
 
 
 class InputClosed(DoorShut):
-    """The same, by the shim's word: it closed it, and takes nothing any more."""
+    """The task has closed its input, for good: its shim says so. The others may be for want of room at the door."""
 
 
 @frozen

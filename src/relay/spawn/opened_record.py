@@ -19,7 +19,7 @@ class OpenedRecord:
 
     def __init__(self, folder: str) -> None:
         self._fd: int | None = layout.open_record(folder)
-        self._changed = os.fstat(self._fd).st_ctime_ns
+        self._written = os.fstat(self._fd).st_mtime_ns
 
     def take(self) -> int | None:
         """The descriptor, once; None from then on."""
@@ -29,9 +29,10 @@ class OpenedRecord:
     def was_written(self, fd: int) -> bool:
         """Whether anything was written into it since it was opened, left there or not; `fd` is what was taken.
 
-        No task can hide that: the kernel keeps this time by itself.
+        By the time of its last write and not of its last change: who gives it another mode, links or deletes it, or
+        keeps a backup of it, writes nothing, and what has not begun is to begin again.
         """
-        return os.fstat(fd).st_ctime_ns != self._changed
+        return os.fstat(fd).st_mtime_ns != self._written
 
     def close(self) -> None:
         """Close it, unless it was taken."""

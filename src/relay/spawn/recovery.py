@@ -126,20 +126,25 @@ async def settle(folder: Path, changes: Changes) -> Recovered:
     return outcome
 
 
-async def settle_by(opened: OpenedRecord | None, fd: int | None, folder: Path, changes: Changes) -> Recovered:
+async def settle_by(
+    opened: OpenedRecord | None, fd: int | None, folder: Path, changes: Changes, seen_started: bool
+) -> Recovered:
     """`settle`, judged by the record that was open since before its task could put it away, or wipe it.
 
     Args:
         opened: when it was opened; None where it was never there to be.
         fd: its descriptor.
         folder, changes: as `settle` has them.
+        seen_started: whether the record said once that it had.
     """
-    was_written = opened is not None and fd is not None and opened.was_written(fd)  # before a fence is
+    was_written = False
+    if opened is not None and fd is not None and record.read_slot(fd, record.FENCE) is None:  # which is our own word
+        was_written = opened.was_written(fd)
     outcome = await settle(folder, changes)
     if outcome.verdict is not Verdict.FENCE_AND_REQUEUE or fd is None:
         return outcome
     slots = record.read_slots(fd)
-    promised = any(slots[number] is not None for number in (record.INTENT, record.TASK, record.STARTED))
+    promised = seen_started or any(slots[each] is not None for each in (record.INTENT, record.TASK, record.STARTED))
     if promised or (was_written and slots[record.STOP] is None):
         return Recovered(Verdict.SWEEP_AND_LOST, outcome.survivors)
     return outcome

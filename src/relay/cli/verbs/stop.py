@@ -113,7 +113,9 @@ def _left(spawn: Spawn) -> str:
     parts += [f"branch {clean(str(result['branch']))} kept"] if result.get("branch") else []
     # what was stopped as it started has not been seen to run either, but has left a record
     if spawn["state"] == "cancelled" and spawn["attempt"] and not spawn["started"] and left is None:
-        parts += [f"it was waiting for attempt {spawn['attempt'] + 1}"]
+        # nor has what was to start and was not begun (`spawn/fencing.py`), which waited for no other attempt
+        is_unbegun = spawn["reason"] == "stopped before it started"
+        parts += ["it had not begun" if is_unbegun else f"it was waiting for attempt {spawn['attempt'] + 1}"]
     elif spawn["attempt"] > 1:
         parts += [f"it was in attempt {spawn['attempt']}"]
     parts += [_how(spawn)] if spawn["state"] == "cancelled" and spawn["started"] else []

@@ -148,7 +148,7 @@ class Supervisor:
 
     def _pause_ms(self) -> float | None:
         times = [at for at in (self._timeout_at, self._ladder.next_deadline()) if at is not None]
-        if not times:
+        if self._given_up or not times:
             return 0 if self._given_up else None
         # Rounded up: a poll that returns a moment early would spin. Cut: it takes no more than 24 days.
         return min(max(0, int((min(times) - time.monotonic()) * 1000) + 1), _LONGEST_POLL_MS)
