@@ -339,8 +339,8 @@ def test_phases_are_told_with_the_result(granted: Scene) -> None:
         go.touch()
         granted.until(second, "completed")
         times = relay_json(granted.laptop, "result", second)["durations"]
-        assert times["queued_s"] > 0 and times["delivered_s"] == 0 and times["running_s"] >= 0.3, times
-        assert times["waiting_s"] > 0.1, times
+        assert times["queued_s"] > 0 and times["delivered_s"] == 0 and times["running_s"] > 0.2, times
+        assert times["waiting_s"] > 0, times  # a start is told a moment after the program has begun
         shown = relay(granted.laptop, "show", second).stdout.decode()
         assert "phases:" in shown and "waited " in shown and f"ran {spoken(times['running_s'])}" in shown
         at_target = granted.show(second, on=granted.vps)["durations"]
