@@ -77,6 +77,19 @@ def test_names_below_one_mount_take_few_threads_and_what_answers_again_is_looked
     assert _at_last(looks, f"{silent}/0") == Seen(f"{silent}/0")
 
 
+def test_a_directory_that_was_just_seen_is_not_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "FRESH_S", 30.0)
+    looks, place = Looks(lambda: "here"), tmp_path / "place"
+    assert not looks.at(str(place)).is_there
+    place.mkdir()
+    seen = looks.at(str(place))
+    assert seen.is_directory, "what was not there is looked at again"
+    place.rmdir()
+    assert looks.at(str(place)) is seen
+    monkeypatch.setattr(looking, "FRESH_S", 0.0)
+    assert not looks.at(str(place)).is_there
+
+
 def _at_last(looks: Looks, wanted: str) -> Seen:
     deadline = time.monotonic() + 10
     while True:
@@ -85,7 +98,6 @@ def _at_last(looks: Looks, wanted: str) -> Seen:
         except Refused:  # who waited is still to be told
             assert time.monotonic() < deadline
             time.sleep(0.01)
-
 
 
 NO_THREAD = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from itertools import accumulate
 from queue import Empty, SimpleQueue
@@ -19,6 +20,9 @@ from relay.core.values import frozen
 PATIENCE_S, SHORT_S = 2.0, 0.5
 """How long one look may take; and how long beside one that has no answer, for it may lie on the same. A machine that is
 busy keeps a thread from the processor for half of that, and what is well must not be refused."""
+FRESH_S = 0.05
+"""For how long a directory that was seen is taken to be there: those that come at once often name the same, and each
+shim finds out for itself."""
 MOST = 16
 """Looks without an answer, each of which keeps a thread, at most."""
 
@@ -107,6 +111,7 @@ class Looks:
         self._machine = machine
         self._line: SimpleQueue[_Look | None] | None = None
         self._unanswered: list[_Look] = []
+        self._last: tuple[str, float, Seen] | None = None
 
     def at(self, wanted: str) -> Seen:
         """What is there.
@@ -114,6 +119,8 @@ class Looks:
         Raises:
             Refused: it does not tell.
         """
+        if self._last is not None and self._last[0] == wanted and time.monotonic() - self._last[1] < FRESH_S:
+            return self._last[2]
         path = _named(wanted)
         self._unanswered = [each for each in self._unanswered if each.answer.empty()]
         if any(each.keeps(path) for each in self._unanswered):
@@ -134,6 +141,8 @@ class Looks:
             raise self._silence(wanted) from None
         if isinstance(seen, Exception):
             raise seen
+        if seen.is_directory:
+            self._last = wanted, time.monotonic(), seen
         return seen
 
     def _served(self) -> SimpleQueue[_Look | None] | None:
