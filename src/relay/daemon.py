@@ -42,6 +42,8 @@ from relay.spawn.watch import Watcher
 
 LOG_BYTES, LOG_FILES = 4 * 1024 * 1024, 3
 ROOM_EVERY_S = 5.0
+DYING_S = 2.0
+"""For how long the lock of a broker that was killed may be held by what it was just starting, until that one's exec."""
 OPEN_FILES = 8_192  # a link is one; most systems begin with 1,024, or 256
 _log = logging.getLogger("relay.daemon")
 
@@ -61,20 +63,40 @@ def _tell(descriptor: int | None, document: dict[str, Any]) -> None:
         file.write(json.dumps(document) + "\n")
 
 
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder_is_gone(descriptor: int) -> bool:
+    """Whether the broker that wrote its pid into the lock is dead, and only what it was just starting holds it."""
+    try:
+        os.kill(int(os.pread(descriptor, 32, 0)), 0)
+    except (ValueError, OverflowError, PermissionError):
+        return False
+    except ProcessLookupError:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def _only_one(home: Home) -> Iterator[None]:
     """Hold the home's lock, so that one broker at a time runs on it."""
     descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise LocalFault(
-            "a broker runs on this home already",
-            code=Code.ALREADY_RUNNING,
-            why=f"it holds {home.lock}",
-            hint=f"{home.command('status')}; to stop it: {home.command('down')}",
-        ) from None
+    until = time.monotonic() + DYING_S
+    while not _locked(descriptor):
+        if time.monotonic() >= until or not _holder_is_gone(descriptor):
+            os.close(descriptor)
+            raise LocalFault(
+                "a broker runs on this home already",
+                code=Code.ALREADY_RUNNING,
+                why=f"it holds {home.lock}",
+                hint=f"{home.command('status')}; to stop it: {home.command('down')}",
+            )
+        time.sleep(0.01)
     try:
         with contextlib.suppress(OSError):  # a full disk: whoever reads the pid can do without
             os.ftruncate(descriptor, 0)
