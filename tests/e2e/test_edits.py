@@ -229,3 +229,31 @@ def test_a_pause_and_who_undoes_it_are_told_where_it_was_asked_for(granted: Scen
     relay(granted.vps, "pause", spawn)
     processes.wait_until(lambda: granted.show(spawn)["paused"], 10, "the mark to be here too")
     relay(granted.laptop, "stop", spawn)
+
+
+def test_a_date_that_has_passed_starts_nothing_and_a_moment_takes_its_time_to_live_along(granted: Scene) -> None:
+    late = granted.words("shell", "true", options=("--at", "2020-01-31"))
+    assert error_of(relay(granted.laptop, "--json", *late))["code"] == "bad_time"
+    keyed = relay(granted.laptop, *late, "--idempotency-key", fresh("late"))
+    assert keyed.returncode == 0 and b"2020-01-31 has passed" in keyed.stderr
+    spawn = granted.begin("true", "--at", "1h", "--ttl", "1s")
+    granted.until(spawn, "waiting")
+    assert error_of(relay(granted.laptop, "--json", "edit", spawn, "--at", "2020-01-31"))["code"] == "bad_time"
+    relay_json(granted.laptop, "edit", spawn, "--at", "2s")
+    assert granted.until(spawn, "completed", "expired")["state"] == "completed"
+    spawn = granted.begin("true", "--at", "1h")
+    assert relay_json(granted.laptop, "edit", spawn, "--at", "now")["not_before"] is None
+    granted.until(spawn, "completed")
+
+
+def test_a_retry_that_leads_to_no_start_is_not_said_to_run(granted: Scene) -> None:
+    """What comes after something that failed ends at once, whenever it is asked for again."""
+    first = granted.begin("exit 3", name=fresh("first"))
+    second = granted.begin("true", "--after", first, name=fresh("second"))
+    granted.until(second, "cancelled")
+    done = relay(granted.laptop, "retry", second)
+    said = done.stderr.decode()
+    assert done.returncode == 1 and b"run" not in done.stdout
+    assert "does not run again" in said and f"{first}) ended as failed" in said and f"relay retry {first}" in said
+    assert relay_json(granted.laptop, "retry", second, status=1)["state"] == "cancelled"
+    assert relay(granted.laptop, "retry", first).returncode == 0

@@ -317,21 +317,6 @@ def test_at_and_ttl(queue: Scene) -> None:
     relay(queue.vps, "queue", "resume")
 
 
-def test_a_date_that_has_passed_starts_nothing_and_a_moment_takes_its_time_to_live_along(queue: Scene) -> None:
-    late = queue.words("shell", "true", options=("--at", "2020-01-31"))
-    assert error_of(relay(queue.laptop, "--json", *late))["code"] == "bad_time"
-    keyed = relay(queue.laptop, *late, "--idempotency-key", fresh("late"))
-    assert keyed.returncode == 0 and b"2020-01-31 has passed" in keyed.stderr
-    spawn = queue.begin("true", "--at", "1h", "--ttl", "1s")
-    queue.until(spawn, "waiting")
-    assert error_of(relay(queue.laptop, "--json", "edit", spawn, "--at", "2020-01-31"))["code"] == "bad_time"
-    relay_json(queue.laptop, "edit", spawn, "--at", "2s")
-    assert queue.until(spawn, "completed", "expired")["state"] == "completed"
-    spawn = queue.begin("true", "--at", "1h")
-    assert relay_json(queue.laptop, "edit", spawn, "--at", "now")["not_before"] is None
-    queue.until(spawn, "completed")
-
-
 def test_a_tried_spawn_that_waits_past_its_time_to_live_does_not_expire(queue: Scene) -> None:
     """It did run: "expired" would say that nothing has. One beside it that was never tried does expire."""
     mark = queue.vps.work / fresh("mark")
@@ -356,16 +341,3 @@ def test_a_member_without_the_verb_is_refused_and_audited(queue: Scene) -> None:
     queue.grant("--verb", "stop")
     assert relay_json(queue.laptop, "queue", "pause", "--broker", "vps")["state"] == "done"
     relay(queue.vps, "stop", mine["id"])
-
-
-def test_a_retry_that_leads_to_no_start_is_not_said_to_run(queue: Scene) -> None:
-    """What comes after something that failed ends at once, whenever it is asked for again."""
-    first = queue.begin("exit 3", name=fresh("first"))
-    second = queue.begin("true", "--after", first, name=fresh("second"))
-    queue.until(second, "cancelled")
-    done = relay(queue.laptop, "retry", second)
-    said = done.stderr.decode()
-    assert done.returncode == 1 and b"run" not in done.stdout
-    assert "does not run again" in said and f"{first}) ended as failed" in said and f"relay retry {first}" in said
-    assert relay_json(queue.laptop, "retry", second, status=1)["state"] == "cancelled"
-    assert relay(queue.laptop, "retry", first).returncode == 0
