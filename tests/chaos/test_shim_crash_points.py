@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,40 +12,20 @@ from relay.testing import processes
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.tickets import Ticket
+from relay.testing.tracer import Untraceable, traced
 from relay.testing.trial import TERMINAL
 
 if TYPE_CHECKING:
     import psutil
 
-_STRACE = shutil.which("strace")
 _WRITES = range(2, 6)  # after its promise: its task, its start, its exit; the fifth shows that these are all
 _SYNCS = range(1, 3)  # its exit where the broker is slow; the second shows that this is all
-_ATTACHED_WITHIN = 10.0
 
 
-def _is_traced(pid: int) -> bool:
-    with open(f"/proc/{pid}/status") as status:
-        return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in status)
-
-
-@contextmanager
-def _dying_at(call: str, pid: int, nth: int) -> Iterator[None]:
+def _dying_at(call: str, pid: int, nth: int) -> AbstractContextManager[None]:
     """Every process that `pid` forks is killed at its n-th such call, for the length of a block."""
     injection = f"inject={call}:signal=SIGKILL:when={nth}"
-    words = [str(_STRACE), "-f", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", f"trace={call}", "-e", injection]
-    tracer = subprocess.Popen(words, stderr=subprocess.PIPE)
-    try:
-        try:
-            processes.wait_until(
-                lambda: _is_traced(pid) or tracer.poll() is not None, _ATTACHED_WITHIN, "strace to be attached"
-            )
-        finally:
-            if tracer.poll() is not None:
-                pytest.skip(f"strace may not trace here: {tracer.communicate()[1].decode()}")
-        yield
-    finally:
-        tracer.send_signal(signal.SIGINT)
-        tracer.communicate(timeout=10)
+    return traced(pid, "-f", "-o", "/dev/null", "-e", f"trace={call}", "-e", injection)
 
 
 def _end_free_shims(server: psutil.Process) -> None:
@@ -67,7 +44,7 @@ def _run(node: Node, ticket: Ticket) -> dict[str, Any]:
     return row
 
 
-@pytest.mark.skipif(_STRACE is None, reason="strace is not installed; apt-get install strace")
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed; apt-get install strace")
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize(("call", "times"), [("pwrite64", _WRITES), ("fdatasync", _SYNCS)])
 def test_shim_dies_at_each_of_its_steps(call: str, times: range) -> None:
@@ -80,8 +57,11 @@ def test_shim_dies_at_each_of_its_steps(call: str, times: range) -> None:
             ticket = Ticket(number, shape, node, node)
             [server] = processes.wait_until(node.fork_servers, 10, "the fork server")
             _end_free_shims(server)
-            with _dying_at(call, server.pid, nth):
-                row = _run(node, ticket)
+            try:
+                with _dying_at(call, server.pid, nth):
+                    row = _run(node, ticket)
+            except Untraceable as exc:
+                pytest.skip(f"strace may not trace here: {exc}")
             states.setdefault(nth, set()).add(row["state"])
             faults += [f"{call} {nth}: {fault}" for fault in ticket.violations(row, row)]
         processes.wait_until(lambda: not processes.tasks_left(mesh.folder), 5, "the end of all tasks")

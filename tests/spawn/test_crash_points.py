@@ -18,6 +18,7 @@ from relay.spawn.attempt import Attempt, Exited, Vanished
 from relay.spawn.launcher import LaunchFenced
 from relay.spawn.recovery import Verdict, recover
 from relay.spawn.shim import processes
+from relay.testing.tracer import traced
 
 from .yard import alive, children, holds, until
 
@@ -57,20 +58,18 @@ SERVER = [
 ]
 
 
-async def _trace(yard: Yard, call: str, when: int, *, kept: bool) -> asyncio.subprocess.Process:
+async def _victim(yard: Yard, *, kept: bool) -> int:
     # A server that has served and reaped is past the calls that it makes itself.
     server, shim = await _served(yard)
-    if not kept:
-        os.kill(shim, signal.SIGKILL)
-        await until(lambda: processes.look_up(shim) is None)
-    # Counted for each process by itself, the server, the shim and the task.
-    tracer = await asyncio.create_subprocess_exec(
-        *("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"),
-        *("-e", f"inject={call}:signal=SIGKILL:when={when}"),
-        *("-p", str(shim if kept else server)),
-    )
-    await until(lambda: f"TracerPid:\t{tracer.pid}" in _status(shim if kept else server))
-    return tracer
+    if kept:
+        return shim
+    os.kill(shim, signal.SIGKILL)
+    await until(lambda: processes.look_up(shim) is None)
+    return server
+
+
+def _injected(calls: str, how: str) -> list[str]:
+    return ["-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:{how}"]
 
 
 async def _served(yard: Yard) -> tuple[int, int]:
@@ -81,19 +80,6 @@ async def _served(yard: Yard) -> tuple[int, int]:
     assert server is not None
     await until(lambda: not holds(run.shim, run.attempt.folder))
     return server, run.shim
-
-
-def _status(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return ""
-
-
-async def _untrace(tracer: asyncio.subprocess.Process) -> None:
-    if tracer.returncode is None:
-        tracer.terminate()
-    await tracer.wait()
 
 
 async def _run(yard: Yard, attempt: Attempt, ran: Path) -> Exited | Vanished:
@@ -109,11 +95,9 @@ async def _run(yard: Yard, attempt: Attempt, ran: Path) -> Exited | Vanished:
 async def _run_traced(yard: Yard, ran: Path, call: str, when: int, *, kept: bool = False) -> Verdict:
     """The verdict on an attempt during which the fork server or the shim was killed."""
     attempt = yard.prepare()
-    tracer = await _trace(yard, call, when, kept=kept)
-    try:
+    victim = await _victim(yard, kept=kept)
+    with traced(victim, "-f", *_injected(call, f"signal=SIGKILL:when={when}")):  # counted for each process by itself
         end = await _run(yard, attempt, ran)
-    finally:
-        await _untrace(tracer)
     verdict = recover(attempt.folder).verdict
     assert verdict is (Verdict.TERMINAL if isinstance(end, Exited) else end.verdict)
     _check_truth(end, ran)
@@ -153,19 +137,12 @@ async def test_the_fork_server_dies_at(
 async def test_the_shim_dies_while_its_task_becomes_the_command(yard: Yard, tmp_path: Path) -> None:
     """The child has the shim's memory, its lock and no mark until then: nobody may look for it too early."""
     _, shim = await _served(yard)
-    tracer = await asyncio.create_subprocess_exec(
-        *("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=execve", "-e", "inject=execve:delay_enter=1000000"),
-        *("-p", str(shim)),
-    )
-    await until(lambda: f"TracerPid:\t{tracer.pid}" in _status(shim))
-    try:
+    with traced(shim, "-f", *_injected("execve", "delay_enter=1000000")):
         running = asyncio.create_task(_run(yard, yard.prepare(), tmp_path / "ran"))
         await until(lambda: children(shim))
         (task,) = children(shim)
         os.kill(shim, signal.SIGKILL)
         assert await running == Vanished(LOST, 0)
-    finally:
-        await _untrace(tracer)
     assert not alive(task)
     _check_truth(await running, tmp_path / "ran")
     assert (await yard.run("exit 3")).exit_code == 3
@@ -173,15 +150,7 @@ async def test_the_shim_dies_while_its_task_becomes_the_command(yard: Yard, tmp_
 
 async def test_where_no_process_is_to_be_had_for_a_moment_it_is_waited_for(yard: Yard, tmp_path: Path) -> None:
     _, shim = await _served(yard)
-    calls = "clone,clone3,vfork"
-    tracer = await asyncio.create_subprocess_exec(
-        *("strace", "-qq", "-o", "/dev/null", "-e", f"trace={calls}"),
-        *("-e", f"inject={calls}:error=EAGAIN:when=1..3", "-p", str(shim)),
-    )
-    await until(lambda: f"TracerPid:\t{tracer.pid}" in _status(shim))
-    try:
+    with traced(shim, *_injected("clone,clone3,vfork", "error=EAGAIN:when=1..3")):
         end = await _run(yard, yard.prepare(), tmp_path / "ran")
-    finally:
-        await _untrace(tracer)
     assert isinstance(end, Exited)
     _check_truth(end, tmp_path / "ran")

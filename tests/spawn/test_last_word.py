@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import pytest
 
 from relay.spawn.attempt import Attempt
 from relay.spawn.shim.folder import RECORD, TOKEN
+from relay.testing.tracer import traced
 
 from .yard import alive, holds, until
 
@@ -34,18 +34,8 @@ sys.exit(crew.work(launch, int(sys.argv[1]), wakeup.Wakeup(), cgroups.Kills(os.g
 """
 
 
-@contextlib.asynccontextmanager
-async def _traced(pid: int, into: Path) -> AsyncIterator[None]:
-    tracer = await asyncio.create_subprocess_exec(
-        *("strace", "-f", "-qq", "-y", "-o", str(into), "-e", "trace=fdatasync,execve", "-p", str(pid))
-    )
-    try:
-        await until(lambda: f"TracerPid:\t{tracer.pid}" in Path(f"/proc/{pid}/status").read_text())
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # it ends with what it traces
-            tracer.terminate()
-        await tracer.wait()
+def _traced(pid: int, into: Path) -> contextlib.AbstractContextManager[None]:
+    return traced(pid, "-f", "-y", "-o", str(into), "-e", "trace=fdatasync,execve")
 
 
 async def _free_shim(yard: Yard) -> int:
@@ -67,7 +57,7 @@ def _syncs(trace: Path, attempt: Attempt) -> int:
 async def test_an_end_that_the_broker_has_not_written_down_is_on_the_disk_soon(yard: Yard, tmp_path: Path) -> None:
     shim, trace, attempt = await _free_shim(yard), tmp_path / "trace", yard.prepare()
     (attempt.folder / TOKEN).write_text("its secret")
-    async with _traced(shim, trace):
+    with _traced(shim, trace):
         run = await _launched(yard, attempt, "exit 3")
         assert (run.shim, (await run.exit()).exit_code) == (shim, 3)
         await until(lambda: not holds(shim, attempt.folder))
@@ -80,7 +70,7 @@ async def test_an_end_that_the_broker_has_written_down_is_not_written_again(
 ) -> None:
     shim, trace, attempt = await _free_shim(yard), tmp_path / "trace", yard.prepare()
     (attempt.folder / TOKEN).write_text(over)
-    async with _traced(shim, trace):
+    with _traced(shim, trace):
         run = await _launched(yard, attempt, "exit 3")
         assert (run.shim, (await run.exit()).exit_code) == (shim, 3)
         await until(lambda: not holds(shim, attempt.folder))
@@ -90,7 +80,7 @@ async def test_an_end_that_the_broker_has_written_down_is_not_written_again(
 async def test_a_promise_waits_for_the_disk_only_where_it_has_to(yard: Yard, tmp_path: Path) -> None:
     shim, trace, attempt = await _free_shim(yard), tmp_path / "trace", yard.prepare()
     (attempt.folder / TOKEN).write_text(" " * 32)
-    async with _traced(shim, trace):
+    with _traced(shim, trace):
         run = await _launched(yard, attempt, "exit 3", durable=False)
         assert (run.shim, (await run.exit()).exit_code) == (shim, 3)
         await until(lambda: not holds(shim, attempt.folder))
@@ -111,7 +101,7 @@ async def test_the_next_task_of_a_shim_does_not_keep_an_end_from_the_disk(yard: 
     with ours, theirs:
         shim = _shim(theirs.fileno(), yard.spec(first, "true").packed(1))
         ours.sendall(yard.spec(second, "sh", "-c", "echo there; exec sleep 60").packed(2))
-        async with _traced(shim.pid, trace):
+        with _traced(shim.pid, trace):
             shim.stdin.close()  # type: ignore[union-attr]
             run = yard.observe(second, shim.pid)
             await run.says("there")
@@ -124,7 +114,7 @@ async def test_the_next_task_of_a_shim_does_not_keep_an_end_from_the_disk(yard: 
 
 async def test_who_goes_leaves_no_end_behind(yard: Yard, tmp_path: Path) -> None:
     shim, trace, attempt = await _free_shim(yard), tmp_path / "trace", yard.prepare()
-    async with _traced(shim, trace):
+    with _traced(shim, trace):
         run = await _launched(yard, attempt, "true")
         await run.exit()
         await yard.launcher.close()
