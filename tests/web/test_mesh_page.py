@@ -58,7 +58,7 @@ def test_the_mesh_says_how_each_machine_stands(two: Scene, visit: Open) -> None:
     expect(row).to_contain_text("direct")
     expect(at.page.locator("svg.picture")).to_have_attribute("aria-label", "Links of laptop: vps direct")
     two.vps.stop()
-    expect(row).to_contain_text("asleep")
+    expect(row).to_contain_text("stopped, last seen")
     expect(row.get_by_role("cell").nth(2)).to_have_text("unknown")  # a round trip that is not known is no zero
 
 

@@ -8,7 +8,7 @@ import { forgetPush, notify, notifyButton } from "./notify.js";
 import { SECTIONS, go, place, url } from "./route.js";
 import { model } from "./state.js";
 import { theme } from "./theme.js";
-import { setClock, short } from "./words.js";
+import { away, setClock, short } from "./words.js";
 
 // what is not seen at first is fetched when it is needed
 const views = { agents, mesh: null, queue: null };
@@ -38,7 +38,7 @@ function drawTop() {
 function updateTop() {
   if (!top) return;
   const at = place();
-  const options = [["", model.brokers.length ? `All machines (${model.brokers.length})` : "All machines"], ...model.brokers.map((each) => [each.id, each.self ? `${each.name} (here)` : each.online ? each.name : `${each.name} — ${each.online === null ? "unknown" : "asleep"}`])];
+  const options = [["", model.brokers.length ? `All machines (${model.brokers.length})` : "All machines"], ...model.brokers.map((each) => [each.id, each.self ? `${each.name} (here)` : each.online ? each.name : `${each.name} — ${away(each) || "unknown"}`])];
   // put out, or of an old link: the choice stands there, or "all" would be said of what is none of them
   if (at.broker && model.brokers.length && !model.broker(at.broker)) options.push([at.broker, `${short(at.broker)} — no member`]);
   const wanted = JSON.stringify([options, at.broker]);

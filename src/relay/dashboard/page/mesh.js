@@ -8,7 +8,7 @@ import { pairDialog } from "./pair.js";
 import { picture } from "./picture.js";
 import { go, place, url } from "./route.js";
 import { model } from "./state.js";
-import { ago, count, short } from "./words.js";
+import { ago, away, count, short } from "./words.js";
 
 const MOST_PICTURED = 24;
 const COLUMNS = ["Machine", "Stands", "Link", "Round trip", "Waiting for it", "Clock", "Version", "It lets us", "We let it"];
@@ -33,7 +33,7 @@ function presence(each) {
   if (each.self) return "here";
   if (each.online) return "online";
   const seen = each.last_seen ? `last seen ${ago(each.last_seen)} ago` : "not seen yet";
-  return each.online === false ? `asleep, ${seen}` : `unknown, ${seen}`;
+  return `${away(each) || "unknown"}, ${seen}`;
 }
 
 const verbs = (list) => (list === null ? "unknown" : list.length ? list.join(", ") : "nothing");

@@ -4,7 +4,7 @@ import { Failed, get, operationId, post } from "./api.js";
 import { field, h, put, say, toast } from "./dom.js";
 import { go, place } from "./route.js";
 import { model } from "./state.js";
-import { ago, count, isEnded } from "./words.js";
+import { ago, away, count, isEnded } from "./words.js";
 
 const KEY = "relay.spawn";
 const THINK_MS = 350;
@@ -31,7 +31,7 @@ const remembered = () => {
 function presence(broker) {
   if (broker.self) return "this machine";
   if (broker.online) return broker.link === "relayed" ? "online, relayed" : "online";
-  return broker.last_seen ? `${broker.presence ? "asleep" : "out of reach"}, seen ${ago(broker.last_seen)} ago` : "not seen yet";
+  return broker.last_seen ? `${away(broker) || "out of reach"}, seen ${ago(broker.last_seen)} ago` : "not seen yet";
 }
 
 const trusts = (broker) => broker.self || broker.grants.to_us === null || broker.grants.to_us.includes("spawn");

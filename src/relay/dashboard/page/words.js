@@ -60,6 +60,11 @@ export function setClock(at) {
 /** How long ago a moment was. */
 export const ago = (at) => (at ? span((Date.now() + ahead - Date.parse(at)) / 1000) : "unknown");
 
+const AWAY = { down: "stopped", asleep: "asleep", gone: "asleep" };
+
+/** How a machine stands that is not linked, in the command's words; empty where nothing is known of it. */
+export const away = (broker) => AWAY[broker.presence] || "";
+
 /** A moment of a day, with the date where it is another day. */
 export function clock(at) {
   if (!at) return "unknown";
