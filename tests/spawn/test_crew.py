@@ -65,6 +65,22 @@ async def test_a_shim_keeps_nothing_of_what_it_has_run(yard: Yard) -> None:
     assert await run_on(18) - before < 48
 
 
+async def test_who_was_free_before_a_launch_came_is_given_it(yard: Yard, tmp_path: Path) -> None:
+    """Though the fork server hears of both at once, as where it has had no turn for a while."""
+    go = tmp_path / "go"
+    run = await yard.sh(f"until test -e {go}; do sleep 0.02; done")
+    server = yard.launcher.server_pid
+    assert server is not None
+    os.kill(server, signal.SIGSTOP)
+    go.touch()
+    await run.exit()
+    await until(lambda: not holds(run.shim, run.attempt.folder))
+    following = asyncio.create_task(yard.sh("exit 7"))
+    await asyncio.sleep(0)
+    os.kill(server, signal.SIGCONT)
+    assert (await following).shim == run.shim and (await (await following).exit()).exit_code == 7
+
+
 async def test_two_at_once_have_two_shims(yard: Yard, tmp_path: Path) -> None:
     await _ended(yard, "true")
     go = tmp_path / "go"

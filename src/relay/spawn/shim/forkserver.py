@@ -91,13 +91,16 @@ class Server:
         """Until the broker is gone and no shim is left."""
         control = -1 if self._control is None else self._control.fileno()
         while self._control or self._crew:
+            is_asked = False
             for fd, _ in self._poll.poll(self._crew.pause_ms()):
                 if fd == self._wakeup.fd:
                     self._wakeup.take()
                 elif fd == control and self._control:
-                    self._take_in(self._control)
+                    is_asked = True
                 else:
                     self._crew.hear(fd)
+            if is_asked and self._control:  # last: who said before it that it is free is given what is asked for
+                self._take_in(self._control)
             self._crew.tend()
             # Not for SIGCHLD alone: a tracer that detaches can swallow one (seen with strace 6).
             self._reap()
