@@ -104,8 +104,11 @@ async def test_one_that_is_not_to_be_leaves_nothing_and_its_shim_is_free(ground:
     assert not ahead.begin()
     await until(lambda: not holds(free, ground.yard.root))
     assert ground.spares() == spares and not ground.times()
-    run = await ground.yard.sh("exit 3")
-    assert (run.shim, (await run.exit()).exit_code) == (free, 3)
+    # it has let go of the folder before it says that it is free, and until then another one is given what comes
+    async with asyncio.timeout(30):
+        while (run := await ground.yard.sh("exit 3")).shim != free:
+            await run.exit()
+    assert (await run.exit()).exit_code == 3
 
 
 async def test_many_that_are_not_to_be_cost_no_folder_and_no_process(ground: Ground) -> None:
@@ -230,14 +233,13 @@ async def test_after_a_power_cut_on_a_disk_that_is_full_it_is_looked_at_again_un
 ) -> None:
     name = ground.plan(0).folder
     root = ground.yard.root
-    root.rename(aside := root.with_name("aside"))
+    root.rename(root.with_name("aside"))
     root.write_text("")  # no folder can be made there for now
     resumed = asyncio.create_task(ground.attempting.resume(name, lambda heard: None, "another"))
     await asyncio.sleep(0)
     done, _ = await asyncio.wait([resumed], timeout=0.2)
     assert not done, resumed.exception()
-    root.unlink()
-    aside.rename(root)
+    root.unlink()  # its folder is made there as soon as that is looked at: nothing may be put in its place
     end = await asyncio.wait_for(resumed, 10)
     assert isinstance(end, Vanished) and end.verdict is Verdict.SWEEP_AND_LOST
 

@@ -137,7 +137,7 @@ async def test_the_fork_server_dies_at(
 async def test_the_shim_dies_while_its_task_becomes_the_command(yard: Yard, tmp_path: Path) -> None:
     """The child has the shim's memory, its lock and no mark until then: nobody may look for it too early."""
     _, shim = await _served(yard)
-    with traced(shim, "-f", *_injected("execve", "delay_enter=1000000")):
+    with traced(shim, "-f", *_injected("execve", "delay_enter=60000000")):
         running = asyncio.create_task(_run(yard, yard.prepare(), tmp_path / "ran"))
         await until(lambda: children(shim))
         (task,) = children(shim)

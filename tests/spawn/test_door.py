@@ -15,7 +15,7 @@ from relay.core.errors import Misuse
 from relay.spawn import door
 from relay.spawn.shim import callers as wire
 
-from .yard import Run, Yard, until
+from .yard import Run, Yard, stands_still, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -75,7 +75,8 @@ async def test_a_task_that_has_ended_or_closed_its_input_takes_none(yard: Yard) 
 
 async def test_a_task_that_does_not_read_holds_up_who_types_and_costs_bounded_memory(yard: Yard) -> None:
     run = await yard.sh("kill -STOP $$; exec wc -c", door=True)
-    await run.started()
+    task = (await run.started()).pid
+    await until(lambda: stands_still(task))
     piece, count = bytes(wire.MOST), 0
     async with door.opened(run.attempt.folder) as opened:
         with pytest.raises(TimeoutError):
@@ -87,7 +88,7 @@ async def test_a_task_that_does_not_read_holds_up_who_types_and_costs_bounded_me
     with pytest.raises(Misuse):
         async with door.opened(run.attempt.folder) as opened:
             await opened.feed(1, piece + b"x")
-    os.kill((await run.started()).pid, signal.SIGCONT)
+    os.kill(task, signal.SIGCONT)
     async with door.opened(run.attempt.folder) as opened:
         # what was under way when its caller gave up may come twice; by its number it counts once
         for n in range(1, 9):

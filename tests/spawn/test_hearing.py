@@ -51,7 +51,7 @@ async def _heard(log: Path) -> list[str]:
     size = transcript.end(log)
     hearing(Output(size))
     assert reading.is_behind and reading._offset < 2 * STEP < size, "the rest is read in other turns"
-    await asyncio.wait_for(told.wait(), 20)
+    await told.wait()
     assert not reading.is_behind
     hearing.over()
     return asked

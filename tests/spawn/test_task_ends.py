@@ -142,7 +142,7 @@ async def test_a_folder_reached_through_a_link_is_not_entered(yard: Yard, tmp_pa
 async def test_the_timeout_needs_no_broker_to_act(yard: Yard) -> None:
     end = await yard.run("sleep 30 & sleep 30", timeout_s=0.2)
     assert end.timed_out and not end.stopped and end.signal == signal.SIGINT
-    assert end.ended_at - (end.started_at or 0) < 2000
+    assert end.ended_at - (end.started_at or 0) < 5200
 
 
 async def test_stdin_is_empty_unless_given(yard: Yard) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relay.spawn import transcript, tree
+from relay.spawn import shim, transcript, tree
 from relay.spawn.attempt import Attempt, Exited, ExitRecord, Output, Started, Vanished
 from relay.spawn.launcher import Launcher
 from relay.spawn.launching import LaunchSpec
@@ -38,9 +39,31 @@ def alive(pid: int) -> bool:
     return found is not None and found.alive
 
 
+def stands_still(pid: int) -> bool:
+    """Whether a process was stopped: what would have it go on comes too early before."""
+    found = processes.look_up(pid)
+    return found is not None and found.state == "T"
+
+
 def children(pid: int) -> list[int]:
     """The children of a process of one thread."""
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def edited(folder: Path, *changes: tuple[str, str, str]) -> Path:
+    """A copy of the shims' program, which is no module of this process that could be patched; its entry.
+
+    Args:
+        folder: where it is put.
+        changes: a file, what stands there once, and what is to stand there instead.
+    """
+    copy = folder / "edited" / "shim"
+    shutil.copytree(Path(shim.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, before, after in changes:
+        text = (copy / name).read_text()
+        assert text.count(before) == 1, (name, before)
+        (copy / name).write_text(text.replace(before, after))
+    return copy / "serve.py"
 
 
 def holds(pid: int, folder: Path) -> bool:
