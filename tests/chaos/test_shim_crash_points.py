@@ -32,8 +32,8 @@ def _end_free_shims(server: psutil.Process) -> None:
     # they were forked before the trace, which would not follow them
     free = server.children()
     for each in free:
-        each.kill()
-    processes.wait_until(lambda: not any(each.is_running() for each in free), 5, "the end of the free shims")
+        processes.kill(each)  # it may go by itself
+    processes.wait_until(lambda: not any(each.is_running() for each in free), 30, "the end of the free shims")
 
 
 def _run(node: Node, ticket: Ticket) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -119,6 +121,31 @@ class Follower:
                 self.told.append(found.text)
             else:
                 self.data += b"".join(chunk.data for chunk in found)
+
+
+class Turns:
+    """How long this process has got no turn while a block ran: in that it is silent itself, and no time is kept.
+
+    Attributes:
+        lost_s: seconds.
+    """
+
+    def __init__(self) -> None:
+        self.lost_s = 0.0
+
+    async def __aenter__(self) -> Turns:
+        self._looking = asyncio.ensure_future(self._look())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._looking.cancel()
+
+    async def _look(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.05)
+            late = time.monotonic() - before - 0.05
+            self.lost_s += late if late > 0.1 else 0.0
 
 
 async def ends_of(origin: BenchNode, target: BenchNode, between: Sequence[BenchNode] = ()) -> Any:

@@ -36,7 +36,8 @@ def test_typed_into_sized_and_ended_with_its_status(scene: Scene) -> None:
 
 
 def test_the_size_follows(scene: Scene) -> None:
-    spawn = scene.begin("trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done", "--tty")
+    # the first size may come before it is heard of
+    spawn = scene.begin("trap 'stty size' WINCH; stty size; while :; do sleep 0.05; done", "--tty")
     with terminal(scene.laptop, "attach", spawn, size=(30, 90)) as person:
         person.until(b"30 90")
         person.resize(40, 111)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import select
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -20,13 +20,25 @@ from relay.cli import direct as client
 from relay.cli.direct import Direct
 from relay.core.errors import PeerFault
 from relay.core.wishes import Wishes
-from relay.spawn import door
+from relay.spawn import door, launcher
 from tests.spawn.conftest import yard
-from tests.spawn.yard import Run, Yard, until
+from tests.spawn.test_direct_way import PATIENT
+from tests.spawn.yard import Run, Yard, edited, until
 
 __all__ = ["yard"]
 TYPIST = b"typist".ljust(16, b".")
 RAW = "stty raw -echo; echo ready; exec cat"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Both ends wait for each other however long that takes here."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(launcher, "_ENTRY", edited(tmp_path_factory.mktemp("patient"), *PATIENT))
+        patched.setattr(door, "_PORT_S", 60.0)
+        for patience in ("OPENS_S", "SILENT_S"):
+            patched.setattr(client, patience, 60.0)
+        yield
 
 
 @pytest.mark.parametrize(
@@ -111,7 +123,7 @@ class Both:
             return bool(condition())
 
         try:
-            await until(turned, 10)
+            await until(turned)
         finally:
             hearing.cancel()
             await asyncio.gather(hearing, return_exceptions=True)

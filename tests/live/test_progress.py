@@ -14,10 +14,18 @@ import pytest
 
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
-from tests.e2e.scene import Scene, fresh, relay
+from tests.e2e.scene import Scene, fresh, relay, started
 from tests.live.terminal import terminal
 
 ERASE = b"\r\x1b[K"
+# a second is soon over on a machine that is slow
+PATIENT = """import sys
+from relay.cli import progress
+from relay.cli.main import main
+progress.AFTER_S = 60.0
+del sys.argv[1:3]
+raise SystemExit(main())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +68,13 @@ def test_many_are_counted(scene: Scene) -> None:
 
 def test_a_stopped_broker_is_waited_for_in_one_line_where_nobody_watches(scene: Scene) -> None:
     """The dry run is asked of one that does not answer at once: it goes on when it is let go."""
-    with _slow(scene.vps):
-        done = relay(scene.laptop, *_dry(scene), timeout=60)
-    assert done.returncode == 0 and done.stdout.startswith(b"yes: ")
-    lines = done.stderr.splitlines()
-    assert lines[0] == b"asking the broker that would run it ..." and len(lines) == 2, lines
-    assert ERASE not in done.stderr
+    with scene.vps.asleep(), started(scene.laptop, *_dry(scene)) as asking:
+        assert asking.stderr is not None
+        assert asking.stderr.readline() == b"asking the broker that would run it ...\n"
+        scene.vps.resume()
+        said, rest = asking.communicate(timeout=60)
+    assert asking.returncode == 0 and said.startswith(b"yes: ")
+    assert len(rest.splitlines()) == 1 and ERASE not in rest, rest
 
 
 def test_json_is_alone_on_stdout_and_stderr_says_nothing(scene: Scene) -> None:
@@ -75,10 +84,12 @@ def test_json_is_alone_on_stdout_and_stderr_says_nothing(scene: Scene) -> None:
 
 
 def test_what_is_quick_shows_nothing(scene: Scene) -> None:
-    with terminal(scene.laptop, "ps") as person:
+    program = (sys.executable, "-c", PATIENT)
+    with terminal(scene.laptop, "ps", program=program) as person:
         assert person.exit() == 0
     assert ERASE not in person.seen
-    done = relay(scene.laptop, "brokers")
+    words, environment = [*program, "-m", "relay", "brokers"], scene.laptop.environment()
+    done = subprocess.run(words, env=environment, capture_output=True, timeout=30, check=False)
     assert done.returncode == 0 and done.stderr == b""
 
 
@@ -86,7 +97,10 @@ def test_a_log_that_does_not_come_says_that_it_is_waited_for(scene: Scene) -> No
     spawn = scene.begin("sleep 60")
     scene.until(spawn, "running")
     with terminal(scene.laptop, "logs", spawn, "-f") as person:
-        person.until(b"waiting for its output (11 s)", within=25)  # longer than anything else may take to answer
+        waited = 0
+        while waited < 11:  # longer than anything else may take to answer
+            person.until(b"waiting for its output (")
+            waited = int(person.until(b" s)").removesuffix(b" s)"))
         person.process.send_signal(signal.SIGINT)
         person.until(b"is left as it is")
         assert person.exit() == 130
@@ -96,7 +110,7 @@ def test_a_log_that_does_not_come_says_that_it_is_waited_for(scene: Scene) -> No
 def test_ctrl_c_says_that_an_order_may_be_carried_out_and_leaves_the_line_of_the_key(scene: Scene) -> None:
     spawn = scene.begin("sleep 60", "--stdin")
     scene.until(spawn, "running")
-    with _slow(scene.laptop), terminal(scene.laptop, "send", spawn, "hello") as person:
+    with scene.laptop.asleep(), terminal(scene.laptop, "send", spawn, "hello") as person:
         person.until(b"waiting for the word of its machine")
         person.process.send_signal(signal.SIGINT)
         person.until(b"\r\nwhat was asked for may be done all the same; look before you ask again: relay ")

@@ -132,7 +132,9 @@ def test_a_right_that_is_taken_back_ends_typing_at_the_next_key(scene: Scene, sp
         trust = scene.vps.home / "trust.toml"
         granted = trust.read_text()
         assert '"attach"' in granted
-        trust.write_text(granted.replace('"attach"', '"message"'))
+        changed = trust.with_suffix(".new")
+        changed.write_text(granted.replace('"attach"', '"message"'))
+        changed.replace(trust)  # whole: of half a file other things are said
         typist.line.send(key(101, b"no more"))
         typist.until("the refusal", lambda: typist.line.done)
         assert typist.error == "no_verb" and b"no more" not in typist.shown

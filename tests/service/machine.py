@@ -97,7 +97,7 @@ class Machine:
         folders = sorted(group.rglob("*"), key=lambda each: len(each.parts), reverse=True)
         for each in [*(found for found in folders if found.is_dir()), group]:
             if each.exists():
-                wait_until(lambda each=each: _removed(each), 5, f"{each} is empty")  # type: ignore[misc]
+                wait_until(lambda each=each: _removed(each), 30, f"{each} is empty")  # type: ignore[misc]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command in it, as the user types it."""
