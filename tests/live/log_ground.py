@@ -124,16 +124,14 @@ class Follower:
 
 
 class Turns:
-    """How long this process has got no turn while a block ran: in that it is silent itself, and no time is kept.
-
-    Attributes:
-        lost_s: seconds.
-    """
+    """How long this process has got no turn since a block began: it is silent itself meanwhile, and keeps no time."""
 
     def __init__(self) -> None:
-        self.lost_s = 0.0
+        self._lost_s = 0.0
+        self._turn = time.monotonic()
 
     async def __aenter__(self) -> Turns:
+        self._turn = time.monotonic()
         self._looking = asyncio.ensure_future(self._look())
         return self
 
@@ -142,10 +140,14 @@ class Turns:
 
     async def _look(self) -> None:
         while True:
-            before = time.monotonic()
+            self._lost_s, self._turn = self.lost_s, time.monotonic()
             await asyncio.sleep(0.05)
-            late = time.monotonic() - before - 0.05
-            self.lost_s += late if late > 0.1 else 0.0
+
+    @property
+    def lost_s(self) -> float:
+        """Seconds."""
+        late = time.monotonic() - self._turn - 0.05
+        return self._lost_s + (late if late > 0.1 else 0.0)
 
 
 async def ends_of(origin: BenchNode, target: BenchNode, between: Sequence[BenchNode] = ()) -> Any:
