@@ -216,6 +216,19 @@ async def test_one_that_lasted_is_worth_another(yard: Yard, monkeypatch: pytest.
             await both.until(lambda: both.client.types)
 
 
+async def test_one_that_is_not_up_in_time_is_asked_for_twice_more(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "OPENS_S", 0.0)
+    async with attached(yard) as (_, _, both):
+
+        def has_given_up() -> bool:
+            both.client.tend(waits=False)
+            offers = [each for each in both.told if each["k"] == "direct"]
+            return len(offers) == 3 and both.client.line is None
+
+        await both.until(has_given_up)
+        assert both.said == [{"k": "direct"}] * 2 and not both.moved
+
+
 async def test_a_place_of_another_attempt_is_no_place(yard: Yard) -> None:
     async with attached(yard) as (_, _, both):
         for wrong in (-1, True, None, "7", 0, 1 << 41 | 1 << 42, 1 << 53):

@@ -31,6 +31,8 @@ ABOUT_IT = ("direct", "direct_over", "show")
 OPENS_S = 3.0
 SILENT_S = 3.0
 """How long what was typed by it goes unanswered before it goes by the link."""
+MOST_LATE = 2
+"""So often one that was not up in time is asked for again: who was busy for a moment is no machine out of reach."""
 QUIET_S = 0.1
 LASTS_S = 5.0
 """One that lasted so long is worth another when it breaks."""
@@ -75,6 +77,7 @@ class Direct:
         self._is_up = False  # the task's machine has taken it
         self._since = 0.0
         self._until = 0.0  # by when it must be up, or answer
+        self._late = 0
         self._is_asked = False  # to show
         self._held: deque[tuple[int, int, bytes]] = deque()
         self._held_bytes = 0
@@ -177,11 +180,18 @@ class Direct:
             return False
         if not self._is_up or (waits and self.types):
             if time.monotonic() >= self._until:
-                self.drop()
+                self._gave_no_answer()
         elif not self._is_asked:
             self._is_asked = True
             self._tell(WATCH, NOBODY, 0, b"")
         return True
+
+    def _gave_no_answer(self) -> None:
+        was_up = self._is_up
+        self.drop()
+        if not was_up and self._late < MOST_LATE:
+            self._late += 1
+            self._say({"k": "direct"})
 
     # what is typed
 
