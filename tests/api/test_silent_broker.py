@@ -25,6 +25,7 @@ from relay.testing.processes import wait_until
 from tests.api.canned_broker import mark_set_up
 
 SOON = 0.3
+BOUND_S = 20.0  # of what would last for minutes: a busy machine gives no turn for seconds
 NOBODY = """
 import os, socket, sys
 listening = socket.socket(socket.AF_UNIX)
@@ -76,7 +77,7 @@ def refused(home: Home, call: Any) -> RelayError:
     began = time.monotonic()
     with Client(home) as asking, pytest.raises(RelayError) as caught:
         asking.ask(call)
-    assert time.monotonic() - began < 20 * SOON
+    assert time.monotonic() - began < BOUND_S
     return caught.value
 
 
@@ -118,14 +119,14 @@ def test_attaching_to_a_stopped_broker_ends_soon(stopped: Home) -> None:
 
 async def test_many_calls_of_asyncio_to_it_end_soon_each_with_why(stopped: Home) -> None:
     calls = (routes.stop("build"), routes.wait("build", 600), routes.as_person())
-    async with AsyncClient(stopped) as asking, asyncio.timeout(20 * SOON):
+    async with AsyncClient(stopped) as asking, asyncio.timeout(BOUND_S):
         faults = await asyncio.gather(*(asking.ask(call) for call in calls), return_exceptions=True)
     assert all(isinstance(fault, RelayError) and fault.code is Code.TIMED_OUT for fault in faults), faults
     assert ["may be done yet" in fault.why for fault in faults if isinstance(fault, RelayError)] == [True, False, False]
 
 
 async def test_what_is_read_to_its_end_by_asyncio_ends_too(stopped: Home) -> None:
-    async with AsyncClient(stopped) as asking, asyncio.timeout(20 * SOON):
+    async with AsyncClient(stopped) as asking, asyncio.timeout(BOUND_S):
         with pytest.raises(RelayError) as caught:
             await anext(asking.lines(routes.log("build")))
     assert caught.value.code is Code.TIMED_OUT and "is stopped" in caught.value.why
@@ -133,7 +134,7 @@ async def test_what_is_read_to_its_end_by_asyncio_ends_too(stopped: Home) -> Non
 
 @pytest.mark.parametrize("stopped", [0], indirect=True)
 async def test_asyncio_is_not_let_in_by_it(stopped: Home) -> None:
-    async with AsyncClient(stopped, connections=8) as asking, asyncio.timeout(20 * SOON):
+    async with AsyncClient(stopped, connections=8) as asking, asyncio.timeout(BOUND_S):
         faults = await asyncio.gather(*(asking.ask(routes.wait("build", 60)) for _ in range(8)), return_exceptions=True)
     assert all(isinstance(fault, RelayError) for fault in faults), faults
 
