@@ -153,7 +153,8 @@ def test_an_answer_may_take_long_while_the_broker_answers_others(home: Home) -> 
 
 
 def test_a_stream_whose_broker_answers_nothing_is_told_of_once_and_goes_on(home: Home) -> None:
-    with listening(home, _speak), _Told(home) as asking:
+    asking = _Told(home)
+    with listening(home, lambda made: _speak(made, asking.heard)), asking:
         lines = asking.lines(routes.events(0, follow=True))
         assert [next(lines)["seq"], next(lines)["seq"]] == [1, 2]
         assert [fault.code for fault in asking.told] == [Code.TIMED_OUT]
@@ -172,9 +173,11 @@ class _Told(Client):
     def __init__(self, home: Home) -> None:
         super().__init__(home)
         self.told: list[RelayError] = []
+        self.heard = threading.Event()
 
     def silent(self, fault: RelayError) -> None:
         self.told.append(fault)
+        self.heard.set()
 
 
 @contextlib.contextmanager
@@ -214,12 +217,13 @@ def _slowly(made: socket.socket) -> None:
         _answer(first, b'{"name": "build"}')
 
 
-def _speak(made: socket.socket) -> None:
-    """One stream of two lines, with looks between them that nobody answers."""
+def _speak(made: socket.socket, told: threading.Event) -> None:
+    """One stream of two lines, with looks between them that nobody answers: the second comes after that was told."""
     speaking, _ = made.accept()
     with speaking, contextlib.ExitStack() as stack:
         speaking.recv(65536)
         speaking.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"seq": 1}\n')
         stack.enter_context(made.accept()[0])
+        told.wait(20)
         time.sleep(SOON * 3)
         speaking.sendall(b'{"seq": 2}\n')
