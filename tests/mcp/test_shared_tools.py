@@ -99,8 +99,7 @@ def test_progress_goes_through_and_what_takes_long_has_a_ticket(two: Scene) -> N
             heard.touch()
 
     async def work(client: Client) -> None:
-        asked = {"seconds": 0.9, "steps": 3, "until": str(heard)}
-        slept = await client.call_tool("slow", asked, progress_callback=hear)
+        slept = await client.call_tool("slow", {"seconds": 1, "steps": 3, "until": str(heard)}, progress_callback=hear)
         assert slept.content[0].text == "slept"  # type: ignore[union-attr]
         ticket = await client.call_tool("slow", {"seconds": 12, "steps": 3})
         said, facts = ticket.content[0].text, ticket.structured_content  # type: ignore[union-attr]
