@@ -27,7 +27,7 @@ from relay.trust.sealing import PeerKeys, seal
 from relay.trust.tls import LINK_PROTOCOL, link_client_context, server_name
 from relay.trust.workspace import Former, Workspace, load_workspace
 
-ENDS_WITHIN = 15.0
+ENDS_WITHIN = 30.0
 UPGRADE = (
     "GET /link HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"

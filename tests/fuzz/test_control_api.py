@@ -183,7 +183,7 @@ def _assert_withstands(mesh: Mesh, count: int, within: float) -> Counter[str]:
     return told
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(150)
 def test_bad_requests_on_the_control_socket() -> None:
     """1,500 requests wrong in themselves, or nearly right."""
     with Mesh.scratch("relay-fuzz-") as mesh:

@@ -174,7 +174,7 @@ async def test_its_time_ends_it_though_nobody_is_there_to_say_so(two: Scene, app
     """The broker is away when a call's time is over: the function is cancelled all the same."""
     key = fresh("k")
     async with _laptop(two) as mesh:
-        ticket = await mesh.begin("hangs", {"key": key}, broker="vps", timeout=3.0)
+        ticket = await mesh.begin("hangs", {"key": key}, broker="vps", timeout=6.0)
         await asyncio.to_thread(app.until_ran, key, "began")
         await asyncio.to_thread(two.vps.kill)
         await asyncio.to_thread(app.until_ran, key, "cancelled")
@@ -231,7 +231,8 @@ async def test_a_second_program_does_not_take_the_names(two: Scene, app: Served)
             key = fresh("k")
             ticket = await _begin(mesh, "step", key)
             await asyncio.to_thread(app.until_ran, key, "began")
-            assert second.ran(key) == [] and "in use" in second.said()
+            await asyncio.to_thread(wait_until, lambda: "in use" in second.said(), 20, "the second to be refused")
+            assert second.ran(key) == []
             app.let_go(key)
             assert (await ticket.wait(20)).ok
             await asyncio.to_thread(app.kill)

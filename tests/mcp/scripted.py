@@ -163,10 +163,16 @@ class Server:
                 self.note("cancelled")
                 break
             if token is not None:
-                told = {"progressToken": token, "progress": step + 1, "total": steps, "message": f"step {step + 1}"}
-                self.say({"method": "notifications/progress", "params": told})
+                self._tell(token, step + 1, steps)
+            while given.get("until") and step == 1 and not os.path.exists(given["until"]):
+                time.sleep(0.3)
+                self._tell(token, step + 1, steps)  # of two words at once only the first is told further
         self.note("slow ended")
         return {"content": [{"type": "text", "text": "slept"}]}
+
+    def _tell(self, token: object, done: int, of: int) -> None:
+        told = {"progressToken": token, "progress": done, "total": of, "message": f"step {done}"}
+        self.say({"method": "notifications/progress", "params": told})
 
     def do_fail(self, given: JSON, token: object, request: object) -> JSON:
         return {"content": [{"type": "text", "text": "the oven is cold"}], "isError": True}

@@ -87,14 +87,23 @@ def processes_of(node: Node) -> list[psutil.Process]:
     """The host of a node's shares, its keepers, and all that its servers have started."""
     found = []
     for process in psutil.process_iter():
+        words = words_of(process)
         try:
-            words, marks = process.cmdline(), process.environ()
+            marks = process.environ()
         except (psutil.Error, OSError):
-            words, marks = [], {}
+            marks = {}
         is_host = "relay.mcp_server.host" in words and str(node.home) in words
         if is_host or marks.get("RELAY_SHARE_OF") == str(node.home):
             found.append(process)
     return found
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """The command line of a process; none of one that is gone meanwhile."""
+    try:
+        return process.cmdline()
+    except (psutil.Error, OSError):
+        return []
 
 
 def host_of(node: Node) -> psutil.Process:

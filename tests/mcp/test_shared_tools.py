@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.testing.processes import wait_until
-from tests.e2e.scene import Scene, relay, relay_json, started
+from tests.e2e.scene import Scene, fresh, relay, relay_json, started
 from tests.mcp.clients import LEGACY, MODERN, RawClient, opened, raw, words_of
 from tests.mcp.odd import HELLO
 from tests.mcp.scripted import PNG, TOOLS
@@ -91,14 +91,17 @@ def test_who_has_a_tool_is_not_shown_it_as_another_s(two: Scene) -> None:
 
 def test_progress_goes_through_and_what_takes_long_has_a_ticket(two: Scene) -> None:
     told: list[tuple[float, float | None, str | None]] = []
+    heard = two.vps.work / fresh("heard")
 
     async def hear(progress: float, total: float | None, message: str | None) -> None:
         told.append((progress, total, message))
+        if message == "step 2":
+            heard.touch()
 
     async def work(client: Client) -> None:
-        slept = await client.call_tool("slow", {"seconds": 2.4, "steps": 3}, progress_callback=hear)
+        slept = await client.call_tool("slow", {"seconds": 1, "steps": 3, "until": str(heard)}, progress_callback=hear)
         assert slept.content[0].text == "slept"  # type: ignore[union-attr]
-        ticket = await client.call_tool("slow", {"seconds": 10, "steps": 3})
+        ticket = await client.call_tool("slow", {"seconds": 12, "steps": 3})
         said, facts = ticket.content[0].text, ticket.structured_content  # type: ignore[union-attr]
         assert not ticket.is_error and not facts["ended"] and facts["ticket"] in said and "tool.result" in said
         early = await client.call_tool("tool.result", {"ticket": facts["ticket"]})
@@ -109,7 +112,7 @@ def test_progress_goes_through_and_what_takes_long_has_a_ticket(two: Scene) -> N
         nothing = await client.call_tool("tool.result", {"ticket": "x"})
         assert nothing.is_error and "unknown_call" in nothing.content[0].text  # type: ignore[union-attr]
 
-    _with(two, work, "--patience", "4s")
+    _with(two, work, "--patience", "6s")
     own = [each for each in told if each[0] >= 1]
     assert (2.0, 3.0, "step 2") in own, told
     assert [each[0] for each in told] == sorted({each[0] for each in told}), "it never goes back"
@@ -274,9 +277,9 @@ def test_over_http_a_client_cancels_its_own_calls_alone(two: Scene) -> None:
         for n in range(2):
             session = post(HELLO).getheader("mcp-session-id") or ""
             post({"method": "notifications/initialized"}, session)
-            params = {"name": "slow", "arguments": {"seconds": 20, "who": n}}
+            params = {"name": "slow", "arguments": {"seconds": 80, "who": n}}
             post({"id": 7, "method": "tools/call", "params": params}, session)
-            wait_until(lambda n=n: seen(two.vps.work, f'slow {{"seconds": 20, "who": {n}}}'), 20, "it to run")  # type: ignore[misc]
+            wait_until(lambda n=n: seen(two.vps.work, f'slow {{"seconds": 80, "who": {n}}}'), 20, "it to run")  # type: ignore[misc]
             with two.laptop.control() as control:
                 calls.append((session, control.get("calls?limit=1")[0]["id"]))
         for session, call in reversed(calls):

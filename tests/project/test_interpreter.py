@@ -28,4 +28,4 @@ def test_of_two_that_are_as_fast_the_first_is_chosen_and_a_slow_one_is_not(tmp_p
     assert interpreter.fastest([first, second], took.get) == first
     assert interpreter.fastest([first, second, sys.executable], took.get) == sys.executable
     found = interpreter.seconds(sys.executable)
-    assert found is not None and 0 < found < 5
+    assert found is not None and 0 < found < 60

@@ -106,14 +106,14 @@ class Ground:
             answer: Call = control.get(f"calls/{call}?wait_s={wait_s}")
         return answer
 
-    def reaches(self, call: str, state: str, within: float = 20.0, on: Node | None = None) -> Call:
-        """A call once it stands so."""
+    def reaches(self, call: str, *states: str, within: float = 20.0, on: Node | None = None) -> Call:
+        """A call once it stands in one of these ways."""
 
         def found() -> Call | None:
             known = self.ended(call, 0, on)
-            return known if known["state"] == state else None
+            return known if known["state"] in states else None
 
-        return wait_until(found, within, f"{call} to be {state}") or {}
+        return wait_until(found, within, f"{call} to be {states}") or {}
 
 
 @pytest.fixture(scope="session")

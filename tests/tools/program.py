@@ -137,15 +137,15 @@ class Program:
     async def done(self, asked: dict[str, Any], name: str) -> dict[str, Any]:
         """What comes of a call."""
         do = asked.get("do", "echo")
-        if do == "wait":
-            while not is_open(asked["gate"]):
-                if asked.get("obey") and self.cancelled[name].is_set():
-                    return {"call": name, "outcome": "cancelled", "result": None, "error": None}
-                await asyncio.sleep(0.02)
         if do == "progress":
             for n in range(3):
                 await self.say({"progress": {"call": name, "done": n, "of": 3, "words": f"step {n}"}})
                 await asyncio.sleep(0.3)
+        if do in ("wait", "progress"):
+            while not is_open(asked["gate"]):
+                if asked.get("obey") and self.cancelled[name].is_set():
+                    return {"call": name, "outcome": "cancelled", "result": None, "error": None}
+                await asyncio.sleep(0.02)
         if do == "change":
             self.version = "2"
             await self.say({"offers": self.offers()})

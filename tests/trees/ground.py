@@ -22,14 +22,15 @@ from relay.spawn.worktrees.place import Place
 KEY = "k1234567890"
 _DATES = itertools.count(1_700_000_000)
 _AUTHOR = ("-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "protocol.file.allow=always")
+# git from 2.47 on leaves it in the background, with a lock that comes and goes
+_ALONE = ("-c", "maintenance.auto=false")
 
 
 def git(folder: Path, *words: str, check: bool = True) -> str:
     """What git prints, as a person would have typed it there."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    done = subprocess.run(
-        ["git", *_AUTHOR, *words], cwd=folder, env=clean, capture_output=True, text=True, check=False, timeout=30
-    )
+    line = ["git", *_AUTHOR, *_ALONE, *words]
+    done = subprocess.run(line, cwd=folder, env=clean, capture_output=True, text=True, check=False, timeout=30)
     assert not check or done.returncode == 0, (words, done.stderr)
     return done.stdout.strip()
 

@@ -6,13 +6,15 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from relay.testing import command, processes
+from relay.testing import processes
 from relay.testing.node import DAEMON, Node
-from tests.e2e.scene import Scene, error_of, fresh, is_alive
+from tests.e2e.scene import Scene, error_of, fresh, is_alive, pid_of
 from tests.trees.ground import fingerprint, git, listing, repository
 from tests.trees.typed import place_of, relay, said, spawned
 
@@ -163,24 +165,24 @@ def test_a_half_made_place_is_made_anew_after_a_crash(two: Scene, tree: Path, fa
         words = ("--broker", "vps", "--repo", str(far_repo), "--json")
         done = relay(two.laptop, tree, "spawn", fresh(), "shell", "echo run; cat a", *words)
         spawn = json.loads(done.stdout)["id"]
-        processes.wait_until(slow.exists, 20, "the fetch to begin")
+        fetching = pid_of(slow, within=20)
         two.vps.kill()
         Path(f"{slow}.go").touch()
         two.vps.start()
         two.until(spawn, "completed")
         assert two.show(spawn)["result"]["output_tail"] == "run\na\n"
-        first = int(slow.read_text().split()[0])
-        assert not is_alive(first), "what the killed broker had begun was ended"
+        processes.wait_until(lambda: not is_alive(fetching), 5, "what the killed broker had begun to be ended")
 
 
 def test_a_stop_ends_the_making_of_aplace_of(two: Scene, tree: Path, far_repo: Path) -> None:
     with _slow_fetches(two) as slow:
         words = ("--broker", "vps", "--repo", str(far_repo), "--json")
         spawn = json.loads(relay(two.laptop, tree, "spawn", fresh(), "shell", "touch ran", *words).stdout)["id"]
-        processes.wait_until(slow.exists, 20, "the fetch to begin")
+        fetching = pid_of(slow, within=20)
         assert relay(two.laptop, tree, "stop", spawn).returncode == 0
         two.until(spawn, "cancelled", within=5.0)
-        assert not is_alive(int(slow.read_text().split()[0])) and not place_of(two, spawn).exists()
+        processes.wait_until(lambda: not is_alive(fetching), 5, "the fetch to be ended")
+        assert not place_of(two, spawn).exists()
 
 
 def test_a_spawn_that_is_stopped_while_its_place_is_made(two: Scene, tree: Path) -> None:
@@ -254,12 +256,12 @@ def test_nothing_is_kept_of_a_tree_once_its_spawn_has_ended_or_never_began(two: 
     words = ("spawn", fresh(), "shell", "true", "--broker", "vps", "--here", "--json")
     waiting = json.loads(relay(two.laptop, tree, *words).stdout)["id"]
     two.until(waiting, "waiting")
-    processes.wait_until(lambda: set(_blobs(two.vps)) - set(there), 10, "the tree to come")
+    processes.wait_until(lambda: set(_blobs(two.vps)) - set(there), 30, "the tree to come")
     relay(two.laptop, tree, "stop", waiting)
     two.until(waiting, "cancelled")
     two.vps.relay("queue", "resume")
-    processes.wait_until(lambda: not set(_blobs(two.vps)) - set(there), 10, "vps to let go of all of it")
-    processes.wait_until(lambda: len(set(_blobs(two.laptop)) - set(here)) == 1, 10, "laptop to keep the change alone")
+    processes.wait_until(lambda: not set(_blobs(two.vps)) - set(there), 30, "vps to let go of all of it")
+    processes.wait_until(lambda: len(set(_blobs(two.laptop)) - set(here)) == 1, 30, "laptop to keep the change alone")
 
 
 def _pulls(node: Node) -> bool:
@@ -287,13 +289,23 @@ def test_this_machine_s_own_tree_in_a_worktree_of_its_own(two: Scene, tree: Path
 def test_what_takes_longer_than_a_second_is_said(two: Scene, tree: Path) -> None:
     slow, real = two.mesh.folder / fresh("bin"), shutil.which("git")
     slow.mkdir()
+    heard = slow / "heard"
+    waits = f"n=0; until [ -e {heard} ] || [ $n = 300 ]; do n=$((n + 1)); sleep 0.1; done"
     (slow / "git").write_text(
-        f'#!/bin/sh\ncase " $* " in *" bundle create "*|*" diff "*|*" apply "*) sleep 1.2;; esac\nexec {real} "$@"\n'
+        f'#!/bin/sh\ncase " $* " in *" bundle create "*|*" diff "*|*" apply "*) {waits};; esac\nexec {real} "$@"\n'
     )
     (slow / "git").chmod(0o755)
     where = two.laptop.environment()
     where["PATH"] = f"{slow}:{where.get('PATH', os.environ['PATH'])}"
     words = ("spawn", name := fresh(), "shell", "echo n > new", "--broker", "vps", "--here", "--wait")
     for typed, said_so in ((words, b"packing"), (("diff", name), b"comparing"), (("pull", name), b"looking")):
-        done = command.run(typed, where, tree, timeout=40.0)
-        assert done.returncode == 0 and said_so in done.stderr and b" ...\n" in done.stderr, said(done)
+        told, line = b"", [sys.executable, "-m", "relay", *typed]
+        nowhere, pipe = subprocess.DEVNULL, subprocess.PIPE
+        with subprocess.Popen(line, env=where, cwd=tree, stdin=nowhere, stdout=nowhere, stderr=pipe) as process:
+            assert process.stderr is not None
+            for each in process.stderr:
+                told += each
+                if said_so in each and each.endswith(b" ...\n"):
+                    heard.touch()
+        assert process.returncode == 0 and heard.exists(), told
+        heard.unlink()

@@ -208,4 +208,5 @@ def _made() -> Stem:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=_ENVIRONMENT)
     made = Stem(process, ours)
     atexit.register(made.close)
+    made.ask({"ready": True})  # it answers once it has imported all: that is no time of what is forked
     return made

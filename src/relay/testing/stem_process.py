@@ -52,8 +52,11 @@ def _serve(end: socket.socket) -> list[str]:
             _end(pid for pid, status in running.items() if status is None)
             sys.exit(0)
         request = json.loads(raw)
-        if "poll" in request:
-            answer: dict[str, Any] = {"status": _polled(running, request["poll"])}
+        answer: dict[str, Any]
+        if "ready" in request:
+            answer = {}
+        elif "poll" in request:
+            answer = {"status": _polled(running, request["poll"])}
         else:
             pid = os.fork()
             if pid == 0:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from relay.spawn.shim.processes import ticks
 from relay.testing import processes
 
 FOLDER = Path("/run/netns")
@@ -65,16 +66,12 @@ def allow(namespace: str, setting: str) -> None:
     run("ip", "netns", "exec", namespace, "sh", "-c", f"echo 1 > /proc/sys/net/ipv4/{setting}")
 
 
-def _began(pid: int) -> int:
-    return int(psutil.Process(pid).create_time())
-
-
 class Namespaces:
     """The namespaces of one test. Several may stand beside one another in one run."""
 
     def __init__(self) -> None:
         pid = os.getpid()
-        self.prefix = f"relaytest-{pid}-{_began(pid)}-{next(_numbers)}-"
+        self.prefix = f"relaytest-{pid}-{ticks(pid)}-{next(_numbers)}-"
 
     def make(self, name: str) -> str:
         """A new namespace with its loopback up; its full name.
@@ -120,11 +117,8 @@ def remove_leftovers() -> list[str]:
 def _is_alive(name: str) -> bool:
     match = _NAME.match(name)
     assert match is not None
-    try:
-        # a pid may have been given to another process since
-        return abs(_began(int(match["pid"])) - int(match["began"])) <= 1
-    except psutil.Error:
-        return False
+    # a pid may have been given to another process since; told by ticks, as a moment moves when the clock is set
+    return ticks(int(match["pid"])) == int(match["began"])
 
 
 def await_gone(prefix: str) -> None:
