@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relay.testing import processes
-from relay.testing.blob_traps import launcher
+from relay.testing.blob_traps import go_on, launcher
 from relay.testing.mesh import Mesh
 from relay.testing.node import DAEMON, Node
 
@@ -37,12 +37,13 @@ class Ground:
                 node.relay("blob", "remove", str(blob["hash"]))
             (node.home / "trust.toml").unlink(missing_ok=True)
         self.vps.relay("trust", "allow", self.laptop.id, "--verb", "push")
-        self.served.unlink(missing_ok=True)
+        for each in (self.served, go_on(self.served)):
+            each.unlink(missing_ok=True)
 
-    def restart(self, node: Node, *, slow: float = 0.0, wrong: str = "") -> None:
+    def restart(self, node: Node, *, slow: float = 0.0, wrong: str = "", hold: int = 0) -> None:
         """Start a broker anew; with traps where some are asked for."""
         node.kill()
-        node.launcher = launcher(self.served, slow, wrong) if slow or wrong else DAEMON
+        node.launcher = launcher(self.served, slow, wrong, hold) if slow or wrong else DAEMON
         node.start()
         self.mesh.await_link(self.laptop, self.vps)
 
@@ -75,6 +76,10 @@ class Ground:
     def await_served(self, count: int) -> None:
         """Wait until so many chunks were sent."""
         processes.wait_until(lambda: len(self.served_chunks()) >= count, 20, f"{count} chunks")
+
+    def go_on(self) -> None:
+        """Let the one go on that is held."""
+        go_on(self.served).touch()
 
     def await_here(self, blob: str, within: float = 30.0) -> None:
         """Wait until vps has all of it."""

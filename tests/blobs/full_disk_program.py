@@ -13,12 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from relay.testing.blob_traps import launcher
+from relay.testing.blob_traps import go_on, launcher
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
 
 SIZE = 24 * 2**20
+HELD = 96  # chunks, half of them
 
 
 def _fill(path: Path) -> None:
@@ -50,7 +51,7 @@ def _main(disk: Path) -> dict[str, Any]:
         vps.start()
         served = mesh.folder / "served"
         laptop.stop()
-        laptop.launcher = launcher(served, slow=0.02)
+        laptop.launcher = launcher(served, slow=0.02, hold=HELD)  # it does not come to its end before the disk is full
         laptop.start()
         mesh.await_link(laptop, vps)
         source = mesh.folder / "source"
@@ -58,6 +59,7 @@ def _main(disk: Path) -> dict[str, Any]:
         laptop.relay("blob", "send", str(source), "--broker", "vps")
         wait_until(lambda: int(_blob(vps)["done"]) > SIZE // 3, 30, "a third")
         _fill(disk / "filler")
+        go_on(served).touch()
         paused = _in_state(vps, "paused")
         spawn = vps.relay_json("spawn", "-", "shell", "true", "--cwd", "/", "--wait")
         sent = laptop.relay("blob", "list").stdout

@@ -25,7 +25,7 @@ def test_a_full_disk_in_the_middle(tmp_path: Path) -> None:
         [*private, sys.executable, "-m", "tests.blobs.full_disk_program", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr

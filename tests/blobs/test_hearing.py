@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,12 +106,14 @@ def test_odd_pieces(data: st.DataObject) -> None:
     assert len(download.pieces) <= 1
 
 
-def test_a_pull_that_stands_still_says_so_and_for_how_long_nobody_knows() -> None:
+def test_a_pull_that_stands_still_says_so_and_for_how_long_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("relay.broker.blobs.download.time", SimpleNamespace(monotonic=lambda: now))
     download = Download(Blob(bytes(32), 10**6, False, 0, 0), Pull(Shape(10**6)), Pace(0, 0))
     download.stand("pulling")
-    download.moved = time.monotonic()
+    download.moved = now
     assert download.why == ""
-    download.moved -= SILENT_AFTER_S + 1
+    now += SILENT_AFTER_S + 1
     assert download.why == "nothing has come for 3 s"
     pace = Pace(0, 0)
     pace.note(100_000, 1.0)

@@ -22,6 +22,7 @@ SIZE = 24 * MIB + 777
 SHORT = 12 * MIB
 CHUNKS = -(-SIZE // CHUNK)
 SLOW = 0.01
+WATCHED = 0.06  # of one that is looked at as it moves: 6 s, so that nobody comes too late who comes late
 HALF = CHUNKS // 2
 
 
@@ -65,7 +66,7 @@ def test_a_kill_of_the_receiver_costs_what_was_in_flight(ground: Ground) -> None
 
 
 def test_a_kill_of_the_sender_and_a_sleep(ground: Ground) -> None:
-    ground.restart(ground.laptop, slow=SLOW)
+    ground.restart(ground.laptop, slow=SLOW, hold=HALF)
     path = ground.file(SIZE)
     blob = ground.send(path)
     ground.await_served(HALF // 2)
@@ -74,6 +75,7 @@ def test_a_kill_of_the_sender_and_a_sleep(ground: Ground) -> None:
     with ground.laptop.asleep():
         done = int(str(next(each["done"] for each in ground.listing(ground.vps) if each["hash"] == blob)))
         assert 0 < done < SIZE
+    ground.go_on()
     ground.await_here(blob)
     assert ground.received(blob) == path.read_bytes()
     assert len(ground.served_chunks()) <= CHUNKS + 4 * WINDOW
@@ -132,7 +134,7 @@ def test_several_at_once_and_the_same_one_again(ground: Ground) -> None:
 
 
 def test_progress_is_told_a_line_at_a_time(ground: Ground) -> None:
-    ground.restart(ground.laptop, slow=SLOW)
+    ground.restart(ground.laptop, slow=WATCHED)
     path = ground.file(SHORT)
     blob = ground.send(path)
     processes.wait_until(lambda: ground.state(ground.vps, blob) != "", 10, "the offer")
@@ -147,7 +149,7 @@ def test_progress_is_told_a_line_at_a_time(ground: Ground) -> None:
 
 
 def test_a_person_sees_a_bar(ground: Ground) -> None:
-    ground.restart(ground.laptop, slow=SLOW)
+    ground.restart(ground.laptop, slow=WATCHED)
     blob = ground.send(ground.file(SHORT))
     processes.wait_until(lambda: ground.state(ground.vps, blob) != "", 10, "the offer")
     seen = _on_a_terminal(ground, "blob", "get", blob)

@@ -17,6 +17,7 @@ from relay.testing.node import CommandFailed, Node
 from tests.blobs.conftest import MIB, Ground, document
 
 DAY_MS = 86_400_000
+SLOW = 0.1  # 19 s for 24 MiB: what ends it comes long before
 
 
 def _error(ground: Ground, *words: str, node: Node | None = None) -> dict[str, Any]:
@@ -74,9 +75,9 @@ def test_knowing_the_hash_is_not_enough(ground: Ground) -> None:
 
 
 def test_an_offer_that_is_taken_back_is_over(ground: Ground) -> None:
-    ground.restart(ground.laptop, slow=0.02)
+    ground.restart(ground.laptop, slow=SLOW)
     blob = ground.send(ground.file(24 * MIB))
-    ground.await_served(20)
+    ground.await_served(8)
     ground.laptop.relay("blob", "remove", blob)
     assert ground.files(ground.laptop) == []
     assert _error(ground, "get", blob, node=ground.vps)["code"] == "not_offered"
@@ -85,9 +86,9 @@ def test_an_offer_that_is_taken_back_is_over(ground: Ground) -> None:
 
 
 def test_a_recipient_that_removes_it_says_so(ground: Ground) -> None:
-    ground.restart(ground.laptop, slow=0.02)
+    ground.restart(ground.laptop, slow=SLOW)
     blob = ground.send(ground.file(24 * MIB))
-    ground.await_served(20)
+    ground.await_served(8)
     ground.vps.relay("blob", "remove", blob)
     assert ground.files(ground.vps) == []
     processes.wait_until(lambda: ground.state(ground.laptop, blob) == "failed", 10, "its word")
@@ -95,9 +96,9 @@ def test_a_recipient_that_removes_it_says_so(ground: Ground) -> None:
 
 
 def test_revoking_stops_what_is_coming(ground: Ground) -> None:
-    ground.restart(ground.laptop, slow=0.02)
+    ground.restart(ground.laptop, slow=SLOW)
     blob = ground.send(ground.file(24 * MIB))
-    ground.await_served(20)
+    ground.await_served(8)
     ground.vps.relay("trust", "revoke", "laptop")
     processes.wait_until(lambda: ground.state(ground.laptop, blob) == "refused", 10, "its word")
     ground.await_empty(ground.vps)

@@ -15,7 +15,7 @@ from relay.broker.control.embedding import Embedded
 from relay.dashboard import protocols
 from relay.dashboard.listener import bind
 from relay.dashboard.protocols import PatientSocket
-from relay.dashboard.sockets import MOST_UNKNOWN, TOO_MANY
+from relay.dashboard.sockets import FIRST_S, MOST_UNKNOWN, TOO_MANY
 from tests.dashboard.browser import Browser, Socket
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def _deaf(talking: _Talking, kind: type[PatientSocket]) -> AsyncIterator[E
 
 async def test_a_reader_that_does_not_read_is_cut_off_and_costs_no_more_than_what_the_kernel_keeps() -> None:
     talking = _Talking()
-    async with _deaf(talking, _Soon), asyncio.timeout(10):
+    async with _deaf(talking, _Soon), asyncio.timeout(30):
         await talking.ended.wait()
     assert 0 < talking.sent < MOST_TAKEN
 
@@ -80,7 +80,7 @@ async def test_a_stop_does_not_wait_for_a_reader_that_does_not_read() -> None:
     async with _deaf(talking, PatientSocket) as server:
         before = time.monotonic()
         await server.close()
-        assert time.monotonic() - before < 1.5
+        assert time.monotonic() - before < 5.0  # as long as a broker's stop may take; it would be 20 s
         assert talking.ended.is_set()
 
 
@@ -89,12 +89,23 @@ async def test_sockets_that_said_nothing_do_not_add_up(browser: Browser) -> None
     async with contextlib.AsyncExitStack() as stack:
         known = await stack.enter_async_context(browser.events())
         await known.next()
+        for _ in range(3):
+            began = time.monotonic()
+            code = await _of_one_too_many(browser)
+            if time.monotonic() - began < FIRST_S:
+                break  # else the first of them were gone before the last one came
+        assert code == TOO_MANY
+    async with asyncio.timeout(30):
+        await _heard(browser)
+
+
+async def _of_one_too_many(browser: Browser) -> int | None:
+    """How the last one is closed."""
+    async with contextlib.AsyncExitStack() as stack:
         for _ in range(MOST_UNKNOWN):
             await stack.enter_async_context(browser.socket(browser.origin))
         turned_away: Socket = await stack.enter_async_context(browser.socket(browser.origin))
-        assert await turned_away.closing() == TOO_MANY
-    async with asyncio.timeout(10):
-        await _heard(browser)
+        return await turned_away.closing()
 
 
 async def _heard(browser: Browser) -> None:

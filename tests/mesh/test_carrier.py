@@ -183,6 +183,7 @@ async def test_a_slow_reader_makes_send_wait(ways: Ends) -> None:
             moved.set()
 
     sending = asyncio.create_task(send())
+    await soon(moved.wait())
     await _until_still(moved)
     assert 0 < sent < MUCH and not sending.done()
     for _ in range(MUCH // len(message)):

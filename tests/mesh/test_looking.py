@@ -79,6 +79,7 @@ def test_names_below_one_mount_take_few_threads_and_what_answers_again_is_looked
 
 def test_a_directory_that_was_just_seen_is_not_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looking, "FRESH_S", 30.0)
+    monkeypatch.setattr(looking, "PATIENCE_S", 30.0)
     looks, place = Looks(lambda: "here"), tmp_path / "place"
     assert not looks.at(str(place)).is_there
     place.mkdir()
@@ -102,7 +103,9 @@ def _at_last(looks: Looks, wanted: str) -> Seen:
 
 NO_THREAD = """
 import resource, sys
+from relay.broker import looking
 from relay.broker.looking import Looks
+looking.PATIENCE_S = 30.0
 looks = Looks(lambda: "here")
 kept = resource.getrlimit(resource.RLIMIT_AS)
 pages = int(open("/proc/self/statm").read().split()[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,7 +15,7 @@ from relay.testing.bench_node import until
 from relay.trust.identity import Identity
 from relay.trust.local_tag import local_tag
 from relay.trust.workspace import Workspace
-from tests.trust.seeds import HOME, LAPTOP, OTHER, STRANGER, VPS
+from tests.trust.seeds import HOME, LAPTOP, OTHER, ROOT, STRANGER, VPS
 
 LOOPBACK = ("127.0.0.1",)
 MEMBERS = [LAPTOP.id, VPS.id]
@@ -26,7 +27,7 @@ class Side:
     def __init__(
         self, identity: Identity, *told: str, workspace: Workspace = HOME, interfaces: tuple[str, ...] = LOOPBACK
     ) -> None:
-        self.told = list(told)
+        self.told, self.workspace = list(told), workspace
         self.found: list[tuple[BrokerId, tuple[str, ...]]] = []
         self.network = LocalNetwork(
             identity.id,
@@ -40,10 +41,11 @@ class Side:
 
 @pytest.fixture
 async def sides() -> AsyncIterator[list[Side]]:
-    """Two members and one of another workspace."""
+    """Two members and one of another workspace; what another run of tests announces is of none of them."""
+    home = Workspace.create(os.urandom(32), "home", ROOT, os.urandom(16))
     made = [
-        Side(LAPTOP, "127.0.0.1:7411"),
-        Side(VPS, "127.0.0.1:7500", "127.0.0.1:7600"),
+        Side(LAPTOP, "127.0.0.1:7411", workspace=home),
+        Side(VPS, "127.0.0.1:7500", "127.0.0.1:7600", workspace=home),
         Side(STRANGER, "127.0.0.1:7700", workspace=OTHER),
     ]
     await asyncio.gather(*(side.network.refresh() for side in made))
@@ -75,11 +77,12 @@ async def test_what_is_announced_names_nobody(sides: list[Side]) -> None:
         seen.add(name)
 
     browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE, handlers=[note])
-    wanted = {f"{local_tag(HOME, broker)}.{SERVICE}" for broker in MEMBERS}
+    home = sides[0].workspace
+    wanted = {f"{local_tag(home, broker)}.{SERVICE}" for broker in MEMBERS}
     await until(lambda: wanted <= seen, what="both announced")
     for name in wanted:
         info = AsyncServiceInfo(SERVICE, name)
-        assert await info.async_request(zeroconf.zeroconf, 3_000)
+        assert await info.async_request(zeroconf.zeroconf, 20_000)
         infos.append(info)
     await browser.async_cancel()
     await zeroconf.async_close()
@@ -87,7 +90,7 @@ async def test_what_is_announced_names_nobody(sides: list[Side]) -> None:
         tag = info.name.partition(".")[0]
         assert info.server == f"{tag}.local." and not info.properties
         told = repr((info.name, info.server, info.text)).lower()
-        assert not any(word in told for word in ("home", "laptop", "vps", LAPTOP.id[:8], VPS.id[:8], HOME.id))
+        assert not any(word in told for word in ("home", "laptop", "vps", LAPTOP.id[:8], VPS.id[:8], home.id))
 
 
 def answer(*addresses: str, port: int = 7411) -> AsyncServiceInfo:

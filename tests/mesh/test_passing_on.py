@@ -95,6 +95,7 @@ async def test_what_one_in_the_middle_swallows_is_asked_for_over_another(
         await ask(one, other, kind)
         assert not asked
         await ask(one, other, kind)
+        await until(lambda: asked, what="the question over the other one")
         assert asked == [kind]
 
 

@@ -13,6 +13,7 @@ from relay.testing.node import DAEMON, Node
 from relay.testing.processes import wait_until
 from tests.e2e.scene import fresh, relay, relay_json
 from tests.notify.receiver import Receiver
+from tests.notify.test_hostile import PATIENT
 
 STEPS = ("notify.write", "notify.begin", "notify.send", "notify.finish")
 OFTEN = {("notify.write", "before"), ("notify.begin", "after"), ("notify.send", "after")}
@@ -27,7 +28,7 @@ CASES = [
 def _told() -> Iterator[tuple[Node, Receiver]]:
     with Receiver() as receiver, Mesh.scratch("relay-notify-") as mesh:
         node = mesh.add("laptop")
-        done = relay(node, "notify", "add", "hook", typed=receiver.webhook("hook").encode())
+        done = relay(node, "notify", "add", "hook", typed=f"{receiver.webhook('hook')}{PATIENT}".encode())
         assert done.returncode == 0, done.stderr
         yield node, receiver
 

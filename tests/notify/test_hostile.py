@@ -10,7 +10,7 @@ from tests.e2e.scene import error_of, relay, relay_json
 from tests.notify.conftest import Ground
 from tests.notify.test_via import gate
 
-SLOW = "?rto=0.3"  # how long apprise waits for this service
+SLOW, PATIENT = "?rto=0.3", "?rto=38"  # how long apprise waits for this service
 
 
 def test_a_service_that_sends_elsewhere_did_not_take_it(ground: Ground) -> None:
@@ -60,7 +60,7 @@ def test_a_flood_is_told_together_and_what_needs_somebody_first(ground: Ground) 
     """While the first is being told, fifteen more come: they are one word, and each is on record."""
     come = threading.Event()
     ground.receiver.on_request = lambda: come.wait(40) and None  # type: ignore[assignment]
-    ground.add("hook", ground.receiver.webhook("hook"))
+    ground.add("hook", ground.receiver.webhook("hook") + PATIENT)
     try:
         spawns = [ground.spawn("true") for _ in range(15)] + [ground.spawn("exit 7")]
         wait_until(lambda: all(ground.sent(each) for _, each in spawns), 30, "all to have ended")

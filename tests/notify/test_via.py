@@ -57,6 +57,7 @@ def test_who_has_no_grant_by_name_has_nothing_sent_from_there(ground: Ground, wo
     assert relay_json(ground.vps, "notify", "list") == []
     go, wait = gate(ground)
     name, spawn = ground.spawn(wait, on=ground.vps)
+    wait_until(lambda: _knows(ground.vps, spawn), 20, "vps to have it")
     with dead(ground.laptop):
         go.touch()
         with ground.vps.control() as control:
@@ -74,6 +75,7 @@ def test_while_the_asker_is_away_the_runner_tells_and_the_asker_does_not_again(g
     entrusted(ground, "accepted")
     go, wait = gate(ground)
     name, spawn = ground.spawn(f"{wait}; exit 4", on=ground.vps)
+    wait_until(lambda: _knows(ground.vps, spawn), 20, "vps to have it")
     with dead(ground.laptop):
         go.touch()
         told = ground.receiver.wait_for(name)
@@ -118,6 +120,7 @@ def test_a_grant_that_is_taken_back_silences_what_was_entrusted(ground: Ground) 
     ground.mesh.await_link(ground.laptop)
     go, wait = gate(ground)
     _, spawn = ground.spawn(wait, on=ground.vps)
+    wait_until(lambda: _knows(ground.vps, spawn), 20, "vps to have it")
     with dead(ground.laptop):
         go.touch()
         wait_until(lambda: any(each["error"] for each in ground.sent(spawn, ground.vps)), 20, "the refusal")

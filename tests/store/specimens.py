@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from relay.core.ids import BrokerId
 from relay.core.spawning import Snapshot, SpawnRequest
 from relay.core.states import State
 from relay.store import events, spawns
+from relay.store.engine import Store
 from relay.store.outbox import Posting
 from relay.store.query import Query, Tx
 from relay.store.spawn_rows import SpawnRow
@@ -65,6 +68,25 @@ def posting(number: int, **changes: Any) -> Posting:
 
 def add_event(tx: Tx, number: int, size: int = 0) -> int:
     return events.append(tx, "test", {"number": number, "filler": "x" * size}, number)
+
+
+class Gate:
+    """An op that holds the writer, so that what is handed over meanwhile is one batch."""
+
+    def __init__(self, store: Store) -> None:
+        self._held, self._go = threading.Event(), threading.Event()
+        self._task = asyncio.ensure_future(store.write(self._wait))
+
+    def _wait(self, tx: Tx) -> None:
+        self._held.set()
+        self._go.wait(60)
+
+    async def held(self) -> None:
+        assert await asyncio.to_thread(self._held.wait, 60)
+
+    async def open(self) -> None:
+        self._go.set()
+        await self._task
 
 
 def program(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,30 +16,11 @@ from relay.store import events, meta
 from relay.store.engine import Store
 from relay.store.query import Query, Tx, first_column
 from relay.store.writer import MAX_BATCH
-from tests.store.specimens import COUNT_EVENTS, add_event, program
+from tests.store.specimens import COUNT_EVENTS, Gate, add_event, program
 
 
 def _add(number: int, size: int = 0) -> Any:
     return lambda tx: add_event(tx, number, size)
-
-
-class _Gate:
-    """An op that holds the writer, so that what is handed over meanwhile is one batch."""
-
-    def __init__(self, store: Store) -> None:
-        self._held, self._go = threading.Event(), threading.Event()
-        self._task = asyncio.ensure_future(store.write(self._wait))
-
-    def _wait(self, tx: Tx) -> None:
-        self._held.set()
-        self._go.wait(10)
-
-    async def held(self) -> None:
-        assert await asyncio.to_thread(self._held.wait, 10)
-
-    async def open(self) -> None:
-        self._go.set()
-        await self._task
 
 
 async def test_what_is_awaited_can_be_read(store: Store) -> None:
@@ -50,7 +30,7 @@ async def test_what_is_awaited_can_be_read(store: Store) -> None:
 
 
 async def test_waiting_writes_share_one_transaction(store: Store) -> None:
-    gate = _Gate(store)
+    gate = Gate(store)
     await gate.held()
     commits: list[str] = []
     trace = lambda tx: tx.set_trace_callback(commits.append)  # noqa: E731
@@ -80,7 +60,7 @@ async def test_a_failing_op_undoes_itself_alone(store: Store, place: int) -> Non
         add_event(tx, 99)
         raise KeyError("mine")
 
-    gate = _Gate(store)
+    gate = Gate(store)
     await gate.held()
     ops = [_add(1), _add(2)]
     ops.insert(place, half)
@@ -93,8 +73,11 @@ async def test_a_failing_op_undoes_itself_alone(store: Store, place: int) -> Non
     assert await store.one(COUNT_EVENTS) == 2
 
 
-async def test_what_is_done_lazily_goes_before_its_batch_or_behind_it(store: Store) -> None:
-    gate = _Gate(store)
+async def test_what_is_done_lazily_goes_before_its_batch_or_behind_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.writer.LINGER_S", 60.0)  # else it is due with the gate, where that stands long
+    gate = Gate(store)
     await gate.held()
     store.write_lazily(_add(3), behind=True)
     store.write_lazily(_add(1))
@@ -167,7 +150,7 @@ async def test_an_error_of_sql_is_told_as_it_is(store: Store) -> None:
 
 
 async def test_a_cancelled_write_is_whole_and_others_go_on(store: Store) -> None:
-    gate = _Gate(store)
+    gate = Gate(store)
     await gate.held()
 
     def two(tx: Tx) -> None:
@@ -265,7 +248,7 @@ async def _check_kept(path: Path, acknowledged: list[int]) -> None:
 
 
 async def test_a_flood_is_cut_into_bounded_batches(store: Store) -> None:
-    gate = _Gate(store)
+    gate = Gate(store)
     await gate.held()
     commits: list[str] = []
     writes = [asyncio.ensure_future(store.write(lambda tx: tx.set_trace_callback(commits.append)))]
@@ -279,7 +262,7 @@ async def test_a_flood_is_cut_into_bounded_batches(store: Store) -> None:
 
 
 async def test_an_op_that_breaks_its_savepoint_undoes_the_batch_and_no_more(store: Store) -> None:
-    gate = _Gate(store)
+    gate = Gate(store)
     await gate.held()
     ops = (_add(1), lambda tx: tx.execute("RELEASE op"), _add(2))
     writes = [asyncio.ensure_future(store.write(op)) for op in ops]

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playwright.sync_api import expect
+
 from relay.api.home import Home
 from relay.api.terminal_package import XTERM
 from relay.testing.node import Node
@@ -30,7 +32,10 @@ def open_terminal(at: Visit, spawn: str) -> FrameLocator:
     return at.page.frame_locator("iframe.term")
 
 
-def typed(page: Page, frame: FrameLocator, text: str) -> None:
-    """Type into a terminal."""
-    frame.locator("textarea").focus()
+def typed(page: Page, frame: FrameLocator, text: str, *, drives: bool = True) -> None:
+    """Type into a terminal, once it takes what is typed: before that it goes nowhere, as where another drives."""
+    keys = frame.locator("textarea")
+    if drives:
+        expect(keys).to_be_editable()
+    keys.focus()
     page.keyboard.type(text)

@@ -29,6 +29,7 @@ def test_a_link_that_went_without_a_word_is_noticed_on_waking_and_the_log_goes_o
     at = visit(two.laptop)
     at.page.locator(f"#rows li[data-spawn='{spawn}'] a").click()
     expect(at.page.get_by_role("log")).to_contain_text("first")
+    expect(at.page.locator("#top .live")).to_contain_text("Live")
     two.laptop.pause()
     at.page.evaluate(_WOKE)
     expect(at.page.locator("#stale")).to_contain_text("What you see may be old")
@@ -68,6 +69,7 @@ def test_a_list_that_comes_after_what_changed_meanwhile_makes_nothing_old(two: S
     page = visit(two.laptop).page
     row = page.locator(f"#rows li[data-spawn='{spawn}']")
     expect(row).to_contain_text("Working")
+    expect(page.locator("#top .live")).to_contain_text("Live")  # no other list is on its way, and events come
     page.evaluate(_HELD_LIST)
     gate.touch()
     expect(row).to_contain_text("Done")
@@ -100,6 +102,7 @@ def test_a_pane_that_could_not_be_read_is_read_later_and_ages_go_by_the_brokers_
     expect(pane).to_contain_text("the broker does not answer")
     # this device's clock is two hours ahead
     expect(at.page.locator(f"#rows li[data-spawn='{spawn}'] time")).not_to_contain_text("h")
+    expect(at.page.locator("#top .live")).to_contain_text("Live")
     at.page.evaluate("window.isWell = true")
     two.laptop.pause()
     at.page.evaluate(_WOKE)

@@ -90,6 +90,7 @@ def test_a_device_is_told_once_it_wants_to_be_and_no_more_when_it_does_not(
     at.page.reload()
     at.page.get_by_role("button", name="Notifications are on, also when this page is closed").click()
     expect(at.page.get_by_role("button", name="Notifications are off")).to_be_visible()
+    at.page.wait_for_timeout(4_000)  # after three seconds it looks whether it is still told, as it was when it came
     assert relay_json(node, "notify", "list") == []
 
 

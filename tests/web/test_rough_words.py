@@ -26,7 +26,8 @@ async (pieces) => {
 def test_a_long_line_does_not_hang_the_page(two: Scene, visit: Open) -> None:
     at = visit(two.laptop)
     for line in ("x" * 131_072, "\x1b]" * 65_536, "\x1b[1;" * 32_768, "\r" * 131_072):
-        _, took = at.page.evaluate(_PIECES, [line])
+        # the quickest of three: a machine that is held up is so now and then, a page that hangs does each time
+        took = min(at.page.evaluate(_PIECES, [line])[1] for _ in range(3))
         assert took < 2_000, (line[:4], took)
 
 
@@ -58,8 +59,13 @@ def test_a_line_that_is_drawn_again_stands_once_and_one_without_end_is_broken(tw
     lines = at.page.get_by_role("log").locator(".line")
     expect(lines.nth(0)).to_have_text("20%")
     expect(lines.nth(1)).to_have_text("kept")
-    lengths = lines.evaluate_all("found => found.map((each) => each.textContent.length)")
-    assert sum(lengths[2:]) == 50_000 and max(lengths) <= 20_000
+
+    def lengths() -> list[int]:
+        found: list[int] = lines.evaluate_all("found => found.map((each) => each.textContent.length)")
+        return found
+
+    wait_until(lambda: sum(lengths()[2:]) >= 50_000, 20, "all of it to be drawn")
+    assert sum(lengths()[2:]) == 50_000 and max(lengths()) <= 20_000
 
 
 # the answer itself is lost, in the page: what its worker has a hand in goes by the browser's own interception at times

@@ -96,7 +96,7 @@ def test_a_card_tells_what_its_machine_says_once_it_is_there_again(two: Scene, v
 def test_the_address_and_what_is_shown_agree(two: Scene, visit: Open) -> None:
     two.grant()
     name = fresh("here")
-    two.shell("true", name=name, status=0)
+    spawn = str(two.shell("true", name=name, status=0)["id"])
     page = visit(two.laptop).page
     page.get_by_label("Filter by name").fill("no such thing")
     expect(page.locator("#main .empty")).to_contain_text("fits this filter")
@@ -106,11 +106,12 @@ def test_the_address_and_what_is_shown_agree(two: Scene, visit: Open) -> None:
     expect(row.locator(".where")).to_contain_text("vps")
     expect(page.locator("#brokers option")).to_have_count(3)
     # renamed by another device, and put out while it was chosen
-    page.evaluate(
+    drawn = page.evaluate(
         "import('/static/state.js').then(({ model }) => {"
-        " model.brokers.find((each) => !each.self).name = 'other'; model.changed('all'); })"
+        " model.brokers.find((each) => !each.self).name = 'other'; model.changed('all');"
+        f" return document.querySelector('#rows li[data-spawn=\"{spawn}\"] .where').textContent; }})"
     )
-    expect(row.locator(".where")).to_contain_text("other")
+    assert "other" in drawn
     page.evaluate("location.hash = '#/agents?broker=gone123abcdef'")
     expect(page.locator("#brokers option:checked")).to_have_text("gone123 — no member")
     expect(page.locator("#main .empty")).to_contain_text("Nothing was started on that machine")
@@ -146,16 +147,16 @@ async () => {
   const more = Array.from({ length: 1000 }, (_, i) => ({ ...one, id: `${i}`.padStart(52, "a"), name: `machine-${i}` }));
   model.brokers = [...model.brokers, ...more];
   model.changed("all");
-  const drawn = [];
-  const watching = new MutationObserver((all) => { for (const each of all) drawn.push(...each.addedNodes); });
+  // all of it at once: what the page asks for by itself meanwhile would bring the two back
+  const watching = new MutationObserver(() => {});
   watching.observe(document.getElementById("main"), { childList: true, subtree: true });
   model.changed("spawns");
   one.outbox += 1;
   model.changed("spawns");
-  await new Promise((go) => setTimeout(go));
+  const drawn = watching.takeRecords().flatMap((each) => [...each.addedNodes].map((node) => node.localName));
   watching.disconnect();
-  return [document.querySelectorAll("tr[data-broker]").length, document.querySelectorAll("svg.picture circle").length,
-    drawn.map((each) => each.localName)];
+  const isSeen = document.querySelector("svg.picture")?.checkVisibility() ?? false;
+  return [document.querySelectorAll("tr[data-broker]").length, isSeen, drawn];
 }
 """
 
@@ -164,7 +165,7 @@ def test_of_a_thousand_machines_what_changed_is_drawn_and_no_picture_of_them_all
     page = visit(two.laptop).page
     page.keyboard.press("2")
     expect(page.locator("tr[data-broker]")).to_have_count(2)
-    listed, pictured, drawn = page.evaluate(_MANY)
+    listed, is_pictured, drawn = page.evaluate(_MANY)
     assert listed == 1_002
     assert drawn == ["tr"]
-    assert pictured == 0 or page.locator("svg.picture").is_hidden()
+    assert not is_pictured

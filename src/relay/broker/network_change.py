@@ -85,8 +85,8 @@ class NetworkChange:
 
     def start(self) -> None:
         """Listen from now on."""
+        self._socket = _open()  # first: of what changes while the state is taken it tells afterwards
         self._state = present_state()
-        self._socket = _open()
         if self._socket is not None:
             asyncio.get_running_loop().add_reader(self._socket, self._readable)
         else:

@@ -4,7 +4,7 @@
 
 What follows `--` goes to `relay.daemon`. Only this process is changed: production code has no hooks. Each chunk that
 is read for a peer is a line in `--served`; the chunks whose number is in `--wrong` are sent with a byte changed, `all`
-of them each time, else the first time only.
+of them each time, else the first time only. With `--hold N` no more than N are sent until there is the file `FILE.go`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ class Traps:
         slow: seconds a chunk takes.
         wrong: numbers of the chunks to spoil once; `all` for each, each time.
         served: where each chunk's number is written.
+        hold: after so many it waits to be let on; 0 where it never does.
     """
 
-    def __init__(self, slow: float, wrong: str, served: Path) -> None:
+    def __init__(self, slow: float, wrong: str, served: Path, hold: int) -> None:
         self._slow = slow
+        self._hold = hold
         self._always = wrong == ALL
         self._once = set() if self._always or not wrong else {int(each) for each in wrong.split(",")}
         self._served = served
@@ -54,12 +56,19 @@ class Traps:
 
     def _sent(self, place: Place, data: bytes) -> bytes:
         time.sleep(self._slow)
+        while self._is_held():
+            time.sleep(0.02)
         with self._served.open("a") as file:
             file.write(f"{place.at}\n")
         if not self._always and place.at not in self._once:
             return data
         self._once.discard(place.at)
         return bytes([data[0] ^ 1]) + data[1:]
+
+    def _is_held(self) -> bool:
+        if not self._hold or go_on(self._served).exists() or not self._served.exists():
+            return False
+        return self._served.read_text().count("\n") >= self._hold
 
 
 def _cut() -> None:
@@ -71,9 +80,14 @@ def _cut() -> None:
                 each.shutdown(socket.SHUT_RDWR)
 
 
-def launcher(served: Path, slow: float = 0.0, wrong: str = "") -> tuple[str, ...]:
+def go_on(served: Path) -> Path:
+    """The file that lets one go on which is held."""
+    return served.with_name(f"{served.name}.go")
+
+
+def launcher(served: Path, slow: float = 0.0, wrong: str = "", hold: int = 0) -> tuple[str, ...]:
     """The words that start such a broker, for `Node.launcher`."""
-    words = ("--slow", str(slow), "--wrong", wrong, "--served", str(served), "--")
+    words = ("--slow", str(slow), "--wrong", wrong, "--served", str(served), "--hold", str(hold), "--")
     return (sys.executable, "-m", "relay.testing.blob_traps", *words)
 
 
@@ -83,9 +97,10 @@ def main() -> None:
     parser.add_argument("--slow", type=float, default=0.0)
     parser.add_argument("--wrong", default="")
     parser.add_argument("--served", type=Path, required=True)
+    parser.add_argument("--hold", type=int, default=0)
     at = sys.argv.index("--")
     chosen = parser.parse_args(sys.argv[1:at])
-    Traps(chosen.slow, chosen.wrong, chosen.served).set()
+    Traps(chosen.slow, chosen.wrong, chosen.served, chosen.hold).set()
     sys.argv = ["relay.daemon", *sys.argv[at + 1 :]]
     runpy.run_module("relay.daemon", run_name="__main__")
 

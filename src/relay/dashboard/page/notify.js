@@ -34,7 +34,8 @@ export function notifyButton() {
   }
   draw();
   // not in the way of the first rows
-  if (set() === ALWAYS) setTimeout(() => import("./push.js").then(({ keep }) => keep()).catch(() => {}), 3000);
+  const isAlways = () => set() === ALWAYS;
+  if (isAlways()) setTimeout(() => import("./push.js").then(({ keep }) => keep(isAlways)).catch(() => {}), 3000);
   return button;
 }
 

@@ -38,9 +38,11 @@ export async function forget() {
   await found?.unsubscribe();
 }
 
-/** Where it was told before, and the service or the browser has ended that: ask again. */
-export async function keep() {
+/** Where it was told before, and the service or the browser has ended that: ask again, unless it is turned off meanwhile. */
+export async function keep(isWanted) {
   const { on } = await get("dashboard/push");
   const found = await (await registration()).pushManager.getSubscription();
-  if (!on || !found) await turnOn();
+  if ((on && found) || !isWanted()) return;
+  await turnOn();
+  if (!isWanted()) await turnOff();
 }
