@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -57,6 +58,11 @@ def started(node: Node, *words: str) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
+
+
+def said(done: Done) -> bytes:
+    """What a command wrote to its standard error, but for the line that says after a second what it waits for."""
+    return re.sub(rb"(?m)^(?:asking|waiting) [^\n]* \.\.\.\n", b"", done.stderr)
 
 
 def relay_json(node: Node, *words: str, status: int | None = 0) -> Any:
