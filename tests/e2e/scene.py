@@ -231,6 +231,14 @@ def audit(node: Node) -> list[dict[str, Any]]:
     return found
 
 
+def put(file: Path, text: str) -> None:
+    """Write a file whose reader may come at any moment, and would find it empty while it is written over."""
+    new = file.with_name(f"{file.name}.new")
+    new.touch(0o600)
+    new.write_text(text)
+    new.replace(file)
+
+
 def tasks_alive(spawn: str) -> list[psutil.Process]:
     """The live processes of a spawn's tree, found by the mark in their environment."""
     found = []
