@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -57,6 +58,11 @@ def started(node: Node, *words: str) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
+
+
+def said(done: Done) -> bytes:
+    """What a command wrote to its standard error, but for the line that says after a second what it waits for."""
+    return re.sub(rb"(?m)^(?:asking|waiting) [^\n]* \.\.\.\n", b"", done.stderr)
 
 
 def relay_json(node: Node, *words: str, status: int | None = 0) -> Any:
@@ -223,6 +229,14 @@ def audit(node: Node) -> list[dict[str, Any]]:
     with node.control() as control:
         found: list[dict[str, Any]] = control.get("audit?limit=200")
     return found
+
+
+def put(file: Path, text: str) -> None:
+    """Write a file whose reader may come at any moment, and would find it empty while it is written over."""
+    new = file.with_name(f"{file.name}.new")
+    new.touch(0o600)
+    new.write_text(text)
+    new.replace(file)
 
 
 def tasks_alive(spawn: str) -> list[psutil.Process]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from relay.testing.control import ControlError
-from tests.e2e.scene import TERMINAL, Scene, error_of, fresh, relay, relay_json
+from tests.e2e.scene import TERMINAL, Scene, error_of, fresh, relay, relay_json, said
 
 NUL, LONE = "a\0b", "\ud800"
 
@@ -25,11 +25,11 @@ def refused(two: Scene, *words: str | bytes, typed: bytes | None = None) -> dict
     before = _spawns(two)
     done = relay(two.laptop, "--json", *words, typed=typed)
     assert done.returncode == 2, (words, done)
-    said = relay(two.laptop, *words, typed=typed)
-    assert said.returncode == 2 and said.stdout == b"" and said.stderr.startswith(b"error: ")
+    plain = relay(two.laptop, *words, typed=typed)
+    assert plain.returncode == 2 and plain.stdout == b"" and said(plain).startswith(b"error: ")
     assert _spawns(two) == before, "nothing was accepted"
     error = error_of(done)
-    assert error["message"].encode() in said.stderr
+    assert error["message"].encode() in plain.stderr
     return error
 
 

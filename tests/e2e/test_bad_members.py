@@ -203,7 +203,7 @@ def test_a_copy_that_comes_while_the_trust_file_is_broken_is_frozen_in_it_once_i
     _come_as_a_second_machine(lone)
     wait_until(lambda: "grant_frozen" in str(audit(lone.victim)), 10, "it to be seen")
     trust.write_text(whole)
-    wait_until(lambda: relay_json(lone.victim, "trust", "list")[0]["frozen"], 5, "its grant to be frozen")
+    wait_until(lambda: relay_json(lone.victim, "trust", "list")[0]["frozen"], 20, "its grant to be frozen")
     assert "frozen = true" in trust.read_text()
 
 

@@ -70,10 +70,8 @@ def test_files_are_read_at_the_origin_while_the_target_sleeps(granted: Scene, pl
     script = "mkdir -p dist/deep; printf wheel > dist/a.whl; printf x > dist/deep/run; chmod 755 dist/deep/run; touch b"
     spawn = _asks(granted, place, script, "dist/**")
     found = _await_here(granted.laptop, spawn)
-    assert {path: (each["size"], each["mode"]) for path, each in found.items()} == {
-        "dist/a.whl": (5, "0644"),
-        "dist/deep/run": (1, "0755"),
-    }
+    made = {path: (each["size"], each["mode"]) for path, each in found.items()}
+    assert made == {"dist/a.whl": (5, "0644"), "dist/deep/run": (1, "0755")}
     granted.vps.kill()
     listed = relay(granted.laptop, "result", spawn).stderr.decode()
     assert "file:  dist/a.whl  5 B  here" in listed and f"result {spawn[:8]} --files DIR" in listed
@@ -331,12 +329,14 @@ def test_phases_are_told_with_the_result(granted: Scene) -> None:
     granted.vps.restart()
     granted.linked()
     try:
-        go = granted.vps.work / fresh("go")
+        go, on = granted.vps.work / fresh("go"), granted.vps.work / fresh("on")
         first = granted.begin(f"while [ ! -e {go} ]; do sleep 0.02; done")
         granted.until(first, "running")
-        second = granted.begin("sleep 0.3; echo done")
+        second = granted.begin(f"while [ ! -e {on} ]; do sleep 0.02; done; sleep 0.3; echo done")
         granted.until(second, "waiting")
         go.touch()
+        granted.until(second, "running")
+        on.touch()
         granted.until(second, "completed")
         times = relay_json(granted.laptop, "result", second)["durations"]
         assert times["queued_s"] > 0 and times["delivered_s"] == 0 and times["running_s"] > 0.2, times

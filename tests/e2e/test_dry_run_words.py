@@ -140,9 +140,9 @@ def test_a_flood_of_questions_is_rationed(ground: Ground) -> None:
         for _ in range(20):
             batch = tuple(_question(ground) for _ in range(20))
             link.sendall(websocket_frame(pack_frame(Batch(batch))))
-        first = ground.bad.next_of(link, Kind.TRIAL_WORD)
-        codes = {_code(first)} | {_code(ground.bad.next_of(link, Kind.TRIAL_WORD)) for _ in range(10)}
-        assert codes == {"no_grant", "rate_limited"}
+        codes: set[str] = set()
+        while codes != {"no_grant", "rate_limited"}:  # in whatever order they come
+            codes.add(_code(ground.bad.next_of(link, Kind.TRIAL_WORD)))
         assert ground.victim.status()["running"]
         finish(link)
     written = len(_refused(ground.victim)) - before

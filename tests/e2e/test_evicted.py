@@ -119,5 +119,5 @@ def test_who_is_reached_through_a_holder_alone_loses_its_tasks_within_5_s_and_he
     wait_until(lambda: relay_json(vps, "trust", "list") == [], 10, "its grant to go")
     assert not (vps.work / "ran").exists()
     # nobody may tell it the end; it does not make one up
-    wait_until(lambda: laptop.status()["links"] == 0, 5, "its link to be closed")
+    wait_until(lambda: laptop.status()["links"] == 0, 20, "its link to be closed")
     assert relay_json(laptop, "show", running)["state"] == "running"

@@ -126,7 +126,7 @@ def test_a_record_that_is_none_neither_holds_a_start_up_nor_keeps_its_task_alive
     node.kill()
     node.start()
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "lost", WITHIN, "its end")
-    assert not processes.tasks_left(node.scratch)
+    processes.wait_until(lambda: not processes.tasks_left(node.scratch), 5.0, "nothing left")
     processes.wait_until(lambda: not any(map(_is_stopped, node.shims())), 5.0, "its shim to go on")
     assert _run(node, "exit 0") == "completed"
 

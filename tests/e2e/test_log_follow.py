@@ -15,7 +15,7 @@ import pytest
 
 from relay.testing import processes
 from relay.testing.node import Node
-from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json, started
+from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json, said, started
 
 COUNTING = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; sleep 0.005; done"
 COUNTED = "".join(f"line {n}\n" for n in range(1, 401)).encode()
@@ -118,7 +118,7 @@ def test_resume_by_offset(granted: Scene) -> None:
     spawn = granted.shell(COUNTING, status=0)["id"]
     whole = lines_of(granted.laptop, spawn)
     assert b"".join(map(bytes_of, whole)) == COUNTED
-    for at in (0, len(whole) // 2, len(whole) - 2):
+    for at in (0, len(whole) // 2, max(len(whole) - 2, 0)):  # all of it is one line to a shim that was kept waiting
         with granted.laptop.control() as control:
             offset = whole[at]["next"]
             rest = [json.loads(line) for line in _raw(control, f"spawns/{spawn}/log?offset={offset}")]
@@ -217,7 +217,7 @@ def test_a_machine_that_is_linked_and_does_not_answer_is_said_to_be_asked(grante
         assert asking.stderr is not None
         assert asking.stderr.readline() == b"asking its machine for the output ...\n"
     granted.linked()
-    assert relay(granted.laptop, "logs", spawn).stderr == b""
+    processes.wait_until(lambda: relay(granted.laptop, "logs", spawn).stderr == b"", 20, "it to answer at once again")
 
 
 def test_log_of_what_never_ran(two: Scene) -> None:
@@ -235,11 +235,11 @@ def test_log_of_what_failed_and_wrote_nothing_says_why_and_never_sends_back_to_i
         for options in ((), ("-f",)):
             done = relay(granted.laptop, "logs", spawn, *options)
             assert (done.returncode, done.stdout) == (0, b"") and why in done.stderr, done
-            assert done.stderr.startswith(b"there is no output\nerror: ") and b"relay logs" not in done.stderr
-    assert relay(granted.laptop, "logs", spawn, "-n", "0").stderr == b""
+            assert said(done).startswith(b"there is no output\nerror: ") and b"relay logs" not in done.stderr
+    assert said(relay(granted.laptop, "logs", spawn, "-n", "0")) == b""
     spawn = granted.begin("true")
     granted.until(spawn, "completed")
-    assert relay(granted.laptop, "logs", spawn).stderr == b""
+    assert said(relay(granted.laptop, "logs", spawn)) == b""
 
 
 def test_log_of_what_waits_says_what_for(granted: Scene) -> None:
@@ -247,11 +247,12 @@ def test_log_of_what_waits_says_what_for(granted: Scene) -> None:
     granted.until(spawn, "waiting")
     done = relay(granted.laptop, "logs", spawn)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert done.stderr.startswith(b"there is no output yet: Waiting on vps: not before ")
+    assert said(done).startswith(b"there is no output yet: Waiting on vps: not before ")
     assert relay(granted.laptop, "logs", spawn, "--json").stderr == b""
     with started(granted.laptop, "logs", spawn, "-f") as follower:
         assert follower.stdout is not None and follower.stderr is not None
-        assert follower.stderr.readline() == done.stderr
+        first = follower.stderr.readline()
+        assert said(done) == (follower.stderr.readline() if first.startswith(b"asking ") else first)
         relay(granted.laptop, "edit", spawn, "--at", "1s")
         assert (follower.stdout.read(), follower.wait(20)) == (b"now\n", 0)
 

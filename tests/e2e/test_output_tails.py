@@ -49,7 +49,11 @@ def test_the_end_of_a_long_output_is_read_while_its_target_sleeps(granted: Scene
 
 
 def test_the_result_says_that_there_is_more_output_than_it_has(granted: Scene) -> None:
-    spawn = granted.shell(f"sleep 0.2; seq {LINES}", status=0)["id"]
+    go = granted.vps.work / fresh("go")
+    spawn = granted.begin(f"while [ ! -e {go} ]; do sleep 0.02; done; sleep 0.2; seq {LINES}")
+    granted.until(spawn, "running")  # its time is counted from when its shim gets to write its start down
+    go.touch()
+    granted.until(spawn, "completed")
     _put_to_sleep(granted)
     done = relay(granted.laptop, "result", spawn)
     assert done.returncode == 0 and done.stdout == PRINTED[-16_000:]
@@ -150,7 +154,7 @@ def test_a_machine_that_says_nothing_is_said_to_be_silent_and_its_output_as_of_t
         with quick.vps.asleep():  # its link stands
             assert quick.laptop.status()["links"] == 1
             with started(quick.laptop, "logs", spawn, "-f", "-n", "2") as second:
-                done = relay(quick.laptop, "logs", spawn, "-n", "2", timeout=12)
+                done = relay(quick.laptop, "logs", spawn, "-n", "2", timeout=20)
                 assert (done.returncode, done.stdout) == (0, b"3000\nhere\n")
                 asked, as_of = done.stderr.splitlines()
                 assert asked == b"asking its machine for the output ..." and b"the end of its output as of 20" in as_of

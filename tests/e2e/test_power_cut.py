@@ -39,6 +39,7 @@ def _running(node: Node) -> tuple[str, Path]:
     words = ("spawn", name, "shell", f"echo ran >> {ran}; sleep 60", "--cwd", str(node.work))
     spawn = str(relay_json(node, *words)["id"])
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "running", WITHIN, "its start")
+    processes.wait_until(lambda: ran.exists() and ran.read_text(), WITHIN, "its line")  # it runs before it has written
     return spawn, ran
 
 
@@ -81,10 +82,12 @@ def test_whose_promise_went_with_the_power_is_lost_and_does_not_run_again(node: 
 
 def test_an_end_that_is_on_the_disk_is_not_taken_for_lost(node: Node) -> None:
     name = fresh()
-    words = ("spawn", name, "shell", "sleep 1; exit 7", "--cwd", str(node.work))
+    go = node.work / f"{name}.go"
+    words = ("spawn", name, "shell", f"until [ -e {go} ]; do sleep 0.02; done; exit 7", "--cwd", str(node.work))
     spawn = str(relay_json(node, *words)["id"])
     processes.wait_until(lambda: relay_json(node, "show", spawn)["state"] == "running", WITHIN, "its start")
-    node.kill()  # its shim goes on, and syncs what nobody writes down
+    node.kill()
+    go.touch()  # its shim goes on, and syncs what nobody writes down
     folder = node.home / "attempts" / f"{spawn}-1"
     processes.wait_until(lambda: b'"exit_code":7' in (folder / "record").read_bytes(), WITHIN, "its end's record")
     _cut(node, lambda: None)

@@ -38,7 +38,8 @@ def test_online_then_down_then_gone(two: Scene) -> None:
     two.vps.kill()
     _away(two, "gone")
     assert b"gone without a word, seen" in relay(two.laptop, "brokers").stdout
-    # what was known of it outlives a restart of the one who knows
+    # what was known of it outlives a kill of the one who knows, from when that is written down
+    wait_until(lambda: _told(two)[-1] == "gone", 10, "it to be written down")
     two.laptop.restart()
     assert _vps(two)["presence"] == "gone"
     found = relay_json(two.laptop, *two.words("shell", "true", name="-"))
@@ -60,6 +61,12 @@ def test_unknown_is_unknown(two: Scene) -> None:
 
 def _events(node: Node) -> list[dict[str, Any]]:
     return [json.loads(line) for line in relay(node, "--json", "events", "--since", "0").stdout.splitlines()]
+
+
+def _told(two: Scene) -> list[str | None]:
+    """What laptop has written down of vps, oldest first."""
+    told = [each for each in _events(two.laptop) if each["kind"] == "broker.presence"]
+    return [each["presence"] for each in told if each["broker"] == two.vps.id]
 
 
 def test_subscribers_hear_of_it(two: Scene) -> None:

@@ -33,7 +33,7 @@ from tests.e2e.scene import (
 
 def _asking(node: Node, target: Node, accepted: list[str], done: threading.Event) -> None:
     """Ask for spawns one after the other until the broker is gone, and note each that was accepted."""
-    with node.control(timeout=5) as control:
+    with node.control() as control:
         while not done.is_set():
             try:
                 answer = control.spawn("/bin/echo", "x", broker=target.name, cwd=str(target.work))
@@ -71,6 +71,7 @@ def test_promise_2_at_most_one_start_and_at_least_one_result(granted: Scene) -> 
     starts = vps.work / fresh("starts")
     spawn = granted.begin(f"echo $$ >> {starts}; sleep 60; exit 0")
     granted.until(spawn, "running")
+    pid_of(starts)  # it runs before it has written that it does
     vps.kill()
     for shim in vps.shims():
         with suppress(psutil.NoSuchProcess):  # another one's, which has ended since it was found

@@ -41,7 +41,7 @@ def test_a_sleeper_is_answered_for_at_once(asleep: Scene) -> None:
     assert [each["id"] for each in relay_json(asleep.laptop, "queue")] == [found["id"]]
     asleep.vps.start()
     assert asleep.until(found["id"], *TERMINAL)["result"]["output_tail"] == "awake\n"
-    processes.wait_until(lambda: not relay_json(asleep.laptop, "outbox")["outgoing"], 5, "an empty outbox")
+    processes.wait_until(lambda: not relay_json(asleep.laptop, "outbox")["outgoing"], 20, "an empty outbox")
 
 
 def test_never_seen_is_said_so(asleep: Scene) -> None:

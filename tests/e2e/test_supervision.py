@@ -49,13 +49,20 @@ def test_a_retry_of_what_was_stopped_before_it_began_is_not_bound_by_that_stop(g
     assert granted.until(spawn, "failed")["exit_code"] == 3
 
 
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False  # an earlier test's, which has ended since it was found
+
+
 STOPS_ITS_SHIM = ["kill -STOP $PPID", "p=$PPID; (while :; do kill -STOP $p; sleep 0.01; done) &"]
 
 
 @pytest.mark.parametrize("how", STOPS_ITS_SHIM)
 def test_a_task_that_stops_its_own_shim_is_stopped_all_the_same(granted: Scene, how: str) -> None:
     spawn = granted.begin(f"{how}\necho on; exec sleep 300")
-    processes.wait_until(lambda: any(each.status() == psutil.STATUS_STOPPED for each in granted.vps.shims()), 10, how)
+    processes.wait_until(lambda: any(map(_is_stopped, granted.vps.shims())), 10, how)
     assert relay(granted.laptop, "stop", spawn, timeout=20).returncode == 0
     assert granted.until(spawn, "cancelled")["reason"] == "stopped by laptop"
     gone_within(spawn)

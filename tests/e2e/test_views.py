@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from relay.testing import processes
-from tests.e2e.scene import Scene, fresh, gone_within, refused, relay, relay_json
+from tests.e2e.scene import Scene, fresh, gone_within, refused, relay, relay_json, said
 
 
 def _states(found: dict[str, object]) -> list[tuple[str, str]]:
@@ -70,7 +70,7 @@ def test_filters_reach_over_the_mesh(granted: Scene) -> None:
     assert listed("--origin", "laptop", "--since", "10m", "--sort", "state") == [bad, good]
     for words in ((), ("--all",), ("--known",)):
         done = relay(granted.laptop, "ps", *words, "--label", f"k={label}", "--limit", "1")
-        assert done.stderr == b"1 of 2 are shown\n", words
+        assert said(done) == b"1 of 2 are shown\n", words
     assert relay(granted.laptop, "ps", "--state", "nonsense").returncode == 2
 
 

@@ -218,7 +218,9 @@ class Elsewhere:
     def _why(self, broker: BrokerId, seen: Seen[SpawnRow] | None) -> str:
         if seen is not None:
             return seen.refusal
-        return "it did not answer" if self._mesh.has_way(broker) else self._absence(broker)
+        # as it is shown: a neighbour may name its link to one that has said goodbye for seconds more
+        is_there = self._mesh.is_linked(broker) or self._mesh.reached_by(broker) is not None
+        return "it did not answer" if is_there else self._absence(broker)
 
     def _would_tell(self) -> list[BrokerId]:
         """Who is out of reach, and has let this broker view."""

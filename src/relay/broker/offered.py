@@ -138,7 +138,8 @@ class Offered:
             truth = {"from": broker, "at": rfc3339(self._clock())}
             return {"broker": label, "truth": truth, "why": None, "agents": [_view(each) for each in seen.items]}
         known = await self._known(broker)
-        silent = "it gave no answer" if self._mesh.has_way(broker) else known["absence"]
+        is_there = self._mesh.is_linked(broker) or self._mesh.reached_by(broker) is not None  # as it is shown
+        silent = "it gave no answer" if is_there else known["absence"]
         why = silent if seen is None else seen.refusal
         return {"broker": label, "truth": None, "why": why, "agents": [_named(each) for each in known["agents"]]}
 

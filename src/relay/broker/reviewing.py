@@ -129,7 +129,9 @@ class Review:
         return sorted(items, key=lambda item: (item.asked, item.request)), silent
 
     def _why(self, broker: BrokerId) -> str:
-        return "it did not answer" if self._mesh.has_way(broker) else self._absence(broker)
+        # as it is shown: a neighbour may name its link to one that has said goodbye for seconds more
+        is_there = self._mesh.is_linked(broker) or self._mesh.reached_by(broker) is not None
+        return "it did not answer" if is_there else self._absence(broker)
 
     async def _copies(self, silent: set[BrokerId]) -> list[Item]:
         # what they last said of spawns that were asked for here

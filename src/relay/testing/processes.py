@@ -39,10 +39,10 @@ def wait_until(found: Callable[[], _Answer], within: float, what: str, every: fl
     """
     began = time.monotonic()
     while True:
+        passed = time.monotonic() - began  # before the look: who was kept waiting looks once more
         answer = found()
         if answer:
             return answer
-        passed = time.monotonic() - began
         if passed > within:
             raise TimeoutError(f"not within {within:g} s: {what}")
         time.sleep(min(max(every, passed / 10), 5 * every))
