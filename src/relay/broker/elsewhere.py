@@ -14,6 +14,7 @@ from relay.broker.lists import RECENT_ENDED, Asked, Found
 from relay.broker.looks import Looks, Seen, Turns
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
+from relay.broker.presence import is_there
 from relay.broker.requests import Requests
 from relay.broker.sorting import in_order
 from relay.broker.telling_spawns import AT_ONCE, LOOK, MOST_LISTED
@@ -218,9 +219,7 @@ class Elsewhere:
     def _why(self, broker: BrokerId, seen: Seen[SpawnRow] | None) -> str:
         if seen is not None:
             return seen.refusal
-        # as it is shown: a neighbour may name its link to one that has said goodbye for seconds more
-        is_there = self._mesh.is_linked(broker) or self._mesh.reached_by(broker) is not None
-        return "it did not answer" if is_there else self._absence(broker)
+        return "it did not answer" if is_there(self._mesh, broker) else self._absence(broker)
 
     def _would_tell(self) -> list[BrokerId]:
         """Who is out of reach, and has let this broker view."""

@@ -11,6 +11,7 @@ from relay.broker.inbox import Hear
 from relay.broker.looks import IsThere, Looks, Seen, Telling, Told, comes
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
+from relay.broker.presence import is_there
 from relay.broker.words import rfc3339
 from relay.core.agent_facts import AgentFacts, Tested, facts_from_content
 from relay.core.errors import PeerFault
@@ -138,8 +139,7 @@ class Offered:
             truth = {"from": broker, "at": rfc3339(self._clock())}
             return {"broker": label, "truth": truth, "why": None, "agents": [_view(each) for each in seen.items]}
         known = await self._known(broker)
-        is_there = self._mesh.is_linked(broker) or self._mesh.reached_by(broker) is not None  # as it is shown
-        silent = "it gave no answer" if is_there else known["absence"]
+        silent = "it gave no answer" if is_there(self._mesh, broker) else known["absence"]
         why = silent if seen is None else seen.refusal
         return {"broker": label, "truth": None, "why": why, "agents": [_named(each) for each in known["agents"]]}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from relay.broker.link import CLOCK_SET, NO_MEMBER, REVOKED, TWO_MACHINES, Link
 from relay.broker.words import ago
@@ -15,6 +16,9 @@ from relay.core.backoff import CALM
 from relay.core.ids import BrokerId
 from relay.core.values import frozen
 from relay.store.peers import Peer
+
+if TYPE_CHECKING:
+    from relay.broker.mesh import Mesh
 
 SAID = "the other side said: "
 
@@ -55,6 +59,11 @@ def was_turned_away(link: Link) -> bool:
         return False
     said = link.reason.removeprefix(SAID)
     return said not in _RETURNS and (said != link.reason or said.startswith(("replaced", "refused", TWO_MACHINES)))
+
+
+def is_there(mesh: Mesh, peer: BrokerId) -> bool:
+    """Whether a broker is shown to be there: not who said goodbye and is named by a neighbour for seconds more."""
+    return mesh.is_linked(peer) or mesh.reached_by(peer) is not None
 
 
 def _left(at: int | None, farewell: str) -> int | None:

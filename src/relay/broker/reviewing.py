@@ -17,6 +17,7 @@ from relay.broker.inbox import Hear
 from relay.broker.looks import Looks, Telling, Told
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
+from relay.broker.presence import is_there
 from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -129,9 +130,7 @@ class Review:
         return sorted(items, key=lambda item: (item.asked, item.request)), silent
 
     def _why(self, broker: BrokerId) -> str:
-        # as it is shown: a neighbour may name its link to one that has said goodbye for seconds more
-        is_there = self._mesh.is_linked(broker) or self._mesh.reached_by(broker) is not None
-        return "it did not answer" if is_there else self._absence(broker)
+        return "it did not answer" if is_there(self._mesh, broker) else self._absence(broker)
 
     async def _copies(self, silent: set[BrokerId]) -> list[Item]:
         # what they last said of spawns that were asked for here

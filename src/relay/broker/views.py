@@ -11,7 +11,7 @@ from relay.broker.anew import with_more
 from relay.broker.asked_items import moment_or_none
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
-from relay.broker.presence import Attendance, Presence
+from relay.broker.presence import Attendance, Presence, is_there
 from relay.broker.waiting import Waiting
 from relay.broker.waiting_rows import NOTHING, waiting_rows
 from relay.broker.words import acknowledgement, reason, rfc3339
@@ -138,8 +138,7 @@ class Views:
 
     def is_in_reach(self, broker: BrokerId) -> bool:
         """Whether a broker can be reached now: this one, over a link of its own, or over another's."""
-        direct = broker == self._members.own or self._mesh.is_linked(broker)
-        return direct or self._mesh.reached_by(broker) is not None
+        return broker == self._members.own or is_there(self._mesh, broker)
 
     def _truth(self, row: SpawnRow) -> dict[str, Any]:
         told = row.at is not None

@@ -18,6 +18,7 @@ from relay.cli import progress, speech
 from relay.cli.clean import clean
 from relay.cli.detach_key import name_of, place_of
 from relay.cli.direct import ABOUT_IT, Direct
+from relay.cli.seat import NOWHERE, Seat
 from relay.cli.typed_ahead import KEPT_S, TypedAhead
 
 TYPE_CHECKING = False
@@ -83,6 +84,7 @@ class Attached:
         self._typing = drive
         self._line: Duplex | None = None
         self._is_greeted = False  # over this line: what was typed before goes before what is typed now
+        self._seat = Seat()
         self._lines = http1.Lines()
         self._can_break: type[Exception]
 
@@ -136,11 +138,9 @@ class Attached:
         return f"{name_of(self._key)} leaves" if self._screen.is_raw else "Ctrl-C leaves"
 
     def _try_again(self) -> None:
-        from relay.core.errors import RelayError
-
         try:
             self._connect()
-        except RelayError as fault:
+        except self._can_break as fault:
             self._broke(fault)
 
     def _say(self, said: str) -> None:
@@ -231,18 +231,16 @@ class Attached:
             raise from_json(message["error"])
 
     def _seated(self, message: Message) -> None:
-        if message.get("drives"):
-            self._say("you drive again: who drove has left")
+        self._say(self._seat.told(message))
+        if not self._seat.is_anothers:
             self._told = ""
-        else:
-            self._say(f"{message['driver']} drives now; attach again to take it back, or wait until they leave")
 
     def _answered(self, n: int, taken: bool) -> None:
         # a program has no more to say: what it typed may have ended the task before its end came
         is_end = not self._screen.is_terminal and self._unacknowledged.get(n, b"") is None
         self._acknowledged(n)
         if not taken and not is_end:
-            self._say("what you type goes nowhere: another drives, or the task takes no input any more")
+            self._say(NOWHERE)
 
     def _acknowledged(self, n: int) -> None:
         for each in [each for each in self._unacknowledged if each <= n]:
@@ -251,13 +249,13 @@ class Attached:
     def _greeted(self, hello: Message) -> None:
         first, self._hello, self._is_greeted = not self._hello, hello, True
         self._typing = self._drive and hello["input"]
+        other = self._seat.greeted(hello, self._typing)
         if first:
             self._greet(hello)
         else:
             self._give_up_what_is_old()
             late = self._ahead.drops
-            other = hello["driver"] if self._typing and not hello["drives"] else None
-            self._say("attached again" + (f"; {other} drives now" if other else ""))
+            self._say(f"attached again{other}")
             self._told = ""
             self._tell_size(anew=True)  # what was said of all that stands in the midst of it
             if late:
@@ -324,6 +322,8 @@ class Attached:
     def _queue(self, data: bytes | None) -> None:
         if data == b"" or len(self._unacknowledged) >= MOST_UNACKNOWLEDGED:
             return
+        if self._seat.is_anothers and self._screen.is_terminal:
+            return self._say(NOWHERE)
         self._n += 1
         self._unacknowledged[self._n] = data
         self._send(self._n)
