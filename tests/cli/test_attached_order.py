@@ -77,3 +77,25 @@ def test_that_the_end_of_what_a_program_types_comes_too_late_is_no_loss(
     assert "goes nowhere" not in capsys.readouterr().err
     program._take({"k": "typed", "n": 3, "taken": False})
     assert "goes nowhere" in capsys.readouterr().err
+
+
+def test_what_a_person_typed_is_not_sent_again_while_another_drives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It might be typed once that one has left; what is typed then is, also after the key that ends a line's input."""
+    keys = [b"one ", b"two ", b"three "]
+    monkeypatch.setattr("relay.cli.attached.os.read", lambda fd, size: keys.pop(0))
+    screen, lines = Screen(), [Sent(), Sent()]
+    screen.is_terminal = True
+    nothing: Any = lambda message: None  # noqa: E731
+    person = Attached(Home("/nowhere"), "s", True, screen, 0, 29, "me", nothing, nothing)
+    person._line = cast("Duplex", lines[0])
+    person._take(dict(HELLO))
+    person._typed()
+    person._hang_up()
+    person._line = cast("Duplex", lines[1])
+    person._take({**HELLO, "drives": False, "driver": "x@vps"})
+    person._typed()
+    person._no_more()
+    person._take({"k": "driver", "driver": "me", "drives": True})
+    assert person._reads_keys()
+    person._typed()
+    assert [b"".join(line.data) for line in lines] == [b"one ", b"three "]

@@ -56,21 +56,17 @@ class Attachment:
     def __init__(
         self, server: AttachServer, channel: Conversation, origin: BrokerId, row: SpawnRow, asked: Asked
     ) -> None:
-        self.row = row
-        self.is_over = False  # the task is
-        self._server = server
-        self._channel = channel
-        self.origin = origin
-        self._asked = asked
+        self.row, self.is_over = row, False  # the task is
+        self._server, self._channel, self.origin, self._asked = server, channel, origin, asked
         self._drives = False
         self._task: door.Door | None = None
-        self._may_type = asyncio.Event()
-        self._size = asked.size
+        self._may_type, self._size = asyncio.Event(), asked.size
         self._said: asyncio.Queue[Message] = asyncio.Queue(WINDOW)
         self._typed_soon = Acknowledging(lambda message: self._do(self._channel.send(message)))
         self._allowed_on: object = ()  # what it was found to be allowed to type on, last
         self._is_idle = False  # it waits for something to be typed
         self._told: set[asyncio.Task[None]] = set()
+        self._seat_words = asyncio.Lock()  # in their order: after the last one the viewer sends, or does not
         self.title = server.label(asked.who, origin)
         address = listens_at(channel.ends, server.listens()) if asked.direct and server.listens else None
         self._direct = DirectWay(channel, address, asked.source, lambda: self._drives and self.may_drive())
@@ -309,7 +305,7 @@ class Attachment:
         """Another drives now."""
         self._drives = False
         self._direct.changed()
-        self._do(self._channel.send({"k": "driver", "driver": title}))
+        self._do(self._tell_seat({"driver": title}))
 
     def given_back(self) -> None:
         """It drives again: who did has left."""
@@ -318,9 +314,13 @@ class Attachment:
         self._do(self._take_seat())
 
     async def _take_seat(self) -> None:
-        await self._channel.send({"k": "driver", "driver": self.title, "drives": True})
+        await self._tell_seat({"driver": self.title, "drives": True})
         with contextlib.suppress(door.DoorShut):
             await self._resize(self._size)
+
+    async def _tell_seat(self, seat: Message) -> None:
+        async with self._seat_words:
+            await self._channel.send({"k": "driver"} | seat)
 
     def superseded(self) -> None:
         """The same one is attached over another connection: maybe one it gave up, so that it is told of no end."""

@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-PIECE = 4096
-MOST_UNACKNOWLEDGED = 64
-AGAIN_S = 0.3
-SILENT_S, LOOK_S = 10.0, 2.0
+PIECE, MOST_UNACKNOWLEDGED = 4096, 64
+AGAIN_S, SILENT_S, LOOK_S = 0.3, 10.0, 2.0
 INTERRUPT = 3
 LEFT, OVER = "left", "over"
 
@@ -66,15 +64,11 @@ class Attached:
         greet: Callable[[Message], None],
         show: Callable[[Message], None],
     ) -> None:
-        self._home = home
-        self._spawn = spawn
-        self._drive = drive
+        self._home, self._spawn, self._drive = home, spawn, drive
         self._screen = screen
         self._wakeup = wakeup
-        self._key = key
-        self._who = who
-        self._greet = greet
-        self._show = show
+        self._key, self._who = key, who
+        self._greet, self._show = greet, show
         self._source = os.urandom(16)
         self._unacknowledged: dict[int, bytes | None] = {}  # None for the end of what is typed
         self._direct = Direct(self._source, self._say_over, show, self._answered, self._send_again)
@@ -84,7 +78,7 @@ class Attached:
         self._typing = drive
         self._line: Duplex | None = None
         self._is_greeted = False  # over this line: what was typed before goes before what is typed now
-        self._seat = Seat()
+        self._seat = Seat(screen.is_terminal)
         self._lines = http1.Lines()
         self._can_break: type[Exception]
 
@@ -260,6 +254,9 @@ class Attached:
             self._tell_size(anew=True)  # what was said of all that stands in the midst of it
             if late:
                 self._screen.forget_typed()
+        if self._unacknowledged and self._seat.bars:
+            self._unacknowledged.clear()
+            self._say(NOWHERE)
         self._send_again()
         self._queue(self._ahead.mended())
 
@@ -313,6 +310,9 @@ class Attached:
     def _no_more(self) -> str | None:
         if not self._is_greeted and self._screen.is_terminal and self._ahead.drops:
             return None  # what came before it was dropped: this is no end of that
+        if self._seat.bars:
+            self._say(NOWHERE)  # nor of what is typed when this one drives again
+            return None
         self._queue(self._ahead.take())
         self._typing = False
         if self._screen.is_terminal or self._n:
@@ -322,7 +322,7 @@ class Attached:
     def _queue(self, data: bytes | None) -> None:
         if data == b"" or len(self._unacknowledged) >= MOST_UNACKNOWLEDGED:
             return
-        if self._seat.is_anothers and self._screen.is_terminal:
+        if self._seat.bars:
             return self._say(NOWHERE)
         self._n += 1
         self._unacknowledged[self._n] = data

@@ -122,7 +122,7 @@ class Direct:
         """The link is broken, and the direct way with it; the next begins where this ended."""
         self.shows = False
         self.drop()
-        self._mark = None
+        self._mark, self._late = None, 0
 
     def serve(self) -> None:
         """Something has come by it, or there is room to write."""

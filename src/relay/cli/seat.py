@@ -12,12 +12,21 @@ NOWHERE = "what you type goes nowhere: another drives, or the task takes no inpu
 class Seat:
     """As the task's machine says.
 
+    Args:
+        is_person: who types here is one; what a program says is sent, to be answered.
+
     Attributes:
         is_anothers: another drives. What was sent now might come when this one drives again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_person: bool) -> None:
+        self._is_person = is_person
         self.is_anothers = False
+
+    @property
+    def bars(self) -> bool:
+        """Whether nothing that is typed here is to be sent."""
+        return self.is_anothers and self._is_person
 
     def told(self, message: dict[str, Any]) -> str:
         """Somebody else drives from now on, or this one again; what to say of it."""

@@ -8,6 +8,7 @@ const MOST_WAITING = 256 * 1024;
 const KEPT_MS = 15_000;
 const FIRST_RETRY_MS = 300, LAST_RETRY_MS = 5000;
 const DONE = 1000, REVOKED = 4401, NO_SCOPE = 4403;
+const NOWHERE = "what you type goes nowhere: another drives, or the task takes no input any more";
 const PASSING = new Set(["unreachable", "not_running", "internal", "store_fault"]);
 const MOST_UNSHOWN = 8 << 20, FEW_UNSHOWN = 1 << 20;
 
@@ -35,6 +36,7 @@ export class Attached {
   #timer = 0;
   #size = null;
   #unshown = 0;
+  #isAnothers = false;
 
   constructor(id, { drive, offset = null, who = "dashboard" }, heard) {
     this.id = id;
@@ -53,6 +55,7 @@ export class Attached {
   /** Type something: bytes. */
   type(bytes) {
     if (!this.drive || this.#isLeft) return;
+    if (this.#isAnothers) return void this.heard.said(NOWHERE);
     if (this.#brokeAt && Date.now() - this.#brokeAt > KEPT_MS) return;
     if (this.#waits + bytes.length > MOST_WAITING) return void this.heard.said("too much was typed at once: the rest is dropped");
     for (let at = 0; at < bytes.length; at += PIECE) this.#waiting.push(bytes.slice(at, at + PIECE));
@@ -118,9 +121,11 @@ export class Attached {
       if (this.#unshown > MOST_UNSHOWN) this.#pause();
     } else if (told.k === "typed") {
       this.#acknowledged(told.n);
-      if (!told.taken) this.heard.said("what you type goes nowhere: another drives, or the task takes no input any more");
-    } else if (told.k === "driver") this.heard.seat(told);
-    else if (told.k === "hello") this.#greeted(told);
+      if (!told.taken) this.heard.said(NOWHERE);
+    } else if (told.k === "driver") {
+      this.#seated(!told.drives);
+      this.heard.seat(told);
+    } else if (told.k === "hello") this.#greeted(told);
   }
 
   #greeted(hello) {
@@ -129,10 +134,20 @@ export class Attached {
     this.#isGreeted = this.#isUp = true;
     this.#brokeAt = 0;
     this.#retry = FIRST_RETRY_MS;
+    this.#seated(this.drive && !hello.drives && hello.driver !== null);
+    if (this.#isAnothers) this.#unacknowledged.clear();
     this.heard.hello(hello, again);
     for (const each of this.#unacknowledged.values()) this.#send(each);
     if (this.#size && this.drive) this.#send({ k: "size", ...this.#size });
     this.#flush();
+  }
+
+  // what was sent while another drives might be typed once that one has left
+  #seated(isAnothers) {
+    this.#isAnothers = isAnothers;
+    if (!isAnothers) return;
+    this.#waiting = [];
+    this.#waits = 0;
   }
 
   #pause() {
