@@ -89,7 +89,8 @@ async def test_what_is_announced_names_nobody(sides: list[Side]) -> None:
     for info in infos:
         tag = info.name.partition(".")[0]
         assert info.server == f"{tag}.local." and not info.properties
-        told = repr((info.name, info.server, info.text)).lower()
+        # without the tag, which is random: any three letters may stand in it
+        told = repr((info.name, info.server, info.text)).lower().replace(tag, "")
         assert not any(word in told for word in ("home", "laptop", "vps", LAPTOP.id[:8], VPS.id[:8], home.id))
 
 
