@@ -169,3 +169,44 @@ def test_of_a_thousand_machines_what_changed_is_drawn_and_no_picture_of_them_all
     assert listed == 1_002
     assert drawn == ["tr"]
     assert not is_pictured
+
+
+_SEATED = """
+async () => {
+  const made = [], sent = [];
+  const real = window.WebSocket;
+  window.WebSocket = class {
+    static OPEN = 1;
+    readyState = 1;
+    constructor() { made.push(this); }
+    send(text) { const told = JSON.parse(text); if (told.k === "in") sent.push(atob(told.data)); }
+    close() {}
+    hears(told) { this.onmessage({ data: JSON.stringify(told) }); }
+  };
+  try {
+    const { Attached } = await import("/static/attach.js");
+    const nothing = () => {};
+    const heard = { hello: nothing, out: nothing, seat: nothing, lost: nothing, said: nothing, over: nothing };
+    const attached = new Attached("a".repeat(52), { drive: true }, heard);
+    const hello = { k: "hello", terminal: true, input: true, state: "running", reason: "" };
+    const type = (text) => attached.type(new TextEncoder().encode(text));
+    made[0].hears({ ...hello, drives: true, driver: "me" });
+    type("one");
+    made[0].onclose({ code: 1006 });
+    type("two");
+    while (made.length < 2) await new Promise((go) => setTimeout(go, 50));
+    made[1].hears({ ...hello, drives: false, driver: "x@vps" });
+    type("three");
+    made[1].hears({ k: "driver", driver: "me", drives: true });
+    type("four");
+    attached.leave();
+  } finally {
+    window.WebSocket = real;
+  }
+  return sent;
+}
+"""
+
+
+def test_what_is_typed_while_another_drives_is_not_sent_later(two: Scene, visit: Open) -> None:
+    assert visit(two.laptop).page.evaluate(_SEATED) == ["one", "four"]
