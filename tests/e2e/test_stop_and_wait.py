@@ -220,10 +220,14 @@ def test_wait_for_what_a_broker_runs_that_is_just_being_started(granted: Scene) 
     with subprocess.Popen(
         ["/bin/sh", "-c", command], env=granted.laptop.environment(), cwd=granted.laptop.scratch, stderr=subprocess.PIPE
     ) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline() == b"the broker of this machine is not running; waiting for it to be back\n"
-        granted.laptop.start()
-        assert process.wait(20) == 3
+        try:
+            assert process.stderr is not None
+            told = process.stderr.readline()
+            assert told == b"the broker of this machine is not running; waiting for it to be back\n"
+            granted.laptop.start()
+            assert process.wait(20) == 3
+        finally:
+            process.kill()
 
 
 def test_with_json_what_waits_says_nothing_on_the_way(granted: Scene) -> None:
