@@ -116,6 +116,7 @@ def test_what_its_machine_runs_once_more_after_a_stop_can_be_stopped_again(grant
 def test_a_stop_after_each_of_two_retries_of_what_sleeps_stops_both(granted: Scene) -> None:
     laptop, vps, spawn = granted.laptop, granted.vps, granted.shell("exit 3")["id"]
     relay(vps, "queue", "pause")
+    wait_until(lambda: not laptop.status()["outbox"]["envelopes"], 15, "what came before to be taken")
     with vps.asleep():
         for _ in range(2):
             before = laptop.status()["outbox"]["envelopes"]
