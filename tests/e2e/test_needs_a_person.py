@@ -308,6 +308,7 @@ def _asked_after(scene: Scene, spawn: str, request: str, said: str) -> str:
 
     def another() -> str:
         lines = map(json.loads, relay(scene.vps, "logs", spawn, "--json").stdout.splitlines())
+        # an error is a line too: vps may not know the spawn yet
         printed, now = [each["at"] for each in lines if each.get("data") == said], scene.show(spawn)["needs"] or {}
         is_later = printed and now and moment(now["asked"]) >= moment(printed[0]) + SILENT_S - 0.01
         return str(now["request"]) if is_later and now["request"] != request else ""

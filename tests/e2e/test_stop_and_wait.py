@@ -116,6 +116,7 @@ def test_what_its_machine_runs_once_more_after_a_stop_can_be_stopped_again(grant
 def test_a_stop_after_each_of_two_retries_of_what_sleeps_stops_both(granted: Scene) -> None:
     laptop, vps, spawn = granted.laptop, granted.vps, granted.shell("exit 3")["id"]
     relay(vps, "queue", "pause")
+    wait_until(lambda: not laptop.status()["outbox"]["envelopes"], 15, "what came before to be taken")
     with vps.asleep():
         for _ in range(2):
             before = laptop.status()["outbox"]["envelopes"]
@@ -220,10 +221,14 @@ def test_wait_for_what_a_broker_runs_that_is_just_being_started(granted: Scene) 
     with subprocess.Popen(
         ["/bin/sh", "-c", command], env=granted.laptop.environment(), cwd=granted.laptop.scratch, stderr=subprocess.PIPE
     ) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline() == b"the broker of this machine is not running; waiting for it to be back\n"
-        granted.laptop.start()
-        assert process.wait(20) == 3
+        try:
+            assert process.stderr is not None
+            told = process.stderr.readline()
+            assert told == b"the broker of this machine is not running; waiting for it to be back\n"
+            granted.laptop.start()
+            assert process.wait(20) == 3
+        finally:
+            process.kill()
 
 
 def test_with_json_what_waits_says_nothing_on_the_way(granted: Scene) -> None:

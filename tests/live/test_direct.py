@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from relay.testing import processes
-from tests.e2e.scene import Scene, gone_within, relay, relay_json
+from tests.e2e.scene import Scene, gone_within, put, relay, relay_json
 from tests.live.terminal import DETACH, Terminal, terminal
 
 TYPIST = 'stty -echo; echo ready; while read line; do echo "got $line"; [ $line = bye ] && exit 7; done'
@@ -216,9 +216,7 @@ def test_a_grant_that_takes_the_keys_away_takes_them_from_the_direct_way(scene: 
         goes_direct(person)
         before = ways(person)
         trust = scene.vps.home / "trust.toml"
-        changed = trust.with_suffix(".new")
-        changed.write_text(trust.read_text().replace('"attach", ', "").replace(', "attach"', ""))
-        changed.replace(trust)  # whole: of half a file other things are said
+        put(trust, trust.read_text().replace('"attach", ', "").replace(', "attach"', ""))
         processes.wait_until(lambda: ways(person) != before, 5, "the direct way to be over")
         person.type(b"too late\r")
         assert person.exit() == 1

@@ -228,7 +228,7 @@ async def test_a_silent_task_costs_its_follower_no_second_stream(tmp_path: Path,
 
 
 async def _costs_no_second_stream(folder: Path) -> bool:
-    """Whether that is shown: not where this process got no turn, so that both ends were silent."""
+    """Whether that is shown: it may not be where this process got no turn, so that both ends were silent."""
     async with through(folder, MemoryNetwork()) as (reader, _, target), Turns() as turns:
         here, there = await ends_of(reader, target)
         opened: list[bytes] = []
@@ -237,10 +237,9 @@ async def _costs_no_second_stream(folder: Path) -> bool:
         async with following(here) as follower:
             await until(lambda: opened, what="the stream")
             await asyncio.sleep(4)  # well beyond the silence after which it would be opened again
-            if turns.lost_s > 1:
-                return False
-            assert len(opened) == 1 and not follower.told and there.serves(reader.id) == 1
-            return True
+            is_shown = len(opened) == 1 and not follower.told and there.serves(reader.id) == 1
+            assert is_shown or turns.lost_s > 1, (opened, follower.told)
+            return is_shown
 
 
 async def test_who_reads_slower_than_it_comes_misses_nothing(tmp_path: Path) -> None:

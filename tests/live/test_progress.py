@@ -22,7 +22,7 @@ ERASE = b"\r\x1b[K"
 PATIENT = """import sys
 from relay.cli import progress
 from relay.cli.main import main
-progress.AFTER_S = 60.0
+progress.AFTER_S *= 60  # and not what is shown at once
 del sys.argv[1:3]
 raise SystemExit(main())
 """

@@ -16,7 +16,7 @@ import pytest
 from relay.api import http1
 from relay.api.duplex import Duplex
 from relay.api.home import Home
-from tests.e2e.scene import Scene, relay
+from tests.e2e.scene import Scene, put, relay
 
 WITHIN_S = 60.0
 RAW = "stty raw -echo; printf ready; exec cat"
@@ -132,9 +132,7 @@ def test_a_right_that_is_taken_back_ends_typing_at_the_next_key(scene: Scene, sp
         trust = scene.vps.home / "trust.toml"
         granted = trust.read_text()
         assert '"attach"' in granted
-        changed = trust.with_suffix(".new")
-        changed.write_text(granted.replace('"attach"', '"message"'))
-        changed.replace(trust)  # whole: of half a file other things are said
+        put(trust, granted.replace('"attach"', '"message"'))
         typist.line.send(key(101, b"no more"))
         typist.until("the refusal", lambda: typist.line.done)
         assert typist.error == "no_verb" and b"no more" not in typist.shown
