@@ -105,6 +105,25 @@ async def test_a_want_of_processes_that_passes_costs_no_task(yard: Yard, monkeyp
         await yard.sh("exit 7")
 
 
+async def test_a_fork_server_without_files_stays_and_kills_what_is_left_once_it_has_some(yard: Yard) -> None:
+    run = await yard.sh("setsid env -i sh -c 'echo $$; sleep 60' & sleep 60")
+    await until(lambda: run.output().strip())
+    server = yard.launcher.server_pid
+    assert server is not None
+    limits = resource.prlimit(server, resource.RLIMIT_NOFILE)
+    resource.prlimit(server, resource.RLIMIT_NOFILE, (3, limits[1]))  # it can read of no process
+    os.kill(run.shim, signal.SIGKILL)
+    assert await run.end() == Vanished(Verdict.SWEEP_AND_LOST, 0)
+    await until(lambda: run.shim not in children(server))  # its end was taken in
+    stopped = yard.prepare()
+    stopped.request_stop("test")
+    with pytest.raises(NoProcess):  # it answers meanwhile
+        await yard.launcher.launch(yard.spec(stopped, "true"))
+    resource.prlimit(server, resource.RLIMIT_NOFILE, limits)
+    await until(lambda: not alive(int(run.output())))
+    assert (await yard.run("exit 6")).exit_code == 6 and yard.launcher.server_pid == server
+
+
 async def test_an_answer_that_was_lost_is_never_asked_for_again(yard: Yard, tmp_path: Path) -> None:
     await yard.launcher.start()
     server = yard.launcher.server_pid

@@ -7,6 +7,7 @@ broker is gone it stays as long as a shim lives.
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _ANSWER = struct.Struct("!I")
 _CHUNK = 1 << 20
 _SHIM_FAULT = 70
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_AGAIN_MS = 100
 _CAUGHT = (
     *(signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
     *(signal.SIGPIPE, signal.SIGXFSZ),
@@ -86,13 +89,14 @@ class Server:
         self._poll.register(self._wakeup.fd, select.POLLIN)
         self._poll.register(control, select.POLLIN)
         self._crew = crew.Crew(self._poll)
+        self._leaves_strays = False  # a shim has ended that may have
 
     def serve(self) -> None:
         """Until the broker is gone and no shim is left."""
         control = -1 if self._control is None else self._control.fileno()
         while self._control or self._crew:
             is_asked = False
-            for fd, _ in self._poll.poll(self._crew.pause_ms()):
+            for fd, _ in self._poll.poll(_AGAIN_MS if self._leaves_strays else self._crew.pause_ms()):
                 if fd == self._wakeup.fd:
                     self._wakeup.take()
                 elif fd == control and self._control:
@@ -178,8 +182,16 @@ class Server:
             os._exit(status)
 
     def _reap(self) -> None:
-        if self._collect():
+        self._leaves_strays |= self._collect()
+        if not self._leaves_strays:
+            return
+        try:
             self._kill_strays()
+        except OSError as failure:  # without a file nothing can be read of processes: soon again
+            if failure.errno not in _SHORT:
+                raise
+        else:
+            self._leaves_strays = False
 
     def _collect(self) -> bool:
         """Take in who has ended; whether a shim among them left something undone."""
