@@ -165,8 +165,7 @@ class Server:
             if token is not None:
                 self._tell(token, step + 1, steps)
             while given.get("until") and step == 1 and not os.path.exists(given["until"]):
-                time.sleep(0.3)
-                self._tell(token, step + 1, steps)  # of two words at once only the first is told further
+                time.sleep(0.05)
         self.note("slow ended")
         return {"content": [{"type": "text", "text": "slept"}]}
 

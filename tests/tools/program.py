@@ -140,7 +140,6 @@ class Program:
         if do == "progress":
             for n in range(3):
                 await self.say({"progress": {"call": name, "done": n, "of": 3, "words": f"step {n}"}})
-                await asyncio.sleep(0.3)
         if do in ("wait", "progress"):
             while not is_open(asked["gate"]):
                 if asked.get("obey") and self.cancelled[name].is_set():

@@ -248,12 +248,13 @@ def _whole(ground: Ground, tool: str, size: int) -> dict[str, Any]:
 
 
 def test_how_far_a_call_is_reaches_its_caller(ground: Ground) -> None:
+    """Of words that come at once the last one does."""
     tool = fresh("tool")
     ground.serve(tool)
     gate = ground.vps.scratch / fresh("gate")
     call = ground.call(tool, wait_s=0, arguments={"do": "progress", "gate": str(gate)})
-    seen = wait_until(lambda: ground.ended(call["id"], 0)["progress"], 10, "a word on progress")
-    assert seen["of"] == 3 and seen["words"].startswith("step ")
+    told = {"done": 2, "of": 3, "words": "step 2"}
+    wait_until(lambda: ground.ended(call["id"], 0)["progress"] == told, 10, "the last word on progress")
     gate.touch()
     assert ground.ended(call["id"])["progress"] is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -34,6 +35,7 @@ class Progress:
         self._mesh = mesh
         self._last: dict[tuple[BrokerId, str], dict[str, Any]] = {}
         self._told: dict[str, int] = {}
+        self._later: dict[str, asyncio.TimerHandle] = {}
         self._origins: dict[str, BrokerId] = {}
 
     @property
@@ -58,9 +60,18 @@ class Progress:
         if word is None or not isinstance(call, str) or (origin := self._origins.get(call)) is None:
             return
         self._keep((self._members.own, call), word)
-        now = monotonic_ms()
-        if origin != self._members.own and now - self._told.get(call, -EVERY_MS) >= EVERY_MS:
-            self._told[call] = now
+        if origin != self._members.own and call not in self._later:
+            due_ms = self._told.get(call, -EVERY_MS) + EVERY_MS - monotonic_ms()
+            if due_ms <= 0:
+                self._tell(call)
+            else:  # its last word is told too, though none comes after it
+                self._later[call] = asyncio.get_running_loop().call_later(due_ms / 1000, self._tell, call)
+
+    def _tell(self, call: str) -> None:
+        self._later.pop(call, None)
+        word, origin = self._last.get((self._members.own, call)), self._origins.get(call)
+        if word is not None and origin is not None:
+            self._told[call] = monotonic_ms()
             self._mesh.say(origin, Kind.TOOL_PROGRESS, {"call": call} | word)
 
     def _heard(self, each: Opened) -> None:
@@ -81,6 +92,8 @@ class Progress:
         self._last.pop((broker, call), None)
         self._told.pop(call, None)
         self._origins.pop(call, None)
+        if (timer := self._later.pop(call, None)) is not None:
+            timer.cancel()
 
 
 def _word(said: Any) -> dict[str, Any] | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import secrets
 import time
@@ -23,6 +22,7 @@ import psutil
 from relay.api.home import Home
 from relay.api.program_link import ProgramLink
 from relay.core.errors import RelayError
+from relay.library.progress import Progress
 from relay.mcp_server.host.results import answer_of, failure_of
 from relay.mcp_server.host.share import JSON, Share
 
@@ -31,7 +31,6 @@ AT_ONCE = 64  # one server's slow calls are not to hold up another's
 PAUSE_S = 0.25
 TELLING_S, LEAVING_S = 2.0, 10.0
 """So long what is held is told before the end; and who is sent away has so long until nothing is held any more."""
-PROGRESS_EVERY_S = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -216,20 +215,21 @@ class Program:
         """How a call ended, as a program tells it."""
         share = self._share_of(call["name"])
         telling: set[asyncio.Task[None]] = set()
-        last_told = 0.0
+
+        def say(message: JSON) -> None:
+            task = asyncio.get_running_loop().create_task(self._say(message))
+            telling.add(task)
+            task.add_done_callback(telling.discard)
 
         def began() -> None:
             held.running = True
-            telling.add(asyncio.get_running_loop().create_task(self._say({"running": call["id"]})))
+            say({"running": call["id"]})
+
+        saying = Progress(say)
+        pass_on = saying.teller(call["id"])
 
         async def tell(progress: float, total: float | None, message: str | None) -> None:
-            nonlocal last_told
-            # a number that JSON cannot spell would cost the connection, over which all that runs is told
-            can_be_told = math.isfinite(progress) and (total is None or math.isfinite(total))
-            if can_be_told and time.monotonic() - last_told >= PROGRESS_EVERY_S:
-                last_told = time.monotonic()
-                told = {"call": call["id"], "done": progress, "of": total, "words": message or ""}
-                await self._say({"progress": told})
+            pass_on(progress, total, message or "")
 
         try:
             if share is None:
@@ -237,6 +237,8 @@ class Program:
             answer = answer_of(await share.call(call["name"], call["arguments"], began, tell))
         except RelayError as error:
             answer = failure_of(error)
+        finally:
+            saying.close()
         await asyncio.gather(*telling, return_exceptions=True)
         return answer
 
