@@ -106,22 +106,37 @@ async def test_a_want_of_processes_that_passes_costs_no_task(yard: Yard, monkeyp
 
 
 async def test_a_fork_server_without_files_stays_and_kills_what_is_left_once_it_has_some(yard: Yard) -> None:
-    run = await yard.sh("setsid env -i sh -c 'echo $$; sleep 60' & sleep 60")
-    await until(lambda: run.output().strip())
-    server = yard.launcher.server_pid
-    assert server is not None
-    limits = resource.prlimit(server, resource.RLIMIT_NOFILE)
-    resource.prlimit(server, resource.RLIMIT_NOFILE, (3, limits[1]))  # it can read of no process
-    os.kill(run.shim, signal.SIGKILL)
-    assert await run.end() == Vanished(Verdict.SWEEP_AND_LOST, 0)
-    await until(lambda: run.shim not in children(server))  # its end was taken in
+    server, stray, limits = await _a_stray_that_cannot_be_found(yard)
     stopped = yard.prepare()
     stopped.request_stop("test")
     with pytest.raises(NoProcess):  # it answers meanwhile
         await yard.launcher.launch(yard.spec(stopped, "true"))
+    assert alive(stray)
     resource.prlimit(server, resource.RLIMIT_NOFILE, limits)
-    await until(lambda: not alive(int(run.output())))
+    await until(lambda: not alive(stray))
     assert (await yard.run("exit 6")).exit_code == 6 and yard.launcher.server_pid == server
+
+
+async def test_a_fork_server_without_files_stays_for_what_is_left_though_its_broker_leaves(yard: Yard) -> None:
+    server, stray, limits = await _a_stray_that_cannot_be_found(yard)
+    await yard.launcher.close()
+    assert alive(server) and alive(stray)
+    resource.prlimit(server, resource.RLIMIT_NOFILE, limits)
+    await until(lambda: not alive(stray) and not alive(server))
+
+
+async def _a_stray_that_cannot_be_found(yard: Yard) -> tuple[int, int, tuple[int, int]]:
+    """Of a killed shim, with a fork server that can read of no process: server, stray, how many files it may have."""
+    run = await yard.sh("(setsid env -i sh -c 'echo $$; sleep 60' &); sleep 60")
+    await until(lambda: run.output().strip())
+    server = yard.launcher.server_pid
+    assert server is not None
+    limits = resource.prlimit(server, resource.RLIMIT_NOFILE)
+    resource.prlimit(server, resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(run.shim, signal.SIGKILL)
+    assert await run.end() == Vanished(Verdict.SWEEP_AND_LOST, 0)
+    await until(lambda: run.shim not in children(server))  # its end was taken in
+    return server, int(run.output()), limits
 
 
 async def test_an_answer_that_was_lost_is_never_asked_for_again(yard: Yard, tmp_path: Path) -> None:

@@ -90,11 +90,13 @@ class Server:
         self._poll.register(control, select.POLLIN)
         self._crew = crew.Crew(self._poll)
         self._leaves_strays = False  # a shim has ended that may have
+        self._childless = False
+        self._stays = False  # for strays: a broker that leaves waits for a server that does not
 
     def serve(self) -> None:
-        """Until the broker is gone and no shim is left."""
+        """Until the broker is gone and no shim is left, nor anything that it was told stays."""
         control = -1 if self._control is None else self._control.fileno()
-        while self._control or self._crew:
+        while self._control or self._crew or (self._stays and self._leaves_strays):
             is_asked = False
             for fd, _ in self._poll.poll(_AGAIN_MS if self._leaves_strays else self._crew.pause_ms()):
                 if fd == self._wakeup.fd:
@@ -125,7 +127,8 @@ class Server:
             self._answer(control, f'{{"serial":{launch.serial},{self._launch(launch, packed)}}}')
 
     def _broker_gone(self, control: socket.socket) -> None:
-        self._answer(control, f'{{"serial":0,"live":{self._crew.at_work}}}')
+        self._stays = self._leaves_strays
+        self._answer(control, f'{{"serial":0,"live":{self._crew.at_work + self._stays}}}')
         self._crew.disband()
         self._poll.unregister(control)
         control.close()
@@ -183,7 +186,8 @@ class Server:
 
     def _reap(self) -> None:
         self._leaves_strays |= self._collect()
-        if not self._leaves_strays:
+        if not self._leaves_strays or self._childless:
+            self._leaves_strays = False
             return
         try:
             self._kill_strays()
@@ -196,10 +200,12 @@ class Server:
     def _collect(self) -> bool:
         """Take in who has ended; whether a shim among them left something undone."""
         undone = False
+        self._childless = False
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
+                self._childless = kernel.ADOPTS  # which proves that nothing is left
                 return undone
             if pid == 0:
                 return undone
