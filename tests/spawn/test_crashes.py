@@ -52,6 +52,24 @@ async def test_a_killed_shim_and_a_killed_server_leave_nothing_either(yard: Yard
     await yard.launcher.start()
 
 
+async def test_what_goes_on_without_its_first_thread_is_no_zombie(yard: Yard) -> None:
+    leave = "ctypes.CDLL(None).pthread_exit(None)"
+    script = f"import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); {leave}"
+    run = await yard.launch("sh", "-c", 'setsid "$@" & echo $!; wait', "sh", sys.executable, "-c", script)
+    await until(lambda: run.output().strip())
+    pid = int(run.output())
+    await until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+    assert alive(pid) and pid in run.tree()
+    server = yard.launcher.server_pid
+    assert server is not None
+    os.kill(server, signal.SIGKILL)
+    os.kill(run.shim, signal.SIGKILL)
+    assert await run.end() == Vanished(Verdict.SWEEP_AND_LOST, 0)
+    assert not alive(pid)
+    await until(lambda: yard.launcher.server_pid is None)
+    await yard.launcher.start()
+
+
 async def test_a_killed_fork_server_costs_nothing(yard: Yard) -> None:
     run = await yard.sh("echo ready; sleep 0.3; exit 11")
     await run.says("ready")

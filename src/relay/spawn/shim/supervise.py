@@ -128,7 +128,6 @@ class Supervisor:
         os.close(fd)
 
     def _hear(self, fd: int) -> None:
-        task = self._task
         if fd == self._wakeup.fd:
             self._signalled()
         elif self._door is not None and self._door.hear(fd):
@@ -136,12 +135,12 @@ class Supervisor:
         elif fd not in self._open:
             # Closed earlier in the same round.
             return
-        elif fd == task.failure:
+        elif fd == self._task.failure:
             self._exec_known()
-        elif fd == task.stdin:
+        elif fd == self._task.stdin:
             self._feed()
         else:
-            self._output(task.outputs.index(fd))
+            self._output(self._task.outputs.index(fd))
 
     def _finished(self) -> bool:
         return self._given_up or (self._status is not None and self._reap.childless)
@@ -226,11 +225,12 @@ class Supervisor:
         if self._status is None:
             try:
                 os.killpg(self._task.pid, number)
+                os.killpg(self._task.pid, signal.SIGCONT)  # as in `tree.ask_all`
             except (ProcessLookupError, PermissionError):
                 return
 
     def _signal_tree(self, number: int) -> None:
-        tree.signal_all(tree.members(self._mark, self._session), number)
+        tree.ask_all(tree.members(self._mark, self._session), number)
 
     def _give_up(self) -> None:
         # Only a process in an uninterruptible call, or of another user, survives a second of KILLs.
