@@ -192,9 +192,12 @@ async def test_a_killed_broker_learns_the_exit_code_later(
     name = f"{os.urandom(8).hex()}-1"
     yard.names.append(name)
     go = tmp_path / "go"
-    script = f"echo ready; until test -e {go}; do sleep 0.02; done; exit 13"
+    looks = "for n in 3 4 5 6 7 8 9; do test -e /proc/self/fd/$n && echo $n; done"
+    script = f"{looks}; echo ready; until test -e {go}; do sleep 0.02; done; exit 13"
+    # whatever it was given itself, its tasks have not: a lock would be held for as long as one of them runs
+    given = ("sh", "-c", 'exec 3>&1 4>&1 5>&1 "$@"', "sh", sys.executable, str(MINI_BROKER))
     broker = await asyncio.create_subprocess_exec(
-        sys.executable, str(MINI_BROKER), str(yard.root), name, script, stdout=asyncio.subprocess.PIPE
+        *given, str(yard.root), name, script, stdout=asyncio.subprocess.PIPE
     )
     assert broker.stdout is not None
     shim, server = map(int, (await broker.stdout.readline()).split())
@@ -210,7 +213,7 @@ async def test_a_killed_broker_learns_the_exit_code_later(
     run = yard.observe(attempt)
     await run.says("ready")
     go.touch()
-    assert (await run.exit()).exit_code == 13
+    assert (await run.exit()).exit_code == 13 and run.output() == "ready\n"
     await until(lambda: not alive(server))
 
 
