@@ -207,7 +207,7 @@ async def test_a_stop_that_was_written_but_not_told_is_told_by_the_next_broker(y
     assert end.stopped and end.signal == signal.SIGINT
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 async def test_signals_of_others_stop_nothing(yard: Yard, number: int) -> None:
     run = await yard.sh("echo ready; sleep 0.3; exit 9")
     await run.says("ready")

@@ -33,9 +33,13 @@ _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _AGAIN_MS = 100
 _CAUGHT = (
     *(signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
     *(signal.SIGPIPE, signal.SIGXFSZ),
 )
-"""What the fork server and its shims live through, and what Python ignores: no task may inherit that."""
+"""What the fork server and its shims live through, and what Python ignores: no task may inherit that.
+
+A task may say that it is ready by a signal to its parent, which is the shim here.
+"""
 
 
 def main() -> None:
