@@ -40,7 +40,7 @@ _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 class Task:
     """The task's process, when it was released by the monotonic clock, and the shim's ends of its pipes."""
 
-    __slots__ = ("_go", "_theirs", "began", "failure", "outputs", "pid", "stdin", "ticks")
+    __slots__ = ("_go", "_kept", "_theirs", "began", "failure", "outputs", "pid", "stdin", "ticks")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Task:
         outputs: tuple[int, ...],
         stdin: int | None,
         theirs: list[int],
+        kept: set[int],
         ticks: int | None = None,
     ) -> None:
         self.pid = pid
@@ -60,6 +61,7 @@ class Task:
         self.stdin = stdin
         self._go = go
         self._theirs = theirs
+        self._kept = kept
 
     @property
     def watched(self) -> tuple[int, ...]:
@@ -85,7 +87,7 @@ class Task:
         mine = [self._go, self.failure, *self.outputs]
         if self.stdin is not None:
             mine.append(self.stdin)
-        for fd in (*mine, *self._theirs):
+        for fd in (*mine, *self._theirs, *self._kept):
             os.close(fd)
 
 
@@ -107,7 +109,9 @@ def fork_task(spec: Spec, held: int | None) -> Task:
             os.close(held)
         os.close(go)
         _become(spec, shim, wait, fail, streams.theirs, paths, env)
-    return Task(pid, go, failure, streams.outputs, streams.feed, [wait, fail, *set(streams.theirs)])
+    # A terminal that nobody has open has hung up, for good: a task that closes all three may open /dev/tty later.
+    theirs, kept = ([], set(streams.theirs)) if spec.terminal else (list(streams.theirs), set[int]())
+    return Task(pid, go, failure, streams.outputs, streams.feed, [wait, fail, *theirs], kept)
 
 
 class Streams:
