@@ -59,6 +59,7 @@ class _Verdict:
 
 
 _MORE = "relay logs {{id}}, then spawn it anew with more {}"
+_MEMORY = "relay logs {id}, then spawn it anew with a higher --memory, or without one where more is free"
 _LEFT = ("session", "branch", "diffstat", KEY)
 _MENDS = {
     EISDIR: "name the program itself",
@@ -115,7 +116,7 @@ def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: st
         return _Verdict(State.TIMED_OUT, why, Code.TASK_TIMED_OUT, _MORE.format("--timeout"), finding)
     if record.oom:
         why = "memory ran out, and the kernel ended it"
-        return _Verdict(State.FAILED, why, Code.OUT_OF_MEMORY, _MORE.format("--memory"), finding)
+        return _Verdict(State.FAILED, why, Code.OUT_OF_MEMORY, _MEMORY, finding)
     if record.signal:
         why = f"it was ended by {_signal_name(record.signal)}"
         return _Verdict(State.FAILED, why, Code.KILLED_BY_SIGNAL, "relay logs {id}", finding)
