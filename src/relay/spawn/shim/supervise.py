@@ -171,6 +171,8 @@ class Supervisor:
         self._ladder.stop(time.monotonic(), self._spec.stop_grace_s)
 
     def _child_ended(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
+        if self._awake and not self._asked:
+            self._awake.ended(pid)
         if pid != self._task.pid:
             return
         self._status = status
@@ -180,8 +182,7 @@ class Supervisor:
         self._timeout_at = None
         self._oom = not self._asked and self._kills.explain(status)
         if self._awake:
-            # Its holder is a child of ours, and we end when none is left.
-            self._awake.release()
+            self._awake.release()  # its holder is a child of ours, and we end when none is left
         self._ladder.ended(time.monotonic())
         self._end = {
             "ended_at": _wall_ms(),
@@ -288,8 +289,7 @@ class Supervisor:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
             return False
-        except OSError:
-            # how Linux words the end of a terminal that nobody has open any more (EIO)
+        except OSError:  # how Linux words the end of a terminal that nobody has open any more (EIO)
             data = b""
         if data:
             self._write_log(stream, data)
