@@ -102,7 +102,7 @@ def test_a_gap_in_a_log_is_said_and_is_no_output(relay: Relay, broker: CannedBro
     ]
     done = relay("logs", "build")
     assert done.stdout == "begun\nended\n"
-    assert done.stderr == "[3.0 MiB of its output are no longer kept: log_limit on that machine]\n"
+    assert done.stderr == "[3.0 MiB of its log are no longer kept: log_limit on that machine]\n"
 
 
 @pytest.mark.parametrize(("option", "look"), [("--tty", "attach build@vps"), ("--mode=edit", "logs build@vps -f")])

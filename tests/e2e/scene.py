@@ -204,8 +204,12 @@ class Scene:
         seen: dict[str, Any] = {}
 
         def there() -> bool:
-            seen.update(self.show(spawn, on))
-            return seen["state"] in states
+            try:
+                seen.update(self.show(spawn, on))
+            except ControlError as fault:
+                if fault.code != "unknown_spawn":  # its machine may not have heard of it yet
+                    raise
+            return seen.get("state") in states
 
         try:
             processes.wait_until(there, within, f"{spawn} to be {' or '.join(states)}")

@@ -305,7 +305,7 @@ def test_a_full_disk_loses_nothing_and_says_so(mesh: Mesh) -> None:
     # the task printed on: what there was no room for is counted, and said
     count, notes = told["lost"]
     assert 0 < count <= 9_000_000 and notes == [f"{count} bytes of its output could not be written (ENOSPC)"]
-    assert "of its output are not in it: relay result" in told["logs"]
+    assert "of its output are not in its log: relay result" in told["logs"]
     assert "Traceback" not in told["log"] + done.stderr
 
 

@@ -86,6 +86,14 @@ async def test_a_lock_that_is_refused_is_said(yard: Yard, tmp_path: Path, script
     assert (await run.started()).not_awake == why
 
 
+async def test_a_lock_that_is_lost_before_the_end_is_said(yard: Yard, tmp_path: Path) -> None:
+    loses = f"h=$(cat {tmp_path}/lock); kill -9 $h; while kill -0 $h 2> {os.devnull}; do sleep 0.02; done; exit 7"
+    run = await yard.sh(loses, env=acted_out(tmp_path, HOLDS), keep_awake=True)
+    end = await run.exit()
+    assert (end.exit_code, end.not_awake) == (7, "what held the lock ended before the task")
+    assert not (await run.started()).not_awake
+
+
 async def test_a_machine_that_knows_no_such_lock(yard: Yard, tmp_path: Path) -> None:
     run = await yard.launch("/bin/sh", "-c", "exit 7", env={"PATH": str(tmp_path)}, keep_awake=True)
     end = await run.exit()

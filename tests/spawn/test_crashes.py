@@ -52,6 +52,24 @@ async def test_a_killed_shim_and_a_killed_server_leave_nothing_either(yard: Yard
     await yard.launcher.start()
 
 
+async def test_what_goes_on_without_its_first_thread_is_no_zombie(yard: Yard) -> None:
+    leave = "ctypes.CDLL(None).pthread_exit(None)"
+    script = f"import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); {leave}"
+    run = await yard.launch("sh", "-c", 'setsid "$@" & echo $!; wait', "sh", sys.executable, "-c", script)
+    await until(lambda: run.output().strip())
+    pid = int(run.output())
+    await until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+    assert alive(pid) and pid in run.tree()
+    server = yard.launcher.server_pid
+    assert server is not None
+    os.kill(server, signal.SIGKILL)
+    os.kill(run.shim, signal.SIGKILL)
+    assert await run.end() == Vanished(Verdict.SWEEP_AND_LOST, 0)
+    assert not alive(pid)
+    await until(lambda: yard.launcher.server_pid is None)
+    await yard.launcher.start()
+
+
 async def test_a_killed_fork_server_costs_nothing(yard: Yard) -> None:
     run = await yard.sh("echo ready; sleep 0.3; exit 11")
     await run.says("ready")
@@ -189,9 +207,12 @@ async def test_a_killed_broker_learns_the_exit_code_later(
     name = f"{os.urandom(8).hex()}-1"
     yard.names.append(name)
     go = tmp_path / "go"
-    script = f"echo ready; until test -e {go}; do sleep 0.02; done; exit 13"
+    looks = "for n in 3 4 5 6 7 8 9; do test -e /proc/self/fd/$n && echo $n; done"
+    script = f"{looks}; echo ready; until test -e {go}; do sleep 0.02; done; exit 13"
+    # whatever it was given itself, its tasks have not: a lock would be held for as long as one of them runs
+    given = ("sh", "-c", 'exec 3>&1 4>&1 5>&1 "$@"', "sh", sys.executable, str(MINI_BROKER))
     broker = await asyncio.create_subprocess_exec(
-        sys.executable, str(MINI_BROKER), str(yard.root), name, script, stdout=asyncio.subprocess.PIPE
+        *given, str(yard.root), name, script, stdout=asyncio.subprocess.PIPE
     )
     assert broker.stdout is not None
     shim, server = map(int, (await broker.stdout.readline()).split())
@@ -207,7 +228,7 @@ async def test_a_killed_broker_learns_the_exit_code_later(
     run = yard.observe(attempt)
     await run.says("ready")
     go.touch()
-    assert (await run.exit()).exit_code == 13
+    assert (await run.exit()).exit_code == 13 and run.output() == "ready\n"
     await until(lambda: not alive(server))
 
 

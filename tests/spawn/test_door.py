@@ -137,6 +137,14 @@ async def test_a_terminal_is_the_tasks_own(yard: Yard) -> None:
     assert run.output(1) == ""
 
 
+async def test_a_terminal_that_nobody_has_open_for_a_while_is_there_still(yard: Yard) -> None:
+    script = "exec <&- >&- 2>&-; sleep 0.1; exec > /dev/tty; head -c 20000 /dev/zero; read key < /dev/tty; echo $key"
+    run = await yard.sh(f"{script}; exit 4", terminal=(24, 80))
+    await door.feed(run.attempt.folder, 1, b"typed\n")
+    assert (await run.exit()).exit_code == 4
+    assert run.output().count("\0") == 20_000 and run.output().endswith("typed\r\n")
+
+
 async def test_ansi_is_kept_and_exit_codes_too(yard: Yard) -> None:
     run = await yard.sh("printf '\\033[31mred\\033[0m'; exit 7", terminal=(24, 80))
     assert (await run.exit()).exit_code == 7

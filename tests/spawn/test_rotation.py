@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -220,6 +221,19 @@ async def test_a_reader_that_is_overtaken_is_told_how_much_it_missed(yard: Yard,
     assert sum(each.missing for each in read) >= end.log_dropped > 0
     assert sum(len(each.data) for each in read) + end.log_dropped == end.log_written == 4_100_004
     assert read[-1].next_offset == end.log_bytes
+
+
+def test_what_keeps_the_end_of_a_write_from_the_disk_is_told(tmp_path: Path) -> None:
+    log, writer = log_of(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # `ulimit -f`: a write of more than fits is cut short
+    try:
+        writer.write(0, bytes(60_000))
+        writer.write(0, bytes(60_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (writer.lost, writer.error) == (60_000, "EFBIG")
+    assert sum(len(each.data) for each in transcript.chunks(log)) == 60_000
 
 
 async def test_a_full_disk_in_the_middle_of_a_rotated_log(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from relay.spawn.recovery import Verdict
 from relay.spawn.shim import processes, record
 
 from .groups import freezer
-from .yard import alive, children, edited, until
+from .yard import alive, children, edited, stands_still, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,14 @@ async def test_term_follows_the_grace(yard: Yard) -> None:
     await run.says("ready")
     await stop(run)
     assert (await run.exit()).exit_code == 8
+
+
+async def test_what_was_stopped_by_a_signal_is_asked_too(yard: Yard) -> None:
+    run = await yard.sh("trap 'echo bye; exit 9' INT; kill -STOP $$", stop_grace_s=60)
+    await until(lambda: any(map(stands_still, run.tree())))
+    await stop(run)
+    end = await run.exit()
+    assert end.stopped and end.exit_code == 9 and run.output() == "bye\n"
 
 
 async def test_the_stubborn_are_gone_within_five_seconds(yard: Yard) -> None:
@@ -129,7 +137,7 @@ async def test_after_any_end_the_tree_is_gone_within_five_seconds(
         (0, None, False, 0),
         (3, None, False, 0),
         (None, signal.SIGKILL, False, 0),
-        (None, signal.SIGKILL, True, 0),
+        (None, signal.SIGINT, True, 0),
         (None, signal.SIGINT, True, 0),
     ]
     assert not any(alive(int(run.output().split()[0])) or run.tree() for run in runs)
@@ -199,7 +207,7 @@ async def test_a_stop_that_was_written_but_not_told_is_told_by_the_next_broker(y
     assert end.stopped and end.signal == signal.SIGINT
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 async def test_signals_of_others_stop_nothing(yard: Yard, number: int) -> None:
     run = await yard.sh("echo ready; sleep 0.3; exit 9")
     await run.says("ready")

@@ -52,6 +52,8 @@ async def test_a_missing_binary(yard: Yard) -> None:
     end = await run.exit()
     assert end.error is not None and end.error.kind == "not_found" and "no-such-agent" in end.error.text
     assert end.exit_code is None and not any(isinstance(event, Started) for event in run.events)
+    end = await (await yard.launch("\u00e9" * 120)).exit()  # which takes six bytes for each in its record
+    assert end.error is not None and end.error.text.endswith("\u00e9: No such file or directory")
 
 
 async def test_a_file_that_is_not_executable(yard: Yard, tmp_path: Path) -> None:

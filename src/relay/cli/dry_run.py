@@ -97,7 +97,7 @@ def _say_facts(trial: Trial, facts: TrialFacts) -> None:
     _row("mode", facts["mode"])
     _row("slots", _slots(facts))
     _row("time", f"ended after {spoken(facts['timeout_s'])}" if facts["timeout_s"] else "no limit")
-    _say_means("limits", facts["limits"], "kept, in a scope of its own")
+    _say_means("limits", facts["limits"], "by a scope of its own; whether that keeps them shows when it runs")
     _say_means("keep awake", facts["keep_awake"], "there is a program for it; whether it is let shows when it runs")
     _say_wishes(trial)
 

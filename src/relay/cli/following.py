@@ -94,7 +94,7 @@ def _say_gap(line: LogLine) -> None:
     if "as_of" in line:
         speech.note(_as_of(line["as_of"], missing, line.get("reason", "its machine is out of reach")))
     else:
-        speech.note(f"[{spoken(missing or 0)} of its output are no longer kept: log_limit on that machine]")
+        speech.note(f"[{spoken(missing or 0)} of its log are no longer kept: log_limit on that machine]")
 
 
 def _as_of(moment: str, missing: int | None, reason: str) -> str:

@@ -58,7 +58,8 @@ class _Verdict:
     finding: Finding = field(default_factory=lambda: Finding(State.COMPLETED))
 
 
-_MORE = "relay logs {{id}}, then spawn it anew with more {}"
+_LONGER = "relay logs {id}, then spawn it anew with more --timeout"
+_MEMORY = "relay logs {id}, then spawn it anew with a higher --memory, or without one where more is free"
 _LEFT = ("session", "branch", "diffstat", KEY)
 _MENDS = {
     EISDIR: "name the program itself",
@@ -112,10 +113,10 @@ def _judge(record: ExitRecord, finding: Finding, timeout_s: float | None, by: st
     if record.timed_out:
         why = f"it ran longer than its timeout of {timeout_s:g} s" if timeout_s else "it ran longer than its timeout"
         why += f"; last: {finding.waited_for}" if finding.waited_for else ""
-        return _Verdict(State.TIMED_OUT, why, Code.TASK_TIMED_OUT, _MORE.format("--timeout"), finding)
+        return _Verdict(State.TIMED_OUT, why, Code.TASK_TIMED_OUT, _LONGER, finding)
     if record.oom:
         why = "memory ran out, and the kernel ended it"
-        return _Verdict(State.FAILED, why, Code.OUT_OF_MEMORY, _MORE.format("--memory"), finding)
+        return _Verdict(State.FAILED, why, Code.OUT_OF_MEMORY, _MEMORY, finding)
     if record.signal:
         why = f"it was ended by {_signal_name(record.signal)}"
         return _Verdict(State.FAILED, why, Code.KILLED_BY_SIGNAL, "relay logs {id}", finding)

@@ -44,7 +44,7 @@ def _say_what_is_not_there(invocation: Invocation, spawn: Spawn, has_any: bool, 
     if result and (lost := result.get("output_lost_bytes")):
         speech.flush()
         command = invocation.home.command(f"result {spawn['id']}")
-        speech.note(f"[{spoken(lost)} of its output are not in it: {command} says why]")
+        speech.note(f"[{spoken(lost)} of its output are not in its log: {command} says why]")
 
 
 def _say_why_nothing(invocation: Invocation, spawn: Spawn, is_whole: bool) -> None:

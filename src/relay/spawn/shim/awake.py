@@ -12,6 +12,7 @@ import signal
 import sys
 
 NO_PROGRAM = "there is no systemd-inhibit or caffeinate here"
+LET_GO = "what held the lock ended before the task"
 _WAIT_MS = 2_000
 _MOST_WORDS = 60
 """Bytes of a refusal that are kept: the record's slot has to hold them."""
@@ -59,6 +60,12 @@ class Awake:
         os.close(said)
         if self.fault:
             self.release()
+
+    def ended(self, pid: int) -> None:
+        """A child has ended: where that held the lock, which was not released, the machine may sleep from now on."""
+        # caffeinate goes by the task's end, and may be heard of first
+        if pid == self.pid and self._hold is not None and sys.platform == "linux":
+            self.fault = LET_GO
 
     def release(self) -> None:
         """Let the machine sleep again."""

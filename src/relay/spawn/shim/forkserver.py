@@ -33,9 +33,13 @@ _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _AGAIN_MS = 100
 _CAUGHT = (
     *(signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
     *(signal.SIGPIPE, signal.SIGXFSZ),
 )
-"""What the fork server and its shims live through, and what Python ignores: no task may inherit that."""
+"""What the fork server and its shims live through, and what Python ignores: no task may inherit that.
+
+A task may say that it is ready by a signal to its parent, which is the shim here.
+"""
 
 
 def main() -> None:
@@ -69,10 +73,10 @@ def _have_files(asked: list[str]) -> None:
 
 def _take_control() -> socket.socket:
     control = socket.socket(fileno=os.dup(0))
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    # Whatever a library of the broker left open without close-on-exec ends here.
-    os.closerange(max(null, control.fileno()) + 1, 65536)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    # Whatever the broker was given, or a library of it left open, without close-on-exec ends here: no task has it.
+    os.closerange(3, control.fileno())
+    os.closerange(control.fileno() + 1, 65536)
     return control
 
 

@@ -111,9 +111,10 @@ class LogFile:
 
     def _append(self, stream: int, at_ms: int, data: bytes) -> None:
         whole = b"".join(frames.pack(self.end, stream, at_ms, data))
-        if os.pwrite(self._fd, whole, self.end - self._start) != len(whole):
-            # A short write means a full disk: half a frame is worth nothing to a reader.
-            raise OSError(errno.ENOSPC, "short write")
+        put = 0
+        while put < len(whole):
+            # A short write has met a full disk, a quota or a limit of files' sizes: the rest is told which.
+            put += os.pwrite(self._fd, whole[put:] if put else whole, self.end - self._start + put)
         self.end += len(whole)
         self._inside += len(data)
         self.written += len(data)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _LINUX = sys.platform == "linux"
 _DEAD = "ZXx"
+_ZOMBIE = "Z"
+_HEADLESS = "H"
+"""No state of the kernel's: the first thread has ended, which reads like a zombie, and others go on."""
 
 if not _LINUX:  # pragma: no cover - subprocess costs 7 ms at import, so Linux does not pay for it
     from . import processes_ps
@@ -117,10 +120,16 @@ def carriers(pids: Iterable[int], variable: bytes) -> set[int]:
 
 def _carries(pid: int, variable: bytes) -> bool:
     try:
-        found = _read(f"/proc/{pid}/environ")
+        found = _read(f"/proc/{pid}/environ") or _of_other_threads(pid)
     except OSError:
         return False
     return variable in found and variable in found.split(b"\0")
+
+
+def _of_other_threads(pid: int) -> bytes:
+    # A first thread that has ended has no environment to show, nor has a thread of the kernel's.
+    threads = [name for name in os.listdir(f"/proc/{pid}/task") if name != str(pid)]
+    return _read(f"/proc/{pid}/task/{threads[-1]}/environ") if threads else b""
 
 
 def send(process: Process, number: int) -> bool:
@@ -182,7 +191,10 @@ def _parse(pid: int, stat: bytes) -> Process | None:
     fields = stat[stat.rfind(b")") + 2 :].split(None, 20)
     if len(fields) < 20:
         return None
-    return Process(pid, int(fields[1]), int(fields[3]), fields[0].decode(), int(fields[19]))
+    state = fields[0].decode()
+    if state == _ZOMBIE and fields[17] != b"1":
+        state = _HEADLESS
+    return Process(pid, int(fields[1]), int(fields[3]), state, int(fields[19]))
 
 
 def _stat(pid: int) -> bytes:

@@ -64,10 +64,15 @@ def fit(fields: dict[str, object]) -> dict[str, object]:
     return fields
 
 
-def short(text: str) -> str:
-    """A text of a person, cut until it leaves room in a slot, however many bytes its letters take there."""
+def short(text: str, room: int = SHORT) -> str:
+    """A text of a person, cut until it leaves room in a slot, however many bytes its letters take there.
+
+    Args:
+        text: the text.
+        room: bytes that it may take there.
+    """
     text = text.encode("utf-8", "replace").decode()
-    while len(_JSON.encode(text)) > SHORT:
+    while len(_JSON.encode(text)) > room:
         text = text[: len(text) * 3 // 4]
     return text
 

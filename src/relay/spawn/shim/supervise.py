@@ -128,7 +128,6 @@ class Supervisor:
         os.close(fd)
 
     def _hear(self, fd: int) -> None:
-        task = self._task
         if fd == self._wakeup.fd:
             self._signalled()
         elif self._door is not None and self._door.hear(fd):
@@ -136,12 +135,12 @@ class Supervisor:
         elif fd not in self._open:
             # Closed earlier in the same round.
             return
-        elif fd == task.failure:
+        elif fd == self._task.failure:
             self._exec_known()
-        elif fd == task.stdin:
+        elif fd == self._task.stdin:
             self._feed()
         else:
-            self._output(task.outputs.index(fd))
+            self._output(self._task.outputs.index(fd))
 
     def _finished(self) -> bool:
         return self._given_up or (self._status is not None and self._reap.childless)
@@ -172,6 +171,8 @@ class Supervisor:
         self._ladder.stop(time.monotonic(), self._spec.stop_grace_s)
 
     def _child_ended(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
+        if self._awake and not self._asked:
+            self._awake.ended(pid)
         if pid != self._task.pid:
             return
         self._status = status
@@ -181,8 +182,7 @@ class Supervisor:
         self._timeout_at = None
         self._oom = not self._asked and self._kills.explain(status)
         if self._awake:
-            # Its holder is a child of ours, and we end when none is left.
-            self._awake.release()
+            self._awake.release()  # its holder is a child of ours, and we end when none is left
         self._ladder.ended(time.monotonic())
         self._end = {
             "ended_at": _wall_ms(),
@@ -226,11 +226,12 @@ class Supervisor:
         if self._status is None:
             try:
                 os.killpg(self._task.pid, number)
+                os.killpg(self._task.pid, signal.SIGCONT)  # as in `tree.ask_all`
             except (ProcessLookupError, PermissionError):
                 return
 
     def _signal_tree(self, number: int) -> None:
-        tree.signal_all(tree.members(self._mark, self._session), number)
+        tree.ask_all(tree.members(self._mark, self._session), number)
 
     def _give_up(self) -> None:
         # Only a process in an uninterruptible call, or of another user, survives a second of KILLs.
@@ -288,8 +289,7 @@ class Supervisor:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
             return False
-        except OSError:
-            # how Linux words the end of a terminal that nobody has open any more (EIO)
+        except OSError:  # how Linux words the end of a terminal that nobody has open any more (EIO)
             data = b""
         if data:
             self._write_log(stream, data)

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 
-from . import confining, kernel, processes, terminal
+from . import confining, kernel, processes, record, terminal
 from .spec import MARKER, Spec
 
 TYPE_CHECKING = False  # the checker takes the name for typing's, which costs 3 ms to import
@@ -33,6 +33,8 @@ _KINDS = {
     errno.ENAMETOOLONG: "not_found",
     errno.E2BIG: "too_long",
 }
+_NAME_ROOM = 130
+"""Bytes of a record's slot for what a failure is about: the rest is for why."""
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """What says nothing of the directory that was to be entered."""
 
@@ -40,7 +42,7 @@ _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 class Task:
     """The task's process, when it was released by the monotonic clock, and the shim's ends of its pipes."""
 
-    __slots__ = ("_go", "_theirs", "began", "failure", "outputs", "pid", "stdin", "ticks")
+    __slots__ = ("_go", "_kept", "_theirs", "began", "failure", "outputs", "pid", "stdin", "ticks")
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Task:
         outputs: tuple[int, ...],
         stdin: int | None,
         theirs: list[int],
+        kept: set[int],
         ticks: int | None = None,
     ) -> None:
         self.pid = pid
@@ -60,6 +63,7 @@ class Task:
         self.stdin = stdin
         self._go = go
         self._theirs = theirs
+        self._kept = kept
 
     @property
     def watched(self) -> tuple[int, ...]:
@@ -85,7 +89,7 @@ class Task:
         mine = [self._go, self.failure, *self.outputs]
         if self.stdin is not None:
             mine.append(self.stdin)
-        for fd in (*mine, *self._theirs):
+        for fd in (*mine, *self._theirs, *self._kept):
             os.close(fd)
 
 
@@ -107,7 +111,9 @@ def fork_task(spec: Spec, held: int | None) -> Task:
             os.close(held)
         os.close(go)
         _become(spec, shim, wait, fail, streams.theirs, paths, env)
-    return Task(pid, go, failure, streams.outputs, streams.feed, [wait, fail, *set(streams.theirs)])
+    # A terminal that nobody has open has hung up, for good: a task that closes all three may open /dev/tty later.
+    theirs, kept = ([], set(streams.theirs)) if spec.terminal else (list(streams.theirs), set[int]())
+    return Task(pid, go, failure, streams.outputs, streams.feed, [wait, fail, *theirs], kept)
 
 
 class Streams:
@@ -155,13 +161,17 @@ def failure_of(report: bytes, spec: Spec) -> dict[str, object]:
     number = int(report[1:])
     if report[:1] == AT_CWD:
         kind = "exec_failed" if number in _SHORT else "bad_cwd"
-        return {"kind": kind, "errno": number, "text": f"{spec.cwd[:120]}: {os.strerror(number)}"}
+        return {"kind": kind, "errno": number, "text": f"{_name(spec.cwd)}: {os.strerror(number)}"}
     kind, name, text = _KINDS.get(number, "exec_failed"), spec.argv[0], os.strerror(number)
     if kind == "not_found" and (there := _there(spec)):
         kind, name, text = "bad_interpreter", there, "what its first line (#!) names, or its loader, is not there"
     elif number == errno.EACCES:
         kind, number, name, text = _refusal(spec) or (kind, number, name, text)
-    return {"kind": kind, "errno": number, "text": f"{name[:120]}: {text}"}
+    return {"kind": kind, "errno": number, "text": f"{_name(name)}: {text}"}
+
+
+def _name(text: str) -> str:
+    return record.short(text[:120], _NAME_ROOM)
 
 
 def _there(spec: Spec) -> str | None:

@@ -82,6 +82,12 @@ def signal_all(tree: list[processes.Process], number: int) -> None:
             continue
 
 
+def ask_all(tree: list[processes.Process], number: int) -> None:
+    """Signal each, and have it go on: what somebody has stopped hears of nothing before, and is to clear up too."""
+    signal_all(tree, number)
+    signal_all(tree, signal.SIGCONT)
+
+
 def kill(mark: bytes, session: int | None, reap: Callable[[], object]) -> None:
     """Kill the tree.
 
