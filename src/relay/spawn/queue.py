@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
+from enum import Enum, auto
 from typing import Any
 
 from relay.core import queue_words
 from relay.core.ids import BrokerId
 from relay.core.slots import LABEL, Occupancy
-from relay.core.states import State
 from relay.spawn.limits import Limits
 from relay.store import meta, queueing
 from relay.store.journal import Entry
@@ -27,7 +27,20 @@ FIRST_PAGE = 4  # this is asked at each end, and mostly one slot is free
 PAGE = 50
 _NUMBERS = re.compile(r"[0-9]+")
 PAUSED = "queue.paused"
-Consider = Callable[[Entry, SpawnRow], State]
+
+
+class Turn(Enum):
+    """What has become of a spawn whose turn it was."""
+
+    TAKEN = auto()
+    """It waits no more."""
+    PASSED = auto()
+    """It lacks what no other one may lack, such as its working tree."""
+    ORIGIN_WAITS = auto()
+    """Its origin's grant lets nothing start now."""
+
+
+Consider = Callable[[Entry, SpawnRow], Turn]
 
 
 def local_zone(now: int) -> tzinfo | None:
@@ -109,7 +122,7 @@ class Queue:
         """Have everything considered that may start, in its order, while there are slots.
 
         Args:
-            consider: starts one, or says that its origin has used up its grant (`waiting`).
+            consider: starts one, or says whether what keeps it keeps all of its origin.
         """
         if queueing.ANY_WAITING.one(entry.tx, target=self._own) is None or paused_queue(entry.tx) is not None:
             return
@@ -125,9 +138,9 @@ class Queue:
                 sort = occupancy.full_sort(head.agent, head.labels)
                 if sort is not None:
                     (agents if sort == head.agent else labels).add(sort)
-                elif consider(entry, require(entry.tx, head.id)) is State.WAITING:
+                elif (turn := consider(entry, require(entry.tx, head.id))) is Turn.ORIGIN_WAITS:
                     origins.add(head.origin)
-                else:
+                elif turn is Turn.TAKEN:
                     occupancy = self.occupancy(entry.tx)
             if len(page) < limit:
                 return

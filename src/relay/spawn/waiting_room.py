@@ -15,7 +15,7 @@ from relay.spawn.alarm import Alarm
 from relay.spawn.asking import Asking
 from relay.spawn.ledger import Ledger, Step
 from relay.spawn.limits import Limits
-from relay.spawn.queue import Queue, same_cause
+from relay.spawn.queue import Queue, Turn, same_cause
 from relay.spawn.retries import put_off_too_long
 from relay.spawn.succession import MayView, Succession
 from relay.spawn.telling import Telling
@@ -87,7 +87,9 @@ class WaitingRoom:
 
     def consider(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         """Decide on a spawn that has not started; the row as it stands then."""
-        admission = self._judge(entry, row)
+        return self._decided(entry, row, self._judge(entry, row))
+
+    def _decided(self, entry: Entry, row: SpawnRow, admission: Admission) -> SpawnRow:
         if admission.refusal is not None:
             return self.refuse(entry, row, admission.refusal)
         try:
@@ -138,14 +140,34 @@ class WaitingRoom:
 
     def look_through(self, entry: Entry) -> None:
         """Start what waits and may start now."""
-        self.queue.start_waiting(entry, self._reconsider)
+        self.queue.start_waiting(entry, self._in_its_turn)
 
-    def _reconsider(self, entry: Entry, row: SpawnRow) -> State:
+    def _in_its_turn(self, entry: Entry, row: SpawnRow) -> Turn:
+        if self._has_run_out(entry, row):
+            return Turn.TAKEN
+        if row.reason and row.reason == self._plain_lack(entry, row):  # before it is judged: that is written down
+            return Turn.PASSED
+        admission = self._judge(entry, row)
+        if self._decided(entry, row, admission).state is not State.WAITING:
+            return Turn.TAKEN
+        return Turn.ORIGIN_WAITS if admission.waiting and not row.chain else Turn.PASSED
+
+    def _plain_lack(self, entry: Entry, row: SpawnRow) -> str:
+        try:
+            return self._missing(entry, row)
+        except RelayError:
+            return ""  # it is refused for it, once it is judged
+
+    def _reconsider(self, entry: Entry, row: SpawnRow) -> None:
+        if not self._has_run_out(entry, row):
+            self.consider(entry, row)
+
+    def _has_run_out(self, entry: Entry, row: SpawnRow) -> bool:
         tried = row.attempt > 0 and queueing.WAS_TRIED.one(entry.tx, spawn=row.id) is not None
-        if row.expires <= entry.now and not tried and self.may_expire():
-            why = "it was not to be started after its time to live"
-            return self._ledger.step(entry, row, Step(State.EXPIRED, why)).state
-        return self.consider(entry, row).state
+        if row.expires > entry.now or tried or not self.may_expire():
+            return False
+        self._ledger.step(entry, row, Step(State.EXPIRED, "it was not to be started after its time to live"))
+        return True
 
     def decide_again(self, waiting: list[str], then: Callable[[], None]) -> None:
         """Decide soon, and once more, on spawns that wait or are held, now that more is known of what they lack.
