@@ -12,7 +12,7 @@ from relay.core.ids import BrokerId
 from relay.core.slots import Occupancy, needs
 from relay.core.states import State
 from relay.spawn.limits import Limits
-from relay.spawn.queue import PAUSED, ahead_of, local_zone, moment_words, pause_from, standing
+from relay.spawn.queue import PAUSED, Queue, ahead_of, local_zone, moment_words, pause_from, standing
 from relay.store import meta, queueing
 from relay.store.engine import Store
 from relay.store.queueing import Head
@@ -29,13 +29,15 @@ class Reasons:
         own: this broker's id.
         store: the queue.
         limits: how many slots there are.
+        queue: knows whose grant lets nothing start.
         clock: milliseconds since 1970.
     """
 
-    def __init__(self, own: BrokerId, store: Store, limits: Limits, clock: Callable[[], int]) -> None:
+    def __init__(self, own: BrokerId, store: Store, limits: Limits, queue: Queue, clock: Callable[[], int]) -> None:
         self._own = own
         self._store = store
         self._limits = limits
+        self._queue = queue
         self._clock = clock
 
     async def of(self, rows: Iterable[SpawnRow]) -> dict[str, str]:
@@ -63,7 +65,7 @@ class Reasons:
         if row.not_before is not None and row.not_before > now:
             used = await self._store.one(queueing.RETRIES_USED, spawn=row.id) or 0
             return moment_words(row.not_before, used, row.wishes.retries, now)
-        return slots.get(row.id) or row.reason
+        return slots.get(row.id) or self._queue.used_up.get(row.origin) or row.reason
 
     async def _slots(self, rows: list[SpawnRow], after: Set[str], now: int) -> dict[str, str]:
         """For each that has no slot: which sort, and how many that wait for nothing else are ahead of it."""

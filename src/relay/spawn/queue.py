@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
-from enum import Enum, auto
 from typing import Any
 
 from relay.core import queue_words
 from relay.core.ids import BrokerId
 from relay.core.slots import LABEL, Occupancy
+from relay.core.values import frozen
 from relay.spawn.limits import Limits
 from relay.store import meta, queueing
 from relay.store.journal import Entry
@@ -29,15 +29,17 @@ _NUMBERS = re.compile(r"[0-9]+")
 PAUSED = "queue.paused"
 
 
-class Turn(Enum):
-    """What has become of a spawn whose turn it was."""
+@frozen
+class Turn:
+    """What has become of a spawn whose turn it was.
 
-    TAKEN = auto()
-    """It waits no more."""
-    PASSED = auto()
-    """It lacks what no other one may lack, such as its working tree."""
-    ORIGIN_WAITS = auto()
-    """Its origin's grant lets nothing start now."""
+    Attributes:
+        taken: it waits no more. Else what it lacks, such as its working tree, may be its own lack.
+        origin_waits: why its origin's grant lets nothing start now; empty where it does.
+    """
+
+    taken: bool = False
+    origin_waits: str = ""
 
 
 Consider = Callable[[Entry, SpawnRow], Turn]
@@ -65,11 +67,15 @@ class Queue:
     Args:
         own: this broker's id.
         limits: how many slots there are.
+
+    Attributes:
+        used_up: why an origin's grant let nothing start when there was last a slot, by origin.
     """
 
     def __init__(self, own: BrokerId, limits: Limits) -> None:
         self._own = own
         self._limits = limits
+        self.used_up: dict[BrokerId, str] = {}
 
     def occupancy(self, tx: Tx) -> Occupancy:
         """How many slots are taken."""
@@ -122,12 +128,14 @@ class Queue:
         """Have everything considered that may start, in its order, while there are slots.
 
         Args:
-            consider: starts one, or says whether what keeps it keeps all of its origin.
+            consider: starts one, or says what keeps all of its origin.
         """
         if queueing.ANY_WAITING.one(entry.tx, target=self._own) is None or paused_queue(entry.tx) is not None:
             return
-        agents, labels, origins = set[str](), set[str](), set[BrokerId]()
+        agents, labels, origins = set[str](), set[str](), dict[BrokerId, str]()
         place, occupancy, limit = queueing.FIRST_PLACE, self.occupancy(entry.tx), FIRST_PAGE
+        if not occupancy.is_full:
+            self.used_up = origins
         while not occupancy.is_full:
             page = self._page(entry, place, {"agents": agents, "labels": labels, "origins": origins}, limit)
             for head in page:
@@ -138,9 +146,9 @@ class Queue:
                 sort = occupancy.full_sort(head.agent, head.labels)
                 if sort is not None:
                     (agents if sort == head.agent else labels).add(sort)
-                elif (turn := consider(entry, require(entry.tx, head.id))) is Turn.ORIGIN_WAITS:
-                    origins.add(head.origin)
-                elif turn is Turn.TAKEN:
+                elif (turn := consider(entry, require(entry.tx, head.id))).origin_waits:
+                    origins[head.origin] = turn.origin_waits
+                elif turn.taken:
                     occupancy = self.occupancy(entry.tx)
             if len(page) < limit:
                 return

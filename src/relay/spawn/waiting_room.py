@@ -140,17 +140,25 @@ class WaitingRoom:
 
     def look_through(self, entry: Entry) -> None:
         """Start what waits and may start now."""
+        known = self.queue.used_up
         self.queue.start_waiting(entry, self._in_its_turn)
+        for origin in self.queue.used_up.keys() - known.keys():
+            self._word_all_of(entry, origin)
+
+    def _word_all_of(self, entry: Entry, origin: BrokerId) -> None:
+        """Tell an origin why what it asked for waits, now that this is its grant, and not a slot."""
+        waiting = queueing.WAITING_OF.all(entry.tx, target=self._own, origin=origin, limit=MOST_TOLD)
+        entry.then(lambda: self._later(lambda later: self._word_anew(later, waiting)))
 
     def _in_its_turn(self, entry: Entry, row: SpawnRow) -> Turn:
         if self._has_run_out(entry, row):
-            return Turn.TAKEN
+            return Turn(taken=True)
         if row.reason and row.reason == self._plain_lack(entry, row):  # before it is judged: that is written down
-            return Turn.PASSED
+            return Turn()
         admission = self._judge(entry, row)
         if self._decided(entry, row, admission).state is not State.WAITING:
-            return Turn.TAKEN
-        return Turn.ORIGIN_WAITS if admission.waiting and not row.chain else Turn.PASSED
+            return Turn(taken=True)
+        return Turn() if row.chain else Turn(origin_waits=admission.waiting)
 
     def _plain_lack(self, entry: Entry, row: SpawnRow) -> str:
         try:
