@@ -319,7 +319,7 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     assert queue.until(later, "cancelled")["error"]["code"] == "predecessor_failed"
     queue.until(freed, "completed")
     _says(queue, spawn, "paused by", queue.laptop)
-    assert queue.until(dependent, "cancelled")["reason"] == f"after {gone}, which was never sent"
+    assert queue.until(dependent, "cancelled")["reason"] == f"after {gone}, which was never taken on"
     assert queue.show(spawn)["asked"] == []
     relay(queue.laptop, "resume", spawn)
     assert queue.until(spawn, "completed")["result"]["output_tail"] == "new\n"
