@@ -65,7 +65,7 @@ class Reasons:
         if row.not_before is not None and row.not_before > now:
             used = await self._store.one(queueing.RETRIES_USED, spawn=row.id) or 0
             return moment_words(row.not_before, used, row.wishes.retries, now)
-        return slots.get(row.id) or self._queue.used_up.get(row.origin) or row.reason
+        return slots.get(row.id) or self._queue.kept_back(row.origin, row.agent) or row.reason
 
     async def _slots(self, rows: list[SpawnRow], after: Set[str], now: int) -> dict[str, str]:
         """For each that has no slot: which sort, and how many that wait for nothing else are ahead of it."""

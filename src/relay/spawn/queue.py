@@ -36,10 +36,12 @@ class Turn:
     Attributes:
         taken: it waits no more. Else what it lacks, such as its working tree, may be its own lack.
         origin_waits: why its origin's grant lets nothing start now; empty where it does.
+        agent_waits: why nothing of its agent can start now; empty where it can.
     """
 
     taken: bool = False
     origin_waits: str = ""
+    agent_waits: str = ""
 
 
 Consider = Callable[[Entry, SpawnRow], Turn]
@@ -70,12 +72,14 @@ class Queue:
 
     Attributes:
         used_up: why an origin's grant let nothing start when there was last a slot, by origin.
+        lacking: the same of agents that lack something, by name.
     """
 
     def __init__(self, own: BrokerId, limits: Limits) -> None:
         self._own = own
         self._limits = limits
         self.used_up: dict[BrokerId, str] = {}
+        self.lacking: dict[str, str] = {}
 
     def occupancy(self, tx: Tx) -> Occupancy:
         """How many slots are taken."""
@@ -83,6 +87,10 @@ class Queue:
         if not slots:
             return Occupancy(parallel, slots, queueing.IN_HAND_COUNT.one(tx, target=self._own) or 0, {})
         return Occupancy.of(parallel, slots, queueing.SORTS_IN_HAND.all(tx, target=self._own))
+
+    def kept_back(self, origin: BrokerId, agent: str) -> str:
+        """Why nothing of an origin, or of an agent, was started though there was a slot; empty where it was not so."""
+        return self.used_up.get(origin) or self.lacking.get(agent, "")
 
     def obstacle(self, entry: Entry, row: SpawnRow) -> str:
         """Why a spawn may not start now; empty where it may."""
@@ -135,19 +143,22 @@ class Queue:
         agents, labels, origins = set[str](), set[str](), dict[BrokerId, str]()
         place, occupancy, limit = queueing.FIRST_PLACE, self.occupancy(entry.tx), FIRST_PAGE
         if not occupancy.is_full:
-            self.used_up = origins
+            self.used_up, self.lacking = origins, {}
         while not occupancy.is_full:
             page = self._page(entry, place, {"agents": agents, "labels": labels, "origins": origins}, limit)
             for head in page:
                 if occupancy.is_full:
                     return
-                if head.origin in origins:
+                if head.origin in origins or head.agent in self.lacking:
                     continue
                 sort = occupancy.full_sort(head.agent, head.labels)
                 if sort is not None:
                     (agents if sort == head.agent else labels).add(sort)
                 elif (turn := consider(entry, require(entry.tx, head.id))).origin_waits:
                     origins[head.origin] = turn.origin_waits
+                elif turn.agent_waits:
+                    agents.add(head.agent)
+                    self.lacking[head.agent] = turn.agent_waits
                 elif turn.taken:
                     occupancy = self.occupancy(entry.tx)
             if len(page) < limit:

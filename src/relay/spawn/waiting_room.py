@@ -72,6 +72,8 @@ class WaitingRoom:
         self.succession = Succession(own, ledger, may_view, self.release, later)
         self.lacks: list[Callable[[Entry, SpawnRow], str]] = []
         """What a spawn may have to wait for beside the queue: each says why, or nothing, or refuses it."""
+        self.agent_lacks: list[Callable[[Entry, SpawnRow], str]] = []
+        """The same, where it is lacked by all spawns of an agent: one is asked for, and the others are passed over."""
         self.unsent: Callable[[Entry], int | None] = lambda entry: None
         """Ends what was never sent to others in time; when it is to look again."""
         self.due_runs: Callable[[Entry], int | None] = lambda entry: None
@@ -107,7 +109,7 @@ class WaitingRoom:
         return self._start(entry, row, admission)
 
     def _missing(self, entry: Entry, row: SpawnRow) -> str:
-        return next(filter(None, [lack(entry, row) for lack in self.lacks]), "")
+        return _first(self.lacks, entry, row) or _first(self.agent_lacks, entry, row)
 
     def refuse(self, entry: Entry, row: SpawnRow, refusal: RelayError) -> SpawnRow:
         """End a spawn that may not start."""
@@ -154,11 +156,12 @@ class WaitingRoom:
         if self._has_run_out(entry, row):
             return Turn(taken=True)
         if row.reason and row.reason == self._plain_lack(entry, row):  # before it is judged: that is written down
-            return Turn()
+            return Turn(agent_waits=_first(self.agent_lacks, entry, row))
         admission = self._judge(entry, row)
         if self._decided(entry, row, admission).state is not State.WAITING:
             return Turn(taken=True)
-        return Turn() if row.chain else Turn(origin_waits=admission.waiting)
+        all_of_origin = "" if row.chain else admission.waiting
+        return Turn(origin_waits=all_of_origin, agent_waits=_first(self.agent_lacks, entry, row))
 
     def _plain_lack(self, entry: Entry, row: SpawnRow) -> str:
         try:
@@ -280,3 +283,7 @@ class WaitingRoom:
             entry.then(lambda: self._later(lambda later: self._word_anew(later, rest, then)))
         else:
             entry.then(then)
+
+
+def _first(lacks: list[Callable[[Entry, SpawnRow], str]], entry: Entry, row: SpawnRow) -> str:
+    return next(filter(None, [lack(entry, row) for lack in lacks]), "")
