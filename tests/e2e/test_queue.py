@@ -83,19 +83,19 @@ def test_what_lacks_one_sort_of_slot_holds_up_nothing_behind_it(queue: Scene) ->
     queue.until(second, "completed")
 
 
-def test_what_its_grant_keeps_from_a_slot_that_is_free_says_so(queue: Scene) -> None:
+def test_what_waits_for_something_else_by_now_says_so_at_its_origin_too(queue: Scene) -> None:
     queue.grant("--agent", "shell", "--max-parallel", "1")
     with queue.vps.control() as control:
         own = control.spawn("sleep", "80", cwd=str(queue.vps.work))["id"]
-    runs = _held_up(queue)
-    waiting = [queue.begin("true") for _ in range(3)]
+    runs = _held_up(queue, ("--label", "gpu=a"))
+    labelled, *others = waiting = [queue.begin("true", *words) for words in (("--label", "gpu=b"), (), ())]
     for spawn in waiting:
         _says(queue, spawn, "2 of 2 slots busy", on=queue.laptop)
     relay(queue.vps, "stop", own)
-    for spawn in waiting:
+    _says(queue, labelled, "1 of 1 gpu slots busy, 0 ahead", on=queue.laptop)
+    for spawn in others:
         _says(queue, spawn, "its grant allows 1 at once", on=queue.laptop)
-    listed = {spawn["id"]: spawn["reason"] for spawn in relay_json(queue.vps, "queue")}
-    assert {listed[spawn] for spawn in waiting} == {"1 of its tasks are in hand here; its grant allows 1 at once"}
+        assert _reason(queue, spawn) == "1 of its tasks are in hand here; its grant allows 1 at once"
     relay(queue.laptop, "stop", runs)
     for spawn in waiting:
         queue.until(spawn, "completed")

@@ -94,9 +94,17 @@ class Queue:
 
     def obstacle(self, entry: Entry, row: SpawnRow) -> str:
         """Why a spawn may not start now; empty where it may."""
-        return self._mark(entry, row) or self._predecessors(entry, row) or self._moment(entry, row) or self._slot(
-            entry, row
-        )
+        return self._itself(entry, row) or self._slot(entry, row)
+
+    def cause(self, entry: Entry, row: SpawnRow, occupancy: Occupancy) -> str:
+        """As `obstacle`, or why it was passed over; how many are ahead of it is not counted."""
+        sort = None if occupancy.is_full else occupancy.full_sort(row.agent, row.labels)
+        has_slot = sort is None and not occupancy.is_full
+        slot = "" if has_slot else queue_words.no_slot(occupancy, sort, 0)
+        return self._itself(entry, row) or slot or self.kept_back(row.origin, row.agent)
+
+    def _itself(self, entry: Entry, row: SpawnRow) -> str:
+        return self._mark(entry, row) or self._predecessors(entry, row) or self._moment(entry, row)
 
     def _mark(self, entry: Entry, row: SpawnRow) -> str:
         whole = paused_queue(entry.tx)

@@ -17,6 +17,7 @@ from relay.spawn.ledger import Ledger, Step
 from relay.spawn.limits import Limits
 from relay.spawn.queue import Queue, Turn, same_cause
 from relay.spawn.retries import put_off_too_long
+from relay.spawn.rewording import MOST_TOLD, Rewording
 from relay.spawn.succession import MayView, Succession
 from relay.spawn.telling import Telling
 from relay.store import queueing, spawns
@@ -24,7 +25,6 @@ from relay.store.journal import Entry, Journal
 from relay.store.spawn_rows import BY_ID, EXPIRED_HERE, NEXT_TO_EXPIRE, SpawnRow
 
 NEVER = 2**53
-MOST_TOLD = 500  # whose origins are told at once that the queue rests; the others see it when they ask
 AT_ONCE = 25  # are worded anew in one transaction: each counts who is ahead of it, and others want to write meanwhile
 Decide = Callable[[Entry], None]
 
@@ -67,6 +67,7 @@ class WaitingRoom:
         self._later = later
         self.telling = Telling(own, journal, ledger)
         self.queue = Queue(own, limits)
+        self.rewording = Rewording(own, ledger, self.queue, later)
         self.alarm = Alarm(journal.clock, lambda: later(self.due))
         self._ends = Alarm(journal.clock, lambda: later(self._run_out))
         self.succession = Succession(own, ledger, may_view, self.release, later)
@@ -106,6 +107,7 @@ class WaitingRoom:
         why = self.queue.obstacle(entry, row) or admission.waiting or missing
         if why:
             return self.wait(entry, row, why)
+        self.rewording.soon(entry)
         return self._start(entry, row, admission)
 
     def _missing(self, entry: Entry, row: SpawnRow) -> str:
@@ -142,15 +144,8 @@ class WaitingRoom:
 
     def look_through(self, entry: Entry) -> None:
         """Start what waits and may start now."""
-        known = self.queue.used_up
         self.queue.start_waiting(entry, self._in_its_turn)
-        for origin in self.queue.used_up.keys() - known.keys():
-            self._word_all_of(entry, origin)
-
-    def _word_all_of(self, entry: Entry, origin: BrokerId) -> None:
-        """Tell an origin why what it asked for waits, now that this is its grant, and not a slot."""
-        waiting = queueing.WAITING_OF.all(entry.tx, target=self._own, origin=origin, limit=MOST_TOLD)
-        entry.then(lambda: self._later(lambda later: self._word_anew(later, waiting)))
+        self.rewording.soon(entry)
 
     def _in_its_turn(self, entry: Entry, row: SpawnRow) -> Turn:
         if self._has_run_out(entry, row):
@@ -249,6 +244,7 @@ class WaitingRoom:
         """Look at nothing by itself any more."""
         self.alarm.close()
         self._ends.close()
+        self.rewording.close()
 
     def pause_queue(self, entry: Entry, by: str) -> None:
         """Let nothing start any more; what runs goes on, and the origins of what waits are told why."""
