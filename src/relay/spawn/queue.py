@@ -14,7 +14,7 @@ from typing import Any
 
 from relay.core import queue_words
 from relay.core.ids import BrokerId
-from relay.core.slots import LABEL, Occupancy
+from relay.core.slots import LABEL, Occupancy, needs
 from relay.core.values import frozen
 from relay.spawn.limits import Limits
 from relay.store import meta, queueing
@@ -26,6 +26,7 @@ from relay.store.spawns import require
 FIRST_PAGE = 4  # this is asked at each end, and mostly one slot is free
 PAGE = 50
 _NUMBERS = re.compile(r"[0-9]+")
+_BESIDE = re.compile(r" \([^)]*\)")  # how a predecessor stands, and the time of day
 PAUSED = "queue.paused"
 
 
@@ -96,12 +97,18 @@ class Queue:
         """Why a spawn may not start now; empty where it may."""
         return self._itself(entry, row) or self._slot(entry, row)
 
-    def cause(self, entry: Entry, row: SpawnRow, occupancy: Occupancy) -> str:
-        """As `obstacle`, or why it was passed over; how many are ahead of it is not counted."""
-        sort = None if occupancy.is_full else occupancy.full_sort(row.agent, row.labels)
-        has_slot = sort is None and not occupancy.is_full
-        slot = "" if has_slot else queue_words.no_slot(occupancy, sort, 0)
-        return self._itself(entry, row) or slot or self.kept_back(row.origin, row.agent)
+    def causes(self, entry: Entry, row: SpawnRow, occupancy: Occupancy) -> list[str]:
+        """All that keeps a spawn from starting, the first as `obstacle` has it; how many are ahead is not counted."""
+        if found := self._itself(entry, row):
+            return [found]
+        sorts = [sort for sort in needs(row.agent, row.labels, occupancy.slots) if occupancy.is_full_of(sort)]
+        slots = [queue_words.no_slot(occupancy, sort, 0) for sort in ([None] if occupancy.is_full else []) + sorts]
+        kept = (self.used_up.get(row.origin), self.lacking.get(row.agent))
+        return [*slots, *filter(None, kept)]
+
+    def look_anew(self) -> None:
+        """What kept an origin, or an agent, may keep it no more."""
+        self.used_up, self.lacking = {}, {}
 
     def _itself(self, entry: Entry, row: SpawnRow) -> str:
         return self._mark(entry, row) or self._predecessors(entry, row) or self._moment(entry, row)
@@ -205,6 +212,11 @@ def _zone(entry: Entry) -> tzinfo:
 def same_cause(one: str, other: str) -> bool:
     """Whether two reasons differ in their numbers alone: who counts along is not told of each step."""
     return _NUMBERS.sub("", one) == _NUMBERS.sub("", other)
+
+
+def is_one_of(told: str, causes: Iterable[str]) -> bool:
+    """Whether what was told of a spawn is still a cause of its waiting, but for what changes all the time."""
+    return any(same_cause(_BESIDE.sub("", told), _BESIDE.sub("", each)) for each in causes)
 
 
 def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None, now: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from relay.core.ids import BrokerId
 from relay.core.states import State
 from relay.spawn.ledger import Ledger
-from relay.spawn.queue import Queue, paused_queue, same_cause
+from relay.spawn.queue import Queue, is_one_of, paused_queue
 from relay.store import queueing
 from relay.store.journal import Entry
 from relay.store.spawn_rows import BY_ID
@@ -64,8 +64,8 @@ class Rewording:
             return  # they were told of that
         occupancy = self._queue.occupancy(entry.tx)
         for row in filter(None, [BY_ID.one(entry.tx, id=spawn) for spawn in waiting[:AT_ONCE]]):
-            why = self._queue.cause(entry, row, occupancy) if row.state is State.WAITING else ""
-            if why and not same_cause(row.reason, why):
-                self._ledger.reword(entry, row, self._queue.obstacle(entry, row) or why)
+            causes = self._queue.causes(entry, row, occupancy) if row.state is State.WAITING else []
+            if causes and not is_one_of(row.reason, causes):  # of two that both hold, one is as true as the other
+                self._ledger.reword(entry, row, self._queue.obstacle(entry, row) or causes[0])
         if rest := waiting[AT_ONCE:]:
             entry.then(lambda: self._later(lambda later: self._word(later, rest)))

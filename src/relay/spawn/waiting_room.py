@@ -147,6 +147,11 @@ class WaitingRoom:
         self.queue.start_waiting(entry, self._in_its_turn)
         self.rewording.soon(entry)
 
+    def look_anew(self, entry: Entry) -> None:
+        """As `look_through`, now that grants, or what was lacking, may be others."""
+        self.queue.look_anew()
+        self.look_through(entry)
+
     def _in_its_turn(self, entry: Entry, row: SpawnRow) -> Turn:
         if self._has_run_out(entry, row):
             return Turn(taken=True)
