@@ -91,6 +91,11 @@ def test_what_waits_for_something_else_by_now_says_so_at_its_origin_too(queue: S
     labelled, *others = waiting = [queue.begin("true", *words) for words in (("--label", "gpu=b"), (), ())]
     for spawn in waiting:
         _says(queue, spawn, "2 of 2 slots busy", on=queue.laptop)
+    with queue.vps.control() as control:
+        next_one = control.spawn("true", cwd=str(queue.vps.work))["id"]
+    listed = {spawn["id"]: spawn["reason"] for spawn in relay_json(queue.vps, "queue")}
+    assert _reason(queue, next_one) == listed[next_one] == "2 of 2 slots busy, 0 ahead", "a grant keeps the others"
+    assert _reason(queue, waiting[2]) == listed[waiting[2]] == "2 of 2 slots busy, 2 ahead"
     relay(queue.vps, "stop", own)
     _says(queue, labelled, "1 of 1 gpu slots busy, 0 ahead", on=queue.laptop)
     for spawn in others:

@@ -79,20 +79,24 @@ class Reasons:
         sort = None if occupancy.is_full else occupancy.full_sort(row.agent, row.labels)
         if sort is None and not occupancy.is_full:
             return ""
-        ahead = await self._store.one(queueing.AHEAD, **ahead_of(self._own, row, sort, now)) or 0
+        asked = ahead_of(self._own, row, sort, now, self._queue.used_up)
+        ahead = await self._store.one(queueing.AHEAD, **asked) or 0
         return queue_words.no_slot(occupancy, sort, ahead)
 
     async def _all_slots(self, occupancy: Occupancy, after: Set[str], now: int) -> dict[str, str]:
-        ahead = Counter[str | None]()
-        found = {}
+        ahead, of_origin = Counter[str | None](), Counter[tuple[BrokerId, str | None]]()
+        used_up, found = set(self._queue.used_up), {}
         for number, head in enumerate(await self._store.all(queueing.QUEUE, target=self._own)):
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)  # there may be thousands, and others are to be heard meanwhile
             sort = None if occupancy.is_full else occupancy.full_sort(head.agent, head.labels)
             if occupancy.is_full or sort is not None:
-                found[head.id] = queue_words.no_slot(occupancy, sort, ahead[sort])
+                found[head.id] = queue_words.no_slot(occupancy, sort, ahead[sort] + of_origin[head.origin, sort])
             if head.paused is None and (head.not_before or 0) <= now and head.id not in after:
-                ahead.update(self._sorts(head))
+                if head.origin in used_up:  # its grant keeps it: it is ahead of its origin's own alone
+                    of_origin.update((head.origin, each) for each in self._sorts(head))
+                else:
+                    ahead.update(self._sorts(head))
         return found
 
     def _sorts(self, head: Head) -> list[str | None]:

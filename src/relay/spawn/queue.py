@@ -72,7 +72,7 @@ class Queue:
         limits: how many slots there are.
 
     Attributes:
-        used_up: why an origin's grant let nothing start when there was last a slot, by origin.
+        used_up: why an origin's grant lets nothing start, as far as it was asked of late, by origin.
         lacking: the same of agents that lack something, by name.
     """
 
@@ -92,6 +92,13 @@ class Queue:
     def kept_back(self, origin: BrokerId, agent: str) -> str:
         """Why nothing of an origin, or of an agent, was started though there was a slot; empty where it was not so."""
         return self.used_up.get(origin) or self.lacking.get(agent, "")
+
+    def note(self, origin: BrokerId, waiting: str) -> None:
+        """Keep in mind why an origin's grant lets nothing start now; empty where it does."""
+        if waiting:
+            self.used_up[origin] = waiting
+        else:
+            self.used_up.pop(origin, None)
 
     def obstacle(self, entry: Entry, row: SpawnRow) -> str:
         """Why a spawn may not start now; empty where it may."""
@@ -145,7 +152,7 @@ class Queue:
         return self._ahead(entry, row, sort) if occupancy.is_full or sort is not None else 0
 
     def _ahead(self, entry: Entry, row: SpawnRow, sort: str | None) -> int:
-        return queueing.AHEAD.one(entry.tx, **ahead_of(self._own, row, sort, entry.now)) or 0
+        return queueing.AHEAD.one(entry.tx, **ahead_of(self._own, row, sort, entry.now, self.used_up)) or 0
 
     def start_waiting(self, entry: Entry, consider: Consider) -> None:
         """Have everything considered that may start, in its order, while there are slots.
@@ -153,7 +160,10 @@ class Queue:
         Args:
             consider: starts one, or says what keeps all of its origin.
         """
-        if queueing.ANY_WAITING.one(entry.tx, target=self._own) is None or paused_queue(entry.tx) is not None:
+        if queueing.ANY_WAITING.one(entry.tx, target=self._own) is None:
+            self.look_anew()
+            return
+        if paused_queue(entry.tx) is not None:
             return
         agents, labels, origins = set[str](), set[str](), dict[BrokerId, str]()
         place, occupancy, limit = queueing.FIRST_PLACE, self.occupancy(entry.tx), FIRST_PAGE
@@ -219,7 +229,9 @@ def is_one_of(told: str, causes: Iterable[str]) -> bool:
     return any(same_cause(_BESIDE.sub("", told), _BESIDE.sub("", each)) for each in causes)
 
 
-def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None, now: int) -> dict[str, Any]:
+def ahead_of(
+    own: BrokerId, row: SpawnRow, sort: str | None, now: int, used_up: Iterable[BrokerId]
+) -> dict[str, Any]:
     """The parameters of `queueing.AHEAD`: how many wait before a spawn for the same sort of slot.
 
     Args:
@@ -227,6 +239,7 @@ def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None, now: int) -> dict[s
         row: the spawn.
         sort: the slot's name, None for any.
         now: milliseconds since 1970.
+        used_up: origins whose grants let nothing start: what they asked for is ahead of their own alone.
     """
     key, equals, value = (sort or "").removeprefix(LABEL).partition("=")
     is_label = sort is not None and sort.startswith(LABEL)
@@ -235,6 +248,7 @@ def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None, now: int) -> dict[s
         "spawn": row.id,
         "priority": row.priority,
         "now": now,
+        "origins": to_json(sorted({*used_up} - {row.origin})),
         "agent": None if is_label else sort,
         "label": f'$."{key}"' if is_label else None,
         "value": value if is_label and equals else None,

@@ -90,7 +90,10 @@ class WaitingRoom:
 
     def consider(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         """Decide on a spawn that has not started; the row as it stands then."""
-        return self._decided(entry, row, self._judge(entry, row))
+        admission = self._judge(entry, row)
+        if not row.chain:
+            self.queue.note(row.origin, admission.waiting)
+        return self._decided(entry, row, admission)
 
     def _decided(self, entry: Entry, row: SpawnRow, admission: Admission) -> SpawnRow:
         if admission.refusal is not None:

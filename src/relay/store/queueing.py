@@ -64,11 +64,12 @@ STARTABLE: Query[Head] = Query(
     _head,
 )
 QUEUE: Query[Head] = Query(f"{_HEADS} WHERE {_WAITS} ORDER BY priority DESC, n", _head)
-# how many wait before a place in the queue and are kept from starting by a slot alone; agent, label: of these only
-# those that need such a slot
+# how many wait before a place in the queue and are kept from starting by a slot alone; origins: JSON list of those
+# that their grants keep; agent, label: of these only those that need such a slot
 AHEAD: Query[int] = Query(
     f"SELECT count(*) FROM spawns INDEXED BY spawns_waiting WHERE {_WAITS} AND {_NOTHING_ELSE}"
     " AND (priority > :priority OR (priority = :priority AND n < (SELECT n FROM spawns WHERE id = :spawn)))"
+    " AND (:origins = '[]' OR origin NOT IN (SELECT value FROM json_each(:origins)))"
     " AND (:agent IS NULL OR agent = :agent) AND (:label IS NULL OR json_extract(labels, :label) IS NOT NULL)"
     " AND (:value IS NULL OR json_extract(labels, :label) = :value)",
     first_column,
