@@ -152,8 +152,13 @@ class WaitingRoom:
 
     def look_anew(self, entry: Entry) -> None:
         """As `look_through`, now that grants, or what was lacking, may be others."""
+        known = self.queue.used_up.keys()
         self.queue.look_anew()
         self.look_through(entry)
+        for origin in known - self.queue.used_up.keys():  # where there was no slot none was asked about
+            first = queueing.FIRST_OF.one(entry.tx, target=self._own, origin=origin)
+            if first is not None:
+                self.queue.note(origin, self._judge(entry, spawns.require(entry.tx, first)).waiting)
 
     def _in_its_turn(self, entry: Entry, row: SpawnRow) -> Turn:
         if self._has_run_out(entry, row):

@@ -98,6 +98,10 @@ TRIED_LATER = spawn_query(
 NEXT_START: Query[int | None] = Query(
     f"SELECT min(not_before) {_TIMED} WHERE {_WAITS} AND not_before IS NOT NULL", first_column
 )
+FIRST_OF: Query[str] = Query(
+    f"SELECT id FROM spawns WHERE {_WAITS} AND origin = :origin AND chain = '[]' ORDER BY priority DESC, n LIMIT 1",
+    first_column,
+)
 WAITING_FOR_OTHERS: Query[str] = Query(
     f"SELECT id FROM spawns WHERE {_WAITS} AND origin <> :target ORDER BY priority DESC, n LIMIT :limit", first_column
 )
