@@ -54,7 +54,7 @@ class Queueing:
             room,
             self.scheduling,
         )
-        self.predecessors = Predecessors(members, rooms.requests.find)
+        self.predecessors = Predecessors(members, self.elsewhere.find_at)
         self.reasons = Reasons(members.own, rooms.store, rooms.limits(), room.queue, rooms.journal.clock)
         self._spawns = SpawnsServer(
             members, rooms.store, rooms.gate, self.reasons, rooms.mesh, rooms.journal.clock
