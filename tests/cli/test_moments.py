@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 
 import pytest
 
@@ -20,6 +21,28 @@ def test_a_time_of_day_is_the_next_one() -> None:
     assert moment("22:00", NOON) == local(2026, 11, 28, 22)
     assert moment("9:30:15", NOON) == local(2026, 11, 29, 9, 30, 15)
     assert moment("12:00", NOON) == local(2026, 11, 29, 12)
+
+
+@pytest.mark.parametrize(
+    ("now", "typed", "then"),
+    [
+        ("2026-10-25T02:10+02:00", "02:30", "2026-10-25T02:30+02:00"),
+        ("2026-10-25T02:40+02:00", "02:30", "2026-10-25T02:30+01:00"),
+        ("2026-10-25T02:40+01:00", "02:30", "2026-10-26T02:30+01:00"),
+        ("2026-10-25T01:00+02:00", "22:00", "2026-10-25T22:00+01:00"),
+        ("2026-03-29T01:20+01:00", "02:30", "2026-03-29T03:30+02:00"),
+        ("2026-03-28T23:00+01:00", "22:00", "2026-03-29T22:00+02:00"),
+    ],
+)
+def test_a_time_of_day_is_the_next_one_when_clocks_are_changed(
+    now: str, typed: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        found = moment(typed, datetime.datetime.fromisoformat(now).timestamp())
+    time.tzset()
+    assert found == datetime.datetime.fromisoformat(then).timestamp() * 1000
 
 
 def test_a_duration_counts_from_now() -> None:

@@ -138,6 +138,8 @@ WRONG_BODIES: dict[str, tuple[dict[str, Any], str]] = {
     "surrogate in the agent": ({"agent": LONE}, "bad_name"),
     "timeout that is no number": ({"timeout_s": float("nan")}, "usage"),
     "endless ttl": ({"ttl_s": float("inf")}, "bad_duration"),
+    "no ttl at all": ({"ttl_s": 0}, "bad_duration"),
+    "ttl that is no number": ({"ttl_s": True}, "bad_duration"),
     "huge timeout": ({"timeout_s": 10**400}, "usage"),
     "mode of another type": ({"mode": ["full"]}, "usage"),
     "broker of another type": ({"broker": 7}, "usage"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from relay.testing.processes import wait_until
-from tests.e2e.scene import Scene, fresh, relay_json
+from tests.e2e.scene import Scene, fresh, relay, relay_json
 from tests.e2e.stand_ins import on_path, with_claude
 
 # it answers of its login once nobody keeps it from that, and says at its end whether it has one
@@ -143,6 +143,21 @@ def test_the_broker_goes_on_while_it_looks_and_many_wait_for_few_looks(desk: Des
     (desk.programs / "slow").unlink()
     for each in waiting:
         assert desk.scene.until(each, "rejected")["error"]["code"] == "agent_no_login"
+
+
+def test_who_waits_for_a_look_keeps_no_other_task_of_its_origin_from_its_turn(desk: Desk) -> None:
+    known_to_have_none(desk)
+    (desk.programs / "slow").touch()
+    vps = desk.scene.vps
+    relay(vps, "queue", "pause")
+    with vps.control() as control:
+        asked = {"name": "-", "task": "true", "cwd": str(vps.work)}
+        looked_up = control.post("spawns", asked | {"agent": "claude", "priority": 1})["id"]
+        behind = control.post("spawns", asked | {"agent": "shell"})["id"]
+    relay(vps, "queue", "resume")
+    desk.scene.until(behind, "completed", on=vps)
+    (desk.programs / "slow").unlink()
+    assert desk.scene.until(looked_up, "rejected", on=vps)["error"]["code"] == "agent_no_login"
 
 
 def test_what_its_directory_may_log_in_is_left_to_the_agent(desk: Desk) -> None:

@@ -83,6 +83,29 @@ def test_what_lacks_one_sort_of_slot_holds_up_nothing_behind_it(queue: Scene) ->
     queue.until(second, "completed")
 
 
+def test_what_waits_for_something_else_by_now_says_so_at_its_origin_too(queue: Scene) -> None:
+    queue.grant("--agent", "shell", "--max-parallel", "1")
+    with queue.vps.control() as control:
+        own = control.spawn("sleep", "80", cwd=str(queue.vps.work))["id"]
+    runs = _held_up(queue, ("--label", "gpu=a"))
+    labelled, *others = waiting = [queue.begin("true", *words) for words in (("--label", "gpu=b"), (), ())]
+    for spawn in waiting:
+        _says(queue, spawn, "2 of 2 slots busy", on=queue.laptop)
+    with queue.vps.control() as control:
+        next_one = control.spawn("true", cwd=str(queue.vps.work))["id"]
+    listed = {spawn["id"]: spawn["reason"] for spawn in relay_json(queue.vps, "queue")}
+    assert _reason(queue, next_one) == listed[next_one] == "2 of 2 slots busy, 0 ahead", "a grant keeps the others"
+    assert _reason(queue, waiting[2]) == listed[waiting[2]] == "2 of 2 slots busy, 2 ahead"
+    relay(queue.vps, "stop", own)
+    _says(queue, labelled, "1 of 1 gpu slots busy, 0 ahead", on=queue.laptop)
+    for spawn in others:
+        _says(queue, spawn, "its grant allows 1 at once", on=queue.laptop)
+        assert _reason(queue, spawn) == "1 of its tasks are in hand here; its grant allows 1 at once"
+    relay(queue.laptop, "stop", runs)
+    for spawn in waiting:
+        queue.until(spawn, "completed")
+
+
 def test_the_queue_is_listed_by_where_its_tasks_stand(queue: Scene) -> None:
     first = _held_up(queue, ("--label", "gpu=a"))
     second = queue.begin("true", "--label", "gpu=b")
@@ -301,7 +324,7 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     assert queue.until(later, "cancelled")["error"]["code"] == "predecessor_failed"
     queue.until(freed, "completed")
     _says(queue, spawn, "paused by", queue.laptop)
-    assert queue.until(dependent, "cancelled")["reason"] == f"after {gone}, which was never sent"
+    assert queue.until(dependent, "cancelled")["reason"] == f"after {gone}, which was never taken on"
     assert queue.show(spawn)["asked"] == []
     relay(queue.laptop, "resume", spawn)
     assert queue.until(spawn, "completed")["result"]["output_tail"] == "new\n"

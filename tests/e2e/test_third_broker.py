@@ -25,7 +25,7 @@ from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
 from tests.e2e.answering_member import AnsweringMember
-from tests.e2e.scene import Scene, audit, error_of, fresh, relay, relay_json, started
+from tests.e2e.scene import Scene, audit, error_of, fresh, refused, relay, relay_json, started
 
 VERBS = ("view", "attach", "send", "stop", "approve", "forward")
 
@@ -272,3 +272,18 @@ def _listed(laptop: Node, member: AnsweringMember, items: list[dict[str, object]
             found = json.loads(listing.communicate(timeout=20)[0])
     assert [each["broker"]["name"] for each in found if each["id"] == known] == ["vps"]
     return {each["broker"]["name"] for each in found if each["name"] == "told"}
+
+
+def test_what_it_asks_for_may_come_after_what_another_asked_for(third: Third) -> None:
+    vps, work = third.vps, str(third.vps.work)
+    vps.relay("trust", "allow", third.phone.id, "--verb", "spawn", "--verb", "view", "--agent", "shell", "--dir", work)
+    go, name = third.vps.work / fresh("go"), fresh("first")
+    first = third.begin(f"until [ -e {go} ]; do sleep 0.02; done", name=name)
+    third.until(first, "running")
+    words = ("spawn", "-", "shell", "true", "--broker", "vps", "--cwd", work, "--after")
+    for meant in (first, name):
+        behind = relay_json(third.phone, *words, meant)["id"]
+        assert third.until(behind, "waiting", on=third.phone)["reason"] == f"after {name} (running)"
+    refused(third.phone, *words, "nosuch", code="unknown_spawn")
+    go.touch()
+    third.until(behind, "completed", on=third.phone)

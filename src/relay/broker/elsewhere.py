@@ -126,6 +126,19 @@ class Elsewhere:
                 raise
             return await self._asked_for(ref, unknown)
 
+    async def find_at(self, ref: str, target: BrokerId) -> SpawnRow:
+        """As `find`, of several the one on a broker; what is not known here is asked of that broker alone.
+
+        Raises:
+            Misuse, Unreachable: as of `find`.
+        """
+        try:
+            return await self._requests.find(ref, target)
+        except Misuse as unknown:
+            if unknown.code is not Code.UNKNOWN_SPAWN or target == self._members.own:
+                raise
+            return await self._asked_for(ref if "@" in ref else f"{ref}@{target}", unknown)
+
     async def kept(self, ref: str, command: str) -> SpawnRow:
         """The spawn a person means, where this broker runs it or asked for it: the others can only look at it.
 

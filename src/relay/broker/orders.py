@@ -217,8 +217,9 @@ def _name(body: dict[str, Any], spawn: str) -> str:
 
 
 def _ttl(body: dict[str, Any]) -> int:
-    ttl = body.get("ttl_s") or DEFAULT_TTL_S
-    if not isinstance(ttl, (int, float)) or not 0 < ttl <= MAX_TTL_S:
+    given = body.get("ttl_s")
+    ttl = DEFAULT_TTL_S if given is None else given
+    if type(ttl) not in (int, float) or not 0 < ttl <= MAX_TTL_S:
         raise Misuse(
             "the ttl cannot be used",
             code=Code.BAD_DURATION,

@@ -13,7 +13,7 @@ from relay.core.wishes import AFTER_ANY, AFTER_SUCCESS, MAX_AFTER
 from relay.spawn.succession import failed_predecessor, fits
 from relay.store.spawn_rows import SpawnRow
 
-Find = Callable[[str, BrokerId | None], Awaitable[SpawnRow]]
+Find = Callable[[str, BrokerId], Awaitable[SpawnRow]]
 KEYS = {"after": AFTER_SUCCESS, "after_success": AFTER_SUCCESS, "after_any": AFTER_ANY}
 
 

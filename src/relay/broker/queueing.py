@@ -54,8 +54,8 @@ class Queueing:
             room,
             self.scheduling,
         )
-        self.predecessors = Predecessors(members, rooms.requests.find)
-        self.reasons = Reasons(members.own, rooms.store, rooms.limits(), rooms.journal.clock)
+        self.predecessors = Predecessors(members, self.elsewhere.find_at)
+        self.reasons = Reasons(members.own, rooms.store, rooms.limits(), room.queue, rooms.journal.clock)
         self._spawns = SpawnsServer(
             members, rooms.store, rooms.gate, self.reasons, rooms.mesh, rooms.journal.clock
         )

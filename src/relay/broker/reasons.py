@@ -12,7 +12,7 @@ from relay.core.ids import BrokerId
 from relay.core.slots import Occupancy, needs
 from relay.core.states import State
 from relay.spawn.limits import Limits
-from relay.spawn.queue import PAUSED, ahead_of, local_zone, moment_words, pause_from, standing
+from relay.spawn.queue import PAUSED, Queue, ahead_of, local_zone, moment_words, pause_from, standing
 from relay.store import meta, queueing
 from relay.store.engine import Store
 from relay.store.queueing import Head
@@ -29,13 +29,15 @@ class Reasons:
         own: this broker's id.
         store: the queue.
         limits: how many slots there are.
+        queue: knows whose grant lets nothing start.
         clock: milliseconds since 1970.
     """
 
-    def __init__(self, own: BrokerId, store: Store, limits: Limits, clock: Callable[[], int]) -> None:
+    def __init__(self, own: BrokerId, store: Store, limits: Limits, queue: Queue, clock: Callable[[], int]) -> None:
         self._own = own
         self._store = store
         self._limits = limits
+        self._queue = queue
         self._clock = clock
 
     async def of(self, rows: Iterable[SpawnRow]) -> dict[str, str]:
@@ -63,7 +65,7 @@ class Reasons:
         if row.not_before is not None and row.not_before > now:
             used = await self._store.one(queueing.RETRIES_USED, spawn=row.id) or 0
             return moment_words(row.not_before, used, row.wishes.retries, now)
-        return slots.get(row.id) or row.reason
+        return slots.get(row.id) or self._queue.kept_back(row.origin, row.agent) or row.reason
 
     async def _slots(self, rows: list[SpawnRow], after: Set[str], now: int) -> dict[str, str]:
         """For each that has no slot: which sort, and how many that wait for nothing else are ahead of it."""
@@ -77,20 +79,24 @@ class Reasons:
         sort = None if occupancy.is_full else occupancy.full_sort(row.agent, row.labels)
         if sort is None and not occupancy.is_full:
             return ""
-        ahead = await self._store.one(queueing.AHEAD, **ahead_of(self._own, row, sort, now)) or 0
+        asked = ahead_of(self._own, row, sort, now, self._queue.used_up)
+        ahead = await self._store.one(queueing.AHEAD, **asked) or 0
         return queue_words.no_slot(occupancy, sort, ahead)
 
     async def _all_slots(self, occupancy: Occupancy, after: Set[str], now: int) -> dict[str, str]:
-        ahead = Counter[str | None]()
-        found = {}
+        ahead, of_origin = Counter[str | None](), Counter[tuple[BrokerId, str | None]]()
+        used_up, found = set(self._queue.used_up), {}
         for number, head in enumerate(await self._store.all(queueing.QUEUE, target=self._own)):
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)  # there may be thousands, and others are to be heard meanwhile
             sort = None if occupancy.is_full else occupancy.full_sort(head.agent, head.labels)
             if occupancy.is_full or sort is not None:
-                found[head.id] = queue_words.no_slot(occupancy, sort, ahead[sort])
+                found[head.id] = queue_words.no_slot(occupancy, sort, ahead[sort] + of_origin[head.origin, sort])
             if head.paused is None and (head.not_before or 0) <= now and head.id not in after:
-                ahead.update(self._sorts(head))
+                if head.origin in used_up:  # its grant keeps it: it is ahead of its origin's own alone
+                    of_origin.update((head.origin, each) for each in self._sorts(head))
+                else:
+                    ahead.update(self._sorts(head))
         return found
 
     def _sorts(self, head: Head) -> list[str | None]:

@@ -108,9 +108,11 @@ def _been(text: str, then: int) -> int:
 
 
 def _next_at(hour: int, minute: int, second: int, now: float) -> int:
-    today = datetime.datetime.fromtimestamp(now).replace(hour=hour, minute=minute, second=second, microsecond=0)
-    # by the calendar, not by 24 hours: a day may have 23 or 25
-    then = today if today.timestamp() > now else today + datetime.timedelta(days=1)
+    day = datetime.datetime.fromtimestamp(now)
+    today = day.replace(hour=hour, minute=minute, second=second, microsecond=0, fold=0)
+    again = today.replace(fold=1)  # where that hour comes twice, else no later
+    tomorrow = today + datetime.timedelta(days=1)  # by the calendar, not by 24 hours: a day may have 23 or 25
+    then = next((each for each in (today, again) if each.timestamp() > now), tomorrow)
     return int(then.timestamp() * 1000)
 
 

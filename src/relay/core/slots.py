@@ -80,7 +80,11 @@ class Occupancy:
 
     def full_sort(self, agent: str, labels: Mapping[str, str]) -> str | None:
         """The first sort of slots that a spawn needs and that has none left, or None."""
-        return next((name for name in needs(agent, labels, self.slots) if self.taken[name] >= self.slots[name]), None)
+        return next(filter(self.is_full_of, needs(agent, labels, self.slots)), None)
+
+    def is_full_of(self, name: str) -> bool:
+        """Whether all slots of one sort are taken."""
+        return self.taken[name] >= self.slots[name]
 
     def busy(self, sort: str | None) -> str:
         """`4 of 4 slots busy`, `2 of 2 claude slots busy`.

@@ -14,8 +14,8 @@ from typing import Any
 
 from relay.core import queue_words
 from relay.core.ids import BrokerId
-from relay.core.slots import LABEL, Occupancy
-from relay.core.states import State
+from relay.core.slots import LABEL, Occupancy, needs
+from relay.core.values import frozen
 from relay.spawn.limits import Limits
 from relay.store import meta, queueing
 from relay.store.journal import Entry
@@ -26,8 +26,26 @@ from relay.store.spawns import require
 FIRST_PAGE = 4  # this is asked at each end, and mostly one slot is free
 PAGE = 50
 _NUMBERS = re.compile(r"[0-9]+")
+_BESIDE = re.compile(r" \([^)]*\)")  # how a predecessor stands, and the time of day
 PAUSED = "queue.paused"
-Consider = Callable[[Entry, SpawnRow], State]
+
+
+@frozen
+class Turn:
+    """What has become of a spawn whose turn it was.
+
+    Attributes:
+        taken: it waits no more. Else what it lacks, such as its working tree, may be its own lack.
+        origin_waits: why its origin's grant lets nothing start now; empty where it does.
+        agent_waits: why nothing of its agent can start now; empty where it can.
+    """
+
+    taken: bool = False
+    origin_waits: str = ""
+    agent_waits: str = ""
+
+
+Consider = Callable[[Entry, SpawnRow], Turn]
 
 
 def local_zone(now: int) -> tzinfo | None:
@@ -52,11 +70,17 @@ class Queue:
     Args:
         own: this broker's id.
         limits: how many slots there are.
+
+    Attributes:
+        used_up: why an origin's grant lets nothing start, as far as it was asked of late, by origin.
+        lacking: the same of agents that lack something, by name.
     """
 
     def __init__(self, own: BrokerId, limits: Limits) -> None:
         self._own = own
         self._limits = limits
+        self.used_up: dict[BrokerId, str] = {}
+        self.lacking: dict[str, str] = {}
 
     def occupancy(self, tx: Tx) -> Occupancy:
         """How many slots are taken."""
@@ -65,11 +89,36 @@ class Queue:
             return Occupancy(parallel, slots, queueing.IN_HAND_COUNT.one(tx, target=self._own) or 0, {})
         return Occupancy.of(parallel, slots, queueing.SORTS_IN_HAND.all(tx, target=self._own))
 
+    def kept_back(self, origin: BrokerId, agent: str) -> str:
+        """Why nothing of an origin, or of an agent, was started though there was a slot; empty where it was not so."""
+        return self.used_up.get(origin) or self.lacking.get(agent, "")
+
+    def note(self, origin: BrokerId, waiting: str) -> None:
+        """Keep in mind why an origin's grant lets nothing start now; empty where it does."""
+        if waiting:
+            self.used_up[origin] = waiting
+        else:
+            self.used_up.pop(origin, None)
+
     def obstacle(self, entry: Entry, row: SpawnRow) -> str:
         """Why a spawn may not start now; empty where it may."""
-        return self._mark(entry, row) or self._predecessors(entry, row) or self._moment(entry, row) or self._slot(
-            entry, row
-        )
+        return self._itself(entry, row) or self._slot(entry, row)
+
+    def causes(self, entry: Entry, row: SpawnRow, occupancy: Occupancy) -> list[str]:
+        """All that keeps a spawn from starting, the first as `obstacle` has it; how many are ahead is not counted."""
+        if found := self._itself(entry, row):
+            return [found]
+        sorts = [sort for sort in needs(row.agent, row.labels, occupancy.slots) if occupancy.is_full_of(sort)]
+        slots = [queue_words.no_slot(occupancy, sort, 0) for sort in ([None] if occupancy.is_full else []) + sorts]
+        kept = (self.used_up.get(row.origin), self.lacking.get(row.agent))
+        return [*slots, *filter(None, kept)]
+
+    def look_anew(self) -> None:
+        """What kept an origin, or an agent, may keep it no more."""
+        self.used_up, self.lacking = {}, {}
+
+    def _itself(self, entry: Entry, row: SpawnRow) -> str:
+        return self._mark(entry, row) or self._predecessors(entry, row) or self._moment(entry, row)
 
     def _mark(self, entry: Entry, row: SpawnRow) -> str:
         whole = paused_queue(entry.tx)
@@ -103,31 +152,39 @@ class Queue:
         return self._ahead(entry, row, sort) if occupancy.is_full or sort is not None else 0
 
     def _ahead(self, entry: Entry, row: SpawnRow, sort: str | None) -> int:
-        return queueing.AHEAD.one(entry.tx, **ahead_of(self._own, row, sort, entry.now)) or 0
+        return queueing.AHEAD.one(entry.tx, **ahead_of(self._own, row, sort, entry.now, self.used_up)) or 0
 
     def start_waiting(self, entry: Entry, consider: Consider) -> None:
         """Have everything considered that may start, in its order, while there are slots.
 
         Args:
-            consider: starts one, or says that its origin has used up its grant (`waiting`).
+            consider: starts one, or says what keeps all of its origin.
         """
-        if queueing.ANY_WAITING.one(entry.tx, target=self._own) is None or paused_queue(entry.tx) is not None:
+        if queueing.ANY_WAITING.one(entry.tx, target=self._own) is None:
+            self.look_anew()
             return
-        agents, labels, origins = set[str](), set[str](), set[BrokerId]()
+        if paused_queue(entry.tx) is not None:
+            return
+        agents, labels, origins = set[str](), set[str](), dict[BrokerId, str]()
         place, occupancy, limit = queueing.FIRST_PLACE, self.occupancy(entry.tx), FIRST_PAGE
+        if not occupancy.is_full:
+            self.used_up, self.lacking = origins, {}
         while not occupancy.is_full:
             page = self._page(entry, place, {"agents": agents, "labels": labels, "origins": origins}, limit)
             for head in page:
                 if occupancy.is_full:
                     return
-                if head.origin in origins:
+                if head.origin in origins or head.agent in self.lacking:
                     continue
                 sort = occupancy.full_sort(head.agent, head.labels)
                 if sort is not None:
                     (agents if sort == head.agent else labels).add(sort)
-                elif consider(entry, require(entry.tx, head.id)) is State.WAITING:
-                    origins.add(head.origin)
-                else:
+                elif (turn := consider(entry, require(entry.tx, head.id))).origin_waits:
+                    origins[head.origin] = turn.origin_waits
+                elif turn.agent_waits:
+                    agents.add(head.agent)
+                    self.lacking[head.agent] = turn.agent_waits
+                elif turn.taken:
                     occupancy = self.occupancy(entry.tx)
             if len(page) < limit:
                 return
@@ -167,7 +224,14 @@ def same_cause(one: str, other: str) -> bool:
     return _NUMBERS.sub("", one) == _NUMBERS.sub("", other)
 
 
-def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None, now: int) -> dict[str, Any]:
+def is_one_of(told: str, causes: Iterable[str]) -> bool:
+    """Whether what was told of a spawn is still a cause of its waiting, but for what changes all the time."""
+    return any(same_cause(_BESIDE.sub("", told), _BESIDE.sub("", each)) for each in causes)
+
+
+def ahead_of(
+    own: BrokerId, row: SpawnRow, sort: str | None, now: int, used_up: Iterable[BrokerId]
+) -> dict[str, Any]:
     """The parameters of `queueing.AHEAD`: how many wait before a spawn for the same sort of slot.
 
     Args:
@@ -175,6 +239,7 @@ def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None, now: int) -> dict[s
         row: the spawn.
         sort: the slot's name, None for any.
         now: milliseconds since 1970.
+        used_up: origins whose grants let nothing start: what they asked for is ahead of their own alone.
     """
     key, equals, value = (sort or "").removeprefix(LABEL).partition("=")
     is_label = sort is not None and sort.startswith(LABEL)
@@ -183,6 +248,7 @@ def ahead_of(own: BrokerId, row: SpawnRow, sort: str | None, now: int) -> dict[s
         "spawn": row.id,
         "priority": row.priority,
         "now": now,
+        "origins": to_json(sorted({*used_up} - {row.origin})),
         "agent": None if is_label else sort,
         "label": f'$."{key}"' if is_label else None,
         "value": value if is_label and equals else None,

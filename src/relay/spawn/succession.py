@@ -166,12 +166,12 @@ class Succession:
         Args:
             entry: the transaction.
             spawn: the dependent; `predecessor`: what will not come.
-            ended: how it ended here, before it was forgotten; None where it was never sent.
+            ended: how it ended here, before it was forgotten; None where it was never taken on: not sent, or refused.
         """
         row = require(entry.tx, spawn)
         for each in () if row.state in TERMINAL else queueing.OPEN_OF.all(entry.tx, spawn=spawn):
             if each.predecessor == predecessor and each.state is None:  # else it did come; its end will tell
-                self._is_no_more(entry, row, predecessor, each.condition, ended, "which was never sent")
+                self._is_no_more(entry, row, predecessor, each.condition, ended, "which was never taken on")
                 self._released(entry, [spawn])
 
     def _is_no_more(

@@ -285,7 +285,7 @@ class Supervisor:
 
     async def start_waiting(self) -> None:
         """Start what waits and may start now."""
-        await self._journal.commit(self.room.look_through)
+        await self._journal.commit(self.room.look_anew)
 
     # what a running attempt tells
 

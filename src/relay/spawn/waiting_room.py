@@ -15,8 +15,9 @@ from relay.spawn.alarm import Alarm
 from relay.spawn.asking import Asking
 from relay.spawn.ledger import Ledger, Step
 from relay.spawn.limits import Limits
-from relay.spawn.queue import Queue, same_cause
+from relay.spawn.queue import Queue, Turn, same_cause
 from relay.spawn.retries import put_off_too_long
+from relay.spawn.rewording import MOST_TOLD, Rewording
 from relay.spawn.succession import MayView, Succession
 from relay.spawn.telling import Telling
 from relay.store import queueing, spawns
@@ -24,7 +25,6 @@ from relay.store.journal import Entry, Journal
 from relay.store.spawn_rows import BY_ID, EXPIRED_HERE, NEXT_TO_EXPIRE, SpawnRow
 
 NEVER = 2**53
-MOST_TOLD = 500  # whose origins are told at once that the queue rests; the others see it when they ask
 AT_ONCE = 25  # are worded anew in one transaction: each counts who is ahead of it, and others want to write meanwhile
 Decide = Callable[[Entry], None]
 
@@ -67,11 +67,14 @@ class WaitingRoom:
         self._later = later
         self.telling = Telling(own, journal, ledger)
         self.queue = Queue(own, limits)
+        self.rewording = Rewording(own, ledger, self.queue, later)
         self.alarm = Alarm(journal.clock, lambda: later(self.due))
         self._ends = Alarm(journal.clock, lambda: later(self._run_out))
         self.succession = Succession(own, ledger, may_view, self.release, later)
         self.lacks: list[Callable[[Entry, SpawnRow], str]] = []
         """What a spawn may have to wait for beside the queue: each says why, or nothing, or refuses it."""
+        self.agent_lacks: list[Callable[[Entry, SpawnRow], str]] = []
+        """The same, where it is lacked by all spawns of an agent: one is asked for, and the others are passed over."""
         self.unsent: Callable[[Entry], int | None] = lambda entry: None
         """Ends what was never sent to others in time; when it is to look again."""
         self.due_runs: Callable[[Entry], int | None] = lambda entry: None
@@ -88,6 +91,11 @@ class WaitingRoom:
     def consider(self, entry: Entry, row: SpawnRow) -> SpawnRow:
         """Decide on a spawn that has not started; the row as it stands then."""
         admission = self._judge(entry, row)
+        if not row.chain:
+            self.queue.note(row.origin, admission.waiting)
+        return self._decided(entry, row, admission)
+
+    def _decided(self, entry: Entry, row: SpawnRow, admission: Admission) -> SpawnRow:
         if admission.refusal is not None:
             return self.refuse(entry, row, admission.refusal)
         try:
@@ -102,10 +110,11 @@ class WaitingRoom:
         why = self.queue.obstacle(entry, row) or admission.waiting or missing
         if why:
             return self.wait(entry, row, why)
+        self.rewording.soon(entry)
         return self._start(entry, row, admission)
 
     def _missing(self, entry: Entry, row: SpawnRow) -> str:
-        return next(filter(None, [lack(entry, row) for lack in self.lacks]), "")
+        return _first(self.lacks, entry, row) or _first(self.agent_lacks, entry, row)
 
     def refuse(self, entry: Entry, row: SpawnRow, refusal: RelayError) -> SpawnRow:
         """End a spawn that may not start."""
@@ -138,14 +147,46 @@ class WaitingRoom:
 
     def look_through(self, entry: Entry) -> None:
         """Start what waits and may start now."""
-        self.queue.start_waiting(entry, self._reconsider)
+        self.queue.start_waiting(entry, self._in_its_turn)
+        self.rewording.soon(entry)
 
-    def _reconsider(self, entry: Entry, row: SpawnRow) -> State:
+    def look_anew(self, entry: Entry) -> None:
+        """As `look_through`, now that grants, or what was lacking, may be others."""
+        known = self.queue.used_up.keys()
+        self.queue.look_anew()
+        self.look_through(entry)
+        for origin in known - self.queue.used_up.keys():  # where there was no slot none was asked about
+            first = queueing.FIRST_OF.one(entry.tx, target=self._own, origin=origin)
+            if first is not None:
+                self.queue.note(origin, self._judge(entry, spawns.require(entry.tx, first)).waiting)
+
+    def _in_its_turn(self, entry: Entry, row: SpawnRow) -> Turn:
+        if self._has_run_out(entry, row):
+            return Turn(taken=True)
+        if row.reason and row.reason == self._plain_lack(entry, row):  # before it is judged: that is written down
+            return Turn(agent_waits=_first(self.agent_lacks, entry, row))
+        admission = self._judge(entry, row)
+        if self._decided(entry, row, admission).state is not State.WAITING:
+            return Turn(taken=True)
+        all_of_origin = "" if row.chain else admission.waiting
+        return Turn(origin_waits=all_of_origin, agent_waits=_first(self.agent_lacks, entry, row))
+
+    def _plain_lack(self, entry: Entry, row: SpawnRow) -> str:
+        try:
+            return self._missing(entry, row)
+        except RelayError:
+            return ""  # it is refused for it, once it is judged
+
+    def _reconsider(self, entry: Entry, row: SpawnRow) -> None:
+        if not self._has_run_out(entry, row):
+            self.consider(entry, row)
+
+    def _has_run_out(self, entry: Entry, row: SpawnRow) -> bool:
         tried = row.attempt > 0 and queueing.WAS_TRIED.one(entry.tx, spawn=row.id) is not None
-        if row.expires <= entry.now and not tried and self.may_expire():
-            why = "it was not to be started after its time to live"
-            return self._ledger.step(entry, row, Step(State.EXPIRED, why)).state
-        return self.consider(entry, row).state
+        if row.expires > entry.now or tried or not self.may_expire():
+            return False
+        self._ledger.step(entry, row, Step(State.EXPIRED, "it was not to be started after its time to live"))
+        return True
 
     def decide_again(self, waiting: list[str], then: Callable[[], None]) -> None:
         """Decide soon, and once more, on spawns that wait or are held, now that more is known of what they lack.
@@ -216,6 +257,7 @@ class WaitingRoom:
         """Look at nothing by itself any more."""
         self.alarm.close()
         self._ends.close()
+        self.rewording.close()
 
     def pause_queue(self, entry: Entry, by: str) -> None:
         """Let nothing start any more; what runs goes on, and the origins of what waits are told why."""
@@ -250,3 +292,7 @@ class WaitingRoom:
             entry.then(lambda: self._later(lambda later: self._word_anew(later, rest, then)))
         else:
             entry.then(then)
+
+
+def _first(lacks: list[Callable[[Entry, SpawnRow], str]], entry: Entry, row: SpawnRow) -> str:
+    return next(filter(None, [lack(entry, row) for lack in lacks]), "")

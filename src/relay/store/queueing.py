@@ -64,11 +64,12 @@ STARTABLE: Query[Head] = Query(
     _head,
 )
 QUEUE: Query[Head] = Query(f"{_HEADS} WHERE {_WAITS} ORDER BY priority DESC, n", _head)
-# how many wait before a place in the queue and are kept from starting by a slot alone; agent, label: of these only
-# those that need such a slot
+# how many wait before a place in the queue and are kept from starting by a slot alone; origins: JSON list of those
+# that their grants keep; agent, label: of these only those that need such a slot
 AHEAD: Query[int] = Query(
     f"SELECT count(*) FROM spawns INDEXED BY spawns_waiting WHERE {_WAITS} AND {_NOTHING_ELSE}"
     " AND (priority > :priority OR (priority = :priority AND n < (SELECT n FROM spawns WHERE id = :spawn)))"
+    " AND (:origins = '[]' OR origin NOT IN (SELECT value FROM json_each(:origins)))"
     " AND (:agent IS NULL OR agent = :agent) AND (:label IS NULL OR json_extract(labels, :label) IS NOT NULL)"
     " AND (:value IS NULL OR json_extract(labels, :label) = :value)",
     first_column,
@@ -96,6 +97,10 @@ TRIED_LATER = spawn_query(
 )
 NEXT_START: Query[int | None] = Query(
     f"SELECT min(not_before) {_TIMED} WHERE {_WAITS} AND not_before IS NOT NULL", first_column
+)
+FIRST_OF: Query[str] = Query(
+    f"SELECT id FROM spawns WHERE {_WAITS} AND origin = :origin AND chain = '[]' ORDER BY priority DESC, n LIMIT 1",
+    first_column,
 )
 WAITING_FOR_OTHERS: Query[str] = Query(
     f"SELECT id FROM spawns WHERE {_WAITS} AND origin <> :target ORDER BY priority DESC, n LIMIT :limit", first_column

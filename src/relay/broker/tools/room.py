@@ -80,7 +80,7 @@ class Tools:
         )
         self.sharing = Sharing(members, journal, rooms.auditor, self.programs, self.views, self._changed_by_person)
         rooms.letters.reissue.tools = WordsAgain(self._catalogues)
-        rooms.supervisor.room.lacks.append(self._missing)
+        rooms.supervisor.room.agent_lacks.append(self._missing)
 
     def _absence(self, broker: BrokerId) -> str:
         views, attendance = self._rooms.views, self._rooms.letters.attendance
