@@ -76,6 +76,7 @@ def test_since(granted: Scene) -> None:
     for node in (granted.laptop, granted.vps):
         assert relay(node, "logs", spawn, "--since", between).stdout == b"new\n"
         assert relay(node, "logs", spawn, "--since", "1h").stdout == b"old\nnew\n"
+        assert relay(node, "logs", spawn, "--since", "1969-12-31T00:00:00Z").stdout == b"old\nnew\n"
         assert relay(node, "logs", spawn, "--since", rfc3339(int((time.time() + 60) * 1000))).stdout == b""
     done = relay(granted.laptop, "--json", "logs", spawn, "--since", "yesterday")
     assert done.returncode == 2 and error_of(done)["code"] == "bad_duration"
