@@ -75,10 +75,11 @@ def test_it_is_left_though_the_task_takes_nothing_of_what_was_typed(scene: Scene
     spawn = scene.begin("stty raw -echo; echo ready; sleep 60", "--tty")
     with terminal(scene.laptop, "attach", spawn) as person:
         person.until(b"ready")
-        for _ in range(100):
+        for _ in range(220):
             person.type(b"z" * 4000)
         person.type(DETACH)
         assert person.exit() == 130
+    relay(scene.laptop, "stop", spawn)
 
 
 def test_it_is_left_though_the_broker_here_is_away(scene: Scene) -> None:
