@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay.cli.typed_ahead import KEPT_S, MOST_KEPT, TypedAhead
+from relay.cli.unanswered import MOST_UNACKNOWLEDGED, MOST_WAITING, Unanswered
 
 
 def broken() -> TypedAhead:
@@ -40,3 +41,17 @@ def test_the_next_break_begins_anew() -> None:
     ahead.mended()
     ahead.broke(300.0)
     assert ahead.add(b"x", 301.0) and ahead.mended() == b"x"
+
+
+def test_what_is_not_answered_waits_in_order_and_is_bounded() -> None:
+    out, sent, typed = Unanswered(), list[bytes | None](), b""
+    while out.may_read(ahead=True):
+        piece = b"%07d " % len(typed) * 500
+        typed += piece
+        sent += [out.sent[n] for n in out.add(piece)]
+    assert len(sent) == MOST_UNACKNOWLEDGED and not out.may_read(ahead=False)
+    assert len(typed) - len(b"".join(each or b"" for each in sent)) < MOST_WAITING + 4096
+    for n in range(1, 10_000):
+        sent += [out.sent[each] for each in out.answered(n)]
+    assert b"".join(each or b"" for each in sent) == typed and not out.sent
+    assert out.add(None) == [len(sent) + 1] and out.sent[len(sent) + 1] is None

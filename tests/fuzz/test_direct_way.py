@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -91,3 +92,20 @@ def test_what_is_meant_so_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert ground.typed() == b"ls\n" + b"x" * 40
     finally:
         ground.close()
+
+
+def test_who_left_while_the_task_reads_nothing_is_let_go(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+    feeds = b"".join(wire.HEAD.pack(wire.FEED, TYPIST, n, 4096) + bytes(4096) for n in range(1, 200))
+    ground.broker.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while feeds:
+            feeds = feeds[ground.broker.send(feeds) :]
+            ground.turn()
+    assert feeds, "the shim listens no more"
+    ground.broker.close()
+    for fd, _ in ground.poll.poll(0):
+        assert ground.door.hear(fd)
+    assert not ground.poll.poll(0), "it would be told so again and again"
+    assert not ground.door._callers
+    ground.close()

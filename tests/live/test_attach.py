@@ -71,6 +71,17 @@ def test_left_and_taken_up_again(scene: Scene, key: bytes, option: tuple[str, ..
         assert person.exit() == 7
 
 
+def test_it_is_left_though_the_task_takes_nothing_of_what_was_typed(scene: Scene) -> None:
+    spawn = scene.begin("stty raw -echo; echo ready; sleep 60", "--tty")
+    with terminal(scene.laptop, "attach", spawn) as person:
+        person.until(b"ready")
+        for _ in range(220):
+            person.type(b"z" * 4000)
+        person.type(DETACH)
+        assert person.exit() == 130
+    relay(scene.laptop, "stop", spawn)
+
+
 def test_it_is_left_though_the_broker_here_is_away(scene: Scene) -> None:
     spawn = scene.begin(TYPIST, "--tty")
     with terminal(scene.laptop, "attach", spawn) as person, started(scene.laptop, "logs", spawn, "-f") as follower:

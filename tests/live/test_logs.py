@@ -30,15 +30,22 @@ def test_fifty_followers_through_restarts(granted: Scene) -> None:
 def test_a_follower_by_the_command_goes_on_after_a_restart(granted: Scene) -> None:
     gate = granted.vps.work / "by-command"
     spawn = granted.begin(f"echo first; while [ ! -e {gate} ]; do sleep 0.02; done; echo second")
+    silent = granted.begin(f"while [ ! -e {gate}-2 ]; do sleep 0.02; done; echo 1; echo 2; echo 3")
     with (
         started(granted.laptop, "logs", spawn, "-f") as follower,
         started(granted.laptop, "events", "-f", "--since", "0", "--json") as listener,
+        started(granted.laptop, "logs", silent, "-f", "--tail", "1", "--json") as at_the_tail,
     ):
         assert follower.stdout is not None and follower.stdout.readline() == b"first\n"
         assert listener.stdout is not None
         seen = [json.loads(listener.stdout.readline())["seq"]]
+        assert at_the_tail.stdout is not None and json.loads(at_the_tail.stdout.readline())["data"] == ""
         granted.laptop.stop()  # in order, as for an upgrade: that ended what follows events, with status 0
+        gate.with_name(f"{gate.name}-2").touch()
+        granted.until(silent, "completed", on=granted.vps)
         granted.laptop.start()
+        behind = [json.loads(line)["data"] for line in at_the_tail.stdout]
+        assert "".join(behind) == "1\n2\n3\n" and at_the_tail.wait(10) == 0, "its tail stood before all of that"
         granted.laptop.restart()
         granted.linked()
         gate.touch()
@@ -69,6 +76,7 @@ def test_since(granted: Scene) -> None:
     for node in (granted.laptop, granted.vps):
         assert relay(node, "logs", spawn, "--since", between).stdout == b"new\n"
         assert relay(node, "logs", spawn, "--since", "1h").stdout == b"old\nnew\n"
+        assert relay(node, "logs", spawn, "--since", "1969-12-31T00:00:00Z").stdout == b"old\nnew\n"
         assert relay(node, "logs", spawn, "--since", rfc3339(int((time.time() + 60) * 1000))).stdout == b""
     done = relay(granted.laptop, "--json", "logs", spawn, "--since", "yesterday")
     assert done.returncode == 2 and error_of(done)["code"] == "bad_duration"

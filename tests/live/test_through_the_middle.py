@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -56,8 +57,10 @@ def test_attached_and_forwarded_through_the_middle(three: Three) -> None:
     output = three.mini.home / "attempts" / f"{spawn}-1" / "log"
     processes.wait_until(lambda: output.exists() and b"listening" in output.read_bytes(), 15, "the port")
     with forwarded(three.laptop, spawn, port) as (local, _):
-        data = bytes(range(256)) * 2_000
-        assert exchange(local, data) == data + f"|{len(data)}".encode()
+        data = bytes(range(256)) * 6_000
+        with ThreadPoolExecutor(6) as pool:  # more at once than the one in between has room for
+            found = list(pool.map(lambda _: exchange(local, data), range(6)))
+        assert found == [data + f"|{len(data)}".encode()] * 6
     three.laptop.relay("stop", spawn)
     assert three.ends(spawn)["state"] == "cancelled"
 

@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from relay.broker import passing
 from relay.broker.carrier import Ends
+from relay.broker.passing import UnderWay
 from relay.core.errors import PeerFault, RelayError, Unreachable, from_json
 from relay.core.streams import STREAM_BYTES
 
@@ -69,6 +71,7 @@ class Channel:
         say: carries what is said to the peer.
         over: told when the channel has ended, with its stream.
         silent: told where it breaks because the other side was not heard.
+        under_way: what it has under way over a holder; None where the two are linked.
     """
 
     def __init__(
@@ -78,12 +81,15 @@ class Channel:
         say: Say,
         over: Callable[[bytes], None],
         silent: Callable[[], None] = lambda: None,
+        under_way: UnderWay | None = None,
     ) -> None:
         self.stream = stream
         self.session = session
         self._say = say
         self._over = over
         self._silent = silent
+        self._under_way = under_way
+        self._saying: asyncio.TimerHandle | None = None  # what was heard
         self._news = asyncio.Event()
         self._incoming: deque[Message] = deque()
         self._sent = self._acked = self._heard = self._taken = self._told = 0
@@ -103,19 +109,29 @@ class Channel:
         Raises:
             RelayError: the channel has ended.
         """
-        while self._sent - self._acked >= WINDOW and self._ended is False:
-            await self._wait()
+        while self._ended is False and not self._has_room(message):
+            await self._news.wait()
         self._check()
-        self._speak(message)
-        self._sent += 1
+        self._send(message)
 
     def send_now(self, message: Message) -> bool:
         """Send a message at once; False, and it is not sent, where there is no room, or the channel has ended."""
-        if self._ended is not False or self._sent - self._acked >= WINDOW:
+        if self._ended is not False or not self._has_room(message):
             return False
+        self._send(message)
+        return True
+
+    def _has_room(self, message: Message) -> bool:
+        self._news.clear()
+        if self._sent - self._acked >= WINDOW:
+            return False
+        return self._under_way is None or self._under_way.has_room(message, self._news)
+
+    def _send(self, message: Message) -> None:
         self._speak(message)
         self._sent += 1
-        return True
+        if self._under_way is not None and self._ended is False:
+            self._under_way.sent(self._sent, message)
 
     async def receive(self) -> Message | None:
         """The next message; None where the other side has closed the channel after its last one.
@@ -172,15 +188,34 @@ class Channel:
         self._listened = self._loop.time()
         may_wait_for_room = self._sent - self._acked >= WINDOW
         self._acked = max(self._acked, min(content["ack"], self._sent))
+        if self._under_way is not None:
+            self._under_way.heard(content.get("heard"))
         if message is None:
             if n > self._heard:
                 self.broke("a piece of it was lost on the way")
         elif n == self._heard and self._is_taken_at_once(message):
+            self._say_soon(message)
             if not may_wait_for_room:
                 return
         else:
             self._take(n, message)
+            self._say_soon(message)
         self._news.set()
+
+    def _say_soon(self, message: Message) -> None:
+        """Over a holder, tell the other side what was heard: until then it sends no more than so much."""
+        if self._under_way is None or self._ended is not False:
+            return
+        self._under_way.unsaid += passing.size_of(message)
+        if self._under_way.unsaid >= passing.REPORT:
+            self._speak(None)
+        elif self._under_way.unsaid >= passing.LEAST and self._saying is None:
+            self._saying = self._loop.call_later(passing.REPORT_S, self._say_heard)
+
+    def _say_heard(self) -> None:
+        self._saying = None
+        if self._under_way is not None and self._under_way.unsaid and self._ended is False:
+            self._speak(None)
 
     def closed(self, content: Message) -> None:
         """The other side closed it."""
@@ -236,6 +271,8 @@ class Channel:
     def _speak(self, message: Message | None) -> None:
         self._told, self._spoke = self._taken, self._loop.time()
         content = self._names() | {"n": self._sent, "ack": self._taken, "message": message}
+        if self._under_way is not None:
+            content["heard"], self._under_way.unsaid = self._heard, 0
         if not self._say("data", content):
             self.broke("there is no way to the other broker any more")
 
@@ -256,6 +293,10 @@ class Channel:
     def _end(self, error: RelayError | None) -> None:
         self._ended = error
         self._alive.cancel()
+        if self._saying is not None:
+            self._saying.cancel()
+        if self._under_way is not None:
+            self._under_way.over()
         self._news.set()
         self._over(self.stream)
 

@@ -7,12 +7,14 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
+from weakref import WeakKeyDictionary
 
 from relay.broker.channel import Channel, Conversation, Message
 from relay.broker.inbox import Hear, Opened
 from relay.broker.link import Link
 from relay.broker.log_words import own_fault
 from relay.broker.mesh import Mesh
+from relay.broker.passing import Holder, UnderWay
 from relay.core.errors import Code, PeerFault, Refused, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
@@ -59,6 +61,7 @@ class Channels:
         self._ours: dict[bytes, tuple[BrokerId, Channel]] = {}
         self._theirs: dict[tuple[BrokerId, bytes], Channel] = {}
         self._over: dict[Channel, Link] = {}  # the link that each was opened over
+        self._holders: WeakKeyDictionary[Link, Holder] = WeakKeyDictionary()  # of links to others than who talks
         self._starts: dict[Channel, int] = {}  # the incarnation of who opened it
         self._tasks: dict[tuple[BrokerId, bytes], asyncio.Task[None]] = {}
         mesh.on_piece[family.number] = self.heard
@@ -83,12 +86,13 @@ class Channels:
             raise away()
         stream = os.urandom(STREAM_BYTES)
         silent = partial(self._mesh.fell_silent, peer, link)
-        channel = Channel(stream, b"", self._sayer(peer, link), self._forget_ours, silent)
+        under_way = self._under_way(link, peer, is_told=False)
+        channel = Channel(stream, b"", self._sayer(peer, link), self._forget_ours, silent, under_way)
         self._ours[stream] = peer, channel
         self._over[channel] = link
         channel.ends = link.carrier.ends if link.peer == peer else None
         asking = asyncio.get_running_loop().create_task(
-            self._ask(link, peer, {"spawn": spawn, "stream": stream, "ask": ask})
+            self._ask(link, peer, {"spawn": spawn, "stream": stream, "ask": ask, "heard": 0})
         )
         try:
             await channel.opened()
@@ -104,6 +108,9 @@ class Channels:
         while True:
             self._mesh.say_over(link, peer, self._family.open, request)
             await asyncio.sleep(ASK_AGAIN_S)
+
+    def _under_way(self, link: Link, peer: BrokerId, *, is_told: bool) -> UnderWay | None:
+        return None if link.peer == peer else UnderWay(self._holders.setdefault(link, Holder()), is_told)
 
     def _sayer(self, peer: BrokerId, link: Link) -> Callable[[str, Message], bool]:
         kinds = {"data": self._family.data, "close": self._family.close}
@@ -136,7 +143,10 @@ class Channels:
         link = self._mesh.link(each.giver)
         if key in self._theirs or link is None:
             return
-        channel = Channel(key[1], os.urandom(STREAM_BYTES), self._sayer(origin, link), lambda _: self._ended(key))
+        session, under_way = os.urandom(STREAM_BYTES), self._under_way(link, origin, is_told="heard" in content)
+        channel = Channel(
+            key[1], session, self._sayer(origin, link), lambda _: self._ended(key), under_way=under_way
+        )
         if sum(peer == origin for peer, _ in self._theirs) >= MAX_STREAMS:
             channel.close(_too_many())
             return

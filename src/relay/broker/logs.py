@@ -10,7 +10,7 @@ from relay.core.states import TERMINAL
 from relay.spawn.supervisor import Supervisor
 from relay.spawn.transcript import Chunk
 from relay.store.engine import Store
-from relay.store.spawn_rows import BY_ID
+from relay.store.spawn_rows import BY_ID, SpawnRow
 
 
 class LocalLogs:
@@ -50,6 +50,9 @@ class LocalLogs:
                 offset = offset or start_of(row.attempt)
                 if tail is not None:
                     found, offset = await self._attempts.last_lines(row, tail)
+                    found = found or await self._attempts.read(spawn, offset)
+                    if follow and not found:
+                        found = [_nothing_yet(row, offset, since)]
                     tail = None
                     if not found:
                         continue
@@ -70,3 +73,10 @@ class LocalLogs:
                     await grown.wait()
         finally:
             self._supervisor.growth.forget(spawn, grown)
+
+
+def _nothing_yet(row: SpawnRow, place: int, since: int | None) -> Chunk:
+    """Where a reader of the last lines stands while there are none: after a break it asks for what is behind that, and
+    not for the last lines once more, which would leave out what was written meanwhile.
+    """
+    return Chunk(place, place, 0, max(row.since, since or 0), b"")

@@ -20,6 +20,7 @@ from relay.cli.detach_key import name_of, place_of
 from relay.cli.direct import ABOUT_IT, Direct
 from relay.cli.seat import NOWHERE, Seat
 from relay.cli.typed_ahead import KEPT_S, TypedAhead
+from relay.cli.unanswered import PIECE, Unanswered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-PIECE, MOST_UNACKNOWLEDGED = 4096, 64
 AGAIN_S, SILENT_S, LOOK_S = 0.3, 10.0, 2.0
 INTERRUPT = 3
 LEFT, OVER = "left", "over"
@@ -70,10 +70,10 @@ class Attached:
         self._key, self._who = key, who
         self._greet, self._show = greet, show
         self._source = os.urandom(16)
-        self._unacknowledged: dict[int, bytes | None] = {}  # None for the end of what is typed
-        self._direct = Direct(self._source, self._say_over, show, self._answered, self._send_again)
+        self._out = Unanswered()
+        self._direct = Direct(self._source, self._say_over, show, self._answered, self._send_all)
         self._ahead = TypedAhead()
-        self._n, self._told = 0, ""
+        self._told = ""
         self._hello: Message = {}
         self._typing = drive
         self._line: Duplex | None = None
@@ -165,7 +165,7 @@ class Attached:
         if 0 in ready and self._typed() == LEFT:
             return LEFT
         if line is not None and not ready and not room:
-            if not self._direct.tend(bool(self._unacknowledged)):
+            if not self._direct.tend(bool(self._out.sent)):
                 self._look()
         if line is None:
             self._give_up_what_is_old()
@@ -182,15 +182,15 @@ class Attached:
         if not self._is_greeted:
             # for the key that leaves, and so that what is typed now is not sent much later
             return self._screen.is_raw or (self._typing and self._screen.is_terminal)
-        return (self._typing or self._screen.is_raw) and len(self._unacknowledged) < MOST_UNACKNOWLEDGED
+        return (self._typing or self._screen.is_raw) and self._out.may_read(ahead=self._screen.is_raw)
 
     def _patience(self) -> float | None:
         if self._line is None:
             return AGAIN_S
         if self._line.waits:
             return 0
-        direct = self._direct.patience(bool(self._unacknowledged))
-        return (SILENT_S if self._unacknowledged or not self._is_greeted else None) if direct is None else direct
+        direct = self._direct.patience(bool(self._out.sent))
+        return (SILENT_S if self._out.sent or not self._is_greeted else None) if direct is None else direct
 
     def _look(self) -> None:
         """Nothing came for a while though something should have: find out whether the broker is at fault."""
@@ -228,17 +228,18 @@ class Attached:
         self._say(self._seat.told(message))
         if not self._seat.is_anothers:
             self._told = ""
+        elif self._seat.bars:
+            self._out.forget_waiting()
 
     def _answered(self, n: int, taken: bool) -> None:
         # a program has no more to say: what it typed may have ended the task before its end came
-        is_end = not self._screen.is_terminal and self._unacknowledged.get(n, b"") is None
+        is_end = not self._screen.is_terminal and self._out.sent.get(n, b"") is None
         self._acknowledged(n)
         if not taken and not is_end:
             self._say(NOWHERE)
 
     def _acknowledged(self, n: int) -> None:
-        for each in [each for each in self._unacknowledged if each <= n]:
-            del self._unacknowledged[each]
+        self._send_all(self._out.answered(n))
 
     def _greeted(self, hello: Message) -> None:
         first, self._hello, self._is_greeted = not self._hello, hello, True
@@ -254,10 +255,10 @@ class Attached:
             self._tell_size(anew=True)  # what was said of all that stands in the midst of it
             if late:
                 self._screen.forget_typed()
-        if self._unacknowledged and self._seat.bars:
-            self._unacknowledged.clear()
+        if self._out.sent and self._seat.bars:
+            self._out.clear()
             self._say(NOWHERE)
-        self._send_again()
+        self._send_all()
         self._queue(self._ahead.mended())
 
     # what is typed
@@ -265,21 +266,21 @@ class Attached:
     def _give_up_what_is_old(self) -> None:
         """Of a person: a key that arrives much later does what nobody means any more. A program's words wait."""
         if self._screen.is_terminal and self._typing and self._ahead.gives_up(time.monotonic()):
-            self._unacknowledged.clear()
+            self._out.clear()
             self._say(f"for {KEPT_S:.0f} s it could not be reached: what you type is dropped until it can")
 
     def _send(self, n: int) -> None:
-        data = self._unacknowledged[n]
+        data = self._out.sent[n]
         if self._direct.types:
-            self._direct.type(n, data, alone=len(self._unacknowledged) == 1)
+            self._direct.type(n, data, alone=len(self._out.sent) == 1)
         elif data is None:
             self._say_over({"k": "end", "n": n})
         else:
             self._say_over({"k": "in", "n": n, "data": base64.b64encode(data).decode("ascii")})
 
-    def _send_again(self) -> None:
-        for n in list(self._unacknowledged):
-            if n in self._unacknowledged:
+    def _send_all(self, numbers: list[int] | None = None) -> None:
+        for n in list(self._out.sent) if numbers is None else numbers:
+            if n in self._out.sent:
                 self._send(n)
 
     def _say_over(self, message: Message) -> None:
@@ -315,23 +316,20 @@ class Attached:
             return None
         self._queue(self._ahead.take())
         self._typing = False
-        if self._screen.is_terminal or self._n:
+        if self._screen.is_terminal or self._out.n:
             self._queue(None)
         return None
 
     def _queue(self, data: bytes | None) -> None:
-        if data == b"" or len(self._unacknowledged) >= MOST_UNACKNOWLEDGED:
-            return
-        if self._seat.bars:
-            return self._say(NOWHERE)
-        self._n += 1
-        self._unacknowledged[self._n] = data
-        self._send(self._n)
+        if data != b"" and self._seat.bars:
+            self._say(NOWHERE)
+        elif data != b"":
+            self._send_all(self._out.add(data))
 
     def _leave(self) -> str:
         """Wait a moment for what was typed before the key to be taken."""
         until = time.monotonic() + 1.0
-        while self._unacknowledged and self._line is not None and time.monotonic() < until:
+        while self._out.sent and self._line is not None and time.monotonic() < until:
             direct = self._direct.line
             watched: list[Any] = [self._line] if direct is None else [self._line, direct]
             ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))

@@ -56,7 +56,7 @@ def copy(
 
     lines = over_restarts(client, call, start, "next", follow)
     for line in lines if follow else _begun(lines, quiet=as_json):
-        anything = True
+        anything = anything or line["stream"] == "gap" or line["data"] != ""
         if line["stream"] == "gap":
             speech.streamed(line) if as_json else _say_gap(line)
         elif line["stream"] == "note" and not as_json:

@@ -68,7 +68,7 @@ def _read(text: str, at: float) -> int:
 
 
 def past(text: str) -> int:
-    """Milliseconds since 1970 of `10m` (ago) or an RFC 3339 time.
+    """Milliseconds since 1970 of `10m` (ago) or an RFC 3339 time; 0 of what was before that.
 
     Raises:
         Misuse: `bad_duration`.
@@ -82,9 +82,9 @@ def past(text: str) -> int:
         except ValueError:
             pass
         else:
-            return _been(text, then)
+            return max(_been(text, then), 0)
     try:
-        return int((time.time() - durations.parse(text)) * 1000)
+        return max(int((time.time() - durations.parse(text)) * 1000), 0)
     except Misuse as fault:
         raise Misuse(
             f"{text[:40]!r} is no time that has been",

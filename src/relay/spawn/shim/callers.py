@@ -50,3 +50,12 @@ class Caller:
         if self.owner is None:
             return True
         return kind == WATCH or (kind in (FEED, END) and source == self.source != NOBODY)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it is gone while nothing is asked of it: poll tells that whatever it is asked for."""
+        if self.polled:
+            return False
+        asked = select.poll()
+        asked.register(self.socket, 0)
+        return bool(asked.poll(0))

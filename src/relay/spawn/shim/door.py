@@ -160,6 +160,8 @@ class Door:
             self._push(caller)
             if self._may_hear():
                 self._read(caller)
+            elif caller.has_left:
+                raise ConnectionError("it left, and poll says so again and again")
         except BlockingIOError:
             pass
         except OSError:
