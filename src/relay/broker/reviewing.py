@@ -25,7 +25,7 @@ from relay.core.states import NEEDS_A_PERSON
 from relay.spawn.asking import needs_of
 from relay.store import questions
 from relay.store.engine import Store
-from relay.store.spawn_rows import BY_ID, LIVE
+from relay.store.spawn_rows import BY_ID, LIVE, SpawnRow
 
 WITHIN_S = 3.0
 _MAY_SEE = ("view", "send", "approve")
@@ -118,6 +118,11 @@ class Review:
         items, silent = await self.gathered()
         unreachable = [self._members.label(each) | {"why": why} for each, why in silent.items()]
         return {"questions": [item_view(each, self._members) for each in items], "unreachable": unreachable}
+
+    async def of(self, row: SpawnRow) -> list[Item]:
+        """All that another broker asks about a spawn now, oldest first; nothing where it does not say."""
+        seen = await self._looks.at(row.target)
+        return [each for each in seen.items if each.spawn == row.id] if seen else []
 
     async def gathered(self) -> tuple[list[Item], dict[BrokerId, str]]:
         """All items, oldest first, and the brokers that could not be looked at, each with why."""
