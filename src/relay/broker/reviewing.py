@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from relay.broker.asked_items import Item, item_from_content, item_of, item_view
+from relay.broker.asked_items import Item, earlier, item_from_content, item_of, item_view
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear
 from relay.broker.looks import Looks, Telling, Told
@@ -23,7 +23,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import NEEDS_A_PERSON
 from relay.spawn.asking import needs_of
-from relay.store import questions
+from relay.store import peers, questions
 from relay.store.engine import Store
 from relay.store.spawn_rows import BY_ID, LIVE, SpawnRow
 
@@ -121,18 +121,25 @@ class Review:
 
     async def of(self, row: SpawnRow) -> list[Item]:
         """All that another broker asks about a spawn now, oldest first; nothing where it does not say."""
-        seen = await self._looks.at(row.target)
-        return [each for each in seen.items if each.spawn == row.id] if seen else []
+        return [each for each in await self._seen(row.target) or [] if each.spawn == row.id]
 
     async def gathered(self) -> tuple[list[Item], dict[BrokerId, str]]:
         """All items, oldest first, and the brokers that could not be looked at, each with why."""
         others = [each.id for each in self._members.others]
-        looks = await asyncio.gather(*(self._looks.at(each) for each in others))
+        looks = await asyncio.gather(*map(self._seen, others))
         found = dict(zip(others, looks, strict=True))
-        items = [*await self._server.items(), *(item for seen in looks if seen for item in seen.items)]
+        items = [*await self._server.items(), *(item for seen in looks if seen for item in seen)]
         items += await self._copies({each for each in others if found[each] is None})
         silent = {each: self._why(each) for each in others if found[each] is None}
         return sorted(items, key=lambda item: (item.asked, item.request)), silent
+
+    async def _seen(self, broker: BrokerId) -> list[Item] | None:
+        """What it tells, by this machine's clock; None where it does not."""
+        seen = await self._looks.at(broker)
+        if seen is None:
+            return None
+        ahead = peers.told_earlier(await self._store.one(peers.SKEW, id=broker))
+        return [earlier(each, ahead) for each in seen.items]
 
     def _why(self, broker: BrokerId) -> str:
         return "it did not answer" if is_there(self._mesh, broker) else self._absence(broker)
