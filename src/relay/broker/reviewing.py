@@ -8,7 +8,8 @@ and an end. It tells an asker what is asked about its own spawns, and everything
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from relay.broker.asked_items import Item, earlier, item_from_content, item_of, item_view
@@ -22,12 +23,14 @@ from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import NEEDS_A_PERSON
+from relay.core.wire import pack
 from relay.spawn.asking import needs_of
 from relay.store import peers, questions
 from relay.store.engine import Store
 from relay.store.spawn_rows import BY_ID, LIVE, SpawnRow
 
 WITHIN_S = 3.0
+MOST_TOLD, MAX_TOLD = 500, 8 * 1024 * 1024
 _MAY_SEE = ("view", "send", "approve")
 LOOK = "a look at questions"
 
@@ -69,7 +72,7 @@ class ReviewServer:
         self._telling.close()
 
     async def _told(self, origin: BrokerId, question: dict[str, Any]) -> Told:
-        return Told([item.to_content() for item in await self.items() if self._may_see(origin, item)])
+        return Told(that_fit([item for item in await self.items() if self._may_see(origin, item)]))
 
     def _may_see(self, origin: BrokerId, item: Item) -> bool:
         return item.origin == origin or any(self._has(origin, verb) for verb in _MAY_SEE)
@@ -80,6 +83,23 @@ class ReviewServer:
         except RelayError:
             return False
         return True
+
+
+def that_fit(found: list[Item]) -> Iterator[dict[str, Any]]:
+    """Of more than a look can tell in time the first of each spawn, then their second ones, and so on."""
+    before: Counter[str] = Counter()
+
+    def place(item: Item) -> int:
+        before[item.spawn] += 1
+        return before[item.spawn]
+
+    size = 0
+    for item in sorted(found, key=place)[:MOST_TOLD]:
+        content = item.to_content()
+        size += len(pack(content))
+        if size > MAX_TOLD:
+            return
+        yield content
 
 
 class Review:
