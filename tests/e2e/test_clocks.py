@@ -309,6 +309,8 @@ def test_a_wrong_clock_makes_nothing_old_or_of_the_future(mesh: Mesh, hours: int
     with two.laptop.control() as control:
         assert control.get(f"listing?all=true&since={soon}")["spawns"] == []
     two.grant("--agent", "shell", "--ask")
+    tried = relay_json(two.laptop, *two.words("shell", "true"), "--dry-run")
+    assert tried["verdict"] == "hold" and before - 60 < moment(tried["truth"]["at"]) < time.time() + 60
     held = two.begin("true")
     needs = two.until(held, "held")["needs"]
     for node in (two.laptop, boss):
