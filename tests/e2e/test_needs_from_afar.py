@@ -45,7 +45,10 @@ def _answered_from_afar(scene: Scene, boss: Node) -> None:
     assert question(boss, spawn)["request"] == request
     error = refused(boss, "approve", spawn, code="no_verb")
     assert error["hint"].startswith("on vps: relay trust allow boss")
+    words = f"relay approve {spawn[:8]} --request {request[:8]}\n"
+    wait_until(lambda: f"\n  on vps: {words}" in relay(boss, "review").stdout.decode(), 15, "who may not to be told so")
     _allow(scene, boss, "approve")
+    wait_until(lambda: f"\n  {words}" in relay(boss, "review").stdout.decode(), 15, "who may to be told so")
     with boss.control() as control:
         body = {"spawn": spawn, "verb": "approve", "request": request, "wait_s": 10}
         assert control.post("answers", body)["accepted"] is True
