@@ -273,10 +273,12 @@ def test_a_broker_id_in_its_plain_form_only() -> None:
     assert not any(map(is_broker_id, (BROKER.upper(), ids.grouped(BROKER), BROKER[:-1], None, 5, b"x", [BROKER])))
 
 
-def test_by_another_clock_the_times_of_the_attempt_before_are_earlier_too() -> None:
+def test_by_another_clock_what_is_asked_and_the_attempt_before_are_earlier_too() -> None:
     outcome = {"state": "failed", "reason": "", "exit_code": 3, "started": 7_000, "ended": 8_000}
     tried = {"n": 1, "asked": "", "outcome": outcome}
-    word = dataclasses.replace(SNAPSHOT, at=9_000, since=9_000, tried=tried)
+    needs = {"kind": "held", "asked": 8_000, "expires": None}
+    word = dataclasses.replace(SNAPSHOT, at=9_000, since=9_000, tried=tried, needs=needs)
     shown = word.earlier(6_000)
     assert (shown.at, shown.tried) == (3_000, tried | {"outcome": outcome | {"started": 1_000, "ended": 2_000}})
+    assert shown.needs == needs | {"asked": 2_000}
     assert word.earlier(0) is word

@@ -284,13 +284,16 @@ def _kinds_held(vps: Node) -> set[str]:
 
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_a_wrong_clock_makes_nothing_old_or_of_the_future(mesh: Mesh, hours: int) -> None:
-    """All views of what another machine has done go by the clock of who looks."""
+    """All views of what another machine has done go by the clock of who looks, which a third agrees with."""
     two = Scene.made(mesh)
+    boss = mesh.join(two.laptop, "boss")
     two.vps.kill()
     two.vps.launcher = clocked.launcher(hours * 3_600)
     two.vps.start()
     two.linked()
     two.grant()
+    two.vps.relay("trust", "allow", boss.id, "--verb", "view")
+    wait_until(lambda: boss.status()["links"] == two.laptop.status()["links"] == 2, 20, "all links")
     before = time.time()
     spawn = str(two.shell("exit 3", status=3)["id"])
     listed = relay_json(two.laptop, "ps", "--since", "1h", "--all")
@@ -305,3 +308,16 @@ def test_a_wrong_clock_makes_nothing_old_or_of_the_future(mesh: Mesh, hours: int
     soon = round((time.time() + 3_600) * 1_000)
     with two.laptop.control() as control:
         assert control.get(f"listing?all=true&since={soon}")["spawns"] == []
+    two.grant("--agent", "shell", "--ask")
+    tried = relay_json(two.laptop, *two.words("shell", "true"), "--dry-run")
+    assert tried["verdict"] == "hold" and before - 60 < moment(tried["truth"]["at"]) < time.time() + 60
+    held = two.begin("true")
+    needs = two.until(held, "held")["needs"]
+    for node in (two.laptop, boss):
+        seen = relay_json(node, "review")
+        assert seen["unreachable"] == [], "it was told, and taken for too late"
+        (asked,) = seen["questions"]
+        assert asked["spawn"] == held and before - 60 < moment(asked["asked"]) < time.time() + 60
+    assert before - 60 < moment(needs["asked"]) < time.time() + 60
+    (step,) = relay_json(boss, "show", held)["timeline"]
+    assert abs(moment(step["at"]) - time.time() - hours * 3_600) < 60, "as it was said"

@@ -10,7 +10,7 @@ from relay.testing import asking_agent
 from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
-from tests.e2e.scene import Scene, fresh, refused, relay_json
+from tests.e2e.scene import Scene, fresh, refused, relay, relay_json, said
 from tests.e2e.test_needs_a_person import decisions, links, question
 
 
@@ -45,7 +45,10 @@ def _answered_from_afar(scene: Scene, boss: Node) -> None:
     assert question(boss, spawn)["request"] == request
     error = refused(boss, "approve", spawn, code="no_verb")
     assert error["hint"].startswith("on vps: relay trust allow boss")
+    words = f"relay approve {spawn[:8]} --request {request[:8]}\n"
+    wait_until(lambda: f"\n  on vps: {words}" in relay(boss, "review").stdout.decode(), 15, "who may not to be told so")
     _allow(scene, boss, "approve")
+    wait_until(lambda: f"\n  {words}" in relay(boss, "review").stdout.decode(), 15, "who may to be told so")
     with boss.control() as control:
         body = {"spawn": spawn, "verb": "approve", "request": request, "wait_s": 10}
         assert control.post("answers", body)["accepted"] is True
@@ -60,7 +63,8 @@ def _answered_from_afar(scene: Scene, boss: Node) -> None:
 def _says_no_and_yes(scene: Scene, boss: Node) -> None:
     """Who may approve what goes beyond the mode of a grant may deny it, and answer what it covers; not type."""
     asked = [{"name": e, "kind": "permission", "text": "?", "tool": e, "mode": e} for e in ("full", "plan")]
-    spawn = scene.begin_with("asker", json.dumps([*asked, {"name": "q", "kind": "question", "text": "which?"}]))
+    both = [{"name": e, "kind": "permission", "text": "and\nthat?", "mode": "plan"} for e in ("one", "other")]
+    spawn = scene.begin_with("asker", json.dumps([*asked, {"name": "q", "kind": "question", "text": "which?"}, both]))
     scene.until(spawn, "held")
     assert relay_json(boss, "approve", spawn)["accepted"] is True
     for verb, mode in (("deny", "full"), ("approve", "plan")):
@@ -69,7 +73,26 @@ def _says_no_and_yes(scene: Scene, boss: Node) -> None:
     wait_until(lambda: (scene.show(spawn)["needs"] or {}).get("kind") == "question", 15, "the last question")
     refused(boss, "send", spawn, "this one", code="no_verb")
     assert relay_json(scene.vps, "send", spawn, "that one")["accepted"] is True
+    _answers_each_of_two(scene, spawn)
     scene.until(spawn, "completed")
+
+
+def _answers_each_of_two(scene: Scene, spawn: str) -> None:
+    """Its origin, which has the word of one of them only, says which as `review` prints it, or is asked to."""
+
+    def asked() -> list[str]:
+        return [each["request"] for each in relay_json(scene.laptop, "review")["questions"] if each["spawn"] == spawn]
+
+    def is_told() -> bool:
+        return "that" in (scene.show(spawn)["needs"] or {}).get("text", "")
+
+    wait_until(lambda: len(asked()) == 2 and is_told(), 15, "two questions")
+    refused(scene.laptop, "send", spawn, "yes", code="ambiguous")
+    lines = said(relay(scene.laptop, "approve", spawn)).decode().splitlines()
+    # what it asks may have lines: they are not to be taken for the error's own
+    assert all(line.startswith(("error: ", "why:   ", "try:   relay review", "       that?")) for line in lines), lines
+    for request in reversed(asked()):
+        assert relay_json(scene.laptop, "approve", spawn[:8], "--request", request[:8])["accepted"] is True
 
 
 def _expires(scene: Scene, boss: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from typing import Any
 
 import pytest
@@ -33,8 +34,15 @@ def refused(template: Template, **changes: Any) -> Misuse:
 def test_shell_is_one_word_after_c() -> None:
     for task in ("make test", "-c", "--help", "echo 'a b'\necho c"):
         command = Shell().command(request(task=task), 1)
-        assert command.argv == ("/bin/sh", "-c", task)
+        assert command.argv == ("/bin/sh", "-c", "--", task)
         assert command.stdin is None and command.stop_signal == signal.SIGTERM
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_no_task_is_an_option_of_its_shell(shell: str) -> None:
+    for task in ("--version", "-i", "-n true"):
+        _, *words = Shell().command(request(task=task), 1).argv
+        assert subprocess.run([shell, *words], capture_output=True, check=False).returncode == 127, task
 
 
 @pytest.mark.parametrize("task", ["", " ", "\n"])

@@ -134,7 +134,7 @@ class Answers:
                 raise
             self._refuse_broker(typed)
             return await self._elsewhere(typed, unknown)
-        return await self._known(row)
+        return await self._known(row) if row.target == self._members.own else await self._asked_for(typed, row)
 
     def _refuse_broker(self, typed: Typed) -> None:
         if typed.verb is not Reply.SEND or not any(typed.ref in self._members.names(each) for each in self._all()):
@@ -145,10 +145,14 @@ class Answers:
     def _all(self) -> list[BrokerId]:
         return [self._members.own, *(each.id for each in self._members.others)]
 
+    async def _asked_for(self, typed: Typed, row: SpawnRow) -> _Found:
+        """A spawn that another runs. Its words name one question, the oldest: it is asked whether there are more."""
+        told = [item_of(row, row.needs)] if row.needs and row.state not in TERMINAL else []
+        if told and not is_request(typed.request):
+            told = await self._review.of(row) or told
+        return _Found(row.id, row.name, row.target, tuple(told))
+
     async def _known(self, row: SpawnRow) -> _Found:
-        if row.target != self._members.own:
-            told = [row.needs] if row.needs and row.state not in TERMINAL else []
-            return _Found(row.id, row.name, row.target, tuple(item_of(row, each) for each in told))
         found = await self._journal.store.all(questions.OPEN_OF, spawn=row.id)
         last = await self._journal.store.one(questions.LAST_CLOSED, spawn=row.id)
         items = tuple(item_of(row, needs_of(each)) for each in found)
@@ -294,7 +298,7 @@ def _meant(typed: Typed, found: _Found) -> _Meant:
     fitting = [each for each in found.items if typed.verb is not Reply.SEND or each.kind != Asked.HELD]
     if len(fitting) > 1:
         listed = ", ".join(f"{each.request} ({each.text[:80]})" for each in fitting[:10])
-        hint = "name one: --request R"
+        hint = "relay review   has each with what answers it"
         raise Misuse(f"{found.name} asks several things", code=Code.AMBIGUOUS, why=listed, hint=hint)
     if fitting and typed.verb is Reply.SEND and fitting[0].kind == Asked.SILENT:
         return _Meant()  # text for the task itself: it counts as well where somebody has looked, or it spoke, meanwhile

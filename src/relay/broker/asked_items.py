@@ -180,6 +180,12 @@ def item_from_content(content: object, target: BrokerId) -> Item:
     return Item(**known | {"chain": tuple(content["chain"]), "argv": tuple(content["argv"])})
 
 
+def earlier(item: Item, by: int) -> Item:
+    """The same with its times on another clock, one that shows `by` milliseconds less."""
+    expires = None if item.expires is None else max(item.expires - by, 0)
+    return dataclasses.replace(item, asked=max(item.asked - by, 0), expires=expires)
+
+
 def item_view(item: Item, members: Members) -> dict[str, Any]:
     """An item as JSON answers show it."""
     shown = {name: getattr(item, name) for name in ("spawn", "name", "agent", "cwd", "mode", "requested_by")}

@@ -70,10 +70,17 @@ class Clocks:
         return dict(self._linked())
 
     def _linked(self) -> Iterator[tuple[BrokerId, Greeting]]:
-        ahead = self._clock() - self._elapsed()
-        for peer, (greeting, came) in self._greetings.items():
+        for peer in self._greetings:
             if self._counts(peer):
-                yield peer, greeting.after(ahead - (greeting.at - came))
+                yield peer, self._now(peer)
+
+    def _now(self, peer: BrokerId) -> Greeting:
+        greeting, came = self._greetings[peer]
+        return greeting.after(self._clock() - self._elapsed() - (greeting.at - came))
+
+    def ahead(self, peer: BrokerId) -> int:
+        """The clock of a peer that is linked minus this machine's, milliseconds, by its hello; 0 of any other."""
+        return self._now(peer).skew if peer in self._greetings and self._counts(peer) else 0
 
     def _words(self) -> Iterator[Greeting]:
         return (greeting for _, greeting in self._linked())

@@ -98,6 +98,7 @@ class Inbox:
         may_expire: whether this clock is believed, so that anything may be called expired.
         ration: refuses, before anything is stored, what is over its origin's ration.
         has_taken: asked of what comes too late, and of words on runs of schedules.
+        ahead: an origin's clock minus this machine's, milliseconds; 0 where that is not known.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Inbox:
         may_expire: Callable[[], bool],
         ration: Ration = _nothing,
         has_taken: HasTaken = lambda entry, each: False,
+        ahead: Callable[[BrokerId], int] = lambda origin: 0,
     ) -> None:
         self._identity = identity
         self._members = members
@@ -121,6 +123,7 @@ class Inbox:
         self._may_expire = may_expire
         self._ration = ration
         self._has_taken = has_taken
+        self._ahead = ahead
         self.poison = Poison(journal.store)
         self.is_open = True
         self.on_word: Callable[[BrokerId, int], None] = lambda origin, at: None
@@ -159,7 +162,9 @@ class Inbox:
 
     def _is_over(self, each: Opened) -> bool:
         # what is not durable is not remembered: an old one that comes again must not count
-        over = each.header.expires + LIVE_SKEW_MS <= self._journal.clock()
+        left = each.header.expires + LIVE_SKEW_MS - self._journal.clock()
+        # its origin's clock may be hours behind: what it says now has a time that is long over
+        over = left <= 0 and left <= self._ahead(each.header.origin)
         return over and not KINDS[each.kind].timeless and self._may_expire()
 
     def _hear(self, each: Opened, giver: BrokerId) -> None:

@@ -47,7 +47,15 @@ def inbox_of(rooms: Rooms) -> Inbox:
     hears |= rooms.results.tails.hears
     acts = dispatch.acts | rooms.belonging.rotation.acts | rooms.blobs.acts | rooms.persons.acts
     acts |= rooms.queueing.acts | rooms.notify.acts | rooms.tools.acts
-    may_expire, ration = rooms.clocks.may_expire, rooms.rationing.refusal
     return Inbox(
-        rooms.keys.identity, rooms.members, rooms.journal, rooms.mesh.say, acts, hears, may_expire, ration, has_taken
+        rooms.keys.identity,
+        rooms.members,
+        rooms.journal,
+        rooms.mesh.say,
+        acts,
+        hears,
+        rooms.clocks.may_expire,
+        rooms.rationing.refusal,
+        has_taken,
+        rooms.clocks.ahead,
     )

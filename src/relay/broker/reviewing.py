@@ -8,10 +8,11 @@ and an end. It tells an asker what is asked about its own spawns, and everything
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from relay.broker.asked_items import Item, item_from_content, item_of, item_view
+from relay.broker.asked_items import Item, earlier, item_from_content, item_of, item_view
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear
 from relay.broker.looks import Looks, Telling, Told
@@ -22,12 +23,14 @@ from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import NEEDS_A_PERSON
+from relay.core.wire import pack
 from relay.spawn.asking import needs_of
-from relay.store import questions
+from relay.store import peers, questions
 from relay.store.engine import Store
-from relay.store.spawn_rows import BY_ID, LIVE
+from relay.store.spawn_rows import BY_ID, LIVE, SpawnRow
 
 WITHIN_S = 3.0
+MOST_TOLD, MAX_TOLD = 500, 8 * 1024 * 1024
 _MAY_SEE = ("view", "send", "approve")
 LOOK = "a look at questions"
 
@@ -69,7 +72,7 @@ class ReviewServer:
         self._telling.close()
 
     async def _told(self, origin: BrokerId, question: dict[str, Any]) -> Told:
-        return Told([item.to_content() for item in await self.items() if self._may_see(origin, item)])
+        return Told(that_fit([item for item in await self.items() if self._may_see(origin, item)]))
 
     def _may_see(self, origin: BrokerId, item: Item) -> bool:
         return item.origin == origin or any(self._has(origin, verb) for verb in _MAY_SEE)
@@ -80,6 +83,23 @@ class ReviewServer:
         except RelayError:
             return False
         return True
+
+
+def that_fit(found: list[Item]) -> Iterator[dict[str, Any]]:
+    """Of more than a look can tell in time the first of each spawn, then their second ones, and so on."""
+    before: Counter[str] = Counter()
+
+    def place(item: Item) -> int:
+        before[item.spawn] += 1
+        return before[item.spawn]
+
+    size = 0
+    for item in sorted(found, key=place)[:MOST_TOLD]:
+        content = item.to_content()
+        size += len(pack(content))
+        if size > MAX_TOLD:
+            return
+        yield content
 
 
 class Review:
@@ -119,15 +139,27 @@ class Review:
         unreachable = [self._members.label(each) | {"why": why} for each, why in silent.items()]
         return {"questions": [item_view(each, self._members) for each in items], "unreachable": unreachable}
 
+    async def of(self, row: SpawnRow) -> list[Item]:
+        """All that another broker asks about a spawn now, oldest first; nothing where it does not say."""
+        return [each for each in await self._seen(row.target) or [] if each.spawn == row.id]
+
     async def gathered(self) -> tuple[list[Item], dict[BrokerId, str]]:
         """All items, oldest first, and the brokers that could not be looked at, each with why."""
         others = [each.id for each in self._members.others]
-        looks = await asyncio.gather(*(self._looks.at(each) for each in others))
+        looks = await asyncio.gather(*map(self._seen, others))
         found = dict(zip(others, looks, strict=True))
-        items = [*await self._server.items(), *(item for seen in looks if seen for item in seen.items)]
+        items = [*await self._server.items(), *(item for seen in looks if seen for item in seen)]
         items += await self._copies({each for each in others if found[each] is None})
         silent = {each: self._why(each) for each in others if found[each] is None}
         return sorted(items, key=lambda item: (item.asked, item.request)), silent
+
+    async def _seen(self, broker: BrokerId) -> list[Item] | None:
+        """What it tells, by this machine's clock; None where it does not."""
+        seen = await self._looks.at(broker)
+        if seen is None:
+            return None
+        ahead = peers.told_earlier(await self._store.one(peers.SKEW, id=broker))
+        return [earlier(each, ahead) for each in seen.items]
 
     def _why(self, broker: BrokerId) -> str:
         return "it did not answer" if is_there(self._mesh, broker) else self._absence(broker)

@@ -33,15 +33,16 @@ async def timeline(store: Store, members: Members, row: SpawnRow) -> dict[str, A
         them that are not here, because they were overtaken on their way or are no longer kept; `marks`: what persons
         and questions put beside the states; `clock_skew_ms`: the target's clock minus this machine's, or None.
     """
-    told = await _told(store, row) or _looked_at(row, members.own)
+    peer = await store.one(peers.BY_ID, id=row.target)
+    skew = peer.clock_skew_ms if peer else None
+    told = await _told(store, row) or _looked_at(row, members.own, peers.told_earlier(skew))
     steps = [*_before(row, members.own, told), *told, *_unsaid_end(row, members.own, told)]
     shown = steps[-MOST_STEPS:]
-    peer = await store.one(peers.BY_ID, id=row.target)
     return {
         "timeline": [_step(members, each) for each in shown],
         "timeline_earlier": _earlier(told, shown),
         "marks": await _marks(store, members, row),
-        "clock_skew_ms": peer.clock_skew_ms if peer else None,
+        "clock_skew_ms": skew,
     }
 
 
@@ -69,14 +70,14 @@ def _before(row: SpawnRow, own: BrokerId, told: list[words.Step]) -> list[words.
     return [asked, words.Step(0, 0, State.DELIVERED, row.first_word, "", own)]
 
 
-def _looked_at(row: SpawnRow, own: BrokerId) -> list[words.Step]:
-    """What the row alone says of a spawn that this broker neither asked for nor runs."""
+def _looked_at(row: SpawnRow, own: BrokerId, ahead: int) -> list[words.Step]:
+    """What the row alone says of a spawn that this broker neither asked for nor runs: on its target's clock again."""
     if own in (row.origin, row.target):
         return []
-    now = words.Step(row.attempt, row.seq, row.state, row.since, row.reason, row.target)
+    now = words.Step(row.attempt, row.seq, row.state, row.since + ahead, row.reason, row.target)
     if row.started is None or row.state in (State.STARTING, State.RUNNING):
         return [now]
-    return [words.Step(row.attempt, max(row.seq - 1, 1), State.RUNNING, row.started, "", row.target), now]
+    return [words.Step(row.attempt, max(row.seq - 1, 1), State.RUNNING, row.started + ahead, "", row.target), now]
 
 
 def _unsaid_end(row: SpawnRow, own: BrokerId, told: list[words.Step]) -> list[words.Step]:

@@ -24,6 +24,7 @@ from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.streams import STREAM_BYTES, stream_of
 from relay.core.trials import Question, Verdict, Word, hash_of
+from relay.store import peers
 from relay.store.journal import Journal
 from relay.store.schedules import Schedule
 from relay.store.spawn_rows import SpawnRow
@@ -105,7 +106,8 @@ class Trials:
         except Misuse as error:  # a key that was used for something else
             own, now = self._members.own, self._journal.clock()
             word = _refusal(error, own, now)
-        truth = {"from": word.target, "at": rfc3339(word.at)}
+        ahead = peers.told_earlier(await self._journal.store.one(peers.SKEW, id=word.target))
+        truth = {"from": word.target, "at": rfc3339(max(word.at - ahead, 0))}
         return self._shown(order, word.verdict, word.reason, word.error, truth, word.facts)
 
     def _shown(

@@ -121,6 +121,11 @@ def error(fault: RelayError, as_json: bool = False) -> None:
         return
     label = coloured("error:", RED, sys.stderr)
     lines = [f"{label} {clean(fault.message)}"]
-    lines += [f"why:   {clean_lines(fault.why)}"] if fault.why else []
-    lines += [f"try:   {clean_lines(fault.hint)}"] if fault.hint else []
+    lines += [f"why:   {_set_in(fault.why)}"] if fault.why else []
+    lines += [f"try:   {_set_in(fault.hint)}"] if fault.hint else []
     note("\n".join(lines))
+
+
+def _set_in(text: str) -> str:
+    """Further lines stand further in: what an agent asks may have some, and must not read as a `try:` of ours."""
+    return clean_lines(text).replace("\n", "\n       ")

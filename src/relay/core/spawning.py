@@ -133,6 +133,8 @@ class Snapshot:
         moved = _moved({name: getattr(self, name) for name in ("at", "since", "started", "ended")}, by)
         if self.tried is not None:
             moved["tried"] = self.tried | {"outcome": _moved(self.tried["outcome"], by)}
+        if self.needs is not None:
+            moved["needs"] = _moved(self.needs, by)
         return dataclasses.replace(self, **moved)
 
     def to_bytes(self) -> bytes:
@@ -144,7 +146,7 @@ class Snapshot:
 
 
 def _moved(values: dict[str, Any], by: int) -> dict[str, Any]:
-    times = {name: values.get(name) for name in ("at", "since", "started", "ended")}
+    times = {name: values.get(name) for name in ("at", "since", "started", "ended", "asked", "expires")}
     return values | {name: max(time - by, 0) for name, time in times.items() if type(time) is int}
 
 

@@ -46,8 +46,12 @@ class Peer:
 
 def skew_of(tx: Tx, peer: BrokerId) -> int:
     """By how much its times are shown earlier here, milliseconds: 0 where its clock is about right, or not known."""
-    skew = SKEW.one(tx, id=peer) or 0
-    return skew if abs(skew) >= LEAST_SKEW_MS else 0
+    return told_earlier(SKEW.one(tx, id=peer))
+
+
+def told_earlier(skew: int | None) -> int:
+    """The same, of what is known of its clock; see `skew_of`."""
+    return skew if skew and abs(skew) >= LEAST_SKEW_MS else 0
 
 
 def _texts(stored: str) -> tuple[Any, ...]:

@@ -3,7 +3,8 @@
     python -m relay.testing.asking_agent --home DIR ...
 
 The agent `asker` is added to those of this process, which is else `relay.daemon` with the pace of `clocked`. Its task
-is a JSON list of questions; it asks them one after the other, and writes what it was answered.
+is a JSON list of questions, or of lists of such as are asked at once; it asks them one after the other, and writes what
+it was answered.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ LAUNCHER = (sys.executable, "-m", "relay.testing.asking_agent")
 _SCRIPT = """
 import json, sys
 for each in json.loads(sys.argv[1]):
-    print("ASK " + json.dumps(each), flush=True)
-    print("HEARD " + sys.stdin.readline().strip(), flush=True)
+    at_once = each if isinstance(each, list) else [each]
+    for one in at_once:
+        print("ASK " + json.dumps(one), flush=True)
+    for one in at_once:
+        print("HEARD " + sys.stdin.readline().strip(), flush=True)
 """
 
 

@@ -10,6 +10,9 @@ from relay.cli.clean import brief, clean, clean_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.api.broker_shapes import Broker
     from relay.api.home import Home
     from relay.api.person_shapes import Question
     from relay.cli.invocation import Invocation
@@ -25,9 +28,9 @@ def run(invocation: Invocation) -> int:
     if invocation.json:
         speech.document(found)
         return 0
-    own = _own(invocation) if any(each["kind"] == "held" for each in found["questions"]) else ""
+    brokers = invocation.client().ask(routes.brokers()) if found["questions"] else []
     for question in found["questions"]:
-        _say(question, invocation.home, own)
+        _say(question, invocation.home, brokers)
     if not found["questions"]:
         speech.note("nothing waits for you")
     for broker in found["unreachable"]:
@@ -37,11 +40,7 @@ def run(invocation: Invocation) -> int:
     return 0
 
 
-def _own(invocation: Invocation) -> str:
-    return invocation.client().ask(routes.status())["broker"]["id"]
-
-
-def _say(question: Question, home: Home, own: str) -> None:
+def _say(question: Question, home: Home, brokers: Sequence[Broker]) -> None:
     name = f"{question['name']}@{question['broker']['name']}"
     age = ages.since(question["asked"])
     speech.say(speech.coloured(clean(f"{name}: {question['text']}"), speech.YELLOW))
@@ -50,20 +49,34 @@ def _say(question: Question, home: Home, own: str) -> None:
         _say_held(question, home)
     if question["tool"]:
         speech.say(clean(f"  {question['tool']}: {brief(json.dumps(question['input']), 2000)}"))
-    for command in _commands(question, home, own):
+    for command in _commands(question, home, brokers):
         speech.say(clean(f"  {command}"))
     speech.say()
 
 
-def _commands(question: Question, home: Home, own: str) -> list[str]:
+def _commands(question: Question, home: Home, brokers: Sequence[Broker]) -> list[str]:
     """What answers it; nobody approves or denies what they have asked for themselves, but may stop it."""
+    own = next((each["id"] for each in brokers if each["self"]), "")
     spawn, request = question["spawn"][:SHORT], question["request"][:SHORT]
     if question["kind"] == "held" and own in (question["origin"]["id"], *question["chain"]):
         there = f"on {clean(question['broker']['name'])}: relay approve {spawn} --request {request}"
         return [there, home.command(f"stop {spawn}")]
     verbs = CHANGED_BY.get(question["kind"], "approve deny send").split()
     texts = {"send": " TEXT"}
-    return [home.command(f"{verb} {spawn} --request {request}{texts.get(verb, '')}") for verb in verbs]
+    answers = {verb: f"{verb} {spawn} --request {request}{texts.get(verb, '')}" for verb in verbs}
+    mine = [home.command(words) for verb, words in answers.items() if _may(verb, question, own, brokers)]
+    return mine or [f"on {clean(question['broker']['name'])}: relay {words}" for words in answers.values()]
+
+
+def _may(verb: str, question: Question, own: str, brokers: Sequence[Broker]) -> bool:
+    """Whether this machine's answer would count there, by what that one has said; where it has not, it will say so."""
+    target = next((each for each in brokers if each["id"] == question["broker"]["id"]), None)
+    if target is None or target["self"] or (told := target["grants"]["to_us"]) is None:
+        return True
+    if question["kind"] == "held":
+        return "approve" in told
+    sends = "send" in told or ("spawn" in told and question["origin"]["id"] == own)
+    return sends or (verb != "send" and "approve" in told)
 
 
 def _until(question: Question) -> str:

@@ -23,7 +23,8 @@ class Shell:
         no_turns(self.name, request)
         if not request.task.strip():
             raise Misuse("the task is empty", code=Code.BAD_TASK, hint='relay spawn NAME shell "make test"')
-        return Command(("/bin/sh", "-c", request.task), stop_signal=signal.SIGTERM)
+        # a shell's options go on behind its -c: "--version" for a task printed bash's, and was done
+        return Command(("/bin/sh", "-c", "--", request.task), stop_signal=signal.SIGTERM)
 
     def session_place(self, session: str, cwd: str, environment: Mapping[str, str]) -> SessionPlace | None:
         return None
