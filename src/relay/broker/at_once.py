@@ -19,9 +19,16 @@ class AtOnce(Connection):
 
     Attributes:
         at_once: hears them; without it they are read in turn.
+        arrived: how often bytes have come.
     """
 
     at_once: Callable[[bytes], None] | None = None
+    arrived = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self.arrived += 1
+        super().data_received(data)
 
     def process_event(self, event: Event) -> None:
         """A frame has come."""

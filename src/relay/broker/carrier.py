@@ -49,6 +49,11 @@ class Carrier(Protocol):
     is_former: bool
     at_once: Callable[[bytes], None] | None
 
+    @property
+    def arrived(self) -> int:
+        """How often something has come, whole messages or not; 0 where nobody counts."""
+        return 0
+
     async def send(self, message: bytes) -> None:
         """Hand over one message; waits while the other side is slow.
 

@@ -327,7 +327,7 @@ class Link:
                     load.window.resend(monotonic_ms())
                     self._sending.wake()
         try:
-            for effect in self.machine.tick(monotonic_ms()):
+            for effect in self.machine.tick(monotonic_ms(), self.carrier.arrived):
                 self._carry_out(effect)
         except CarrierClosed as closed:
             self.close(str(closed))
@@ -335,13 +335,13 @@ class Link:
 
     def check_now(self) -> None:
         """The machine woke, or the network changed: ask at once whether the other side lives."""
-        for effect in self.machine.check_now(monotonic_ms()):
+        for effect in self.machine.check_now(monotonic_ms(), self.carrier.arrived):
             self._carry_out(effect)
         self._arm()
 
     def ask(self) -> bool:
         """Ping now; False where an earlier ping is not answered yet."""
-        effects = self.machine.ping_now(monotonic_ms())
+        effects = self.machine.ping_now(monotonic_ms(), self.carrier.arrived)
         for effect in effects:
             self._carry_out(effect)
         self._arm()

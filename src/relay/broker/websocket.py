@@ -65,6 +65,11 @@ class WebSocketCarrier:
         self.ends = Ends(near[0], far[0], dialled) if isinstance(near, tuple) and isinstance(far, tuple) else None
 
     @property
+    def arrived(self) -> int:
+        """How often bytes have come."""
+        return self._connection.arrived
+
+    @property
     def at_once(self) -> Callable[[bytes], None] | None:
         """What is given each `Said` frame as it comes."""
         return self._connection.at_once

@@ -200,6 +200,7 @@ class MemoryCarrier:
         self.address = "memory"
         self.ends: Ends | None = None
         self.is_former = False
+        self.arrived = 0
         self.at_once: Callable[[bytes], None] | None = None
         self._connection = connection
         self._out, self._in = connection.pipes if dialled else connection.pipes[::-1]
@@ -215,6 +216,7 @@ class MemoryCarrier:
     async def receive(self) -> bytes:
         """The next message."""
         message = await self._in.take()
+        self.arrived += 1
         if len(message) > MAX_FRAME:
             self._connection.cut("a message was longer than a frame may be")
             raise CarrierClosed("a message was longer than a frame may be")
