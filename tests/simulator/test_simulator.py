@@ -261,7 +261,7 @@ def _swaps_recipients(keeping: HostileKeeping) -> None:
 
 
 def _never_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link.LinkMachine, "ping_now", lambda machine, now: [])
+    monkeypatch.setattr(link.LinkMachine, "ping_now", lambda machine, now, arrived=0: [])
 
 
 @pytest.mark.parametrize(

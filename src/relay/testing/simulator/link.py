@@ -51,6 +51,7 @@ class SimLink:
         self.ended = False
         self.machine = LinkMachine(broker.line.now, leads=dialled)
         self.incarnation = 0
+        self._arrived = 0
         self._dialler = claim_bytes(broker.number if dialled else peer)
         self._live: list[tuple[bool, bytes]] = []
         self._writing = False
@@ -89,6 +90,7 @@ class SimLink:
     def receive(self, frame: Frame) -> None:
         """A frame arrived."""
         try:
+            self._arrived += 1
             for effect in self.machine.receive(frame, self.broker.line.now):
                 self._carry_out(effect)
         except PeerFault:
@@ -230,13 +232,13 @@ class SimLink:
         if self.is_up:
             for load in self.broker.loads(self.peer):
                 load.window.resend(now)
-        for effect in self.machine.tick(now):
+        for effect in self.machine.tick(now, self._arrived):
             self._carry_out(effect)
         self.pump()
         self._arm()
 
     def check_now(self) -> None:
         """Ask at once whether the other side lives."""
-        for effect in self.machine.check_now(self.broker.line.now):
+        for effect in self.machine.check_now(self.broker.line.now, self._arrived):
             self._carry_out(effect)
         self._arm()
