@@ -150,6 +150,21 @@ def test_a_call_that_is_stopped_is_cancelled_at_its_server(node: Node, odd: Path
     wait_until(lambda: bool(seen(odd, "cancelled")), 10, "the server to hear of it")
 
 
+def test_a_call_that_is_stopped_as_it_is_given_ends(node: Node, odd: Path) -> None:
+    """Its program reads both words at once: it was cancelled before it began, and stood as starting for ever."""
+    host, asked = host_of(node), len(seen(odd, "slow {"))
+    host.suspend()
+    try:
+        given = begin(node, "slow", seconds=20, steps=40)
+        until(node, given, "starting")
+        with node.control() as control:
+            control.post(f"calls/{given}/stop", {"requested_by": "anna"})
+    finally:
+        host.resume()
+    assert until(node, given, "cancelled")["reason"] == "stopped by anna"
+    assert len(seen(odd, "slow {")) == asked
+
+
 def test_a_killed_broker_finds_the_call_still_running(node: Node, odd: Path) -> None:
     running = begin(node, "slow", seconds=4)
     until(node, running, "running", "completed")  # who looks late finds it at its end

@@ -11,6 +11,7 @@ import random
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from http.client import HTTPException
 from typing import Any
@@ -84,9 +85,20 @@ class Storm:
         until_runs(self.vps, "odd")
         found: dict[str, dict[str, Any]] = {}
         for text, call in self.calls.items():
-            wait_until(partial(_ended, self.laptop, call), 60, f"{call} to have ended")
+            with standing(self.laptop, self.vps, call):
+                wait_until(partial(_ended, self.laptop, call), 60, f"{call} to have ended")
             found[text] = shown(self.laptop, call)
         return found
+
+
+@contextlib.contextmanager
+def standing(laptop: Node, vps: Node, call: str) -> Iterator[None]:
+    """What fails meanwhile is told with how both see the call."""
+    try:
+        yield
+    except TimeoutError as late:
+        late.add_note(f"laptop: {shown(laptop, call)}\nvps: {shown(vps, call)}")
+        raise
 
 
 def _ended(node: Node, call: str) -> bool:

@@ -135,4 +135,6 @@ class Intake:
 def who_stopped(row: CallRow) -> str:
     """Who asked a call to stop that its program has now ended, in words; empty where that is not known."""
     by = row.reason.removeprefix(ASKED).removesuffix(NOT_YET)
-    return f"stopped by {by} while it ran" if row.stop_requested is not None and by != row.reason else ""
+    if row.stop_requested is None or by == row.reason:
+        return ""
+    return f"stopped by {by}{' while it ran' if row.state is State.RUNNING else ''}"

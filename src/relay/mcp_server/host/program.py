@@ -23,7 +23,7 @@ from relay.api.home import Home
 from relay.api.program_link import ProgramLink
 from relay.core.errors import RelayError
 from relay.library.progress import Progress
-from relay.mcp_server.host.results import answer_of, failure_of
+from relay.mcp_server.host.results import OWN_FAULT, answer_of, failure_of
 from relay.mcp_server.host.share import JSON, Share
 
 WITHOUT_BROKER_S = 60.0
@@ -46,7 +46,7 @@ class Held:
     def __init__(self) -> None:
         self.result: JSON | None = None
         self.running = False
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[JSON] | None = None
 
 
 class Program:
@@ -79,6 +79,7 @@ class Program:
         self._link: ProgramLink | None = None
         self._news = asyncio.Event()
         self._told = asyncio.Event()
+        self._saying: set[asyncio.Task[None]] = set()
 
     def changed(self) -> None:
         """What is offered is other now."""
@@ -117,6 +118,7 @@ class Program:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*self._saying, return_exceptions=True)
 
     def _hello(self) -> JSON:
         return {
@@ -202,14 +204,26 @@ class Program:
         if call["id"] in self._held:
             return
         held = self._held[call["id"]] = Held()
-        held.task = asyncio.get_running_loop().create_task(self._run(call, held))
+        held.task = asyncio.get_running_loop().create_task(self._answered(call, held))
+        held.task.add_done_callback(lambda task: self._over(call["id"], held, task))
 
-    async def _run(self, call: JSON, held: Held) -> None:
-        try:
-            held.result = {"result": {"call": call["id"]} | await self._answered(call, held)}
-        except asyncio.CancelledError:
-            held.result = {"result": {"call": call["id"], "outcome": "cancelled", "result": None, "error": None}}
-        await self._say(held.result)
+    def _over(self, call: str, held: Held, task: asyncio.Task[JSON]) -> None:
+        """A call's task is over, also where it was cancelled before it began: its broker is to hear of it."""
+        if task.cancelled():
+            answer: JSON = {"outcome": "cancelled", "result": None, "error": None}
+        elif (fault := task.exception()) is not None:
+            _log.error("the call %s met a fault of relay's own", call, exc_info=fault)
+            answer = failure_of(OWN_FAULT)
+        else:
+            answer = task.result()
+        held.result = {"result": {"call": call} | answer}
+        self._say_soon(held.result)
+
+    def _say_soon(self, message: JSON) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._say(message))
+        self._saying.add(task)
+        task.add_done_callback(self._saying.discard)
+        return task
 
     async def _answered(self, call: JSON, held: Held) -> JSON:
         """How a call ended, as a program tells it."""
@@ -217,7 +231,7 @@ class Program:
         telling: set[asyncio.Task[None]] = set()
 
         def say(message: JSON) -> None:
-            task = asyncio.get_running_loop().create_task(self._say(message))
+            task = self._say_soon(message)
             telling.add(task)
             task.add_done_callback(telling.discard)
 

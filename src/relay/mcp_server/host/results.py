@@ -15,6 +15,10 @@ NOT_SERVED = LocalFault(
     "this tool is not served any more", code=Code.TOOL_SERVER_DOWN, why="nothing was done", hint=THERE
 )
 
+OWN_FAULT = LocalFault(
+    "the call met a fault of relay's own", code=Code.INTERNAL, why="its server may have acted", hint=f"the log, {THERE}"
+)
+
 
 def answer_of(result: JSON) -> JSON:
     """The end of a call whose server answered.
