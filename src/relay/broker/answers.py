@@ -22,7 +22,7 @@ from relay.core.questions import Answer, Asked, Reply, is_request, outcome_from_
 from relay.core.states import TERMINAL
 from relay.core.values import frozen
 from relay.spawn.asking import needs_of
-from relay.store import answers, operations, questions
+from relay.store import answers, operations, peers, questions
 from relay.store.answers import Answered
 from relay.store.journal import Entry, Journal, Letter
 from relay.store.spawn_rows import SpawnRow
@@ -219,6 +219,8 @@ class Answers:
         ttl = min(ANSWER_TTL, (meant.expires or 0) - entry.now) if is_bounded else ANSWER_TTL
         if ttl <= 0:
             raise Refused("the question has expired", code=Code.EXPIRED, hint=f"relay show {answer.spawn}")
+        # it expires by the clock of its target, which may be ahead of this one, and there the question is looked at too
+        ttl += max(0, peers.SKEW.one(entry.tx, id=kept.target) or 0)
         letter = Letter(kept.target, Kind.ANSWER, answer.to_content(), kept.operation, ttl, answer.spawn)
         if not entry.post(letter):
             raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")

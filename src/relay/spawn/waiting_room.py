@@ -67,7 +67,7 @@ class WaitingRoom:
         self._later = later
         self.telling = Telling(own, journal, ledger)
         self.queue = Queue(own, limits)
-        self.rewording = Rewording(own, ledger, self.queue, later)
+        self.rewording = Rewording(own, ledger, self.queue, self._plain_lack, later)
         self.alarm = Alarm(journal.clock, lambda: later(self.due))
         self._ends = Alarm(journal.clock, lambda: later(self._run_out))
         self.succession = Succession(own, ledger, may_view, self.release, later)

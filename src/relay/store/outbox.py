@@ -156,6 +156,10 @@ OF_OPERATIONS: Query[OutboxLine] = Query(
     _line,
 )
 BY_SPAWN: Query[OutboxLine] = Query(f"{_SELECT} WHERE spawn = :spawn ORDER BY n", _line)
+# that its target's word on a spawn has not been taken by its origin
+WORD_UNTAKEN: Query[int] = Query(
+    "SELECT 1 FROM outbox WHERE spawn = :spawn AND kind = 'snapshot' AND state = 'pending' LIMIT 1", first_column
+)
 EXPIRED: Query[OutboxLine] = Query(
     f"{_SELECT} WHERE state = 'pending' AND expires <= :now ORDER BY expires LIMIT :limit", _line
 )
