@@ -55,3 +55,12 @@ def test_what_is_not_answered_waits_in_order_and_is_bounded() -> None:
         sent += [out.sent[each] for each in out.answered(n)]
     assert b"".join(each or b"" for each in sent) == typed and not out.sent
     assert out.add(None) == [len(sent) + 1] and out.sent[len(sent) + 1] is None
+
+
+def test_the_end_comes_behind_what_waits() -> None:
+    out, sent = Unanswered(), list[bytes | None]()
+    for data in (*(b"a" for _ in range(MOST_UNACKNOWLEDGED)), b"last", None):
+        sent += [out.sent[n] for n in out.add(data)]
+    for n in range(1, 2 * MOST_UNACKNOWLEDGED):
+        sent += [out.sent[each] for each in out.answered(n)]
+    assert sent[MOST_UNACKNOWLEDGED:] == [b"last", None] and not out.sent

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from relay.broker.channel import WINDOW, Channel, Message
+from relay.broker.passing import Holder, UnderWay
 from relay.broker.pipe import pair
 from relay.core.errors import Code, Misuse, PeerFault, RelayError, Unreachable
 
@@ -93,6 +95,34 @@ async def test_who_does_not_read_holds_up_who_writes(wire: Wire) -> None:
         await wire.server.receive()
     await wire.asker.send({})
     assert sent == WINDOW + 1  # the server's hello is one of them
+
+
+async def test_all_who_write_over_one_holder_get_their_turn() -> None:
+    loop, holder, wires = asyncio.get_running_loop(), Holder(), [Wire() for _ in range(4)]
+    taken = [0 for _ in wires]
+
+    def late(to: Channel) -> Callable[[str, Message], bool]:
+        return lambda what, content: bool(loop.call_later(0.001, to.data, content)) and what == "data"
+
+    async def write(by: Channel) -> None:
+        while True:
+            await by.send({"data": bytes(32 * 1024)})
+
+    async def read(n: int, at: Channel) -> None:
+        while min(taken) < 100:
+            taken[n] += await at.receive() is not None
+
+    for each in wires:
+        each.asker = Channel(STREAM, SESSION, late(each.server), each._over, under_way=UnderWay(holder, True))
+        each.server = Channel(STREAM, SESSION, late(each.asker), each._over, under_way=UnderWay(Holder(), True))
+        each.asker._say, each.server._say = late(each.server), late(each.asker)
+    writers = [asyncio.ensure_future(write(each.asker)) for each in wires]
+    async with asyncio.timeout(10):
+        readers = [asyncio.ensure_future(read(n, each.server)) for n, each in enumerate(wires)]
+        await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+    assert max(taken) < 2 * min(taken)
+    for each in (*writers, *readers):
+        each.cancel()
 
 
 @pytest.mark.parametrize("lost", ["message", "last message"])

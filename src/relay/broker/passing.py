@@ -24,24 +24,29 @@ class Holder:
     """What is under way over it."""
 
     def __init__(self) -> None:
-        self._bytes = 0
-        self._waiting: dict[asyncio.Event, None] = {}
+        self._bytes = self._turns = 0
+        self._waiting: dict[asyncio.Event, int] = {}
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes more may go."""
         return not self._bytes or self._bytes + size <= MOST
 
-    def count(self, size: int) -> None:
-        """So many more are under way; of a negative number so many are no more, and who waits for room looks again."""
+    def add(self, size: int) -> int:
+        """So many more are under way; which turn that was."""
         self._bytes += size
-        if size < 0:
-            waiting, self._waiting = self._waiting, {}
-            for each in waiting:
-                each.set()
+        self._turns += 1
+        return self._turns
 
-    def wait(self, news: asyncio.Event) -> None:
-        """Set this once there may be room."""
-        self._waiting[news] = None
+    def drop(self, size: int) -> None:
+        """So many are no more, and who waits for room looks again: first whose last turn is longest ago."""
+        self._bytes -= size
+        waiting, self._waiting = self._waiting, {}
+        for each in sorted(waiting, key=waiting.__getitem__):
+            each.set()
+
+    def wait(self, news: asyncio.Event, turn: int) -> None:
+        """Set this once there may be room, for who had its last turn then."""
+        self._waiting[news] = turn
 
 
 class UnderWay:
@@ -56,20 +61,21 @@ class UnderWay:
         self._holder = holder
         self._is_told = is_told
         self._sent: deque[tuple[int, int]] = deque()
+        self._turn = 0
         self.unsaid = 0
 
     def has_room(self, message: dict[str, Any], news: asyncio.Event) -> bool:
         """Whether a message may go; `news` is set where it may perhaps later."""
         if not self._is_told or self._holder.has_room(size_of(message)):
             return True
-        self._holder.wait(news)
+        self._holder.wait(news, self._turn)
         return False
 
     def sent(self, n: int, message: dict[str, Any]) -> None:
         """The message that makes it `n` went."""
         if self._is_told and (size := size_of(message)):
             self._sent.append((n, size))
-            self._holder.count(size)
+            self._turn = self._holder.add(size)
 
     def heard(self, n: Any) -> None:
         """The other end has heard so many messages."""
@@ -80,14 +86,14 @@ class UnderWay:
         while self._sent and self._sent[0][0] <= n:
             done += self._sent.popleft()[1]
         if done:
-            self._holder.count(-done)
+            self._holder.drop(done)
 
     def over(self) -> None:
         """The channel has ended: nothing of it is waited for."""
         done = sum(size for _, size in self._sent)
         self._sent.clear()
         if done:
-            self._holder.count(-done)
+            self._holder.drop(done)
 
 
 def size_of(message: dict[str, Any] | None) -> int:

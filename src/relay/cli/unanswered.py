@@ -22,6 +22,7 @@ class Unanswered:
         self.sent: dict[int, bytes | None] = {}
         self.n = 0
         self._waiting = bytearray()
+        self._ends = False  # behind what waits
 
     def may_read(self, ahead: bool) -> bool:
         """Whether more may be read of what is typed.
@@ -37,6 +38,9 @@ class Unanswered:
 
     def add(self, data: bytes | None) -> list[int]:
         """Something was typed; the numbers of what is to be sent now."""
+        if data is None and self._waiting:
+            self._ends = True
+            return []
         if data is not None and (self._waiting or self._is_full):
             self._waiting += data
             return []
@@ -50,6 +54,9 @@ class Unanswered:
         while self._waiting and not self._is_full:
             due.append(self._number(bytes(self._waiting[:PIECE])))
             del self._waiting[:PIECE]
+        if self._ends and not self._waiting:
+            self._ends = False
+            due.append(self._number(None))
         return due
 
     def _number(self, data: bytes | None) -> int:
@@ -65,3 +72,4 @@ class Unanswered:
     def forget_waiting(self) -> None:
         """Nothing of what is not on its way is."""
         self._waiting.clear()
+        self._ends = False

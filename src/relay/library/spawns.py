@@ -147,7 +147,9 @@ class Spawn:
             async with aclosing(self._asking.lines(call, at, "next")) as lines:
                 async for line in lines:
                     at = line["next"]
-                    yield Written.of(line)
+                    piece = Written.of(line)
+                    if piece.data or piece.stream == "gap":  # else it says where there is nothing yet
+                        yield piece
             if not follow or (await self.look()).has_ended:
                 return
             await asyncio.sleep(STREAM_PAUSE_S)  # the broker that told it was stopped

@@ -131,6 +131,7 @@ class Server:
             self._answer(control, f'{{"serial":{launch.serial},{self._launch(launch, packed)}}}')
 
     def _broker_gone(self, control: socket.socket) -> None:
+        self._reap()  # a shim that was killed just now counts too
         self._stays = self._leaves_strays
         self._answer(control, f'{{"serial":0,"live":{self._crew.at_work + self._stays}}}')
         self._crew.disband()

@@ -192,7 +192,7 @@ def _parse(pid: int, stat: bytes) -> Process | None:
     if len(fields) < 20:
         return None
     state = fields[0].decode()
-    if state == _ZOMBIE and fields[17] != b"1":
+    if state == _ZOMBIE and fields[17] not in (b"0", b"1"):  # none where it was collected just now
         state = _HEADLESS
     return Process(pid, int(fields[1]), int(fields[3]), state, int(fields[19]))
 
