@@ -13,7 +13,6 @@ from relay.core.link import (
     HELLO_TIMEOUT,
     IDLE_PING,
     MAX_IN_HAND,
-    MOST_BEHIND,
     PING_STEP,
     RECEIVE_WINDOW,
     Close,
@@ -234,32 +233,6 @@ def test_other_frames_do_not_answer_a_ping() -> None:
     machine.ping_now(T)
     machine.receive(Batch((b"e",)), T + 5_000)
     assert machine.tick(T + ANSWER_WITHIN) == [Close("no answer to a ping within 6 s")]
-
-
-@pytest.mark.parametrize("is_check", [False, True])
-def test_an_answer_is_waited_for_while_what_it_stands_behind_comes(is_check: bool) -> None:
-    """A frame of 300 KiB takes 2.4 s at 1 Mbit/s: until it is whole nothing is heard, and yet much arrives."""
-    machine, within = up(), CHECK_WITHIN if is_check else ANSWER_WITHIN
-    (machine.check_now if is_check else machine.ping_now)(T, 7)
-    for arrived, now in enumerate(range(T + within // 2, T + MOST_BEHIND, within // 2), 8):
-        assert machine.next_deadline() == now and machine.tick(now, arrived) == []
-    assert machine.receive(Pong(1), T + MOST_BEHIND - 1) == [RoundTrip(MOST_BEHIND - 1)]
-
-
-@pytest.mark.parametrize("is_check", [False, True])
-def test_what_was_on_its_way_before_a_ping_keeps_no_dead_link(is_check: bool) -> None:
-    machine, within = up(), CHECK_WITHIN if is_check else ANSWER_WITHIN
-    (machine.check_now if is_check else machine.ping_now)(T, 7)
-    assert machine.tick(T + within // 2, 9) == []
-    assert machine.tick(T + within, 9) == [Close(f"no answer to a ping within {within // 1000} s")]
-
-
-def test_who_sends_without_end_and_never_answers_is_closed() -> None:
-    machine = up()
-    machine.ping_now(T)
-    for arrived, now in enumerate(range(T + ANSWER_WITHIN // 2, T + MOST_BEHIND, ANSWER_WITHIN // 2), 1):
-        assert machine.tick(now, arrived) == []
-    assert machine.tick(T + MOST_BEHIND, 10**6) == [Close("no answer to a ping within 60 s")]
 
 
 def test_before_the_hello_nobody_is_asked() -> None:

@@ -9,6 +9,8 @@ import pytest
 from relay.testing.mesh import Mesh
 from tests.e2e.scene import Scene
 
+_SLOTS = 'slots = { exec = 1, "label:gpu" = 1 }'
+
 
 @pytest.fixture(scope="session")
 def _pair() -> Iterator[Scene]:
@@ -43,3 +45,25 @@ def _no_traceback(mesh: Mesh) -> None:
     for node in mesh.nodes.values():
         log = node.log()
         assert "Traceback" not in log, log[-6000:]
+
+
+@pytest.fixture(scope="module")
+def _slotted() -> Iterator[Scene]:
+    with Mesh.scratch("relay-queue-") as mesh:
+        laptop, vps = mesh.pair("laptop", "vps")
+        vps.stop()
+        vps.configure("max_parallel = 2", _SLOTS)
+        yield Scene(mesh, laptop, vps)
+
+
+@pytest.fixture
+def queue(_slotted: Scene) -> Iterator[Scene]:
+    """Two slots on vps, one for `exec`, one for what is labelled gpu; the queue is open."""
+    _slotted.heal()
+    _slotted.grant()
+    yield _slotted
+    with _slotted.vps.control() as control:
+        control.post("queue/resume", {})
+        for spawn in control.get("queue"):
+            control.post(f"spawns/{spawn['id']}/stop", {})
+    assert "Traceback" not in _slotted.laptop.log() + _slotted.vps.log()

@@ -1,140 +1,25 @@
-"""The queue between two real brokers: slots, order, predecessors, retries, marks; asleep and after `kill -9`."""
+"""The queue between two real brokers: order, predecessors, retries, marks; asleep and after `kill -9`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
-
-import pytest
 
 from relay.api.durations import moment
 from relay.testing import processes
-from relay.testing.control import ControlError
-from relay.testing.mesh import Mesh
-from relay.testing.node import Node
-from tests.e2e.scene import Scene, audit, error_of, fresh, refused, relay, relay_json, said
-
-SLOTS = 'slots = { exec = 1, "label:gpu" = 1 }'
-
-
-@pytest.fixture(scope="module")
-def _slotted() -> Iterator[Scene]:
-    with Mesh.scratch("relay-queue-") as mesh:
-        laptop, vps = mesh.pair("laptop", "vps")
-        vps.stop()
-        vps.configure("max_parallel = 2", SLOTS)
-        yield Scene(mesh, laptop, vps)
-
-
-@pytest.fixture
-def queue(_slotted: Scene) -> Iterator[Scene]:
-    """Two slots on vps, one for `exec`, one for what is labelled gpu; the queue is open."""
-    _slotted.heal()
-    _slotted.grant()
-    yield _slotted
-    with _slotted.vps.control() as control:
-        control.post("queue/resume", {})
-        for spawn in control.get("queue"):
-            control.post(f"spawns/{spawn['id']}/stop", {})
-    assert "Traceback" not in _slotted.laptop.log() + _slotted.vps.log()
-
-
-def _reason(scene: Scene, spawn: str, on: Node | None = None) -> str:
-    with suppress(ControlError):  # it has been asked for, and is not there yet
-        return str(scene.show(spawn, on or scene.vps)["reason"])
-    return ""
-
-
-def _says(scene: Scene, spawn: str, text: str, on: Node | None = None) -> None:
-    processes.wait_until(lambda: text in _reason(scene, spawn, on), 20, f"{spawn} to say {text!r}")
-
-
-def _held_up(scene: Scene, options: tuple[str, ...] = (), script: str = "sleep 80") -> str:
-    """A spawn that runs until it is stopped."""
-    spawn = scene.begin(script, *options)
-    scene.until(spawn, "running")
-    return spawn
-
-
-def _is_tried(scene: Scene, script: str, *options: str) -> str:
-    """A spawn whose first attempt has ended and whose second one waits, until the queue is opened again."""
-    go = scene.vps.work / fresh("go")
-    spawn = _held_up(scene, options, f"until [ -e {go} ]; do sleep 0.02; done; {script}")
-    relay(scene.vps, "queue", "pause")  # the first pause is of one second, which may be over before anybody looks
-    go.touch()
-    scene.until(spawn, "waiting")
-    return spawn
-
-
-def test_what_lacks_one_sort_of_slot_holds_up_nothing_behind_it(queue: Scene) -> None:
-    first = _held_up(queue, ("--label", "gpu=a"))
-    blocked = queue.begin("true", "--label", "gpu=b")
-    second = queue.begin("true", "--label", "gpu=c")
-    assert queue.until(queue.begin("true"), "completed")["attempt"] == 1
-    queue.until(blocked, "waiting")
-    assert _reason(queue, blocked) == "1 of 1 gpu slots busy, 0 ahead"
-    assert _reason(queue, second) == "1 of 1 gpu slots busy, 1 ahead"
-    listed = {spawn["id"]: spawn["reason"] for spawn in relay_json(queue.vps, "queue")}
-    assert listed[second] == "1 of 1 gpu slots busy, 1 ahead"
-    relay(queue.laptop, "stop", first)
-    queue.until(blocked, "completed")
-    queue.until(second, "completed")
-
-
-def test_what_waits_for_something_else_by_now_says_so_at_its_origin_too(queue: Scene) -> None:
-    queue.grant("--agent", "shell", "--max-parallel", "1")
-    with queue.vps.control() as control:
-        own = control.spawn("sleep", "80", cwd=str(queue.vps.work))["id"]
-    runs = _held_up(queue, ("--label", "gpu=a"))
-    labelled, *others = waiting = [queue.begin("true", *words) for words in (("--label", "gpu=b"), (), ())]
-    for spawn in waiting:
-        _says(queue, spawn, "2 of 2 slots busy", on=queue.laptop)
-    with queue.vps.control() as control:
-        next_one = control.spawn("true", cwd=str(queue.vps.work))["id"]
-    listed = {spawn["id"]: spawn["reason"] for spawn in relay_json(queue.vps, "queue")}
-    assert _reason(queue, next_one) == listed[next_one] == "2 of 2 slots busy, 0 ahead", "a grant keeps the others"
-    assert _reason(queue, waiting[2]) == listed[waiting[2]] == "2 of 2 slots busy, 2 ahead"
-    relay(queue.vps, "stop", own)
-    _says(queue, labelled, "1 of 1 gpu slots busy, 0 ahead", on=queue.laptop)
-    for spawn in others:
-        _says(queue, spawn, "its grant allows 1 at once", on=queue.laptop)
-        assert _reason(queue, spawn) == "1 of its tasks are in hand here; its grant allows 1 at once"
-    relay(queue.laptop, "stop", runs)
-    for spawn in waiting:
-        queue.until(spawn, "completed")
-
-
-def test_the_queue_is_listed_by_where_its_tasks_stand(queue: Scene) -> None:
-    first = _held_up(queue, ("--label", "gpu=a"))
-    second = queue.begin("true", "--label", "gpu=b")
-    queue.until(second, "waiting")
-
-    def listed(*statuses: str) -> list[str]:
-        words = [word for status in statuses for word in ("--status", status)]
-        return [each["id"] for each in relay_json(queue.laptop, "queue", *words)]
-
-    assert listed("waiting") == [second] and listed("running") == [first]
-    assert listed("waiting", "running") == listed("live") == listed() == [second, first]
-    none = relay(queue.laptop, "queue", "--status", "held")
-    assert none.returncode == 0 and said(none).startswith(b"nothing in the queue is held")
-    for status, words in (("completed", "relay ps --state completed"), ("nonsense", "relay queue --status waiting")):
-        error = refused(queue.laptop, "queue", "--status", status, code="usage")
-        assert status in error["message"] and words in error["hint"] and error["why"]
-    relay(queue.laptop, "stop", first)
-    queue.until(second, "completed")
+from tests.e2e.queue_scene import held_up, is_tried, reason, says
+from tests.e2e.scene import Scene, audit, error_of, fresh, relay, relay_json
 
 
 def test_the_higher_priority_first_then_in_order_of_arrival(queue: Scene) -> None:
     marks = queue.vps.work / fresh("order")
-    running = [_held_up(queue), _held_up(queue)]
+    running = [held_up(queue), held_up(queue)]
     asked = []
     for name, priority in (("low", "-5"), ("first", "0"), ("second", "0"), ("high", "7")):
         asked.append(queue.begin(f"echo {name} >> {marks}; sleep 0.2", "--priority", priority))
         queue.until(asked[-1], "waiting")
-    assert _reason(queue, asked[0]) == "2 of 2 slots busy, 3 ahead"
-    assert _reason(queue, asked[3]) == "2 of 2 slots busy, 0 ahead"
+    assert reason(queue, asked[0]) == "2 of 2 slots busy, 3 ahead"
+    assert reason(queue, asked[3]) == "2 of 2 slots busy, 0 ahead"
     assert relay(queue.laptop, "edit", asked[2], "--priority", "3").returncode == 0
     assert queue.show(asked[2])["priority"] == 3
     relay(queue.laptop, "stop", running[0])  # one slot, so that they come one by one
@@ -194,7 +79,7 @@ def test_a_predecessor_is_on_the_same_broker_and_no_chain_closes(queue: Scene) -
 def test_a_failure_is_tried_again_over_a_kill_and_each_attempt_is_kept(queue: Scene) -> None:
     """The broker is killed while the spawn pauses; the attempts go on where they stood, each started once."""
     marks = queue.vps.work / fresh("tries")
-    spawn = _is_tried(queue, f"echo $$ >> {marks}; test $(wc -l < {marks}) -ge 3 || exit 9", "--retries", "3")
+    spawn = is_tried(queue, f"echo $$ >> {marks}; test $(wc -l < {marks}) -ge 3 || exit 9", "--retries", "3")
     queue.vps.restart()
     queue.linked()
     relay(queue.vps, "queue", "resume")
@@ -214,20 +99,20 @@ def test_what_another_attempt_cannot_mend_is_not_tried_again(queue: Scene) -> No
     assert (told["attempt"], told["result"]["notes"]) == (1, ["no retry 1 of 3: another attempt cannot mend it"])
     late = queue.until(queue.begin("sleep 4; exit 5", "--retries", "3", "--ttl", "4.5s"), "failed")
     assert late["result"]["notes"] == ["no retry 1 of 3: it would start after its time to live (--ttl)"]
-    stopped = _held_up(queue, ("--retries", "3"))
+    stopped = held_up(queue, ("--retries", "3"))
     relay(queue.laptop, "stop", stopped)
     assert queue.until(stopped, "cancelled")["attempt"] == 1
     spent = queue.begin("exit 5", "--retries", "1")
     assert (queue.until(spent, "failed")["exit_code"], queue.show(spent)["attempt"]) == (5, 2)
     assert queue.show(spent)["result"]["notes"] == []
     between = queue.begin("exit 5", "--retries", "9")
-    _says(queue, between, "retry 3 of 9 in ")  # a pause of 4 s and more
+    says(queue, between, "retry 3 of 9 in ")  # a pause of 4 s and more
     relay(queue.laptop, "stop", between)
     assert "between two attempts" in queue.until(between, "cancelled")["reason"]
 
 
 def test_the_grant_is_judged_again_before_another_attempt(queue: Scene) -> None:
-    spawn = _is_tried(queue, "exit 6", "--retries", "3")
+    spawn = is_tried(queue, "exit 6", "--retries", "3")
     (queue.vps.home / "trust.toml").unlink()  # as an editor would, and nobody tells the broker
     relay(queue.vps, "queue", "resume")
     # the next attempt is refused, or the broker has seen it before that and has ended what was asked for
@@ -241,7 +126,7 @@ def test_retry_by_hand_is_another_attempt_of_the_same_spawn(queue: Scene) -> Non
     spawn = queue.begin(f"test -e {mark}", name=name)
     queue.until(spawn, "failed")
     mark.touch()
-    assert error_of(relay(queue.laptop, "--json", "retry", _held_up(queue)))["code"] == "not_ended"
+    assert error_of(relay(queue.laptop, "--json", "retry", held_up(queue)))["code"] == "not_ended"
     again = relay_json(queue.laptop, "retry", name)
     assert (again["id"], again["steer"]["state"]) == (spawn, "done")
     done = queue.until(spawn, "completed")
@@ -260,19 +145,19 @@ def _held_up_as(scene: Scene, name: str) -> str:
 
 
 def test_pause_and_edit_act_on_what_has_not_started_only(queue: Scene) -> None:
-    running = _held_up(queue)
+    running = held_up(queue)
     refused = error_of(relay(queue.laptop, "--json", "pause", running))
     assert refused["code"] == "already_started" and "hold its slot" in refused["why"]
     assert error_of(relay(queue.laptop, "--json", "edit", running, "true"))["code"] == "already_started"
     relay(queue.vps, "queue", "pause")
     spawn = queue.begin("echo old")
     queue.until(spawn, "waiting")
-    assert "the queue is paused by" in _reason(queue, spawn, queue.laptop)
+    assert "the queue is paused by" in reason(queue, spawn, queue.laptop)
     assert queue.vps.status()["queue"]["paused"]["by"]
     assert b"relay" in relay(queue.vps, "queue").stderr and queue.laptop.status()["queue"]["paused"] is None
     assert relay_json(queue.laptop, "pause", spawn)["paused"]["by"].endswith("on laptop")
     relay(queue.vps, "queue", "resume")
-    _says(queue, spawn, "paused by", queue.laptop)
+    says(queue, spawn, "paused by", queue.laptop)
     edited = relay_json(queue.laptop, "edit", spawn, "echo new", "--label", "team=core", "--timeout", "20s")
     assert (edited["labels"], edited["timeout_s"], edited["state"]) == ({"team": "core"}, 20.0, "waiting")
     assert relay(queue.laptop, "resume", spawn).returncode == 0
@@ -323,7 +208,7 @@ def test_what_is_asked_of_a_sleeping_broker_is_done_when_it_wakes(queue: Scene) 
     assert queue.until(behind, "rejected")["error"]["code"] == "bad_after"
     assert queue.until(later, "cancelled")["error"]["code"] == "predecessor_failed"
     queue.until(freed, "completed")
-    _says(queue, spawn, "paused by", queue.laptop)
+    says(queue, spawn, "paused by", queue.laptop)
     assert queue.until(dependent, "cancelled")["reason"] == f"after {gone}, which was never taken on"
     assert queue.show(spawn)["asked"] == []
     relay(queue.laptop, "resume", spawn)
@@ -352,7 +237,7 @@ def test_a_tried_spawn_that_waits_past_its_time_to_live_does_not_expire(queue: S
     """It did run: "expired" would say that nothing has. One beside it that was never tried does expire."""
     mark = queue.vps.work / fresh("mark")
     # what is done until it is tried is to be over a second before its end, or there is no second attempt
-    tried = _is_tried(queue, f"test -e {mark} || {{ touch {mark}; exit 5; }}", "--retries", "3", "--ttl", "9s")
+    tried = is_tried(queue, f"test -e {mark} || {{ touch {mark}; exit 5; }}", "--retries", "3", "--ttl", "9s")
     queue.until(untried := queue.begin("true", "--ttl", "6s"), "waiting")
     over = max(moment(queue.show(each)["created"]) + ttl for each, ttl in ((tried, 9.5), (untried, 6.5)))
     processes.wait_until(lambda: time.time() > over, 20, "both times to live to be over")

@@ -121,8 +121,8 @@ async def test_all_who_write_over_one_holder_get_their_turn() -> None:
         readers = [asyncio.ensure_future(read(n, each.server)) for n, each in enumerate(wires)]
         await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
     assert max(taken) < 2 * min(taken)
-    for each in (*writers, *readers):
-        each.cancel()
+    for task in (*writers, *readers):
+        task.cancel()
 
 
 @pytest.mark.parametrize("lost", ["message", "last message"])
