@@ -73,6 +73,19 @@ async def test_a_task_that_has_ended_or_closed_its_input_takes_none(yard: Yard) 
     assert not (run.attempt.folder / wire.DOOR).exists()
 
 
+async def test_what_was_taken_stays_so_for_who_says_it_again_by_another_way(yard: Yard) -> None:
+    """What its answer was lost of is sent once more, and the task may take no input any more by then."""
+    run = await yard.sh("read line; exec 0<&-; echo closed $line; sleep 30", door=True)
+    await door.feed(run.attempt.folder, 1, b"go\n")
+    await run.says("closed go")
+    for n in (2, 2):
+        with pytest.raises(door.DoorShut):
+            await door.feed(run.attempt.folder, n, b"x")
+    await door.feed(run.attempt.folder, 1, b"go\n")
+    run.attempt.request_stop()
+    await run.exit()
+
+
 async def test_a_task_that_does_not_read_holds_up_who_types_and_costs_bounded_memory(yard: Yard) -> None:
     run = await yard.sh("kill -STOP $$; exec wc -c", door=True)
     task = (await run.started()).pid

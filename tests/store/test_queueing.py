@@ -72,7 +72,7 @@ def test_places_count_those_of_the_same_sort_alone(tx: Tx) -> None:
     waiting(tx, "b", agent="claude", priority=3)
     last = waiting(tx, "c", labels={"gpu": "y"})
     everything: dict[str, Any] = {"target": OWN, "spawn": last, "priority": 0, "now": 100}
-    nothing = {"agent": None, "label": None, "value": None}
+    nothing = {"origins": "[]", "agent": None, "label": None, "value": None}
     assert queueing.AHEAD.one(tx, **everything, **nothing) == 2
     assert queueing.AHEAD.one(tx, **everything, **nothing | {"agent": "claude"}) == 1
     assert queueing.AHEAD.one(tx, **everything, **nothing | {"label": '$."gpu"'}) == 1

@@ -234,8 +234,9 @@ class Attached:
     def _answered(self, n: int, taken: bool) -> None:
         # a program has no more to say: what it typed may have ended the task before its end came
         is_end = not self._screen.is_terminal and self._out.sent.get(n, b"") is None
+        is_open = n in self._out.sent  # else it was sent by two ways, and the other one has answered
         self._acknowledged(n)
-        if not taken and not is_end:
+        if not taken and is_open and not is_end:
             self._say(NOWHERE)
 
     def _acknowledged(self, n: int) -> None:

@@ -192,8 +192,8 @@ class Door:
         if not caller.may(kind, source) or len(caller.going) > MOST:
             raise ConnectionError("it asks for more than it may, or does not read")
         if kind in (FEED, END):
-            self._take(source, n, payload, kind == END)
-            self._owe(caller, REPLY.pack(SHUT if self._stdin is None and kind == FEED else TAKEN, n, 0, 0))
+            is_taken = self._take(source, n, payload, kind == END)
+            self._owe(caller, REPLY.pack(TAKEN if is_taken or kind == END else SHUT, n, 0, 0))
         elif kind == SIZE and self._is_terminal and self._stdin is not None and len(payload) == SIZE_FORM.size:
             terminal.resize(self._stdin, *SIZE_FORM.unpack(payload))
         elif kind == WATCH:
@@ -269,16 +269,22 @@ class Door:
     def _may_hear(self) -> bool:
         return len(self._unsent) < MOST
 
-    def _take(self, source: bytes, n: int, payload: bytes, ends: bool) -> None:
+    def _take(self, source: bytes, n: int, payload: bytes, ends: bool) -> bool:
+        """Whether it is taken: now, or by another way before, though the task may have ended since."""
         last = self._taken.pop(source, 0)
+        is_taken = n <= last
+        if not is_taken and self._stdin is not None and not self._ending:
+            self._put(payload, ends)
+            is_taken = ends or self._stdin is not None
         # put back last: the sources that were quiet for longest are forgotten first
-        self._taken[source] = max(n, last)
+        self._taken[source] = max(n, last) if is_taken else last
         if len(self._taken) > _SOURCES:
             del self._taken[next(iter(self._taken))]
-        if n <= last or self._stdin is None or self._ending:
-            return
+        return is_taken
+
+    def _put(self, payload: bytes, ends: bool) -> None:
         self._unsent += payload
-        if ends and self._is_terminal:
+        if ends and self._is_terminal and self._stdin is not None:
             self._unsent += terminal.end_of_input(self._stdin)
         self._ending = ends and not self._is_terminal
         self._flush()
