@@ -123,8 +123,10 @@ def test_no_call_runs_twice_and_each_end_is_true(seed: int) -> None:
         runs = Counter(json.loads(line.partition(" ")[2])["text"] for line in begun)
         assert set(runs.values()) == {1}, runs.most_common(3)
         states = Counter(end["state"] for end in ends.values())
-        assert states.keys() <= {"completed", "cancelled", "failed", "lost"} and states["completed"], states
+        assert states.keys() <= {"completed", "cancelled", "failed", "lost", "rejected"} and states["completed"], states
         for text, end in ends.items():
+            if end["state"] == "rejected":  # on a fast machine more is asked than may wait there
+                assert end["error"]["code"] == "too_many" and runs[text] == 0, end
             assert end["state"] != "completed" or runs[text] == 1, end
             assert "before it started" not in end["reason"] or runs[text] == 0, end
         storm.vps.relay("down")
