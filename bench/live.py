@@ -11,6 +11,7 @@ import contextlib
 import os
 import pty
 import select
+import statistics
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ from relay.testing.node import Node
 KEYS = 300
 WARM_UP = 30
 WITHIN_S = 30.0
-OUTPUT = 48 << 20
+OUTPUT, TURNS = 48 << 20, 3
 RAW_ECHO = "stty raw -echo; printf ready; exec cat"
 
 
@@ -115,15 +116,13 @@ class Followed:
 
 
 def followed(origin: Node, target: Node, ssh: Sequence[str]) -> Followed:
-    """`logs -f` of a task that writes as fast as it can, and `ssh host cat` of the same file."""
+    """`logs -f` of a task that writes as fast as it can, and `ssh host cat` of the same file: medians, in turns.
+
+    The first turn is not counted: what a connection may have on its way grows with what it has carried.
+    """
     file = target.work / "fast"
     file.write_bytes(b"0123456789abcdef" * 4095 * (OUTPUT // 65520))
     size = file.stat().st_size
-    theirs = _rate([*ssh, "cat", str(file)], size, None)
-    gate = target.work / "fast-go"
-    script = f"while [ ! -e {gate} ]; do sleep 0.01; done; cat {file}"
-    spawn = origin.relay_json("spawn", "-", "shell", script, "--broker", target.name, "--cwd", str(target.work))["id"]
-    processes.wait_until(lambda: origin.relay_json("show", spawn)["state"] == "running", WITHIN_S, "the writer")
     pids = [node.process.pid for node in (origin, target) if node.process is not None]
     before = [_resident(pid) for pid in pids]
     highest = list(before)
@@ -131,9 +130,22 @@ def followed(origin: Node, target: Node, ssh: Sequence[str]) -> Followed:
     def look() -> None:
         highest[:] = [max(seen, _resident(pid)) for seen, pid in zip(highest, pids, strict=True)]
 
-    ours = _rate(_relay(origin, "logs", spawn, "-f"), size, gate, look)
+    turns = []
+    for _ in range(1 + TURNS):
+        theirs = _rate([*ssh, "cat", str(file)], size, None)
+        turns.append((_rate_followed(origin, target, file, look), theirs))
     grown = max(now - then for now, then in zip(highest, before, strict=True))
+    ours, theirs = (statistics.median(rates) for rates in zip(*turns[1:], strict=True))
     return Followed(ours, theirs, grown / (1 << 20))
+
+
+def _rate_followed(origin: Node, target: Node, file: Path, look: object) -> float:
+    gate = target.work / "fast-go"
+    gate.unlink(missing_ok=True)
+    script = f"while [ ! -e {gate} ]; do sleep 0.01; done; cat {file}"
+    spawn = origin.relay_json("spawn", "-", "shell", script, "--broker", target.name, "--cwd", str(target.work))["id"]
+    processes.wait_until(lambda: origin.relay_json("show", spawn)["state"] == "running", WITHIN_S, "the writer")
+    return _rate(_relay(origin, "logs", spawn, "-f"), file.stat().st_size, gate, look)
 
 
 def _resident(pid: int) -> int:
