@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from relay.api.direct import LONGEST, REPLY, take_frames
+from relay.broker.log_piecewise import data_of, data_piece
 from relay.core import codes, frames, notices, provenance, vouchers
 from relay.core.errors import LocalFault, PeerFault
 from relay.core.streams import pack_piece, unpack_piece
@@ -19,6 +20,7 @@ _VOUCHER = vouchers.Voucher("a" * 16, "coder", "claude", _LABELS, "ann", ORIGIN,
 _LINK = provenance.Link("a" * 16, ORIGIN, "b" * 16, ORIGIN, RECIPIENT)
 _TYPED = {"k": "in", "n": 7, "data": b"ls\n"}
 _PIECE = pack_piece(1, {"stream": bytes(16), "session": bytes(range(16)), "n": 3, "ack": 2, "message": _TYPED}) or b""
+_LOG_PIECE = data_piece({"stream": bytes(16), "n": 3, "chunks": [[0, 16, 0, 7, b"ab"]], "end": False}) or b""
 _SHOWN = REPLY.pack(1, 7, 0, 0) + REPLY.pack(3, 90, 105, 3) + b"ls\n" + REPLY.pack(5, 0, 105, 0)
 _GRANTS = f"""\
 # who may do what here
@@ -83,6 +85,7 @@ def forms() -> list[Form]:
         _frame("what became of it", frames.Custody(((bytes(16), ""), (bytes(range(16)), "quota")))),
         _frame("what is said on channels", frames.Said((_PIECE, b"e" * 40))),
         Form("piece of a channel", _PIECE, unpack_piece),
+        Form("piece of a transcript", _LOG_PIECE, lambda data: data_of(unpack_piece(data)[1])),
         Form("frames of a direct way", _SHOWN, _shown),
         _frame("what need be kept no longer", frames.Taken((bytes(16), bytes(range(16))))),
     ]

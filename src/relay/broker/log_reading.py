@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any
 
-from relay.broker import log_pieces
+from relay.broker import log_pieces, log_piecewise
 from relay.broker.inbox import Hear, Opened
 from relay.broker.link import Link
 from relay.broker.log_words import NOTHING_COMES, OUT_OF_REACH, REQUEST, Waits, raise_error, silent, unreachable
@@ -83,6 +83,7 @@ class LogClient:
         self._supervisor = supervisor
         self._readings: dict[bytes, _Reading] = {}
         self._waiting: set[asyncio.Event] = set()
+        mesh.on_piece[log_piecewise.DATA] = self._piece
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -101,14 +102,19 @@ class LogClient:
                 reading.end()
 
     def _data(self, each: Opened) -> None:
-        content = each.body.content
+        self._heard(each.header.origin, each.giver, each.body.content)
+
+    def _piece(self, peer: BrokerId, content: dict[str, Any]) -> None:
+        self._heard(peer, peer, log_piecewise.data_of(content))
+
+    def _heard(self, origin: BrokerId, giver: BrokerId, content: dict[str, Any]) -> None:
         stream = stream_of(content, REQUEST)
         reading = self._readings.get(stream)
         if reading is None:
             if not content["end"]:
-                self._answer_unknown(each, stream)
+                self._answer_unknown(origin, giver, stream)
             return
-        if reading.target != each.header.origin or reading.broken:
+        if reading.target != origin or reading.broken:
             return
         if content["n"] != reading.expected or reading.pieces.qsize() >= MAX_WAITING:
             # a piece was dropped, or this reader is too slow: open again where it stands
@@ -118,11 +124,11 @@ class LogClient:
         reading.expected += 1
         reading.pieces.put_nowait(content)
 
-    def _answer_unknown(self, each: Opened, stream: bytes) -> None:
+    def _answer_unknown(self, origin: BrokerId, giver: BrokerId, stream: bytes) -> None:
         """Whose reader is gone: the close was lost, or this broker was started anew."""
-        link = self._mesh.link(each.giver)
+        link = self._mesh.link(giver)
         if link is not None:
-            self._mesh.say_over(link, each.header.origin, Kind.LOG_CLOSE, {"stream": stream})
+            self._mesh.say_over(link, origin, Kind.LOG_CLOSE, {"stream": stream})
 
     def _closed(self, each: Opened) -> None:
         """The way that the other end had is no more, and it has another."""
@@ -245,10 +251,15 @@ class LogClient:
         stream, link = os.urandom(STREAM_BYTES), reading.link
         self._readings[stream] = reading
         ask = {"spawn": row.id, "stream": stream, "offset": offset, "follow": follow, "tail": tail, "since": since}
+        by_piece = log_piecewise.Reader(link, stream) if log_piecewise.takes_pieces(link, row.target) else None
+        if by_piece is not None:
+            ask["room"] = log_piecewise.ROOM
         self._mesh.say_over(link, row.target, Kind.LOG_OPEN, ask)
         try:
             while (content := await self._next(reading)) is not None or not reading.broken:
                 yield content
+                if content is not None and by_piece is not None:
+                    by_piece.has_read()
                 if content is not None and content["end"]:
                     return
         finally:

@@ -16,10 +16,11 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from relay.broker import log_pieces
+from relay.broker import log_pieces, log_piecewise
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear, Opened
 from relay.broker.link import Link
+from relay.broker.log_piecewise import Room
 from relay.broker.log_reading import LogClient
 from relay.broker.log_words import MAX_STREAMS, REQUEST, own_fault, too_many
 from relay.broker.logs import LocalLogs
@@ -59,6 +60,7 @@ class LogServer:
         self._open: dict[tuple[BrokerId, bytes], _Serving] = {}
         self._standing = Standing(gate, clock)
         self.grants_changed = self._standing.grants_changed
+        mesh.on_piece[log_piecewise.READ] = self._was_read
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -79,13 +81,19 @@ class LogServer:
         link = self._mesh.link(each.giver)
         if key in self._open or link is None:
             return
-        serving = _Serving(self._mesh, link, key, each.header.incarnation)
+        room = log_piecewise.room_in(content) if log_piecewise.takes_pieces(link, origin) else None
+        serving = _Serving(self._mesh, link, key, each.header.incarnation, room)
         if self.streams(origin) >= MAX_STREAMS:
             serving.end(too_many())
             return
         self._open[key] = serving
         work = self._serve(serving, str(content["spawn"]), bool(content["follow"]), offset or 0, tail, since)
         serving.begin(work, self._over)
+
+    def _was_read(self, reader: BrokerId, content: dict[str, Any]) -> None:
+        serving = self._open.get((reader, content["stream"]))
+        if serving is not None and serving.room is not None:
+            serving.room.read(content["ack"])
 
     def _over(self, serving: _Serving) -> None:
         if self._open.get(serving.key) is serving:
@@ -149,12 +157,15 @@ class LogServer:
 
 
 class _Serving:
-    """One open stream, bound to the link it was asked for over."""
+    """One open stream, bound to the link it was asked for over; in pieces where its reader told of a room for them."""
 
-    def __init__(self, mesh: Mesh, link: Link, key: tuple[BrokerId, bytes], incarnation: int) -> None:
+    def __init__(
+        self, mesh: Mesh, link: Link, key: tuple[BrokerId, bytes], incarnation: int, room: int | None
+    ) -> None:
         self.link = link
         self.key = key
         self.incarnation = incarnation
+        self.room = None if room is None else Room(room)
         self._mesh = mesh
         self._n = 0
         self._loop = asyncio.get_running_loop()
@@ -196,6 +207,8 @@ class _Serving:
 
     async def send(self, batch: list[Chunk]) -> bool:
         """Send a piece once there is room for it; False where the stream cannot go on."""
+        if self.room is not None:
+            await self.room.wait()
         if not await self.link.room():
             return False
         return self._say([[each.offset, each.next_offset, each.stream, each.at_ms, each.data] for each in batch])
@@ -209,8 +222,16 @@ class _Serving:
         reader, stream = self.key
         self._spoke = self._loop.time()
         content = {"stream": stream, "n": self._n, "chunks": chunks, "end": False} | (more or {})
-        said = self._mesh.say_over(self.link, reader, Kind.LOG_DATA, content)
+        said = self._say_over(reader, content)
         self._n += said
+        return said
+
+    def _say_over(self, reader: BrokerId, content: dict[str, Any]) -> bool:
+        if self.room is None or (piece := log_piecewise.data_piece(content)) is None:
+            return self._mesh.say_over(self.link, reader, Kind.LOG_DATA, content)
+        said = self._mesh.stands(self.link) and self.link.say_piece(piece)
+        if said:
+            self.room.sent()
         return said
 
 

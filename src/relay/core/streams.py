@@ -1,6 +1,6 @@
 """What live envelopes of one exchange have in common: a random id that its opener chose.
 
-And pieces of channels: what the `data` of a channel is between two brokers that are linked, in no envelope.
+And pieces: what the `data` of a channel, or of a log, is between two brokers that are linked, in no envelope.
 """
 
 from __future__ import annotations
