@@ -6,10 +6,14 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from relay.api import records, routes
+from relay.api.client import Client
 from relay.api.durations import rfc3339
+from relay.api.home import Home
 from relay.broker import log_pieces
 from relay.broker.channel import SILENCE_S
 from relay.broker.hub import Hub
@@ -67,6 +71,20 @@ def test_plain_and_as_it_was(granted: Scene) -> None:
     assert (plain.stdout, plain.stderr) == (b"red\n", b"err\n")
     lines = [json.loads(line) for line in relay(granted.laptop, "logs", spawn, "--plain", "--json").stdout.splitlines()]
     assert {line["stream"]: line["data"] for line in lines} == {"out": "red\n", "err": "err\n"}
+
+
+def test_as_bytes_it_is_what_it_is_as_lines(granted: Scene) -> None:
+    """Of the broker that runs it, and of the one that asked for it; also what is no text."""
+    spawn = granted.shell("printf 'a\\377\\000b'; printf 'e\\n' >&2; printf '\\303\\244'", status=0)["id"]
+    asked = routes.log(spawn, follow=True)
+    for node in (granted.laptop, granted.vps):
+        with Client(Home(str(node.home))) as client:
+            lines: list[Any] = list(client.lines(asked))
+            found: list[Any] = list(client.lines(records.as_bytes(asked)))
+        names = ("stream", "next", "at")
+        assert [[each[name] for name in names] for each in found] == [[each[name] for name in names] for each in lines]
+        assert b"".join(each["data"] for each in found if each["stream"] == "out") == b"a\xff\0b\xc3\xa4"
+        assert [each["data"] for each in found if each["stream"] == "err"] == [b"e\n"]
 
 
 def test_since(granted: Scene) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from relay.api import http1
 from relay.api.client import LOOK_AFTER_S, broke_off, document, is_order, no_broker, trusted_socket
+from relay.api.records import cutter
 from relay.api.routes import FOLLOWED_S
 from relay.api.silence import answers, too_slow
 from relay.api.task_token import token_for
@@ -108,10 +109,11 @@ class AsyncClient:
                 response, pieces = await connection.begin(_bytes_of(call, token_for(self.home.path)))
             if response.status >= 400:
                 document(response.status, await _rest(connection, response, pieces), self.home)
-            cutter = http1.Lines()
+            cut = cutter(response)
             while True:
-                for line in (line for piece in pieces for line in cutter.feed(piece)):
-                    yield json.loads(line)
+                for piece in pieces:
+                    for each in cut(piece):
+                        yield each
                 if response.done:
                     return
                 async with _InTime(self, call):

@@ -8,14 +8,15 @@ import os
 import time
 
 from relay.api import http1
+from relay.api.records import cutter
 from relay.api.routes import FOLLOWED_S
 from relay.api.task_token import token_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
-    from typing import Self, TypeVar
+    from typing import Any, Self, TypeVar
 
     from relay.api.home import Home
     from relay.api.routes import Call
@@ -87,15 +88,15 @@ class Client:
         Raises:
             RelayError: the error the broker answered, or that it went away.
         """
-        cutter = http1.Lines()
         try:
             response, pieces = self._begin(call)
             if response.status >= 400:
                 self._refuse(response, pieces)
             self._patience_s, mine = None, self._socket
+            cut = cutter(response)
             while True:
                 for piece in pieces:
-                    yield from map(json.loads, cutter.feed(piece))
+                    yield from self._cut(cut, piece)
                 if response.done:
                     break
                 pieces = self._more(response)
@@ -110,6 +111,12 @@ class Client:
 
     def silent(self, fault: RelayError) -> None:
         """Told once of each silence of a stream whose broker answers nothing; what it raises ends the stream."""
+
+    def _cut(self, cut: Callable[[bytes], list[Any]], piece: bytes) -> list[Any]:
+        try:
+            return cut(piece)
+        except (http1.BadAnswer, ValueError) as fault:
+            raise broke_off(self.home, str(fault), self._is_order) from fault
 
     def _refuse(self, response: http1.Response, pieces: list[bytes]) -> None:
         while not response.done:

@@ -40,12 +40,14 @@ class Response:
         status: the status code; 0 until the head is there.
         done: whether the whole answer has come.
         keep_alive: whether the connection may carry another request.
+        media_type: of the body, without its parameters; empty where none is told.
     """
 
     def __init__(self) -> None:
         self.status = 0
         self.done = False
         self.keep_alive = True
+        self.media_type = ""
         self._left = 0
         self._buffer = bytearray()
         self._step = self._head
@@ -104,6 +106,7 @@ class Response:
             return  # an interim answer; the real head follows
         self.status = int(words[1])
         self.keep_alive = fields.get(b"connection", b"").lower() != b"close"
+        self.media_type = fields.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
         self._choose_body(fields)
 
     def _choose_body(self, fields: dict[bytes, bytes]) -> None:

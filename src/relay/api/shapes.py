@@ -316,6 +316,15 @@ class LogLine(TypedDict):
     next: int
 
 
+class LogRecord(TypedDict):
+    """A piece of output as it was, in a record (`relay.api.records`), where that was asked for."""
+
+    at: str
+    stream: Literal["out", "err"]
+    data: bytes
+    next: int
+
+
 class Event(TypedDict):
     """Something that happened; further keys depend on the kind."""
 

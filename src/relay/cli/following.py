@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from relay.api import routes
+from relay.api import records, routes
 from relay.api.sizes import spoken
 from relay.cli import speech
 from relay.cli.clean import clean
@@ -13,10 +13,11 @@ from relay.cli.resuming import over_restarts
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from relay.api.client import Client
     from relay.api.routes import Call
-    from relay.api.shapes import LogLine
+    from relay.api.shapes import LogLine, LogRecord
 
 
 def copy(
@@ -47,16 +48,17 @@ def copy(
     anything = asked = False
     strip = _Stripper() if plain else _as_it_is
 
-    def call(at: int | None) -> Call[LogLine]:
+    def call(at: int | None) -> Call[Any]:
         nonlocal asked
         # who says a place, be it the first, has asked before: the broker, just started, waits for the task's to be back
         place = 0 if at is None and asked else at
         asked = True
-        return routes.log(ref, follow, tail if at is None else None, place, since)
+        lines = routes.log(ref, follow, tail if at is None else None, place, since)
+        return lines if as_json else records.as_bytes(lines)
 
-    lines = over_restarts(client, call, start, "next", follow)
+    lines: Iterator[LogLine | LogRecord] = over_restarts(client, call, start, "next", follow)
     for line in lines if follow else _begun(lines, quiet=as_json):
-        anything = anything or line["stream"] == "gap" or line["data"] != ""
+        anything = anything or line["stream"] == "gap" or bool(line["data"])
         if line["stream"] == "gap":
             speech.streamed(line) if as_json else _say_gap(line)
         elif line["stream"] == "note" and not as_json:
@@ -71,7 +73,7 @@ def copy(
     return anything
 
 
-def _begun(lines: Iterator[LogLine], quiet: bool) -> Iterator[LogLine]:
+def _begun(lines: Iterator[LogLine | LogRecord], quiet: bool) -> Iterator[LogLine | LogRecord]:
     """The same lines; that the first is waited for is shown, as its machine may be slow to answer, or not answer."""
     from relay.cli import progress
 
@@ -124,7 +126,7 @@ class _Stripper:
         return [(name, rest) for name, stream in self._streams.items() if (rest := stream.end())]
 
 
-def _plain_line(line: LogLine, strip: Callable[[str, bytes], bytes]) -> dict[str, object]:
+def _plain_line(line: LogLine | LogRecord, strip: Callable[[str, bytes], bytes]) -> dict[str, object]:
     text = strip(line["stream"], _bytes_of(line)).decode("utf-8", "replace")
     return {"at": line["at"], "stream": line["stream"], "data": text, "next": line["next"]}
 
@@ -140,9 +142,12 @@ def _write(name: str, data: bytes, at_once: bool) -> None:
             sys.stdout.buffer.write(data)
 
 
-def _bytes_of(line: LogLine) -> bytes:
-    if "raw" in line:
+def _bytes_of(line: LogLine | LogRecord) -> bytes:
+    data, raw = line["data"], line.get("raw")
+    if isinstance(data, bytes):
+        return data
+    if isinstance(raw, str):
         from binascii import a2b_base64
 
-        return a2b_base64(line["raw"])
-    return line["data"].encode("utf-8", "surrogateescape")
+        return a2b_base64(raw)
+    return data.encode("utf-8", "surrogateescape")

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from relay import __version__
+from relay.api.records import MEDIA_TYPE
 from relay.broker.control.catalogue import CATALOGUE, KINDS, PREFIX, TITLE, Described
 from relay.core.errors import Code
 
@@ -31,13 +32,12 @@ def document() -> dict[str, Any]:
 
 
 def _operation(route: Described) -> dict[str, Any]:
-    content = "application/x-ndjson" if route.lines else "application/json"
     made: dict[str, Any] = {
         "operationId": f"{route.method.lower()}-{re.sub(r'[{}]', '', route.path).replace('/', '-')}",
         "summary": route.about,
         "parameters": [_in_path(name) for name in _PARAMETER.findall(route.path)],
         "responses": {
-            "2XX": {"description": "It is so, or done", "content": {content: {}}},
+            "2XX": {"description": "It is so, or done", "content": {each: {} for each in _media_types(route)}},
             "default": {"description": "Why not", "content": {"application/json": {"schema": ERROR}}},
         },
         "x-scope": route.scope,
@@ -48,6 +48,12 @@ def _operation(route: Described) -> dict[str, Any]:
     else:
         made["requestBody"] = {"required": True, "content": {"application/json": {"schema": _body(route)}}}
     return made
+
+
+def _media_types(route: Described) -> list[str]:
+    if not route.lines:
+        return ["application/json"]
+    return ["application/x-ndjson", *([MEDIA_TYPE] if "bytes:flag" in route.fields else [])]
 
 
 def _body(route: Described) -> dict[str, Any]:

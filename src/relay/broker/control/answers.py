@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_BODY = 2 * 1024 * 1024
 LARGEST = 2**63  # what the store holds; the products of it by a thousand are finite
 MAX_DIGITS = 18
+LINES = "application/x-ndjson"
 # the hint where only a client of another making can have asked so
 OTHER_VERSION = "relay version; relay status: they say whether the command and the broker are of one version"
 
@@ -70,28 +71,29 @@ async def body_of(request: Request) -> dict[str, Any]:
 
 
 async def stream(
-    lines: AsyncIterator[bytes], at_once: bool = False, reader: Request | None = None
+    lines: AsyncIterator[bytes], at_once: bool = False, reader: Request | None = None, media_type: str = LINES
 ) -> Response:
     """A stream of lines. The first is fetched before the answer begins, so that an early error is still an error.
 
     Args:
         lines: each with its line end.
         at_once: begin the answer before the first: there may be none for hours, and the client waits for a beginning.
+        media_type: of what comes, where that is no lines of JSON.
         reader: whose request it answers: where that client leaves before the first line, nothing is fetched any more.
     """
     if at_once:
-        return StreamingResponse(_safely(lines), media_type="application/x-ndjson")
+        return StreamingResponse(_safely(lines), media_type=media_type)
     try:
         first = await (anext(lines) if reader is None else _unless_gone(lines, reader))
     except StopAsyncIteration:
-        return Response(b"", media_type="application/x-ndjson")
+        return Response(b"", media_type=media_type)
 
     async def rest() -> AsyncIterator[bytes]:
         yield first
         async for each in _safely(lines):
             yield each
 
-    return StreamingResponse(rest(), media_type="application/x-ndjson")
+    return StreamingResponse(rest(), media_type=media_type)
 
 
 async def _unless_gone(lines: AsyncIterator[bytes], reader: Request) -> bytes:

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from relay.api.records import MEDIA_TYPE
 from relay.broker.control.answers import OTHER_VERSION
 from relay.broker.control.answers import body_of as _body
 from relay.broker.control.answers import json_answer as _json
@@ -217,8 +218,10 @@ class Control:
         goes_on = follow and "offset" in request.query_params
         elsewhere, ref = self._broker.queueing.elsewhere, request.path_params["ref"]
         row = await (elsewhere.find_again(ref) if goes_on else elsewhere.find(ref))
-        lines = log_lines(self._broker.results.transcripts.read(row, offset, tail, follow, since))
-        return await _stream(lines, reader=request)
+        found = self._broker.results.transcripts.read(row, offset, tail, follow, since)
+        if _flag(request, "bytes"):
+            return await _stream(log_lines(found, as_bytes=True), reader=request, media_type=MEDIA_TYPE)
+        return await _stream(log_lines(found), reader=request)
 
     # the mesh
 

@@ -66,6 +66,7 @@ _ORDER = (
     " on_limit:text memory:count cpus:number tty:flag stdin:flag keep_awake:flag place:object after:texts"
     " after_success:texts after_any:texts collect:texts wait_s:number notify:flag"
 )
+_LOG = "offset:count follow:flag tail:count since:count bytes:flag"
 _CHANGE = (
     "task:text argv:texts cwd:text mode:mode model:text timeout_s:number ttl_s:number labels:object priority:whole"
     " retries:count not_before:count after:texts after_success:texts after_any:texts requested_by:text"
@@ -111,7 +112,7 @@ CATALOGUE: tuple[Described, ...] = (
     _post("spawns", SPAWN, "Run something", _ORDER),
     _get("spawns/{ref}", "One spawn with its course"),
     _get("spawns/{ref}/wait", "One spawn, once it has ended or needs a person", "seconds:number"),
-    _get("spawns/{ref}/log", "What a spawn has written", "offset:count follow:flag tail:count since:count", lines=True),
+    _get("spawns/{ref}/log", "What a spawn has written", _LOG, lines=True),
     _get("spawns/{ref}/diff", "What a spawn changed, as text"),
     _post(
         "spawns/{ref}/files",

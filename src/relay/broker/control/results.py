@@ -17,6 +17,7 @@ from relay.broker.log_words import Waits
 from relay.broker.orders import check_operation
 from relay.broker.transcripts import AsOf, Found
 from relay.broker.words import rfc3339
+from relay.spawn.shim.frames import GAP
 from relay.spawn.transcript import Chunk
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ async def _lines(found: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
         yield line(each)
 
 
-async def log_lines(pieces: AsyncIterator[Found]) -> AsyncIterator[bytes]:
-    """A transcript as lines of JSON."""
+async def log_lines(pieces: AsyncIterator[Found], as_bytes: bool = False) -> AsyncIterator[bytes]:
+    """A transcript as lines of JSON, or as records (`relay.api.records`)."""
+    made = _log_record if as_bytes else _log_line
     async for found in pieces:
         if isinstance(found, AsOf):
             yield _as_of(found)
@@ -64,7 +66,7 @@ async def log_lines(pieces: AsyncIterator[Found]) -> AsyncIterator[bytes]:
             now = time.time_ns() // 1_000_000
             yield _log_line(Chunk(found.offset, found.offset, NOTE, now, f"{found.text}\n".encode()))
         else:
-            yield b"".join(map(_log_line, found))
+            yield b"".join(map(made, found))
 
 
 def _as_of(told: AsOf) -> bytes:
@@ -74,13 +76,19 @@ def _as_of(told: AsOf) -> bytes:
     return line(document | {"reason": told.reason})
 
 
+def _log_record(chunk: Chunk) -> bytes:
+    if chunk.stream in (GAP, NOTE):
+        return _log_line(chunk)
+    return line(_head(chunk) | {"bytes": len(chunk.data)}) + chunk.data
+
+
+def _head(chunk: Chunk) -> dict[str, Any]:
+    stream = _STREAMS.get(chunk.stream, "err")
+    return {"at": rfc3339(chunk.at_ms), "stream": stream, "next": chunk.next_offset}
+
+
 def _log_line(chunk: Chunk) -> bytes:
-    document: dict[str, Any] = {
-        "at": rfc3339(chunk.at_ms),
-        "stream": _STREAMS.get(chunk.stream, "err"),
-        "data": chunk.data.decode("utf-8", "replace"),
-        "next": chunk.next_offset,
-    }
+    document = _head(chunk) | {"data": chunk.data.decode("utf-8", "replace")}
     if document["data"].encode() != chunk.data:
         document["raw"] = base64.b64encode(chunk.data).decode("ascii")
     if chunk.missing:
