@@ -39,7 +39,7 @@ def _held(scene: Scene, script: str, *options: str) -> tuple[str, str]:
 
 def _answered_from_afar(scene: Scene, boss: Node) -> None:
     spawn, request = _held(scene, "true")
-    assert relay_json(boss, "review") == {"questions": [], "unreachable": []}
+    assert relay_json(boss, "review") == {"questions": [], "unreachable": [], "more": []}
     refused(boss, "approve", spawn, code="unknown_spawn")
     _allow(scene, boss, "view")
     assert question(boss, spawn)["request"] == request

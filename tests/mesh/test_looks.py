@@ -60,6 +60,22 @@ async def test_what_its_link_took_along_is_asked_again(tmp_path: Path, is_heard:
         telling.close()
 
 
+async def test_how_many_more_there_are_is_told(tmp_path: Path) -> None:
+    async with bench_pair(tmp_path, MemoryNetwork()) as (one, other):
+        await linked(one, other)
+        looks: Looks[object] = Looks(one.mesh, Kind.REVIEW_ASK, "a look", lambda item, _: item, WITHIN_S)
+        counts: list[Any] = [7, 0, "many", -1, True]
+
+        async def gather(origin: BrokerId, content: dict[str, Any]) -> Told:
+            return Told([{"k": 1}], more=counts.pop(0))
+
+        telling = Telling(other.mesh, Kind.REVIEW_LIST, "a look", gather)
+        one.hears, other.hears = {Kind.REVIEW_LIST: looks.heard}, {Kind.REVIEW_ASK: telling.asked}
+        found = [await looks.at(other.id) for _ in range(len(counts))]
+        assert found == [Seen([{"k": 1}], more=more) for more in (7, 0, 0, 0, 0)]
+        telling.close()
+
+
 async def test_of_many_looks_at_once_each_is_answered(tmp_path: Path) -> None:
     """A broker answers one at a time of another, and drops what comes meanwhile: its asker waits for its turn."""
     network = MemoryNetwork()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from relay.api.shapes import Named, Spawn
 
@@ -45,11 +45,18 @@ class Unreached(Named):
     why: str
 
 
+class Untold(Named):
+    """A broker that asks more than one look at it can tell."""
+
+    count: int
+
+
 class Review(TypedDict):
     """Everything that waits for a person."""
 
     questions: list[Question]
     unreachable: list[Unreached]
+    more: NotRequired[list[Untold]]
 
 
 class AnswerOrder(TypedDict, total=False):

@@ -161,7 +161,8 @@ class Answers:
     async def _elsewhere(self, typed: Typed, unknown: Misuse) -> _Found:
         """A spawn of which this broker knows nothing, but others are asking about."""
         ref = typed.ref
-        items, silent = await self._review.gathered()
+        gathered = await self._review.gathered()
+        items, silent = gathered.items, gathered.silent
         name, at, broker = ref.partition("@")
         target = self._members.resolve(broker) if at else None
         meant = [each for each in items if _is_meant(each, name, target)]

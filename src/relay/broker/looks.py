@@ -40,10 +40,12 @@ class Told:
     Attributes:
         items: each as the content of a message.
         refusal: why there are none, in words; empty where who asks may see them.
+        more: how many there are beyond these.
     """
 
     items: Iterable[dict[str, Any]] = ()
     refusal: str = ""
+    more: int = 0
 
 
 Gather = Callable[[BrokerId, dict[str, Any]], Awaitable[Told]]
@@ -102,7 +104,8 @@ class Telling:
             items.append(item)
             size += length
         refusal = {"refusal": told.refusal[:MAX_REFUSAL]} if told.refusal else {}
-        self._say(origin, {"stream": stream, "n": n, "items": items, "end": True} | refusal)
+        more = {"more": told.more} if told.more else {}
+        self._say(origin, {"stream": stream, "n": n, "items": items, "end": True} | refusal | more)
 
     def _say(self, origin: BrokerId, content: dict[str, Any]) -> None:
         self._mesh.say(origin, self._kind, content)
@@ -115,10 +118,12 @@ class Seen(Generic[T]):
     Attributes:
         items: all of them.
         refusal: why they are not told, in the other broker's words; empty where they are.
+        more: how many there are beyond these, by the other broker's word.
     """
 
     items: list[T]
     refusal: str = ""
+    more: int = 0
 
 
 class _Look(Generic[T]):
@@ -239,7 +244,9 @@ class Looks(Generic[T]):
         look.n += 1
         look.items += [self._read(item, origin) for item in content["items"]]
         if content["end"]:
-            look.end(Seen(look.items, str(content.get("refusal", ""))[:MAX_REFUSAL]))
+            more = content.get("more")
+            counted = more if type(more) is int and 0 <= more < 2**53 else 0
+            look.end(Seen(look.items, str(content.get("refusal", ""))[:MAX_REFUSAL], counted))
 
 
 async def comes(answer: asyncio.Future[Any], mesh: Mesh, target: BrokerId, is_there: IsThere) -> bool:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from relay.broker.asked_items import Item, earlier, item_from_content, item_of, item_view
 from relay.broker.gate import Gate
 from relay.broker.inbox import Hear
-from relay.broker.looks import Looks, Telling, Told
+from relay.broker.looks import Looks, Seen, Telling, Told
 from relay.broker.members import Members
 from relay.broker.mesh import Mesh
 from relay.broker.presence import is_there
@@ -23,6 +24,7 @@ from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.states import NEEDS_A_PERSON
+from relay.core.values import frozen
 from relay.core.wire import pack
 from relay.spawn.asking import needs_of
 from relay.store import peers, questions
@@ -72,7 +74,9 @@ class ReviewServer:
         self._telling.close()
 
     async def _told(self, origin: BrokerId, question: dict[str, Any]) -> Told:
-        return Told(that_fit([item for item in await self.items() if self._may_see(origin, item)]))
+        visible = [item for item in await self.items() if self._may_see(origin, item)]
+        told = list(that_fit(visible))
+        return Told(told, more=len(visible) - len(told))
 
     def _may_see(self, origin: BrokerId, item: Item) -> bool:
         return item.origin == origin or any(self._has(origin, verb) for verb in _MAY_SEE)
@@ -100,6 +104,21 @@ def that_fit(found: list[Item]) -> Iterator[dict[str, Any]]:
         if size > MAX_TOLD:
             return
         yield content
+
+
+@frozen
+class Gathered:
+    """What waits for a person.
+
+    Attributes:
+        items: all of it that was told, oldest first.
+        silent: the brokers that could not be looked at, each with why.
+        more: how many there are of those that told as many as one look can.
+    """
+
+    items: list[Item]
+    silent: dict[BrokerId, str]
+    more: dict[BrokerId, int]
 
 
 class Review:
@@ -135,31 +154,37 @@ class Review:
 
     async def listing(self) -> dict[str, Any]:
         """`relay review`: all that is asked, and the brokers that could not be looked at."""
-        items, silent = await self.gathered()
-        unreachable = [self._members.label(each) | {"why": why} for each, why in silent.items()]
-        return {"questions": [item_view(each, self._members) for each in items], "unreachable": unreachable}
+        gathered = await self.gathered()
+        label = self._members.label
+        return {
+            "questions": [item_view(each, self._members) for each in gathered.items],
+            "unreachable": [label(each) | {"why": why} for each, why in gathered.silent.items()],
+            "more": [label(each) | {"count": count} for each, count in gathered.more.items()],
+        }
 
     async def of(self, row: SpawnRow) -> list[Item]:
         """All that another broker asks about a spawn now, oldest first; nothing where it does not say."""
-        return [each for each in await self._seen(row.target) or [] if each.spawn == row.id]
+        seen = await self._seen(row.target)
+        return [each for each in (seen.items if seen else []) if each.spawn == row.id]
 
-    async def gathered(self) -> tuple[list[Item], dict[BrokerId, str]]:
-        """All items, oldest first, and the brokers that could not be looked at, each with why."""
+    async def gathered(self) -> Gathered:
+        """What is asked everywhere."""
         others = [each.id for each in self._members.others]
         looks = await asyncio.gather(*map(self._seen, others))
         found = dict(zip(others, looks, strict=True))
-        items = [*await self._server.items(), *(item for seen in looks if seen for item in seen)]
+        items = [*await self._server.items(), *(item for seen in looks if seen for item in seen.items)]
         items += await self._copies({each for each in others if found[each] is None})
         silent = {each: self._why(each) for each in others if found[each] is None}
-        return sorted(items, key=lambda item: (item.asked, item.request)), silent
+        more = {each: seen.more for each, seen in found.items() if seen and seen.more}
+        return Gathered(sorted(items, key=lambda item: (item.asked, item.request)), silent, more)
 
-    async def _seen(self, broker: BrokerId) -> list[Item] | None:
+    async def _seen(self, broker: BrokerId) -> Seen[Item] | None:
         """What it tells, by this machine's clock; None where it does not."""
         seen = await self._looks.at(broker)
         if seen is None:
             return None
         ahead = peers.told_earlier(await self._store.one(peers.SKEW, id=broker))
-        return [earlier(each, ahead) for each in seen.items]
+        return replace(seen, items=[earlier(each, ahead) for each in seen.items])
 
     def _why(self, broker: BrokerId) -> str:
         return "it did not answer" if is_there(self._mesh, broker) else self._absence(broker)

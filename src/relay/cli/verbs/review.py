@@ -33,6 +33,9 @@ def run(invocation: Invocation) -> int:
         _say(question, invocation.home, brokers)
     if not found["questions"]:
         speech.note("nothing waits for you")
+    for untold in found.get("more", []):
+        told = f"{untold['name']} asks {untold['count']} more than one look tells"
+        speech.note(clean(f"{told}: answer some of these, and look again"))
     for broker in found["unreachable"]:
         name, why = broker["name"], broker["why"]
         away = why if why.startswith(f"{name} ") else f"{name} ({why})"
