@@ -71,7 +71,8 @@ function drawRows(at) {
     const cells = [presence(each), each.trouble, link(each), each.rtt_ms, each.outbox, each.held_for_it, each.clock_skew_ms, each.version, each.grants];
     const key = JSON.stringify([each.name, isNow, url({ broker: null }), cells]);
     let known = rows.get(each.id);
-    if (known?.key !== key) {
+    // while its link is pressed it stays: one that is replaced then is none that was clicked
+    if (known?.key !== key && !known?.node.matches(":active")) {
       const node = row(each, isNow), isHeld = known?.node.contains(document.activeElement);
       known?.node.replaceWith(node);
       if (isHeld) node.querySelector("a").focus({ preventScroll: true });
