@@ -56,9 +56,10 @@ def visit(browser: Browser) -> Iterator[Open]:
         opened.append(made)
         made.page.goto(link(node, *options))
         made.page.get_by_role("heading", name="Agents").wait_for()
+        made.settled()
         return made
 
     yield go
     for each in opened:
         each.page.context.close()
-    assert [fault for each in opened for fault in each.faults] == []
+    assert [fault for each in opened for fault in each.complaints()] == []

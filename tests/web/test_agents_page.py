@@ -177,7 +177,7 @@ def test_a_link_that_is_lost_says_so_and_comes_back(two: Scene, visit: Open) -> 
     name = fresh("back")
     two.shell("true", name=name, status=0)
     expect(at.page.locator(f"#rows li:has-text('{name}')")).to_contain_text("Done")
-    at.faults[:] = [fault for fault in at.faults if "ERR_" not in fault and "WebSocket" not in fault]
+    at.bears("ERR_", "WebSocket")
 
 
 def test_on_a_phone(two: Scene, visit: Open) -> None:
