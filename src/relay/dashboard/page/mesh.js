@@ -109,6 +109,7 @@ async function drawOne(broker) {
     more = broker.self ? null : await get(`brokers/${ref(broker.id)}`);
   } catch { /* the table says what is known */ }
   if (parts.one.dataset.id !== broker.id) return;
+  if (parts.one.matches(":active")) return void (parts.key = ""); // somebody presses in it: next time
   put(parts.one,
     h("h2", null, mark(broker), " ", broker.name),
     h("p", { class: "fingerprint" }, more?.id_groups || broker.id),
