@@ -90,7 +90,7 @@ class Visit:
 
         What a test puts in the place of the browser's own is not asked by the page's beginning then.
         """
-        self.page.locator("#top .live").filter(has_text=STANDS).wait_for()
+        self.page.locator("#top .live").filter(has_text=STANDS).wait_for(state="attached")  # a phone has no room
 
     def bears(self, *words: str) -> None:
         """Faults with these words are none, also those that the browser tells of later."""
