@@ -15,6 +15,7 @@ import pytest
 
 from relay.testing import command
 from relay.testing.mesh import Mesh
+from relay.testing.node import Node
 from tests.agents.stub import Step, Stub
 from tests.e2e.scene import Scene, relay_json
 
@@ -86,10 +87,10 @@ class Bench:
         words = self.scene.words(agent, task, options=options)
         return self.waited(*words, *(() if "--dry-run" in options else ("--wait",)), status=status)
 
-    def waited(self, *words: str, status: int | None = None) -> dict[str, Any]:
+    def waited(self, *words: str, status: int | None = None, on: Node | None = None) -> dict[str, Any]:
         """The document of a command that waits for an agent, which may take its 90 s on a busy machine."""
-        laptop = self.scene.laptop  # not by `relay`: what an agent printed at its end may well be a traceback
-        done = command.run(["--json", *words], laptop.environment(), laptop.scratch, typed=None, timeout=100)
+        node = on or self.scene.laptop  # not by `relay`: what an agent printed at its end may well be a traceback
+        done = command.run(["--json", *words], node.environment(), node.scratch, typed=None, timeout=100)
         assert status is None or done.returncode == status, (done.returncode, done.stdout, done.stderr)
         found: dict[str, Any] = json.loads(done.stdout)
         return found

@@ -98,9 +98,10 @@ def test_after_the_reset_of_a_usage_limit_it_goes_on_in_its_session(bench: Bench
     bench.settle(ANTHROPIC_API_KEY="", CLAUDE_CODE_OAUTH_TOKEN="sk-ant-oat01-of-nobody")
     bench.stub.plays(write(bench), Failure(429, "limit", reset), Text("At last."))
     spawn = bench.begin("claude", "Write hello.txt", "--on-limit", "wait")
-    wait_until(lambda: "usage limit" in str(bench.scene.show(spawn)["reason"]), WITHIN, "it to wait for the reset")
     found = bench.scene.until(spawn, "completed", "failed", within=WITHIN)
     assert (found["state"], found["attempt"]) == ("completed", 2), found["error"]
+    # by what is kept: on a slow machine the reset is near when it is told
+    assert any("usage limit" in str(step["reason"]) for step in found["timeline"]), found["timeline"]
     assert found["result"]["summary"] == "At last."
     last = bench.stub.requests[-1].text
     assert "hello.txt" in last and "tool_result" in last and "The usage limit is lifted" in last
@@ -194,6 +195,7 @@ def test_what_is_said_meanwhile_is_heard(bench: Bench) -> None:
     bench.stub.plays(Tool("Bash", {"command": "sleep 8"}), Text("First."), Text("Second."))
     spawn = bench.begin("claude", "Sleep", "--mode", "full")
     bench.stub.await_requests(1, WITHIN)
+    wait_until(lambda: bench.scene.show(spawn)["state"] == "running", WITHIN, "it to run")
     relay(bench.scene.laptop, "send", spawn, "And then paint it")
     found = bench.scene.until(spawn, "completed", "failed", within=WITHIN)
     assert found["state"] == "completed", found["error"]

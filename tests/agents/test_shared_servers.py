@@ -115,12 +115,14 @@ def test_progress_of_a_long_call_comes_through(two: Scene) -> None:
 
     async def work() -> None:
         async with opened(two.laptop) as client:
-            arguments = {"duration": 4, "steps": 4}
+            arguments = {"duration": 6, "steps": 6}
             done = await client.call_tool("trigger-long-running-operation", arguments, progress_callback=hear)
             assert not done.is_error and "completed" in done.content[0].text  # type: ignore[union-attr]
 
     asyncio.run(asyncio.wait_for(work(), 60))
-    assert {(2.0, 4.0), (3.0, 4.0)} <= set(told), told
+    # of words that wait together only the last is passed on: a broker that got no turn for long tells fewer
+    steps = [progress for progress, total in told if total == 6]
+    assert steps and steps == sorted(set(steps)) and steps[0] < 6, told
 
 
 def test_what_was_shared_of_node_is_gone_with_its_share(two: Scene) -> None:

@@ -38,5 +38,5 @@ def test_its_interface_opens_where_its_session_was(bench: Bench, agent: str) -> 
     relay_json(bench.scene.vps, "stop", spawn)
     relay_json(bench.scene.vps, "wait", spawn, status=None)
     bench.stub.plays(Text("It flew away."))
-    again = relay_json(bench.scene.vps, "continue", spawn, "And now?", "--wait", status=None)
+    again = bench.waited("continue", spawn, "And now?", "--wait", on=bench.scene.vps)
     assert again["state"] == "completed" and again["result"]["summary"] == "It flew away.", again["error"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ DESK: ViewportSize = {"width": 1440, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 PICTURES = Path(__file__).parents[2] / "build" / "web"
 WITHIN_MS = 20_000
+STANDS = re.compile("Live|Not connected")
 REFUSED = "error: Failed to load resource: the server responded with a status of 401 (Unauthorized)"
 
 
@@ -59,11 +61,13 @@ class Visit:
         page: it.
         faults: what the browser had to say against it: errors, what the content policy refused, failed requests.
         loaded: the bytes of each file that was fetched, uncompressed, by path.
+        borne: words of what it may say, as its test gives it reason to.
     """
 
     page: Page
     faults: list[str] = field(default_factory=list)
     loaded: dict[str, int] = field(default_factory=dict)
+    borne: list[str] = field(default_factory=list)
 
     def listen(self) -> None:
         """Note all that the browser says."""
@@ -81,9 +85,24 @@ class Visit:
             with contextlib.suppress(Error):
                 self.loaded[path] = len(response.body())
 
+    def settled(self) -> None:
+        """Wait until all is loaded, and it hears of what happens or knows that it may not.
+
+        What a test puts in the place of the browser's own is not asked by the page's beginning then.
+        """
+        self.page.locator("#top .live").filter(has_text=STANDS).wait_for(state="attached")  # a phone has no room
+
+    def bears(self, *words: str) -> None:
+        """Faults with these words are none, also those that the browser tells of later."""
+        self.borne += words
+
     def was_signed_out(self) -> None:
         """What it asked for before it knew was refused, and the browser says so."""
-        self.faults[:] = [fault for fault in self.faults if fault != REFUSED]
+        self.bears(REFUSED)
+
+    def complaints(self) -> list[str]:
+        """Its faults but for those that are none."""
+        return [fault for fault in self.faults if not any(words in fault for words in self.borne)]
 
     def picture(self, name: str) -> None:
         """Keep how it looks, in build/web."""

@@ -15,6 +15,25 @@ from tests.web.conftest import Open
 pytestmark = pytest.mark.web
 
 
+# the pane is asked for anew, and its answer was read
+_DRAWN_MEANWHILE = """
+async (spawn) => {
+  const { update } = await import("/static/detail.js");
+  const ask = window.fetch;
+  const read = new Promise((go) => {
+    window.fetch = async (path, init) => {
+      const answer = await ask(path, init);
+      if (path === `/api/v1/spawns/${spawn}`) setTimeout(go, 50);
+      return answer;
+    };
+  });
+  update();
+  await read;
+  window.fetch = ask;
+}
+"""
+
+
 def test_who_goes_by_keys_stays_where_they_are_when_something_happens(two: Scene, visit: Open) -> None:
     two.grant()
     spawn = two.begin("while :; do sleep 0.1; done", name=fresh("keys"))
@@ -29,6 +48,12 @@ def test_who_goes_by_keys_stays_where_they_are_when_something_happens(two: Scene
     page.evaluate("import('/static/detail.js').then(({ update }) => update())")
     expect(page.locator("#detail .danger[data-was]")).to_have_count(0)
     expect(page.locator("#detail").get_by_role("button", name="Stop")).to_be_focused()
+    # and what somebody presses just then is pressed
+    page.get_by_role("tab", name="Log").hover()
+    page.mouse.down()
+    page.evaluate(_DRAWN_MEANWHILE, spawn)
+    page.mouse.up()
+    expect(page.get_by_role("tab", name="Log", selected=True)).to_be_visible()
     two.laptop.relay("stop", spawn)
 
 

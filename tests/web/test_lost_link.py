@@ -38,7 +38,7 @@ def test_a_link_that_went_without_a_word_is_noticed_on_waking_and_the_log_goes_o
     gate.touch()
     expect(at.page.locator(f"#rows li[data-spawn='{spawn}']")).to_contain_text("Done")
     expect(at.page.get_by_role("log").locator(".line")).to_have_text(["first", "second"])
-    at.faults[:] = [fault for fault in at.faults if "WebSocket" not in fault]
+    at.bears("WebSocket")
 
 
 _HELD_LIST = """
@@ -109,4 +109,4 @@ def test_a_pane_that_could_not_be_read_is_read_later_and_ages_go_by_the_brokers_
     expect(at.page.locator("#stale")).to_contain_text("What you see may be old")
     two.laptop.resume()
     expect(pane.get_by_role("log")).to_contain_text("hello", timeout=40_000)
-    at.faults[:] = [fault for fault in at.faults if "ERR_" not in fault and "WebSocket" not in fault]
+    at.bears("ERR_", "WebSocket")

@@ -60,6 +60,7 @@ def at(browser: Browser, node: Node, service: PushService) -> Iterator[Visit]:
     made.page.add_init_script(f"({_SERVICE})({json.dumps(service.subscription())})")
     made.page.goto(link(node, "--scopes", "view"))
     made.page.get_by_role("heading", name="Agents").wait_for()
+    made.settled()
     yield made
     context.close()
     assert made.faults == []
@@ -102,14 +103,14 @@ def test_what_comes_is_shown_by_the_worker_and_leads_to_the_spawn(at: Visit, nod
     told = {"title": "x on laptop finished", "body": "", "event": "e", "spawn": spawn}
     ours = {"origin": at.page.url.partition("/#")[0], "registrationId": number}
 
-    def both() -> bool:
+    def both() -> list[list[str]]:
         # a worker that is not awake yet may miss one; what is told again stands in the place of the first
         for data in (json.dumps(told), "no JSON of ours"):
             session.send("ServiceWorker.deliverPushMessage", {**ours, "data": data})
-        return len(at.page.evaluate(shown)) == 2
+        found: list[list[str]] = at.page.evaluate(shown)
+        return found if len(found) == 2 else []
 
-    wait_until(both, 20, "both to be shown", every=0.5)
-    assert sorted(at.page.evaluate(shown)) == [
+    assert sorted(wait_until(both, 20, "both to be shown", every=0.5)) == [
         ["Something happened on one of your machines", "relay", "/"],
         ["x on laptop finished", spawn, f"/#/agents?spawn={spawn}"],
     ]

@@ -1,7 +1,7 @@
 // The browsers and phones that may open this page.
 
 import { get, post, ref } from "./api.js";
-import { dialog, h, put, toast } from "./dom.js";
+import { dialog, h, redraw, toast } from "./dom.js";
 import { ago } from "./words.js";
 
 /** A list that keeps itself true: {node, update()}. */
@@ -28,9 +28,9 @@ export function devicesView() {
       return;
     }
     const key = JSON.stringify(found);
-    if (node.dataset.now === key) return;
+    if (node.dataset.now === key || node.matches(":active")) return;
     node.dataset.now = key;
-    put(node, h("h2", null, "Devices that may open this page"),
+    redraw(node, h("h2", null, "Devices that may open this page"),
       h("ul", { class: "plain-list" }, found.map((each) => h("li", null, h("b", null, each.name), h("code", null, each.fingerprint),
         h("span", null, each.scopes.join(", ")), h("small", null, `since ${ago(each.created)}, used ${ago(each.last_used)} ago`),
         h("button", { type: "button", class: "danger", "data-needs": "trust", onclick: () => revoke(each), "aria-label": `Revoke ${each.name} ${each.fingerprint}` }, "Revoke …")))),

@@ -71,7 +71,8 @@ function drawRows(at) {
     const cells = [presence(each), each.trouble, link(each), each.rtt_ms, each.outbox, each.held_for_it, each.clock_skew_ms, each.version, each.grants];
     const key = JSON.stringify([each.name, isNow, url({ broker: null }), cells]);
     let known = rows.get(each.id);
-    if (known?.key !== key) {
+    // while its link is pressed it stays: one that is replaced then is none that was clicked
+    if (known?.key !== key && !known?.node.matches(":active")) {
       const node = row(each, isNow), isHeld = known?.node.contains(document.activeElement);
       known?.node.replaceWith(node);
       if (isHeld) node.querySelector("a").focus({ preventScroll: true });
@@ -108,6 +109,7 @@ async function drawOne(broker) {
     more = broker.self ? null : await get(`brokers/${ref(broker.id)}`);
   } catch { /* the table says what is known */ }
   if (parts.one.dataset.id !== broker.id) return;
+  if (parts.one.matches(":active")) return void (parts.key = ""); // somebody presses in it: next time
   put(parts.one,
     h("h2", null, mark(broker), " ", broker.name),
     h("p", { class: "fingerprint" }, more?.id_groups || broker.id),
