@@ -10,7 +10,7 @@ import { model } from "./state.js";
 import { go, place } from "./route.js";
 import { ago, clock, isEnded, shown, size, span, stateWord } from "./words.js";
 
-const PRESSED_MS = 100;
+const PRESSED_MS = 100, MOST_WAITS = 30;
 let open = null;
 
 /** Show a spawn in the pane, or nothing. */
@@ -52,10 +52,10 @@ function opened(pane, id) {
 
   const back = () => h("button", { class: "plain back", type: "button", "aria-label": "Back to the list", onclick: () => go({ spawn: null }) }, "←");
 
-  function draw() {
+  function draw(waits = 0) {
     if (isClosed) return;
-    // a button that is replaced while it is pressed is none that was clicked
-    if (pane.matches(":active")) return void setTimeout(draw, PRESSED_MS);
+    // a button that is replaced while it is pressed is none that was clicked; some are left pressed, by a finger that slid away
+    if (waits < MOST_WAITS && pane.matches(":active")) return void setTimeout(draw, PRESSED_MS, waits + 1);
     const word = shown(now, model.isThere(now.broker.id));
     put(head,
       h("div", { class: "title" }, back(), h("h2", null, now.name), stateOf(word)),
