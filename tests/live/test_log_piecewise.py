@@ -11,7 +11,7 @@ import pytest
 
 from relay.broker import log_piecewise
 from relay.broker.link import Link
-from relay.broker.log_pieces import PIECE
+from relay.broker.log_pieces import PIECE, batches
 from relay.broker.log_piecewise import DATA, READ, ROOM, TOLD_EVERY, Room, data_of, data_piece, room_in
 from relay.core.errors import PeerFault
 from relay.core.streams import pack_piece, unpack_piece
@@ -149,6 +149,17 @@ def test_a_piece_says_what_an_envelope_would() -> None:
     assert data_of(came)["stream"] == STREAM and data_of(came)["n"] == 0
 
 
+def test_what_was_written_byte_by_byte_fits_in_an_attempt_behind_the_first() -> None:
+    """Where a place is 9 bytes, twice a chunk: all that is read at once of such a log is no piece, and no envelope."""
+    place = 2**41
+    found = [Chunk(place + n * 13, place + n * 13 + 13, 0, 2**41, b"x") for n in range(PIECE // 13)]
+    made = batches(found)
+    assert [each for batch in made for each in batch] == found
+    for batch in made:
+        chunks = [[each.offset, each.next_offset, each.stream, each.at_ms, each.data] for each in batch]
+        assert data_piece(CONTENT | {"chunks": chunks}) is not None
+
+
 @pytest.mark.parametrize("room", [0, -1, 2**53, True, "32", 1.5, b"", []])
 def test_a_room_of_another_form_is_refused(room: Any) -> None:
     with pytest.raises(PeerFault):
@@ -164,5 +175,3 @@ async def test_who_says_to_have_read_more_than_came_gets_no_more_for_it() -> Non
     assert not room._more.is_set()
     room.read(1)
     assert room._more.is_set()
-
-
