@@ -38,8 +38,8 @@ def _families(said: list[bytes]) -> set[int]:
     return {unpack_piece(piece)[0] for piece in said}
 
 
-async def _followed(here: LogEnd, there: LogEnd) -> bytes:
-    written = [os.urandom(PIECE) for _ in range(TOLD_EVERY + 1)]
+async def _followed(here: LogEnd, there: LogEnd, pieces: int = TOLD_EVERY + 1) -> bytes:
+    written = [os.urandom(PIECE) for _ in range(pieces)]
     for piece in written:
         there.write(piece)
     await there.end()
@@ -105,6 +105,23 @@ async def test_no_more_is_on_its_way_than_the_reader_has_room_for(
     assert b"".join(chunk.data for found in got for chunk in cast("list[Chunk]", found)) == b"".join(written)
     # what was read is told in steps, and the reader's count here is one behind
     assert ROOM <= most <= ROOM + 1
+
+
+async def test_a_word_of_the_reader_that_was_dropped_holds_nothing_up(
+    nodes: list[BenchNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say, left = Link.say_piece, ROOM // TOLD_EVERY
+
+    def dropped(link: Link, piece: bytes) -> bool:
+        nonlocal left
+        if unpack_piece(piece)[0] == READ and left:
+            left -= 1
+            return False
+        return say(link, piece)
+
+    monkeypatch.setattr(Link, "say_piece", dropped)
+    await _followed(*await ends_of(nodes[0], nodes[1]), pieces=ROOM * 2)
+    assert not left
 
 
 async def test_a_word_on_what_nobody_sends_harms_nobody(nodes: list[BenchNode]) -> None:
