@@ -11,7 +11,7 @@ import pytest
 
 from relay.broker import log_piecewise
 from relay.broker.link import Link
-from relay.broker.log_pieces import PIECE
+from relay.broker.log_pieces import PIECE, batches
 from relay.broker.log_piecewise import DATA, READ, ROOM, TOLD_EVERY, Room, data_of, data_piece, room_in
 from relay.core.errors import PeerFault
 from relay.core.streams import pack_piece, unpack_piece
@@ -38,8 +38,8 @@ def _families(said: list[bytes]) -> set[int]:
     return {unpack_piece(piece)[0] for piece in said}
 
 
-async def _followed(here: LogEnd, there: LogEnd) -> bytes:
-    written = [os.urandom(PIECE) for _ in range(TOLD_EVERY + 1)]
+async def _followed(here: LogEnd, there: LogEnd, pieces: int = TOLD_EVERY + 1) -> bytes:
+    written = [os.urandom(PIECE) for _ in range(pieces)]
     for piece in written:
         there.write(piece)
     await there.end()
@@ -107,6 +107,23 @@ async def test_no_more_is_on_its_way_than_the_reader_has_room_for(
     assert ROOM <= most <= ROOM + 1
 
 
+async def test_a_word_of_the_reader_that_was_dropped_holds_nothing_up(
+    nodes: list[BenchNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say, left = Link.say_piece, ROOM // TOLD_EVERY
+
+    def dropped(link: Link, piece: bytes) -> bool:
+        nonlocal left
+        if unpack_piece(piece)[0] == READ and left:
+            left -= 1
+            return False
+        return say(link, piece)
+
+    monkeypatch.setattr(Link, "say_piece", dropped)
+    await _followed(*await ends_of(nodes[0], nodes[1]), pieces=ROOM * 2)
+    assert not left
+
+
 async def test_a_word_on_what_nobody_sends_harms_nobody(nodes: list[BenchNode]) -> None:
     here, there = await ends_of(nodes[0], nodes[1])
     link = nodes[0].mesh.link(nodes[1].id)
@@ -149,6 +166,17 @@ def test_a_piece_says_what_an_envelope_would() -> None:
     assert data_of(came)["stream"] == STREAM and data_of(came)["n"] == 0
 
 
+def test_what_was_written_byte_by_byte_fits_in_an_attempt_behind_the_first() -> None:
+    """Where a place is 9 bytes, twice a chunk: all that is read at once of such a log is no piece, and no envelope."""
+    place = 2**41
+    found = [Chunk(place + n * 13, place + n * 13 + 13, 0, 2**41, b"x") for n in range(PIECE // 13)]
+    made = batches(found)
+    assert [each for batch in made for each in batch] == found
+    for batch in made:
+        chunks = [[each.offset, each.next_offset, each.stream, each.at_ms, each.data] for each in batch]
+        assert data_piece(CONTENT | {"chunks": chunks}) is not None
+
+
 @pytest.mark.parametrize("room", [0, -1, 2**53, True, "32", 1.5, b"", []])
 def test_a_room_of_another_form_is_refused(room: Any) -> None:
     with pytest.raises(PeerFault):
@@ -164,5 +192,3 @@ async def test_who_says_to_have_read_more_than_came_gets_no_more_for_it() -> Non
     assert not room._more.is_set()
     room.read(1)
     assert room._more.is_set()
-
-

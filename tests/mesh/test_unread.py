@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from relay.broker.carrier import Carrier
-from relay.broker.live import LiveQueue
+from relay.broker.live import ROOM_LIVE, LiveQueue
 from relay.broker.sending import MAX_CONTROL, MAX_CONTROL_BYTES, Sending
 from relay.core.errors import PeerFault
 from relay.core.frames import Batch, Custody, Pong, Taken, unpack_frame
@@ -90,3 +92,21 @@ def test_a_live_queue_says_what_it_drops() -> None:
     while queue.add(bytes(1 << 20), Batch):
         taken += 1
     assert 0 < taken <= 16
+
+
+async def test_of_many_that_wait_for_room_no_more_go_on_than_there_is_room_for() -> None:
+    queue, most, added = LiveQueue(), 0, 0
+
+    async def add() -> None:
+        nonlocal most, added
+        await queue.room()
+        queue.add(b"x", Batch)
+        most, added = max(most, queue.bytes), added + 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(ROOM_LIVE * 4):
+            group.create_task(add())
+        while added < ROOM_LIVE * 4:
+            await asyncio.sleep(0)
+            queue.next()
+    assert most == ROOM_LIVE

@@ -54,7 +54,8 @@ class LiveQueue:
 
     async def room(self) -> None:
         """Wait until another one would not be one too many."""
-        await self._room.wait()
+        while not self._room.is_set():  # of many that wait the first may have filled it again
+            await self._room.wait()
 
     def over(self) -> None:
         """Nobody need wait any more."""

@@ -11,6 +11,8 @@ from relay.spawn.shim.frames import BLOCK
 from relay.spawn.transcript import Chunk
 
 PIECE = 128 * 1024
+MANY = 3_000
+"""Chunks that go together: what stands beside the data of each is 34 bytes at most, and an envelope has 250 KiB."""
 
 
 def read(log: Path, offset: int) -> list[Chunk]:
@@ -112,7 +114,7 @@ def batches(found: list[Chunk]) -> list[list[Chunk]]:
     size = 0
     for chunk in found:
         # a chunk may be empty: what a tail cuts off may be all of it
-        if not made or size + len(chunk.data) > PIECE:
+        if not made or size + len(chunk.data) > PIECE or len(made[-1]) == MANY:
             made.append([])
             size = 0
         made[-1].append(chunk)

@@ -78,15 +78,15 @@ class Reader:
     def __init__(self, link: Link, stream: bytes) -> None:
         self._link = link
         self._stream = stream
-        self._read = 0
+        self._read = self._told = 0
 
     def has_read(self) -> None:
-        """Another piece was read."""
+        """Another piece was read. A word that could not be said is said with the next one."""
         self._read += 1
-        if self._read % TOLD_EVERY == 0:
+        if self._read - self._told >= TOLD_EVERY:
             piece = read_piece(self._stream, self._read)
-            if piece is not None:
-                self._link.say_piece(piece)
+            if piece is not None and self._link.say_piece(piece):
+                self._told = self._read
 
 
 class Room:
