@@ -38,7 +38,7 @@ def _families(said: list[bytes]) -> set[int]:
     return {unpack_piece(piece)[0] for piece in said}
 
 
-async def _followed(here: LogEnd, there: LogEnd, pieces: int = TOLD_EVERY + 1) -> bytes:
+async def _followed(here: LogEnd, there: LogEnd, pieces: int = TOLD_EVERY + 1) -> None:
     written = [os.urandom(PIECE) for _ in range(pieces)]
     for piece in written:
         there.write(piece)
@@ -46,7 +46,6 @@ async def _followed(here: LogEnd, there: LogEnd, pieces: int = TOLD_EVERY + 1) -
     follower = Follower(here)
     await follower.run()
     assert follower.data == b"".join(written)
-    return follower.data
 
 
 async def test_between_two_that_are_linked_it_comes_in_pieces(nodes: list[BenchNode], said: list[bytes]) -> None:
@@ -120,7 +119,8 @@ async def test_a_word_of_the_reader_that_was_dropped_holds_nothing_up(
         return say(link, piece)
 
     monkeypatch.setattr(Link, "say_piece", dropped)
-    await _followed(*await ends_of(nodes[0], nodes[1]), pieces=ROOM * 2)
+    here, there = await ends_of(nodes[0], nodes[1])
+    await _followed(here, there, pieces=ROOM * 2)
     assert not left
 
 
