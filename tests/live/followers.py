@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Semaphore
 from typing import Any
 
-from relay.api import records, routes
+from relay.api import raw_lines, routes
 from relay.api.client import Client
 from relay.api.home import Home
 from relay.api.routes import Call
@@ -24,7 +24,7 @@ def follow(node: Node, spawn: str, begun: Semaphore, as_bytes: bool) -> bytes:
 
     def call(at: int | None) -> Call[Any]:
         asked = routes.log(spawn, True, offset=at)
-        return records.as_bytes(asked) if as_bytes else asked
+        return raw_lines.as_bytes(asked) if as_bytes else asked
 
     with Client(Home(str(node.home))) as client:
         for line in over_restarts(client, call, None, "next", follow=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from relay.api import records, routes
+from relay.api import raw_lines, routes
 from relay.api.client import Client
 from relay.api.durations import rfc3339
 from relay.api.home import Home
@@ -80,7 +80,7 @@ def test_as_bytes_it_is_what_it_is_as_lines(granted: Scene) -> None:
     for node in (granted.laptop, granted.vps):
         with Client(Home(str(node.home))) as client:
             lines: list[Any] = list(client.lines(asked))
-            found: list[Any] = list(client.lines(records.as_bytes(asked)))
+            found: list[Any] = list(client.lines(raw_lines.as_bytes(asked)))
         names = ("stream", "next", "at")
         assert [[each[name] for name in names] for each in found] == [[each[name] for name in names] for each in lines]
         assert b"".join(each["data"] for each in found if each["stream"] == "out") == b"a\xff\0b\xc3\xa4"

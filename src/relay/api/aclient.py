@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from relay.api import http1
 from relay.api.client import LOOK_AFTER_S, broke_off, document, is_order, no_broker, trusted_socket
-from relay.api.records import cutter
+from relay.api.raw_lines import cutter
 from relay.api.routes import FOLLOWED_S
 from relay.api.silence import answers, too_slow
 from relay.api.task_token import token_for

@@ -8,7 +8,7 @@ import os
 import time
 
 from relay.api import http1
-from relay.api.records import cutter
+from relay.api.raw_lines import cutter
 from relay.api.routes import FOLLOWED_S
 from relay.api.task_token import token_for
 

@@ -316,8 +316,8 @@ class LogLine(TypedDict):
     next: int
 
 
-class LogRecord(TypedDict):
-    """A piece of output as it was, in a record (`relay.api.records`), where that was asked for."""
+class RawLogLine(TypedDict):
+    """A piece of output as it was, in a raw line (`relay.api.raw_lines`), where that was asked for."""
 
     at: str
     stream: Literal["out", "err"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from relay.api import records, routes
+from relay.api import raw_lines, routes
 from relay.api.sizes import spoken
 from relay.cli import speech
 from relay.cli.clean import clean
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from relay.api.client import Client
     from relay.api.routes import Call
-    from relay.api.shapes import LogLine, LogRecord
+    from relay.api.shapes import LogLine, RawLogLine
 
 
 def copy(
@@ -54,9 +54,9 @@ def copy(
         place = 0 if at is None and asked else at
         asked = True
         lines = routes.log(ref, follow, tail if at is None else None, place, since)
-        return lines if as_json else records.as_bytes(lines)
+        return lines if as_json else raw_lines.as_bytes(lines)
 
-    lines: Iterator[LogLine | LogRecord] = over_restarts(client, call, start, "next", follow)
+    lines: Iterator[LogLine | RawLogLine] = over_restarts(client, call, start, "next", follow)
     for line in lines if follow else _begun(lines, quiet=as_json):
         anything = anything or line["stream"] == "gap" or bool(line["data"])
         if line["stream"] == "gap":
@@ -73,7 +73,7 @@ def copy(
     return anything
 
 
-def _begun(lines: Iterator[LogLine | LogRecord], quiet: bool) -> Iterator[LogLine | LogRecord]:
+def _begun(lines: Iterator[LogLine | RawLogLine], quiet: bool) -> Iterator[LogLine | RawLogLine]:
     """The same lines; that the first is waited for is shown, as its machine may be slow to answer, or not answer."""
     from relay.cli import progress
 
@@ -126,7 +126,7 @@ class _Stripper:
         return [(name, rest) for name, stream in self._streams.items() if (rest := stream.end())]
 
 
-def _plain_line(line: LogLine | LogRecord, strip: Callable[[str, bytes], bytes]) -> dict[str, object]:
+def _plain_line(line: LogLine | RawLogLine, strip: Callable[[str, bytes], bytes]) -> dict[str, object]:
     text = strip(line["stream"], _bytes_of(line)).decode("utf-8", "replace")
     return {"at": line["at"], "stream": line["stream"], "data": text, "next": line["next"]}
 
@@ -142,7 +142,7 @@ def _write(name: str, data: bytes, at_once: bool) -> None:
             sys.stdout.buffer.write(data)
 
 
-def _bytes_of(line: LogLine | LogRecord) -> bytes:
+def _bytes_of(line: LogLine | RawLogLine) -> bytes:
     data, raw = line["data"], line.get("raw")
     if isinstance(data, bytes):
         return data

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from relay import __version__
-from relay.api.records import MEDIA_TYPE
+from relay.api.raw_lines import MEDIA_TYPE
 from relay.broker.control.catalogue import CATALOGUE, KINDS, PREFIX, TITLE, Described
 from relay.core.errors import Code
 

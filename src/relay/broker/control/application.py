@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.api.records import MEDIA_TYPE
+from relay.api.raw_lines import MEDIA_TYPE
 from relay.broker.control.answers import OTHER_VERSION
 from relay.broker.control.answers import body_of as _body
 from relay.broker.control.answers import json_answer as _json

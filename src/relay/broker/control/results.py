@@ -57,8 +57,8 @@ async def _lines(found: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
 
 
 async def log_lines(pieces: AsyncIterator[Found], as_bytes: bool = False) -> AsyncIterator[bytes]:
-    """A transcript as lines of JSON, or as records (`relay.api.records`)."""
-    made = _log_record if as_bytes else _log_line
+    """A transcript as lines of JSON, or as raw lines (`relay.api.raw_lines`)."""
+    made = _raw_line if as_bytes else _log_line
     async for found in pieces:
         if isinstance(found, AsOf):
             yield _as_of(found)
@@ -76,7 +76,7 @@ def _as_of(told: AsOf) -> bytes:
     return line(document | {"reason": told.reason})
 
 
-def _log_record(chunk: Chunk) -> bytes:
+def _raw_line(chunk: Chunk) -> bytes:
     if chunk.stream in (GAP, NOTE):
         return _log_line(chunk)
     return line(_head(chunk) | {"bytes": len(chunk.data)}) + chunk.data
