@@ -11,6 +11,7 @@ lost between them.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from functools import cache
@@ -40,6 +41,7 @@ def settle() -> None:
     os.setsid()
     kernel.adopt_orphans()
     kernel.set_title(kernel.SHIM)
+    _inherited()
 
 
 def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
@@ -73,8 +75,22 @@ def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
         return SURVIVED
     if fields["error"] or not kernel.ADOPTS or not spec.is_plain:
         return DONE
+    if _bounds() != _inherited():
+        return DONE
     os.close(lock)
     return FREE
+
+
+def _bounds() -> tuple[object, ...]:
+    """What a task has of its shim, and may change in it by its pid: limits, niceness, processors, scheduling."""
+    limits = [resource.getrlimit(each) for each in range(resource.RLIMIT_RTTIME + 1)]
+    return *limits, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), os.sched_getscheduler(0)
+
+
+@cache
+def _inherited() -> tuple[object, ...]:
+    """The bounds that this shim began with: with others it is given nothing more, which would run within them."""
+    return _bounds() if kernel.ADOPTS else ()
 
 
 def _readied(spec: Spec, lock: int | None) -> Task | DirectTask:
