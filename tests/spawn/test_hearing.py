@@ -14,7 +14,7 @@ from relay.core.states import State
 from relay.spawn import transcript
 from relay.spawn.agents.agent import Finding
 from relay.spawn.agents.claude import StreamReader
-from relay.spawn.attempt import Output
+from relay.spawn.attempt import Output, Started
 from relay.spawn.hearing import Hearing
 from relay.spawn.reading import STEP, LogReading
 from relay.spawn.shim.logfile import LogFile
@@ -55,6 +55,27 @@ async def _heard(log: Path) -> list[str]:
     assert not reading.is_behind
     hearing.over()
     return asked
+
+
+def test_what_has_ended_is_told_to_have_run_while_what_it_left_is_gathered(tmp_path: Path) -> None:
+    asyncio.run(_gathered(tmp_path / "log"))
+
+
+async def _gathered(log: Path) -> None:
+    ran = asyncio.Event()
+    nothing: Any = lambda *words: None  # noqa: E731
+    listener: Any = SimpleNamespace(started=nothing, seen_running=lambda row, started: ran.set())
+    row: Any = SimpleNamespace(state=State.STARTING)
+    with Hearing(listener, row, LogReading(log, StreamReader()), SimpleNamespace(over=nothing)) as hearing:  # type: ignore[arg-type]
+        hearing(Started(1, 1, at=0))
+        hearing.over()
+        await ran.wait()  # the end is not written down yet
+    ran.clear()
+    with Hearing(listener, row, LogReading(log, StreamReader()), SimpleNamespace(over=nothing)) as hearing:  # type: ignore[arg-type]
+        hearing(Started(1, 1, at=0))
+        hearing.over()
+    await asyncio.sleep(0)
+    assert not ran.is_set()
 
 
 class Bad:

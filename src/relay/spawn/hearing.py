@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from relay.core.states import State
 from relay.spawn.asking import Watch
@@ -34,7 +35,11 @@ class Listener(Protocol):
 
 
 class Hearing:
-    """Turns an attempt's signs of life into the supervisor's words."""
+    """Turns an attempt's signs of life into the supervisor's words, for a block.
+
+    The block lasts until the end is written down: what a task left may take long to gather, and that it has run is
+    told meanwhile. It stood as starting, and where it was asked for as sent, without a word, for all that time.
+    """
 
     def __init__(self, listener: Listener, row: SpawnRow, reading: LogReading, watch: Watch) -> None:
         self._listener = listener
@@ -43,6 +48,7 @@ class Hearing:
         self._watch = watch
         self._started: Started | None = None
         self._told = row.state is not State.STARTING
+        self._is_over = False
         self._said_at = 0.0
         self._grace: asyncio.TimerHandle | None = None
         self._more: asyncio.TimerHandle | None = None
@@ -77,17 +83,24 @@ class Hearing:
 
     def _asked(self) -> None:
         # not before it is known to run: a question is a word on a running task
-        if self._told and (self._reading.questions or self._reading.withdrawn):
+        if self._told and not self._is_over and (self._reading.questions or self._reading.withdrawn):
             self._watch.asked(*self._reading.take_questions())
 
     def over(self) -> None:
-        """The attempt has ended: a grace that runs out now says nothing any more."""
-        self._told = True
-        if self._grace is not None:
-            self._grace.cancel()
+        """The attempt has ended: it says nothing any more."""
+        self._is_over = True
         if self._more is not None:
             self._more.cancel()
         self._watch.over()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        if not self._is_over:
+            self.over()
+        if self._grace is not None:
+            self._grace.cancel()
 
     def _running(self) -> None:
         if self._started is not None and not self._told:

@@ -186,13 +186,11 @@ class Supervisor:
             beginning.ahead = await self._attempting.ahead(plan)
             if not await beginning.is_to_be():
                 return
-        heard = Hearing(self, row, reading, self._asking.watch(row, self._soon))
         ahead = None if beginning is None else beginning.ahead
-        try:
+        with Hearing(self, row, reading, self._asking.watch(row, self._soon)) as heard:
             end = await self._attempting.run(plan, lambda: self._stopping.get(name_of(row)), heard, ahead)
-        finally:
             heard.over()
-        await self._ended(row, end, reading)
+            await self._ended(row, end, reading)
 
     async def _ended(self, row: SpawnRow, end: End, reading: LogReading) -> None:
         self.room.telling.overtaken(row.id)
@@ -333,13 +331,11 @@ class Supervisor:
         reading, log = await self._planner.reading(row), self.log_of(row.id, row.attempt)
         if row.stop_requested is not None:
             await self._ask_to_stop(row, "an earlier request")
-        heard = Hearing(self, row, reading, self._asking.watch(row, self._soon, log))
         boot = await self._journal.store.one(attempts.BOOT, spawn=row.id, n=row.attempt)
-        try:
+        with Hearing(self, row, reading, self._asking.watch(row, self._soon, log)) as heard:
             end = await self._attempting.resume(log.parent.name, heard, boot, self._planner.timeout(row))
-        finally:
             heard.over()
-        await self._ended(row, end, reading)
+            await self._ended(row, end, reading)
 
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""
