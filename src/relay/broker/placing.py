@@ -121,7 +121,7 @@ def _require_none_there(folder: str, files: list[CollectedFile]) -> None:
 def _not_here(row: SpawnRow, missing: dict[str, str], count: int, other: str) -> Unreachable:
     path, why = next(iter(missing.items()))
     more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
-    hint = f"relay result {row.id}   shows them; they come by themselves when that machine is there"
+    hint = f"relay result {row.id}   shows them, each with why; what waits comes by itself"
     return Unreachable(
         f"{len(missing)} of {count} files are not here{'' if other else ' yet'}",
         why=f"{path}{more}: {why}{'; the others were written' if len(missing) < count else ''}",
