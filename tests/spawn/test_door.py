@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relay.api.modes import open_to_others
 from relay.core.errors import Misuse
 from relay.spawn import door
 from relay.spawn.shim import callers as wire
@@ -30,6 +31,7 @@ async def test_what_is_typed_arrives_in_order_and_once(yard: Yard) -> None:
         await door.feed(run.attempt.folder, n, word)
         await door.feed(run.attempt.folder, n, word)
     await run.says("first,second,third\n")
+    assert not open_to_others(str(run.attempt.folder)), "doctor calls that wrong"
     async with door.opened(run.attempt.folder) as opened:
         await opened.feed(1, b"another counts by itself\n", TYPIST)
         await opened.end(2, TYPIST)

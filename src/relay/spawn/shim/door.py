@@ -67,8 +67,7 @@ class Door:
         self._stdin: int | None = stdin
         self._is_terminal = is_terminal
         self._unsent = bytearray(text)
-        self._ending = False
-        self._writing = False
+        self._ending = self._writing = False
         self._taken: dict[bytes, int] = {}
         self._callers: dict[int, Caller] = {}
         self._debtor: Caller | None = None
@@ -343,6 +342,7 @@ def _listen(folder: str) -> socket.socket:
     os.chdir(folder)
     try:
         listener.bind(DOOR)
+        os.chmod(DOOR, 0o600)
     finally:
         os.chdir("/")
     listener.listen(_CALLERS)
