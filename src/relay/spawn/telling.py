@@ -40,6 +40,7 @@ class Telling:
         self._untold: dict[str, tuple[tuple[int, int], asyncio.TimerHandle]] = {}
         self._overtaken = 0
         self._work: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def soon(self, entry: Entry, row: SpawnRow) -> None:
         """Tell the origin in 150 ms, or later where the queue moves, unless a later word has been said by then."""
@@ -48,7 +49,8 @@ class Telling:
 
     def _schedule(self, row: SpawnRow) -> None:
         self._forget(row.id)
-        self._look_in(WITHIN_S, row)
+        if not self._closed:
+            self._look_in(WITHIN_S, row)
 
     def _look_in(self, wait: float, row: SpawnRow) -> None:
         due = asyncio.get_running_loop().call_later(wait, self._due, wait, row, self._overtaken)
@@ -73,6 +75,12 @@ class Telling:
         except LocalFault as fault:
             # the next word implies this one
             _log.warning("the origin of %s was not told that it is %s: %s", row.id, row.state, fault.message)
+
+    def close(self) -> None:
+        """Tell nothing any more: the next start tells what waits, and what runs tells of itself."""
+        self._closed = True
+        for spawn in list(self._untold):
+            self._forget(spawn)
 
     def overtaken(self, spawn: str) -> None:
         """A later word was said, or is about to be."""

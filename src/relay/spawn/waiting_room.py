@@ -258,6 +258,7 @@ class WaitingRoom:
         self.alarm.close()
         self._ends.close()
         self.rewording.close()
+        self.telling.close()
 
     def pause_queue(self, entry: Entry, by: str) -> None:
         """Let nothing start any more; what runs goes on, and the origins of what waits are told why."""

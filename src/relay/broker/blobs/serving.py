@@ -89,6 +89,7 @@ class BlobServer:
         self._require_view = require_view
         self._sessions: dict[tuple[BrokerId, bytes], _Session] = {}
         self._work: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -103,6 +104,8 @@ class BlobServer:
     # hearing
 
     def _wanted(self, each: Opened) -> None:
+        if self._closed:
+            return  # its link is up a moment longer; the puller opens again once this broker is back
         content, peer = each.body.content, each.header.origin
         blob, stream, session, n = (content[key] for key in ("blob", "stream", "session", "n"))
         well_formed = is_address(blob) and _is_id(stream) and type(session) is bytes and type(n) is int
@@ -147,7 +150,7 @@ class BlobServer:
             if error.code not in _PASSES:
                 self._refuse(peer, stream, error, giver)
             return
-        if (peer, stream) in self._sessions:
+        if self._closed or (peer, stream) in self._sessions:
             await self._library.run(session.file.close)
             return
         self._make_room(peer)
@@ -253,6 +256,7 @@ class BlobServer:
 
     async def close(self) -> None:
         """Stop serving."""
+        self._closed = True
         for each in list(self._sessions.values()):
             self._close(each)
         await asyncio.gather(*self._work, return_exceptions=True)
