@@ -88,6 +88,7 @@ class Supervisor:
         self._planner = Planner(journal.store, agents, limits, attempting, remains.workshop.make)
         self._stopping: dict[str, str] = {}  # by attempt: the next one of a spawn is not bound by it
         self._running: set[asyncio.Task[None]] = set()
+        self._closed = False
         self._underway = Underway()
         self.growth = growth
         self._reserve = reserve
@@ -165,6 +166,8 @@ class Supervisor:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         task.add_done_callback(tell_failure)
+        if self._closed:
+            task.cancel()  # the store is about to close, or has: the next start takes it up, as after a crash
         return task
 
     def _soon(self, decide: Callable[[Entry], None]) -> None:
@@ -339,6 +342,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Let go of every attempt; all of them go on."""
+        self._closed = True
         for room in (self.room, self._attempting, self._asking):
             room.close()
         for task in self._running:
