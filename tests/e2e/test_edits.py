@@ -245,6 +245,12 @@ def test_a_date_that_has_passed_starts_nothing_and_a_moment_takes_its_time_to_li
     spawn = granted.begin("true", "--at", "1h")
     assert relay_json(granted.laptop, "edit", spawn, "--at", "now")["not_before"] is None
     granted.until(spawn, "completed")
+    spawn = granted.begin("sleep 60", "--at", "1h")
+    relay(granted.laptop, "stop", spawn)
+    relay(granted.vps, "retry", spawn)  # runs at once, and its origin does not say that it is for later
+    granted.until(spawn, "running")
+    processes.wait_until(lambda: granted.show(spawn)["not_before"] is None, 10, "the moment to be gone here too")
+    relay(granted.laptop, "stop", spawn)
 
 
 def test_a_retry_that_leads_to_no_start_is_not_said_to_run(granted: Scene) -> None:

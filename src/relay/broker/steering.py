@@ -148,18 +148,21 @@ class Steering:
         self, entry: Entry, spawn: str, verb: str, content: dict[str, Any], operation: str, by: str
     ) -> SpawnRow:
         if not is_asked_again(entry.tx, operation, entry.now, spawn, verb):
-            row = self._marks.apply(entry, spawns.require(entry.tx, spawn), verb, content, by)
+            before = spawns.require(entry.tx, spawn)
+            row = self._marks.apply(entry, before, verb, content, by)
             entry.event("spawn.steered", {"spawn": spawn, "verb": verb, "by": by, "error": None})
-            if verb in CHANGING and row.origin != self._members.own:
-                self._tell_of_change(entry, row, content, operation)
+            change = change_of(content) if verb in CHANGING else {}
+            if verb in AFTER_ITS_END and before.wishes.not_before is not None:
+                change["wishes"] = {"not_before": None}  # another attempt by hand waits for no moment
+            if change and row.origin != self._members.own:
+                self._tell_of_change(entry, row, change, operation)
             self._room.look_through(entry)
             return row
         return spawns.require(entry.tx, spawn)
 
-    def _tell_of_change(self, entry: Entry, row: SpawnRow, content: dict[str, Any], operation: str) -> None:
+    def _tell_of_change(self, entry: Entry, row: SpawnRow, change: dict[str, Any], operation: str) -> None:
         """A person here has changed what somebody else asked for: that one is told what runs."""
         order = steers.next_order(entry.tx, self._members.own, row.id, entry.now)
-        change = change_of(content)
         steers.note_order(entry.tx, row.id, self._members.own, things_set("edit", {"change": change}), order)
         body = {"spawn": row.id, "operation": operation, "error": None, "change": change, "order": order}
         entry.post(Letter(row.origin, Kind.STEERED, body, f"changed/{operation}", STEER_TTL, row.id))
