@@ -132,8 +132,16 @@ def test_a_pause_is_the_targets_to_grant(third: Third) -> None:
     assert relay(third.phone, "pause", spawn).returncode == 0
     wait_until(lambda: third.show(spawn, third.vps)["paused"] is not None, 20, "the pause to be taken in")
     assert relay_json(third.phone, "show", spawn)["paused"]["by"].endswith("on phone")
+    wait_until(lambda: _is_told_to_go_on(third.phone, spawn), 20, "what was done to be told as it is then")
     relay(third.phone, "stop", spawn)
     third.until(spawn, "cancelled")
+
+
+def _is_told_to_go_on(node: Node, spawn: str) -> bool:
+    """Pause and resume: whether the answer to the second is not the spawn as it was before."""
+    relay(node, "pause", spawn)
+    told = relay_json(node, "resume", spawn)
+    return told["paused"] is None and str(told["reason"]).startswith("not before ")
 
 
 def test_without_view_it_is_not_there_and_who_keeps_silent_is_named(third: Third) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -21,7 +22,7 @@ from relay.broker.scheduling import Scheduling
 from relay.broker.steer_following import CHANGING, as_heeded, change_of, changed_there, follow
 from relay.broker.steer_taking import AFTER_ITS_END, STEER_TTL, UNSCHEDULE, VERBS, rest_or_go_on
 from relay.core import errors, ids
-from relay.core.errors import Code, Misuse, PeerFault, Unreachable
+from relay.core.errors import Code, Misuse, PeerFault, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import request_from_content
@@ -123,7 +124,7 @@ class Steering:
         if verb == "retry" and row.state in TERMINAL and row.at is None:
             return await self._anew(row, operation)
         if await self._journal.store.one(BY_ID, id=row.id) is None:
-            return await self.elsewhere(row, verb, content, operation, by)
+            return await self._seen(await self.elsewhere(row, verb, content, operation, by))
         asking = self._asking(row.target, row.id, verb, content, operation, by)
         return await self._there(row.target, row.id, operation, asking, verb)
 
@@ -143,6 +144,13 @@ class Steering:
 
         done = await self._there(row.target, "", operation, ask, verb)
         return Steered(done.state, row, row.target)
+
+    async def _seen(self, steered: Steered) -> Steered:
+        """What was done with a spawn that is not known here, and the spawn as its target tells it after that."""
+        if (row := steered.row) is not None and steered.state == DONE:
+            with contextlib.suppress(RelayError):  # it does not tell: as it was before
+                return dataclasses.replace(steered, row=await self._find(f"{row.id}@{row.target}"))
+        return steered
 
     def _here(
         self, entry: Entry, spawn: str, verb: str, content: dict[str, Any], operation: str, by: str
@@ -280,8 +288,7 @@ class Steering:
         if steer.verb == "take":
             # it expires by the clock of the target, which may be ahead of this one
             ttl = int(TAKE_WITHIN_S * 1000) + max(0, peers.SKEW.one(entry.tx, id=target) or 0)
-        letter = Letter(target, Kind.STEER, body, steer.operation, ttl, steer.spawn or None)
-        if not entry.post(letter):
+        if not entry.post(Letter(target, Kind.STEER, body, steer.operation, ttl, steer.spawn or None)):
             raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
 
     # at the origin
@@ -312,8 +319,7 @@ class Steering:
         entry.then(lambda: self._heard(operation, error))
 
     def _heard(self, operation: str, error: dict[str, Any] | None) -> None:
-        waiting = self._answers.get(operation)
-        if waiting is not None and not waiting.done():
+        if (waiting := self._answers.get(operation)) is not None and not waiting.done():
             waiting.set_result(error or {})
 
 
