@@ -51,10 +51,18 @@ def test_a_schedule_runs_while_its_origin_sleeps_and_tells_it_later(granted: Sce
 
 
 def test_runs_that_were_missed_come_about_once(granted: Scene) -> None:
-    """The broker is killed for several periods: all that was missed runs once."""
+    """The broker is killed for several periods: all that was missed runs once.
+
+    And a due time that a clock which was ahead had come upon already stops nothing.
+    """
     name, marks = fresh("tick"), granted.vps.work / fresh("marks")
     _every(granted, f"echo x >> {marks}", "2s", name)
+    ahead, its = fresh("ahead"), granted.vps.work / fresh("marks")
+    _every(granted, f"echo x >> {its}", "1s", ahead)
     granted.vps.kill()
+    with closing(sqlite3.connect(f"{granted.vps.home}/relay.db", isolation_level=None)) as store:
+        store.execute("INSERT INTO schedule_runs SELECT id, next, NULL FROM schedules WHERE name = ?", (ahead,))
+    ran = _lines(its)
     with closing(sqlite3.connect(f"file:{granted.vps.home}/relay.db?mode=ro", uri=True)) as store:
         (before,) = store.execute("SELECT count(*) FROM spawns WHERE name = ?", (name,)).fetchone()  # none, as a rule
     processes.wait_until(lambda: granted.laptop.status()["links"] == 0, 10, "the link to be seen gone")
@@ -63,7 +71,9 @@ def test_runs_that_were_missed_come_about_once(granted: Scene) -> None:
     began = time.monotonic()
     granted.vps.start()
     processes.wait_until(lambda: _lines(marks) > before, 10, "the missed runs to be made up for")
+    processes.wait_until(lambda: _lines(its) > ran, 10, "another run of the other one")
     granted.linked()
+    relay(granted.vps, "schedule", "remove", ahead)
     relay(granted.laptop, "schedule", "remove", name)
     since = time.monotonic() - began
     runs = _runs(granted.vps, name)

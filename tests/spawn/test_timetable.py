@@ -50,6 +50,8 @@ def test_hours_begin_by_the_clock_on_the_wall_though_it_is_changed_before(berlin
 
 def test_a_moment_is_said_as_clocks_will_show_it(berlin: None) -> None:
     assert moment_words(at(2026, 6, 1, 22), 0, 0, at(2026, 1, 1)) == "not before 2026-06-01 22:00 CEST"
+    fewer = moment_words(at(2026, 6, 1, 22), 2, 0, at(2026, 6, 1, 21))  # an edit took the others away
+    assert fewer.startswith("retry 2 of 2 in ")
 
 
 def test_a_time_of_day_that_is_left_out_runs_an_hour_later(berlin: None) -> None:

@@ -271,5 +271,6 @@ def moment_words(moment: int, used: int, retries: int, now: int) -> str:
     zone = local_zone(moment)  # as clocks will show it then: they may be changed before
     assert zone is not None
     if used:
-        return queue_words.retry(used, retries, moment, now, zone)
+        # fewer may be allowed by now: what began stands
+        return queue_words.retry(used, max(used, retries), moment, now, zone)
     return queue_words.not_before(moment, now, zone)

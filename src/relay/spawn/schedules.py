@@ -106,18 +106,31 @@ class Schedules:
         if anchor > entry.now and not_before is None:
             anchor = entry.now
             schedules.count_from(entry.tx, schedule.id, anchor)
-        moment = next_after(schedule.every, anchor, max(entry.now, (not_before or 0) - 1))
+        moment = self._first_free(entry, schedule, anchor, max(entry.now, (not_before or 0) - 1))
+        if moment < known:
+            schedules.due_next(entry.tx, schedule.id, moment)
+
+    def _first_free(self, entry: Entry, schedule: Schedule, anchor: int, after: int) -> int:
+        """Its first moment after one that was not acted on already, as by a clock that was ahead.
+
+        Where very many were, it is one of these; `_run` passes it over.
+        """
+        moment = next_after(schedule.every, anchor, after)
         for _ in range(MOST_ACTED_ON):
-            if moment >= known:
-                return
-            if schedules.ACTED_ON.one(entry.tx, id=schedule.id, due=moment) is None:
-                schedules.due_next(entry.tx, schedule.id, moment)
-                return
+            if not self._was_acted_on(entry, schedule, moment):
+                break
             moment = next_after(schedule.every, anchor, moment)
+        return moment
+
+    def _was_acted_on(self, entry: Entry, schedule: Schedule, moment: int) -> bool:
+        return schedules.ACTED_ON.one(entry.tx, id=schedule.id, due=moment) is not None
 
     def _run(self, entry: Entry, schedule: Schedule) -> None:
         assert schedule.next is not None
-        schedules.due_next(entry.tx, schedule.id, next_after(schedule.every, schedule.created, entry.now))
+        following = self._first_free(entry, schedule, schedule.created, entry.now)
+        schedules.due_next(entry.tx, schedule.id, following)
+        if self._was_acted_on(entry, schedule, schedule.next):
+            return
         if LIVE_NAMED.one(entry.tx, name=schedule.name, target=self._own) is not None:
             schedules.act_on(entry.tx, schedule.id, schedule.next, None)
             return
