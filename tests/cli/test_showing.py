@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import Any, get_args
 
 import pytest
@@ -80,6 +82,20 @@ def test_a_narrow_terminal_has_fewer_columns_and_no_line_of_two(room: int, kept:
     row = ["coder", "k3j5abcd", "vps", "shell", "Working", "94 s", "x" * 100]
     lines = table.render(spawn_lines.HEADINGS, [row], room, first_to_go=spawn_lines.FIRST_TO_GO)
     assert lines[0].split() == kept and max(map(table.width_of, lines)) <= room
+
+
+@pytest.mark.parametrize("room", range(1, 12))
+def test_a_window_of_next_to_no_columns_ends_too(room: int) -> None:
+    row = ["claude-tidy", "k3j5abcd", "vps", "shell", "Working", "94 s", "make test"]
+    lines = table.render(spawn_lines.HEADINGS, [row], room, first_to_go=spawn_lines.FIRST_TO_GO)
+    assert "STATE" in lines[0], lines
+
+
+def test_what_a_terminal_has_no_letters_for_is_measured_as_it_is_written() -> None:
+    rows = [["coder", "Working", "grüße " * 20], ["build", "Done", "make " * 20]]
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "ascii", "backslashreplace")):
+        lines = table.render(("NAME", "STATE", "WHAT"), rows, room=60)
+    assert all(line.isascii() and len(line) <= 60 and line.endswith("...") for line in lines[1:]), lines
 
 
 def test_every_state_has_its_word() -> None:

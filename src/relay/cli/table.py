@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GAP = "  "
 NARROWEST = 12
+MORE = "…"
 INDENT, BELOW = "  ", 2
 LEAST_BESIDE = 24
 """With less room than that beside the others, what the last column has no room for stands in lines below its row."""
@@ -40,6 +41,20 @@ def width_of(text: str) -> int:
     from unicodedata import combining, east_asian_width
 
     return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
+
+
+def as_written(text: str) -> str:
+    """A text cleaned, and with an escape for each letter that stdout has none for: as wide as it will be written."""
+    text = clean(text)
+    if text.isascii():
+        return text
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def has_ellipsis() -> bool:
+    """Whether stdout has a letter that says that there would be more."""
+    return as_written(MORE) == MORE
 
 
 def show(
@@ -76,7 +91,7 @@ def render(
         colour: whether to colour headings and state words.
         first_to_go: headings of columns to leave out where there is no room for them, in this order.
     """
-    cells = [list(headings), *([clean(each) for each in row] for row in rows)]
+    cells = [list(headings), *([as_written(each) for each in row] for row in rows)]
     if room is not None:
         for heading in first_to_go:
             cells = cells if _least(cells) <= room else _without(cells, heading)
@@ -148,7 +163,10 @@ def _folded(text: str, width: int) -> list[str]:
 
 
 def _fitting(text: str, width: int) -> str:
-    return text if width_of(text) <= width else _cut(text, width - 1) + "…"
+    if width_of(text) <= width:
+        return text
+    more = MORE if has_ellipsis() else "..."
+    return _cut(text, width - len(more)) + more[: max(width, 0)]
 
 
 def _line(row: Sequence[str], widths: Sequence[int], colour: bool) -> str:
@@ -164,6 +182,6 @@ def _cell(text: str, width: int, colour: bool) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    while width_of(text) > width:
+    while text and width_of(text) > width:  # a window may be narrower than what stands beside it
         text = text[:-1]
     return text

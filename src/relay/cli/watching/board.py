@@ -7,8 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relay.cli import spawn_lines
-from relay.cli.clean import clean
-from relay.cli.table import state_colour
+from relay.cli.table import as_written, has_ellipsis, state_colour
 from relay.dashboard.words import NEEDS_A_PERSON
 
 TYPE_CHECKING = False
@@ -57,7 +56,7 @@ def _first(spawns: list[Spawn], room: int) -> list[Spawn]:
 
 def _table(spawns: list[Spawn], width: int) -> Table:
     table = Table(box=None, expand=True, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    rows = [[clean(text) for text in spawn_lines.row(spawn)] for spawn in spawns]
+    rows = [[as_written(text) for text in spawn_lines.row(spawn)] for spawn in spawns]
     needed = _columns(rows, width)
     shown = [at for at, heading in enumerate(spawn_lines.HEADINGS) if heading in needed]
     name = max(width - sum(needed.values()) + needed["NAME"] - GAP, SHORTEST_NAME)
@@ -66,7 +65,7 @@ def _table(spawns: list[Spawn], width: int) -> Table:
         table.add_column(
             heading,
             no_wrap=True,
-            overflow="ellipsis",
+            overflow="ellipsis" if has_ellipsis() else "crop",
             ratio=1 if at == shown[-1] else None,
             max_width=min(name, WIDEST["NAME"]) if heading == "NAME" else WIDEST.get(heading),
             min_width=LEAST.get(heading),

@@ -121,7 +121,8 @@ def _screen(source: Source) -> int:
     screen, console = Screen(), Console(file=sys.stdout, highlight=False)
     with kept(screen) as signals:
         screen.take_keys()
-        with Live(console=console, screen=True, auto_refresh=False, redirect_stderr=False) as live:
+        live = Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        with live:  # on stdout itself: rich's stand-in does not say which letters it has
             screen.learn(SCREEN_ON)
             try:
                 return _loop(source, live, screen, signals)
