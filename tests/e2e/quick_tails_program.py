@@ -13,7 +13,7 @@ LAUNCHER = (sys.executable, str(Path(__file__)))
 
 def main() -> None:
     """Be quick, then be the broker."""
-    running_tails.EVERY_S, running_tails.LEAST_S = 0.2, 0.0
+    running_tails.EVERY_S, running_tails.LEAST_S, running_tails.LAST_AFTER_S = 0.2, 0.0, 0.2
     runpy.run_module("relay.daemon", run_name="__main__")
 
 

@@ -15,6 +15,7 @@ import pytest
 from relay.core.tails import MAX_TAIL_BYTES
 from relay.testing import processes
 from relay.testing.node import DAEMON, Node
+from tests.e2e.queue_scene import is_tried
 from tests.e2e.quick_tails_program import LAUNCHER
 from tests.e2e.scene import Scene, fresh, relay, relay_json, started
 
@@ -165,6 +166,18 @@ def test_a_machine_that_says_nothing_is_said_to_be_silent_and_its_output_as_of_t
                 assert (second.stdout.read(), second.wait(20)) == (b"there\n", 0)
         assert follower.stdout is not None
         assert (follower.stdout.read(), follower.wait(20)) == (b"here\nthere\n", 0)
+
+
+def test_what_an_attempt_wrote_last_is_read_while_the_next_one_is_waited_for(quick: Scene) -> None:
+    """No word on an end comes between two attempts, and the pause may be long."""
+    spawn = is_tried(quick, "echo half done; exit 3", "--retries", "1")
+    processes.wait_until(lambda: b"half done\n" in _pieces(quick.laptop, spawn), 15, "the end of its output to be told")
+    _put_to_sleep(quick)
+    done = relay(quick.laptop, "logs", spawn)
+    assert (done.returncode, done.stdout) == (0, b"half done\n"), done.stderr
+    quick.vps.start()
+    relay(quick.vps, "queue", "resume")
+    quick.until(spawn, "failed")
 
 
 def _pieces(node: Node, spawn: str) -> bytes:

@@ -2,7 +2,7 @@
 
 It is told 15 s after new output, the last 8 KiB of it, where there is a way: about half a KiB a second for a spawn that
 writes, and nothing at all for one that is silent. It is not durable on the way, and kept where it arrives; the word on
-the end brings more of it for certain.
+the end brings more of it for certain. Between two attempts there is no such word: what the one wrote last is told too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from relay.core.kinds import Kind
 from relay.core.states import TERMINAL
 from relay.core.tails import Tail, earlier, tail_from_content
 from relay.spawn import transcript
+from relay.spawn.planning import name_of
 from relay.spawn.supervisor import Supervisor
 from relay.store import peers, tails
 from relay.store.engine import Store
@@ -29,6 +30,8 @@ from relay.store.spawn_rows import BY_ID, SpawnRow
 EVERY_S = 15.0
 BYTES = 8 * 1024
 LEAST_S = 5.0  # what comes sooner after the last one of a spawn is dropped: each is a write to this disk
+LAST_AFTER_S = LEAST_S + 1.0
+"""When the end of an attempt that another follows is told: not so soon that it is dropped."""
 MOST_AT_ONCE = 64
 Say = Callable[[BrokerId, Kind, dict[str, Any]], bool]
 _log = logging.getLogger(__name__)
@@ -53,11 +56,12 @@ class RunningTails:
         self._supervisor = supervisor
         self._say = say
         self._clock = clock
-        self._due: dict[str, asyncio.TimerHandle] = {}
+        self._due: dict[str, asyncio.TimerHandle] = {}  # by attempt
         self._work: set[asyncio.Task[None]] = set()
         self._heard: dict[tuple[BrokerId, str], float] = {}
         supervisor.on_output = self._grew
         supervisor.on_over = self._over
+        supervisor.on_another = self._another
 
     @property
     def hears(self) -> dict[Kind, Hear]:
@@ -67,15 +71,22 @@ class RunningTails:
     # at the target
 
     def _grew(self, row: SpawnRow) -> None:
-        if row.origin != self._own and row.id not in self._due:
-            self._due[row.id] = asyncio.get_running_loop().call_later(EVERY_S, self._tell, row)
+        if row.origin != self._own and name_of(row) not in self._due:
+            self._tell_after(EVERY_S, row)
 
     def _over(self, row: SpawnRow) -> None:
-        if (due := self._due.pop(row.id, None)) is not None:
+        if (due := self._due.pop(name_of(row), None)) is not None:
             due.cancel()
 
+    def _another(self, row: SpawnRow) -> None:
+        if row.origin != self._own:
+            self._tell_after(LAST_AFTER_S, row)
+
+    def _tell_after(self, seconds: float, row: SpawnRow) -> None:
+        self._due[name_of(row)] = asyncio.get_running_loop().call_later(seconds, self._tell, row)
+
     def _tell(self, row: SpawnRow) -> None:
-        self._due.pop(row.id, None)
+        self._due.pop(name_of(row), None)
         self._go(self._read_and_tell(row))
 
     async def _read_and_tell(self, row: SpawnRow) -> None:

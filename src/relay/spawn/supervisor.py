@@ -96,6 +96,7 @@ class Supervisor:
         self.remains = remains
         self.on_output: Callable[[SpawnRow], None] = lambda row: None
         self.on_over: Callable[[SpawnRow], None] = lambda row: None
+        self.on_another: Callable[[SpawnRow], None] = lambda row: None
         self.room = WaitingRoom(
             own, journal, ledger, judge, limits, asking, may_expire, may_view, self._start, self._soon
         )
@@ -219,8 +220,7 @@ class Supervisor:
     ) -> None:
         """Write down the end of what did run, with what is left of it: its output and its files."""
         tail = await reading.ending(text, row.attempt, self._journal.clock())
-        if tail is not None:
-            outcome = with_more_before(outcome, tail, record)
+        outcome = outcome if tail is None else with_more_before(outcome, tail, record)
         await self._finish(row, await self.remains.of(row, outcome), record, tail)
 
     async def _finish(
@@ -262,6 +262,7 @@ class Supervisor:
         self.remains.settle(entry, row, outcome, is_last=another is None)
         if another is not None:
             self.room.step_to_wait(entry, row, another[0])
+            entry.then(lambda: self.on_another(row))
             return self.room.wake_at(entry, another[1])
         self._ledger.step(entry, row, ending(last_end(entry, row, outcome, self.room.may_expire()), tail))
 
@@ -287,8 +288,6 @@ class Supervisor:
     async def start_waiting(self) -> None:
         """Start what waits and may start now."""
         await self._journal.commit(self.room.look_anew)
-
-    # what a running attempt tells
 
     def log_of(self, spawn: str, attempt: int) -> Path:
         """The transcript of an attempt on this machine, there or not."""
