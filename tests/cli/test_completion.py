@@ -101,6 +101,7 @@ def test_names_ids_brokers_and_agents_come_from_the_broker(relay: Relay, broker:
     broker.spawns["notes"] = [spawn(name="notes", id="n" * 16)]
     assert _asked(relay, "show", "") == ["build@mini", "build@vps", "notes"]
     assert _asked(relay, "show", "n") == ["nnnnnnnn", "notes"]
+    assert broker.looked[-1]["all"] == "1" and "name" not in broker.looked[-1], "also what ended long ago"
     assert _asked(relay, "stop", "cccc") == ["ccccdddd"] and broker.looked[-1]["states"] == "live"
     assert _asked(relay, "resolve", "", fixed=1) == ["all", "build@mini", "build@vps", "notes"]
     assert _asked(relay, "resolve", "all", "p") == ["pending"]
@@ -207,6 +208,15 @@ def complete(environment: dict[str, str], tmp_path: Path) -> Complete:
 def _offered(complete: Complete, line: str) -> list[str]:
     """As `_asked`."""
     return wait_until(lambda: [each for each in complete(line) if each], 30, "something to be offered")
+
+
+def test_of_very_many_those_are_asked_for_whose_name_is_begun(relay: Relay, broker: CannedBroker) -> None:
+    for n in range(sources.MOST):
+        broker.spawns[f"{n}"] = [spawn(name="many", id=f"{n:016}")]
+    broker.spawns["one"] = [spawn(name="one", id="o" * 16)]
+    assert _asked(relay, "show", "on") == ["one"] and broker.looked[-1]["name"] == "on*"
+    assert _asked(relay, "show", "m") == ["many"], "which of them it means, relay knows"
+    assert _asked(relay, "show", "") == ["build", "many", "one"] and "name" not in broker.looked[-1]
 
 
 @pytest.mark.skipif(BASH is None, reason="no bash here")

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     Candidates = Iterable[tuple[str, str]]
 
-PATIENCE_S = 0.3
+PATIENCE_S, AGAIN_S = 0.3, 0.2  # half a second in all
 MOST = 200
 ABOUT_LETTERS = 50
+PATTERN = frozenset("*?[")
 STATES = tuple(
     "live ended failed needs_you queued delivered held waiting starting running needs_input completed timed_out"
     " cancelled rejected expired lost".split()
@@ -114,8 +115,7 @@ def _known(name: str, place: Place, client: Client) -> Candidates:
 
     found: list[tuple[str, str]] = []
     if name in SPAWNS:
-        filters: dict[str, object] = {"limit": MOST, "states": ONLY.get(place.verb)}
-        found += _spawns(client.ask(routes.listing(filters, PATIENCE_S))["spawns"], place.typed)
+        found += _spawns(_listed(place, client), place.typed)
     if place.verb == "resolve" and place.name == "words":
         found += [(each, "") for each in (COMES_TO if place.given else ("all",))]
     if name in BROKERS | AGENTS:
@@ -128,16 +128,31 @@ def _known(name: str, place: Place, client: Client) -> Candidates:
     return found
 
 
+def _listed(place: Place, client: Client) -> list[Spawn]:
+    """The newest of all that are kept; where there are more, those as well whose name begins as the one being typed."""
+    from relay.api import routes
+
+    filters: dict[str, object] = {"all": True, "limit": MOST, "states": ONLY.get(place.verb)}
+    newest = client.ask(routes.listing(filters, PATIENCE_S))["spawns"]
+    begun = place.typed.partition("@")[0]
+    if len(newest) < MOST or not begun or set(begun) & PATTERN:
+        return newest
+    named = client.ask(routes.listing(filters | {"name": f"{begun}*"}, AGAIN_S))["spawns"]
+    return list({each["id"]: each for each in (*newest, *named)}.values())
+
+
 def _spawns(spawns: list[Spawn], typed: str) -> Candidates:
-    """Names; where one is no name of one spawn alone, with its broker; and ids, when one is being typed."""
+    """Names; where there is one on several brokers, with its broker; and ids, when one is being typed."""
     from relay.cli.clean import brief
     from relay.cli.spawn_lines import SHORT
     from relay.dashboard.words import word
 
-    names = [each["name"] for each in spawns]
+    brokers: dict[str, set[str]] = {}
+    for each in spawns:
+        brokers.setdefault(each["name"], set()).add(each["broker"]["id"])
     for each in spawns:
         name, broker = each["name"], each["broker"]["name"]
         about = f"{word(each['state'])} on {brief(broker)}: {brief(each['task'], ABOUT_LETTERS)}"
-        yield (name if names.count(name) == 1 and "@" not in typed else f"{name}@{broker}"), about
+        yield (name if len(brokers[name]) == 1 and "@" not in typed else f"{name}@{broker}"), about
         if typed:
             yield each["id"][:SHORT], f"{brief(name)}, {about}"
