@@ -8,10 +8,12 @@ from typing import Any, get_args
 
 import pytest
 
+from relay.api import queue_routes, routes
 from relay.api.home import Home
 from relay.api.shapes import StateName
 from relay.cli import ordering, spawn_lines, table
 from relay.cli.clean import brief, clean, clean_lines
+from relay.cli.patient import ITS_WORD, LOOKING, text_of
 from relay.cli.verbs import events
 from relay.core import spawning
 from relay.core.errors import Misuse
@@ -96,6 +98,11 @@ def test_what_a_terminal_has_no_letters_for_is_measured_as_it_is_written() -> No
     with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "ascii", "backslashreplace")):
         lines = table.render(("NAME", "STATE", "WHAT"), rows, room=60)
     assert all(line.isascii() and len(line) <= 60 and line.endswith("...") for line in lines[1:]), lines
+
+
+def test_what_is_waited_for_is_who_answers_and_not_what_a_spawn_is_called() -> None:
+    assert text_of(queue_routes.retry("build", "op")) == text_of(queue_routes.pause("stop", "op")) == ITS_WORD
+    assert text_of(routes.show("stop")) == text_of(routes.show("ping")) == LOOKING
 
 
 def test_every_state_has_its_word() -> None:

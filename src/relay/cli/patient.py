@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LOOKING = "looking for it here and on the brokers in reach"
 UNDER_WAY = "what was asked for may be done all the same; look before you ask again: {}"
 WORKING = "waiting for the broker of this machine"
+ITS_WORD = "waiting for the word of its machine"
 _TEXTS = {
     "doctor": "the broker examines itself and its agents",
     "review": "asking every broker in reach what waits for a person",
@@ -27,9 +28,12 @@ _TEXTS = {
     "listing": "asking every broker in reach what it runs",
     "trials": "asking the broker that would run it",
     "joins": "entering the workspace",
-    "answers": "waiting for the word of its machine",
+    "answers": ITS_WORD,
 }
-_BY_LAST = {"ping": "waiting for the answer to a ping", "log": "waiting for its output", "stop": "asking for its end"}
+_PING = "waiting for the answer to a ping"
+_OF_A_SPAWN = {"log": "waiting for its output", "stop": "asking for its end"} | dict.fromkeys(
+    ("pause", "resume", "retry", "continue", "take", "edit"), ITS_WORD
+)
 _SILENT = ("events", "blobs")  # streams that may rest for long, and what has a bar of its own
 
 
@@ -81,5 +85,6 @@ def text_of(call: Call[Answer]) -> str:
     parts = call.path.partition("?")[0].split("/")[3:]
     if parts[0] in _SILENT:
         return ""
-    is_shown = len(parts) == 2 and parts[0] == "spawns"
-    return _TEXTS.get(parts[0]) or _BY_LAST.get(parts[-1]) or (LOOKING if is_shown else WORKING)
+    if parts[0] == "spawns" and len(parts) > 1:
+        return _OF_A_SPAWN.get(parts[2], WORKING) if len(parts) > 2 else LOOKING
+    return _TEXTS.get(parts[0]) or (_PING if parts[-1] == "ping" else WORKING)
