@@ -27,6 +27,10 @@ from .supervise import Supervisor
 from .task import Task, fork_task
 from .wakeup import Wakeup
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 DONE = 0
 FREE = -1
 """All is over as well, and nothing of the attempt is left in the process: it may run another."""
@@ -83,8 +87,17 @@ def run(spec: Spec, wakeup: Wakeup, kills: Kills, last: LastWord) -> int:
 
 def _bounds() -> tuple[object, ...]:
     """What a task has of its shim, and may change in it by its pid: limits, niceness, processors, scheduling."""
-    limits = [resource.getrlimit(each) for each in range(resource.RLIMIT_RTTIME + 1)]
-    return *limits, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), os.sched_getscheduler(0)
+    limits = [_told(resource.getrlimit, each) for each in range(resource.RLIMIT_RTTIME + 1)]
+    niceness = _told(os.getpriority, os.PRIO_PROCESS, 0)
+    return *limits, niceness, _told(os.sched_getaffinity, 0), _told(os.sched_getscheduler, 0)
+
+
+def _told(ask: Callable[..., object], *of: int) -> object:
+    """What the system says; None where it does not, as a sandbox, or musl of a policy: tasks run there all the same."""
+    try:
+        return ask(*of)
+    except (OSError, ValueError):
+        return None
 
 
 @cache
