@@ -8,6 +8,7 @@ the end brings more of it for certain. Between two attempts there is no such wor
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -80,6 +81,8 @@ class RunningTails:
 
     def _another(self, row: SpawnRow) -> None:
         if row.origin != self._own:
+            # what the one before wrote last is not told any more: this one's, so soon after it, would be dropped
+            self._over(dataclasses.replace(row, attempt=row.attempt - 1))
             self._tell_after(LAST_AFTER_S, row)
 
     def _tell_after(self, seconds: float, row: SpawnRow) -> None:
