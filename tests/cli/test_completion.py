@@ -217,6 +217,7 @@ def test_of_very_many_those_are_asked_for_whose_name_is_begun(relay: Relay, brok
     assert _asked(relay, "show", "on") == ["one"] and broker.looked[-1]["name"] == "on*"
     assert _asked(relay, "show", "m") == ["many"], "which of them it means, relay knows"
     assert _asked(relay, "show", "") == ["build", "many", "one"] and "name" not in broker.looked[-1]
+    assert broker.looked[-1]["states"] == "live", "what lives is offered though very many are newer"
 
 
 @pytest.mark.skipif(BASH is None, reason="no bash here")

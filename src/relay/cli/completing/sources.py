@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Candidates = Iterable[tuple[str, str]]
 
-PATIENCE_S, AGAIN_S = 0.3, 0.2  # half a second in all
+PATIENCE_S, AGAIN_S = 0.3, 0.1  # half a second in all
 MOST = 200
 ABOUT_LETTERS = 50
 PATTERN = frozenset("*?[")
@@ -129,16 +129,24 @@ def _known(name: str, place: Place, client: Client) -> Candidates:
 
 
 def _listed(place: Place, client: Client) -> list[Spawn]:
-    """The newest of all that are kept; where there are more, those as well whose name begins as the one being typed."""
+    """The newest of all that are kept; where there are more, all that lives as well, and what is called as is typed."""
+    from contextlib import suppress
+
     from relay.api import routes
+    from relay.core.errors import RelayError
 
     filters: dict[str, object] = {"all": True, "limit": MOST, "states": ONLY.get(place.verb)}
-    newest = client.ask(routes.listing(filters, PATIENCE_S))["spawns"]
+    found = client.ask(routes.listing(filters, PATIENCE_S))["spawns"]
+    if len(found) < MOST:
+        return found
     begun = place.typed.partition("@")[0]
-    if len(newest) < MOST or not begun or set(begun) & PATTERN:
-        return newest
-    named = client.ask(routes.listing(filters | {"name": f"{begun}*"}, AGAIN_S))["spawns"]
-    return list({each["id"]: each for each in (*newest, *named)}.values())
+    more = [] if filters["states"] else [filters | {"states": "live"}]
+    if begun and not set(begun) & PATTERN:
+        more.append(filters | {"name": f"{begun}*"})
+    for each in more:
+        with suppress(RelayError):  # what has come already is offered all the same
+            found = [*found, *client.ask(routes.listing(each, AGAIN_S))["spawns"]]
+    return list({each["id"]: each for each in found}.values())
 
 
 def _spawns(spawns: list[Spawn], typed: str) -> Candidates:
