@@ -246,7 +246,9 @@ def test_a_date_that_has_passed_starts_nothing_and_a_moment_takes_its_time_to_li
     assert relay_json(granted.laptop, "edit", spawn, "--at", "now")["not_before"] is None
     granted.until(spawn, "completed")
     spawn = granted.begin("sleep 60", "--at", "1h")
+    granted.until(spawn, "waiting")  # else its origin may end it by itself
     relay(granted.laptop, "stop", spawn)
+    granted.until(spawn, "cancelled", on=granted.vps)
     relay(granted.vps, "retry", spawn)  # runs at once, and its origin does not say that it is for later
     granted.until(spawn, "running")
     processes.wait_until(lambda: granted.show(spawn)["not_before"] is None, 10, "the moment to be gone here too")

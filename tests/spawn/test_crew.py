@@ -105,7 +105,7 @@ async def test_a_shim_that_could_not_start_its_task_is_not_kept(yard: Yard) -> N
     await until(lambda: not alive(run.shim))
 
 
-@pytest.mark.parametrize("change", ["prlimit --nofile=100 --pid", "renice -n 1 -p", "chrt -b -p 0"])
+@pytest.mark.parametrize("change", ["prlimit --nofile=100 --pid", "renice -n $(($(nice) + 1)) -p", "chrt -b -p 0"])
 async def test_a_shim_whose_bounds_a_task_has_changed_is_given_no_other(yard: Yard, change: str) -> None:
     run = await yard.sh(f"{change} $PPID; exit 8")
     assert (await run.exit()).exit_code == 8
