@@ -9,7 +9,7 @@ from relay.testing.mesh import Mesh
 from relay.testing.node import Node
 from relay.testing.processes import wait_until
 from tests.e2e.evicting import put_out
-from tests.e2e.scene import LONGEST, relay_json, tasks_alive
+from tests.e2e.scene import LONGEST, error_of, relay, relay_json, tasks_alive
 
 
 def test_what_an_evicted_member_has_in_the_queue_ends_though_its_broker_was_down_meanwhile(mesh: Mesh) -> None:
@@ -48,7 +48,9 @@ def test_what_was_never_sent_to_who_is_put_out_ends(mesh: Mesh) -> None:
 
 def test_who_was_put_out_is_told_so_and_not_that_the_others_are_asleep(mesh: Mesh) -> None:
     laptop, vps = mesh.pair("laptop", "vps")
+    kept = _kept_by(laptop, vps, mesh)
     relay_json(laptop, "broker", "evict", "vps")
+    _no_member_is_waited_for(laptop, kept)
 
     def told() -> bool:
         (hub,) = (each for each in relay_json(vps, "brokers") if each["name"] == "laptop")
@@ -65,6 +67,22 @@ def test_who_was_put_out_is_told_so_and_not_that_the_others_are_asleep(mesh: Mes
     relay_json(vps, "join", relay_json(laptop, "invite", "--link")["link"])
     mesh.await_link(laptop, vps)  # it begins anew, and has to be heard from again
     wait_until(lambda: "no member" not in str(relay_json(vps, "brokers", status=None)), 10, "it to say so no more")
+
+
+def _kept_by(laptop: Node, vps: Node, mesh: Mesh) -> str:
+    mesh.grant(on=vps, to=laptop)
+    place = ("--broker", "vps", "--cwd", str(vps.work))
+    kept = relay_json(laptop, "spawn", "-", "shell", "true", *place, "--at", "1h")["id"]
+    wait_until(lambda: _state(laptop, kept) == "waiting", 10, "vps to keep it for later")
+    return str(kept)
+
+
+def _no_member_is_waited_for(laptop: Node, kept: str) -> None:
+    """What it keeps is asked of nobody: no order is called queued that goes nowhere, and no log waited for."""
+    for words in (("stop", kept), ("pause", kept), ("logs", kept, "-f"), ("attach", kept)):
+        error = error_of(relay(laptop, "--json", *words))
+        assert error["message"].endswith(" is no member any more") and error["hint"].startswith("relay invite"), error
+    assert relay_json(laptop, "outbox")["outgoing"] == []
 
 
 def _state(node: Node, spawn: str) -> str:

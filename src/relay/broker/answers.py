@@ -11,7 +11,7 @@ from typing import Any
 from relay.broker.answering import Answering
 from relay.broker.asked_items import Item, item_of
 from relay.broker.inbox import Act, Opened, Pointless
-from relay.broker.members import Members
+from relay.broker.members import Members, no_member
 from relay.broker.requests import Requests
 from relay.broker.reviewing import Review
 from relay.core import ids
@@ -224,7 +224,7 @@ class Answers:
         ttl += max(0, peers.SKEW.one(entry.tx, id=kept.target) or 0)
         letter = Letter(kept.target, Kind.ANSWER, answer.to_content(), kept.operation, ttl, answer.spawn)
         if not entry.post(letter):
-            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+            raise no_member(self._members.name(kept.target))
 
     # the outcome
 

@@ -59,6 +59,7 @@ class LiveRooms:
     ) -> None:
         self._own = members.own
         self._name = members.name
+        self._require = members.require
         self._mesh = mesh
         self._rights = rights
         self.grants_changed = rights.grants_changed
@@ -138,6 +139,7 @@ class LiveRooms:
         moved_at = self._moved_at.get(target, -math.inf)
         until = now + RELINK_S if now - moved_at < JUST_NOW_S else now
         while self._mesh.way_link(target) is None:
+            self._require(target)
             if not await _within(self._moved, until):
                 raise away(self._name(target))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from relay.broker import log_pieces, log_piecewise
@@ -75,12 +75,20 @@ class LogClient:
         mesh: where they come from.
         store: to know when a spawn has ended.
         supervisor: tells when there is a new word on one.
+        require: raises an error where a broker is no member any more, which no waiting brings back.
     """
 
-    def __init__(self, mesh: Mesh, store: Store, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        store: Store,
+        supervisor: Supervisor,
+        require: Callable[[BrokerId], None] = lambda broker: None,
+    ) -> None:
         self._mesh = mesh
         self._store = store
         self._supervisor = supervisor
+        self._require = require
         self._readings: dict[bytes, _Reading] = {}
         self._waiting: set[asyncio.Event] = set()
         mesh.on_piece[log_piecewise.DATA] = self._piece
@@ -147,6 +155,7 @@ class LogClient:
 
         Raises:
             TargetAway: there is no link, and nobody to wait for one.
+            Misuse: its target was put out of the workspace.
             RelayError: the target refused.
         """
         ended = begun = told = False
@@ -219,6 +228,8 @@ class LogClient:
     def _must_wait(self, row: SpawnRow, known: SpawnRow | None, follow: bool) -> bool:
         """`row` as it was when it was asked for: of a spawn of others nothing is kept here, its target had told it."""
         linked = self._mesh.has_way(row.target)
+        if not linked:
+            self._require(row.target)
         if not linked and (not follow or (known or row).state in TERMINAL):
             raise unreachable(known or row)
         return not linked or (known is not None and known.state is State.QUEUED and follow)

@@ -51,6 +51,15 @@ class Members:
         """A member's keys, or None for a stranger or one that was put out."""
         return self._keys.get(broker)
 
+    def require(self, broker: BrokerId) -> None:
+        """Do nothing where this is a member.
+
+        Raises:
+            Misuse: it was put out.
+        """
+        if broker not in self._keys:
+            raise no_member(self.name(broker))
+
     def name(self, broker: BrokerId) -> str:
         """What people call this broker; the short id where nothing else is known."""
         if broker == self.own:
@@ -110,3 +119,13 @@ class Members:
             why=", ".join(f"{self.name(each)} {ids.short(each)}" for each in found),
             hint="name it by more letters of its id, or all of them",
         )
+
+
+def no_member(name: str) -> Misuse:
+    """The error for a broker that is asked for something, and was put out of the workspace."""
+    return Misuse(
+        f"{name} is no member any more",
+        code=Code.UNKNOWN_BROKER,
+        why="it was put out of this workspace: nothing goes there, and what it runs goes on",
+        hint="relay invite   lets it in again",
+    )

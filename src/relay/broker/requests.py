@@ -7,7 +7,7 @@ from typing import Any
 
 from relay.broker import once_more
 from relay.broker.asked_before import earlier_spawn, remember
-from relay.broker.members import Members
+from relay.broker.members import Members, no_member
 from relay.broker.orders import Order, read_order
 from relay.broker.outbox import Outbox
 from relay.broker.tasks import Caller, Tasks
@@ -128,7 +128,7 @@ class Requests:
         ttl = min(request.expires - request.created, LONGEST_TTL)
         content = self.with_voucher(entry, request, row, self._tasks.content(entry, request))
         if not entry.post(Letter(row.target, Kind.SPAWN, content, row.operation, ttl, row.id)):
-            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+            raise no_member(self._members.name(row.target))
 
     def change_unsent(self, entry: Entry, row: SpawnRow, change: Callable[[], None]) -> bool:
         """Change a request that has certainly not left yet; False, and nothing is done, where it may have.
@@ -228,7 +228,8 @@ class Requests:
 
     def _post_stop(self, entry: Entry, row: SpawnRow, operation: str) -> None:
         ttl = min(row.expires - row.created, LONGEST_TTL)
-        entry.post(Letter(row.target, Kind.STOP, {"spawn": row.id}, operation, ttl, row.id))
+        if not entry.post(Letter(row.target, Kind.STOP, {"spawn": row.id}, operation, ttl, row.id)):
+            raise no_member(self._members.name(row.target))
 
     def _take_back(self, entry: Entry, row: SpawnRow, state: State, reason: str) -> bool:
         lines = outbox.BY_SPAWN.all(entry.tx, spawn=row.id)

@@ -217,7 +217,7 @@ class Rooms:
         )
         self.local_logs = LocalLogs(self.store, self.supervisor)
         self.log_server = LogServer(self.local_logs, self.store, self.gate, self.mesh, wall_ms)
-        self.log_client = LogClient(self.mesh, self.store, self.supervisor)
+        self.log_client = LogClient(self.mesh, self.store, self.supervisor, self.members.require)
         written = self.rationing.may_be_written
         rights = Rights(self.members.own, self.store, self.gate, self.auditor, self.journal, written)
         listens = (lambda: self.listening) if self.config.attach_direct else None

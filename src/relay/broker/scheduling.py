@@ -7,7 +7,7 @@ from typing import Any
 from relay.broker.asked_before import earlier_schedule, remember
 from relay.broker.auditor import Auditor, refusal
 from relay.broker.inbox import Opened
-from relay.broker.members import Members
+from relay.broker.members import Members, no_member
 from relay.broker.orders import Order
 from relay.core.errors import Code, Misuse, PeerFault, Refused, RelayError
 from relay.core.field_checks import is_count, is_moment
@@ -65,7 +65,7 @@ class Scheduling:
         steers.ask(entry.tx, Steer(order.operation, made.id, "schedule", {"target": made.target}, entry.now, None))
         body = {"schedule": made.id, "every": every, "request": made.request}
         if not entry.post(Letter(made.target, Kind.SCHEDULE, body, order.operation, TTL, made.id)):
-            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+            raise no_member(self._members.name(made.target))
         return made
 
     def _made(self, entry: Entry, order: Order, every: str) -> Schedule:

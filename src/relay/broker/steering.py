@@ -15,7 +15,7 @@ from typing import Any
 
 from relay.broker.asked_before import is_asked_again
 from relay.broker.inbox import Act, Opened, Pointless
-from relay.broker.members import Members
+from relay.broker.members import Members, no_member
 from relay.broker.orders import Order
 from relay.broker.requests import Requests
 from relay.broker.scheduling import Scheduling
@@ -289,7 +289,7 @@ class Steering:
             # it expires by the clock of the target, which may be ahead of this one
             ttl = int(TAKE_WITHIN_S * 1000) + max(0, peers.SKEW.one(entry.tx, id=target) or 0)
         if not entry.post(Letter(target, Kind.STEER, body, steer.operation, ttl, steer.spawn or None)):
-            raise Misuse("that broker is no member any more", code=Code.UNKNOWN_BROKER, hint="relay brokers")
+            raise no_member(self._members.name(target))
 
     # at the origin
 

@@ -81,7 +81,7 @@ class Views:
         row = replace(row, reason=why) if why else row
         name = self._members.name(row.target)
         in_reach = self.is_in_reach(row.target)
-        absence = "" if in_reach else self._attendance.absence(row.target, name)
+        absence = "" if in_reach else self._absence(row.target, name)
         return {
             "id": row.id,
             "name": row.name,
@@ -124,8 +124,15 @@ class Views:
             "error": error_view(row, name),
         }
 
+    def _absence(self, target: BrokerId, name: str) -> str:
+        if self._members.keys(target) is None:
+            return f"{name} is no member of the workspace any more"
+        return self._attendance.absence(target, name)
+
     def _refusal(self, target: BrokerId) -> str:
         """Who in between would not keep what is for that broker, and why; empty where it is linked, or none refused."""
+        if self._members.keys(target) is None:
+            return "nothing goes there until it is invited again"
         if self._attendance.shuts_out(target):
             return "nothing goes there until this one is invited again"
         refused = None if self._mesh.is_linked(target) else self._mesh.refusal(target)
