@@ -104,6 +104,20 @@ def test_what_cannot_start_anyway_is_ahead_of_nobody(one_slot: Scene) -> None:
     relay(one_slot.laptop, "stop", *kept, *waits, runs)
 
 
+def test_how_a_predecessor_stands_is_told_anew_once_the_queue_rests(one_slot: Scene) -> None:
+    holding, first = one_slot.begin("sleep 60"), one_slot.begin("sleep 60")
+    after = one_slot.begin("true", "--after", first)
+
+    def is_told(state: str) -> None:
+        told = lambda: one_slot.show(after, one_slot.laptop)["reason"].endswith(f" ({state})")  # noqa: E731
+        processes.wait_until(told, 10, f"the origin to be told that what comes before is {state}")
+
+    is_told("waiting")
+    relay(one_slot.laptop, "stop", holding)
+    is_told("running")
+    relay(one_slot.laptop, "stop", after, first)
+
+
 def test_status_says_that_nothing_starts_and_who_wanted_it_so(one_slot: Scene) -> None:
     assert b"\nqueue:" not in relay(one_slot.vps, "status").stdout
     waits = one_slot.begin("true", "--at", "1h")

@@ -26,7 +26,7 @@ from relay.store.spawns import require
 FIRST_PAGE = 4  # this is asked at each end, and mostly one slot is free
 PAGE = 50
 _NUMBERS = re.compile(r"[0-9]+")
-_BESIDE = re.compile(r" \([^)]*\)")  # how a predecessor stands, and the time of day
+_CLOCK = re.compile(r" \([^)]*[0-9]:[0-9][^)]*\)")  # the time of day beside a pause: with its date, once that is another
 PAUSED = "queue.paused"
 
 
@@ -226,7 +226,7 @@ def same_cause(one: str, other: str) -> bool:
 
 def is_one_of(told: str, causes: Iterable[str]) -> bool:
     """Whether what was told of a spawn is still a cause of its waiting, but for what changes all the time."""
-    return any(same_cause(_BESIDE.sub("", told), _BESIDE.sub("", each)) for each in causes)
+    return any(same_cause(_CLOCK.sub("", told), _CLOCK.sub("", each)) for each in causes)
 
 
 def ahead_of(
