@@ -103,6 +103,7 @@ def test_what_a_terminal_has_no_letters_for_is_measured_as_it_is_written() -> No
 def test_what_is_waited_for_is_who_answers_and_not_what_a_spawn_is_called() -> None:
     assert text_of(queue_routes.retry("build", "op")) == text_of(queue_routes.pause("stop", "op")) == ITS_WORD
     assert text_of(queue_routes.pause_queue("vps")) == ITS_WORD != text_of(queue_routes.pause_queue())
+    assert text_of(queue_routes.remove_schedule("nightly")) == ITS_WORD
     assert text_of(routes.show("stop")) == text_of(routes.show("ping")) == LOOKING
 
 
