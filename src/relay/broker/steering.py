@@ -22,7 +22,7 @@ from relay.broker.scheduling import Scheduling
 from relay.broker.steer_following import CHANGING, as_heeded, change_of, changed_there, follow
 from relay.broker.steer_taking import AFTER_ITS_END, STEER_TTL, UNSCHEDULE, VERBS, rest_or_go_on
 from relay.core import errors, ids
-from relay.core.errors import Code, Misuse, PeerFault, RelayError, Unreachable
+from relay.core.errors import PeerFault, RelayError, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.spawning import request_from_content

@@ -26,7 +26,7 @@ from relay.store.spawns import require
 FIRST_PAGE = 4  # this is asked at each end, and mostly one slot is free
 PAGE = 50
 _NUMBERS = re.compile(r"[0-9]+")
-_CLOCK = re.compile(r" \([^)]*[0-9]:[0-9][^)]*\)")  # the time of day beside a pause: with its date, once that is another
+_CLOCK = re.compile(r" \([^)]*[0-9]:[0-9][^)]*\)")  # beside a pause, and with its date where that is another
 PAUSED = "queue.paused"
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from relay.api.shapes import Spawn, StoppedSpawn
     from relay.cli.invocation import Invocation
     from relay.cli.patient import PatientClient
+    from relay.core.errors import RelayError
 
 INTERRUPTED = 130
 WITHIN_S = 12.0
@@ -29,7 +30,7 @@ def run(invocation: Invocation, *, spawns: list[str]) -> int:
     client = invocation.client()
     # all of them are looked up before one is stopped: a slip in the last word stops nothing
     ids = dict.fromkeys(client.ask(routes.show(spawn))["id"] for spawn in spawns)
-    stopped = {spawn: client.ask(routes.stop(spawn)) for spawn in ids}
+    stopped, refused = _stopped(client, list(ids))
     status = 0
     try:
         _wait(client, stopped)
@@ -37,6 +38,8 @@ def run(invocation: Invocation, *, spawns: list[str]) -> int:
         speech.note("\nthe stop is under way all the same")
         status = INTERRUPTED
     told = list(stopped.values())
+    if refused is not None and (invocation.json or not told):
+        raise refused
     if invocation.json:
         speech.document(told[0] if len(spawns) == 1 else told)
         return status
@@ -46,7 +49,23 @@ def run(invocation: Invocation, *, spawns: list[str]) -> int:
             back = f"it is stopped when {clean(each['broker']['name'])} is back"
             what = back if each["stop"]["state"] == "queued" else "it is still asked to"
             speech.note(f"{what}: {invocation.home.command(f'show {ref(each)}')}")
+    if refused is not None:
+        raise refused
     return status
+
+
+def _stopped(client: PatientClient, spawns: Sequence[str]) -> tuple[dict[str, StoppedSpawn], RelayError | None]:
+    """What became of each that could be asked to end, and why the first of the others could not: they keep none up."""
+    from relay.core.errors import Misuse, Refused
+
+    stopped: dict[str, StoppedSpawn] = {}
+    first: RelayError | None = None
+    for spawn in spawns:
+        try:
+            stopped[spawn] = client.ask(routes.stop(spawn))
+        except (Misuse, Refused) as fault:
+            first = first or fault
+    return stopped, first
 
 
 def _wait(client: PatientClient, stopped: dict[str, StoppedSpawn]) -> None:
