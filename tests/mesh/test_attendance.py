@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.broker.presence import SAID, Attendance, Presence, farewell_of
+from relay.broker.presence import LATE_MS, SAID, Attendance, Presence, farewell_of
 from relay.core.ids import BrokerId
 from relay.store.peers import Peer
 
@@ -82,6 +82,19 @@ def test_asleep_is_who_is_known_to_be_away(farewell: str, absence: str) -> None:
     assert attendance.absence(PEER, "vps") == "vps was not seen yet"
     attendance.remember(Peer(PEER, b"", b"", "vps", last_seen=NOW - 60_000, farewell=farewell))
     assert attendance.absence(PEER, "vps") == absence
+
+
+def test_who_was_heard_long_after_its_goodbye_is_not_away_by_that() -> None:
+    """It came back, to others: that those are away now does not make it a stopped one."""
+    clock = Clock()
+    attendance = attendance_of(clock)
+    attendance.changed(PEER, str(Presence.DOWN))
+    clock.now += 60_000
+    attendance.heard(PEER, NOW + LATE_MS)
+    assert attendance.of(PEER) is Presence.DOWN
+    attendance.heard(PEER, clock.now)
+    assert attendance.of(PEER) is None
+    assert attendance.absence(PEER, "vps") == "vps is out of reach (last seen 0 s ago)"
 
 
 def test_who_is_in_reach_by_another_is_there() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from relay.broker.mesh import Mesh
 
 SAID = "the other side said: "
+LATE_MS = 10_000
+"""A word may be so much later than its broker's goodbye and have been said before: the clocks of two differ."""
 
 
 class Presence(StrEnum):
@@ -161,7 +163,12 @@ class Attendance:
         if self._is_linked(peer) or self._reached_by(peer) is not None:
             return Presence.ONLINE
         farewell = self._seen.get(peer, Seen()).farewell
-        return Presence(farewell) if farewell else None
+        return Presence(farewell) if farewell and not self._was_back(peer) else None
+
+    def _was_back(self, peer: BrokerId) -> bool:
+        """Whether it was heard again over others since it said goodbye here: how it went from there nobody has said."""
+        left, last = self.left(peer), self.last(peer)
+        return left is not None and last is not None and last - left > LATE_MS
 
     def shuts_out(self, peer: BrokerId) -> bool:
         """Whether a peer has said that this broker is no member of its workspace (any more)."""
