@@ -228,10 +228,14 @@ def test_log_of_what_never_ran(two: Scene) -> None:
 
 
 def test_log_of_what_failed_and_wrote_nothing_says_why_and_never_sends_back_to_itself(granted: Scene) -> None:
-    for script, why in (("exit 3", b"exit code 3"), ("sleep 60", b"longer than its timeout")):
+    whys = {"exit 3": b"exit code 3", "sleep 61": b"stopped by laptop", "sleep 60": b"longer than its timeout"}
+    for script, why in whys.items():
         limit = ("--timeout", "1s") if script == "sleep 60" else ()
         spawn = granted.begin(script, *limit)
-        granted.until(spawn, "failed", "timed_out")
+        if script == "sleep 61":
+            granted.until(spawn, "running")
+            relay(granted.laptop, "stop", spawn)
+        granted.until(spawn, "failed", "timed_out", "cancelled")
         for options in ((), ("-f",)):
             done = relay(granted.laptop, "logs", spawn, *options)
             assert (done.returncode, done.stdout) == (0, b"") and why in done.stderr, done

@@ -187,7 +187,7 @@ class Answers:
             names = ", ".join(map(self._members.name, silent))
             reached = f"no broker that was reached asks about it; not reached: {names}" if names else ""
             why = "; ".join(each for each in (reached, error.why) if each)
-            raise Misuse(unknown.message, code=Code.UNKNOWN_SPAWN, why=why, hint="relay review") from None
+            raise Misuse(error.message, code=Code.UNKNOWN_SPAWN, why=why, hint="relay review") from None
         return _Found(row.id, row.name, row.target, ())
 
     # accepting, inside a transaction

@@ -11,7 +11,7 @@ from relay.cli.spawn_lines import has_ended, never_ran, say_failure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from relay.api.client import Client
-    from relay.api.shapes import Spawn
+    from relay.api.shapes import Fault, Spawn
     from relay.cli.invocation import Invocation
 
 INTERRUPTED = 130
@@ -60,8 +60,9 @@ def _say_why_nothing(invocation: Invocation, spawn: Spawn, is_whole: bool) -> No
 
 def _not_sent_back(spawn: Spawn) -> Spawn:
     """The same, where its next step would be to read the log, which is empty."""
-    error = spawn["error"]
-    if error is None or not error["hint"].startswith("relay logs "):
+    # one that was stopped has no error of its own
+    error: Fault = spawn["error"] or {"code": spawn["state"], "message": spawn["reason"], "hint": ""}
+    if error["hint"] and not error["hint"].startswith("relay logs "):
         return spawn
     return {**spawn, "error": {**error, "hint": f"relay show {spawn['id']}"}}
 
