@@ -155,7 +155,7 @@ class LogClient:
 
         Raises:
             TargetAway: there is no link, and nobody to wait for one.
-            Misuse: its target was put out of the workspace.
+            Unreachable: its target was put out of the workspace.
             RelayError: the target refused.
         """
         ended = begun = told = False

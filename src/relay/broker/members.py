@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from relay.core import ids
-from relay.core.errors import Code, Misuse
+from relay.core.errors import Code, Misuse, Unreachable
 from relay.core.ids import BrokerId
 from relay.core.naming import meant, passes_for
 from relay.core.roster import Roster
@@ -55,10 +55,11 @@ class Members:
         """Do nothing where this is a member.
 
         Raises:
-            Misuse: it was put out.
+            Unreachable: it was put out. Who is followed may be so in the midst, and then nobody has misused anything.
         """
         if broker not in self._keys:
-            raise no_member(self.name(broker))
+            said = no_member(self.name(broker))
+            raise Unreachable(said.message, why=said.why, hint=said.hint)
 
     def name(self, broker: BrokerId) -> str:
         """What people call this broker; the short id where nothing else is known."""

@@ -31,12 +31,7 @@ def run(invocation: Invocation, *, spawns: list[str]) -> int:
     # all of them are looked up before one is stopped: a slip in the last word stops nothing
     ids = dict.fromkeys(client.ask(routes.show(spawn))["id"] for spawn in spawns)
     stopped, refused = _stopped(client, list(ids))
-    status = 0
-    try:
-        _wait(client, stopped)
-    except KeyboardInterrupt:
-        speech.note("\nthe stop is under way all the same")
-        status = INTERRUPTED
+    status = _waited(client, stopped)
     told = list(stopped.values())
     if refused is not None and (invocation.json or not told):
         raise refused
@@ -66,6 +61,21 @@ def _stopped(client: PatientClient, spawns: Sequence[str]) -> tuple[dict[str, St
         except (Misuse, Refused) as fault:
             first = first or fault
     return stopped, first
+
+
+def _waited(client: PatientClient, stopped: dict[str, StoppedSpawn]) -> int:
+    """Wait for the ends; the exit status. What breaks that off leaves what was asked for as it is, and that is said."""
+    from relay.core.errors import RelayError
+
+    try:
+        _wait(client, stopped)
+    except KeyboardInterrupt:
+        speech.note("\nthe stop is under way all the same")
+        return INTERRUPTED
+    except RelayError:
+        speech.note("the stop is under way all the same")
+        raise
+    return 0
 
 
 def _wait(client: PatientClient, stopped: dict[str, StoppedSpawn]) -> None:
