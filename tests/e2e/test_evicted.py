@@ -83,7 +83,8 @@ def _no_member_is_waited_for(laptop: Node, kept: str) -> None:
     for words, status in asked.items():
         done = relay(laptop, "--json", *words)
         error = error_of(done)
-        assert done.returncode == status and error["message"].endswith(" is no member any more") and error["hint"].startswith("relay invite"), error
+        assert done.returncode == status, done
+        assert error["message"].endswith(" is no member any more") and error["hint"].startswith("relay invite"), error
     assert relay_json(laptop, "outbox")["outgoing"] == []
     here = relay_json(laptop, "spawn", "-", "shell", "sleep 60", "--timeout", LONGEST)["id"]
     both = relay(laptop, "stop", kept, here)
