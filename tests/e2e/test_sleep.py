@@ -138,6 +138,9 @@ def test_stop_of_what_was_never_sent_ends_it_at_once(asleep: Scene) -> None:
     stopped = relay_json(asleep.laptop, "stop", spawn)
     assert stopped["state"] == "cancelled" and "never sent" in stopped["reason"]
     assert relay(asleep.laptop, "wait", spawn).returncode == 130
+    again = relay(asleep.laptop, "retry", spawn).stderr.decode().split()
+    assert again[-2] == "id" and again[-1] != spawn, "whoever waits for the first would not hear of it"
+    relay(asleep.laptop, "stop", again[-1])
     assert relay_json(asleep.laptop, "outbox")["outgoing"] == []
     asleep.vps.start()
     asleep.linked()

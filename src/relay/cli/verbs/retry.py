@@ -19,7 +19,10 @@ def run(invocation: Invocation, *, spawn: str) -> int:
     """Have a spawn that has ended run once more; exit status 1 where it does not."""
     found = invocation.client().ask(queue_routes.retry(spawn))
     if found["steer"]["state"] != "done" or found["state"] not in NOT_STARTED:
-        return tell(invocation, found, "was asked to run again")
+        status = tell(invocation, found, "was asked to run again")
+        if found["steer"]["state"] == "done" and found["state"] == "queued" and not invocation.json:
+            speech.note(f"that one never got there; this is another, id {found['id']}")
+        return status
     if invocation.json:
         speech.document(found)
     else:
