@@ -171,7 +171,7 @@ def test_pause_and_edit_act_on_what_has_not_started_only(queue: Scene) -> None:
 
 def test_a_change_that_cannot_be_leaves_a_spawn_of_this_machine_as_it_was(queue: Scene) -> None:
     spawn = relay_json(queue.laptop, "spawn", fresh("own"), "shell", "true", "--at", "1h")["id"]
-    refused = error_of(relay(queue.laptop, "--json", "edit", spawn, "--cwd", "/nonexistent"))
+    refused = error_of(relay(queue.laptop, "--json", "edit", spawn, "--cwd", str(queue.laptop.work / "nowhere")))
     assert refused["code"] == "no_directory" and queue.show(spawn)["state"] == "waiting"
     (queue.laptop.scratch / "below").mkdir(exist_ok=True)  # where the command is typed
     edited = relay_json(queue.laptop, "edit", spawn, "--cwd", "below")
