@@ -87,6 +87,8 @@ def text_of(call: Call[Answer]) -> str:
         return ""
     if parts[0] == "spawns" and len(parts) > 1:
         return _OF_A_SPAWN.get(parts[2], WORKING) if len(parts) > 2 else LOOKING
-    if (parts[0] == "queue" and (call.body or {}).get("broker")) or parts[-1] == "remove":
-        return ITS_WORD  # a queue's on another machine, or a schedule's
+    if parts[0] == "queue" and (call.body or {}).get("broker"):
+        return ITS_WORD
+    if parts[0] == "schedules" and parts[-1] == "remove":
+        return ITS_WORD
     return _TEXTS.get(parts[0]) or (_PING if parts[-1] == "ping" else WORKING)
