@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from relay.testing import crash_points, processes
+from relay.testing.mesh import Mesh
 from relay.testing.node import DAEMON, Node
 from tests.e2e.scene import Scene, error_of, fresh, relay, relay_json
 
@@ -80,6 +81,32 @@ def test_runs_that_were_missed_come_about_once(granted: Scene) -> None:
     processes.wait_until(lambda: _lines(marks) == len(runs), 10, "every run to leave its mark")
     # three were missed and run as one; the others came due since, which may be long ago on a busy machine
     assert len(runs) <= before + 2 + since // 2
+
+
+def test_one_that_cannot_be_run_is_passed_over_and_keeps_no_broker_from_starting() -> None:
+    """A schedule of a rule that is none any more, and a spawn that meets a fault of the broker's own."""
+    with Mesh.scratch("relay-odd-") as mesh:
+        node = mesh.add("mini")
+        here = ("--cwd", str(node.work))
+        never = node.relay_json("spawn", "never", "shell", *here, "--every", "1h", "true")["id"]
+        later = [node.relay_json("spawn", "-", "shell", *here, "--at", "1h", "true")["id"] for _ in range(3)]
+        node.kill()
+        with closing(sqlite3.connect(node.home / "relay.db", isolation_level=None)) as store:
+            store.execute("UPDATE schedules SET every = '0 0 30 2 *', next = 1 WHERE id = ?", (never,))
+            store.execute("UPDATE spawns SET not_before = 1")
+            store.execute("UPDATE spawns SET attempt = -5 WHERE id = ?", (later[1],))
+        node.start()
+        with node.control() as control:
+            others = [f"spawns/{later[0]}", f"spawns/{later[2]}"]
+            processes.wait_until(
+                lambda: all(control.get(each)["state"] == "completed" for each in others), 20, "the others to have run"
+            )
+            odd = control.get(f"spawns/{later[1]}")
+            assert odd["state"] == "waiting" and "a fault of its own" in odd["reason"], odd
+        node.relay("spawn", "-", "shell", *here, "--wait", "true")
+        for over in (f"spawn {later[1]}", f"schedule {never}"):
+            assert f"{over} is passed over, the others go on" in node.log()
+        assert node.relay_json("schedule", "remove", never)["state"] == "removed"
 
 
 def test_a_run_is_skipped_while_the_one_before_lives(granted: Scene) -> None:

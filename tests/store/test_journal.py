@@ -79,6 +79,31 @@ async def test_what_fails_after_the_commit_keeps_nothing_else_from_being_done(
     assert course.said == ["begins", "decided True", "follows"] and "ValueError" in caplog.text
 
 
+async def test_one_of_many_that_fails_is_undone_by_itself_and_the_others_go_on(
+    course: Course, caplog: pytest.LogCaptureFixture
+) -> None:
+    course.journal.connect(lambda recipient, outgoing: None, lambda event, subject: course.said.append(event.kind))
+
+    def one(entry: Entry, of: str) -> None:
+        entry.event(of, {})
+        if of == "odd":
+            entry.tx.execute("INSERT INTO meta VALUES (NULL, NULL)")
+
+    def many(entry: Entry) -> list[bool]:
+        return [entry.apart(of, lambda of=of: one(entry, of)) for of in ("first", "odd", "last")]  # type: ignore[misc]
+
+    assert await course.journal.commit(many) == [True, False, True]
+    assert course.said == ["first", "last"] and caplog.text.count("odd is passed over") == 1
+
+    def none(entry: Entry) -> None:
+        entry.apart("all", lambda: one(entry, "first"))
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await course.journal.commit(none)
+    assert course.said == ["first", "last"]
+
+
 async def test_what_is_rolled_back_by_itself_begins_nothing(course: Course) -> None:
     await course.journal.commit(course.roll_back)
     assert course.said == []

@@ -76,11 +76,12 @@ class Housekeeping:
 
     async def _sweep(self) -> None:
         await self._guarded(asyncio.to_thread(self._reserve.hold))
-        await self._guarded(self._tidy())
+        # one by one: what fails in one of them keeps no other from being done
+        await self._guarded(self._journal.commit(self._expire))
+        await self._guarded(self._tidying.seal_again(self._journal))
+        await self._guarded(self._forget())
 
-    async def _tidy(self) -> None:
-        await self._journal.commit(self._expire)
-        await self._tidying.seal_again(self._journal)
+    async def _forget(self) -> None:
         await self._tidying.forget(self._journal, await self._journal.commit(self._clocks.note))
 
     async def _guarded(self, work: Awaitable[object]) -> None:

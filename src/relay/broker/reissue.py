@@ -8,6 +8,7 @@ it for its key or its time: at once, then after ever longer pauses, since a cloc
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from relay.api.durations import spoken
@@ -96,7 +97,8 @@ class Reissue:
         )
         ready = [line for line in found if not self._rests(line)][:STEP]
         for line in ready:
-            self.again(entry, line)
+            if not entry.apart(f"an envelope of {line.operation}", partial(self.again, entry, line)):
+                self._pauses[_key(line)] = _Pause(LONGEST_PAUSE_MS, monotonic_ms() + LONGEST_PAUSE_MS)
         return len(ready)
 
     def refused(self, entry: Entry, line: OutboxLine, code: Code) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from relay.broker import once_more
@@ -250,17 +251,17 @@ class Requests:
                 others = (each for each in (row.origin, *row.chain) if each != self._members.own)
                 why = next(filter(None, map(why_ended, others)), None)
                 if why is not None:
-                    self._supervisor.stop(entry, row, why)
+                    entry.apart(f"spawn {row.id}", partial(self._supervisor.stop, entry, row, why))
             for schedule in schedules.LIVE_HERE.all(entry.tx, target=self._members.own):
                 if schedule.origin != self._members.own and why_ended(schedule.origin) is not None:
-                    unschedule(entry, schedule)
+                    entry.apart(f"schedule {schedule.id}", partial(unschedule, entry, schedule))
 
         await self._journal.commit(decide)
 
     def expire_unsent(self, entry: Entry) -> int | None:
         """End what was not sent in time; when the next one runs out, in milliseconds, or None."""
         for row in UNSENT_EXPIRED.all(entry.tx, now=entry.now):
-            self.expire(entry, row)
+            entry.apart(f"spawn {row.id}", partial(self.expire, entry, row))
         return NEXT_UNSENT_TO_EXPIRE.one(entry.tx, now=entry.now)
 
     def expire(self, entry: Entry, row: SpawnRow) -> None:

@@ -307,6 +307,7 @@ class Rooms:
         self.dialler.poke()
         self.discovery.woke()
         self.supervisor.room.clock_was_set()
+        self.tools.clock_was_set()
 
     def greet_anew(self) -> None:
         """The clock was set: what it shows stands in the hello, and others show, and expire, by the hello's."""

@@ -8,11 +8,13 @@ was over at a time that is believed (`Clocks.note`), whatever the clock shows no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from relay.broker.rationing import Rationing
 from relay.broker.reissue import STEP, Reissue
+from relay.core.errors import LocalFault
 from relay.core.kinds import Kind
 from relay.spawn.taking_away import take_away
 from relay.store import (
@@ -40,6 +42,7 @@ KEEP_EVENTS = 100_000
 SETTLED_MS = 3_600_000  # the earlier words on a spawn are kept so long after its end is known
 MOST_STEPS = 50  # of one kind a minute: a flood is forgotten in some minutes, and the writer stays free meanwhile
 FORGOTTEN = "words.forgotten"
+_log = logging.getLogger(__name__)
 
 
 class Tidying:
@@ -53,7 +56,7 @@ class Tidying:
         reissue: seals again.
         rationing: says what it refused.
         write_down: keeps what only the earlier words on a spawn tell.
-        calls: forgets a step of the calls that ended before a moment; how many.
+        calls: forgets a step of the calls that ended so long before a time that is believed; how many.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Tidying:
         reissue: Reissue,
         rationing: Rationing,
         write_down: Callable[[Entry, str], None],
-        calls: Callable[[Entry, int], int] = lambda entry, before: 0,
+        calls: Callable[[Entry, int, int], int] = lambda entry, until, kept_ms: 0,
     ) -> None:
         self._calls = calls
         self._folder = folder
@@ -95,12 +98,13 @@ class Tidying:
             await journal.commit(self._rationing.write_down)
         self._rationing.note_waiting(await journal.store.all(outbox.WAITING))
         await journal.commit(lambda entry: events.purge(entry.tx, KEEP_EVENTS))
-        if until is not None:
-            await _in_steps(journal, lambda entry: inbox.purge(entry.tx, until - SKEW_MS))
-            await journal.commit(lambda entry: self._expired(entry, until))
-            await _in_steps(journal, lambda entry: self._old_words(entry, until))
-            await _in_steps(journal, lambda entry: self._calls(entry, until - self._retention_ms))
-            await self._old_spawns(journal, until)
+        if until is None:
+            return
+        await _by_itself(_in_steps(journal, lambda entry: inbox.purge(entry.tx, until - SKEW_MS)))
+        await _by_itself(journal.commit(lambda entry: self._expired(entry, until)))
+        await _by_itself(_in_steps(journal, lambda entry: self._old_words(entry, until)))
+        await _by_itself(_in_steps(journal, lambda entry: self._calls(entry, until, self._retention_ms)))
+        await _by_itself(self._old_spawns(journal, until))
 
     def _expired(self, entry: Entry, until: int) -> None:
         operations.purge(entry.tx, until - KEEP_OPERATIONS_MS)
@@ -138,6 +142,16 @@ class Tidying:
         folders = [[attempt.folder for attempt in attempts.OF_SPAWN.all(entry.tx, spawn=spawn)] for spawn in gone]
         spawns.forget(entry.tx, gone)
         return folders
+
+
+async def _by_itself(forgetting: Awaitable[object]) -> None:
+    """A defect in it keeps nothing else from being forgotten."""
+    try:
+        await forgetting
+    except LocalFault:
+        raise
+    except Exception:
+        _log.exception("some of what is over was not forgotten")
 
 
 async def _in_steps(journal: Journal, step: Callable[[Entry], int]) -> None:

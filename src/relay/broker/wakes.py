@@ -33,7 +33,10 @@ class Wakes:
         while True:
             began = time.monotonic()
             await asyncio.sleep(LOOK_EVERY_S)
-            self._look(time.monotonic() - began)
+            try:
+                self._look(time.monotonic() - began)
+            except Exception:  # the next sleep, and the next setting, are to be noticed all the same
+                _log.exception("not all was told that the machine slept, or that its clock was set")
 
     def _look(self, passed: float) -> None:
         before, self._ahead = self._ahead, _ahead()

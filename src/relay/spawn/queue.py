@@ -21,7 +21,6 @@ from relay.store import meta, queueing
 from relay.store.journal import Entry
 from relay.store.query import Tx, to_json
 from relay.store.spawn_rows import SpawnRow
-from relay.store.spawns import require
 
 FIRST_PAGE = 4  # this is asked at each end, and mostly one slot is free
 PAGE = 50
@@ -45,7 +44,7 @@ class Turn:
     agent_waits: str = ""
 
 
-Consider = Callable[[Entry, SpawnRow], Turn]
+Consider = Callable[[Entry, str], Turn]
 
 
 def local_zone(now: int) -> tzinfo | None:
@@ -158,7 +157,7 @@ class Queue:
         """Have everything considered that may start, in its order, while there are slots.
 
         Args:
-            consider: starts one, or says what keeps all of its origin.
+            consider: starts the one of that id, or says what keeps all of its origin.
         """
         if queueing.ANY_WAITING.one(entry.tx, target=self._own) is None:
             self.look_anew()
@@ -179,7 +178,7 @@ class Queue:
                 sort = occupancy.full_sort(head.agent, head.labels)
                 if sort is not None:
                     (agents if sort == head.agent else labels).add(sort)
-                elif (turn := consider(entry, require(entry.tx, head.id))).origin_waits:
+                elif (turn := consider(entry, head.id)).origin_waits:
                     origins[head.origin] = turn.origin_waits
                 elif turn.agent_waits:
                     agents.add(head.agent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from functools import partial
 from typing import Any
 
 from relay.core import ids
@@ -25,6 +26,7 @@ from relay.store.spawn_rows import LIVE_NAMED
 
 MOST_SCHEDULES = 200  # of one origin
 MOST_ACTED_ON = 1_000  # due times that a clock which was ahead had come upon already
+AGAIN_MS = 60_000  # one that could not be run is tried again
 MOST_BODY = 100 * 1024  # a run's word carries none of it, but its row does, again and again
 
 
@@ -92,14 +94,17 @@ class Schedules:
     def due(self, entry: Entry) -> int | None:
         """Make the runs whose time has come; when the next one is (milliseconds), or None."""
         for schedule in schedules.DUE.all(entry.tx, target=self._own, now=entry.now):
-            self._run(entry, schedule)
+            run = partial(self._run, entry, schedule)
+            if not entry.apart(f"schedule {schedule.id}", run):
+                schedules.due_next(entry.tx, schedule.id, entry.now + AGAIN_MS)
         return schedules.NEXT.one(entry.tx, target=self._own)
 
     def set_back(self, entry: Entry) -> None:
         """Find out anew when each runs next: what was found by a clock that was ahead may be hours away."""
         for schedule in schedules.LIVE_HERE.all(entry.tx, target=self._own):
             if schedule.state == "active" and schedule.next is not None:
-                self._find_anew(entry, schedule, schedule.next)
+                anew = partial(self._find_anew, entry, schedule, schedule.next)
+                entry.apart(f"schedule {schedule.id}", anew)
 
     def _find_anew(self, entry: Entry, schedule: Schedule, known: int) -> None:
         anchor, not_before = schedule.created, schedule.request.get("wishes", {}).get("not_before")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from relay.core.errors import Code, Misuse, RelayError
 from relay.core.ids import BrokerId
@@ -153,12 +154,15 @@ class Succession:
         free = []
         for spawn, condition in dependents:
             if not fits(condition, row.state):
-                self._cancel(entry, require(entry.tx, spawn), row)
+                entry.apart(f"spawn {spawn}", partial(self._cancel_one, entry, spawn, row))
                 continue
             queueing.meet(entry.tx, spawn, row.id)
             if not queueing.OPEN_OF.all(entry.tx, spawn=spawn):
                 free.append(spawn)
         return free
+
+    def _cancel_one(self, entry: Entry, spawn: str, before: SpawnRow) -> None:
+        self._cancel(entry, require(entry.tx, spawn), before)
 
     def never_comes(self, entry: Entry, spawn: str, predecessor: str, ended: State | None) -> None:
         """The origin says that a predecessor has ended; of one that is not here it is all there will be.

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from relay.core.errors import Code, LocalFault, RelayError
+from relay.core.errors import RelayError
 from relay.core.ids import BrokerId
 from relay.core.states import IN_HAND as IN_HAND_STATES
 from relay.core.states import TERMINAL, State
@@ -26,6 +25,7 @@ from relay.spawn.attempt import Exited, Started, Vanished
 from relay.spawn.attempting import Attempting, End, Fenced, Unlaunchable
 from relay.spawn.beginning import Beginning, Underway
 from relay.spawn.fencing import after_fence
+from relay.spawn.for_sure import ForSure
 from relay.spawn.growth import Growth
 from relay.spawn.hearing import Hearing
 from relay.spawn.ledger import Ledger, Step, ending, running
@@ -41,9 +41,6 @@ from relay.store import attempts, spawns
 from relay.store.journal import Entry, Journal
 from relay.store.reserve import Reserve
 from relay.store.spawn_rows import BY_ID, IN_HAND, SpawnRow
-
-RETRY_S = 1.0
-_log = logging.getLogger(__name__)
 
 
 class Supervisor:
@@ -91,7 +88,7 @@ class Supervisor:
         self._closed = False
         self._underway = Underway()
         self.growth = growth
-        self._reserve = reserve
+        self._for_sure = ForSure(journal, reserve)
         self._asking = asking
         self.remains = remains
         self.on_output: Callable[[SpawnRow], None] = lambda row: None
@@ -172,7 +169,7 @@ class Supervisor:
         return task
 
     def _soon(self, decide: Callable[[Entry], None]) -> None:
-        self._go(self._commit_for_sure(decide))
+        self._go(self._for_sure.commit_or(decide, self.room.ring_again))
 
     async def _ask_to_stop(self, row: SpawnRow, by: str) -> None:
         self._stopping[name_of(row)] = by
@@ -234,7 +231,7 @@ class Supervisor:
             self._over(entry, now, outcome, tail)
             self.room.look_through(entry)
 
-        await self._commit_for_sure(decide)
+        await self._for_sure.commit(decide)
         self._attempting.forget_token(name_of(row))
         self._stopping.pop(name_of(row), None)
         self.growth.grew(row.id)
@@ -253,7 +250,7 @@ class Supervisor:
             after_fence(entry, now, self._ledger, self.room, self._over)
             self.room.look_through(entry)
 
-        await self._commit_for_sure(decide)
+        await self._for_sure.commit(decide)
         self._stopping.pop(name_of(row), None)
         return not ran
 
@@ -265,17 +262,6 @@ class Supervisor:
             entry.then(lambda: self.on_another(row))
             return self.room.wake_at(entry, another[1])
         self._ledger.step(entry, row, ending(last_end(entry, row, outcome, self.room.may_expire()), tail))
-
-    async def _commit_for_sure(self, decide: Callable[[Entry], None]) -> None:
-        # the end of a task is not to be lost to a full disk: the exit record waits, and so do we
-        while True:
-            try:
-                return await self._journal.commit(decide)
-            except LocalFault as fault:
-                _log.error("the end of a task is not written yet: %s: %s", fault.message, fault.why)
-                if fault.code is Code.DISK_FULL:
-                    await asyncio.to_thread(self._reserve.release)
-                await asyncio.sleep(RETRY_S)
 
     def expire(self, entry: Entry) -> None:
         """End what was held or waited beyond its time to live."""
@@ -326,8 +312,8 @@ class Supervisor:
         for row in await self._journal.store.all(IN_HAND, target=self._own):
             self._go(carried_out(partial(self._resume, row), row, self._journal.store, self._resume))
         self._go(self.room.telling.tell_waiting())
-        await self._journal.commit(self.room.succession.resume)
-        await self._journal.commit(self.room.anew)
+        for look in (self.room.succession.resume, self.room.anew):
+            await self._for_sure.commit_at_start(look, self.room.ring_again)
 
     async def _resume(self, row: SpawnRow) -> None:
         reading, log = await self._planner.reading(row), self.log_of(row.id, row.attempt)

@@ -25,6 +25,8 @@ from relay.store.journal import Entry, Journal
 from relay.store.spawn_rows import BY_ID, EXPIRED_HERE, NEXT_TO_EXPIRE, SpawnRow
 
 NEVER = 2**53
+AGAIN_MS = 60_000
+FAULTY = "its broker met a fault of its own with it, which its log tells of"
 AT_ONCE = 25  # are worded anew in one transaction: each counts who is ahead of it, and others want to write meanwhile
 Decide = Callable[[Entry], None]
 
@@ -68,6 +70,7 @@ class WaitingRoom:
         self.telling = Telling(own, journal, ledger)
         self.queue = Queue(own, limits)
         self.rewording = Rewording(own, ledger, self.queue, self._plain_lack, later)
+        self._clock = journal.clock
         self.alarm = Alarm(journal.clock, lambda: later(self.due))
         self._ends = Alarm(journal.clock, lambda: later(self._run_out))
         self.succession = Succession(own, ledger, may_view, self.release, later)
@@ -160,7 +163,22 @@ class WaitingRoom:
             if first is not None:
                 self.queue.note(origin, self._judge(entry, spawns.require(entry.tx, first)).waiting)
 
-    def _in_its_turn(self, entry: Entry, row: SpawnRow) -> Turn:
+    def _in_its_turn(self, entry: Entry, spawn: str) -> Turn:
+        turns: list[Turn] = []
+        self._apart(entry, spawn, lambda row: turns.append(self._turn(entry, row)))
+        return turns[0] if turns else Turn()
+
+    def _apart(self, entry: Entry, spawn: str, work: Callable[[SpawnRow], object]) -> None:
+        """Do it for one of those that wait; where that fails, it is told why it waits still, and the others go on."""
+        what = f"spawn {spawn}"
+        if not entry.apart(what, lambda: _if_known(entry, spawn, work)):
+            entry.apart(what, lambda: _if_known(entry, spawn, lambda row: self._say_faulty(entry, row)))
+
+    def _say_faulty(self, entry: Entry, row: SpawnRow) -> None:
+        if row.state is State.WAITING and row.reason != FAULTY:
+            self._ledger.reword(entry, row, FAULTY)
+
+    def _turn(self, entry: Entry, row: SpawnRow) -> Turn:
         if self._has_run_out(entry, row):
             return Turn(taken=True)
         if row.reason and row.reason == self._plain_lack(entry, row):  # before it is judged: that is written down
@@ -178,7 +196,7 @@ class WaitingRoom:
             return ""  # it is refused for it, once it is judged
 
     def _reconsider(self, entry: Entry, row: SpawnRow) -> None:
-        if not self._has_run_out(entry, row):
+        if row.state is State.WAITING and not self._has_run_out(entry, row):
             self.consider(entry, row)
 
     def _has_run_out(self, entry: Entry, row: SpawnRow) -> bool:
@@ -212,8 +230,9 @@ class WaitingRoom:
 
     def expire(self, entry: Entry) -> None:
         """End what was held or waited beyond its time to live."""
+        step = Step(State.EXPIRED, "its time to live was over before it could start")
         for row in EXPIRED_HERE.all(entry.tx, target=self._own, now=entry.now):
-            self._ledger.step(entry, row, Step(State.EXPIRED, "its time to live was over before it could start"))
+            entry.apart(f"spawn {row.id}", lambda row=row: self._ledger.step(entry, row, step))  # type: ignore[misc]
 
     def ends_with(self, entry: Entry, row: SpawnRow) -> None:
         """Look for what has run out when this one's time to live is over."""
@@ -253,6 +272,11 @@ class WaitingRoom:
         self._ends.look()
         self._later(self.anew)
 
+    def ring_again(self) -> None:
+        """A decision failed, which may have been to set the alarms: they ring in a minute at the latest."""
+        for alarm in (self.alarm, self._ends):
+            alarm.no_later_than(self._clock() + AGAIN_MS)
+
     def close(self) -> None:
         """Look at nothing by itself any more."""
         self.alarm.close()
@@ -286,13 +310,17 @@ class WaitingRoom:
     def _word_anew(self, entry: Entry, waiting: list[str], then: Callable[[], None] = lambda: None) -> None:
         """Say of each that waits what it waits for now, the first ones here and the others in later transactions."""
         for spawn in waiting[:AT_ONCE]:
-            row = BY_ID.one(entry.tx, id=spawn)
-            if row is not None and row.state is State.WAITING:
-                self._reconsider(entry, row)
+            self._apart(entry, spawn, lambda row: self._reconsider(entry, row))
         if rest := waiting[AT_ONCE:]:
             entry.then(lambda: self._later(lambda later: self._word_anew(later, rest, then)))
         else:
             entry.then(then)
+
+
+def _if_known(entry: Entry, spawn: str, work: Callable[[SpawnRow], object]) -> None:
+    row = BY_ID.one(entry.tx, id=spawn)
+    if row is not None:
+        work(row)
 
 
 def _first(lacks: list[Callable[[Entry, SpawnRow], str]], entry: Entry, row: SpawnRow) -> str:

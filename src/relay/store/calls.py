@@ -114,6 +114,12 @@ def put_off(tx: Tx, own: BrokerId, before: int, by: int) -> None:
     tx.execute(sql, (by, own, before))
 
 
+def begun_by(tx: Tx, own: BrokerId, now: int) -> None:
+    """Have no call begin later than now (milliseconds): it was given to its program by a clock that was ahead."""
+    sql = "UPDATE calls SET claimed = ? WHERE target = ? AND live = 1 AND state IN ('starting', 'running')"
+    tx.execute(f"{sql} AND claimed > ?", (now, own, now))
+
+
 def delivered(tx: Tx, call: str, now: int) -> bool:
     """Take the target's receipt of a call's envelope (`now` in milliseconds); whether the row changed."""
     sql = (

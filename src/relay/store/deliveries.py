@@ -112,6 +112,17 @@ def finish(tx: Tx, delivery: Delivery) -> None:
     update(tx, delivery)
 
 
+def put_off_less(tx: Tx, now: int, most: int) -> None:
+    """Have nothing wait longer than is ever waited: it was put off, or written down, by a clock that was ahead.
+
+    Args:
+        now: milliseconds.
+        most: the longest wait, milliseconds.
+    """
+    sql = "UPDATE notify_deliveries SET due = min(due, :now), created = min(created, :now)"
+    tx.execute(f"{sql} WHERE ended IS NULL AND due > :latest", {"now": now, "latest": now + most})
+
+
 def tell_elsewhere(tx: Tx, delivery: Delivery, by: BrokerId, now: int) -> None:
     """Note that another broker told it; `now` in milliseconds."""
     update(tx, dataclasses.replace(delivery, state=Told.ELSEWHERE, ended=now, told_by=by))

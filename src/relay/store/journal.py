@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from relay.core.delivery import Outgoing
+from relay.core.errors import LocalFault
 from relay.core.ids import BrokerId
 from relay.core.kinds import Kind
 from relay.core.values import frozen
@@ -63,6 +64,8 @@ class Entry:
         tx: the connection, for the store's functions.
         now: milliseconds since 1970.
         beside: called with each event, inside the transaction.
+        is_one_by_one: whether what is done `apart` is undone by itself where it fails.
+        has_failed_apart: whether that failed, and is worth doing one by one.
     """
 
     tx: sqlite3.Connection
@@ -74,6 +77,8 @@ class Entry:
     deciding: list[Callable[[bool], None]] = field(default_factory=list)
     beginning: list[Callable[[], None]] = field(default_factory=list)
     beside: Callable[[Entry, Event], None] = lambda entry, event: None
+    is_one_by_one: bool = False
+    has_failed_apart: bool = False
     _parts: int = 0
 
     def post(self, letter: Letter) -> bool:
@@ -143,6 +148,39 @@ class Entry:
             self.tx.execute("RELEASE part")
 
 
+    def apart(self, what: str, work: Callable[[], object]) -> bool:
+        """Do for one of many what may fail by a defect; False where it did, and is undone: the others go on.
+
+        That costs nothing where none fails: only then all is decided once more, each of them by itself.
+
+        Args:
+            what: of which, for the log.
+            work: what is done for it.
+        """
+        try:
+            if not self.is_one_by_one:
+                work()
+                return True
+            with self.undone_on_error():
+                work()
+        except Exception as fault:
+            if not _is_a_defect(fault):
+                raise
+            if not self.is_one_by_one:
+                self.has_failed_apart = True
+                raise
+            _log.exception("%s is passed over, the others go on", what)
+            return False
+        return True
+
+
+def _is_a_defect(fault: Exception) -> bool:
+    """Whether it may be of one row alone: not a want of memory, nor a store that takes nothing."""
+    if isinstance(fault, sqlite3.Error):
+        return isinstance(fault, sqlite3.IntegrityError)
+    return not isinstance(fault, (MemoryError, LocalFault))
+
+
 class Journal:
     """Runs entries on the store's writer and carries out what follows from them.
 
@@ -175,14 +213,23 @@ class Journal:
     async def commit(self, decide: Callable[[Entry], T]) -> T:
         """Run `decide` in a transaction of its own, then carry out what it decided.
 
+        Where it failed in what it does `apart`, it is run once more, in another one.
+
         Raises:
             LocalFault: the store could not commit; nothing happened.
             Exception: whatever `decide` raised; nothing happened.
         """
         entries: list[Entry] = []
+        try:
+            return await self._commit(decide, entries, is_one_by_one=False)
+        except Exception:
+            if not entries or not entries[0].has_failed_apart:
+                raise
+        return await self._commit(decide, entries, is_one_by_one=True)
 
+    async def _commit(self, decide: Callable[[Entry], T], entries: list[Entry], *, is_one_by_one: bool) -> T:
         def operation(tx: sqlite3.Connection) -> T:
-            entry = Entry(tx, self.clock(), self._postbox, beside=self._beside)
+            entry = Entry(tx, self.clock(), self._postbox, beside=self._beside, is_one_by_one=is_one_by_one)
             entries[:] = [entry]
             outcome = decide(entry)
             for begin in entry.beginning:  # beside the disk, and not beside what is written: that wants Python too

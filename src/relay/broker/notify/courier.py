@@ -59,6 +59,7 @@ class Rights:
         failing: tells the owner of an entrusted channel that it does not work from here, likewise.
         push_key: the file of the key that messages to browsers are signed with.
         gone: a channel is removed, since nobody is behind it any more; inside the transaction.
+        may_expire: whether this clock is believed, so that anything may be given up and forgotten by it.
     """
 
     own: BrokerId
@@ -68,6 +69,7 @@ class Rights:
     failing: Callable[[Entry, Channel, Delivery], None]
     push_key: str
     gone: Callable[[Entry, Channel], None]
+    may_expire: Callable[[], bool]
 
 
 class Courier:
@@ -108,11 +110,19 @@ class Courier:
         for each in await self._journal.store.all(deliveries.SENDING):
             cut_off.setdefault(each.channel, []).append(each)
         for batch in cut_off.values():
-            await self._resume(batch)
+            await self._settled_at_start(batch)
         known = await self._journal.store.all(channels.ALL)
         self._shared = {each.id for each in known if each.via and each.owner == self._rights.own}
         self._alone_until = time.monotonic() + HEAR_S
         self._loop = asyncio.get_running_loop().create_task(self._run())
+
+    async def _settled_at_start(self, batch: list[Delivery]) -> None:
+        try:
+            await self._resume(batch)
+        except RelayError:
+            raise
+        except Exception:  # it is looked at again with all that is due, and keeps no broker from starting
+            _log.exception("a notification that was cut off waits")
 
     async def close(self) -> None:
         """Stop; what is being sent is cut off, and settled at the next start."""
@@ -139,6 +149,9 @@ class Courier:
             except RelayError as error:
                 _log.warning("notifications wait: %s", error.why or error.message)
                 rest = LONGEST_REST_S
+            except Exception:
+                _log.exception("notifications wait")
+                rest = LONGEST_REST_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await self._news.wait()
@@ -146,7 +159,11 @@ class Courier:
     async def _pass(self) -> float:
         """Begin what is due; how many seconds until more is."""
         now, rest = self._journal.clock(), LONGEST_REST_S
-        for each in await self._journal.store.all(deliveries.NEXT):
+        found = await self._journal.store.all(deliveries.NEXT)
+        if any(each.due > now + MOST_MS for each in found):  # by a clock that was ahead
+            await self._journal.commit(lambda entry: deliveries.put_off_less(entry.tx, entry.now, MOST_MS))
+            found = await self._journal.store.all(deliveries.NEXT)
+        for each in found:
             if each.channel in self._busy or len(self._busy) >= MOST_AT_ONCE:
                 continue
             if each.due > now:
@@ -250,7 +267,7 @@ class Courier:
     def _put_off(self, entry: Entry, channel: Channel, known: Delivery, why: str) -> None:
         """It may not be tried now; a grant may come back, and a trust file be mended."""
         now = replace(known, error=why)
-        if known.happening == Happening.TEST or entry.now - known.created > GIVE_UP_MS:
+        if known.happening == Happening.TEST or self._is_given_up(entry, known):
             self._end(entry, channel, now, Told.FAILED)
             return
         if known.error != why:
@@ -284,7 +301,11 @@ class Courier:
                 self._again(entry, channel, now, went)
         if went.is_gone:
             self._rights.gone(entry, channel)
-        deliveries.forget_before(entry.tx, entry.now - KEEP_MS)
+        if self._rights.may_expire():
+            deliveries.forget_before(entry.tx, entry.now - KEEP_MS)
+
+    def _is_given_up(self, entry: Entry, known: Delivery) -> bool:
+        return entry.now - known.created > GIVE_UP_MS and self._rights.may_expire()
 
     def _unsure(self, entry: Entry, channel: Channel, now: Delivery) -> None:
         others = channels.STAND_INS.all(entry.tx, id=channel.id)
@@ -300,7 +321,7 @@ class Courier:
         if others and not is_test and (went.is_bad or now.tries >= TRIES_BEFORE_OTHERS):
             self._telling.give_over(entry, now, others)
             self._end(entry, channel, now, Told.GIVEN_OVER)
-        elif went.is_bad or is_test or entry.now - now.created > GIVE_UP_MS:
+        elif went.is_bad or is_test or self._is_given_up(entry, now):
             self._end(entry, channel, now, Told.FAILED)
         else:
             wait = DOUBT_MS if went.is_slow else min(FIRST_MS * TIMES ** (now.tries - 1), MOST_MS)

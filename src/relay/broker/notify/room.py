@@ -42,6 +42,7 @@ class Notify:
             entrusting.failing,
             rooms.home.push_key,
             self.browsers.is_gone,
+            rooms.clocks.may_expire,
         )
         self._courier = Courier(journal, Path(rooms.home.notify), telling, rights)
         self.channels = Channels(members, journal, rooms.auditor, telling, self._entrusting, self._courier)

@@ -50,6 +50,10 @@ class Telling:
         has_channels, has_voucher = channels.TELLS.one(entry.tx, spawn=spawn) or (False, False)
         if not has_channels and not has_voucher:
             return  # as on most brokers: what nobody is told of costs one question
+        # what a person is told of is never a reason not to write it down
+        entry.apart(f"what is told of spawn {spawn}", lambda: self._tell(entry, spawn, has_channels))
+
+    def _tell(self, entry: Entry, spawn: str, has_channels: bool) -> None:
         row = BY_ID.one(entry.tx, id=spawn)
         if row is None or TEST_LABEL in row.labels:
             return

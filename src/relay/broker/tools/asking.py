@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from relay.broker.inbox import Act, Opened, Pointless
@@ -209,8 +210,11 @@ class CallAsking:
     def expire(self, entry: Entry) -> None:
         """End what was never sent before its time to live was over; leave what may have been taken."""
         for row in call_rows.UNSENT_EXPIRED.all(entry.tx, own=self._members.own, now=entry.now):
-            if not self._take_back(entry, row, State.EXPIRED, "it was not sent before its time to live was over"):
-                self._without_word(entry, row)
+            entry.apart(f"call {row.id}", partial(self._expire, entry, row))
+
+    def _expire(self, entry: Entry, row: CallRow) -> None:
+        if not self._take_back(entry, row, State.EXPIRED, "it was not sent before its time to live was over"):
+            self._without_word(entry, row)
 
     def _without_word(self, entry: Entry, row: CallRow) -> None:
         where = self._members.name(row.target)

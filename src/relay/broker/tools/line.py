@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from relay.broker.members import Members
 from relay.broker.tools.ledger import CallLedger, Step
@@ -120,8 +121,8 @@ class Line:
             found = call_rows.WAITING_FOR.all(entry.tx, own=own, program=program.id, full=to_json(full), limit=room)
             for row in found:
                 if self._room_of(entry, program, row.tool) > 0:
-                    self._try(entry, row, program)
-            if len(found) < room:
+                    entry.apart(f"call {row.id}", partial(self._try, entry, row, program))
+            if len(found) < room or entry.is_one_by_one:
                 return
 
     def _try(self, entry: Entry, row: CallRow, program: Program) -> None:
@@ -137,7 +138,7 @@ class Line:
         """End what was not started before its time to live was over."""
         if self.may_expire():
             for row in call_rows.UNSTARTED_EXPIRED.all(entry.tx, own=self._members.own, now=entry.now):
-                self._expire(entry, row)
+                entry.apart(f"call {row.id}", partial(self._expire, entry, row))
 
     def _expire(self, entry: Entry, row: CallRow) -> None:
         reason = f"it was not started before its time to live was over: {row.reason}"
@@ -210,13 +211,16 @@ class Line:
     def reword(self, entry: Entry) -> None:
         """Programs came or went: say anew why what waits does, and refuse what nobody offers any more."""
         for row in call_rows.WAITING.all(entry.tx, own=self._members.own, limit=MOST_REWORDED):
-            offered = offers.BY_NAME.one(entry.tx, name=row.tool)
-            if offered is None:
-                self.refuse(entry, row, self._no_runner(row))
-            elif self._programs.get(offered.program) is None:
-                self._ledger.reword(entry, row, self.absence(offered))
-            elif row.reason.startswith(ABSENT):
-                self._ledger.reword(entry, row, self.reason(entry, row, offered))
+            entry.apart(f"call {row.id}", partial(self._reword, entry, row))
+
+    def _reword(self, entry: Entry, row: CallRow) -> None:
+        offered = offers.BY_NAME.one(entry.tx, name=row.tool)
+        if offered is None:
+            self.refuse(entry, row, self._no_runner(row))
+        elif self._programs.get(offered.program) is None:
+            self._ledger.reword(entry, row, self.absence(offered))
+        elif row.reason.startswith(ABSENT):
+            self._ledger.reword(entry, row, self.reason(entry, row, offered))
 
     def not_shared(self, entry: Entry) -> list[tuple[CallRow, RelayError]]:
         """What is shared was changed: other brokers' calls that wait or run here, of what is shared with nobody now."""

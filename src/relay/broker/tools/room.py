@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from relay.broker.inbox import Act, Hear, Opened
@@ -168,20 +169,24 @@ class Tools:
         with contextlib.suppress(LocalFault):  # told when something changes, or the link comes again
             await self._journal.commit(lambda entry: self._catalogues.tell(entry, peer))
 
+    def clock_was_set(self) -> None:
+        """The machine slept, or its clock was set: see whose time is up."""
+        self._watch.clock_was_set()
+
     def expire(self, entry: Entry) -> None:
         """End what came, or left, too late."""
         self.asking.expire(entry)
 
-    def forget(self, entry: Entry, before: int) -> int:
-        """Forget calls that ended before a moment (milliseconds), a step of them; how many.
+    def forget(self, entry: Entry, until: int, kept_ms: int) -> int:
+        """Forget calls that ended so long before a time that is believed, a step of them; how many.
 
         Of what ran here for others, and is told, the long arguments and results go after an hour.
         """
-        calls.lighten(entry.tx, self._members.own, entry.now - SETTLED_MS)
+        calls.lighten(entry.tx, self._members.own, until - SETTLED_MS)
         for program in self.programs:
             offers.note_served(entry.tx, program.id, entry.now)
-        offers.forget_before(entry.tx, entry.now - FORGOTTEN_AFTER_MS)
-        return calls.purge(entry.tx, before)
+        offers.forget_before(entry.tx, until - FORGOTTEN_AFTER_MS)
+        return calls.purge(entry.tx, until - kept_ms)
 
     def forget_member(self, entry: Entry, broker: BrokerId) -> None:
         """A member is put out: what was to be sent to it ends, what it told is known no more."""
@@ -205,7 +210,7 @@ class Tools:
         # of what is open its origin may lack the last word: it was to be told in a moment
         for row in call_rows.LIVE_HERE.all(entry.tx, own=self._members.own):
             if row.origin != self._members.own and row.seq > 0:
-                self._ledger.tell(entry, row)
+                entry.apart(f"call {row.id}", partial(self._ledger.tell, entry, row))
         self._line.reword(entry)
         self._catalogues.tell(entry)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 
 from relay.broker.link import monotonic_ms
 from relay.broker.members import Members
@@ -62,13 +63,15 @@ class Watch:
         self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def open(self) -> None:
-        """Look at what an earlier run of this broker has left; before any program connects.
-
-        Raises:
-            LocalFault: the store cannot be read.
-        """
-        self.alarm.no_later_than(await self._next())
+        """Look at what an earlier run of this broker has left; before any program connects."""
+        self._ring()
         self.look()
+
+    def clock_was_set(self) -> None:
+        """Look at all that waits for a moment by the clock as it is now."""
+        if not self._closed:
+            self._note_clock()
+            self._ring()
 
     def given(self, row: CallRow) -> None:
         """A call was given to its program."""
@@ -150,24 +153,31 @@ class Watch:
         except LocalFault as fault:
             _log.error("calls whose time is up were not ended: %s", fault.why)
             self.alarm.no_later_than(self._journal.clock() + 1_000)
+        except Exception:
+            _log.exception("calls whose time is up were not ended")
+            self.alarm.no_later_than(self._journal.clock() + 1_000)
 
     def _overdue(self, entry: Entry, jumps: tuple[tuple[int, int], ...]) -> None:
         self._line.expire(entry)
         for noted, jump in jumps:
             calls.put_off(entry.tx, self._members.own, noted, jump)
+        calls.begun_by(entry.tx, self._members.own, entry.now)
         for row in call_rows.OVERDUE.all(entry.tx, own=self._members.own, now=entry.now):
-            why = f"it had no end within {row.timeout_s:g} s"
-            error = {
-                "code": str(Code.RUNNER_TIMED_OUT),
-                "message": f"{row.tool} was not done in time",
-                "why": f"{why}; its program was told to stop it, and may have acted",
-                "hint": "give it longer with --timeout",
-            }
-            self._ledger.step(entry, row, Step(State.TIMED_OUT, why, error=error))
-            program = self._programs.get(row.program)
-            if program is not None:
-                message = {"cancel": {"call": row.id, "why": why}}
-                entry.then(lambda program=program, message=message: program.say(message))  # type: ignore[misc]
+            entry.apart(f"call {row.id}", partial(self._end_late, entry, row))
+
+    def _end_late(self, entry: Entry, row: CallRow) -> None:
+        why = f"it had no end within {row.timeout_s:g} s"
+        error = {
+            "code": str(Code.RUNNER_TIMED_OUT),
+            "message": f"{row.tool} was not done in time",
+            "why": f"{why}; its program was told to stop it, and may have acted",
+            "hint": "give it longer with --timeout",
+        }
+        self._ledger.step(entry, row, Step(State.TIMED_OUT, why, error=error))
+        program = self._programs.get(row.program)
+        if program is not None:
+            message = {"cancel": {"call": row.id, "why": why}}
+            entry.then(partial(program.say, message))
 
     async def close(self) -> None:
         """Look no more."""
