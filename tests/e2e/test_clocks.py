@@ -105,7 +105,9 @@ def test_one_tidying_under_a_wrong_clock_with_nobody_linked_forgets_nothing(mesh
     two.vps.start()
     wait_until(lambda: _believed(two.vps) > 0, 20, "a tidying under the right clock")
     two.vps.stop()
-    seen = _rows(two.vps, "SELECT count(*) FROM seen")
+    offered = "INSERT INTO offers VALUES ('nightly', '{}', 'runner', NULL, 'p', 't', 1, 1, 'b', ?)"
+    _rows(two.vps, offered, round(time.time() * 1000))
+    seen = _rows(two.vps, "SELECT count(*), (SELECT count(*) FROM offers) FROM seen")
     _ahead(40, two.vps)
     two.vps.start()
     believed = _believed(two.vps)
@@ -113,7 +115,8 @@ def test_one_tidying_under_a_wrong_clock_with_nobody_linked_forgets_nothing(mesh
     (clock,) = [each for each in relay_json(two.vps, "doctor", status=None) if each["name"] == "clocks"]
     assert not clock["ok"] and "more than 7 d later" in clock["detail"]
     two.vps.stop()
-    assert _rows(two.vps, "SELECT count(*) FROM seen") == seen
+    assert _rows(two.vps, "SELECT count(*), (SELECT count(*) FROM offers) FROM seen") == seen
+    _rows(two.vps, "DELETE FROM offers")
     two.vps.launcher = clocked.launcher(0)
     two.vps.start()
     two.laptop.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Iterator
 
@@ -84,6 +86,21 @@ def test_what_was_cut_off_inside_the_request_is_told_once_more_under_the_same_id
     came = receiver.told_of(name)
     assert delivery["state"] == "delivered" and delivery["tries"] == 2
     assert len(came) == 2 and {each.event for each in came} == {delivery["event"]}
+
+
+def test_what_a_clock_that_was_ahead_put_off_is_told_by_the_right_one(told: tuple[Node, Receiver]) -> None:
+    node, receiver = told
+    receiver.down.add("hook")
+    name, spawn = ask(node)
+    with node.control() as control:
+        wait_until(lambda: [each for each in control.get(f"notify/sent?spawn={spawn}") if each["error"]], 30, "a try")
+    node.kill()
+    with contextlib.closing(sqlite3.connect(node.home / "relay.db", isolation_level=None)) as store:
+        years = "due = due + 300000000000, created = created + 300000000000"
+        store.execute(f"UPDATE notify_deliveries SET {years} WHERE ended IS NULL")
+    receiver.down.clear()
+    node.start()
+    assert settled(node, spawn)["state"] == "delivered" and receiver.told_of(name)
 
 
 @pytest.mark.chaos

@@ -69,7 +69,10 @@ def test_a_result_and_a_catalogue_outlive_forty_days(alone: Ground) -> None:
 
 
 def test_the_time_that_a_machine_sleeps_is_none_of_its_calls_time() -> None:
-    """Its clock is set an hour further, as it is after a sleep of an hour; nothing else has gone on."""
+    """Its clock is set an hour further, as it is after a sleep of an hour; nothing else has gone on.
+
+    And set back it gives no call an hour more.
+    """
     with Mesh.scratch("relay-toolsleep-") as mesh:
         node = mesh.add("mini", started=False)
         node.launcher = clocked.launcher(-3_600)
@@ -89,6 +92,12 @@ def test_the_time_that_a_machine_sleeps_is_none_of_its_calls_time() -> None:
                 assert (other["state"], control.get(f"calls/{slept}")["state"]) == ("timed_out", "running")
                 gate.touch()
                 assert control.get(f"calls/{slept}?wait_s=20")["state"] == "completed"
+                asked["arguments"]["gate"] = str(node.scratch / "shut")
+                ahead = control.post("calls", asked | {"timeout_s": 2})["id"]
+                begun = ("running", "timed_out")  # by then, on a busy machine
+                wait_until(lambda: control.get(f"calls/{ahead}")["state"] in begun, 20, "it to run")
+                os.kill(node.process.pid, signal.SIGUSR2)
+                wait_until(lambda: control.get(f"calls/{ahead}")["state"] == "timed_out", 20, "its time to be up")
         finally:
             program.kill()
 

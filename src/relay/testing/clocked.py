@@ -2,7 +2,7 @@
 
     python -m relay.testing.clocked --ahead-s 3456000 -- --home DIR ...
 
-What follows `--` goes to `relay.daemon`; with `--tidies` it tidies without a pause. SIGUSR1 sets the clock right. Only
+What follows `--` goes to `relay.daemon`; with `--tidies` it tidies without a pause. SIGUSR1 sets the clock right, SIGUSR2 wrong again. Only
 this process's `time.time` and `time.time_ns` are shifted; monotonic time runs as it does, but that the broker tidies
 each second and sends again after two, so that no test waits for it.
 Production code has no hooks for this.
@@ -46,6 +46,7 @@ def main() -> None:
     delivery.RESEND_AFTER = 2_000
     shift(asked.ahead_s)
     signal.signal(signal.SIGUSR1, lambda *_: shift(0))
+    signal.signal(signal.SIGUSR2, lambda *_: shift(asked.ahead_s))
     sys.argv = ["relay.daemon", *sys.argv[at + 1 :]]
     runpy.run_module("relay.daemon", run_name="__main__")
 
