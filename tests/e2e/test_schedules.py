@@ -90,10 +90,14 @@ def test_one_that_cannot_be_run_is_passed_over_and_keeps_no_broker_from_starting
         here = ("--cwd", str(node.work))
         never = node.relay_json("spawn", "never", "shell", *here, "--every", "1h", "true")["id"]
         later = [node.relay_json("spawn", "-", "shell", *here, "--at", "1h", "true")["id"] for _ in range(3)]
+        again = node.relay_json("spawn", "-", "shell", *here, "--wait", "exit 3", check=False)["id"]
+        for words in (("queue", "pause"), ("retry", again), ("edit", again, "--at", "1h"), ("queue", "resume")):
+            node.relay(*words)
+        node.restart()  # it waits for a moment though it was tried, and for no retry
         node.kill()
         with closing(sqlite3.connect(node.home / "relay.db", isolation_level=None)) as store:
             store.execute("UPDATE schedules SET every = '0 0 30 2 *', next = 1 WHERE id = ?", (never,))
-            store.execute("UPDATE spawns SET not_before = 1")
+            store.execute("UPDATE spawns SET not_before = 1 WHERE attempt = 0")
             store.execute("UPDATE spawns SET attempt = -5 WHERE id = ?", (later[1],))
         node.start()
         with node.control() as control:

@@ -91,9 +91,10 @@ def put_off_too_long(entry: Entry, own: BrokerId) -> list[str]:
     found: list[str] = []
     for row in queueing.TRIED_LATER.all(entry.tx, target=own, moment=entry.now + pause_ms(1, 1.0)):
         used = queueing.RETRIES_USED.one(entry.tx, spawn=row.id) or 0
+        if not used or row.not_before == row.wishes.not_before:
+            continue  # a person named the moment, or the agent: that of its usage limit
         latest = entry.now + pause_ms(used, 1.0)
-        # a person may have named the moment, or the agent
-        if used and row.not_before != row.wishes.not_before and (row.not_before or 0) > latest:
+        if (row.not_before or 0) > latest:
             queueing.not_before(entry.tx, row.id, latest)
             found.append(row.id)
     return found
