@@ -156,8 +156,9 @@ def test_a_clock_that_is_wrong_is_told_and_expires_nothing(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize("wrong", ["laptop", "vps"])
 def test_a_clock_that_is_set_right_while_linked_is_gone_by_at_once(mesh: Mesh, wrong: str) -> None:
+    """What started by it while it was ahead counts in no rate any more."""
     two = Scene.made(mesh)
-    two.grant()
+    two.grant("--agent", "shell", "--rate", "1/1h" if wrong == "vps" else "2/1h")
     node = mesh.nodes[wrong]
     node.stop()
     node.launcher = clocked.launcher(3 * 3_600)

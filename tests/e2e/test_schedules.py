@@ -94,6 +94,7 @@ def test_one_that_cannot_be_run_is_passed_over_and_keeps_no_broker_from_starting
         for words in (("queue", "pause"), ("retry", again), ("edit", again, "--at", "1h"), ("queue", "resume")):
             node.relay(*words)
         node.restart()  # it waits for a moment though it was tried, and for no retry
+        assert "could not be looked at" not in node.log()
         node.kill()
         with closing(sqlite3.connect(node.home / "relay.db", isolation_level=None)) as store:
             store.execute("UPDATE schedules SET every = '0 0 30 2 *', next = 1 WHERE id = ?", (never,))

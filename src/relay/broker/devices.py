@@ -213,7 +213,7 @@ class Devices:
 
 
 def _require_patience(wrong: Iterable[int], now: int) -> None:
-    if sum(at > now - WRONG_WITHIN_MS for at in wrong) >= MOST_WRONG:
+    if sum(now - WRONG_WITHIN_MS < at <= now for at in wrong) >= MOST_WRONG:  # a later one is a clock's that was ahead
         why = f"{MOST_WRONG} codes were wrong within a minute"
         raise Refused("no code is looked at now", code=Code.RATE_LIMITED, why=why, hint="try again in a minute")
 

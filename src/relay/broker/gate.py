@@ -169,6 +169,7 @@ class Gate:
             target=self._members.own,
             origin=row.origin,
             since=entry.now - period,
+            now=entry.now,
             skip=grant.rate.most - 1,
         )
         return None if of_late is None else of_late + period

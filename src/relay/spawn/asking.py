@@ -96,7 +96,8 @@ class Asking:
         if held >= MOST_HELD:
             return _too_many_held(self._name(self._own), held)
         since = entry.now - HOUR_MS
-        asked = questions.ASKED_BY.one(entry.tx, target=self._own, origin=row.origin, since=since) or 0
+        of_late = {"since": since, "now": entry.now}
+        asked = questions.ASKED_BY.one(entry.tx, target=self._own, origin=row.origin, **of_late) or 0
         return _asked_too_often(self._name(self._own)) if asked >= MOST_ASKED else None
 
     def _held(self, entry: Entry, row: SpawnRow) -> tuple[Question, str]:

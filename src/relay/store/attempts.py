@@ -62,7 +62,9 @@ STARTED_BEFORE: Query[int] = Query(
     # of what has ended the end was learnt after the beginning
     " UNION ALL SELECT id FROM spawns INDEXED BY spawns_learnt"
     " WHERE live = 0 AND learnt > :since AND target = :target AND origin = :origin) AS s"
-    " CROSS JOIN attempts AS a ON a.spawn = s.id WHERE a.prepared > :since AND a.state <> 'fenced'"
+    # a moment to come is a clock's that was set back
+    " CROSS JOIN attempts AS a ON a.spawn = s.id WHERE a.prepared > :since AND a.prepared <= :now"
+    " AND a.state <> 'fenced'"
     " ORDER BY a.prepared DESC LIMIT 1 OFFSET :skip",
     first_column,
 )

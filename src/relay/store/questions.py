@@ -75,7 +75,7 @@ HELD_FROM: Query[int] = Query(
 )
 ASKED_BY: Query[int] = Query(
     "SELECT count(*) FROM questions AS q JOIN spawns AS s ON s.id = q.spawn"
-    " WHERE q.kind = 'held' AND q.asked > :since AND s.target = :target AND s.origin = :origin",
+    " WHERE q.kind = 'held' AND q.asked > :since AND q.asked <= :now AND s.target = :target AND s.origin = :origin",
     first_column,
 )
 # an agent's, asked and taken back again before anybody answered

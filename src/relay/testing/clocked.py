@@ -3,8 +3,8 @@
     python -m relay.testing.clocked --ahead-s 3456000 -- --home DIR ...
 
 What follows `--` goes to `relay.daemon`; with `--tidies` it tidies without a pause. SIGUSR1 sets the clock right,
-SIGUSR2 wrong again. Only this process's `time.time` and `time.time_ns` are shifted; monotonic time runs as it does, but that the broker tidies
-each second and sends again after two, so that no test waits for it.
+SIGUSR2 wrong again. Only this process's `time.time` and `time.time_ns` are shifted; monotonic time runs as it does, but
+that the broker tidies each second and sends again after two, so that no test waits for it.
 Production code has no hooks for this.
 """
 
