@@ -120,6 +120,7 @@ USED = dataclasses.replace(ROW, used_by=request().joiner, answer=b"answer")
         (None, request(), NOW, "unknown"),
         (ROW, request(), LINK.expires, "expired"),
         (USED, request(), LINK.expires, "expired"),
+        (ROW, request(), NOW - 30 * 86_400_000, "expired"),  # it was made by a clock that was ahead
         (USED, request(public=b"\x06" * 32), NOW, "used"),
         (ROW, dataclasses.replace(request(), proof=bytes(32)), NOW, "unknown"),
         (USED, dataclasses.replace(request(), proof=bytes(32)), NOW, "unknown"),

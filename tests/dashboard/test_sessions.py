@@ -72,6 +72,16 @@ async def test_after_five_wrong_codes_none_is_looked_at_for_a_minute(clocked: Cl
     assert (await clocked.devices.exchange(code, ""))[0]
 
 
+async def test_a_clock_that_was_ahead_leaves_no_code_and_keeps_nobody_out(clocked: Clocked) -> None:
+    code, _ = await clocked.devices.issue(("view",))
+    for _ in range(MOST_WRONG):
+        assert await _refused(clocked.devices, "wrong") is Code.CODE_REFUSED
+    clocked.now -= 10 * 365 * 86_400_000
+    assert await _refused(clocked.devices, code) is Code.CODE_REFUSED
+    fresh, _ = await clocked.devices.issue(("view",))
+    assert (await clocked.devices.exchange(fresh, ""))[0]
+
+
 async def test_wrong_codes_of_another_user_of_the_machine_keep_its_own_out_of_nothing(clocked: Clocked) -> None:
     code, _ = await clocked.devices.issue(("view",))
     for _ in range(MOST_WRONG + 1):

@@ -29,6 +29,7 @@ from relay.core.errors import Code, LocalFault, Misuse, PeerFault, Refused
 from relay.core.invites import SECRET_BYTES
 from relay.core.pairing import (
     MAX_REQUEST,
+    MOST_LIFE_MS,
     FetchAgain,
     InviteLink,
     InviteRow,
@@ -57,7 +58,7 @@ VERDICT_S = 1.0
 ByCode = tuple[Opening, Agreed]
 """What a joiner began with, and what was agreed on with it if it knows the code."""
 DEFAULT_TTL_MS = 15 * 60_000
-MAX_TTL_MS = 7 * 86_400_000
+MAX_TTL_MS = MOST_LIFE_MS
 REFUSALS_AT_ONCE, REFUSALS_PER_SECOND = 20, 1 / 30  # that are written down one by one: who reaches the port may ask
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from relay.core import codes
 from relay.core.codes import Agreed, Offer, Opening
 from relay.core.errors import Code, Refused
 from relay.core.invites import InviteRow
-from relay.core.pairing import JoinRequest, is_proved
+from relay.core.pairing import SET_MS, JoinRequest, is_proved
 from relay.core.pairing import refusal as worded
 from relay.store import invites, meta, operations
 from relay.store.invites import Invite
@@ -92,7 +92,9 @@ class CodeInvites:
         if _are_too_many(failures, now):
             raise worded("rate")
         there = await self._journal.store.all(invites.ALL)
-        passwords = {each.id: each.verifier for each in there if each.id.startswith(_PREFIX) and each.expires > now}
+        latest = now + MAX_TTL_MS + SET_MS  # a later one was made by a clock that was ahead
+        open_now = [each for each in there if each.id.startswith(_PREFIX) and now < each.expires <= latest]
+        passwords = {each.id: each.verifier for each in open_now}
         if not passwords:
             raise worded("unknown")
         password = passwords.get(f"{_PREFIX}{opening.number}", os.urandom(codes.RANDOM_BYTES))

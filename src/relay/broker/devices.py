@@ -14,6 +14,7 @@ from typing import Any
 from relay.broker.auditor import ALLOWED, REFUSED, Auditor, Decision
 from relay.broker.words import rfc3339
 from relay.core.errors import Code, Misuse, Refused
+from relay.core.pairing import SET_MS
 from relay.core.scopes import in_order
 from relay.store import devices
 from relay.store.devices import Device
@@ -117,7 +118,7 @@ class Devices:
         token, called = secrets.token_urlsafe(TOKEN_BYTES), _label(name)
 
         def decide(entry: Entry) -> Device | None:
-            scopes = devices.take_code(entry.tx, _hash(code), entry.now)
+            scopes = devices.take_code(entry.tx, _hash(code), entry.now, entry.now + CODE_MS + SET_MS)
             if scopes is None:
                 self._auditor.write(entry, Decision("unknown", "dashboard code", REFUSED, str(Code.CODE_REFUSED)))
                 return None

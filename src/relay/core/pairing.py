@@ -61,6 +61,9 @@ __all__ = [
 MAX_REQUEST = 8 * 1024
 MAX_ANSWER = 8 * 1024 * 1024
 MAX_SEALED_KEY = 512
+SET_MS = 3_600_000
+MOST_LIFE_MS = 7 * 86_400_000
+"""An invite that lives longer, and by more than a clock is set by now and then, was made by a clock that was ahead."""
 _PROOF_DOMAIN = b"relay-join-proof/1"
 
 
@@ -187,7 +190,7 @@ def judge_invite(row: InviteRow | None, request: JoinRequest, inviter: BrokerId,
     """
     if row is None or request.inviter != inviter or not is_proved(row, request):
         raise refusal("unknown")
-    if now >= row.expires:
+    if not now < row.expires <= now + MOST_LIFE_MS + SET_MS:
         raise refusal("expired")
     if row.used_by is None:
         return FirstUse()

@@ -36,7 +36,8 @@ LIVE: Query[Device] = Query(
     mapper(Device, scopes=_words),
 )
 _CODE: Query[tuple[str, ...]] = Query(
-    "SELECT scopes FROM dashboard_codes WHERE hash = :hash AND expires > :now", lambda row: _words(first_column(row))
+    "SELECT scopes FROM dashboard_codes WHERE hash = :hash AND expires > :now AND expires <= :latest",
+    lambda row: _words(first_column(row)),
 )
 
 
@@ -70,8 +71,14 @@ def keep_code(tx: Tx, hashed: bytes, scopes: tuple[str, ...], expires: int, now:
     tx.execute("INSERT INTO dashboard_codes VALUES (?, ?, ?)", (hashed, " ".join(scopes), expires))
 
 
-def take_code(tx: Tx, hashed: bytes, now: int) -> tuple[str, ...] | None:
-    """Use a code up: the scopes it was bound to, or None where there is none whose time is not over."""
-    scopes = _CODE.one(tx, hash=hashed, now=now)
+def take_code(tx: Tx, hashed: bytes, now: int, latest: int) -> tuple[str, ...] | None:
+    """Use a code up: the scopes it was bound to, or None where there is none whose time is not over.
+
+    Args:
+        hashed: SHA-256 of the code.
+        now: milliseconds.
+        latest: when its time is over at the latest, if it was not made by a clock that was ahead; milliseconds.
+    """
+    scopes = _CODE.one(tx, hash=hashed, now=now, latest=latest)
     tx.execute("DELETE FROM dashboard_codes WHERE hash = ?", (hashed,))
     return scopes
