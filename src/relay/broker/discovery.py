@@ -196,16 +196,18 @@ class Discovery:
     async def _tend(self) -> None:
         for round_ in range(1, 2**63):
             await asyncio.sleep(TEND_EVERY_S)
-            self.own.look()
-            if round_ % LOOK_AGAIN == 0:
-                self.gossip.compare_with_some()
-                self._go(self._ask_tailnet())
-            if self._around.may_expire():
-                self._expire()
+            try:
+                self._look_after(round_)
+            except Exception:  # else its own record would be over some day
+                _log.exception("what is known of members was not looked after")
 
-    def _expire(self) -> None:
+    def _look_after(self, round_: int) -> None:
+        self.own.look()
+        if round_ % LOOK_AGAIN == 0:
+            self.gossip.compare_with_some()
+            self._go(self._ask_tailnet())
         now = self._around.clock() - MAX_SKEW_MS
-        if self.book.expire(now):
+        if self._around.may_expire() and self.book.expire(now):
             self._lazily(lambda tx: records.purge(tx, now))
 
     def said(self, broker: BrokerId) -> Record | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +26,7 @@ P = ParamSpec("P")
 # few, so that their buffers are few too; a disk is not quicker for more
 THREADS = 2
 COLLECT_STEP = 100
+_log = logging.getLogger(__name__)
 
 
 class Library:
@@ -207,9 +209,15 @@ class Library:
             async with self.naming:
                 if self._readers[blob.hash] or not await self._removed(blob.hash):
                     continue
-                await self.run(files.delete, self.folder, blob.hash)
+                await self._deleted(blob.hash)
                 gone += 1
         return gone
+
+    async def _deleted(self, address: bytes) -> None:
+        try:
+            await self.run(files.delete, self.folder, address)
+        except OSError as fault:  # a directory, say; files that no row knows go at the next start
+            _log.error("a blob's files stay: %s: %s", fault.strerror, fault.filename)
 
     async def _removed(self, address: bytes) -> bool:
         try:

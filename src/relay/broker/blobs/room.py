@@ -162,6 +162,8 @@ class Blobs:
                 await self._tidied()
             except RelayError as fault:
                 _log.error("tidying blobs was put off: %s %s", fault.message, fault.why)
+            except Exception:  # the next round comes all the same
+                _log.exception("tidying blobs failed")
 
     async def _tidied(self) -> None:
         self.server.tidy()
