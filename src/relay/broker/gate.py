@@ -164,14 +164,8 @@ class Gate:
         if grant is None or grant.rate is None:
             return None
         period = grant.rate.seconds * 1000
-        of_late = STARTED_BEFORE.one(
-            entry.tx,
-            target=self._members.own,
-            origin=row.origin,
-            since=entry.now - period,
-            now=entry.now,
-            skip=grant.rate.most - 1,
-        )
+        which = {"target": self._members.own, "origin": row.origin, "skip": grant.rate.most - 1}
+        of_late = STARTED_BEFORE.one(entry.tx, since=entry.now - period, now=entry.now, **which)
         return None if of_late is None else of_late + period
 
     def _labelled(self, broker: BrokerId) -> tuple[str, Grant | None]:
