@@ -59,6 +59,13 @@ def test_a_goodbye_by_a_clock_that_was_ahead_hides_nobody() -> None:
     assert attendance.left(PEER) == clock.now
     clock.now = NOW
     assert attendance.left(PEER) is None
+    # how long ago that was nobody knows: it is not "0 s ago" for forty days
+    assert attendance.last(PEER) is None
+    assert attendance.absence(PEER, "vps") == "vps is stopped (last seen while this clock was ahead, it said so)"
+    known = Peer(PEER, b"", b"", "vps", last_seen=NOW + 40 * 86_400_000, clock_skew_ms=-40 * 86_400_000)
+    assert attendance.skew(known) is None
+    clock.now = NOW + 40 * 86_400_000
+    assert attendance.last(PEER) == clock.now and attendance.skew(known) == -40 * 86_400_000
 
 
 def test_it_outlives_a_restart() -> None:

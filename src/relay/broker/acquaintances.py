@@ -111,7 +111,7 @@ class Acquaintances:
             "link": self._link(broker),
             "via": None if via is None else self._members.label(via),
             "last_seen": rfc3339(self._attendance.last(broker)),
-            "clock_skew_ms": peer.clock_skew_ms if peer else None,
+            "clock_skew_ms": self._attendance.skew(peer),
             "incarnation": peer.incarnation or None if peer else None,
             "frozen": self._is_frozen(broker),
             "audit_cut": rfc3339(cut.cut) if (cut := self._heads.cut_elsewhere.get(broker)) else None,

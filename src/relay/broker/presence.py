@@ -14,6 +14,7 @@ from relay.broker.link import CLOCK_SET, NO_MEMBER, REVOKED, TWO_MACHINES, Link
 from relay.broker.words import ago
 from relay.core.backoff import CALM
 from relay.core.ids import BrokerId
+from relay.core.timekeeping import MAX_SKEW_MS
 from relay.core.values import frozen
 from relay.store.peers import Peer
 
@@ -142,12 +143,24 @@ class Attendance:
         self._seen.pop(peer, None)
 
     def last(self, peer: BrokerId) -> int | None:
-        """When it was last heard: over a link, or by a word it signed (milliseconds); None for never."""
+        """When it was last heard: over a link, or by a word it signed (milliseconds).
+
+        None for never, and where only a clock that was ahead tells: how long ago that was is not known any more.
+        """
         now = self._clock()
         if self._is_linked(peer):
             return now
-        heard = [at for at in (self._seen.get(peer, Seen()).last, self._spoke(peer)) if at is not None]
+        heard = [at for at in self._heard(peer) if at <= now + MAX_SKEW_MS]
         return min(max(heard), now) if heard else None
+
+    def skew(self, peer: Peer | None) -> int | None:
+        """A peer's clock minus this machine's, as it was found last; None where this one has been set right since."""
+        if peer is None or (peer.last_seen or 0) > self._clock() + MAX_SKEW_MS:
+            return None
+        return peer.clock_skew_ms
+
+    def _heard(self, peer: BrokerId) -> list[int]:
+        return [at for at in (self._seen.get(peer, Seen()).last, self._spoke(peer)) if at is not None]
 
     def left(self, peer: BrokerId) -> int | None:
         """When it said goodbye (milliseconds); None where it did not, or is linked again.
@@ -177,11 +190,11 @@ class Attendance:
     def absence(self, peer: BrokerId, name: str) -> str:
         """Why something waits for a peer that is not linked: asleep is who went without a word, too."""
         last, presence = self.last(peer), self.of(peer)
-        if last is None:
+        if last is None and not self._heard(peer):
             return f"{name} was not seen yet"
         if presence is Presence.ONLINE:
             return f"{name} is not linked with this broker yet"
-        seen = f"last seen {ago(self._clock() - last)}"
+        seen = "last seen while this clock was ahead" if last is None else f"last seen {ago(self._clock() - last)}"
         if self.shuts_out(peer):
             return f"{name} says that this broker is no member of the workspace ({seen})"
         if presence is None:

@@ -202,7 +202,7 @@ class Views:
             "link": "direct" if link else "relayed" if via else None,
             "via": via,
             "rtt_ms": link.rtt_ms if link else None,
-            "clock_skew_ms": peer.clock_skew_ms if peer else None,
+            "clock_skew_ms": self._attendance.skew(peer),
             **waiting,
             "outbox_for_us": self._there.waiting_there(broker),
             "trouble": self._trouble(broker) or None,
