@@ -92,8 +92,8 @@ def test_the_time_that_a_machine_sleeps_is_none_of_its_calls_time() -> None:
                 assert (other["state"], control.get(f"calls/{slept}")["state"]) == ("timed_out", "running")
                 gate.touch()
                 assert control.get(f"calls/{slept}?wait_s=20")["state"] == "completed"
-                asked["arguments"]["gate"] = str(node.scratch / "shut")
-                ahead = control.post("calls", asked | {"timeout_s": 2})["id"]
+                shut = {"do": "wait", "gate": str(node.scratch / "shut")}
+                ahead = control.post("calls", asked | {"arguments": shut, "timeout_s": 2})["id"]
                 begun = ("running", "timed_out")  # by then, on a busy machine
                 wait_until(lambda: control.get(f"calls/{ahead}")["state"] in begun, 20, "it to run")
                 os.kill(node.process.pid, signal.SIGUSR2)
