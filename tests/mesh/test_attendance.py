@@ -96,7 +96,7 @@ def test_who_was_heard_long_after_its_goodbye_is_not_away_by_that() -> None:
     clock = Clock()
     attendance = attendance_of(clock)
     attendance.changed(PEER, str(Presence.DOWN))
-    clock.now += 60_000
+    clock.now += LATE_MS + 1
     attendance.heard(PEER, NOW + LATE_MS)
     assert attendance.of(PEER) is Presence.DOWN
     attendance.heard(PEER, clock.now)

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from relay.broker.mesh import Mesh
 
 SAID = "the other side said: "
-LATE_MS = 10_000
-"""A word may be so much later than its broker's goodbye and have been said before: the clocks of two differ."""
+LATE_MS = 60_000
+"""A word may be so much later than its broker's goodbye and have been said before: it has the time of that broker's
+clock, and clocks that nobody sets differ by some ten seconds."""
 
 
 class Presence(StrEnum):
